@@ -1,0 +1,117 @@
+"""Every error that embedsearch raises on purpose, drawn as one tree.
+
+    EmbedsearchError
+    ├── UsageError              the request itself can't be carried out as it stands
+    │   ├── RecipeError         what an index is to be made from is incomplete or contradictory
+    │   ├── QueryError          the query does not fit the index
+    │   └── FilterError         the `where` text can't be parsed or names no known field
+    ├── NotFoundError           a named thing does not exist
+    │   ├── IndexNotFoundError
+    │   ├── ItemNotFoundError
+    │   └── SourceNotFoundError
+    ├── SourceError             a source exists but can't be read as asked
+    ├── TooManyRejectedError    more items were quarantined than the recipe allows
+    ├── ModelError              a model can't be found, loaded or used
+    │   ├── ModelUnreachableError
+    │   ├── ModelChecksumError
+    │   ├── DeviceError         a device or a precision that this machine has not
+    │   └── EncoderMismatchError  the query encoder is not the one that made the index
+    ├── IndexDamagedError       files of a build are missing, truncated or altered
+    ├── IndexBusyError          another process is writing the index
+    ├── MissingExtraError       an optional dependency is not installed
+    └── ItemError               one item can't be read or embedded (quarantined by a build)
+
+A message says what came, what was expected and what to do next; the command line prints it as it
+is, so it needs no traceback to be understood.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EmbedsearchError(Exception):
+    """Root of the tree: whatever a person can mend by reading the message."""
+
+
+class UsageError(EmbedsearchError):
+    """The request itself can't be carried out as it stands."""
+
+
+class RecipeError(UsageError):
+    """What an index is to be made from is incomplete or contradictory."""
+
+
+class QueryError(UsageError):
+    """The query does not fit the index."""
+
+
+class FilterError(UsageError):
+    """The `where` text can't be parsed, or names no known field."""
+
+
+class NotFoundError(EmbedsearchError):
+    """A named thing does not exist."""
+
+
+class IndexNotFoundError(NotFoundError):
+    """No index of that name in the indexes folder."""
+
+
+class ItemNotFoundError(NotFoundError):
+    """No item of that id in the index."""
+
+
+class SourceNotFoundError(NotFoundError):
+    """The file or folder to read does not exist."""
+
+
+class SourceError(EmbedsearchError):
+    """A source exists but can't be read as asked."""
+
+
+class TooManyRejectedError(EmbedsearchError):
+    """More items were quarantined than the recipe allows."""
+
+
+class ModelError(EmbedsearchError):
+    """A model can't be found, loaded or used."""
+
+
+class ModelUnreachableError(ModelError):
+    """The model hub does not answer, or has no such model."""
+
+
+class ModelChecksumError(ModelError):
+    """A model file is not the published one."""
+
+
+class DeviceError(ModelError):
+    """A device or a precision was asked for that this machine has not."""
+
+
+class EncoderMismatchError(ModelError):
+    """The query encoder is not the one that made the index."""
+
+
+class IndexDamagedError(EmbedsearchError):
+    """Files of a build are missing, truncated or altered."""
+
+
+class IndexBusyError(EmbedsearchError):
+    """Another process is writing the index."""
+
+
+class MissingExtraError(EmbedsearchError):
+    """An optional dependency is not installed."""
+
+
+class ItemError(EmbedsearchError):
+    """One item can't be read or embedded; a build quarantines it with this message as the reason."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the known name closest to `name`, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

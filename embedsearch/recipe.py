@@ -1,0 +1,160 @@
+"""What an index is made from, and its file `indexes/NAME/recipe.toml`.
+
+A recipe is complete: `embedsearch rebuild NAME` needs nothing else. Paths in it are absolute.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from embedsearch.errors import RecipeError, nearest
+from embedsearch.records import Unit
+
+RECIPE_FILE = "recipe.toml"
+NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecipe:
+    """Where records come from; the kinds are the rows of `embedsearch.sources.SOURCES`.
+
+    Attributes:
+        kind: a name in `embedsearch.sources.SOURCES`.
+        location: an absolute path, or what the kind takes in its place (a hub data set's id).
+        text: the columns joined by a newline as the text.
+        image: the column that holds the image, as a path or as bytes.
+        id: the column that holds the key; empty for the hash of the content.
+        encoding: the text encoding of CSV, TSV, JSONL and text files.
+        split: the split of a data set.
+    """
+
+    kind: str
+    location: str
+    text: tuple[str, ...] = ()
+    image: str = ""
+    id: str = ""
+    encoding: str = "utf-8"
+    split: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRecipe:
+    """Which vectors are taken out of which model; empty values mean "as the model declares".
+
+    Attributes:
+        unit: what gets a vector of its own.
+        model: a name in the catalogue, a hub id, or an absolute folder.
+        revision: the hub revision (branch, tag or commit).
+        pooling: `cls` or `mean` for texts and images, `mean` or `first` (sub-token) for words.
+        layers: hidden layers averaged into one; -1 is the last, 0 the embedding layer's output.
+        patch_tokens_only: leave CLS and register tokens out of an image's mean.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        batch_tokens: padded tokens (texts) in one batch; 0 lets the encoder choose.
+    """
+
+    unit: Unit
+    model: str = ""
+    revision: str = ""
+    pooling: str = ""
+    layers: tuple[int, ...] = (-1,)
+    patch_tokens_only: bool = False
+    precision: str = "auto"
+    device: str = "auto"
+    batch_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRecipe:
+    """How vectors become an index.
+
+    Attributes:
+        metric: a name in `embedsearch.metrics.Metric`.
+        backend: a name in `embedsearch.backends.BACKENDS`.
+        max_rejected: share of entries (0 to 1) that may be quarantined before a build fails.
+    """
+
+    metric: str = "cosine"
+    backend: str = "exact"
+    max_rejected: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that `build` needs to make the index `name`."""
+
+    name: str
+    source: SourceRecipe
+    encoder: EncoderRecipe
+    index: IndexRecipe = field(default_factory=IndexRecipe)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    def save(self, folder: Path) -> None:
+        """Write `recipe.toml` into `folder`, atomically."""
+        document = {
+            part: {key: value for key, value in asdict(getattr(self, part)).items()}
+            for part in ("source", "encoder", "index")
+        }
+        target = folder / RECIPE_FILE
+        aside = folder / f".{RECIPE_FILE}.new"
+        aside.write_text(tomli_w.dumps(document), encoding="utf-8")
+        aside.replace(target)
+
+    @classmethod
+    def load(cls, folder: Path) -> Recipe:
+        """Read `folder/recipe.toml`; the index is named after the folder.
+
+        Raises:
+            RecipeError: the file is missing, is not TOML, or holds unknown or ill-typed entries.
+        """
+        path = folder / RECIPE_FILE
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RecipeError(
+                f"{path} is missing. Build the index again: embedsearch build SOURCE --name {folder.name}"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path} is not valid TOML: {error}. Mend it, or build the index again.") from None
+        try:
+            encoder = dict(document["encoder"])
+            encoder["unit"] = Unit(encoder["unit"])
+            return cls(
+                name=folder.name,
+                source=_part(SourceRecipe, document["source"], path),
+                encoder=_part(EncoderRecipe, encoder, path),
+                index=_part(IndexRecipe, document.get("index", {}), path),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise RecipeError(f"{path} is incomplete or has an impossible value: {error}.") from None
+
+
+def _part(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
+    """Make one part of a recipe from a TOML table, tuples for lists."""
+    known = [item.name for item in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise RecipeError(f"{path} has an unknown entry {name!r}.{nearest(name, known)}")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it can name an index: a letter or digit, then letters, digits, `.`, `_`, `-`.
+
+    Raises:
+        RecipeError: it can't (a path separator, a space, a leading dot, over 100 characters, ...).
+    """
+    if not NAME_RULE.fullmatch(name) or name.endswith("."):
+        raise RecipeError(
+            f"{name!r} can't name an index: use 1 to 100 letters, digits, '.', '_' or '-', "
+            "a letter or digit first, as in 'holidays-2026'."
+        )
+    return name

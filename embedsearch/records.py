@@ -1,0 +1,82 @@
+"""What flows from a source to an encoder: records, and the items that could not be read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+
+Scalar = str | int | float | bool | date | datetime | None
+Content = str | Path | bytes
+
+
+class Modality(StrEnum):
+    """What a record's content is."""
+
+    TEXT = "text"
+    IMAGE = "image"
+
+
+class Unit(StrEnum):
+    """What gets a vector of its own."""
+
+    IMAGE = "image"
+    TEXT = "text"
+    WORD = "word"
+    TOKEN = "token"
+
+    @property
+    def modality(self) -> Modality:
+        """The modality of the records that this unit is taken from."""
+        return Modality.IMAGE if self is Unit.IMAGE else Modality.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing read from a source.
+
+    Attributes:
+        id: stable identity within its source: a path, a key, or a content hash; never a position.
+        modality: what `content` is.
+        content: the text; or the picture as a path or as the bytes of an image file.
+        fields: what else the source knows, by column name: strings, whole numbers, floats, truth
+            values, dates or None. Used by filters and shown with a hit.
+    """
+
+    id: str
+    modality: Modality
+    content: Content
+    fields: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One thing that a source or an encoder could not use.
+
+    Attributes:
+        id: where it is: a path, a key, or `file:line`.
+        reason: one sentence for a person.
+    """
+
+    id: str
+    reason: str
+
+
+Entry = Record | Rejected
+Entries = Iterator[Entry]
+
+
+def content_hash(content: Content) -> str:
+    """Return 32 hex digits (128 bits of SHA-256) of a text (UTF-8), a file's bytes, or bytes.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return hashlib.sha256(data).hexdigest()[:32]

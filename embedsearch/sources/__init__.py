@@ -1,0 +1,67 @@
+"""The sources: whatever can be read as a stream of records.
+
+A source reads lazily: nothing that grows with the number of records is held in memory but the ids
+that uniqueness needs. What it can't read it yields as `Rejected`, with the reason, and goes on.
+To add one: a file here with a class of the `Source` shape, and its row in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol, cast
+
+from embedsearch.errors import RecipeError, nearest
+from embedsearch.recipe import SourceRecipe
+from embedsearch.records import Entries, Modality
+
+
+class Source(Protocol):
+    """A stream of records that can be read again from the start, in the same order."""
+
+    def __init__(self, recipe: SourceRecipe) -> None:
+        """Check what can be checked without reading it all.
+
+        Raises:
+            SourceNotFoundError: the location does not exist.
+            SourceError: it can't be read as asked (an unknown column, say).
+            MissingExtraError: a library that this source needs is not installed.
+        """
+
+    def modality(self) -> Modality:
+        """What this source yields."""
+
+    def count(self) -> int | None:
+        """How many entries iteration will yield, where that is cheap to know; else None."""
+
+    def __iter__(self) -> Entries:
+        """Yield `Record` and `Rejected` in a stable order; ids are unique."""
+
+
+# kind -> "module:class", imported on first use
+SOURCES: dict[str, str] = {
+    "images": "embedsearch.sources.folder:ImageFolder",
+    "texts": "embedsearch.sources.folder:TextFolder",
+    "csv": "embedsearch.sources.delimited:DelimitedFile",
+    "jsonl": "embedsearch.sources.jsonl:JsonLinesFile",
+    "parquet": "embedsearch.sources.parquet:ParquetFile",
+    "lines": "embedsearch.sources.lines:TextLines",
+    "dataset": "embedsearch.sources.dataset:HubDataset",
+    "python-docs": "embedsearch.sources.pydocs:PythonDocs",
+    "python-sentences": "embedsearch.sources.pydocs:PythonSentences",
+}
+
+
+def open_source(recipe: SourceRecipe) -> Source:
+    """Return the source that `recipe` describes.
+
+    Raises:
+        RecipeError: no source of that kind.
+        SourceNotFoundError, SourceError, MissingExtraError: as `Source.__init__`.
+    """
+    if recipe.kind not in SOURCES:
+        raise RecipeError(
+            f"No kind of source is called {recipe.kind!r}; there are {', '.join(SOURCES)}."
+            + nearest(recipe.kind, SOURCES)
+        )
+    module, name = SOURCES[recipe.kind].split(":")
+    return cast(type[Source], getattr(import_module(module), name))(recipe)
