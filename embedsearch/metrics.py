@@ -1,8 +1,8 @@
 """Distances, defined once. Smaller always means more related.
 
-    cosine   1 - u.v / (|u| |v|)        in [0, 2]
-    l2       |u - v|                    in [0, inf), not squared
-    ip       -(u.v)                     unbounded
+cosine   1 - u.v / (|u| |v|)        in [0, 2]
+l2       |u - v|                    in [0, inf), not squared
+ip       -(u.v)                     unbounded
 """
 
 from __future__ import annotations

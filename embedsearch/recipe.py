@@ -97,12 +97,13 @@ class Recipe:
     def __post_init__(self) -> None:
         check_name(self.name)
 
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Return the recipe as tables of plain values, without its name."""
+        return {part: asdict(getattr(self, part)) for part in ("source", "encoder", "index")}
+
     def save(self, folder: Path) -> None:
         """Write `recipe.toml` into `folder`, atomically."""
-        document = {
-            part: {key: value for key, value in asdict(getattr(self, part)).items()}
-            for part in ("source", "encoder", "index")
-        }
+        document = self.as_dict()
         target = folder / RECIPE_FILE
         aside = folder / f".{RECIPE_FILE}.new"
         aside.write_text(tomli_w.dumps(document), encoding="utf-8")
@@ -123,7 +124,9 @@ class Recipe:
                 f"{path} is missing. Build the index again: embedsearch build SOURCE --name {folder.name}"
             ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path} is not valid TOML: {error}. Mend it, or build the index again.") from None
+            raise RecipeError(
+                f"{path} is not valid TOML: {error}. Mend it, or build the index again."
+            ) from None
         try:
             encoder = dict(document["encoder"])
             encoder["unit"] = Unit(encoder["unit"])
@@ -143,7 +146,8 @@ def _part(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
     for name in values:
         if name not in known:
             raise RecipeError(f"{path} has an unknown entry {name!r}.{nearest(name, known)}")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return kind(**frozen)
 
 
 def check_name(name: str) -> str:

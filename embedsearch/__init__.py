@@ -1,0 +1,85 @@
+"""Semantic similarity search: embed pictures, texts and words, index them, search them.
+
+>>> import embedsearch as es
+>>> es.build("questions.csv", name="faq", text="question")          # doctest: +SKIP
+>>> es.open("faq").search("how do I get my money back", k=5)        # doctest: +SKIP
+
+Names are imported on first use, so that `import embedsearch` loads neither torch nor faiss.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from embedsearch.api import build, rebuild
+    from embedsearch.encoders import Encoder, EncoderSpec, Sentence, load_encoder
+    from embedsearch.errors import EmbedsearchError
+    from embedsearch.metrics import Metric, distances
+    from embedsearch.query import Like, Picture, Text, Vector, Word
+    from embedsearch.records import Modality, Record, Rejected, Unit
+    from embedsearch.search import Hit, Searcher
+    from embedsearch.search import open_index as open  # noqa: A004  `es.open(...)` reads as what it does
+
+__version__ = "0.1.0"
+
+# public name -> where it is defined
+_HOMES = {
+    "EmbedsearchError": "errors:EmbedsearchError",
+    "Encoder": "encoders:Encoder",
+    "EncoderSpec": "encoders:EncoderSpec",
+    "Hit": "search:Hit",
+    "Like": "query:Like",
+    "Metric": "metrics:Metric",
+    "Modality": "records:Modality",
+    "Picture": "query:Picture",
+    "Record": "records:Record",
+    "Rejected": "records:Rejected",
+    "Searcher": "search:Searcher",
+    "Sentence": "encoders:Sentence",
+    "Text": "query:Text",
+    "Unit": "records:Unit",
+    "Vector": "query:Vector",
+    "Word": "query:Word",
+    "build": "api:build",
+    "distances": "metrics:distances",
+    "load_encoder": "encoders:load_encoder",
+    "open": "search:open_index",
+    "rebuild": "api:rebuild",
+}
+
+__all__ = [
+    "EmbedsearchError",
+    "Encoder",
+    "EncoderSpec",
+    "Hit",
+    "Like",
+    "Metric",
+    "Modality",
+    "Picture",
+    "Record",
+    "Rejected",
+    "Searcher",
+    "Sentence",
+    "Text",
+    "Unit",
+    "Vector",
+    "Word",
+    "build",
+    "distances",
+    "load_encoder",
+    "open",
+    "rebuild",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'embedsearch' has no attribute {name!r}")
+    home, attribute = _HOMES[name].split(":")
+    value = getattr(import_module(f"embedsearch.{home}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,214 @@
+"""Records and an encoder to items and vectors, streamed.
+
+Reading (tokenising, decoding) runs in a thread of its own, one chunk ahead of the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from embedsearch.encoders import Encoder, Prepared, Sentence, Span
+from embedsearch.encoders.segment import sentences, words
+from embedsearch.errors import ItemError
+from embedsearch.metrics import Vectors
+from embedsearch.records import Content, Entry, Record, Rejected, Scalar, Unit, content_hash
+
+# Records read ahead of the model. Texts: enough to sort by length. Pictures: each takes megabytes.
+CHUNK = {Unit.TEXT: 2048, Unit.WORD: 512, Unit.TOKEN: 512, Unit.IMAGE: 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What one vector of an index stands for.
+
+    Attributes:
+        id: the record's id; for a word, with `#` and where it starts in the record's text.
+        text: the text, or the sentence that holds the word; None for pictures.
+        path: the picture's file, where it is one.
+        span: the word's `[start, end)` in `text`.
+        hash: content hash of the record.
+        fields: the record's fields.
+        picture: the bytes of a picture that no file of its own holds.
+    """
+
+    id: str
+    text: str | None
+    path: str | None
+    span: Span | None
+    hash: str
+    fields: dict[str, Scalar]
+    picture: bytes | None = None
+
+
+@dataclass(slots=True)
+class Chunk:
+    """A stretch of the source, embedded.
+
+    Attributes:
+        entries: how many entries of the source it covers.
+        items: one per vector.
+        vectors: (n, d) float32, raw.
+        rejected: what could not be used.
+        truncated: texts that the model's limit cut.
+        lost: words beyond the limit.
+        waited: seconds that the model waited for input.
+        computed: seconds that the model ran.
+    """
+
+    entries: int
+    items: list[Item]
+    vectors: Vectors
+    rejected: list[Rejected] = field(default_factory=list)
+    truncated: int = 0
+    lost: int = 0
+    waited: float = 0.0
+    computed: float = 0.0
+
+
+@dataclass(slots=True)
+class _Input:
+    """One thing to encode and the record it comes from; `offset` is where a sentence starts."""
+
+    record: Record
+    content: Content | Sentence
+    offset: int
+    hash: str
+
+
+def embed(
+    entries: Iterable[Entry], encoder: Encoder, *, on_progress: Callable[[int], None]
+) -> Iterator[Chunk]:
+    """Embed everything that can be embedded, chunk by chunk, in the source's order.
+
+    Args:
+        entries: what a source yields.
+        encoder: what makes the vectors.
+        on_progress: called with the number of entries just finished.
+    """
+    unit = encoder.spec.unit
+    source = iter(entries)
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+        ahead = reader.submit(_read, source, encoder, unit)
+        while True:
+            started = time.perf_counter()
+            chunk, inputs, prepared = ahead.result()
+            chunk.waited = time.perf_counter() - started
+            if chunk.entries == 0:
+                return
+            ahead = reader.submit(_read, source, encoder, unit)
+            started = time.perf_counter()
+            _forward(chunk, inputs, prepared, encoder, on_progress)
+            chunk.computed = time.perf_counter() - started
+            yield chunk
+
+
+def _read(
+    source: Iterator[Entry], encoder: Encoder, unit: Unit
+) -> tuple[Chunk, list[_Input], list[Prepared]]:
+    """Take the next entries off the source and prepare them for the model."""
+    entries = list(islice(source, CHUNK[unit]))
+    chunk = Chunk(len(entries), [], np.empty((0, encoder.dimension), np.float32))
+    inputs: list[_Input] = []
+    for entry in entries:
+        if isinstance(entry, Rejected):
+            chunk.rejected.append(entry)
+            continue
+        try:
+            inputs.extend(_inputs(entry, unit))
+        except (ItemError, OSError) as error:
+            chunk.rejected.append(Rejected(entry.id, str(error)))
+    kept, ready = [], []
+    for source_input, prepared in zip(
+        inputs, encoder.prepare([each.content for each in inputs]), strict=True
+    ):
+        if isinstance(prepared, ItemError):
+            chunk.rejected.append(Rejected(_item_id(source_input, None), str(prepared)))
+            continue
+        if prepared.truncated:
+            chunk.truncated += 1
+        chunk.lost += prepared.lost
+        kept.append(source_input)
+        ready.append(prepared)
+    return chunk, kept, ready
+
+
+def _inputs(record: Record, unit: Unit) -> Iterator[_Input]:
+    """Yield what the encoder reads of one record: itself, or each of its sentences."""
+    if record.modality is not unit.modality:
+        raise ItemError(f"the source gives a {record.modality}, the unit {unit} needs a {unit.modality}")
+    digest = content_hash(record.content)
+    if unit in (Unit.TEXT, Unit.IMAGE):
+        yield _Input(record, record.content, 0, digest)
+        return
+    text = str(record.content)
+    found = False
+    for start, end in sentences(text):
+        sentence = text[start:end]
+        spans = words(sentence)
+        if spans:
+            found = True
+            yield _Input(record, Sentence(sentence, spans if unit is Unit.WORD else None), start, digest)
+    if not found:
+        raise ItemError("the text holds no word")
+
+
+def _forward(
+    chunk: Chunk,
+    inputs: list[_Input],
+    prepared: list[Prepared],
+    encoder: Encoder,
+    on_progress: Callable[[int], None],
+) -> None:
+    """Run the model over a chunk and lay its vectors down in the source's order."""
+    counts = [1 if each.units is None else len(each.units) for each in prepared]
+    ends = np.cumsum(counts, dtype=np.int64)
+    chunk.vectors = np.empty((int(ends[-1]) if counts else 0, encoder.dimension), np.float32)
+    # Progress counts entries: a record of many sentences is spread over them, the rest comes last.
+    told = 0
+    done = 0
+    for group in encoder.batches(prepared):
+        vectors = encoder.forward([prepared[position] for position in group])
+        taken = 0
+        for position in group:
+            count = counts[position]
+            chunk.vectors[ends[position] - count : ends[position]] = vectors[taken : taken + count]
+            taken += count
+        done += len(group)
+        reached = done * chunk.entries // len(prepared)
+        on_progress(reached - told)
+        told = reached
+    on_progress(chunk.entries - told)
+    chunk.items = [
+        _item(source_input, span)
+        for source_input, each in zip(inputs, prepared, strict=True)
+        for span in (each.units if each.units is not None else (None,))
+    ]
+
+
+def _item(source_input: _Input, span: Span | None) -> Item:
+    record, content = source_input.record, source_input.content
+    text = content.text if isinstance(content, Sentence) else content if isinstance(content, str) else None
+    return Item(
+        id=_item_id(source_input, span),
+        text=text,
+        path=str(content) if isinstance(content, Path) else None,
+        span=span,
+        hash=source_input.hash,
+        fields=dict(record.fields),
+        picture=content if isinstance(content, bytes) else None,
+    )
+
+
+def _item_id(source_input: _Input, span: Span | None) -> str:
+    record = source_input.record
+    if not isinstance(source_input.content, Sentence):
+        return record.id
+    start = source_input.offset + (span[0] if span else 0)
+    return f"{record.id}#{start}"

@@ -1,0 +1,226 @@
+"""The encoders: a batch of texts, words or images in, float32 vectors (n, d) out.
+
+An encoder works in two steps, so that reading can run beside computing: `prepare` reads and
+tokenises or decodes items one by one (a bad one becomes an `ItemError` in its place), `forward` runs
+the model on a batch of what is prepared. `encode` is both, for callers with a handful of items.
+To add a family: a file here with a class of the `Encoder` shape, and its row in `ENCODERS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+from embedsearch.metrics import Metric, Vectors
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
+
+if TYPE_CHECKING:
+
+    import numpy as np
+    import numpy.typing as npt
+
+Role = Literal["query", "passage"]
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence and the words in it that get a vector each.
+
+    Attributes:
+        text: the sentence.
+        spans: `[start, end)` in characters, one per word; None for every sub-token of the model.
+    """
+
+    text: str
+    spans: tuple[Span, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """Everything that decides what a vector means, and where the model came from.
+
+    Two specs with one `fingerprint` make the same vectors, whatever the model is called and wherever
+    its files lie. `model`, `revision` and `files` are for people and for loading; they are not compared.
+
+    Attributes:
+        model: the name, hub id or folder that was asked for.
+        revision: the hub commit, or empty.
+        unit: what gets a vector of its own.
+        pooling: how hidden states become one vector.
+        layers: hidden layers averaged; (-1,) is `last_hidden_state`.
+        patch_tokens_only: whether CLS and register tokens are left out of an image's mean.
+        max_length: longest input in tokens, special tokens included; None for images.
+        prompts: text put before a query and before a passage.
+        files: sha256 of the weights, configuration, tokenizer and preprocessor files, by role.
+        metric: the distance that the model declares.
+    """
+
+    model: str
+    revision: str
+    unit: Unit
+    pooling: str
+    layers: tuple[int, ...]
+    patch_tokens_only: bool
+    max_length: int | None
+    prompts: Mapping[Role, str]
+    files: Mapping[str, str]
+    metric: Metric = Metric.COSINE
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hex digits: SHA-256 over the content, without names and places."""
+        content = {
+            "unit": self.unit,
+            "pooling": self.pooling,
+            "layers": self.layers,
+            "patch_tokens_only": self.patch_tokens_only,
+            "max_length": self.max_length,
+            "prompts": dict(self.prompts),
+            "files": dict(self.files),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class Prepared:
+    """One item, ready for the model.
+
+    Attributes:
+        inputs: the model's arguments, without the batch axis.
+        cost: tokens (1 for an image); batches are filled by it.
+        units: the spans that get a vector each; None where the item has just one vector.
+        truncated: whether the model's limit cut the text.
+        lost: words of the sentence that lie beyond the limit and get no vector.
+    """
+
+    inputs: Mapping[str, npt.NDArray[np.generic]]
+    cost: int
+    units: tuple[Span, ...] | None = None
+    truncated: bool = False
+    lost: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Encoder(Protocol):
+    """Turns items into vectors. The vectors are pooled and not normalised."""
+
+    spec: EncoderSpec
+    dimension: int
+    device: str
+    precision: str
+    engine: str
+
+    def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Any]:
+        """Read and tokenise or decode `items`.
+
+        Returns:
+            One `Prepared`, or the `ItemError` that says why not, per item.
+        """
+
+    def batches(self, prepared: Sequence[Prepared]) -> list[list[int]]:
+        """Group positions of `prepared` into batches that the device can take, alike ones together."""
+
+    def forward(self, batch: Sequence[Prepared]) -> Vectors:
+        """Run the model on one batch.
+
+        Returns:
+            (n, d) float32: a row per item, or per span of each item in turn.
+        """
+
+    def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
+        """Return the vectors of `items`, in their order.
+
+        Args:
+            items: texts (str), `Sentence`s, or images (path, bytes or `PIL.Image.Image`).
+            role: whether they are asked with or searched in; some models prompt the two differently.
+
+        Returns:
+            (n, d) float32: a row per item, or per span of each sentence in turn.
+
+        Raises:
+            ItemError: an item can't be read.
+        """
+
+
+# unit -> "module:class", imported on first use
+ENCODERS: dict[Unit, str] = {
+    Unit.TEXT: "embedsearch.encoders.text:TextEncoder",
+    Unit.WORD: "embedsearch.encoders.words:WordEncoder",
+    Unit.TOKEN: "embedsearch.encoders.words:WordEncoder",
+    Unit.IMAGE: "embedsearch.encoders.images:ImageEncoder",
+}
+
+
+def open_encoder(recipe: EncoderRecipe) -> Encoder:
+    """Load the model that `recipe` names onto its device.
+
+    Raises:
+        ModelError: the model can't be found, loaded or used as asked (see its subclasses).
+    """
+    from embedsearch.encoders.files import find_files
+    from embedsearch.encoders.spec import make_spec
+
+    files = find_files(recipe)
+    spec = make_spec(recipe, files)
+    module, name = ENCODERS[recipe.unit].split(":")
+    return cast(Encoder, getattr(import_module(module), name)(recipe, spec, files))
+
+
+def load_encoder(
+    model: str = "",
+    *,
+    unit: Unit | str = "",
+    pooling: str = "",
+    layers: int | Sequence[int] = -1,
+    patch_tokens_only: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    revision: str = "",
+    batch_tokens: int = 0,
+) -> Encoder:
+    """Load a model that turns items into vectors.
+
+    Args:
+        model: a name of `embedsearch models`, a hub id, or a folder; empty for the bundled text model
+            (the bundled image model for `unit="image"`).
+        unit: `text`, `word`, `token` or `image`; empty to take what the model reads.
+        pooling: `cls` or `mean` (texts, images), `mean` or `first` (words); empty for what the model
+            declares.
+        layers: hidden layers to average: -1 is the last, 0 the embedding layer's output.
+        patch_tokens_only: leave CLS and register tokens out of an image's mean.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        revision: a branch, tag or commit on the hub.
+        batch_tokens: padded tokens in one batch; 0 lets the encoder choose.
+
+    Returns:
+        An encoder whose `encode(items)` gives (n, d) float32 vectors, pooled, not normalised.
+
+    Raises:
+        ModelError: the model can't be found, loaded or used as asked.
+
+    Example:
+        >>> load_encoder("all-MiniLM-L6-v2", precision="fp32").encode(["a cat", "a kitten"]).shape
+        (2, 384)
+    """
+    from embedsearch.encoders.files import absolute_model, default_unit
+
+    model = absolute_model(model)
+    recipe = EncoderRecipe(
+        unit=Unit(unit) if unit else default_unit(model, revision),
+        model=model,
+        revision=revision,
+        pooling=pooling,
+        layers=(layers,) if isinstance(layers, int) else tuple(layers),
+        patch_tokens_only=patch_tokens_only,
+        precision=precision,
+        device=device,
+        batch_tokens=batch_tokens,
+    )
+    return open_encoder(recipe)

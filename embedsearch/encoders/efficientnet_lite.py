@@ -1,0 +1,48 @@
+"""The bundled image model: EfficientNet-Lite2 (Tan and Le 2019; the Lite variant by Google, 2020).
+
+Its weights come as a torch file from a package; preprocessing is `(x - 127) / 128` at 260 pixels with
+bicubic resampling, as in the official implementation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from embedsearch.errors import ModelError
+
+SIDE = 260
+
+
+class EfficientNetLite(nn.Module):
+    """The network with the output of a transformers model: `last_hidden_state` (B, 1280, 9, 9)."""
+
+    dimension = 1280
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        from efficientnet_lite_pytorch import EfficientNet
+
+        self._network = EfficientNet.from_name("efficientnet-lite2")
+        try:
+            self._network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        except (RuntimeError, OSError, ValueError) as error:
+            raise ModelError(f"{weights} can't be loaded: {error}") from error
+
+    def forward(self, pixel_values: Tensor) -> Any:
+        """Run the network without its classification head."""
+        features = self._network.extract_features(pixel_values)  # (B, 3, 260, 260) -> (B, 1280, 9, 9)
+        return SimpleNamespace(last_hidden_state=features)
+
+
+def preprocess(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return the network's input of an RGB picture: (3, 260, 260) float32 in about [-1, 1]."""
+    resized = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    pixels = np.asarray(resized, np.float32).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+    return (pixels - 127) / 128

@@ -1,0 +1,102 @@
+"""Picture files to RGB pixels, whatever the file holds."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from embedsearch.errors import ItemError
+
+Picture = Path | str | bytes | Image.Image
+
+# Pillow refuses twice this number of pixels; a panorama of 170 megapixels still opens.
+BOMB_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
+
+
+def enable_heif() -> bool:
+    """Let Pillow open HEIC files where pillow-heif is installed; say whether it is."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        return True
+    return False
+
+
+enable_heif()
+
+
+def open_rgb(picture: Picture) -> Image.Image:
+    """Return the first frame of a picture as 8-bit RGB, upright.
+
+    EXIF orientation is applied; transparency is composed on white; 16-bit, CMYK, palette and greyscale
+    pictures are converted.
+
+    Args:
+        picture: a path, the bytes of an image file, or an open image.
+
+    Raises:
+        ItemError: it is no picture, is empty, truncated, missing, or of more than about 179 megapixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large and odd files that it then reads
+            image = picture if isinstance(picture, Image.Image) else Image.open(_file(picture))
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except ItemError:
+        raise
+    except Image.DecompressionBombError:
+        raise ItemError(f"the picture has more than {2 * BOMB_PIXELS // 10**6} megapixels") from None
+    except UnidentifiedImageError:
+        raise ItemError("the file is not a picture that Pillow can read") from None
+    except FileNotFoundError:
+        raise ItemError("the file does not exist") from None
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        TypeError,
+        IndexError,
+        KeyError,
+        AttributeError,
+    ) as error:
+        # Pillow's plugins raise all of these on damaged files
+        raise ItemError(f"the picture can't be decoded: {error or type(error).__name__}") from None
+    except (MemoryError, OverflowError, ArithmeticError) as error:
+        raise ItemError(f"the picture can't be decoded: {type(error).__name__}") from None
+
+
+def _file(picture: Path | str | bytes) -> io.BytesIO | Path:
+    if isinstance(picture, bytes):
+        if not picture:
+            raise ItemError("the file is empty")
+        return io.BytesIO(picture)
+    path = Path(picture)
+    if path.is_file() and path.stat().st_size == 0:
+        raise ItemError("the file is empty")
+    return path
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey (0 to 65,535) to 8 bits; floats and 32-bit integers by their own range."""
+    pixels = np.asarray(image, dtype=np.float32)
+    if image.mode == "F" or pixels.max(initial=0) > 65535 or pixels.min(initial=0) < 0:
+        low, high = np.nanmin(pixels), np.nanmax(pixels)
+        pixels = (pixels - low) / max(float(high - low), 1e-12) * 65535
+    return Image.fromarray(np.nan_to_num(pixels / 257 + 0.5).astype(np.uint8))

@@ -1,0 +1,110 @@
+"""Which device and which precision, and the model loaded onto it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from embedsearch.errors import DeviceError, ModelError, nearest
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(wanted: str) -> torch.device:
+    """Return the device that `wanted` names; `auto` is CUDA, else MPS, else the CPU.
+
+    Raises:
+        DeviceError: this machine has no such device, or the name is unknown.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in {"cpu", "cuda", "mps"}:
+        raise DeviceError(
+            f"Unknown device {wanted!r}; there are auto, cpu, cuda, cuda:N and mps."
+            + nearest(wanted, ("auto", "cpu", "cuda", "mps"))
+        )
+    if device.type == "cuda":
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= found:
+            has = f"has {found} CUDA device(s)" if found else "has no CUDA device that torch can use"
+            raise DeviceError(
+                f"--device {wanted} was asked for, but this machine {has}. Use --device auto or cpu."
+            )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("--device mps was asked for, but this machine has none. Use --device auto or cpu.")
+    return device
+
+
+def pick_precision(wanted: str, device: torch.device, *, transformer: bool) -> str:
+    """Return `fp32`, `bf16` or `fp16`; `auto` is the fastest that keeps cosine to fp32 over 0.999.
+
+    Measured: on a CPU with bfloat16 instructions a transformer runs 3 times faster in bf16 at cosine
+    0.9999; small CNNs gain nothing in torch there.
+
+    Raises:
+        DeviceError: the precision is unknown, or the device can't compute in it.
+    """
+    if wanted not in (*PRECISIONS, "auto"):
+        raise DeviceError(
+            f"Unknown precision {wanted!r}; there are auto, {', '.join(PRECISIONS)}."
+            + nearest(wanted, ("auto", *PRECISIONS))
+        )
+    if wanted == "auto":
+        if device.type == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if device.type == "cpu" and transformer and cpu_has_bf16() else "fp32"
+    if wanted == "fp16" and device.type == "cpu":
+        raise DeviceError("fp16 is slow and inexact on a CPU; use --precision bf16 or fp32.")
+    return wanted
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 matrices in hardware (AVX-512 BF16 or AMX)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file():
+        return False
+    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
+    return bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the loading reports of transformers off the terminal."""
+    from transformers.utils import logging as hub_logging
+
+    level, bar = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()
+    hub_logging.set_verbosity(logging.ERROR)
+    hub_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(level)
+        if bar:
+            hub_logging.enable_progress_bar()
+
+
+def load_transformer(folder: Path) -> nn.Module:
+    """Load `AutoModel` from a folder: no remote code, no pickled code, no network.
+
+    Raises:
+        ModelError: transformers can't load it.
+    """
+    from transformers import AutoModel
+
+    try:
+        with _quiet():
+            return AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()  # type: ignore[no-any-return]
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"transformers can't load the model in {folder}: {first}") from error

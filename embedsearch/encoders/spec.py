@@ -1,0 +1,121 @@
+"""What a model declares about itself, and what a recipe makes of it. Loads no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from embedsearch.encoders import EncoderSpec, Role
+from embedsearch.encoders.files import ModelFiles, content_hashes, default_model
+from embedsearch.errors import ModelError, nearest
+from embedsearch.metrics import Metric
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
+
+POOLINGS: dict[Unit, tuple[str, ...]] = {
+    Unit.TEXT: ("cls", "mean"),
+    Unit.IMAGE: ("mean", "cls"),
+    Unit.WORD: ("mean", "first"),
+    Unit.TOKEN: ("row",),
+}
+# sentence-transformers wrote one truth value per mode before it wrote `pooling_mode`
+_ST_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+
+
+def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
+    """Settle every choice that a recipe leaves to the model.
+
+    Raises:
+        ModelError: the model can't serve the unit, or the pooling is unknown or not supported.
+    """
+    name = recipe.model or default_model(recipe.unit)
+    if files.row and files.row.package and files.row.modality is not recipe.unit.modality:
+        raise ModelError(
+            f"{name} reads {files.row.modality}s, and the unit {recipe.unit} needs a model that reads "
+            f"{recipe.unit.modality}s, such as {default_model(recipe.unit)}."
+        )
+    if not recipe.layers:
+        raise ModelError("No hidden layer was named; -1 is the last one.")
+    return EncoderSpec(
+        model=name,
+        revision=files.revision,
+        unit=recipe.unit,
+        pooling=_pooling(recipe, files),
+        layers=recipe.layers,
+        patch_tokens_only=recipe.patch_tokens_only,
+        max_length=None if recipe.unit is Unit.IMAGE else _max_length(files),
+        prompts=_prompts(recipe, files),
+        files=content_hashes(files, recipe.unit),
+        metric=Metric.COSINE,
+    )
+
+
+def _modules(files: ModelFiles, kind: str) -> list[str]:
+    """Return the folders of the sentence-transformers modules of one kind, in their order."""
+    modules = files.json("modules.json") or []
+    return [module["path"] for module in modules if module["type"].rsplit(".", 1)[-1] == kind]
+
+
+def _pooling(recipe: EncoderRecipe, files: ModelFiles) -> str:
+    allowed = POOLINGS[recipe.unit]
+    if recipe.pooling:
+        if recipe.pooling not in allowed:
+            raise ModelError(
+                f"The pooling {recipe.pooling!r} does not exist for {recipe.unit}s; there is "
+                f"{' or '.join(allowed)}.{nearest(recipe.pooling, allowed)}"
+            )
+        return recipe.pooling
+    if recipe.unit is not Unit.TEXT:
+        return allowed[0]
+    if _modules(files, "Dense"):
+        raise ModelError(
+            f"{recipe.model} puts a Dense layer behind its pooling, which is not supported. "
+            "Take the vector before it with --pooling cls or --pooling mean."
+        )
+    for folder in _modules(files, "Pooling"):
+        declared = _declared_pooling(files.json(f"{folder}/config.json") or {})
+        if declared not in allowed:
+            raise ModelError(
+                f"{recipe.model} declares the pooling {declared!r}; supported are {' and '.join(allowed)}. "
+                "Choose one with --pooling."
+            )
+        return declared
+    return files.row.pooling if files.row else "cls"
+
+
+def _declared_pooling(config: dict[str, Any]) -> str:
+    if "pooling_mode" in config:
+        return str(config["pooling_mode"])
+    modes = [mode for flag, mode in _ST_FLAGS.items() if config.get(flag)]
+    return "+".join(modes) or "mean"
+
+
+def _max_length(files: ModelFiles) -> int | None:
+    """The model's limit in tokens, special tokens included: the smallest of what its files declare."""
+    transformer = files.json("sentence_bert_config.json") or {}
+    tokenizer = files.json("tokenizer_config.json") or {}
+    config = files.json("config.json") or {}
+    config = config.get("text_config", config)
+    positions = config.get("max_position_embeddings")
+    if positions and config.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
+        positions -= config.get("pad_token_id", 1) + 1  # their positions start behind the padding index
+    limits = (transformer.get("max_seq_length"), tokenizer.get("model_max_length"), positions)
+    # tokenizers write 10^30 for "no limit"
+    return min((int(limit) for limit in limits if limit and 0 < limit < 10**6), default=None)
+
+
+def _prompts(recipe: EncoderRecipe, files: ModelFiles) -> dict[Role, str]:
+    """Prompts of sentences; a word's neighbours are its own sentence, so words get none."""
+    if recipe.unit is not Unit.TEXT:
+        return {"query": "", "passage": ""}
+    config = files.json("config_sentence_transformers.json") or {}
+    declared = config.get("prompts") or {}
+    row = files.row
+    passage = declared.get("passage") or declared.get("document") or (row.passage_prompt if row else "")
+    return {"query": declared.get("query") or (row.query_prompt if row else ""), "passage": passage}

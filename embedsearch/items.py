@@ -1,0 +1,91 @@
+"""Items as an Arrow table: one row per vector, one column per field.
+
+Columns: `id`, `text`, `path`, `start`, `end`, `hash`, `picture`, and `field:NAME` for each field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedsearch.embed import Item
+
+FIELD = "field:"
+ROW_GROUP = 8192
+_FIXED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("path", pa.string()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("hash", pa.string()),
+        ("picture", pa.binary()),
+    ]
+)
+
+
+def to_table(items: Sequence[Item]) -> pa.Table:
+    """Return `items` as a table; a field whose values are of several types becomes text."""
+    columns: dict[str, pa.Array] = {
+        "id": pa.array([item.id for item in items], pa.string()),
+        "text": pa.array([item.text for item in items], pa.string()),
+        "path": pa.array([item.path for item in items], pa.string()),
+        "start": pa.array([item.span and item.span[0] for item in items], pa.int32()),
+        "end": pa.array([item.span and item.span[1] for item in items], pa.int32()),
+        "hash": pa.array([item.hash for item in items], pa.string()),
+        "picture": pa.array([item.picture for item in items], pa.binary()),
+    }
+    for name in dict.fromkeys(name for item in items for name in item.fields):
+        columns[FIELD + name] = _column([item.fields.get(name) for item in items])
+    return pa.table(columns)
+
+
+def _column(values: list[Any]) -> pa.Array:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} or len(kinds) <= 1:
+        try:
+            return pa.array(values, pa.float64() if kinds == {int, float} else None)
+        except (pa.ArrowInvalid, OverflowError):  # a whole number over 64 bits
+            pass
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def merge(shards: Sequence[Path], target: Path) -> pa.Schema:
+    """Join the Parquet files `shards` into `target`, one shard in memory at a time.
+
+    A field whose type differs between shards takes one that holds both: float, else text.
+
+    Returns:
+        The schema of `target`.
+    """
+    types: dict[str, set[pa.DataType]] = {}
+    for shard in shards:
+        for column in pq.read_schema(shard):
+            types.setdefault(column.name, set()).add(column.type)
+    schema = pa.schema(
+        list(_FIXED) + [(name, _join(found)) for name, found in types.items() if name.startswith(FIELD)]
+    )
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+        for shard in shards:
+            table = pq.read_table(shard)
+            rows = [
+                table[column.name].cast(column.type)
+                if column.name in table.column_names
+                else pa.nulls(len(table), column.type)
+                for column in schema
+            ]
+            writer.write_table(pa.table(rows, schema=schema), row_group_size=ROW_GROUP)
+    return schema
+
+
+def _join(types: Iterable[pa.DataType]) -> pa.DataType:
+    known = {kind for kind in types if not pa.types.is_null(kind)}
+    if len(known) <= 1:
+        return known.pop() if known else pa.string()
+    numeric = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in known)
+    return pa.float64() if numeric else pa.string()

@@ -1,0 +1,40 @@
+"""One writer per index at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from embedsearch.errors import IndexBusyError
+
+LOCK_FILE = ".lock"
+HOLDER_FILE = ".lock-holder"
+
+
+@contextlib.contextmanager
+def write_lock(folder: Path) -> Iterator[None]:
+    """Hold the index `folder` for writing; the system frees the lock when the holder dies.
+
+    Raises:
+        IndexBusyError: another process holds it; the message names it and since when.
+    """
+    lock = FileLock(folder / LOCK_FILE)
+    holder = folder / HOLDER_FILE
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+        raise IndexBusyError(
+            f"The index {folder.name!r} is being written by another process ({who}). Wait for it to end."
+        ) from None
+    try:
+        holder.write_text(f"pid {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M:%S}", encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

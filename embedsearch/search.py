@@ -1,0 +1,297 @@
+"""A query to its nearest items."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from embedsearch.backends import Mask
+from embedsearch.encoders import Encoder, Sentence, open_encoder
+from embedsearch.encoders.segment import words
+from embedsearch.errors import (
+    DeviceError,
+    EncoderMismatchError,
+    ItemError,
+    ItemNotFoundError,
+    QueryError,
+)
+from embedsearch.items import FIELD
+from embedsearch.metrics import Vectors
+from embedsearch.query import Like, Picture, Query, Text, Vector, Word, as_query
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Modality, Scalar, Unit
+from embedsearch.store import Build, indexes_folder, open_build
+from embedsearch.where import evaluate, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One neighbour.
+
+    Attributes:
+        rank: from 1.
+        id: the item's identity.
+        distance: to the query, in the index's metric; smaller is more related.
+        modality: `text` or `image`.
+        text: the text, or the sentence that holds the word; None for pictures.
+        path: the picture's file, where it is one.
+        span: the word's `[start, end)` in `text`; None for whole texts and pictures.
+        fields: what the source knows of it.
+        picture: bytes of a picture that no file of its own holds.
+    """
+
+    rank: int
+    id: str
+    distance: float
+    modality: Modality
+    text: str | None
+    path: str | None
+    span: tuple[int, int] | None
+    fields: dict[str, Scalar]
+    picture: bytes | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the hit as plain JSON values, the picture's bytes left out."""
+        values = {name: value for name, value in asdict(self).items() if name != "picture"}
+        values["fields"] = {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in self.fields.items()
+        }
+        values["span"] = list(self.span) if self.span else None
+        return values
+
+
+class Searcher:
+    """An open index. Opening it verifies its files; the model is loaded by the first query that needs it.
+
+    May be shared by threads.
+    """
+
+    def __init__(self, build: Build, load: Callable[[EncoderRecipe], Encoder] = open_encoder) -> None:
+        self.build = build
+        self.manifest = build.manifest
+        self._load = load
+        self._encoder: Encoder | None = None
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self.manifest.count
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that made the index.
+
+        Raises:
+            ModelError: it can't be loaded here.
+            EncoderMismatchError: the model of that name is not the one that made the index.
+        """
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = self._load_encoder()
+            return self._encoder
+
+    def _load_encoder(self) -> Encoder:
+        made = self.manifest.encoder
+        stored = self.manifest.recipe["encoder"]
+        recipe = EncoderRecipe(
+            unit=Unit(stored["unit"]),
+            model=stored["model"],
+            revision=made["revision"],
+            pooling=stored["pooling"],
+            layers=tuple(stored["layers"]),
+            patch_tokens_only=stored["patch_tokens_only"],
+            precision=made["precision"],
+        )
+        try:
+            encoder = self._load(recipe)
+        except DeviceError:  # made on a GPU in a precision that this machine has not
+            encoder = self._load(EncoderRecipe(**{**asdict(recipe), "precision": "auto"}))
+        if encoder.spec.fingerprint != made["fingerprint"]:
+            raise EncoderMismatchError(
+                f"The index {self.manifest.name!r} holds {self.manifest.dimension}-d vectors of {made['model']} "
+                f"(fingerprint {made['fingerprint'][:12]}, pooling {made['pooling']}); the model found now is "
+                f"{encoder.spec.model} ({encoder.spec.fingerprint[:12]}, pooling {encoder.spec.pooling}). "
+                f"Run: embedsearch rebuild {self.manifest.name}"
+            )
+        return encoder
+
+    def search(self, query: Any, k: int = 20, where: str | None = None) -> list[Hit]:
+        """Return the `k` nearest items.
+
+        Args:
+            query: a text (str), a picture (`Path`, bytes or PIL image), a vector, or a `Text`, `Picture`,
+                `Word`, `Like` or `Vector`. An item asked for with `Like` is not among its own hits.
+            k: how many, at least 1; fewer come when fewer exist.
+            where: a filter over the fields, such as ``"label = 'dress' and price < 40"``.
+
+        Raises:
+            QueryError: the query does not fit this index, or k is under 1.
+            FilterError: the filter can't be understood.
+            ItemNotFoundError: no item has the id asked for.
+            ItemError: the picture can't be read.
+        """
+        if k < 1:
+            raise QueryError(f"k must be at least 1; got {k}.")
+        asked = as_query(query)
+        allow = self.allowed(where) if where and where.strip() else None
+        if isinstance(asked, Like):
+            row = self.row(asked.id)
+            allow = np.ones(len(self), np.bool_) if allow is None else allow.copy()
+            allow[row] = False
+        distances, rows = self.build.backend.search(self.vector(asked), k, allow)  # (1, d) -> (1, k)
+        return self._hits(rows[0].tolist(), distances[0].tolist())
+
+    def allowed(self, where: str) -> Mask:
+        """Return which items a filter keeps, (n,) of truth values.
+
+        Raises:
+            FilterError: the filter can't be understood.
+        """
+        return evaluate(parse(where), self.build.items, self.build.field_types)
+
+    def vector(self, query: Query) -> Vectors:
+        """Return the raw vector of a query, (1, d) float32.
+
+        Raises:
+            QueryError, ItemNotFoundError, ItemError: as `search`.
+        """
+        unit = self.manifest.unit
+        match query:
+            case Vector(values):
+                return self._ready_vector(values)
+            case Like(identity):
+                return np.asarray(self.build.vectors[self.row(identity)])[None]  # (d,) -> (1, d)
+            case Text(text):
+                if not text.strip():
+                    raise QueryError("The query is empty. Type what you look for.")
+                if unit is Unit.TEXT:
+                    return self.encoder.encode([text], "query")
+                if unit is Unit.IMAGE:
+                    raise QueryError(self._misfit("a picture (--image FILE) or an item of it (--item ID)"))
+                return self._word(Word(text, 1) if len(words(text)) == 1 else None, text)
+            case Picture(source):
+                if unit is not Unit.IMAGE:
+                    raise QueryError(
+                        self._misfit("a text" if unit is Unit.TEXT else "a word in its sentence")
+                    )
+                return self.encoder.encode([source], "query")
+            case Word(sentence, _):
+                if unit not in (Unit.WORD, Unit.TOKEN):
+                    fit = (
+                        "a whole text"
+                        if unit is Unit.TEXT
+                        else "a picture (--image FILE) or an item (--item ID)"
+                    )
+                    raise QueryError(self._misfit(fit))
+                return self._word(query, sentence)
+
+    def row(self, identity: str) -> int:
+        """Return the row number of an item in this build.
+
+        Raises:
+            ItemNotFoundError: there is none of that id.
+        """
+        row = int(pc.index(self.build.items["id"], identity).as_py())
+        if row < 0:
+            raise ItemNotFoundError(
+                f"The index {self.manifest.name!r} has no item {identity!r}. Ids stand beside the hits of a search."
+            )
+        return row
+
+    def item(self, identity: str) -> Hit:
+        """Return an item by its id, at distance 0 and rank 0.
+
+        Raises:
+            ItemNotFoundError: there is none of that id.
+        """
+        return self._hits([self.row(identity)], [0.0], first_rank=0)[0]
+
+    def _misfit(self, expected: str) -> str:
+        return (
+            f"The index {self.manifest.name!r} holds {self.manifest.unit}s of {self.manifest.encoder['model']}; "
+            f"ask it with {expected}."
+        )
+
+    def _ready_vector(self, values: Any) -> Vectors:
+        try:
+            vector = np.asarray(values, dtype=np.float32).reshape(1, -1)  # (d,) -> (1, d)
+        except (ValueError, TypeError):
+            raise QueryError("A vector must be numbers, (d,).") from None
+        if vector.shape[1] != self.manifest.dimension or not np.isfinite(vector).all():
+            raise QueryError(
+                f"The index {self.manifest.name!r} takes vectors of {self.manifest.dimension} finite numbers; "
+                f"got {vector.shape[1]}."
+            )
+        return vector
+
+    def _word(self, query: Word | None, sentence: str) -> Vectors:
+        spans = words(sentence)
+        shown = ", ".join(f"{number} {sentence[s:e]}" for number, (s, e) in enumerate(spans, 1))
+        if not spans:
+            raise QueryError("The sentence holds no word. Type a sentence, then name one of its words.")
+        if query is None:
+            raise QueryError(self._misfit(f"one word of the sentence, --word NUMBER: {shown}"))
+        number = query.word
+        if isinstance(number, str):
+            found = [
+                at for at, (s, e) in enumerate(spans, 1) if sentence[s:e].casefold() == number.casefold()
+            ]
+            if not found:
+                raise QueryError(f"The sentence has no word {number!r}; it has {shown}.")
+            number = found[0]
+        if not 1 <= number <= len(spans):
+            raise QueryError(f"The sentence has no word {number}; it has {shown}.")
+        vectors = self.encoder.encode([Sentence(sentence, (spans[number - 1],))], "query")
+        if not len(vectors):
+            raise ItemError("The word lies beyond the model's limit; shorten the sentence.")
+        return vectors
+
+    def _hits(self, rows: list[int], distances: list[float], first_rank: int = 1) -> list[Hit]:
+        table: pa.Table = self.build.items.take(pa.array(rows, pa.int64()))
+        names = [name for name in table.column_names if name.startswith(FIELD)]
+        return [
+            Hit(
+                rank=rank,
+                id=row["id"],
+                distance=distance,
+                modality=self.manifest.unit.modality,
+                text=row["text"],
+                path=row["path"],
+                span=(row["start"], row["end"]) if row["start"] is not None else None,
+                fields={name.removeprefix(FIELD): row[name] for name in names},
+                picture=row["picture"],
+            )
+            for rank, (row, distance) in enumerate(zip(table.to_pylist(), distances, strict=True), first_rank)
+        ]
+
+
+def open_index(
+    name: str,
+    indexes: str | Path | None = None,
+    *,
+    load: Callable[[EncoderRecipe], Encoder] = open_encoder,
+) -> Searcher:
+    """Open an index for searching.
+
+    Args:
+        name: the index's name.
+        indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
+        load: what makes the encoder, for callers that share encoders.
+
+    Raises:
+        IndexNotFoundError: there is none of that name.
+        IndexDamagedError: its files are missing, truncated or altered.
+
+    Example:
+        >>> open_index("faq").search("how do I get my money back", k=5)[0].text  # doctest: +SKIP
+        'I want a refund'
+    """
+    return Searcher(open_build(indexes_folder(indexes), name), load)

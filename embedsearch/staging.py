@@ -1,0 +1,148 @@
+"""A build in the making: shards on disk, found again by the next run of the same recipe.
+
+Each shard is three files; the last one written, `N.json`, makes it count. A killed run leaves whole
+shards, and perhaps one without its `.json`, which the next run overwrites.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedsearch import items as tables
+from embedsearch.embed import Chunk, Item
+from embedsearch.metrics import Vectors
+from embedsearch.records import Rejected
+from embedsearch.store import ITEMS, REJECTED, VECTORS
+
+SHARD_VECTORS = 8192
+SHARD_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over the shards of a build, in entries, vectors, texts, words and seconds."""
+
+    entries: int = 0
+    items: int = 0
+    rejected: int = 0
+    truncated: int = 0
+    lost_words: int = 0
+    waited: float = 0.0
+    computed: float = 0.0
+
+    def add(self, other: Totals) -> None:
+        """Add another's numbers to these."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+class Staging:
+    """The folder of unfinished work of one index."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        """Open `folder`, and clear it unless its work was made under the same `key`.
+
+        Args:
+            folder: where shards are kept.
+            key: a hash of all that decides the vectors: recipe, fingerprint and precision.
+        """
+        self._folder = folder
+        stamp = folder / "key"
+        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != key:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            stamp.write_text(key, encoding="utf-8")
+        self.totals = Totals()
+        self._shards = 0
+        while (folder / f"{self._shards}.json").is_file():
+            shard = json.loads((folder / f"{self._shards}.json").read_text(encoding="utf-8"))
+            self.totals.add(Totals(**shard["totals"]))
+            self._shards += 1
+        self._start_shard()
+
+    def _start_shard(self) -> None:
+        self._items: list[Item] = []
+        self._vectors: list[Vectors] = []
+        self._rejected: list[Rejected] = []
+        self._open = Totals()
+        self._since = time.monotonic()
+
+    def add(self, chunk: Chunk) -> None:
+        """Take in a chunk, and close the shard when it is large or old enough."""
+        self._items += chunk.items
+        self._vectors.append(chunk.vectors)
+        self._rejected += chunk.rejected
+        self._open.add(
+            Totals(
+                entries=chunk.entries,
+                items=len(chunk.items),
+                rejected=len(chunk.rejected),
+                truncated=chunk.truncated,
+                lost_words=chunk.lost,
+                waited=chunk.waited,
+                computed=chunk.computed,
+            )
+        )
+        if self._open.items >= SHARD_VECTORS or time.monotonic() - self._since > SHARD_SECONDS:
+            self.close_shard()
+
+    def close_shard(self) -> None:
+        """Write the open shard to disk."""
+        if self._open.entries:
+            stem = str(self._shards)
+            np.save(self._folder / f"{stem}.npy", np.concatenate(self._vectors))  # chunks -> (n, d)
+            pq.write_table(tables.to_table(self._items), self._folder / f"{stem}.parquet")
+            rejected = [asdict(each) for each in self._rejected]
+            text = json.dumps({"totals": asdict(self._open), "rejected": rejected}, ensure_ascii=False)
+            aside = self._folder / f".{stem}.json"
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(self._folder / f"{stem}.json")
+            self.totals.add(self._open)
+            self._shards += 1
+        self._start_shard()
+
+    def vectors(self) -> Iterator[Vectors]:
+        """Yield the shards' vectors (n, d) float32, in order."""
+        for shard in range(self._shards):
+            yield np.load(self._folder / f"{shard}.npy", allow_pickle=False)
+
+    def rejected(self) -> Iterator[Rejected]:
+        """Yield everything that was quarantined, in order."""
+        for shard in range(self._shards):
+            text = (self._folder / f"{shard}.json").read_text(encoding="utf-8")
+            yield from (Rejected(**each) for each in json.loads(text)["rejected"])
+
+    def write(self, folder: Path, dimension: int) -> pa.Schema:
+        """Join the shards into the items, vectors and quarantine files of a build in `folder`.
+
+        Returns:
+            The schema of the items.
+        """
+        schema = tables.merge(
+            [self._folder / f"{shard}.parquet" for shard in range(self._shards)], folder / ITEMS
+        )
+        joined = np.lib.format.open_memmap(
+            folder / VECTORS, mode="w+", dtype=np.float32, shape=(self.totals.items, dimension)
+        )
+        start = 0
+        for vectors in self.vectors():
+            joined[start : start + len(vectors)] = vectors
+            start += len(vectors)
+        joined.flush()
+        with (folder / REJECTED).open("w", encoding="utf-8") as file:
+            for each in self.rejected():
+                file.write(json.dumps(asdict(each), ensure_ascii=False) + "\n")
+        return schema
+
+    def clear(self) -> None:
+        """Delete the shards."""
+        shutil.rmtree(self._folder, ignore_errors=True)
