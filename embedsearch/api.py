@@ -10,12 +10,12 @@ from pathlib import Path
 
 from embedsearch.builder import Progress, build_index
 from embedsearch.encoders.files import absolute_model
-from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
+from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, IndexRecipe, Recipe, SourceRecipe, check_name
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
 from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
-from embedsearch.store import RECIPE_FILE, check_name, index_folder, indexes_folder
+from embedsearch.store import index_folder, indexes_folder
 
 
 def build(

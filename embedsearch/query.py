@@ -74,7 +74,7 @@ def as_query(query: Any) -> Query:
     if isinstance(query, (Path, bytes)) or hasattr(query, "convert"):
         return Picture(query)
     if hasattr(query, "__array__") or isinstance(query, (list, tuple)):
-        return Vector(query)  # type: ignore[arg-type]
+        return Vector(query)
     raise QueryError(
         f"A query can't be a {type(query).__name__}: give a text, a path, bytes, a PIL image, a vector, "
         "or one of embedsearch.Word and embedsearch.Like."

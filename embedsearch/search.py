@@ -116,9 +116,10 @@ class Searcher:
             encoder = self._load(EncoderRecipe(**{**asdict(recipe), "precision": "auto"}))
         if encoder.spec.fingerprint != made["fingerprint"]:
             raise EncoderMismatchError(
-                f"The index {self.manifest.name!r} holds {self.manifest.dimension}-d vectors of {made['model']} "
-                f"(fingerprint {made['fingerprint'][:12]}, pooling {made['pooling']}); the model found now is "
-                f"{encoder.spec.model} ({encoder.spec.fingerprint[:12]}, pooling {encoder.spec.pooling}). "
+                f"The index {self.manifest.name!r} holds {self.manifest.dimension}-d vectors of "
+                f"{made['model']} (fingerprint {made['fingerprint'][:12]}, pooling {made['pooling']}); the "
+                f"query encoder found now is {encoder.spec.model} (fingerprint "
+                f"{encoder.spec.fingerprint[:12]}, pooling {encoder.spec.pooling}). "
                 f"Run: embedsearch rebuild {self.manifest.name}"
             )
         return encoder
@@ -202,7 +203,8 @@ class Searcher:
         row = int(pc.index(self.build.items["id"], identity).as_py())
         if row < 0:
             raise ItemNotFoundError(
-                f"The index {self.manifest.name!r} has no item {identity!r}. Ids stand beside the hits of a search."
+                f"The index {self.manifest.name!r} has no item {identity!r}. "
+                "Ids stand beside the hits of a search."
             )
         return row
 
@@ -216,8 +218,8 @@ class Searcher:
 
     def _misfit(self, expected: str) -> str:
         return (
-            f"The index {self.manifest.name!r} holds {self.manifest.unit}s of {self.manifest.encoder['model']}; "
-            f"ask it with {expected}."
+            f"The index {self.manifest.name!r} holds {self.manifest.unit}s embedded by "
+            f"{self.manifest.encoder['model']}; ask it with {expected}."
         )
 
     def _ready_vector(self, values: Any) -> Vectors:

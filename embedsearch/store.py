@@ -94,7 +94,8 @@ class Manifest:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values["schema"] != SCHEMA:
                 raise IndexDamagedError(
-                    f"{path} is of format {values['schema']}; this embedsearch reads {SCHEMA}. {_mend(folder)}"
+                    f"{path} is of format {values['schema']}; this embedsearch reads {SCHEMA}. "
+                    f"{_mend(folder)}"
                 )
             values["unit"], values["metric"] = Unit(values["unit"]), Metric(values["metric"])
             return cls(**values)

@@ -31,7 +31,8 @@ _OPERATORS: dict[type[sql.Expression], str] = {
     sql.EQ: "=", sql.NEQ: "!=", sql.LT: "<", sql.LTE: "<=", sql.GT: ">", sql.GTE: ">=",
 }  # fmt: skip
 _COMPUTE: dict[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
+    ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 _FLIPPED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
@@ -100,7 +101,8 @@ def parse(text: str) -> Tree:
     except (SqlglotError, RecursionError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FilterError(
-            f"The filter {text!r} can't be understood ({first}). Write it like: label = 'dress' and price < 40"
+            f"The filter {text!r} can't be understood ({first}). "
+            "Write it like: label = 'dress' and price < 40"
         ) from None
 
 

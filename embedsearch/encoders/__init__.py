@@ -20,7 +20,6 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 
 if TYPE_CHECKING:
-
     import numpy as np
     import numpy.typing as npt
 

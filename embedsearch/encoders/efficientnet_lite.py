@@ -45,4 +45,4 @@ def preprocess(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return the network's input of an RGB picture: (3, 260, 260) float32 in about [-1, 1]."""
     resized = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     pixels = np.asarray(resized, np.float32).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return (pixels - 127) / 128
+    return (pixels - np.float32(127)) / np.float32(128)

@@ -66,7 +66,7 @@ class ImageEncoder(TorchEncoder):
         if hidden.ndim == 4 or patch is None:
             return 0
         height, width = pixels.shape[2:]
-        return max(0, int(hidden.shape[1]) - (height // patch) * (width // patch))
+        return max(0, int(hidden.shape[1]) - int(height // patch) * int(width // patch))
 
 
 def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Callable[[Image.Image], Pixels]]:

@@ -1,0 +1,188 @@
+"""Commands that look at indexes and models, and the one that deletes: list, info, models, remove."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    for row in [head, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@click.command("list", short_help="List the indexes.", **example("embedsearch list --json"))
+@indexes_option
+@json_option
+def list_command(indexes: Path | None, json: bool) -> None:
+    """List the indexes with their size, metric and model."""
+    from embedsearch.errors import EmbedsearchError
+    from embedsearch.store import Manifest, current_build, indexes_folder, list_names
+
+    root = indexes_folder(indexes)
+    found: list[dict[str, Any]] = []
+    for name in list_names(root):
+        try:
+            manifest = Manifest.load(current_build(root / name))
+        except EmbedsearchError as error:
+            found.append({"name": name, "error": str(error)})
+            continue
+        found.append(
+            {
+                "name": name,
+                "unit": str(manifest.unit),
+                "count": manifest.count,
+                "dimension": manifest.dimension,
+                "metric": str(manifest.metric),
+                "model": manifest.encoder["model"],
+                "created": manifest.created,
+            }
+        )
+    if json:
+        echo_json(folder=str(root), indexes=found)
+        return
+    if not found:
+        click.echo(f"{root} holds no index yet. Make one: embedsearch build ~/Pictures --name pictures")
+        return
+    whole = [each for each in found if "error" not in each]
+    if whole:
+        _table(
+            ["NAME", "UNIT", "COUNT", "METRIC", "MODEL", "BUILT"],
+            [
+                [
+                    each["name"],
+                    each["unit"],
+                    f"{each['count']:,}",
+                    each["metric"],
+                    each["model"],
+                    each["created"],
+                ]
+                for each in whole
+            ],
+        )
+    for each in found:
+        if "error" in each:
+            click.echo(f"{each['name']}: damaged: {each['error']}", err=True)
+
+
+@click.command(
+    "info", short_help="Tell all about an index.", **example("embedsearch info faq --quarantine --json")
+)
+@click.argument("name")
+@option("--quarantine", is_flag=True, help="List what the build could not use, and why.")
+@indexes_option
+@json_option
+def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) -> None:
+    """Tell what the index NAME was made from and what it holds; its files are verified."""
+    from embedsearch.store import indexes_folder, open_build
+
+    build = open_build(indexes_folder(indexes), name)
+    manifest = build.manifest
+    rejected = build.rejected() if quarantine else []
+    if json:
+        echo_json(
+            index=name,
+            build=manifest.build,
+            created=manifest.created,
+            version=manifest.version,
+            unit=str(manifest.unit),
+            count=manifest.count,
+            dimension=manifest.dimension,
+            metric=str(manifest.metric),
+            backend=manifest.backend,
+            bytes=build.bytes_on_disk,
+            fields=dict(manifest.fields),
+            encoder=dict(manifest.encoder),
+            recipe=dict(manifest.recipe),
+            report=dict(manifest.report),
+            **({"quarantine": rejected} if quarantine else {}),
+        )
+        return
+    if quarantine:
+        for each in rejected:
+            click.echo(f"{each['id']}: {each['reason']}")
+        if not rejected:
+            click.echo(f"The build of {name} could use everything.")
+        return
+    encoder, report, source = manifest.encoder, manifest.report, manifest.recipe["source"]
+    layers = ",".join(map(str, encoder["layers"]))
+    rows = [
+        ("index", f"{name} (build {manifest.build}, {manifest.created})"),
+        ("source", f"{source['kind']} {source['location']}"),
+        (
+            "holds",
+            f"{manifest.count:,} {manifest.unit}s, {manifest.dimension}-d, {build.bytes_on_disk / 1e6:,.1f} MB",
+        ),
+        ("distance", f"{manifest.metric}, {manifest.backend} search; smaller is more related"),
+        ("model", f"{encoder['model']} {encoder['revision']}".rstrip()),
+        (
+            "vector",
+            f"{encoder['pooling']} pooling, layers {layers}, {encoder['precision']} on {encoder['device']}",
+        ),
+        ("fingerprint", encoder["fingerprint"]),
+        ("fields", ", ".join(f"{field} ({kind})" for field, kind in manifest.fields.items()) or "none"),
+        ("built", f"{report['entries']:,} entries in {report['seconds']:.1f} s"),
+        ("truncated", f"{report['truncated']:,} texts, {report['lost_words']:,} words without a vector"),
+        (
+            "quarantine",
+            f"{report['rejected']:,} entries" + (" (--quarantine lists them)" if report["rejected"] else ""),
+        ),
+        ("verified", f"{len(manifest.files)} files have the checksums of the manifest"),
+    ]
+    for head, text in rows:
+        click.echo(f"{head:<12} {text}")
+
+
+@click.command("models", short_help="List the models known by name.", **example("embedsearch models --json"))
+@json_option
+def models_command(json: bool) -> None:
+    """List the models known by name; any other encoder is named by its hub id or its folder."""
+    from dataclasses import asdict
+
+    from embedsearch.catalog import MODELS
+
+    if json:
+        echo_json(models=[asdict(row) | {"bundled": bool(row.package)} for row in MODELS])
+        return
+    _table(
+        ["MODEL", "READS", "DIM", "POOLING", "TOKENS", "LICENCE", "MB", "BUNDLED"],
+        [
+            [
+                row.name,
+                str(row.modality),
+                str(row.dimension),
+                row.pooling,
+                str(row.max_length or "-"),
+                row.licence,
+                str(row.megabytes),
+                "yes" if row.package else "",
+            ]
+            for row in MODELS
+        ],
+    )
+
+
+@click.command("remove", short_help="Delete an index.", **example("embedsearch remove faq --yes"))
+@click.argument("name")
+@option("--yes", is_flag=True, help="Do not ask.")
+@indexes_option
+@json_option
+def remove_command(name: str, yes: bool, indexes: Path | None, json: bool) -> None:
+    """Delete the index NAME with all its builds; what it was made from is not touched."""
+    from embedsearch.store import index_folder, indexes_folder, remove
+
+    root = indexes_folder(indexes)
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Delete {index_folder(root, name)}?", abort=True, err=True)
+    folder = remove(root, name)
+    if json:
+        echo_json(removed=name, folder=str(folder))
+    else:
+        click.echo(f"Removed {folder}")

@@ -1,0 +1,23 @@
+"""The command ui."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from embedsearch.cli.options import example, indexes_option, option
+
+
+@click.command("ui", short_help="Open the page in the browser.", **example("embedsearch ui --port 8600"))
+@option(
+    "--port", type=click.IntRange(1, 65535), help="Port of the page.  [default: the first free one from 8501]"
+)
+@option("--browser/--no-browser", default=True, help="Open a browser window.", show_default=True)
+@indexes_option
+def ui_command(port: int | None, browser: bool, indexes: Path | None) -> None:
+    """Serve the page on this machine until Ctrl-C."""
+    from embedsearch.store import indexes_folder
+    from embedsearch.ui.launch import launch
+
+    raise SystemExit(launch(indexes_folder(indexes), port, browser))

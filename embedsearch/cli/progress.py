@@ -1,0 +1,47 @@
+"""How a build shows its progress on stderr."""
+
+from __future__ import annotations
+
+import click
+from tqdm import tqdm
+
+from embedsearch.encoders import Encoder
+
+
+class Bar:
+    """A progress bar with rate and time left; fulfils `embedsearch.builder.Progress`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bar: tqdm[None] | None = None
+
+    def start(self, encoder: Encoder, total: int | None, done: int) -> None:
+        """Say once what computes where, and open the bar."""
+        spec = encoder.spec
+        layers = "" if spec.layers == (-1,) else f", layers {','.join(map(str, spec.layers))}"
+        click.echo(
+            f"{self._name}: {spec.model} ({encoder.dimension}-d, {spec.pooling} pooling{layers}) "
+            f"in {encoder.precision} on {encoder.device}",
+            err=True,
+        )
+        if done:
+            click.echo(f"{self._name}: going on behind {done:,} entries of an earlier run", err=True)
+        self._bar = tqdm(
+            total=total, initial=done, desc=self._name, unit=" items", unit_scale=False, smoothing=0.1
+        )
+
+    def advance(self, entries: int) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(entries)
+
+    def stage(self, text: str) -> None:
+        """Close the bar and say what happens now."""
+        self.close()
+        click.echo(f"{self._name}: {text}", err=True)
+
+    def close(self) -> None:
+        """Close the bar where it is."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
