@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from embedsearch.query import Like, Picture, Text, Vector, Word
     from embedsearch.records import Modality, Record, Rejected, Unit
     from embedsearch.search import Hit, Searcher
-    from embedsearch.search import open_index as open  # noqa: A004  `es.open(...)` reads as what it does
+    from embedsearch.search import open_index as open
 
 __version__ = "0.1.0"
 

@@ -25,7 +25,7 @@ def build(
     kind: str = "",
     text: str | Sequence[str] = (),
     image: str = "",
-    id: str = "",  # noqa: A002  the option's name
+    id: str = "",
     encoding: str = "utf-8",
     split: str = "",
     unit: Unit | str = "",
@@ -77,7 +77,7 @@ def build(
         EmbedsearchError: see `embedsearch.builder.build_index`.
     """
     check_name(name)
-    guessed, location = (kind, str(source)) if kind else guess(str(source))
+    guessed, location = (kind, _absolute(source)) if kind else guess(str(source))
     source_recipe = SourceRecipe(
         kind=guessed,
         location=location,
@@ -106,6 +106,12 @@ def build(
         index=IndexRecipe(metric=metric, backend=backend, max_rejected=max_rejected),
     )
     return Searcher(build_index(recipe, indexes_folder(indexes), replace=replace, progress=progress))
+
+
+def _absolute(source: str | Path) -> str:
+    """Return a file or folder as an absolute path, and what is none (a hub id) as it is."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else str(source)
 
 
 def rebuild(name: str, *, indexes: str | Path | None = None, progress: Progress | None = None) -> Searcher:

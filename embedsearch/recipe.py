@@ -9,7 +9,7 @@ import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import tomli_w
 
@@ -147,7 +147,20 @@ def _part(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
         if name not in known:
             raise RecipeError(f"{path} has an unknown entry {name!r}.{nearest(name, known)}")
     frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    kinds = get_type_hints(kind)
+    for name, value in frozen.items():
+        if not _fits(value, kinds[name]):
+            inner = get_args(kinds[name])
+            wanted = f"list of {inner[0].__name__}" if inner else kinds[name].__name__
+            raise RecipeError(f"{path}: the entry {name!r} is {values[name]!r}, where a {wanted} was expected.")
     return kind(**frozen)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a TOML value is of the type of a recipe's entry; a truth value is no whole number."""
+    if inner := get_args(kind):  # tuple[X, ...]
+        return isinstance(value, tuple) and all(type(each) is inner[0] for each in value)
+    return type(value) is kind or (kind is float and type(value) is int)
 
 
 def check_name(name: str) -> str:

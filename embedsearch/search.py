@@ -229,8 +229,8 @@ class Searcher:
             raise QueryError("A vector must be numbers, (d,).") from None
         if vector.shape[1] != self.manifest.dimension or not np.isfinite(vector).all():
             raise QueryError(
-                f"The index {self.manifest.name!r} takes vectors of {self.manifest.dimension} finite numbers; "
-                f"got {vector.shape[1]}."
+                f"The index {self.manifest.name!r} takes vectors of {self.manifest.dimension} finite "
+                f"numbers; got {vector.shape[1]}."
             )
         return vector
 

@@ -58,18 +58,21 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; bad input ends in a line on stderr and exit code 1."""
+        result: object = None
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
         except EmbedsearchError as error:
             click.echo(f"Error: {error}", err=True)
+            ctx.exit(1)
         except BrokenPipeError:
             raise
         except OSError as error:  # a full disk, a folder that may not be written
             click.echo(f"Error: {error.strerror or error} {error.filename or ''}".rstrip(), err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("\nStopped. Work done so far is kept; the same command goes on from it.", err=True)
             ctx.exit(130)
-        ctx.exit(1)
+        return result
 
 
 @click.group(

@@ -112,14 +112,13 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
             click.echo(f"The build of {name} could use everything.")
         return
     encoder, report, source = manifest.encoder, manifest.report, manifest.recipe["source"]
+    hint = " (--quarantine lists them)" if report["rejected"] else ""
+    size = f"{build.bytes_on_disk / 1e6:,.1f} MB"
     layers = ",".join(map(str, encoder["layers"]))
     rows = [
         ("index", f"{name} (build {manifest.build}, {manifest.created})"),
         ("source", f"{source['kind']} {source['location']}"),
-        (
-            "holds",
-            f"{manifest.count:,} {manifest.unit}s, {manifest.dimension}-d, {build.bytes_on_disk / 1e6:,.1f} MB",
-        ),
+        ("holds", f"{manifest.count:,} {manifest.unit}s, {manifest.dimension}-d, {size}"),
         ("distance", f"{manifest.metric}, {manifest.backend} search; smaller is more related"),
         ("model", f"{encoder['model']} {encoder['revision']}".rstrip()),
         (
@@ -130,10 +129,7 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
         ("fields", ", ".join(f"{field} ({kind})" for field, kind in manifest.fields.items()) or "none"),
         ("built", f"{report['entries']:,} entries in {report['seconds']:.1f} s"),
         ("truncated", f"{report['truncated']:,} texts, {report['lost_words']:,} words without a vector"),
-        (
-            "quarantine",
-            f"{report['rejected']:,} entries" + (" (--quarantine lists them)" if report["rejected"] else ""),
-        ),
+        ("quarantine", f"{report['rejected']:,} entries{hint}"),
         ("verified", f"{len(manifest.files)} files have the checksums of the manifest"),
     ]
     for head, text in rows:

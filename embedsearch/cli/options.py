@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from json import dumps
 from collections.abc import Callable
+from json import dumps
 from pathlib import Path
 from typing import Any, TypeVar
 

@@ -22,6 +22,8 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model",
 )  # fmt: skip
+# transformers 5 saves the preprocessing of a model with two inputs in the second
+PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 # Entries of a config.json that say who wrote it, not what the model computes.
 CONFIG_NOISE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 
@@ -146,7 +148,8 @@ def _hub(name: str, revision: str) -> tuple[Path, str]:
     except (HfHubHTTPError, OSError) as error:  # httpx's errors of connection are OSErrors or wrapped
         reason = f"the hub can't be reached ({type(error).__name__})"
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in {"httpx", "httpcore", "requests", "huggingface_hub"}:
+        # httpx2 among them: which client the hub's library uses changes from version to version
+        if not type(error).__module__.startswith(("httpx", "httpcore", "requests", "huggingface_hub")):
             raise
         reason = f"the hub can't be reached ({type(error).__name__})"
     try:
@@ -183,7 +186,7 @@ def content_hashes(files: ModelFiles, unit: Unit) -> dict[str, str]:
     if config is not None:
         kept = {key: value for key, value in config.items() if key not in CONFIG_NOISE}
         roles["config"] = [hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()]
-    names = ("preprocessor_config.json",) if unit is Unit.IMAGE else TOKENIZER_FILES
+    names = PREPROCESSOR_FILES if unit is Unit.IMAGE else TOKENIZER_FILES
     read = [sha256_of(files.folder / name) for name in names if (files.folder / name).is_file()]
     if read:
         roles["preprocessor" if unit is Unit.IMAGE else "tokenizer"] = read

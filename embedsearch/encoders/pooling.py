@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from embedsearch.errors import ModelError
+
 
 def cls_position(hidden: Tensor) -> Tensor:
     """Return the first token's row, as BERT's authors use it (Devlin et al. 2019, section 3).
@@ -76,8 +78,14 @@ def layer_mean(last: Tensor, hidden_states: Sequence[Tensor] | None, layers: Seq
         last: `last_hidden_state`; it stands for layer -1, as some models normalise only there.
         hidden_states: the embedding layer's output and each layer's, or None where only -1 is asked for.
         layers: which to average.
+
+    Raises:
+        ModelError: their shapes differ, as in CNNs.
     """
     if hidden_states is None or tuple(layers) == (-1,):
         return last
     chosen = [last if layer == -1 else hidden_states[layer] for layer in layers]
+    if len({state.shape for state in chosen}) > 1:
+        shapes = ", ".join(str(tuple(state.shape[1:])) for state in chosen)
+        raise ModelError(f"The layers {tuple(layers)} have different shapes ({shapes}); name one layer.")
     return torch.stack([state.float() for state in chosen]).mean(0)  # (L, B, T, D) -> (B, T, D)

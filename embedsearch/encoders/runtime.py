@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,11 +101,28 @@ def load_transformer(folder: Path) -> nn.Module:
     Raises:
         ModelError: transformers can't load it.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModel
 
     try:
         with _quiet():
-            return AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()  # type: ignore[no-any-return]
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            model, report = AutoModel.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
+    except (pickle.UnpicklingError, EOFError) as error:  # torch's text would say how to run the code in it
+        raise ModelError(
+            f"transformers can't load the model in {folder}: its weights are a damaged pickle, or one that "
+            "holds more than tensors, which is not opened. Save them as safetensors."
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"transformers can't load the model in {folder}: {first}") from error
+    # transformers fills what the weights lack with random numbers; these serve no last_hidden_state
+    unused = ("pooler", "mask_token", "vision_model.head.")
+    lacking = sorted(name for name in report["missing_keys"] if not any(part in name for part in unused))
+    if lacking:
+        raise ModelError(
+            f"The weights in {folder} lack {len(lacking)} tensors of the model, {lacking[0]} among them. "
+            "Fetch or save the model again."
+        )
+    return model.eval()  # type: ignore[no-any-return]

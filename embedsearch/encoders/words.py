@@ -40,6 +40,8 @@ class WordEncoder(TextModel):
             found = [(span, _inside(span, offsets, real)) for span in item.spans]
         kept = [(span, tokens) for span, tokens in found if tokens]
         if not kept:
+            if encoding.overflowing:
+                return ItemError("the word lies beyond the model's limit; shorten the sentence")
             return ItemError("the sentence holds no word that the model can read")
         groups = np.full((len(kept), max(len(tokens) for _, tokens in kept)), -1, np.int64)
         for row, (_, tokens) in zip(groups, kept, strict=True):

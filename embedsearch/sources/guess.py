@@ -1,0 +1,91 @@
+"""Which kind of source a location is, for the command line."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from embedsearch.errors import SourceError
+from embedsearch.sources.dataset import is_saved_dataset
+from embedsearch.sources.folder import HEIF_SUFFIXES, TEXT_SUFFIXES, picture_suffixes
+from embedsearch.sources.paths import not_found, walk
+
+FILES_LOOKED_AT = 2000
+FILE_KINDS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "lines",
+}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def guess(location: str) -> tuple[str, str]:
+    """Return the kind of source at `location`, a row of `SOURCES`, and its absolute path or hub id.
+
+    A file is told by its suffix; a folder is a saved data set, or pictures or texts, whichever are
+    more among its first 2000 files; `owner/name` without such a path is a data set on the hub.
+
+    Raises:
+        SourceNotFoundError: there is nothing at `location`.
+        SourceError: there is something that is none of the kinds.
+    """
+    path = Path(location).expanduser()
+    path = path.resolve() if ".." in path.parts else path.absolute()
+    if path.is_dir():
+        return _kind_of_folder(path), str(path)
+    if path.is_file():
+        return _kind_of_file(path), str(path)
+    if _is_hub_id(location):
+        return "dataset", location
+    raise not_found(path)
+
+
+def _is_hub_id(location: str) -> bool:
+    """Whether a missing path is to be looked for on the hub: not if it points into a folder here."""
+    owner = location.partition("/")[0]
+    suffix = PurePosixPath(location).suffix.lower()
+    known = suffix in FILE_KINDS or suffix in TEXT_SUFFIXES or suffix in picture_suffixes()
+    return bool(_HUB_ID.fullmatch(location)) and not known and not Path(owner).exists()
+
+
+def _kind_of_file(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in FILE_KINDS:
+        return FILE_KINDS[suffix]
+    if suffix in picture_suffixes() | HEIF_SUFFIXES | TEXT_SUFFIXES:
+        raise SourceError(f"{path} is one picture or text; give the folder that it is in: {path.parent}.")
+    raise SourceError(
+        f"{path} is none of the files that can be read: {', '.join(FILE_KINDS)}. "
+        "Give one of those, a folder of pictures or of texts, or say what it is with --kind."
+    )
+
+
+def _kind_of_folder(path: Path) -> str:
+    if is_saved_dataset(path):
+        return "dataset"
+    pictures, texts = picture_suffixes(), TEXT_SUFFIXES
+    tables = frozenset(FILE_KINDS) - texts
+    known = pictures | texts | tables
+    names = [
+        PurePosixPath(name)
+        for name, _ in islice(
+            walk(path, lambda name: PurePosixPath(name).suffix.lower() in known), FILES_LOOKED_AT
+        )
+    ]
+    stems = {name.with_suffix("") for name in names if name.suffix.lower() in pictures}
+    # a .txt beside a picture of the same name is its caption
+    text_count = sum(name.suffix.lower() in texts and name.with_suffix("") not in stems for name in names)
+    picture_count = sum(name.suffix.lower() in pictures for name in names)
+    if picture_count or text_count:
+        return "images" if picture_count >= text_count else "texts"
+    table = next(iter(names), None)
+    instead = f" It holds {table}: give that file." if table else ""
+    raise SourceError(
+        f"{path} holds neither pictures ({', '.join(sorted(pictures))}) nor texts "
+        f"({', '.join(sorted(texts))}), and it is no data set made by save_to_disk.{instead}"
+    )

@@ -1,0 +1,241 @@
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+
+from embedsearch.cli import COMMANDS, cli
+
+
+def commands():
+    """Return every command by name."""
+    context = click.Context(cli)
+    return {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_with_an_example(name):
+    """Every command has a help text with an example that calls it."""
+    command = commands()[name]
+    assert command.help
+    assert f"embedsearch {name}" in command.epilog
+    assert command.get_short_help_str(200) == COMMANDS[name][1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_an_environment_variable_and_is_kebab_case(built, name):
+    """Options are kebab-case, and the help names an environment variable for each."""
+    text = " ".join(built(name, "--help").stdout.split())
+    for parameter in commands()[name].params:
+        if isinstance(parameter, click.Option) and parameter.name != "help":
+            long = max(parameter.opts, key=len)
+            assert "_" not in long
+            own = parameter.envvar or f"EMBEDSEARCH_{name.upper()}_{parameter.name.upper()}"
+            assert own in text.replace(" ", "") or own in text
+
+
+def test_options_are_read_from_the_environment(built):
+    """An option that is not given takes its value from its variable."""
+    result = built("search", "faq", "refund", "--json", env={"EMBEDSEARCH_SEARCH_K": "2"})
+    assert len(json.loads(result.stdout)["hits"]) == 2
+
+
+def test_search_prints_the_documented_object(built):
+    """`search --json` prints the object that the README promises, with the nearest item first."""
+    found = built.json("search", "faq", "I would like my money returned", "-k", "1")
+    distance = found["hits"][0]["distance"]
+    assert found == {
+        "schema": 1,
+        "index": "faq",
+        "build": found["build"],
+        "metric": "cosine",
+        "hits": [
+            {
+                "rank": 1,
+                "id": found["hits"][0]["id"],
+                "distance": distance,
+                "modality": "text",
+                "text": "How do I get my money back?",
+                "path": None,
+                "span": None,
+                "fields": {"topic": "refund", "weight": 3},
+            }
+        ],
+    }
+    assert 0 < distance < 0.5
+
+
+def test_search_for_a_word_finds_its_sense_and_prints_its_span(built):
+    """A word query prints the span of the word found, in the sentence that holds it."""
+    hit = built.json("search", "terms", "She turned the key in the lock", "--word", "4", "-k", "1")["hits"][0]
+    start, end = hit["span"]
+    assert hit["text"][start:end] == "key"
+    assert hit["text"] in {"The key opens the door.", "He lost the key to his flat."}
+    named = built.json("search", "terms", "She turned the key in the lock", "--word", "key", "-k", "1")
+    assert named["hits"][0] == hit
+
+
+def test_search_by_picture_and_by_item(built, sources):
+    """--image finds the picture itself at distance 0; --item leaves the item out."""
+    picture = sources / "pictures" / "blue" / "blue 0.png"
+    first = built.json("search", "pictures", "--image", picture, "-k", "1")["hits"][0]
+    assert (first["path"], first["modality"], first["text"]) == (str(picture), "image", None)
+    assert first["distance"] == pytest.approx(0, abs=1e-5)
+    like = built.json("search", "pictures", "--item", first["id"], "-k", "9")["hits"]
+    assert len(like) == 5
+    assert first["id"] not in {hit["id"] for hit in like}
+    assert like[0]["fields"]["label"] == "blue"
+
+
+def test_where_keeps_only_what_fits(built):
+    """--where filters by fields of their own types."""
+    found = built.json("search", "faq", "refund", "--where", "topic = 'login' and weight > 1")
+    assert [hit["text"] for hit in found["hits"]] == ["The app says that my PIN is wrong."]
+
+
+def test_search_for_people_marks_the_word(built):
+    """Without --json the matched word stands in brackets and the metric is named."""
+    text = built("search", "terms", "key", "-k", "1").stdout
+    assert "[key]" in text
+    assert "cosine distance (smaller is more related)" in text
+
+
+def test_list_info_and_models_print_objects(built):
+    """The commands list, info and models print one object each with their documented keys."""
+    listed = built.json("list")
+    assert set(listed) == {"schema", "folder", "indexes"}
+    assert [(each["name"], each["unit"], each["count"]) for each in listed["indexes"]] == [
+        ("faq", "text", 6),
+        ("pictures", "image", 6),
+        ("terms", "word", 18),
+    ]
+    info = built.json("info", "faq")
+    assert set(info) == {
+        "schema", "index", "build", "created", "version", "unit", "count", "dimension", "metric", "backend",
+        "bytes", "fields", "encoder", "recipe", "report",
+    }  # fmt: skip
+    assert info["fields"] == {"topic": "string", "weight": "int64"}
+    assert info["encoder"]["model"] == "all-MiniLM-L6-v2"
+    models = built.json("models")["models"]
+    assert [row["name"] for row in models if row["bundled"]] == ["all-MiniLM-L6-v2", "efficientnet-lite2"]
+
+
+def test_quarantine_is_counted_and_listed(built):
+    """A broken picture does not stop a build; it is counted, and listed with its reason."""
+    info = built.json("info", "pictures", "--quarantine")
+    assert info["report"]["rejected"] == 1
+    assert [each["id"] for each in info["quarantine"]] == ["red/broken.jpg"]
+    assert "red/broken.jpg: " in built("info", "pictures", "--quarantine").stdout
+
+
+def test_rebuild_needs_only_the_name_and_remove_deletes(run, sources, tmp_path, monkeypatch):
+    """A rebuild reads the recipe, from any folder; remove deletes the index and leaves the source."""
+    assert run("build", sources / "questions.csv", "--text", "question", "--name", "faq").exit_code == 0
+    first = run.json("info", "faq")["build"]
+    monkeypatch.chdir(tmp_path)
+    rebuilt = run.json("rebuild", "faq")
+    assert rebuilt["count"] == 6
+    assert rebuilt["build"] != first
+    assert run.json("remove", "faq")["removed"] == "faq"
+    assert run.json("list")["indexes"] == []
+    assert (sources / "questions.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("search", "fag", "x"), 1, "Did you mean 'faq'?"),
+        (("search", "faq", "x", "--where", "topc = 'a'"), 1, "Did you mean 'topic'?"),
+        (("search", "faq", "x", "--where", "topic ="), 1, "can't be understood"),
+        (("search", "faq", "--item", "nothing"), 1, "no item 'nothing'"),
+        (("search", "faq", "--image", "/nowhere.png"), 1, "ask it with a text"),
+        (("search", "pictures", "--image", "/nowhere.png"), 1, "does not exist"),
+        (("search", "pictures", "a cat"), 1, "--image FILE"),
+        (("search", "terms", "two words"), 1, "--word NUMBER: 1 two, 2 words"),
+        (("search", "terms", "two words", "--word", "7"), 1, "no word 7"),
+        (("search", "faq", ""), 1, "The query is empty"),
+        (("search", "faq"), 2, "Ask with one of"),
+        (("search", "faq", "x", "-k", "0"), 2, "x>=1"),
+        (("serch", "faq"), 2, "Did you mean 'search'?"),
+        (("info", "../faq"), 1, "can't name an index"),
+        (("remove", "nope"), 1, "There is no index 'nope'"),
+        (("rebuild", "nope"), 1, "There is no index 'nope'"),
+        (("build", "/nowhere.csv", "--name", "x"), 1, "/nowhere.csv"),
+        (("build", "/tmp", "--name", "a b"), 1, "can't name an index"),
+        (("build", "/tmp", "--name", "x", "--metric", "cosin"), 2, "cosine"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr(built, arguments, code, said):
+    """Bad input gives a sentence on stderr, nothing on stdout, exit code 1 (2 for wrong usage)."""
+    result = built(*arguments)
+    assert result.exit_code == code, result.stderr
+    assert said in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_column_names_the_columns_there_are(run, sources):
+    """--text with an unknown column says which there are, and which one may have been meant."""
+    result = run("build", sources / "questions.csv", "--text", "qestion", "--name", "faq")
+    assert result.exit_code == 1
+    assert "qestion" in result.stderr
+    assert "'question'" in result.stderr
+    assert not (run.indexes / "faq").exists()
+
+
+def test_a_name_that_is_taken_is_not_overwritten(run, sources):
+    """An index made from something else stays, unless --replace is given."""
+    run("build", sources / "questions.csv", "--text", "question", "--name", "faq")
+    result = run("build", sources / "pictures", "--name", "faq")
+    assert result.exit_code == 1
+    assert "--replace" in result.stderr
+    assert run.json("info", "faq")["unit"] == "text"
+    assert run("build", sources / "pictures", "--name", "faq", "--replace").exit_code == 0
+    assert run.json("info", "faq")["unit"] == "image"
+
+
+def test_a_damaged_index_is_named_with_the_command_that_mends_it(run, sources):
+    """A truncated file is named with the command that mends it, and that command mends it."""
+    run("build", sources / "questions.csv", "--text", "question", "--name", "faq")
+    items = next((run.indexes / "faq" / "builds").glob("*/items.parquet"))
+    items.write_bytes(items.read_bytes()[:-7])
+    result = run("search", "faq", "refund")
+    assert result.exit_code == 1
+    assert str(items) in result.stderr
+    assert "embedsearch rebuild faq" in result.stderr
+    assert run("rebuild", "faq").exit_code == 0
+    assert run("search", "faq", "refund").exit_code == 0
+
+
+def test_progress_says_what_computes_where(run, sources):
+    """A build prints model, precision and device once, on stderr, and keeps stdout for the result."""
+    result = run("build", sources / "questions.csv", "--text", "question", "--name", "faq", "--device", "cpu")
+    assert result.stderr.count("all-MiniLM-L6-v2 (384-d, mean pooling)") == 1
+    assert " on cpu" in result.stderr
+    assert result.stdout.startswith("faq: 6 texts in ")
+
+
+def test_a_missing_gpu_is_an_error(run, sources):
+    """--device cuda without one is an error and never a silent run on the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    result = run(
+        "build", sources / "questions.csv", "--text", "question", "--name", "faq", "--device", "cuda"
+    )
+    assert result.exit_code == 1
+    assert "no CUDA device" in result.stderr
+
+
+def test_help_loads_nothing_heavy():
+    """`embedsearch --help` loads neither torch nor numpy nor a table reader."""
+    code = (
+        "import sys; from click.testing import CliRunner; from embedsearch.cli import cli;"
+        "assert CliRunner().invoke(cli, ['--help']).exit_code == 0;"
+        "heavy = {'torch', 'transformers', 'numpy', 'pyarrow', 'faiss', 'streamlit', 'PIL', 'sqlglot'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

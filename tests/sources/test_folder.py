@@ -1,0 +1,206 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from embedsearch.errors import SourceError, SourceNotFoundError
+from embedsearch.records import Modality, Record
+from embedsearch.sources import folder
+from tests.sources.reading import contents, fields, read, rejected, source
+
+
+def put(path: Path, data: bytes = b"x") -> Path:
+    """Write a file, with the folders that it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_picture_is_known_by_its_relative_path(tmp_path):
+    """The id is the posix path from the root, the content the absolute path, the label the sub-folder."""
+    put(tmp_path / "b.PNG")
+    put(tmp_path / "été 2024" / "à la plage" / "a b.jpg")
+    assert read("images", tmp_path) == [
+        Record(
+            "b.PNG", Modality.IMAGE, tmp_path / "b.PNG", {"label": None, "file": "b.PNG", "caption": None}
+        ),
+        Record(
+            "été 2024/à la plage/a b.jpg",
+            Modality.IMAGE,
+            tmp_path / "été 2024/à la plage/a b.jpg",
+            {"label": "été 2024/à la plage", "file": "a b.jpg", "caption": None},
+        ),
+    ]
+
+
+def test_the_order_is_that_of_the_path_parts(tmp_path):
+    """Pictures come sorted by name at each level, whatever the file system's own order is."""
+    for name in ("b/2.png", "a.png", "b/10.png", "b.png", "c/d/e.png", "B.png"):
+        put(tmp_path / name)
+    assert [entry.id for entry in read("images", tmp_path)] == [
+        "B.png", "a.png", "b/10.png", "b/2.png", "b.png", "c/d/e.png",
+    ]  # fmt: skip
+
+
+def test_only_pictures_that_pillow_opens_are_listed(tmp_path):
+    """SVG, sounds and hidden files are passed over; mirrored helpers are pictures like others."""
+    for suffix in ("jpg", "jpeg", "png", "gif", "bmp", "webp", "tif", "tiff", "avif", "ppm"):
+        put(tmp_path / f"x.{suffix}")
+    for name in ("x.svg", "x.ogg", "x.dat", ".hidden.png", ".git/y.png", "x_mirror.png", "x_mirror_flip.png"):
+        put(tmp_path / name)
+    assert sorted(entry.id for entry in read("images", tmp_path)) == [
+        "x.avif", "x.bmp", "x.gif", "x.jpeg", "x.jpg", "x.png", "x.ppm", "x.tif", "x.tiff", "x.webp",
+        "x_mirror.png", "x_mirror_flip.png",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_heif_pictures_count_where_their_reader_is_installed(tmp_path, monkeypatch, installed):
+    """A .heic is listed only if pillow_heif can be imported."""
+    monkeypatch.setattr(folder, "find_spec", lambda _: object() if installed else None)
+    put(tmp_path / "a.heic")
+    put(tmp_path / "b.png")
+    expected = ["a.heic", "b.png"] if installed else ["b.png"]
+    assert [entry.id for entry in read("images", tmp_path)] == expected
+
+
+def test_without_the_heif_reader_a_folder_of_heif_says_how_to_get_it(tmp_path, monkeypatch):
+    """The error on a folder without pictures names the extra that would find some."""
+    monkeypatch.setattr(folder, "find_spec", lambda _: None)
+    put(tmp_path / "a.heic")
+    with pytest.raises(SourceError, match=r"pip install 'embedsearch\[heif\]'"):
+        source("images", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "caption"),
+    [
+        ("  A red bird.\n", "A red bird."),
+        ("A bird\nin a tree", "A bird\nin a tree"),
+        (
+            "A bird.\naf.utf8='n Voël.\npt_BR.utf8=Um.\nsr@latin.utf8=Ptica.\nca@valencia.utf8=Ocell.\n",
+            "A bird.",
+        ),
+        ("Size:\nheight=3\nof width=4", "Size:\nheight=3\nof width=4"),
+        ("\n \n", None),
+    ],
+)
+def test_the_caption_is_the_text_beside_the_picture(tmp_path, text, caption):
+    """The same-named .txt is the caption; of one language a line, the plain English line alone."""
+    put(tmp_path / "a.png")
+    put(tmp_path / "a.txt", text.encode())
+    put(tmp_path / "a_mirror.png")
+    assert [field["caption"] for field in fields(read("images", tmp_path))] == [caption, None]
+
+
+def test_a_caption_in_another_encoding_is_read_by_the_recipes(tmp_path):
+    """`encoding` holds for captions; bytes that do not fit cost a character, never the picture."""
+    put(tmp_path / "a.png")
+    put(tmp_path / "a.txt", "Café".encode("latin-1"))
+    assert fields(read("images", tmp_path, encoding="latin-1"))[0]["caption"] == "Café"
+    assert fields(read("images", tmp_path))[0]["caption"] == "Caf\ufffd"
+
+
+def test_what_can_not_be_a_picture_is_rejected_with_its_reason(tmp_path):
+    """Empty files, broken links and links to themselves are rejected; the rest goes on."""
+    put(tmp_path / "a.png", b"")
+    (tmp_path / "b.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "c.png").symlink_to(tmp_path / "c.png")
+    put(tmp_path / "d.png")
+    entries = read("images", tmp_path)
+    assert rejected(entries) == {
+        "a.png": "the file is empty",
+        "b.png": "it can't be read: No such file or directory",
+        "c.png": "it can't be read: Too many levels of symbolic links",
+    }
+    assert contents(entries) == [tmp_path / "d.png"]
+
+
+def test_a_name_that_is_no_utf8_is_rejected(tmp_path):
+    """A file name that could not be stored is shown with its bytes escaped."""
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(b"x")
+    assert rejected(read("images", tmp_path)) == {"\\xff.png": "its name is not UTF-8: rename it"}
+
+
+def test_links_are_followed_but_never_in_a_circle(tmp_path):
+    """A link to another folder is read; one to a folder that the walk is in is passed over."""
+    put(tmp_path / "else" / "x.png")
+    root = tmp_path / "root"
+    put(root / "a" / "y.png")
+    (root / "a" / "up").symlink_to(root)
+    (root / "other").symlink_to(tmp_path / "else")
+    assert [entry.id for entry in read("images", root)] == ["a/y.png", "other/x.png"]
+
+
+def test_a_folder_that_can_not_be_listed_is_rejected(tmp_path, monkeypatch):
+    """A sub-folder without permission costs itself alone."""
+    put(tmp_path / "a" / "x.png")
+    put(tmp_path / "b" / "y.png")
+    scandir = os.scandir
+
+    def guarded(path):
+        if Path(path).name == "a":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    entries = read("images", tmp_path)
+    assert rejected(entries) == {"a": "it can't be read: Permission denied"}
+    assert contents(entries) == [tmp_path / "b" / "y.png"]
+
+
+def test_a_path_with_dots_is_made_absolute(tmp_path, monkeypatch):
+    """`..` in the location works, and the content is a clean absolute path."""
+    put(tmp_path / "pics" / "x.png")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert contents(read("images", "../pics")) == [tmp_path / "pics" / "x.png"]
+
+
+@pytest.mark.parametrize("kind", ["images", "texts"])
+def test_a_wrong_place_is_refused_at_once(tmp_path, kind):
+    """Missing, a file, without any match, or asked for columns: each error says what to do."""
+    put(tmp_path / "photos" / "x.dat")
+    with pytest.raises(SourceNotFoundError, match=r"photo does not exist\. Did you mean 'photos'\?"):
+        source(kind, tmp_path / "photo")
+    with pytest.raises(SourceError, match="is a file; expected a folder of"):
+        source(kind, tmp_path / "photos" / "x.dat")
+    with pytest.raises(SourceError, match=r"photos holds no (pictures|texts); expected files that end in \."):
+        source(kind, tmp_path / "photos")
+    with pytest.raises(SourceError, match="has no columns: leave out --text, --id"):
+        source(kind, tmp_path / "photos", ("body",), id="key")
+
+
+def test_a_text_file_is_one_text(tmp_path):
+    """The content is the whole text as it is; label and file as for pictures."""
+    put(tmp_path / "b.md", b"# Title\n\nBody\n")
+    put(tmp_path / "notes" / "a.txt", b"\xef\xbb\xbfwith a mark")
+    put(tmp_path / "notes" / "c.rst", "sixteen é".encode("utf-16"))
+    put(tmp_path / "notes" / "d.html")
+    entries = read("texts", tmp_path)
+    assert entries[0] == Record("b.md", Modality.TEXT, "# Title\n\nBody\n", {"label": None, "file": "b.md"})
+    assert entries[1] == Record(
+        "notes/a.txt", Modality.TEXT, "with a mark", {"label": "notes", "file": "a.txt"}
+    )
+    assert contents(entries[2:]) == ["sixteen é"]
+
+
+def test_texts_that_can_not_be_read_are_rejected(tmp_path, monkeypatch):
+    """Another encoding, nothing but blanks, NUL bytes, too large: each has its reason."""
+    monkeypatch.setattr(folder, "TEXT_LIMIT", 40)
+    put(tmp_path / "a.txt", b"caf\xe9")
+    put(tmp_path / "b.txt", b"")
+    put(tmp_path / "c.txt", b" \n ")
+    put(tmp_path / "d.txt", "wide".encode("utf-16-le"))
+    put(tmp_path / "e.txt", b"x" * 41)
+    put(tmp_path / "f.txt", b"fine")
+    entries = read("texts", tmp_path)
+    assert rejected(entries) == {
+        "a.txt": "the file is not utf-8 text: name the file's encoding, as in --encoding cp1252",
+        "b.txt": "the file is empty",
+        "c.txt": "the file is empty",
+        "d.txt": "the file holds a NUL byte: if the file is UTF-16, say so with --encoding utf-16",
+        "e.txt": "the file is over 40 bytes: split it into several texts",
+    }
+    assert contents(entries) == ["fine"]
+    assert contents(read("texts", tmp_path, encoding="cp1252"))[0] == "café"
