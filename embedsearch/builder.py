@@ -109,8 +109,9 @@ def build_index(
         staging.close_shard()
         _check_rejected(recipe, staging)
         progress.stage("writing the index")
+        for left in (folder / BUILDS).glob(".new-*"):  # by a run that was killed
+            shutil.rmtree(left)
         aside = folder / BUILDS / f".new-{os.getpid()}"
-        shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         schema = staging.write(aside, encoder.dimension)
         backend.build(staging.vectors(), encoder.dimension, metric).save(aside / INDEX)

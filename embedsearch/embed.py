@@ -1,27 +1,30 @@
 """Records and an encoder to items and vectors, streamed.
 
-Reading (tokenising, decoding) runs in a thread of its own, one chunk ahead of the model.
+Reading (tokenising, decoding) and the model run in a thread each, so that neither waits for the other
+nor for the disk.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from embedsearch.encoders import Encoder, Prepared, Sentence, Span
+from embedsearch.encoders import Encoder, Prepared, Sentence, Span, gather
 from embedsearch.encoders.segment import sentences, words
 from embedsearch.errors import ItemError
 from embedsearch.metrics import Vectors
 from embedsearch.records import Content, Entry, Record, Rejected, Scalar, Unit, content_hash
 
 # Records read ahead of the model. Texts: enough to sort by length. Pictures: each takes megabytes.
-CHUNK = {Unit.TEXT: 2048, Unit.WORD: 512, Unit.TOKEN: 512, Unit.IMAGE: 64}
+CHUNK = {Unit.TEXT: 2048, Unit.WORD: 512, Unit.TOKEN: 512, Unit.IMAGE: 256}
+TOLD_EVERY = 16  # entries; a progress bar needs no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,19 @@ class _Input:
     hash: str
 
 
+class _Clock:
+    """Laps of the computing thread: between chunks it waits, within one it computes."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Return the seconds since the last call."""
+        now = time.perf_counter()
+        passed, self._last = now - self._last, now
+        return passed
+
+
 def embed(
     entries: Iterable[Entry], encoder: Encoder, *, on_progress: Callable[[int], None]
 ) -> Iterator[Chunk]:
@@ -92,28 +108,38 @@ def embed(
         encoder: what makes the vectors.
         on_progress: called with the number of entries just finished.
     """
-    unit = encoder.spec.unit
     source = iter(entries)
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
-        ahead = reader.submit(_read, source, encoder, unit)
-        while True:
-            started = time.perf_counter()
-            chunk, inputs, prepared = ahead.result()
-            chunk.waited = time.perf_counter() - started
-            if chunk.entries == 0:
-                return
-            ahead = reader.submit(_read, source, encoder, unit)
-            started = time.perf_counter()
-            _forward(chunk, inputs, prepared, encoder, on_progress)
-            chunk.computed = time.perf_counter() - started
-            yield chunk
+    stopped = threading.Event()
+    clock = _Clock()
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="read") as reader,
+        ThreadPoolExecutor(1, thread_name_prefix="compute") as computer,
+    ):
+        # Three chunks are under way: one is read, one computed, and one laid down by the caller.
+        reading = reader.submit(_read, source, encoder)
+        computing: Future[_Work] | None = None
+        try:
+            while (read := reading.result())[0].entries:
+                reading = reader.submit(_read, source, encoder)
+                launched = computer.submit(_compute, *read, encoder, on_progress, stopped, clock)
+                if computing is not None:
+                    yield _lay_down(*computing.result())
+                computing = launched
+            if computing is not None:
+                yield _lay_down(*computing.result())
+        finally:
+            stopped.set()  # a chunk in work ends at its next batch, not minutes later
 
 
-def _read(
-    source: Iterator[Entry], encoder: Encoder, unit: Unit
-) -> tuple[Chunk, list[_Input], list[Prepared]]:
+_Work = tuple[Chunk, list[_Input], list[Prepared]]
+
+
+def _read(source: Iterator[Entry], encoder: Encoder) -> _Work:
     """Take the next entries off the source and prepare them for the model."""
-    entries = list(islice(source, CHUNK[unit]))
+    unit = encoder.spec.unit
+    # A GPU takes a chunk in a tenth of a second: longer ones leave fewer gaps between them.
+    size = CHUNK[unit] * (4 if encoder.device.startswith("cuda") else 1)
+    entries = list(islice(source, size))
     chunk = Chunk(len(entries), [], np.empty((0, encoder.dimension), np.float32))
     inputs: list[_Input] = []
     for entry in entries:
@@ -136,6 +162,7 @@ def _read(
         chunk.lost += prepared.lost
         kept.append(source_input)
         ready.append(prepared)
+    chunk.rejected = [Rejected(_unbroken(each.id), _unbroken(each.reason)) for each in chunk.rejected]
     return chunk, kept, ready
 
 
@@ -143,6 +170,9 @@ def _inputs(record: Record, unit: Unit) -> Iterator[_Input]:
     """Yield what the encoder reads of one record: itself, or each of its sentences."""
     if record.modality is not unit.modality:
         raise ItemError(f"the source gives a {record.modality}, the unit {unit} needs a {unit.modality}")
+    held = (record.id, record.content, *record.fields, *record.fields.values())
+    if any(isinstance(each, (str, Path)) and _unbroken(str(each)) != str(each) for each in held):
+        raise ItemError("its text, fields or file name hold a broken character, which no UTF-8 file can hold")
     digest = content_hash(record.content)
     if unit in (Unit.TEXT, Unit.IMAGE):
         yield _Input(record, record.content, 0, digest)
@@ -159,37 +189,44 @@ def _inputs(record: Record, unit: Unit) -> Iterator[_Input]:
         raise ItemError("the text holds no word")
 
 
-def _forward(
+def _compute(
     chunk: Chunk,
     inputs: list[_Input],
     prepared: list[Prepared],
     encoder: Encoder,
     on_progress: Callable[[int], None],
-) -> None:
+    stopped: threading.Event,
+    clock: _Clock,
+) -> _Work:
     """Run the model over a chunk and lay its vectors down in the source's order."""
-    counts = [1 if each.units is None else len(each.units) for each in prepared]
-    ends = np.cumsum(counts, dtype=np.int64)
-    chunk.vectors = np.empty((int(ends[-1]) if counts else 0, encoder.dimension), np.float32)
-    # Progress counts entries: a record of many sentences is spread over them, the rest comes last.
-    told = 0
-    done = 0
-    for group in encoder.batches(prepared):
-        vectors = encoder.forward([prepared[position] for position in group])
-        taken = 0
-        for position in group:
-            count = counts[position]
-            chunk.vectors[ends[position] - count : ends[position]] = vectors[taken : taken + count]
-            taken += count
-        done += len(group)
-        reached = done * chunk.entries // len(prepared)
-        on_progress(reached - told)
-        told = reached
-    on_progress(chunk.entries - told)
+    chunk.waited = clock.lap()
+
+    def told() -> Iterator[tuple[int, Vectors]]:
+        # Progress counts entries: a record of many sentences is spread over them, the rest comes last.
+        reached = 0
+        for done, ran in enumerate(encoder.run(prepared), 1):
+            if stopped.is_set():
+                return
+            yield ran
+            now = done * chunk.entries // len(prepared)
+            if now - reached >= TOLD_EVERY:
+                on_progress(now - reached)
+                reached = now
+        on_progress(chunk.entries - reached)
+
+    chunk.vectors = gather(prepared, told(), encoder.dimension)
+    chunk.computed = clock.lap()
+    return chunk, inputs, prepared
+
+
+def _lay_down(chunk: Chunk, inputs: list[_Input], prepared: list[Prepared]) -> Chunk:
+    """Say what each vector stands for; apart from the model's thread, which has the next chunk to do."""
     chunk.items = [
         _item(source_input, span)
         for source_input, each in zip(inputs, prepared, strict=True)
         for span in (each.units if each.units is not None else (None,))
     ]
+    return chunk
 
 
 def _item(source_input: _Input, span: Span | None) -> Item:
@@ -212,3 +249,8 @@ def _item_id(source_input: _Input, span: Span | None) -> str:
         return record.id
     start = source_input.offset + (span[0] if span else 0)
     return f"{record.id}#{start}"
+
+
+def _unbroken(text: str) -> str:
+    """Return `text` with halves of surrogate pairs as "?"; names of files that are not UTF-8 hold them."""
+    return text.encode("utf-8", "replace").decode("utf-8")

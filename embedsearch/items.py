@@ -58,7 +58,8 @@ def _column(values: list[Any]) -> pa.Array:
 def merge(shards: Sequence[Path], target: Path) -> pa.Schema:
     """Join the Parquet files `shards` into `target`, one shard in memory at a time.
 
-    A field whose type differs between shards takes one that holds both: float, else text.
+    A field whose type differs between shards takes what one shard would have made of it: float where
+    that rounds no whole number, else text.
 
     Returns:
         The schema of `target`.
@@ -68,13 +69,14 @@ def merge(shards: Sequence[Path], target: Path) -> pa.Schema:
         for column in pq.read_schema(shard):
             types.setdefault(column.name, set()).add(column.type)
     schema = pa.schema(
-        list(_FIXED) + [(name, _join(found)) for name, found in types.items() if name.startswith(FIELD)]
+        list(_FIXED)
+        + [(name, _join(name, found, shards)) for name, found in types.items() if name.startswith(FIELD)]
     )
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for shard in shards:
             table = pq.read_table(shard)
             rows = [
-                table[column.name].cast(column.type)
+                _as(table[column.name], column.type)
                 if column.name in table.column_names
                 else pa.nulls(len(table), column.type)
                 for column in schema
@@ -83,9 +85,27 @@ def merge(shards: Sequence[Path], target: Path) -> pa.Schema:
     return schema
 
 
-def _join(types: Iterable[pa.DataType]) -> pa.DataType:
+def _join(name: str, types: Iterable[pa.DataType], shards: Sequence[Path]) -> pa.DataType:
     known = {kind for kind in types if not pa.types.is_null(kind)}
     if len(known) <= 1:
         return known.pop() if known else pa.string()
-    numeric = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in known)
-    return pa.float64() if numeric else pa.string()
+    if known == {pa.int64(), pa.float64()} and all(_fits_floats(shard, name) for shard in shards):
+        return pa.float64()
+    return pa.string()
+
+
+def _fits_floats(shard: Path, name: str) -> bool:
+    if name not in pq.read_schema(shard).names:
+        return True
+    try:
+        pq.read_table(shard, columns=[name])[name].cast(pa.float64())
+    except pa.ArrowInvalid:  # a whole number over 2^53
+        return False
+    return True
+
+
+def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if kind == pa.string() and column.type != kind:  # as Python writes it, not as Arrow does
+        values = column.to_pylist()
+        return pa.chunked_array([pa.array([None if value is None else str(value) for value in values], kind)])
+    return column.cast(kind)

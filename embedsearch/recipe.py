@@ -152,7 +152,9 @@ def _part(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
         if not _fits(value, kinds[name]):
             inner = get_args(kinds[name])
             wanted = f"list of {inner[0].__name__}" if inner else kinds[name].__name__
-            raise RecipeError(f"{path}: the entry {name!r} is {values[name]!r}, where a {wanted} was expected.")
+            raise RecipeError(
+                f"{path}: the entry {name!r} is {values[name]!r}, where a {wanted} was expected."
+            )
     return kind(**frozen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -65,6 +66,9 @@ class Hit:
             name: value.isoformat() if isinstance(value, date) else value
             for name, value in self.fields.items()
         }
+        for name, value in self.fields.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                values["fields"][name] = None  # JSON has no NaN and no infinity
         values["span"] = list(self.span) if self.span else None
         return values
 
@@ -224,9 +228,11 @@ class Searcher:
 
     def _ready_vector(self, values: Any) -> Vectors:
         try:
-            vector = np.asarray(values, dtype=np.float32).reshape(1, -1)  # (d,) -> (1, d)
+            vector = np.atleast_2d(np.asarray(values, dtype=np.float32))  # (d,) -> (1, d)
         except (ValueError, TypeError):
             raise QueryError("A vector must be numbers, (d,).") from None
+        if vector.ndim != 2 or len(vector) != 1:
+            raise QueryError(f"A vector must be numbers, (d,); got the shape {np.shape(values)}.")
         if vector.shape[1] != self.manifest.dimension or not np.isfinite(vector).all():
             raise QueryError(
                 f"The index {self.manifest.name!r} takes vectors of {self.manifest.dimension} finite "

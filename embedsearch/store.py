@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
 ITEMS, VECTORS, INDEX, REJECTED = "items.parquet", "vectors.npy", "index.faiss", "rejected.jsonl"
 SCHEMA = 1
 KEEP = 2
+BUILD_RULE = re.compile(r"[\w-]{1,99}")
 
 
 def indexes_folder(folder: str | Path | None = None) -> Path:
@@ -98,6 +100,8 @@ class Manifest:
                     f"{_mend(folder)}"
                 )
             values["unit"], values["metric"] = Unit(values["unit"]), Metric(values["metric"])
+            if not {ITEMS, VECTORS, INDEX, REJECTED} <= set(values["files"]):
+                raise ValueError("it does not list the files of a build")
             return cls(**values)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise IndexDamagedError(f"{path} can't be read ({_first_line(error)}). {_mend(folder)}") from None
@@ -135,7 +139,7 @@ class Build:
     def rejected(self) -> list[dict[str, str]]:
         """Return what the build quarantined, as `id` and `reason`."""
         text = (self.folder / REJECTED).read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text.split("\n") if line]  # splitlines() cuts at U+2028 too
 
     @property
     def field_types(self) -> dict[str, pa.DataType]:
@@ -188,9 +192,10 @@ def current_build(folder: Path) -> Path:
     """
     text = (folder / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
     build = folder / BUILDS / text
-    if not text or build.parent != folder / BUILDS or not build.is_dir():
+    if not BUILD_RULE.fullmatch(text) or not build.is_dir():
         raise IndexDamagedError(
-            f"{folder / CURRENT} names the build {text!r}, which is not there. {_mend(build)}"
+            f"{folder / CURRENT} names the build {text[:60]!r}, which is not there. "
+            f"Make it anew: embedsearch rebuild {folder.name}"
         )
     return build
 

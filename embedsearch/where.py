@@ -115,7 +115,7 @@ def _tree(node: Any) -> Tree:
         return Either(_tree(node.left), _tree(node.right))
     if isinstance(node, sql.Not):
         return Not(_tree(node.this))
-    if isinstance(node, sql.Between):
+    if isinstance(node, sql.Between) and not node.args.get("symmetric"):
         field = _field(node.this)
         low, high = _literal(node.args["low"]), _literal(node.args["high"])
         return Both(Compare(field, ">=", low), Compare(field, "<=", high))
@@ -125,9 +125,9 @@ def _tree(node: Any) -> Tree:
         return IsNull(_field(node.this))
     if type(node) in _OPERATORS:
         sign = _OPERATORS[type(node)]
-        if isinstance(node.this, sql.Column):
-            return Compare(_field(node.this), sign, _literal(node.expression))
-        return Compare(_field(node.expression), _FLIPPED[sign], _literal(node.this))
+        if isinstance(node.expression, sql.Column) and not isinstance(node.this, sql.Column):
+            return Compare(_field(node.expression), _FLIPPED[sign], _literal(node.this))
+        return Compare(_field(node.this), sign, _literal(node.expression))
     if isinstance(node, sql.Column):
         return Compare(_field(node), "=", True)
     raise FilterError(
@@ -213,6 +213,8 @@ def _scalar(field: str, kind: pa.DataType, value: Literal) -> Any:
             accepted = isinstance(value, bool)
         elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
             accepted = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if accepted and pa.types.is_floating(kind):
+                return pa.scalar(float(value), kind)
         elif pa.types.is_date(kind):
             return pa.scalar(date.fromisoformat(str(value)), kind)
         elif pa.types.is_timestamp(kind):
@@ -220,8 +222,8 @@ def _scalar(field: str, kind: pa.DataType, value: Literal) -> Any:
             return pa.scalar(moment.astimezone() if kind.tz and moment.tzinfo is None else moment, kind)
         else:
             accepted = isinstance(value, str)
-    except (ValueError, pa.ArrowInvalid):
-        accepted = False
-    if not accepted:
-        raise FilterError(f"The field {field!r} holds values of type {kind}, which {value!r} is not.")
-    return pa.scalar(value)
+        if accepted:
+            return pa.scalar(value)
+    except (ValueError, OverflowError, pa.ArrowInvalid):  # no such date; a whole number over 64 bits
+        pass
+    raise FilterError(f"The field {field!r} holds values of type {kind}, which {value!r} is not.")

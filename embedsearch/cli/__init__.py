@@ -5,7 +5,6 @@ Commands are imported when they are called for, so that `embedsearch --help` is 
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 
@@ -95,8 +94,6 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
-    # Models are files here; tokenizers' own threads only quarrel with ours.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without the letter shows "?", not a traceback
     cli(prog_name="embedsearch")

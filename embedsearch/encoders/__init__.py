@@ -1,8 +1,8 @@
 """The encoders: a batch of texts, words or images in, float32 vectors (n, d) out.
 
 An encoder works in two steps, so that reading can run beside computing: `prepare` reads and
-tokenises or decodes items one by one (a bad one becomes an `ItemError` in its place), `forward` runs
-the model on a batch of what is prepared. `encode` is both, for callers with a handful of items.
+tokenises or decodes items one by one (a bad one becomes an `ItemError` in its place), `run` takes what
+is prepared through the model in batches. `encode` is both, for callers with a handful of items.
 To add a family: a file here with a class of the `Encoder` shape, and its row in `ENCODERS`.
 """
 
@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from embedsearch.metrics import Metric, Vectors
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 Role = Literal["query", "passage"]
 Span = tuple[int, int]
@@ -105,6 +104,11 @@ class Prepared:
     lost: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> int:
+        """How many vectors the item has."""
+        return 1 if self.units is None else len(self.units)
+
 
 class Encoder(Protocol):
     """Turns items into vectors. The vectors are pooled and not normalised."""
@@ -122,14 +126,15 @@ class Encoder(Protocol):
             One `Prepared`, or the `ItemError` that says why not, per item.
         """
 
-    def batches(self, prepared: Sequence[Prepared]) -> list[list[int]]:
-        """Group positions of `prepared` into batches that the device can take, alike ones together."""
+    def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
+        """Take items through the model, in batches of its own choice.
 
-    def forward(self, batch: Sequence[Prepared]) -> Vectors:
-        """Run the model on one batch.
+        Yields:
+            The position of each item in `prepared`, in any order, and its vectors: (1, d) float32, or
+            a row per span.
 
-        Returns:
-            (n, d) float32: a row per item, or per span of each item in turn.
+        Raises:
+            DeviceError: the device's memory does not hold even one item.
         """
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
@@ -145,6 +150,16 @@ class Encoder(Protocol):
         Raises:
             ItemError: an item can't be read.
         """
+
+
+def gather(prepared: Sequence[Prepared], ran: Iterable[tuple[int, Vectors]], dimension: int) -> Vectors:
+    """Lay the vectors that `Encoder.run` yields in the order of `prepared`: (n, d) float32."""
+    end = 0
+    ends = [end := end + item.rows for item in prepared]
+    out = np.empty((end, dimension), np.float32)
+    for position, vectors in ran:
+        out[ends[position] - len(vectors) : ends[position]] = vectors
+    return out
 
 
 # unit -> "module:class", imported on first use

@@ -1,26 +1,33 @@
-"""What the torch encoders share: a model on a device, batches under a budget, `encode`."""
+"""What the torch encoders share: a model on a device, batches under a budget, `run` and `encode`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from embedsearch.encoders import EncoderSpec, Prepared, Role
+from embedsearch.encoders import EncoderSpec, Prepared, Role, gather
 from embedsearch.encoders.pooling import layer_mean
 from embedsearch.encoders.runtime import PRECISIONS, pick_device, pick_precision
-from embedsearch.errors import ItemError, ModelError
+from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.metrics import Vectors
 from embedsearch.recipe import EncoderRecipe
+
+# Batches launched on a GPU before the oldest one's vectors are waited for, so that it never idles.
+AHEAD = 2
+
+log = logging.getLogger("embedsearch")
 
 
 class TorchEncoder:
     """A torch model and the recipe that takes vectors out of it.
 
-    A family adds `prepare`, `forward`, `dimension` and `batch_budget`.
+    A family adds `prepare`, `_vectors`, `dimension` and `batch_budget`.
     """
 
     engine = "torch"
@@ -33,6 +40,7 @@ class TorchEncoder:
         transformer = hasattr(getattr(model, "config", None), "num_attention_heads")
         self.precision = pick_precision(recipe.precision, device, transformer=transformer)
         self.device = str(device)
+        self._on_gpu = device.type == "cuda"
         self._dtype = PRECISIONS[self.precision]
         self._model = model.to(device=device, dtype=self._dtype).eval().requires_grad_(False)
         self._check_layers()
@@ -41,8 +49,8 @@ class TorchEncoder:
         """See `Encoder.prepare`."""
         raise NotImplementedError
 
-    def forward(self, batch: Sequence[Prepared]) -> Vectors:
-        """See `Encoder.forward`."""
+    def _vectors(self, batch: Sequence[Prepared]) -> Tensor:
+        """Run the model on one batch: (n, d) float32 on the device, a row per item or span in turn."""
         raise NotImplementedError
 
     def batches(self, prepared: Sequence[Prepared]) -> list[list[int]]:
@@ -62,24 +70,63 @@ class TorchEncoder:
                 longest = prepared[position].cost
         return groups
 
+    def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
+        """See `Encoder.run`."""
+        waiting: deque[tuple[list[int], Callable[[], Vectors]]] = deque()
+        groups = deque(self.batches(prepared))
+        while groups or waiting:
+            if groups:
+                group = groups.popleft()
+                try:
+                    fetch = self._fetch(self._vectors([prepared[position] for position in group]))
+                except torch.OutOfMemoryError:
+                    groups.extendleft(reversed(self._halved(group)))
+                    continue
+                waiting.append((group, fetch))
+            if not groups or not self._on_gpu or len(waiting) > AHEAD:
+                group, fetch = waiting.popleft()
+                rows, taken = fetch(), 0
+                for position in group:
+                    count = prepared[position].rows
+                    yield position, rows[taken : taken + count]
+                    taken += count
+
+    def _halved(self, group: list[int]) -> list[list[int]]:
+        """Halve a batch that did not fit, and the budget of those to come."""
+        if len(group) == 1:
+            raise DeviceError(
+                f"The memory of {self.device} does not hold {self.spec.model} and one item. "
+                "Use a smaller model, or --device cpu."
+            )
+        torch.cuda.empty_cache()
+        self.batch_budget = max(1, self.batch_budget // 2)
+        log.warning("%s is out of memory; batches are halved to %s", self.device, f"{self.batch_budget:,}")
+        middle = len(group) // 2
+        return [group[:middle], group[middle:]]
+
+    def _fetch(self, vectors: Tensor) -> Callable[[], Vectors]:
+        """Start copying a batch's vectors to the host; the call returned waits for them."""
+        if not self._on_gpu:
+            return lambda: vectors.cpu().numpy()
+        host = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
+        host.copy_(vectors, non_blocking=True)
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        done.record()
+
+        def wait() -> Vectors:
+            done.synchronize()
+            return host.numpy()
+
+        return wait
+
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
-        prepared = self.prepare(items, role)
-        for item in prepared:
+        ready: list[Prepared] = []
+        for item in self.prepare(items, role):
             if isinstance(item, ItemError):
                 raise item
-        ready: list[Prepared] = prepared  # type: ignore[assignment]
-        counts = [1 if item.units is None else len(item.units) for item in ready]
-        ends = np.cumsum(counts)
-        out = np.empty((int(ends[-1]) if counts else 0, self.dimension), np.float32)
-        for group in self.batches(ready):
-            vectors = self.forward([ready[position] for position in group])
-            taken = 0
-            for position in group:
-                count = counts[position]
-                out[ends[position] - count : ends[position]] = vectors[taken : taken + count]
-                taken += count
-        return out
+            ready.append(item)
+        return gather(ready, self.run(ready), self.dimension)
 
     def _hidden(self, inputs: dict[str, Tensor]) -> Tensor:
         """Run the model: (B, T, D), or (B, D, H, W) for CNNs, the chosen layers averaged."""
@@ -100,5 +147,8 @@ class TorchEncoder:
                 raise ModelError(f"{self.spec.model} has no hidden layer {layer}: it {has}.")
 
     def _put(self, array: np.ndarray[Any, Any]) -> Tensor:
-        tensor = torch.from_numpy(array).to(self.device)
-        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
+        """Copy an array to the device; on a GPU beside what it computes, from pinned memory."""
+        tensor = torch.from_numpy(array)
+        if self._on_gpu:
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)

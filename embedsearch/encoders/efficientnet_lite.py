@@ -20,6 +20,7 @@ from embedsearch.errors import ModelError
 
 SIDE = 260
 MARGIN = 32  # pixels that the official evaluation cuts off both sides together, at its scale
+SCALE, SHIFT = (1 / 128,) * 3, (-127 / 128,) * 3
 
 
 class EfficientNetLite(nn.Module):
@@ -43,12 +44,10 @@ class EfficientNetLite(nn.Module):
         return SimpleNamespace(last_hidden_state=features)
 
 
-def preprocess(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the network's input of an RGB picture: (3, 260, 260) float32 in about [-1, 1]."""
+def resized(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return the central square of an RGB picture at the network's size: (3, 260, 260) uint8."""
     width, height = image.size
     side = max(1.0, min(width, height) * SIDE / (SIDE + MARGIN))
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side)
-    resized = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box)
-    pixels = np.asarray(resized, np.float32).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return (pixels - np.float32(127)) / np.float32(128)
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box)).transpose(2, 0, 1)

@@ -8,34 +8,39 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from embedsearch.encoders import EncoderSpec, Prepared, Role
 from embedsearch.encoders.base import TorchEncoder
-from embedsearch.encoders.efficientnet_lite import EfficientNetLite, preprocess
+from embedsearch.encoders.efficientnet_lite import SCALE, SHIFT, EfficientNetLite, resized
 from embedsearch.encoders.files import ModelFiles
 from embedsearch.encoders.pixels import open_rgb
 from embedsearch.encoders.pooling import cls_position, image_mean
+from embedsearch.encoders.resizing import pillow_resizing, same_pixels
 from embedsearch.encoders.runtime import load_transformer
 from embedsearch.errors import ItemError, ModelError
-from embedsearch.metrics import Vectors
 from embedsearch.recipe import EncoderRecipe
 
-Pixels = np.ndarray[Any, np.dtype[np.float32]]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]] | np.ndarray[Any, np.dtype[np.float32]]
+Affine = tuple[Sequence[float], Sequence[float]]
 
 
 class ImageEncoder(TorchEncoder):
     """One vector per image."""
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
-        model, self._pixels = _load(spec, files)
+        model, self._pixels, (scale, shift) = _load(spec, files)
         super().__init__(recipe, spec, model)
-        self.batch_budget = 16 if self.device == "cpu" else 128
+        self._scale, self._shift = (
+            torch.tensor(values, device=self.device).view(1, 3, 1, 1) for values in (scale, shift)
+        )
+        self.batch_budget = 256 if self._on_gpu else 16
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
         # Configurations name the length of the vectors in many ways; a blank picture tells.
         blank = Prepared({"pixel_values": self._pixels(Image.new("RGB", (8, 8)))}, cost=1)
-        self.dimension = self.forward([blank]).shape[1]
+        self.dimension = self._vectors([blank]).shape[1]
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
         """Decode and resize pictures in threads; see `Encoder.prepare`."""
@@ -47,18 +52,18 @@ class ImageEncoder(TorchEncoder):
         except ItemError as error:
             return error
 
-    def forward(self, batch: Sequence[Prepared]) -> Vectors:
+    def _vectors(self, batch: Sequence[Prepared]) -> Tensor:
         """Pool each picture's hidden states into its vector, (n, d) float32."""
-        pixels = self._put(
-            np.stack([item.inputs["pixel_values"] for item in batch])
-        )  # n x (3, H, W) -> (B, 3, H, W)
-        hidden = self._hidden({"pixel_values": pixels})
+        # n x (3, H, W) -> (B, 3, H, W)
+        pixels = self._put(np.stack([item.inputs["pixel_values"] for item in batch]))
+        # Scaled on the device: bytes are a quarter of what floats are to copy.
+        scaled = (pixels.float() * self._scale + self._shift).to(self._dtype)
+        hidden = self._hidden({"pixel_values": scaled})
         if self.spec.pooling == "cls":
             if hidden.ndim == 4:
                 raise ModelError(f"{self.spec.model} is a CNN: it has no [CLS] position. Use --pooling mean.")
-            return cls_position(hidden).cpu().numpy()
-        skip = self._prefix_tokens(hidden, pixels) if self.spec.patch_tokens_only else 0
-        return image_mean(hidden, skip).cpu().numpy()
+            return cls_position(hidden)
+        return image_mean(hidden, self._prefix_tokens(hidden, pixels) if self.spec.patch_tokens_only else 0)
 
     def _prefix_tokens(self, hidden: Tensor, pixels: Tensor) -> int:
         """Count the tokens before the patches (CLS, distillation, registers): T - (H / p) * (W / p)."""
@@ -69,19 +74,23 @@ class ImageEncoder(TorchEncoder):
         return max(0, int(hidden.shape[1]) - int(height // patch) * int(width // patch))
 
 
-def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Callable[[Image.Image], Pixels]]:
-    """Return a vision model and its preprocessing."""
+def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Callable[[Image.Image], Pixels], Affine]:
+    """Return a vision model, what makes its pixels of a picture, and their scale and shift by channel."""
     if files.row and files.row.package:
-        return EfficientNetLite(files.weights[0]), preprocess
+        return EfficientNetLite(files.weights[0]), resized, (SCALE, SHIFT)
     whole = load_transformer(files.folder)
     tower = getattr(whole, "vision_model", whole)  # CLIP and SigLIP carry a text tower beside it
     if getattr(tower, "main_input_name", "pixel_values") != "pixel_values":
         raise ModelError(f"{spec.model} is no vision model: it reads no pixels. Use it for texts.")
-    return tower, _processor(files)
+    return tower, *_processor(files)
 
 
-def _processor(files: ModelFiles) -> Callable[[Image.Image], Pixels]:
-    """Return the model's own preprocessing, on Pillow, so that every machine computes the same pixels."""
+def _processor(files: ModelFiles) -> tuple[Callable[[Image.Image], Pixels], Affine]:
+    """Return the model's own resizing and cropping, and what its rescaling and normalising come to.
+
+    Pillow resizes, so that every machine computes the same pixels. The rest of the processor's work is
+    `(x * factor - mean) / std`, which the encoder does on the device.
+    """
     from transformers import AutoImageProcessor
 
     try:
@@ -90,9 +99,22 @@ def _processor(files: ModelFiles) -> Callable[[Image.Image], Pixels]:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"{files.folder} has no image preprocessing that can be loaded: {first}") from error
 
+    factor = float(processor.rescale_factor) if processor.do_rescale else 1.0
+    means, stds = (
+        (processor.image_mean, processor.image_std) if processor.do_normalize else ((0,) * 3, (1,) * 3)
+    )
+    scale = tuple(factor / std for std in stds)
+    shift = tuple(-mean / std for mean, std in zip(means, stds, strict=True))
+    # EfficientNet's processor may move the range besides, which is no part of the formula above
+    plain = not getattr(processor, "rescale_offset", False) and not getattr(processor, "include_top", False)
+    steps = {"do_rescale": False, "do_normalize": False} if plain else {}
+
     def pixels(image: Image.Image) -> Pixels:
         # The axis is named: a picture 3 pixels high would be taken for one with channels first.
-        out = processor(images=[image], return_tensors="np", input_data_format="channels_last")
-        return np.asarray(out["pixel_values"][0], np.float32)
+        out = processor(images=[image], return_tensors="np", input_data_format="channels_last", **steps)
+        return np.asarray(out["pixel_values"][0])
 
-    return pixels
+    if not plain:
+        return pixels, ((1.0,) * 3, (0.0,) * 3)
+    quick = pillow_resizing(processor)
+    return (quick if quick and same_pixels(quick, pixels) else pixels), (scale, shift)

@@ -15,7 +15,6 @@ from embedsearch.encoders.files import ModelFiles
 from embedsearch.encoders.pooling import cls_position, masked_mean
 from embedsearch.encoders.runtime import load_transformer
 from embedsearch.errors import ItemError, ModelError
-from embedsearch.metrics import Vectors
 from embedsearch.recipe import EncoderRecipe
 
 
@@ -35,40 +34,43 @@ class Tokenizer:
             raise ModelError(
                 f"{files.folder} has only a slow tokenizer; save its fast form (tokenizer.json)."
             )
-        self._max_length = max_length
+        # The tokenizer itself, without the wrapper that turns every id into a Python number three times.
+        self._backend = self._tokenizer.backend_tokenizer
+        self._backend.no_padding()
+        if max_length is None:
+            self._backend.no_truncation()
+        else:
+            self._backend.enable_truncation(max_length)
         self._lock = threading.Lock()
         self.pad_id: int = self._tokenizer.pad_token_id or 0
-        self.names: list[str] = [
-            name
-            for name in self._tokenizer.model_input_names
-            if name in {"input_ids", "attention_mask", "token_type_ids"}
-        ]
+        self._has_types = "token_type_ids" in self._tokenizer.model_input_names
 
-    def __call__(self, texts: Sequence[str]) -> list[Any]:
-        """Return one `tokenizers.Encoding` per text, cut at the model's limit."""
-        if not texts:
-            return []
+    def __call__(self, texts: Sequence[str], *, offsets: bool) -> list[Any]:
+        """Return one `tokenizers.Encoding` per text, cut at the model's limit.
+
+        Half of a surrogate pair, which the tokenizer refuses, is read as "?".
+
+        Args:
+            texts: what to tokenise.
+            offsets: whether the spans of the tokens are asked for, which takes longer.
+        """
+        texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         with self._lock:
-            batch = self._tokenizer(
-                list(texts), truncation=self._max_length is not None, max_length=self._max_length
+            return list(
+                self._backend.encode_batch(texts) if offsets else self._backend.encode_batch_fast(texts)
             )
-        return list(batch.encodings)
-
-    def arrays(self, encoding: Any) -> dict[str, np.ndarray[Any, Any]]:
-        """Return the model's inputs of one text: int64 arrays (T,)."""
-        columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-        return {name: np.asarray(getattr(encoding, columns[name]), np.int64) for name in self.names}
 
     def pad(self, batch: Sequence[Prepared]) -> dict[str, np.ndarray[Any, Any]]:
-        """Pad the inputs of several texts to the longest on the right: (T,) each -> (B, T)."""
-        length = max(len(item.inputs["input_ids"]) for item in batch)
-        padded = {}
-        for name in self.names:
-            filler = self.pad_id if name == "input_ids" else 0
-            rows = np.full((len(batch), length), filler, np.int64)
-            for row, item in zip(rows, batch, strict=True):
-                row[: len(item.inputs[name])] = item.inputs[name]
-            padded[name] = rows
+        """Pad the ids of several texts to the longest on the right: (T,) each -> (B, T) int64."""
+        lengths = [len(item.inputs["input_ids"]) for item in batch]
+        ids = np.full((len(batch), max(lengths)), self.pad_id, np.int64)
+        mask = np.zeros_like(ids)
+        for row, item, length in zip(range(len(batch)), batch, lengths, strict=True):
+            ids[row, :length] = item.inputs["input_ids"]
+            mask[row, :length] = 1
+        padded = {"input_ids": ids, "attention_mask": mask}
+        if self._has_types:
+            padded["token_type_ids"] = np.zeros_like(ids)  # one text is one segment
         return padded
 
 
@@ -90,8 +92,12 @@ class TextModel(TorchEncoder):
 
     def _states(self, batch: Sequence[Prepared]) -> tuple[Tensor, Tensor]:
         """Return hidden states (B, T, D) and the attention mask (B, T)."""
-        inputs = {name: self._put(array) for name, array in self._tokenizer.pad(batch).items()}
-        return self._hidden(inputs), inputs["attention_mask"]
+        padded = self._tokenizer.pad(batch)
+        inputs = {name: self._put(array) for name, array in padded.items()}
+        mask = inputs["attention_mask"]
+        if padded["attention_mask"].all():
+            del inputs["attention_mask"]  # without padding, attention runs unmasked, which is faster
+        return self._hidden(inputs), mask
 
 
 class TextEncoder(TextModel):
@@ -100,16 +106,18 @@ class TextEncoder(TextModel):
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """Tokenise texts, the role's prompt in front; see `Encoder.prepare`."""
         prompt = self.spec.prompts[role]
-        encodings = self._tokenizer([prompt + text for text in items])
+        encodings = self._tokenizer([prompt + text for text in items], offsets=False)
         return [
             Prepared(
-                self._tokenizer.arrays(encoding), cost=len(encoding.ids), truncated=bool(encoding.overflowing)
+                {"input_ids": np.asarray(encoding.ids, np.int64)},
+                cost=len(encoding.ids),
+                truncated=bool(encoding.overflowing),
             )
             for encoding in encodings
         ]
 
-    def forward(self, batch: Sequence[Prepared]) -> Vectors:
+    def _vectors(self, batch: Sequence[Prepared]) -> Tensor:
         """Pool each text's hidden states into its vector, (n, d) float32."""
         hidden, mask = self._states(batch)
-        pooled = cls_position(hidden) if self.spec.pooling == "cls" else masked_mean(hidden, mask)
-        return pooled.cpu().numpy()  # (B, T, D) -> (B, D)
+        # (B, T, D) -> (B, D)
+        return cls_position(hidden) if self.spec.pooling == "cls" else masked_mean(hidden, mask)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from embedsearch.encoders import Prepared, Role, Sentence, Span
 from embedsearch.encoders.pooling import token_rows
 from embedsearch.encoders.text import TextModel
 from embedsearch.errors import ItemError
-from embedsearch.metrics import Vectors
 
 
 class WordEncoder(TextModel):
@@ -23,7 +23,7 @@ class WordEncoder(TextModel):
 
         Words beyond the model's limit get no vector; `Prepared.lost` counts them.
         """
-        encodings = self._tokenizer([item.text for item in items])
+        encodings = self._tokenizer([item.text for item in items], offsets=True)
         return [self._prepare(item, encoding) for item, encoding in zip(items, encodings, strict=True)]
 
     def _prepare(self, item: Sentence, encoding: Any) -> Prepared | ItemError:
@@ -47,7 +47,7 @@ class WordEncoder(TextModel):
         for row, (_, tokens) in zip(groups, kept, strict=True):
             row[: len(tokens)] = tokens
         return Prepared(
-            self._tokenizer.arrays(encoding),
+            {"input_ids": np.asarray(encoding.ids, np.int64)},
             cost=len(encoding.ids),
             units=tuple(span for span, _ in kept),
             truncated=bool(encoding.overflowing),
@@ -55,7 +55,7 @@ class WordEncoder(TextModel):
             extra={"groups": groups},
         )
 
-    def forward(self, batch: Sequence[Prepared]) -> Vectors:
+    def _vectors(self, batch: Sequence[Prepared]) -> Tensor:
         """Return each word's row of each sentence in turn, (n, d) float32."""
         hidden, _ = self._states(batch)
         rows = [
@@ -63,7 +63,7 @@ class WordEncoder(TextModel):
             for item, prepared in enumerate(batch)
             for group in prepared.extra["groups"].tolist()
         ]
-        return torch.stack(rows).cpu().numpy()  # n x (D,) -> (n, D)
+        return torch.stack(rows)  # n x (D,) -> (n, D)
 
 
 def _inside(span: Span, offsets: Sequence[Span], real: Sequence[int]) -> list[int]:

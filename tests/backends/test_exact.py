@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+
+from embedsearch.backends import BACKENDS, backend_class
+from embedsearch.backends.exact import ExactBackend
+from embedsearch.errors import IndexDamagedError, RecipeError
+from embedsearch.metrics import Metric
+
+
+def brute(queries, vectors, metric):
+    """Return all distances (q, n) in float64, by the formulas of the design."""
+    a, b = queries.astype(np.float64), vectors.astype(np.float64)
+    if metric is Metric.COSINE:
+        a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-300) for x in (a, b))
+        return np.clip(1 - a @ b.T, 0, 2)
+    if metric is Metric.L2:
+        return np.sqrt(((a[:, None] - b[None]) ** 2).sum(2))
+    return -(a @ b.T)
+
+
+def random_vectors(count, dimension=24, seed=0):
+    """Return vectors of different lengths, (n, d) float32."""
+    random = np.random.default_rng(seed)
+    return (random.normal(size=(count, dimension)) * random.uniform(0.1, 9, (count, 1))).astype(np.float32)
+
+
+@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("queries", [1, 40])
+def test_distances_and_rows_equal_brute_force(metric, queries):
+    """The k nearest rows and their distances are those of a float64 comparison with every vector."""
+    vectors, asked = random_vectors(500), random_vectors(queries, seed=1)
+    backend = ExactBackend.build([vectors[:200], vectors[200:201], vectors[201:]], 24, metric)
+    found, rows = backend.search(asked, 10)
+    want = brute(asked, vectors, metric)
+    assert len(backend) == 500
+    assert found.dtype == np.float32
+    assert np.array_equal(rows, np.argsort(want, axis=1, kind="stable")[:, :10])
+    np.testing.assert_allclose(found, np.sort(want, axis=1)[:, :10], rtol=1e-5, atol=1e-5)
+    assert (np.diff(found, axis=1) >= 0).all(), "smaller is more related and comes first"
+
+
+def test_cosine_ignores_length_and_ip_does_not():
+    """A vector ten times as long is at the same cosine distance, and far nearer by inner product."""
+    vectors = np.array([[1, 0], [10, 0], [0, 1], [-1, 0]], np.float32)
+    cosine = ExactBackend.build([vectors], 2, Metric.COSINE).search(vectors[:1], 4)
+    assert sorted(cosine[0][0].tolist()) == [0, 0, 1, 2]
+    distances, rows = ExactBackend.build([vectors], 2, Metric.IP).search(vectors[:1], 4)
+    assert rows[0].tolist() == [1, 0, 2, 3]
+    assert distances[0].tolist() == [-10, -1, 0, 1]
+
+
+def test_l2_is_not_squared():
+    """The distance of (0, 0) and (3, 4) is 5."""
+    backend = ExactBackend.build([np.array([[3, 4]], np.float32)], 2, Metric.L2)
+    assert backend.search(np.zeros((1, 2), np.float32), 1)[0].tolist() == [[5.0]]
+
+
+@pytest.mark.parametrize("queries", [1, 64])
+def test_near_duplicates_keep_their_l2_distance(queries):
+    """Vectors of length 800 that differ by 0.01 are told apart to 0.1 percent, in large batches too."""
+    random = np.random.default_rng(0)
+    vectors = (100 * random.normal(size=(1, 64)) + 1e-3 * random.normal(size=(2000, 64))).astype(np.float32)
+    backend = ExactBackend.build([vectors], 64, Metric.L2)
+    distances, rows = backend.search(vectors[:queries], 5)
+    want = np.stack([brute(row[None], vectors, Metric.L2)[0] for row in vectors[:queries]])
+    np.testing.assert_allclose(distances, np.sort(want, axis=1)[:, :5], rtol=1e-3, atol=1e-6)
+    assert rows[:, 0].tolist() == list(range(queries))
+
+
+def test_a_copy_is_at_cosine_distance_zero():
+    """Equal vectors are at 0 and opposite ones at 2, never outside."""
+    vectors = random_vectors(300, 33)
+    backend = ExactBackend.build([np.concatenate([vectors, -vectors])], 33, Metric.COSINE)
+    distances, _ = backend.search(vectors, 600)
+    assert distances.min() >= 0
+    assert distances.max() <= 2
+    np.testing.assert_allclose(distances[:, 0], 0, atol=1e-6)
+    np.testing.assert_allclose(distances[:, -1], 2, atol=1e-6)
+
+
+def test_a_zero_vector_is_related_to_nothing():
+    """A zero vector has no direction: cosine distance 1 to everything, and no not-a-number."""
+    vectors = np.array([[0, 0], [1, 1]], np.float32)
+    backend = ExactBackend.build([vectors], 2, Metric.COSINE)
+    assert backend.search(np.zeros((1, 2), np.float32), 2)[0].tolist() == [[1, 1]]
+    distances, rows = backend.search(vectors[1:], 2)
+    assert (rows.tolist(), distances[0, 1]) == ([[1, 0]], 1)
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_only_allowed_rows_are_found(metric):
+    """A mask of all changes nothing, of few gives just these in order, of none gives none."""
+    vectors, asked = random_vectors(101), random_vectors(3, seed=1)
+    backend = ExactBackend.build([vectors], 24, metric)
+    everything = backend.search(asked, 101)
+    masked = backend.search(asked, 101, np.ones(101, np.bool_))
+    assert np.array_equal(everything[1], masked[1])
+    few = np.zeros(101, np.bool_)
+    few[[3, 50, 100]] = True
+    distances, rows = backend.search(asked, 10, few)
+    want = brute(asked, vectors[[3, 50, 100]], metric)
+    assert rows.tolist() == [[[3, 50, 100][at] for at in order] for order in np.argsort(want, axis=1)]
+    np.testing.assert_allclose(distances, np.sort(want, axis=1), rtol=1e-5, atol=1e-5)
+    distances, rows = backend.search(asked, 10, np.zeros(101, np.bool_))
+    assert (distances.shape, rows.shape) == ((3, 0), (3, 0))
+
+
+def test_more_than_there_are_gives_all():
+    """A k over the number of vectors gives each of them once, however large."""
+    backend = ExactBackend.build([random_vectors(7)], 24, Metric.COSINE)
+    _, rows = backend.search(random_vectors(2, seed=1), 10**9)
+    assert sorted(rows[0].tolist()) == sorted(rows[1].tolist()) == list(range(7))
+    empty = ExactBackend.build([], 24, Metric.L2)
+    assert empty.search(random_vectors(1), 5)[1].shape == (1, 0)
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_a_saved_index_answers_the_same(metric, tmp_path):
+    """What `load` reads gives bit for bit what was saved."""
+    asked = random_vectors(5, seed=1)
+    backend = ExactBackend.build([random_vectors(90)], 24, metric)
+    backend.save(tmp_path / "index.faiss")
+    loaded = ExactBackend.load(tmp_path / "index.faiss", metric)
+    for want, got in zip(backend.search(asked, 9), loaded.search(asked, 9), strict=True):
+        assert np.array_equal(want, got)
+
+
+@pytest.mark.parametrize("content", [b"", b"IxFI" + b"\0" * 8, b"no index at all" * 9])
+def test_a_file_that_is_no_index_is_refused(tmp_path, content):
+    """An empty, truncated or foreign file raises IndexDamagedError with its path."""
+    path = tmp_path / "index.faiss"
+    path.write_bytes(content)
+    with pytest.raises(IndexDamagedError, match=r"index\.faiss can't be read as a FAISS index"):
+        ExactBackend.load(path, Metric.COSINE)
+    with pytest.raises(IndexDamagedError):
+        ExactBackend.load(tmp_path / "nothing", Metric.COSINE)
+
+
+def test_indexing_leaves_the_vectors_as_they_are():
+    """Normalising for cosine happens in the index, not in the caller's array."""
+    vectors = random_vectors(5)
+    before = vectors.copy()
+    ExactBackend.build([vectors], 24, Metric.COSINE).search(vectors, 1)
+    assert np.array_equal(vectors, before)
+
+
+def test_an_unknown_backend_names_the_known_ones():
+    """A wrong name is refused with the nearest right one."""
+    assert backend_class("exact") is ExactBackend
+    with pytest.raises(RecipeError, match=rf"there are {', '.join(BACKENDS)}.*Did you mean 'exact'"):
+        backend_class("exakt")

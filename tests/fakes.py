@@ -1,0 +1,145 @@
+"""A legible encoder without torch, and a source that is a list: tests of the rest assert exact rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from embedsearch.encoders import Encoder, EncoderSpec, Prepared, Role, Sentence, Span, gather
+from embedsearch.encoders.pixels import open_rgb
+from embedsearch.encoders.segment import words
+from embedsearch.errors import ItemError
+from embedsearch.metrics import Vectors
+from embedsearch.recipe import EncoderRecipe, SourceRecipe
+from embedsearch.records import Entry, Modality, Record, Unit
+
+UNREADABLE = "☠"
+WORD_LIMIT = 8
+FRUITS = ["apple", "apples", "berry", "cherry", "date", "elder", "fig", "grape", "pear", "plum"]
+COLOURS = {"red": (255, 0, 0), "pink": (255, 128, 128), "navy": (0, 0, 128), "white": (255, 255, 255)}
+
+
+def letters(text: str) -> Vectors:
+    """Count the letters a to z of `text`: (26,) float32, so "abba" is (2, 2, 0, ...)."""
+    return np.array([text.lower().count(chr(97 + letter)) for letter in range(26)], np.float32)
+
+
+def colour(picture: Any) -> Vectors:
+    """Return the mean red, green and blue of a picture in [0, 1], then 23 zeros: (26,) float32."""
+    pixels = np.asarray(open_rgb(picture), np.float32)
+    return np.concatenate([pixels.mean((0, 1)) / 255, np.zeros(23)]).astype(np.float32)
+
+
+class LetterEncoder:
+    """Counts letters; a picture is its mean colour. Texts over `WORD_LIMIT` words are cut there.
+
+    `embedded` holds everything that went through `run`, in order.
+    """
+
+    dimension = 26
+    device = "cpu"
+    engine = "letters"
+
+    def __init__(self, recipe: EncoderRecipe, version: str = "1") -> None:
+        self.precision = "fp32" if recipe.precision == "auto" else recipe.precision
+        self.embedded: list[Any] = []
+        self.spec = EncoderSpec(
+            model=recipe.model or "letters",
+            revision="",
+            unit=recipe.unit,
+            pooling=recipe.pooling or "mean",
+            layers=recipe.layers,
+            patch_tokens_only=False,
+            max_length=None if recipe.unit is Unit.IMAGE else WORD_LIMIT,
+            prompts={"query": "", "passage": ""},
+            files={"weights": version},
+        )
+
+    def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Any]:  # noqa: ARG002
+        """See `Encoder.prepare`."""
+        return [self._prepare(item) for item in items]
+
+    def _prepare(self, item: Any) -> Prepared | ItemError:
+        text = item.text if isinstance(item, Sentence) else item if isinstance(item, str) else ""
+        if UNREADABLE in text:
+            return ItemError("the text holds a skull")
+        if self.spec.unit is Unit.IMAGE:
+            try:
+                return Prepared({"row": colour(item)}, cost=1, extra={"item": item})
+            except ItemError as error:
+                return error
+        found = words(text)
+        units: tuple[Span, ...] | None = None
+        if isinstance(item, Sentence):
+            units = found if item.spans is None else item.spans
+            units = tuple(span for span in units if span in found[:WORD_LIMIT])
+            if not units:
+                return ItemError("the sentence holds no word that the model can read")
+        rows = [letters(text)] if units is None else [letters(text[start:end]) for start, end in units]
+        return Prepared(
+            {"row": np.stack(rows)},
+            cost=max(1, len(found)),
+            units=units,
+            truncated=len(found) > WORD_LIMIT,
+            lost=0 if units is None else max(0, len(found) - WORD_LIMIT),
+            extra={"item": item},
+        )
+
+    def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
+        """See `Encoder.run`; the dearest first, so that order has to be restored."""
+        for position in sorted(range(len(prepared)), key=lambda position: -prepared[position].cost):
+            self.embedded.append(prepared[position].extra["item"])
+            yield position, np.atleast_2d(prepared[position].inputs["row"]).astype(np.float32)
+
+    def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
+        """See `Encoder.encode`."""
+        prepared = self.prepare(items, role)
+        for each in prepared:
+            if isinstance(each, ItemError):
+                raise each
+        return gather(prepared, self.run(prepared), self.dimension)
+
+
+def version(number: str) -> Callable[[EncoderRecipe], Encoder]:
+    """Return a `load` whose encoder has other weights: the same dimension, another fingerprint."""
+    return lambda recipe: LetterEncoder(recipe, number)
+
+
+# what the sources called "list" hold, by location
+LISTS: dict[str, Iterable[Entry]] = {}
+
+
+class ListSource:
+    """Yields what `LISTS` holds for its location."""
+
+    def __init__(self, recipe: SourceRecipe) -> None:
+        self._entries = LISTS[recipe.location]
+
+    def modality(self) -> Modality:
+        """Pictures where the first record is one."""
+        records = (entry for entry in self._entries if isinstance(entry, Record))
+        return next((record.modality for record in records), Modality.TEXT)
+
+    def count(self) -> int | None:
+        """See `Source.count`."""
+        return len(self._entries) if isinstance(self._entries, list) else None
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+
+def text(identity: str, content: str, **fields: Any) -> Record:
+    """Return a text record."""
+    return Record(identity, Modality.TEXT, content, fields)
+
+
+def picture(identity: str, content: Any, **fields: Any) -> Record:
+    """Return a picture record."""
+    return Record(identity, Modality.IMAGE, content, fields)
+
+
+def fruit_entries() -> list[Record]:
+    """Return `FRUITS` as records, with their length and first letter as fields."""
+    return [text(word, word, length=len(word), first=word[0]) for word in FRUITS]

@@ -1,0 +1,176 @@
+"""Rule 1 of the design: one heavy library, one room; numpy arrays cross the boundaries."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "embedsearch"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# library -> the rooms that may import it (folders and files of embedsearch/, and app.py)
+ROOMS = {
+    "torch": {"encoders"},
+    "transformers": {"encoders"},
+    "huggingface_hub": {"encoders", "sources"},
+    "safetensors": {"encoders"},
+    "tokenizers": {"encoders"},
+    "faiss": {"backends"},
+    "streamlit": {"ui", "app.py"},
+    "click": {"cli"},
+    "tqdm": {"cli"},
+    "sqlglot": {"where.py"},
+    "csv": {"sources"},
+    "datasets": {"sources"},
+    "pandas": set(),
+    "pickle": {"encoders"},  # to catch its errors
+    # the items of a build are an Arrow table; the page counts the values of its fields
+    "pyarrow": {"sources", "items.py", "store.py", "where.py", "search.py", "staging.py", "ui"},
+    "pyarrow.csv": {"sources"},
+    "pyarrow.json": {"sources"},
+}
+HEAVY = ("torch", "transformers", "faiss", "numpy", "pyarrow", "streamlit", "click", "PIL", "sqlglot")
+
+
+def imports(path):
+    """Return the dotted names that a file imports anywhere, `from a import b` as a and a.b."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def room(path):
+    """Return the folder of embedsearch/ that a file lies in, or its own name."""
+    return path.relative_to(PACKAGE).parts[0] if path.is_relative_to(PACKAGE) else path.name
+
+
+def test_the_rule_sees_the_package():
+    """The files of every room are read, so that no rule holds for want of files."""
+    assert {"encoders", "backends", "sources", "api.py", "builder.py", "search.py"} <= {
+        room(path) for path in FILES
+    }
+    assert {"torch", "torch.nn"} <= imports(PACKAGE / "encoders" / "base.py")
+
+
+@pytest.mark.parametrize("library", ROOMS)
+def test_a_library_stays_in_its_room(library):
+    """Torch in encoders/, faiss in backends/, streamlit in ui/, click in cli/, table readers in sources/."""
+    outside = [
+        str(path.relative_to(ROOT))
+        for path in [*FILES, ROOT / "app.py"]
+        if room(path) not in ROOMS[library]
+        and any(name == library or name.startswith(f"{library}.") for name in imports(path))
+    ]
+    assert outside == []
+
+
+def test_faiss_and_torch_are_each_named_where_they_live():
+    """Each backend and the encoders do use their library: the rule above would notice a leak."""
+    assert any("faiss" in imports(path) for path in FILES if room(path) == "backends")
+    assert any("torch" in imports(path) for path in FILES if room(path) == "encoders")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("builder.py", "embedsearch.search"), ("search.py", "embedsearch.builder"),
+        ("search.py", "embedsearch.staging"), ("search.py", "embedsearch.embed"),
+        ("search.py", "embedsearch.sources"), ("builder.py", "embedsearch.query"),
+        ("store.py", "embedsearch.builder"), ("store.py", "embedsearch.search"),
+        ("embed.py", "embedsearch.sources"), ("embed.py", "embedsearch.store"),
+    ],
+)  # fmt: skip
+def test_build_and_search_meet_only_on_disk(one, other):
+    """Data runs one way: neither side imports the other, and api.py composes both."""
+    assert not any(name == other or name.startswith(f"{other}.") for name in imports(PACKAGE / one))
+
+
+def test_api_composes_both_sides():
+    """api.py is where building and opening meet."""
+    assert {"embedsearch.builder", "embedsearch.search"} <= imports(PACKAGE / "api.py")
+
+
+@pytest.mark.parametrize("inner", ["encoders", "backends", "sources"])
+def test_rooms_do_not_know_the_rest_of_the_house(inner):
+    """Encoders, backends and sources import neither each other nor what is built on them."""
+    outer = {
+        "encoders",
+        "backends",
+        "sources",
+        "builder",
+        "search",
+        "store",
+        "staging",
+        "embed",
+        "api",
+        "cli",
+        "ui",
+    }
+    used = {
+        name.split(".")[1]
+        for path in FILES
+        if room(path) == inner
+        for name in imports(path)
+        if name.startswith("embedsearch.")
+    }
+    assert used & (outer - {inner}) == set()
+
+
+def test_nothing_runs_foreign_code():
+    """No pickle is loaded, no remote code trusted, no text evaluated."""
+    for path in FILES:
+        source = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                assert name not in {"eval", "exec", "pickle.load", "pickle.loads", "os.system"}, path
+                words = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                assert words.get("trust_remote_code", "False") == "False", path
+                assert words.get("allow_pickle", "False") == "False", path
+                assert name != "torch.load" or words.get("weights_only") == "True", path
+
+
+def test_app_has_no_logic():
+    """app.py imports and calls: no loops, no conditions but the one for a script, no functions."""
+    tree = ast.parse((ROOT / "app.py").read_text(encoding="utf-8"))
+    banned = (ast.For, ast.While, ast.FunctionDef, ast.ClassDef, ast.Try, ast.comprehension)
+    assert not [node for node in ast.walk(tree) if isinstance(node, banned)]
+    assert len(tree.body) <= 20
+
+
+@pytest.mark.parametrize(
+    ("statement", "banned"),
+    [
+        ("import embedsearch", HEAVY),
+        ("import embedsearch.errors, embedsearch.records, embedsearch.recipe, embedsearch.catalog", HEAVY),
+        (
+            "import embedsearch.cli",
+            ("torch", "transformers", "faiss", "numpy", "pyarrow", "streamlit", "PIL"),
+        ),
+        (
+            "from embedsearch import Text, Record, Unit",
+            ("torch", "transformers", "faiss", "pyarrow", "streamlit"),
+        ),
+        (
+            "import embedsearch.search, embedsearch.builder, embedsearch.api",
+            ("torch", "transformers", "streamlit"),
+        ),
+        (
+            "import embedsearch.store, embedsearch.where, embedsearch.sources",
+            ("torch", "transformers", "faiss"),
+        ),
+    ],
+)
+def test_imports_are_light(statement, banned):
+    """`import embedsearch` loads no heavy library, and no module loads torch before a model is opened."""
+    code = f"import sys; {statement}; print([name for name in {banned!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

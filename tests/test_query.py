@@ -1,0 +1,121 @@
+import io
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedsearch.errors import ItemError, QueryError
+from embedsearch.query import Like, Picture, Text, Vector, Word, as_query
+from tests.fakes import WORD_LIMIT, letters
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, np.asarray, lambda values: np.asarray(values, np.float64)[None]]
+)
+def test_a_vector_is_a_query(fruits, kind):
+    """A list, a tuple, an array (d,) or (1, d) of any float type is taken as a raw vector."""
+    assert fruits.search(kind(letters("plum").tolist()), k=1)[0].id == "plum"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0] * 25,
+        [1.0] * 27,
+        [],
+        [math.nan] * 26,
+        [math.inf] + [0.0] * 25,
+        ["a"] * 26,
+        np.ones((2, 13)),
+        [[1], [1, 2]],
+    ],
+    ids=["short", "long", "empty", "nan", "inf", "text", "matrix", "ragged"],
+)
+def test_a_vector_that_does_not_fit_is_told(fruits, values):
+    """A vector of another length or shape, or with values that are no finite numbers, is refused."""
+    with pytest.raises(QueryError, match=r"26 finite numbers|must be numbers"):
+        fruits.search(Vector(values))
+
+
+def test_a_picture_is_asked_by_path_bytes_or_image(colours, tmp_path):
+    """A path, the bytes of a file and an open image find the same neighbours."""
+    image = Image.new("RGB", (9, 5), (250, 10, 10))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    path = tmp_path / "asked.png"
+    path.write_bytes(buffer.getvalue())
+    for query in (path, buffer.getvalue(), image, Picture(image)):
+        assert [hit.id for hit in colours.search(query)] == ["red", "pink", "navy", "white"]
+
+
+def test_a_bad_picture_is_an_item_error(colours, tmp_path):
+    """A query picture that can't be read says why."""
+    with pytest.raises(ItemError, match="not a picture"):
+        colours.search(b"no picture")
+    with pytest.raises(ItemError, match="does not exist"):
+        colours.search(tmp_path / "nothing.png")
+
+
+def test_a_word_is_asked_by_number_or_by_name(terms):
+    """The word of a sentence is named by its place, counted from 1, or by itself, whatever its case."""
+    for query in (Word("My cat purrs", 2), Word("My cat purrs", "cat"), Word("My CAT purrs", "Cat"), "cat"):
+        hits = terms.search(query, k=2)
+        assert {hit.id for hit in hits} == {"a#4", "a#13"}
+        assert [hit.distance for hit in hits] == pytest.approx([0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (Word("My cat purrs", 4), "has no word 4; it has 1 My, 2 cat, 3 purrs"),
+        (Word("My cat purrs", 0), "has no word 0"),
+        (Word("My cat purrs", -1), "has no word -1"),
+        (Word("My cat purrs", "dog"), "has no word 'dog'; it has 1 My, 2 cat, 3 purrs"),
+        (Word("...", 1), "holds no word"),
+        ("two words", "--word NUMBER: 1 two, 2 words"),
+        ("...", "holds no word"),
+        ("  ", "query is empty"),
+    ],
+)
+def test_a_word_that_is_not_there_is_told(terms, query, message):
+    """The sentence's words are listed with their numbers."""
+    with pytest.raises(QueryError, match=message):
+        terms.search(query)
+
+
+def test_a_word_beyond_the_limit_is_told(terms):
+    """A word that the model can't see is an error, not a wrong neighbour."""
+    with pytest.raises(ItemError):
+        terms.search(Word("w " * (WORD_LIMIT + 1), WORD_LIMIT + 1))
+
+
+@pytest.mark.parametrize(
+    ("index", "query", "guidance"),
+    [
+        ("fruits", b"a picture", "holds texts embedded by letters; ask it with a text"),
+        ("fruits", Word("a cat", 1), "ask it with a whole text"),
+        ("colours", "red", r"holds images .* ask it with a picture \(--image FILE\) or an item of it"),
+        ("colours", Word("red", 1), "ask it with a picture"),
+        ("terms", b"a picture", "ask it with a word in its sentence"),
+        ("fruits", "", "query is empty"),
+        ("fruits", 7, "can't be a int: give a text"),
+        ("fruits", None, "can't be a NoneType"),
+        ("fruits", {"text": "x"}, "can't be a dict"),
+    ],
+)
+def test_a_query_of_the_wrong_kind_is_guided(request, index, query, guidance):
+    """What the index can't answer is refused with what it can be asked."""
+    with pytest.raises(QueryError, match=guidance):
+        request.getfixturevalue(index).search(query)
+
+
+def test_plain_values_become_queries(tmp_path):
+    """A string is a text, a path or bytes or an image a picture, numbers a vector; queries stay themselves."""
+    image = Image.new("L", (1, 1))
+    assert as_query("a") == Text("a")
+    assert as_query(tmp_path) == Picture(tmp_path)
+    assert as_query(b"a") == Picture(b"a")
+    assert as_query(image) == Picture(image)
+    assert as_query([1.0]).values == [1.0]
+    assert as_query(Like("a")) == Like("a")

@@ -1,0 +1,211 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedsearch import embed, staging
+from embedsearch.builder import build_index
+from embedsearch.embed import Chunk, Item
+from embedsearch.errors import IndexNotFoundError
+from embedsearch.recipe import EncoderRecipe, Recipe
+from embedsearch.records import Rejected, Unit
+from embedsearch.staging import Staging
+from embedsearch.store import open_build
+from tests.fakes import LetterEncoder, text
+
+ROOT = Path(__file__).parents[1]
+NAMES = [f"{chr(97 + number % 26) * (number % 5 + 1)}" for number in range(40)]
+ENTRIES = [
+    Rejected(f"r{number}", "torn") if number % 7 == 3 else text(str(number), name, n=number)
+    for number, name in enumerate(NAMES)
+]
+# Builds ENTRIES, and dies like a killed process after so many entries: no handler, no `finally` runs.
+DYING = """
+import os, sys
+from pathlib import Path
+from embedsearch import embed, sources, staging
+from embedsearch.builder import build_index
+from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
+from embedsearch.records import Unit
+from tests import fakes, test_staging
+
+class Dying(list):
+    def __iter__(self):
+        for number, entry in enumerate(list.__iter__(self)):
+            if number == int(sys.argv[2]):
+                os._exit(9)
+            yield entry
+
+embed.CHUNK[Unit.TEXT], staging.SHARD_VECTORS = 3, 5
+sources.SOURCES["list"] = "tests.fakes:ListSource"
+fakes.LISTS["a list"] = Dying(test_staging.ENTRIES)
+recipe = Recipe("small", SourceRecipe("list", "a list"), EncoderRecipe(Unit.TEXT))
+build_index(recipe, Path(sys.argv[1]), load=fakes.LetterEncoder)
+"""
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Read three entries at a time, and close a shard at five vectors."""
+    monkeypatch.setitem(embed.CHUNK, Unit.TEXT, 3)
+    monkeypatch.setattr(staging, "SHARD_VECTORS", 5)
+
+
+def finished(folder):
+    """Return how many entries the finished shards in an index's folder cover."""
+    shards = sorted((folder / "builds" / ".staging").glob("[0-9]*.json"))
+    return sum(json.loads(path.read_text())["totals"]["entries"] for path in shards)
+
+
+def test_a_killed_build_goes_on_where_it_was(make_recipe, tmp_path, small_shards):
+    """After a kill, finished shards are not embedded again, and the result is that of an unbroken run."""
+    done = subprocess.run([sys.executable, "-c", DYING, str(tmp_path), "29"], cwd=ROOT, check=False)
+    assert done.returncode == 9
+    with pytest.raises(IndexNotFoundError, match="never finished: embedsearch rebuild small"):
+        open_build(tmp_path, "small")
+    found = finished(tmp_path / "small")
+    assert 6 <= found < 29
+    encoder = LetterEncoder(EncoderRecipe(Unit.TEXT))
+    resumed = build_index(make_recipe(ENTRIES), tmp_path, load=lambda recipe: encoder)  # noqa: ARG005
+    texts = [entry.content for entry in ENTRIES[found:] if not isinstance(entry, Rejected)]
+    assert sorted(encoder.embedded) == sorted(texts)
+    whole = build_index(make_recipe(ENTRIES), tmp_path / "unbroken", load=LetterEncoder)
+    assert resumed.items.equals(whole.items)
+    assert np.array_equal(resumed.vectors, whole.vectors)
+    assert resumed.rejected() == whole.rejected()
+    counts = ("entries", "items", "rejected", "truncated", "lost_words")
+    assert [resumed.manifest.report[name] for name in counts] == [
+        whole.manifest.report[name] for name in counts
+    ]
+    assert not (tmp_path / "small" / "builds" / ".staging").exists()
+
+
+def test_a_killed_rebuild_leaves_the_old_build(make_recipe, make_build, tmp_path):
+    """A kill in the middle of a rebuild: the old build opens, and `rebuild` finds a complete recipe."""
+    old = make_build([text("old", "apple")])
+    done = subprocess.run([sys.executable, "-c", DYING, str(tmp_path), "20"], cwd=ROOT, check=False)
+    assert done.returncode == 9
+    assert open_build(tmp_path, "small").folder == old.folder
+    assert Recipe.load(tmp_path / "small") == make_recipe([])
+
+
+class Failing(list):
+    """A source that breaks off after 20 entries, in the middle of the run."""
+
+    def __iter__(self):
+        for number, entry in enumerate(list.__iter__(self)):
+            if number == 20:
+                raise RuntimeError("the disk was pulled")
+            yield entry
+
+
+@pytest.fixture
+def broken(make_recipe, tmp_path, small_shards):
+    """An index whose first build broke off; returns how many entries its shards cover."""
+    with pytest.raises(RuntimeError, match="the disk was pulled"):
+        build_index(make_recipe(Failing(ENTRIES)), tmp_path, load=LetterEncoder)
+    found = finished(tmp_path / "small")
+    assert found > 0
+    return found
+
+
+def embedded_again(make_recipe, tmp_path, weights="1", **options):
+    """Build, and return how many texts went through the encoder."""
+    encoders = []
+
+    def load(recipe):
+        encoders.append(LetterEncoder(recipe, weights))
+        return encoders[-1]
+
+    build = build_index(make_recipe(ENTRIES, **options), tmp_path, load=load)
+    assert build.manifest.count == sum(not isinstance(entry, Rejected) for entry in ENTRIES)
+    return len(encoders[0].embedded)
+
+
+def test_work_of_the_same_vectors_is_found_again(broken, make_recipe, tmp_path):
+    """Another metric or share of rejected items does not throw embedded work away."""
+    left = sum(not isinstance(entry, Rejected) for entry in ENTRIES[broken:])
+    assert embedded_again(make_recipe, tmp_path, metric="l2", max_rejected=0.9) == left
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"encoder": EncoderRecipe(Unit.TEXT, pooling="cls")},
+        {"encoder": EncoderRecipe(Unit.TEXT, layers=(-2,))},
+        {"encoder": EncoderRecipe(Unit.TEXT, precision="bf16")},
+        {"weights": "2"},
+        {"location": "another list"},
+    ],
+    ids=["pooling", "layers", "precision", "weights", "source"],
+)
+def test_work_of_other_vectors_starts_anew(broken, make_recipe, tmp_path, change):
+    """Another pooling, layer, precision, model or source: nothing of the broken run is used."""
+    assert embedded_again(make_recipe, tmp_path, **change) == sum(
+        not isinstance(entry, Rejected) for entry in ENTRIES
+    )
+
+
+def test_a_shard_without_its_last_file_does_not_count(broken, make_recipe, tmp_path):
+    """A kill while a shard is written leaves vectors without their .json: the shard is made again."""
+    folder = tmp_path / "small" / "builds" / ".staging"
+    last = max((path for path in folder.glob("[0-9]*.json")), key=lambda path: int(path.stem))
+    last.unlink()
+    (folder / f".{last.name}").write_text("{half")
+    found = finished(tmp_path / "small")
+    assert found < broken
+    left = sum(not isinstance(entry, Rejected) for entry in ENTRIES[found:])
+    assert embedded_again(make_recipe, tmp_path) == left
+    assert open_build(tmp_path, "small").items["id"].to_pylist() == [
+        entry.id for entry in ENTRIES if not isinstance(entry, Rejected)
+    ]
+
+
+def chunk(*names, rejected=0):
+    """Return a chunk of items, embedded as one number each."""
+    items = [Item(name, name, None, None, "", {}) for name in names]
+    vectors = np.arange(len(names), dtype=np.float32).reshape(-1, 1)
+    return Chunk(len(names) + rejected, items, vectors, [Rejected("r", "torn")] * rejected)
+
+
+def test_shards_close_by_size_and_by_time(tmp_path, monkeypatch):
+    """A shard is written when it holds enough vectors, or when it is old enough."""
+    monkeypatch.setattr(staging, "SHARD_VECTORS", 3)
+    stage = Staging(tmp_path / "s", "key")
+    stage.add(chunk("a", "b"))
+    assert not list(tmp_path.glob("s/*.json"))
+    stage.add(chunk("c"))
+    assert len(list(tmp_path.glob("s/*.json"))) == 1
+    monkeypatch.setattr(staging, "SHARD_SECONDS", -1.0)
+    stage.add(chunk("d"))
+    assert len(list(tmp_path.glob("s/*.json"))) == 2
+    assert (stage.totals.items, stage.totals.entries) == (4, 4)
+
+
+def test_what_is_staged_is_found_again(tmp_path):
+    """A new Staging under the same key has the totals, vectors and rejected items; another key clears them."""
+    stage = Staging(tmp_path / "s", "key")
+    stage.add(chunk("a", "b", rejected=2))
+    stage.close_shard()
+    stage.add(chunk(rejected=1))
+    stage.close_shard()
+    again = Staging(tmp_path / "s", "key")
+    assert (again.totals.entries, again.totals.items, again.totals.rejected) == (5, 2, 3)
+    assert np.concatenate(list(again.vectors())).tolist() == [[0], [1]]
+    assert len(list(again.rejected())) == 3
+    assert again.write(tmp_path, 1).names[0] == "id"
+    assert np.load(tmp_path / "vectors.npy").tolist() == [[0], [1]]
+    assert Staging(tmp_path / "s", "other key").totals.entries == 0
+    assert not list(tmp_path.glob("s/*.npy"))
+
+
+def test_an_empty_shard_is_not_written(tmp_path):
+    """Closing where nothing came in writes nothing."""
+    stage = Staging(tmp_path / "s", "key")
+    stage.close_shard()
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["key"]
+    stage.clear()
+    assert not (tmp_path / "s").exists()
