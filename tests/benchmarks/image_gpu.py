@@ -48,18 +48,15 @@ def main():
 
     peer = 512 / seconds(loop)
     top = ceiling()
-    print(
-        f"image_gpu ratio={both / peer:.2f} (ours {both:,.0f} pictures/s, peer {peer:,.0f}; {device})"
-    )
+    print(f"image_gpu ratio={both / peer:.2f} (ours {both:,.0f} pictures/s, peer {peer:,.0f}; {device})")
     slower = min(reading, forward)
     print(
         f"image_gpu_end_to_end value={both / slower:.3f} "
         f"(ours {both:,.0f} pictures/s, reading alone {reading:,.0f}, model alone {forward:,.0f})"
     )
     reached = forward * OPERATIONS
-    print(
-        f"image_gpu_forward value={reached / top:.3f} ({reached / 1e12:.0f} of {top / 1e12:.0f} TFLOP/s, bf16)"
-    )
+    shares = f"{reached / 1e12:.0f} of {top / 1e12:.0f} TFLOP/s, bf16"
+    print(f"image_gpu_forward value={reached / top:.3f} ({shares})")
 
 
 if __name__ == "__main__":
