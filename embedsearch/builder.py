@@ -39,7 +39,7 @@ class Progress(Protocol):
         """So many more entries are done."""
 
     def stage(self, text: str) -> None:
-        """What happens after embedding."""
+        """What happens before and after embedding."""
 
 
 class _Silent:
@@ -102,6 +102,7 @@ def build_index(
         if not (folder / RECIPE_FILE).is_file():
             recipe.save(folder)  # so that `rebuild` goes on with a first build that was stopped
         staging = Staging(folder / BUILDS / ".staging", _key(recipe, encoder))
+        progress.stage(f"reading {recipe.source.location}")
         progress.start(encoder, source.count(), staging.totals.entries)
         entries = islice(iter(source), staging.totals.entries, None)
         for chunk in embed(entries, encoder, on_progress=progress.advance):

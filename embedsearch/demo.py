@@ -12,6 +12,7 @@ from embedsearch.search import Searcher
 from embedsearch.sources.guess import guess
 from embedsearch.store import open_build
 
+INSTALLED = "the documentation of the installed Python"
 TEXTS, WORDS, PICTURES = "python-docs", "python-words", "pictures"
 # Where the Tux Paint stamps lie: Debian and Fedora, Homebrew and local builds, the macOS application.
 STAMPS = (
@@ -33,8 +34,8 @@ def demo_recipes(images: Path | None, device: str) -> list[Recipe]:
         SourceNotFoundError, SourceError: `images` does not exist or holds no pictures.
     """
     recipes = [
-        Recipe(TEXTS, SourceRecipe("python-docs", "installed"), EncoderRecipe(Unit.TEXT, device=device)),
-        Recipe(WORDS, SourceRecipe("python-sentences", "installed"), EncoderRecipe(Unit.WORD, device=device)),
+        Recipe(TEXTS, SourceRecipe("python-docs", INSTALLED), EncoderRecipe(Unit.TEXT, device=device)),
+        Recipe(WORDS, SourceRecipe("python-sentences", INSTALLED), EncoderRecipe(Unit.WORD, device=device)),
     ]
     folder = images or next((path for path in STAMPS if path.is_dir()), None)
     if folder is not None:

@@ -87,5 +87,5 @@ def _print(searcher: Searcher, hits: list[Hit]) -> None:
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(lines))
         fields = [f"{name} {value}" for name, value in hit.fields.items() if value is not None]
-        facts = textwrap.shorten(" | ".join([*fields, f"id {hit.id}"]), max(60, width), placeholder=" ...")
+        facts = textwrap.shorten(" | ".join([f"id {hit.id}", *fields]), max(60, width), placeholder=" ...")
         click.echo(" " * len(head) + click.style(facts, dim=True))

@@ -53,50 +53,46 @@ class Sentence:
     package: str
 
 
-class PythonDocs:
+class _Documentation:
+    """What both sources share: entries that are read once, all together, as re-exports need them all."""
+
+    def __init__(self, recipe: SourceRecipe) -> None:
+        _check_sources()
+        self._entries: list[Record | Rejected] | None = None
+
+    def _read(self) -> Entries:
+        raise NotImplementedError
+
+    def _all(self) -> list[Record | Rejected]:
+        if self._entries is None:
+            self._entries = list(self._read())
+        return self._entries
+
+    def modality(self) -> Modality:
+        """Texts."""
+        return Modality.TEXT
+
+    def count(self) -> int | None:
+        """Return how many entries there are; it takes reading them, a matter of seconds."""
+        return len(self._all())
+
+    def __iter__(self) -> Entries:
+        """Yield a record for each entry in a stable order, then the files that can't be read."""
+        yield from self._all()
+
+
+class PythonDocs(_Documentation):
     """The documented public functions, classes and methods of the installed Python, by name."""
 
-    def __init__(self, recipe: SourceRecipe) -> None:
-        _check_sources()
-        self._recipe = recipe
-        self._entries: list[Record | Rejected] | None = None
-
-    def modality(self) -> Modality:
-        """Texts."""
-        return Modality.TEXT
-
-    def count(self) -> int | None:
-        """Return how many entries there are, once they have been read."""
-        return None if self._entries is None else len(self._entries)
-
-    def __iter__(self) -> Entries:
-        """Yield a record for each documented item, ordered by name, then the files that can't be read."""
-        if self._entries is None:
-            self._entries = list(_documented())
-        yield from self._entries
+    def _read(self) -> Entries:
+        return _documented()
 
 
-class PythonSentences:
+class PythonSentences(_Documentation):
     """Sentences of that documentation which name things, or use words of several senses."""
 
-    def __init__(self, recipe: SourceRecipe) -> None:
-        _check_sources()
-        self._recipe = recipe
-        self._entries: list[Record | Rejected] | None = None
-
-    def modality(self) -> Modality:
-        """Texts."""
-        return Modality.TEXT
-
-    def count(self) -> int | None:
-        """Return how many entries there are, once they have been read."""
-        return None if self._entries is None else len(self._entries)
-
-    def __iter__(self) -> Entries:
-        """Yield a record for each sentence, ordered as the documentation is, then unreadable files."""
-        if self._entries is None:
-            self._entries = list(_sentence_entries())
-        yield from self._entries
+    def _read(self) -> Entries:
+        return _sentence_entries()
 
 
 def _check_sources() -> None:

@@ -247,12 +247,20 @@ def test_modules_that_this_platform_has_not_are_passed_over():
 
 
 def test_both_sources_are_opened_by_their_kind():
-    """The count is unknown until they have been read."""
+    """Each kind opens its source, a source of texts."""
     for recipe, kind in ((DOCS, PythonDocs), (SENTENCES, PythonSentences)):
         source = open_source(recipe)
         assert isinstance(source, kind)
         assert source.modality() is Modality.TEXT
-        assert source.count() is None
+
+
+def test_the_count_is_that_of_the_entries(monkeypatch):
+    """The count is what iteration yields, and the documentation is read once for both."""
+    reads = []
+    entries = [Rejected("a.py", "broken"), Rejected("b.py", "broken")]
+    monkeypatch.setattr(pydocs, "_documented", lambda: iter(reads.append(1) or entries))
+    source = PythonDocs(DOCS)
+    assert (source.count(), list(source), reads) == (2, entries, [1])
 
 
 def test_a_python_without_sources_is_named(monkeypatch):
