@@ -56,7 +56,7 @@ class Sentence:
 class _Documentation:
     """What both sources share: entries that are read once, all together, as re-exports need them all."""
 
-    def __init__(self, recipe: SourceRecipe) -> None:
+    def __init__(self, recipe: SourceRecipe) -> None:  # noqa: ARG002
         _check_sources()
         self._entries: list[Record | Rejected] | None = None
 

@@ -1,0 +1,104 @@
+"""The page's address: what is asked for, and the only state that counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+COUNT, MAX_COUNT = 24, 200
+FIELD = "f."
+_KEPT = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an address asks for; what it says wrongly is left out and told in `problems`.
+
+    Attributes:
+        index: the index's name, or empty.
+        text: the text, or the sentence of a word.
+        word: which word of `text`, counted from 1; 0 for none yet.
+        picture: the name of a kept picture, see `embedsearch.ui.uploads`.
+        item: the item to find more like; goes before all else.
+        count: how many results.
+        where: a filter as a person wrote it.
+        facets: chosen values by field, as they stand in the address.
+        problems: one sentence each.
+    """
+
+    index: str = ""
+    text: str = ""
+    word: int = 0
+    picture: str = ""
+    item: str = ""
+    count: int = COUNT
+    where: str = ""
+    facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
+    """Return what the query parameters of an address ask for; whatever they hold, nothing is raised."""
+    problems: list[str] = []
+    last = {name: values[-1] for name, values in parameters.items() if values}
+    count = _number(last, "k", COUNT, problems)
+    if not 1 <= count <= MAX_COUNT:
+        problems.append(f"The address asks for k={count} results; the page shows 1 to {MAX_COUNT}.")
+        count = min(max(count, 1), MAX_COUNT)
+    picture = last.get("image", "")
+    if picture and not is_kept_name(picture):
+        problems.append("The picture in the address is none that this page has kept. Upload it again.")
+        picture = ""
+    return Asked(
+        index=last.get("index", ""),
+        text=last.get("q", ""),
+        word=_number(last, "word", 0, problems),
+        picture=picture,
+        item=last.get("item", ""),
+        count=count,
+        where=last.get("where", ""),
+        facets={
+            name.removeprefix(FIELD): tuple(values)
+            for name, values in parameters.items()
+            if name.startswith(FIELD)
+        },
+        problems=tuple(problems),
+    )
+
+
+def _number(last: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
+    text = last.get(name, "")
+    if not text:
+        return default
+    if re.fullmatch(r"-?[0-9]{1,9}", text):
+        return int(text)
+    problems.append(f"The address says {name}={text[:40]}, which is not a whole number; it is left out.")
+    return default
+
+
+def is_kept_name(name: str) -> bool:
+    """Say whether `name` has the form of a kept picture's name; nothing else becomes part of a path."""
+    return _KEPT.fullmatch(name) is not None
+
+
+def parameters() -> dict[str, list[str]]:
+    """Return the query parameters of the page's address, all values of each."""
+    return {name: st.query_params.get_all(name) for name in st.query_params}
+
+
+def change(changes: Mapping[str, str | Sequence[str]]) -> None:
+    """Set parameters of the page's address; an empty value takes one out."""
+    merged: dict[str, str | Sequence[str]] = {**parameters(), **changes}
+    st.query_params.from_dict({name: value for name, value in merged.items() if value})
+
+
+def follow(key: str, value: object) -> None:
+    """Let the widget `key` show `value`, which the address says.
+
+    Writing an equal value again would throw away what a person is typing into the widget.
+    """
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value

@@ -1,0 +1,126 @@
+"""The query's widgets: which index, and what is asked of it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.encoders.segment import words
+from embedsearch.records import Modality, Unit
+from embedsearch.search import Searcher
+from embedsearch.store import Manifest
+from embedsearch.ui import address, cards, picking
+from embedsearch.ui.address import Asked
+from embedsearch.ui.notes import literal
+from embedsearch.ui.uploads import find
+
+NOUNS = {Unit.IMAGE: "pictures", Unit.TEXT: "texts", Unit.WORD: "words", Unit.TOKEN: "tokens"}
+INDEX, TEXT, WORD = "search-index", "search-text", "search-word"
+MAX_TEXT = 4000
+
+
+def like(index: str, item: str) -> None:
+    """Ask for more like an item."""
+    address.change({"index": index, "item": item})
+
+
+def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
+    """Show the list of indexes, `name` chosen."""
+
+    def label(each: str) -> str:
+        manifest = known[each]
+        return f"{each} · {NOUNS[manifest.unit]}" if manifest else f"{each} · damaged"
+
+    def changed() -> None:
+        filters = [each for each in address.parameters() if each.startswith(address.FIELD)]
+        cleared = dict.fromkeys(["item", "word", "where", *filters], "")
+        address.change({**cleared, "index": st.session_state[INDEX] or ""})
+
+    address.follow(INDEX, name if name in known else None)
+    st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
+
+
+def ask(searcher: Searcher, asked: Asked, indexes: Path) -> None:
+    """Show the widgets that fit the index's unit."""
+    unit, name = searcher.manifest.unit, searcher.manifest.name
+    if unit is not Unit.IMAGE:
+        _ask_text(name, unit, asked)
+        return
+
+    def kept(picture: str) -> None:
+        address.change({"index": name, "image": picture, "item": ""})
+
+    picking.pick_picture("A picture to search with", "search-picture", indexes, kept, listen=True)
+
+
+def _ask_text(name: str, unit: Unit, asked: Asked) -> None:
+    def changed() -> None:
+        text = st.session_state[TEXT] or ""
+        # A sentence of one word leaves nothing to pick.
+        word = "1" if unit is not Unit.TEXT and len(words(text)) == 1 else ""
+        address.change({"index": name, "q": text, "word": word, "item": ""})
+
+    address.follow(TEXT, asked.text)
+    st.text_input(
+        "What do you look for?" if unit is Unit.TEXT else "A sentence with the word you mean",
+        key=TEXT,
+        type="search",
+        max_chars=MAX_TEXT,
+        placeholder="Describe it in your own words"
+        if unit is Unit.TEXT
+        else "I left the key in the front door",
+        on_change=changed,
+    )
+    if unit is not Unit.TEXT and asked.text.strip():
+        _pick_word(name, asked)
+
+
+def _pick_word(name: str, asked: Asked) -> None:
+    spans = words(asked.text)
+
+    def changed() -> None:
+        address.change({"index": name, "word": str(st.session_state[WORD] or ""), "item": ""})
+
+    def label(number: int) -> str:
+        start, end = spans[number - 1]
+        return literal(asked.text[start:end])
+
+    numbers = range(1, len(spans) + 1)
+    address.follow(WORD, asked.word if asked.word in numbers and not asked.item else None)
+    st.pills(
+        "Click the word you mean", list(numbers), format_func=label, key=WORD, on_change=changed, wrap=True
+    )
+
+
+def show_asked(searcher: Searcher, asked: Asked, indexes: Path) -> None:
+    """Show the item or the picture that is asked with, and the way back; texts stand in their field."""
+    name = searcher.manifest.name
+    if asked.item:
+        hit = searcher.item(asked.item)
+        with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
+            if hit.modality is Modality.IMAGE:
+                cards.picture(hit, "es-picture-asked")
+                said = f"<p>{html.escape(cards.title(hit))}</p>"
+            else:
+                said = cards.text(hit)
+            st.html(f'<div class="es-asked"><span class="es-label">More like</span>{said}</div>')
+            back = f"Back to “{_short(asked.text)}”" if asked.text.strip() else "Back"
+            _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
+    elif asked.picture and searcher.manifest.unit is Unit.IMAGE:
+        picture = find(asked.picture, indexes).read_bytes()
+        with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
+            with st.container(key="es-picture-asked"):
+                st.image(picture, alt="Your picture", width="stretch")
+            st.html('<div class="es-asked"><p>Like your picture</p></div>')
+            _leave("Remove", ":material/close:", {"index": name, "image": ""})
+
+
+def _leave(label: str, icon: str, changes: Mapping[str, str]) -> None:
+    st.button(label, icon=icon, on_click=address.change, args=(changes,), width="content")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:39].rstrip() + "…"

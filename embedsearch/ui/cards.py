@@ -1,0 +1,155 @@
+"""Hits and items as cards. Whatever comes from a source passes through `html.escape`."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.metrics import Metric
+from embedsearch.records import Modality, Scalar
+from embedsearch.search import Hit
+from embedsearch.ui import thumbnails
+
+SCALES = {
+    Metric.COSINE: "Cosine distance, 0 to 2: smaller is more related.",
+    Metric.L2: "Euclidean distance, from 0: smaller is more related.",
+    Metric.IP: "Negative inner product, without bounds: smaller is more related.",
+}
+LONG, LONGEST, VALUE = 320, 4000, 300  # characters: folded, cut, and of a field's value
+AROUND = 160  # characters of a long sentence shown on each side of its word
+
+
+def style() -> None:
+    """Put the cards' style sheet on the page."""
+    st.html(Path(__file__).with_name("style.css"))
+
+
+def grid(
+    hits: Sequence[Hit], metric: Metric | None, on_like: Callable[[str], None], *, pictures: bool
+) -> None:
+    """Show `hits` as a grid of cards.
+
+    Args:
+        hits: what to show, in order.
+        metric: the distance to show; None for items that nothing was compared with.
+        on_like: called with an item's id by its "More like this".
+        pictures: whether the cards are of pictures, which need less width.
+    """
+    span = _span(hits, metric)
+    with st.container(key="es-grid-pictures" if pictures else "es-grid-texts"):
+        for place, hit in enumerate(hits):
+            with st.container(border=True, key=f"es-card-{place}"):
+                if hit.modality is Modality.IMAGE:
+                    picture(hit, f"es-picture-{place}")
+                head = _distance(hit, metric, span) if metric else ""
+                st.html(f'<div class="es-body">{head}{_content(hit)}{_fields(hit)}</div>')
+                st.button(
+                    "More like this",
+                    key=f"like-{place}-{hit.id}",
+                    on_click=on_like,
+                    args=(hit.id,),
+                    icon=":material/hub:",
+                    type="tertiary",
+                )
+
+
+def picture(hit: Hit, key: str) -> None:
+    """Show the thumbnail of a hit, or a placeholder with its name."""
+    name = title(hit)
+    small = thumbnails.of_bytes(hit.picture) if hit.picture else thumbnails.of_file(hit.path or "")
+    with st.container(key=key):
+        if small is None:
+            st.html(
+                f'<div class="es-missing" role="img" aria-label="{html.escape(name)}, not readable">'
+                f"<span>{html.escape(name)}</span><small>The picture can’t be read</small></div>"
+            )
+        else:
+            st.image(small, alt=name, width="stretch")
+
+
+def title(hit: Hit) -> str:
+    """Return what to call a hit in one line: the picture's caption or name, else its text."""
+    if hit.modality is Modality.IMAGE:
+        caption = hit.fields.get("caption")
+        return str(caption) if caption else Path(hit.path or hit.id).name
+    return hit.text or hit.id
+
+
+def text(hit: Hit) -> str:
+    """Return the HTML of a hit's text, its word marked; a long one folds out."""
+    whole = hit.text or ""
+    if hit.span:
+        start, end = hit.span
+        left, right = max(0, start - AROUND), min(len(whole), end + AROUND)
+        shown = (
+            ("…" if left else "")
+            + html.escape(whole[left:start])
+            + f"<mark>{html.escape(whole[start:end])}</mark>"
+            + html.escape(whole[end:right])
+            + ("…" if right < len(whole) else "")
+        )
+        return f'<p class="es-text">{shown}</p>'
+    shown = html.escape(whole[:LONGEST])
+    if len(whole) > LONGEST:
+        shown += f" … <small>({len(whole):,} characters in all)</small>"
+    if len(whole) <= LONG and whole.count("\n") < 6:
+        return f'<p class="es-text">{shown}</p>'
+    return f'<details class="es-long"><summary><p class="es-text">{shown}</p></summary></details>'
+
+
+def number(distance: float) -> str:
+    """Return a distance as text."""
+    return f"{distance:.4f}" if abs(distance) < 100 else f"{distance:,.1f}"
+
+
+def track(share: float) -> str:
+    """Return the HTML of a line with a mark at `share` (0 is near, 1 is far) of its length."""
+    at = round(100 * min(max(share, 0.0), 1.0), 1)
+    return f'<span class="es-track" aria-hidden="true"><i style="left:{at}%"></i></span>'
+
+
+def _content(hit: Hit) -> str:
+    if hit.modality is Modality.IMAGE:
+        name = html.escape(title(hit)[:VALUE])
+        kind = "es-title" if hit.fields.get("caption") else "es-name"
+        return f'<p class="{kind}" title="{name}">{name}</p>'
+    return text(hit)
+
+
+def _span(hits: Sequence[Hit], metric: Metric | None) -> tuple[float, float]:
+    """Return the distances at the two ends of the tracks."""
+    if metric is Metric.COSINE or not hits:
+        return 0.0, 1.0
+    low = 0.0 if metric is Metric.L2 else min(hit.distance for hit in hits)
+    return low, max(hit.distance for hit in hits)
+
+
+def _distance(hit: Hit, metric: Metric, span: tuple[float, float]) -> str:
+    low, high = span
+    share = (hit.distance - low) / (high - low) if high > low else 0.0
+    return (
+        f'<div class="es-head" title="{html.escape(SCALES[metric])}"><span class="es-rank">{hit.rank}</span>'
+        f'{track(share)}<span class="es-distance">{number(hit.distance)}</span></div>'
+    )
+
+
+def _fields(hit: Hit) -> str:
+    named = title(hit)
+    rows = [
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(_value(value))}</dd>"
+        for name, value in hit.fields.items()
+        if value is not None and str(value).strip() and str(value) != named
+    ]
+    return f'<dl class="es-fields">{"".join(rows)}</dl>' if rows else ""
+
+
+def _value(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    shown = str(value)
+    return shown if len(shown) <= VALUE else shown[:VALUE] + "…"

@@ -1,0 +1,56 @@
+"""Text that a person or a source wrote, shown as text; and errors as calm sentences."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from embedsearch.errors import EmbedsearchError, NotFoundError, UsageError
+
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$^=&])")
+_SHORTCODE = re.compile(r":(?=[\w+-]+[:\[])")
+_NOTICE = "notice"
+_log = logging.getLogger("embedsearch.ui")
+
+
+def literal(text: str) -> str:
+    """Return `text` as Markdown that Streamlit shows as it is, on one line.
+
+    Streamlit turns `:smile:` into a picture even behind a backslash, so an invisible word joiner
+    breaks such names.
+    """
+    return _SHORTCODE.sub(":\u2060", _PUNCTUATION.sub(r"\\\1", " ".join(text.split())))
+
+
+@contextmanager
+def calm() -> Iterator[None]:
+    """Show an error as a sentence in place; what nobody foresaw goes to the terminal in full."""
+    try:
+        yield
+    except (UsageError, NotFoundError) as error:
+        st.warning(literal(str(error)), icon=":material/info:")
+    except EmbedsearchError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+    except Exception:
+        _log.exception("The page could not be shown")
+        st.error(
+            "Something went wrong that this page did not foresee. The terminal that runs it says what.",
+            icon=":material/error:",
+        )
+
+
+def tell(sentence: str) -> None:
+    """Have `sentence` shown by the next run of the page; for callbacks, which show nothing themselves."""
+    st.session_state[_NOTICE] = sentence
+
+
+def show_notices(problems: tuple[str, ...] = ()) -> None:
+    """Show what callbacks had to tell, and `problems`."""
+    told = st.session_state.pop(_NOTICE, None)
+    sentences = (told, *problems) if told else problems
+    if sentences:
+        st.warning("\n\n".join(literal(each) for each in sentences), icon=":material/info:")

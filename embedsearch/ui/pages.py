@@ -1,0 +1,30 @@
+"""The pages, and the way between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.ui import cards
+from embedsearch.ui.compare_page import compare_page
+from embedsearch.ui.search_page import search_page
+
+
+def show() -> None:
+    """Show the page that the address names."""
+    st.set_page_config(
+        page_title="embedsearch",
+        page_icon=":material/hub:",
+        layout="wide",
+        menu_items={"About": "embedsearch: semantic similarity search for your pictures, texts and words."},
+    )
+    cards.style()
+    st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
+    st.navigation(
+        [
+            st.Page(search_page, title="Search", icon=":material/search:", url_path="search", default=True),
+            st.Page(compare_page, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+        ],
+        position="top",
+    ).run()

@@ -1,0 +1,89 @@
+"""The two ways to hand the page a picture: a file, and the clipboard."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+from streamlit.components.v2 import component
+
+from embedsearch.errors import ItemError
+from embedsearch.ui import uploads
+from embedsearch.ui.notes import tell
+
+TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "heic", "avif"]
+LIMIT = 12_000_000  # bytes; as text they stay below Streamlit's limit for a widget's value
+_STYLE = """
+button {
+  min-height: 4.25rem; padding: .3rem 1.1rem; line-height: 1.3; cursor: pointer; font: inherit; color: inherit;
+  background: transparent; white-space: nowrap;
+  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
+}
+button:hover, button:focus-visible { border-color: var(--st-primary-color); color: var(--st-primary-color); }
+div { max-width: 14rem; font-size: .85rem; padding-top: .3rem; }
+div:empty { display: none; }
+"""
+
+
+def pick_picture(
+    label: str, key: str, indexes: Path, on_kept: Callable[[str], None], *, listen: bool
+) -> None:
+    """Show an upload field and a paste button.
+
+    Args:
+        label: what the picture is for.
+        key: of the widgets.
+        indexes: the folder of indexes, where the picture is kept.
+        on_kept: called with the kept picture's name, see `uploads.keep`.
+        listen: whether a picture pasted anywhere on the page is meant for this.
+    """
+    # A new key empties the field once its picture is kept, so that the address alone says what is asked.
+    turn = st.session_state.setdefault(f"{key}-turn", 0)
+    field = f"{key}-{turn}"
+    paste = f"{key}-paste"
+
+    def take(picture: bytes | None) -> None:
+        if picture is None:
+            return
+        st.session_state[f"{key}-turn"] = turn + 1
+        try:
+            on_kept(uploads.keep(picture, indexes))
+        except ItemError as error:
+            tell(f"That can't be searched with: {error}.")
+        except OSError as error:
+            tell(f"The picture can't be kept in {indexes / uploads.FOLDER}: {error.strerror}.")
+
+    def uploaded() -> None:
+        file = st.session_state[field]
+        take(file.getvalue() if file else None)
+
+    def pasted() -> None:
+        take(_decoded(st.session_state[paste].get("pasted")))
+
+    with st.container(horizontal=True, vertical_alignment="bottom", key=f"es-pick-{key}"):
+        st.file_uploader(label, type=TYPES, key=field, on_change=uploaded)
+        _mount()(key=paste, data={"limit": LIMIT, "listen": listen}, on_pasted_change=pasted, width="content")
+
+
+@partial(st.cache_resource, show_spinner=False)
+def _mount() -> Callable[..., object]:
+    return component(
+        "embedsearch.paste",
+        html='<button type="button">Paste<br><small>Ctrl+V</small></button><div role="status"></div>',
+        css=_STYLE,
+        js=Path(__file__).with_name("paste.js").read_text(encoding="utf-8"),
+    )
+
+
+def _decoded(address: object) -> bytes | None:
+    """Return the bytes of a `data:` address."""
+    if not isinstance(address, str):
+        return None
+    try:
+        return base64.b64decode(address.partition(",")[2], validate=True)
+    except binascii.Error:
+        return b""  # which no picture is: the message says so

@@ -1,0 +1,60 @@
+"""What the page loads once: opened indexes and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.encoders import Encoder, open_encoder
+from embedsearch.errors import EmbedsearchError
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.search import Searcher
+from embedsearch.store import Build, Manifest, current_build, index_folder, list_names
+from embedsearch.ui.filters import Facet, find_facets
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open index, and what can be chosen of its fields."""
+
+    searcher: Searcher
+    facets: tuple[Facet, ...]
+
+
+@st.cache_resource(max_entries=6, show_spinner="Loading the model …")
+def load_encoder(recipe: EncoderRecipe) -> Encoder:
+    """Return the encoder of `recipe`, one for all indexes and visitors."""
+    return open_encoder(recipe)
+
+
+@st.cache_resource(max_entries=12, show_spinner="Opening the index …")
+def _open(build: Path) -> Opened:
+    searcher = Searcher(Build(build), load_encoder)
+    return Opened(searcher, find_facets(searcher.build.items, searcher.build.field_types))
+
+
+def open_index(indexes: Path, name: str) -> Opened:
+    """Return the index `name`; a build published since the last call is picked up.
+
+    Raises:
+        RecipeError, IndexNotFoundError, IndexDamagedError: as `embedsearch.store.open_build`.
+    """
+    return _open(current_build(index_folder(indexes, name)))
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _manifest(build: Path) -> Manifest:
+    return Manifest.load(build)
+
+
+def manifests(indexes: Path) -> dict[str, Manifest | None]:
+    """Return the manifest of each index, None where it can't be read."""
+    found: dict[str, Manifest | None] = {}
+    for name in list_names(indexes):
+        try:
+            found[name] = _manifest(current_build(indexes / name))
+        except (EmbedsearchError, OSError):
+            found[name] = None
+    return found

@@ -1,0 +1,121 @@
+"""The Search page: an index, a query, its nearest items."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from embedsearch.query import Like, Picture, Query, Text, Word
+from embedsearch.records import Unit
+from embedsearch.search import Hit, Searcher
+from embedsearch.store import index_folder, indexes_folder
+from embedsearch.ui import address, asking, cards, sidebar
+from embedsearch.ui.address import Asked
+from embedsearch.ui.filters import condition
+from embedsearch.ui.notes import calm, literal, show_notices
+from embedsearch.ui.resources import manifests, open_index
+from embedsearch.ui.uploads import find
+
+EXAMPLES = 12
+
+
+def search_page() -> None:
+    """Show the page for what the address asks."""
+    indexes = indexes_folder()
+    asked = address.parse(address.parameters())
+    with calm():
+        known = manifests(indexes)
+        if not known:
+            _welcome(indexes)
+            return
+        name = asked.index or next(iter(known))
+        choose, ask = st.columns([1, 3], vertical_alignment="top")
+        with choose:
+            asking.choose_index(known, name)
+        show_notices(asked.problems)
+        index_folder(indexes, name)  # raises where the address names none
+        opened = open_index(indexes, name)
+        searcher = opened.searcher
+        with st.sidebar:
+            filters = sidebar.show(opened, asked, name)
+        with ask:
+            asking.ask(searcher, asked, indexes)
+        show_notices(filters)
+        asking.show_asked(searcher, asked, indexes)
+        where = condition(opened.facets, asked.facets, asked.where)
+        query = _query(searcher, asked, indexes)
+        if query is not None:
+            _answer(searcher, query, asked.count, where)
+            return
+        if not any(manifest and manifest.unit is Unit.IMAGE for manifest in known.values()):
+            st.html(
+                '<p class="es-quiet">To search pictures as well, index a folder of them: '
+                "<code>embedsearch build ~/Pictures --name pictures</code></p>"
+            )
+        _examples(searcher, where)
+
+
+def _welcome(indexes: Path) -> None:
+    st.header("Nothing to search yet")
+    st.html(
+        '<p class="es-about">There are no indexes in this folder. Make the demo ones, or one of your own, '
+        "and reload this page.</p>"
+    )
+    st.code("embedsearch demo\nembedsearch build ~/Pictures --name pictures", language="bash")
+    st.caption(literal(f"Folder of indexes: {indexes}"))
+
+
+def _answer(searcher: Searcher, query: Query, count: int, where: str) -> None:
+    with st.spinner("Searching …"):
+        hits = searcher.search(query, count, where or None)
+    _count(searcher, hits, where)
+    _grid(searcher, hits, compared=True)
+
+
+def _query(searcher: Searcher, asked: Asked, indexes: Path) -> Query | None:
+    unit = searcher.manifest.unit
+    if asked.item:
+        return Like(asked.item)
+    if unit is Unit.IMAGE:
+        return Picture(find(asked.picture, indexes)) if asked.picture else None
+    if not asked.text.strip():
+        return None
+    if unit is Unit.TEXT:
+        return Text(asked.text)
+    return Word(asked.text, asked.word) if asked.word else None
+
+
+def _count(searcher: Searcher, hits: list[Hit], where: str) -> None:
+    total = int(searcher.allowed(where).sum()) if where else len(searcher)
+    of = f"{total:,} that pass the filter" if where else f"{total:,}"
+    if not hits:
+        st.info("Nothing passes the filter.", icon=":material/filter_alt:")
+        return
+    st.html(
+        f'<p class="es-quiet">The {len(hits)} nearest of {of}. {cards.SCALES[searcher.manifest.metric]}</p>'
+    )
+
+
+def _examples(searcher: Searcher, where: str) -> None:
+    """Items from all over the index, so that a page without a query has something to click."""
+    rows = np.flatnonzero(searcher.allowed(where)) if where else np.arange(len(searcher))
+    if not len(rows):
+        st.info("Nothing passes the filter.", icon=":material/filter_alt:")
+        return
+    spread = rows[np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int))]
+    hits = [searcher.item(searcher.build.items["id"][int(row)].as_py()) for row in spread]
+    st.html('<p class="es-quiet">Some of what is here. Pick one to see what is related to it.</p>')
+    _grid(searcher, hits, compared=False)
+
+
+def _grid(searcher: Searcher, hits: list[Hit], *, compared: bool) -> None:
+    manifest = searcher.manifest
+    cards.grid(
+        hits,
+        manifest.metric if compared else None,
+        partial(asking.like, manifest.name),
+        pictures=manifest.unit is Unit.IMAGE,
+    )
