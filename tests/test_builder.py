@@ -251,7 +251,7 @@ def test_an_error_of_the_encoder_stops_the_build(make_build, tmp_path):
     old = make_build(ENTRIES)
 
     class Broken(LetterEncoder):
-        def run(self, prepared):
+        def run(self, prepared):  # noqa: ARG002
             raise SourceError("the cable was cut")
 
     with pytest.raises(SourceError, match="the cable was cut"):

@@ -111,7 +111,7 @@ def test_a_query_of_the_wrong_kind_is_guided(request, index, query, guidance):
 
 
 def test_plain_values_become_queries(tmp_path):
-    """A string is a text, a path or bytes or an image a picture, numbers a vector; queries stay themselves."""
+    """A string is a text; a path, bytes or image a picture; numbers a vector; queries stay themselves."""
     image = Image.new("L", (1, 1))
     assert as_query("a") == Text("a")
     assert as_query(tmp_path) == Picture(tmp_path)

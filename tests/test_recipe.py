@@ -87,7 +87,7 @@ def test_one_column_is_not_a_word_of_letters(folder):
     lines = path.read_text(encoding="utf-8").replace('"question",\n', "").replace('"answer",\n', "")
     start, end = lines.index("text = ["), lines.index("]", lines.index("text = [")) + 1
     path.write_text(lines[:start] + 'text = "question"' + lines[end:], encoding="utf-8")
-    with pytest.raises(RecipeError, match="'text' .*list"):
+    with pytest.raises(RecipeError, match=r"'text' .*list"):
         Recipe.load(folder)
 
 
@@ -102,7 +102,7 @@ def test_a_missing_or_unreadable_recipe(tmp_path):
     folder = tmp_path / "faq"
     folder.mkdir()
     with pytest.raises(
-        RecipeError, match="missing. Build the index again: embedsearch build SOURCE --name faq"
+        RecipeError, match=r"missing\. Build the index again: embedsearch build SOURCE --name faq"
     ):
         Recipe.load(folder)
     (folder / "recipe.toml").write_bytes(b"\xff\xfe\x00")

@@ -76,7 +76,7 @@ def test_a_filter_keeps_hits_to_its_rows(fruits):
 def test_more_like_an_item_leaves_the_item_out(fruits):
     """`Like` asks with the item's own vector and never finds the item itself, filtered or not."""
     hits = fruits.search(Like("apple"), k=10)
-    assert [hit.id for hit in hits][0] == "apples"
+    assert hits[0].id == "apples"
     assert sorted(hit.id for hit in hits) == sorted(set(WORDS) - {"apple"})
     vector = fruits.search(Vector(letters("apple")), k=10)
     assert [hit.id for hit in vector if hit.id != "apple"] == [hit.id for hit in hits]
@@ -180,8 +180,9 @@ def test_threads_share_a_searcher(make_build):
 def test_hits_are_plain_json(make_searcher):
     """Dates and moments become ISO texts, numbers that JSON lacks become null; the rest stays."""
     fields = {
-        "day": date(2024, 5, 17), "at": datetime(2024, 5, 17, 8, 30), "utc": datetime(2024, 5, 17, tzinfo=UTC),
-        "n": 3, "x": 0.5, "yes": True, "no": None, "name": "ü", "nan": math.nan, "inf": -math.inf,
+        "day": date(2024, 5, 17), "at": datetime(2024, 5, 17, 8, 30),
+        "utc": datetime(2024, 5, 17, tzinfo=UTC), "n": 3, "x": 0.5, "yes": True, "no": None,
+        "name": "ü", "nan": math.nan, "inf": -math.inf,
     }  # fmt: skip
     hit = make_searcher([text("a", "apple", **fields)]).search("apple", k=1)[0]
     assert {name: hit.fields[name] for name in fields if name != "nan"} == {

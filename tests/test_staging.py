@@ -60,7 +60,8 @@ def finished(folder):
     return sum(json.loads(path.read_text())["totals"]["entries"] for path in shards)
 
 
-def test_a_killed_build_goes_on_where_it_was(make_recipe, tmp_path, small_shards):
+@pytest.mark.usefixtures("small_shards")
+def test_a_killed_build_goes_on_where_it_was(make_recipe, tmp_path):
     """After a kill, finished shards are not embedded again, and the result is that of an unbroken run."""
     done = subprocess.run([sys.executable, "-c", DYING, str(tmp_path), "29"], cwd=ROOT, check=False)
     assert done.returncode == 9
@@ -103,7 +104,7 @@ class Failing(list):
 
 
 @pytest.fixture
-def broken(make_recipe, tmp_path, small_shards):
+def broken(make_recipe, tmp_path, small_shards):  # noqa: ARG001  it cuts the shards
     """An index whose first build broke off; returns how many entries its shards cover."""
     with pytest.raises(RuntimeError, match="the disk was pulled"):
         build_index(make_recipe(Failing(ENTRIES)), tmp_path, load=LetterEncoder)
@@ -131,6 +132,7 @@ def test_work_of_the_same_vectors_is_found_again(broken, make_recipe, tmp_path):
     assert embedded_again(make_recipe, tmp_path, metric="l2", max_rejected=0.9) == left
 
 
+@pytest.mark.usefixtures("broken")
 @pytest.mark.parametrize(
     "change",
     [
@@ -142,7 +144,7 @@ def test_work_of_the_same_vectors_is_found_again(broken, make_recipe, tmp_path):
     ],
     ids=["pooling", "layers", "precision", "weights", "source"],
 )
-def test_work_of_other_vectors_starts_anew(broken, make_recipe, tmp_path, change):
+def test_work_of_other_vectors_starts_anew(make_recipe, tmp_path, change):
     """Another pooling, layer, precision, model or source: nothing of the broken run is used."""
     assert embedded_again(make_recipe, tmp_path, **change) == sum(
         not isinstance(entry, Rejected) for entry in ENTRIES
@@ -186,7 +188,7 @@ def test_shards_close_by_size_and_by_time(tmp_path, monkeypatch):
 
 
 def test_what_is_staged_is_found_again(tmp_path):
-    """A new Staging under the same key has the totals, vectors and rejected items; another key clears them."""
+    """Another Staging of the same key has totals, vectors and rejected items; another key clears them."""
     stage = Staging(tmp_path / "s", "key")
     stage.add(chunk("a", "b", rejected=2))
     stage.close_shard()

@@ -92,7 +92,7 @@ def test_a_damaged_file_is_found_when_the_index_is_opened(build, tmp_path, name,
         lambda values: values | {"files": None},
         lambda values: values | {"files": {}},
         lambda values: {name: value for name, value in values.items() if name != "count"},
-        lambda values: list(values),
+        list,
         lambda values: None,  # noqa: ARG005
     ],
     ids=["schema", "unit", "metric", "unknown", "no-files", "empty-files", "missing", "list", "null"],
@@ -176,7 +176,7 @@ def test_an_index_is_removed_whole(build, tmp_path):
 
 
 def test_a_renamed_index_opens(build, tmp_path):
-    """An index may be renamed and moved: nothing in it holds its own path, and the hint names the new name."""
+    """An index may be renamed and moved: nothing in it holds its path, and the hint has the new name."""
     assert build.manifest.count == 3
     (tmp_path / "elsewhere").mkdir()
     shutil.move(tmp_path / "small", tmp_path / "elsewhere" / "large")

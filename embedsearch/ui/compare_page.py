@@ -44,7 +44,7 @@ def compare_page() -> None:
     indexes = indexes_folder()
     said = {name: values[-1] for name, values in address.parameters().items() if values}
     with calm():
-        st.header("How related are two things?", anchor=False)
+        st.subheader("How related are two things?", anchor=False)
         unit = _unit(said.get("kind", ""))
         model = _model(said.get("with", ""), unit, indexes)
         show_notices()

@@ -19,8 +19,8 @@ TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "heic", "avi
 LIMIT = 12_000_000  # bytes; as text they stay below Streamlit's limit for a widget's value
 _STYLE = """
 button {
-  min-height: 4.25rem; padding: .3rem 1.1rem; line-height: 1.3; cursor: pointer; font: inherit; color: inherit;
-  background: transparent; white-space: nowrap;
+  min-height: 4.25rem; padding: .3rem 1.1rem; line-height: 1.3; white-space: nowrap;
+  cursor: pointer; font: inherit; color: inherit; background: transparent;
   border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
 }
 button:hover, button:focus-visible { border-color: var(--st-primary-color); color: var(--st-primary-color); }

@@ -219,8 +219,8 @@ def test_every_choice_of_the_recipe_changes_the_fingerprint(model):
     """Unit, pooling and layers are part of what a vector means."""
     choices = [
         spec_of(model), spec_of(model, pooling="mean"), spec_of(model, layers=(-2,)),
-        spec_of(model, layers=(-1, -2)), spec_of(model, Unit.WORD), spec_of(model, Unit.WORD, pooling="first"),
-        spec_of(model, Unit.TOKEN),
+        spec_of(model, layers=(-1, -2)), spec_of(model, Unit.WORD),
+        spec_of(model, Unit.WORD, pooling="first"), spec_of(model, Unit.TOKEN),
     ]  # fmt: skip
     assert len({spec.fingerprint for spec in choices}) == len(choices)
     same = replace(choices[0], model="another name", revision="abc")

@@ -70,7 +70,7 @@ def test_token_spans_cover_their_characters(small_model, name):
 
 
 def test_the_same_word_differs_by_its_sentence(small_model):
-    """ "bank" twice in one sentence has two vectors, and each is stable."""
+    """The word "bank" twice in one sentence has two vectors, and each is stable."""
     encoder = load_encoder(small_model("bert").as_posix(), unit="word", precision="fp32")
     text = SENTENCES[0]
     spans = tuple(span for span in words(text) if text[slice(*span)] == "bank")

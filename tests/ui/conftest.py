@@ -1,145 +1,216 @@
-"""A server of the page on real indexes, and a headless Chromium, once a session."""
+"""One server on small real indexes, and one browser, for the whole session."""
 
 import csv
-import json
+import functools
 import os
 import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from PIL import Image, ImageDraw
 
-import embedsearch as es
+from embedsearch.builder import build_index
+from embedsearch.encoders import open_encoder
+from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
+from embedsearch.records import Unit
 from embedsearch.ui.launch import command
 
 CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+HOSTILE = "<script>alert(1)</script> **bold** $x$ :smile:"
+
 QUESTIONS = [
-    ("How do I get my money back?", "refund", 3),
-    ("I want a refund for my order.", "refund", 5),
-    ("The shop sent my payment back to me twice.", "refund", 8),
-    ("My card has not arrived yet.", "delivery", 2),
-    ("Where is the parcel that I ordered?", "delivery", 9),
-    ("Can you deliver to my neighbour?", "delivery", 4),
-    ("I forgot my password.", "login", 1),
-    ("The app says that my PIN is wrong.", "login", 6),
-    ("I can't sign in on my new phone.", "login", 7),
-    ("<script>alert(1)</script> **bold** $x$ :smile: <b>cards</b>", "odd", 10),
+    ("How do I get my money back?", "refund", 3.5, True),
+    ("I want a refund for a coat that does not fit.", "refund", 12.25, True),
+    ("The shop has not returned what I paid.", "refund", 40.0, False),
+    ("Can I send the shoes back and be repaid?", "refund", 7.0, True),
+    ("My parcel has not arrived yet.", "delivery", 2.0, False),
+    ("Where is the letter that you posted on Monday?", "delivery", 9.0, False),
+    ("How long does shipping to Norway take?", "delivery", 15.75, True),
+    ("The courier left the box with a neighbour.", "delivery", 21.0, False),
+    ("I forgot my password.", "login", 1.0, True),
+    ("The app says that my PIN is wrong.", "login", 4.0, False),
+    ("How can I change the e-mail address of my account?", "login", 6.5, True),
+    ("The page signs me out every five minutes.", "login", 33.0, False),
+    ("Which wine goes with mushrooms?", "food", 18.0, True),
+    ("The soup needs more salt and a bay leaf.", "food", 27.5, False),
+    ("How long must an egg boil to be soft?", "food", 5.0, True),
+    ("Knead the dough and let it rest for an hour.", "food", 11.0, False),
+    ("Rain is expected in the north tomorrow.", "weather", 14.0, False),
+    ("Will the wind drop before the evening?", "weather", 16.0, True),
+    ("The frost killed the tomatoes.", "weather", 19.5, False),
+    ("A storm closed the harbour for two days.", "weather", 22.0, False),
+    (HOSTILE, 'it\'s "odd"', 50.0, False),
+    ("The script of the film shows a bold smile.", 'it\'s "odd"', 49.0, False),
 ]
 SENTENCES = [
-    "She put the key into the lock and opened the door.",
-    "He lost the key to his flat.",
-    "The caretaker has a spare key for every room.",
-    "Press any key on the keyboard to continue.",
-    "Hold the shift key while you type the letter.",
-    "Sing the song in the key of C major.",
-    "The pianist changed to a minor key.",
-    "The bank of the river was covered with reeds.",
-    "They walked along the bank and watched the water.",
-    "The bank raised the interest on all accounts.",
-    "I opened an account at the bank in town.",
+    ("She deposited the cheque at the bank on Friday.", "money"),
+    ("The bank raised its interest rates again.", "money"),
+    ("He works as a teller in a bank downtown.", "money"),
+    ("My bank refused to give me a loan.", "money"),
+    ("The bank charges a fee for every transfer.", "money"),
+    ("We opened a savings account at the bank.", "money"),
+    ("They sat on the bank of the river and fished.", "river"),
+    ("The boat drifted towards the muddy bank.", "river"),
+    ("Willows grow along the bank of the stream.", "river"),
+    ("The flood washed away the river bank.", "river"),
+    ("Otters dug a hole in the steep bank of the creek.", "river"),
+    ("Reeds covered the bank where the ducks nest.", "river"),
 ]
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
-def need_chromium():
-    """Skip where there is no browser."""
-    if not CHROMIUM.is_file():
-        pytest.skip(f"{CHROMIUM} is missing: the page is driven in Debian's chromium")
-
-
-def draw(folder):
-    """Draw shapes in colours: a folder for each shape, a file for each colour, captions beside some."""
-    for shape in ("disc", "square", "stripes"):
-        (folder / shape).mkdir(parents=True)
-        for colour in ("crimson", "seagreen", "royalblue", "orange"):
-            image = Image.new("RGB", (320, 240), "white")
+def draw(folder: Path) -> None:
+    """Draw 5 kinds of pictures in 4 colours, a folder a kind, and one whose caption is hostile."""
+    colours = {"red": "#c22", "blue": "#24a", "green": "#283", "grey": "#667"}
+    for name, colour in colours.items():
+        for kind in ("disc", "bars", "rings", "squares", "star"):
+            image = Image.new("RGB", (240, 200), "white")
             pen = ImageDraw.Draw(image)
-            if shape == "disc":
-                pen.ellipse((80, 40, 240, 200), fill=colour)
-            elif shape == "square":
-                pen.rectangle((80, 40, 240, 200), fill=colour)
+            if kind == "disc":
+                pen.ellipse((60, 40, 180, 160), fill=colour)
+            elif kind == "bars":
+                for x in range(20, 220, 40):
+                    pen.rectangle((x, 10, x + 18, 190), fill=colour)
+            elif kind == "rings":
+                for side in range(20, 95, 18):
+                    pen.ellipse((120 - side, 100 - side, 120 + side, 100 + side), outline=colour, width=6)
+            elif kind == "squares":
+                for at in range(9):
+                    x, y = 40 + at % 3 * 60, 20 + at // 3 * 60
+                    pen.rectangle((x, y, x + 40, y + 40), fill=colour)
             else:
-                for at in range(0, 320, 40):
-                    pen.rectangle((at, 0, at + 20, 240), fill=colour)
-            image.save(folder / shape / f"{colour}.png")
-    (folder / "disc" / "crimson.txt").write_text(
-        "<img src=x onerror=alert(1)> a **red** disc", encoding="utf-8"
-    )
+                pen.regular_polygon((120, 100, 90), 3, fill=colour)
+                pen.regular_polygon((120, 100, 90), 3, 180, fill=colour)
+            (folder / kind).mkdir(exist_ok=True)
+            image.save(folder / kind / f"{name} {kind}.png")
+    (folder / "star" / "red star.txt").write_text(HOSTILE, encoding="utf-8")
+    Image.linear_gradient("L").save(folder / "gone.png")
+
+
+def _table(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> SourceRecipe:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return SourceRecipe("csv", str(path), text=("text",))
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    """Return the folder of drawn pictures."""
-    folder = tmp_path_factory.mktemp("shapes")
+def build() -> Callable[[Path, str, SourceRecipe, Unit], None]:
+    """Return a function that builds an index; models load once."""
+    load = functools.cache(open_encoder)
+
+    def make(indexes: Path, name: str, source: SourceRecipe, unit: Unit) -> None:
+        build_index(Recipe(name, source, EncoderRecipe(unit)), indexes, replace=True, load=load)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """The folder of pictures that the index `pictures` is made from."""
+    folder = tmp_path_factory.mktemp("pictures")
     draw(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def indexes(tmp_path_factory, pictures):
-    """Return a folder with the indexes faq (texts), shapes (images) and terms (words)."""
-    root = tmp_path_factory.mktemp("page")
-    with (root / "faq.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("question", "topic", "weight"), *QUESTIONS])
-    rows = [json.dumps({"body": sentence, "at": at}) for at, sentence in enumerate(SENTENCES)]
-    (root / "terms.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    folder = root / "indexes"
-    es.build(root / "faq.csv", name="faq", text="question", indexes=folder)
-    es.build(root / "terms.jsonl", name="terms", text="body", unit="word", indexes=folder)
-    es.build(pictures, name="shapes", indexes=folder)
-    return folder
+def indexes(tmp_path_factory, build, pictures) -> Path:
+    """A folder with the indexes `pictures`, `questions` and `senses`."""
+    folder = tmp_path_factory.mktemp("ui")
+    root = folder / "indexes"
+    questions = _table(folder / "questions.csv", ("text", "topic", "price", "asked"), QUESTIONS)
+    build(root, "questions", questions, Unit.TEXT)
+    build(root, "senses", _table(folder / "senses.csv", ("text", "sense"), SENTENCES), Unit.WORD)
+    build(root, "pictures", SourceRecipe("images", str(pictures)), Unit.IMAGE)
+    (pictures / "gone.png").unlink()
+    return root
 
 
 @pytest.fixture(scope="session")
-def address(indexes, tmp_path_factory):
-    """Return the address of a server of the page, started as `embedsearch ui` starts it."""
-    need_chromium()
-    with socket.create_server(("localhost", 0)) as free:
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("server") / "log").open("w")
-    environment = {**os.environ, "EMBEDSEARCH_INDEXES": str(indexes)}
-    server = subprocess.Popen(command(port, False), env=environment, stdout=log, stderr=subprocess.STDOUT)
-    root = f"http://localhost:{port}"
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"{root}/_stcore/health", timeout=1).close()
-            break
-        except OSError:
-            assert server.poll() is None, Path(log.name).read_text()
-            time.sleep(0.1)
-    yield root
-    server.terminate()
-    server.wait(10)
+def serve(tmp_path_factory):
+    """Return a function that serves the page on a folder of indexes and gives its address."""
+    servers = []
+
+    def start(indexes: Path) -> str:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        log = (tmp_path_factory.mktemp("server") / "log").open("wb")
+        servers.append(
+            subprocess.Popen(
+                command(port, open_browser=False),
+                env={**os.environ, "EMBEDSEARCH_INDEXES": str(indexes)},
+                cwd=tmp_path_factory.getbasetemp(),  # so that no .streamlit of the repository helps
+                stdout=log,
+                stderr=log,
+            )
+        )
+        address = f"http://localhost:{port}/"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}_stcore/health", timeout=5).close()
+                return address
+            except OSError:
+                assert servers[-1].poll() is None, Path(log.name).read_text()
+                assert time.monotonic() < deadline, "the server does not answer"
+                time.sleep(0.1)
+
+    yield start
+    for server in servers:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def site(serve, indexes) -> str:
+    """The address of the page on `indexes`."""
+    return serve(indexes)
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """Return a headless Chromium."""
-    need_chromium()
+    """Chromium without a window."""
+    if not CHROMIUM.is_file():
+        pytest.skip(f"{CHROMIUM} is missing: the page is tested in a real browser (apt install chromium)")
     sync_api = pytest.importorskip("playwright.sync_api")
-    sync_api.expect.set_options(timeout=60_000)  # the first query loads the model
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
-def page(browser):
-    """Return a new page of 1400 x 1000 pixels; no test may end with an alert or a traceback on it."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    alerts = []
-    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
-    yield page
-    assert alerts == []
-    assert page.get_by_text("Traceback").count() == 0
-    context.close()
+def visit(browser, site):
+    """Return a function that opens the page at query parameters, waits until it is shown, and returns it."""
+    contexts = []
+
+    def go(parameters=(), path="", width=1300, address=site):
+        context = browser.new_context(viewport={"width": width, "height": 900})
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.dialogs = []
+        page.on("dialog", lambda dialog: (page.dialogs.append(dialog.message), dialog.dismiss()))
+        page.goto(f"{address}{path}?{urlencode(parameters, doseq=True)}")
+        shown(page)
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+def shown(page) -> None:
+    """Wait until the page's script has ended and all of it is drawn, and hold that it raised nothing."""
+    page.wait_for_selector(".stApp[data-test-script-state=notRunning]")
+    page.wait_for_selector(".stMainBlockContainer .stElementContainer", state="attached")
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton], [data-stale=true]')")
+    assert page.locator("[data-testid=stException]").count() == 0

@@ -1,0 +1,320 @@
+import base64
+import io
+import re
+
+import pytest
+from PIL import Image
+
+from embedsearch.encoders import load_encoder
+from embedsearch.metrics import Metric, distances
+from embedsearch.records import Unit
+from tests.ui.conftest import HOSTILE, QUESTIONS, _table, shown
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+expect.set_options(timeout=60_000)
+
+NEAREST = re.compile(r"^The \d+ nearest of ")
+
+
+def cards(page):
+    """The cards of the grid."""
+    return page.locator("[class*=st-key-es-card-]")
+
+
+def texts(page):
+    """The texts of the cards, in order."""
+    return cards(page).locator(".es-text").all_inner_texts()
+
+
+def names(page):
+    """The alternative texts of the cards' pictures, in order."""
+    return [image.get_attribute("alt") for image in cards(page).locator("img").all()]
+
+
+def measured(page):
+    """The distances on the cards, as they stand there."""
+    return cards(page).locator(".es-distance").all_inner_texts()
+
+
+def answered(page):
+    """Wait for the hits of a query."""
+    expect(page.get_by_text(NEAREST)).to_be_visible()
+    shown(page)
+
+
+def as_png(picture, size=None):
+    """The bytes of a picture file as a PNG of another size."""
+    buffer = io.BytesIO()
+    image = Image.open(picture)
+    (image.resize(size) if size else image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("index", "count"), [("pictures", 12), ("questions", 12), ("senses", 12)])
+def test_without_a_query_the_page_offers_items(visit, index, count):
+    """An index that nothing is asked of shows what it is, and items to start from."""
+    page = visit({"index": index})
+    expect(cards(page)).to_have_count(count)
+    expect(page.get_by_role("button", name="More like this")).to_have_count(count)
+    expect(page.locator(".es-facts")).to_contain_text("cosine")
+    assert measured(page) == []
+
+
+def test_a_typed_query_finds_the_right_text(visit):
+    """A question in other words finds its neighbour first, with rank and distance; the address holds it."""
+    page = visit({"index": "questions"})
+    page.get_by_label("What do you look for?").fill("the package did not come")
+    page.get_by_label("What do you look for?").press("Enter")
+    answered(page)
+    assert texts(page)[0] == "My parcel has not arrived yet."
+    assert cards(page).locator(".es-rank").first.inner_text() == "1"
+    assert [float(each) for each in measured(page)] == sorted(float(each) for each in measured(page))
+    expect(page).to_have_url(re.compile(r"q=the\+package|q=the%20package"))
+
+
+def test_an_uploaded_picture_is_found_and_survives_a_reload(visit, pictures):
+    """A picture uploaded at another size finds its original first; a reload shows the same distances."""
+    page = visit({"index": "pictures"})
+    data = as_png(pictures / "rings" / "blue rings.png", (480, 400))
+    page.locator("input[type=file]").set_input_files(
+        {"name": "mine.png", "mimeType": "image/png", "buffer": data}
+    )
+    answered(page)
+    assert names(page)[0] == "blue rings.png"
+    expect(page.get_by_alt_text("Your picture")).to_be_visible()
+    before = measured(page)
+    page.reload()
+    answered(page)
+    assert (names(page)[0], measured(page)) == ("blue rings.png", before)
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text(NEAREST)).to_have_count(0)
+
+
+def test_an_upload_that_is_no_picture_is_told(visit):
+    """A file that is no picture gives a sentence, and the page goes on."""
+    page = visit({"index": "pictures"})
+    page.locator("input[type=file]").set_input_files(
+        {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture at all"}
+    )
+    expect(page.get_by_text("not a picture that Pillow can read")).to_be_visible()
+    shown(page)
+    assert cards(page).count() == 12
+
+
+@pytest.mark.parametrize("way", ["keys", "button"])
+def test_a_pasted_picture_is_found(visit, pictures, way):
+    """A picture in the clipboard is asked with by Ctrl+V anywhere, or by the Paste button."""
+    page = visit({"index": "pictures"})
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    data = base64.b64encode(as_png(pictures / "star" / "green star.png")).decode()
+    page.evaluate(
+        """async (data) => {
+            const picture = await (await fetch("data:image/png;base64," + data)).blob();
+            await navigator.clipboard.write([new ClipboardItem({"image/png": picture})]);
+        }""",
+        data,
+    )
+    if way == "keys":
+        page.keyboard.press("Control+V")
+    else:
+        page.get_by_role("button", name="Paste").click()
+    answered(page)
+    assert names(page)[0] == "green star.png"
+    assert float(measured(page)[0]) < 0.001
+
+
+def test_a_clicked_word_finds_its_own_sense(visit):
+    """The same word in two sentences finds neighbours of the sense that it has in each."""
+    page = visit({"index": "senses"})
+    for sentence, sense in (
+        ("The bank lent him money for a house", "money"),
+        ("We walked along the bank of the river", "river"),
+    ):
+        page.get_by_label("A sentence with the word you mean").fill(sentence)
+        page.get_by_label("A sentence with the word you mean").press("Enter")
+        page.get_by_role("radio", name="bank", exact=True).or_(
+            page.get_by_role("button", name="bank", exact=True)
+        ).click()
+        answered(page)
+        expect(cards(page).nth(0).locator("mark")).to_have_text("bank")
+        senses = cards(page).locator(".es-fields dd").all_inner_texts()[:4]
+        assert senses == [sense] * 4
+
+
+def test_more_like_this_and_back(visit):
+    """An item is asked with by its button, is not among its own hits, and the way back leads to the query."""
+    page = visit({"index": "questions", "q": "refund"})
+    answered(page)
+    first, before = texts(page)[0], texts(page)
+    cards(page).first.get_by_role("button", name="More like this").click()
+    expect(page.locator(".es-asked")).to_contain_text(first)
+    answered(page)
+    assert first not in texts(page)
+    assert {"How do I get my money back?", "I want a refund for a coat that does not fit."} & set(
+        texts(page)[:2]
+    )
+    page.get_by_role("button", name="Back to “refund”").click()
+    expect(page.locator(".es-asked")).to_have_count(0)
+    answered(page)
+    assert texts(page) == before
+
+
+def test_a_chosen_value_filters_and_stays_in_the_address(visit):
+    """A field's value chosen in the list keeps only its items, quotes and all, also after a reload."""
+    page = visit({"index": "questions", "q": "film"})
+    answered(page)
+    page.get_by_label("topic", exact=False).locator("visible=true").first.click()
+    page.get_by_role("option", name='it\'s "odd" (2)').click()
+    expect(page.get_by_text("The 2 nearest of 2 that pass the filter")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("The 2 nearest of 2 that pass the filter")).to_be_visible()
+    assert texts(page)[0] == "The script of the film shows a bold smile."
+
+
+def test_a_condition_and_a_range_filter_together(visit):
+    """A typed condition and a range in the address hold at once."""
+    page = visit({"index": "questions", "q": "food", "f.price": "10..30", "k": 50})
+    answered(page)
+    expected = sum(10 <= price <= 30 for _, _, price, _ in QUESTIONS)
+    expect(page.get_by_text(f"The {expected} nearest of {expected} that pass")).to_be_visible()
+    page.get_by_label("Condition").fill("topic = 'food' and not asked")
+    page.get_by_label("Condition").press("Enter")
+    expect(page.get_by_text("The 2 nearest of 2 that pass")).to_be_visible()
+    page.get_by_label("Condition").fill("topic = 'nothing'")
+    page.get_by_label("Condition").press("Enter")
+    expect(page.get_by_text("Nothing passes the filter.")).to_be_visible()
+
+
+def test_the_address_alone_shows_the_result(visit):
+    """A link with index, sentence, word and number of results shows what another visitor saw."""
+    link = {"index": "senses", "q": "a bank with a vault", "word": 2, "k": 5}
+    one, other = visit(link), visit(link)
+    answered(one)
+    answered(other)
+    assert (texts(one), measured(one)) == (texts(other), measured(other))
+    assert len(texts(one)) == 5
+
+
+def test_markup_in_texts_is_shown_as_text(visit):
+    """Texts, captions and messages that hold HTML or Markdown appear letter by letter, and run nothing."""
+    page = visit({"index": "questions", "q": HOSTILE, "k": 3, "where": f"topic != '{HOSTILE}'"})
+    answered(page)
+    assert texts(page)[0] == HOSTILE
+    page.get_by_role("button", name="More like this").first.click()
+    expect(page.locator(".es-asked p")).to_have_text(HOSTILE)
+    picture = visit({"index": "pictures", "item": "star/red star.png"})
+    expect(picture.locator(".es-asked p")).to_have_text(HOSTILE)
+    message = visit({"index": "questions", "where": f"'{HOSTILE}"})
+    alert = message.get_by_role("alert").first
+    expect(alert).to_be_visible()
+    assert HOSTILE in alert.inner_text().replace("\u2060", "")
+    words = visit({"index": "senses", "q": "the __init__ of a *class*"})
+    expect(words.get_by_text("__init__", exact=True)).to_be_visible()
+    assert page.dialogs == picture.dialogs == message.dialogs == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"index": "nope"}, "There is no index 'nope'"),
+        ({"index": "../../etc"}, "can't name an index"),
+        ({"index": "questions", "k": "abc"}, "k=abc, which is not a whole number"),
+        ({"index": "questions", "k": "99999999"}, "the page shows 1 to 200"),
+        ({"index": "senses", "q": "a bank", "word": "99"}, "no word 99"),
+        ({"index": "questions", "item": "no such"}, "has no item 'no such'"),
+        ({"index": "questions", "where": "price <"}, "can't be understood"),
+        ({"index": "questions", "f.nope": "x", "f.topic": "y"}, "No item has topic = 'y'"),
+        ({"index": "pictures", "image": "../../../etc/passwd"}, "none that this page has kept"),
+        ({"index": "pictures", "image": "0" * 32}, "no longer kept"),
+        ({"index": "pictures", "q": "a text", "word": "-3", "f.label": ""}, None),
+    ],
+)
+def test_a_wrong_address_gives_a_sentence(visit, parameters, sentence):
+    """Whatever an address says, the page answers with a sentence or with what it can show."""
+    page = visit(parameters)
+    expect(page.get_by_label("Index").first).to_be_visible()
+    if sentence:
+        expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible()
+
+
+def test_a_missing_picture_is_a_placeholder(visit):
+    """An item whose file is gone keeps its card, with the name."""
+    page = visit({"index": "pictures", "item": "star/red star.png", "k": 30})
+    answered(page)
+    expect(page.get_by_role("img", name="gone.png, not readable")).to_be_visible()
+    assert cards(page).count() == 20
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("", {"index": "pictures", "item": "star/red star.png"}),
+        ("", {"index": "questions", "q": "refund"}),
+        ("", {"index": "senses", "q": "a bank with a vault and a door and a long corridor", "word": 2}),
+        ("compare", {"a": "a cat", "b": "a dog"}),
+        ("compare", {"kind": "image"}),
+    ],
+)
+def test_a_phone_shows_all_of_it(visit, path, parameters):
+    """At 390 pixels nothing sticks out to the side."""
+    page = visit(parameters, path, width=390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
+
+
+def test_two_texts_are_compared(visit):
+    """The Compare page shows the cosine distance that the encoder and the metric give."""
+    a, b = "The river bank was muddy", "She opened a bank account"
+    page = visit({"a": a}, "compare")
+    page.get_by_label("The second text").fill(b)
+    page.get_by_label("The second text").press("Control+Enter")
+    answer = page.locator(".es-answer strong")
+    expect(answer).to_be_visible()
+    encoder = load_encoder()
+    expected = distances(encoder.encode([a]), encoder.encode([b]), Metric.COSINE)[0, 0]
+    assert float(answer.inner_text()) == pytest.approx(expected, abs=2e-4)
+    expect(page.locator(".es-answer")).to_contain_text("cosine distance")
+
+
+def test_two_words_are_compared(visit):
+    """The same word in the same sense is nearer than in another."""
+    found = []
+    for other in ("The bank gave us a loan", "The bank of the river is steep"):
+        page = visit({"kind": "word", "a": "My bank sent a letter", "wa": 2, "b": other, "wb": 2}, "compare")
+        expect(page.locator(".es-answer strong")).to_be_visible()
+        found.append(float(page.locator(".es-answer strong").inner_text()))
+    assert found[0] < found[1]
+
+
+def test_two_pictures_are_compared(visit, pictures):
+    """Two uploads of the same picture are at distance 0, and the address holds both."""
+    page = visit({"kind": "image"}, "compare")
+    data = as_png(pictures / "disc" / "red disc.png")
+    for place, side in enumerate(("first", "second")):
+        page.locator("input[type=file]").nth(place).set_input_files(
+            {"name": "mine.png", "mimeType": "image/png", "buffer": data}
+        )
+        expect(page.get_by_alt_text(f"The {side} picture")).to_be_visible()
+        shown(page)
+    expect(page.locator(".es-answer strong")).to_have_text("0.0000")
+    page.reload()
+    expect(page.locator(".es-answer strong")).to_have_text("0.0000")
+
+
+def test_a_new_build_is_picked_up(visit, build, indexes, tmp_path):
+    """An index that was built again shows its new items at the next visit, without a new server."""
+    for count in (3, 4):
+        rows = [(text,) for text, *_ in QUESTIONS[:count]]
+        build(indexes, "growing", _table(tmp_path / "growing.csv", ("text",), rows), Unit.TEXT)
+        page = visit({"index": "growing"})
+        expect(cards(page)).to_have_count(count)
+    (indexes / "growing" / "current").write_text("gone\n")
+    page = visit({"index": "growing"})
+    expect(page.get_by_role("alert").filter(has_text="embedsearch rebuild growing")).to_be_visible()
+
+
+def test_without_indexes_the_page_says_how_to_make_one(visit, serve, tmp_path):
+    """A folder without indexes shows the command that makes one."""
+    page = visit(address=serve(tmp_path / "none"))
+    expect(page.get_by_text("embedsearch demo")).to_be_visible()
