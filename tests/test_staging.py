@@ -11,7 +11,7 @@ from embedsearch.builder import build_index
 from embedsearch.embed import Chunk, Item
 from embedsearch.errors import IndexNotFoundError
 from embedsearch.recipe import EncoderRecipe, Recipe
-from embedsearch.records import Rejected, Unit
+from embedsearch.records import Modality, Record, Rejected, Unit
 from embedsearch.staging import Staging
 from embedsearch.store import open_build
 from tests.fakes import LetterEncoder, text
@@ -166,11 +166,17 @@ def test_a_shard_without_its_last_file_does_not_count(broken, make_recipe, tmp_p
     ]
 
 
+def entries_of(*names, rejected=0):
+    """Return what a source yields for `chunk` of the same arguments."""
+    return [text(name, name) for name in names] + [Rejected("r", "torn")] * rejected
+
+
 def chunk(*names, rejected=0):
     """Return a chunk of items, embedded as one number each."""
+    entries = entries_of(*names, rejected=rejected)
     items = [Item(name, name, None, None, "", {}) for name in names]
     vectors = np.arange(len(names), dtype=np.float32).reshape(-1, 1)
-    return Chunk(len(names) + rejected, items, vectors, [Rejected("r", "torn")] * rejected)
+    return Chunk(len(entries), items, vectors, entries[len(names) :], digest=embed.digest(entries))
 
 
 def test_shards_close_by_size_and_by_time(tmp_path, monkeypatch):
@@ -195,6 +201,7 @@ def test_what_is_staged_is_found_again(tmp_path):
     stage.add(chunk(rejected=1))
     stage.close_shard()
     again = Staging(tmp_path / "s", "key")
+    assert again.find_again(iter(entries_of("a", "b", rejected=2) + entries_of(rejected=1))) == 5
     assert (again.totals.entries, again.totals.items, again.totals.rejected) == (5, 2, 3)
     assert np.concatenate(list(again.vectors())).tolist() == [[0], [1]]
     assert len(list(again.rejected())) == 3
@@ -211,3 +218,29 @@ def test_an_empty_shard_is_not_written(tmp_path):
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["key"]
     stage.clear()
     assert not (tmp_path / "s").exists()
+
+
+def test_a_source_that_changed_is_embedded_from_the_change_on(tmp_path):
+    """Shards are taken up only as far as the source still yields the entries they were made of."""
+    staging = Staging(tmp_path / "s", "key")
+    for names in ("ab", "cd", "ef"):
+        staging.add(chunk(*names))
+        staging.close_shard()
+    assert Staging(tmp_path / "s", "key").find_again(iter(entries_of(*"abcdef"))) == 6
+    again = Staging(tmp_path / "s", "key")
+    assert again.find_again(iter(entries_of(*"abcXef"))) == 2
+    assert again.totals.items == 2
+    # the later shards are gone for good, for those made now take their numbers
+    assert Staging(tmp_path / "s", "key").find_again(iter(entries_of(*"abcdef"))) == 2
+    assert Staging(tmp_path / "s", "key").find_again(iter(entries_of(*"bcdef"))) == 0
+
+
+def test_a_file_that_changed_is_another_entry(tmp_path):
+    """A picture's entry counts as changed when its file's size or time did, though its path is the same."""
+    path = tmp_path / "a.png"
+    path.write_bytes(b"one")
+    entries = [Record("a", Modality.IMAGE, path)]
+    before = embed.digest(entries)
+    assert embed.digest(entries) == before
+    path.write_bytes(b"three")
+    assert embed.digest(entries) != before

@@ -188,6 +188,8 @@ def content_hashes(files: ModelFiles, unit: Unit) -> dict[str, str]:
         roles["config"] = [hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()]
     names = PREPROCESSOR_FILES if unit is Unit.IMAGE else TOKENIZER_FILES
     read = [sha256_of(files.folder / name) for name in names if (files.folder / name).is_file()]
+    if files.row and files.row.preprocessing:
+        read.append(hashlib.sha256(files.row.preprocessing.encode()).hexdigest())
     if read:
         roles["preprocessor" if unit is Unit.IMAGE else "tokenizer"] = read
     return {role: hashlib.sha256("".join(parts).encode()).hexdigest() for role, parts in roles.items()}

@@ -27,6 +27,10 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]] | np.ndarray[Any, np.dtype[np.float
 Affine = tuple[Sequence[float], Sequence[float]]
 
 
+# Sides of a picture, long to short: one scaled by its short side to 256 pixels still fits into memory.
+LONGEST = 1000
+
+
 class ImageEncoder(TorchEncoder):
     """One vector per image."""
 
@@ -48,7 +52,10 @@ class ImageEncoder(TorchEncoder):
 
     def _prepare(self, item: Any) -> Prepared | ItemError:
         try:
-            return Prepared({"pixel_values": self._pixels(open_rgb(item))}, cost=1)
+            image = open_rgb(item)
+            if max(image.size) > LONGEST * min(image.size):
+                raise ItemError(f"the picture is too thin: {image.width} x {image.height} pixels")
+            return Prepared({"pixel_values": self._pixels(image)}, cost=1)
         except ItemError as error:
             return error
 
