@@ -188,20 +188,22 @@ def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
+        context = chromium.new_context()  # one for all, so that the page's own files are fetched once
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(60_000)
+        yield context
         chromium.close()
 
 
 @pytest.fixture
 def visit(browser, site):
     """Return a function that opens the page at query parameters, waits until it is shown, and returns it."""
-    contexts = []
+    pages = []
 
     def go(parameters=(), path="", width=1300, address=site):
-        context = browser.new_context(viewport={"width": width, "height": 900})
-        contexts.append(context)
-        context.set_default_timeout(60_000)
-        page = context.new_page()
+        page = browser.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        pages.append(page)
         page.dialogs = []
         page.on("dialog", lambda dialog: (page.dialogs.append(dialog.message), dialog.dismiss()))
         page.goto(f"{address}{path}?{urlencode(parameters, doseq=True)}")
@@ -209,8 +211,8 @@ def visit(browser, site):
         return page
 
     yield go
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
 
 
 def shown(page) -> None:
