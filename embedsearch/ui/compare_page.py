@@ -158,7 +158,7 @@ def _picture(side: str, said: dict[str, str], indexes: Path) -> Path | None:
     if not asked:
         return None
     path = find(asked, indexes)
-    with st.container(key=f"es-picture-{side}"):
+    with st.container(key=f"es-picture-compared-{side}"):
         st.image(path.read_bytes(), alt=f"The {SIDES[side]} picture", width="stretch")
     return path
 

@@ -1,43 +1,129 @@
+"""How the page starts: the thin entry, and the server as a process of its own."""
+
 import ast
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.request
 from pathlib import Path
 
+import pytest
+
+from embedsearch.ui.launch import SCRIPT, command
 from embedsearch.ui.theme import OPTIONS
 
 ROOT = Path(__file__).parents[2]
+SRC = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def test_app_holds_no_logic():
-    """app.py is imports and one call; so is the entry of an installed package."""
-    for path in (ROOT / "app.py", ROOT / "embedsearch" / "ui" / "__main__.py"):
-        docstring, *body = ast.parse(path.read_text(encoding="utf-8")).body
-        assert isinstance(docstring, ast.Expr)
-        *imports, call = body
-        assert all(isinstance(each, ast.ImportFrom) for each in imports)
-        assert isinstance(call, ast.Expr)
-        assert isinstance(call.value, ast.Call)
-        assert not call.value.args
+@pytest.mark.parametrize("path", [ROOT / "app.py", SCRIPT])
+def test_an_entry_holds_no_logic(path):
+    """The entry files import one function of embedsearch.ui and call it."""
+    docstring, imported, call = ast.parse(path.read_text(encoding="utf-8")).body
+    assert isinstance(docstring, ast.Expr)
+    assert isinstance(docstring.value, ast.Constant)
+    assert isinstance(imported, ast.ImportFrom)
+    assert imported.module.startswith("embedsearch.ui.")
+    assert isinstance(call, ast.Expr)
+    assert isinstance(call.value, ast.Call)
+    assert call.value.func.id == imported.names[0].name
 
 
-def test_starting_the_page_loads_neither_streamlit_nor_torch():
-    """The process that starts the server loads neither Streamlit nor torch."""
+def test_starting_the_page_loads_nothing_heavy():
+    """`embedsearch ui` is there at once: the launcher loads neither Streamlit nor torch nor numpy."""
+    code = "import sys, embedsearch.ui.launch; print({'streamlit', 'torch', 'numpy'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, env=SRC).strip() == "set()"
+
+
+def test_a_page_without_a_query_loads_no_torch(indexes):
+    """The model, and torch with it, is loaded by the first query, not by looking at the page."""
     code = (
-        "import sys, embedsearch.ui.launch; print(sorted({'streamlit', 'torch', 'numpy'} & set(sys.modules)))"
+        "import sys\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        f"page = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=60).run()\n"
+        "assert not page.exception, page.exception\n"
+        "assert len(page.button) == 12, page.button  # the cards of the first index\n"
+        "print('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    environment = {**SRC, "EMBEDSEARCH_INDEXES": str(indexes)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], text=True, env=environment, capture_output=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
-def test_both_ways_to_start_have_the_same_settings():
-    """.streamlit/config.toml says what `embedsearch ui` passes on the command line."""
-    document = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+def test_the_settings_stand_twice_and_equal():
+    """`streamlit run app.py` looks and behaves as `embedsearch ui`."""
+    found = {}
 
-    def flat(table, prefix=""):
+    def walk(prefix, table):
         for name, value in table.items():
-            yield from (
-                flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-            )
+            if isinstance(value, dict):
+                walk(f"{prefix}{name}.", value)
+            else:
+                found[prefix + name] = value
 
-    assert dict(flat(document)) == OPTIONS
+    walk("", tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8")))
+    assert found == OPTIONS
+
+
+def test_the_command_says_all_that_matters(monkeypatch):
+    """No statistics sent, no watcher, this machine only unless the environment says otherwise."""
+    monkeypatch.delenv("STREAMLIT_SERVER_ADDRESS", raising=False)
+    flags = command(8600, open_browser=False)
+    assert {
+        "--browser.gatherUsageStats=false",
+        "--server.fileWatcherType=none",
+        "--server.headless=true",
+        "--server.address=localhost",
+        "--server.port=8600",
+    } <= set(flags)
+    monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", "0.0.0.0")
+    flags = command(None, open_browser=True)
+    assert "--server.headless=false" in flags
+    assert not [flag for flag in flags if flag.startswith(("--server.port", "--server.address"))]
+
+
+def test_ctrl_c_ends_the_page_cleanly(tmp_path):
+    """Ctrl-C in the terminal ends the server and the launcher with status 0, and leaves no process."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    code = (
+        "import sys; from pathlib import Path; from embedsearch.ui.launch import launch\n"
+        f"sys.exit(launch(Path({str(tmp_path)!r}), {port}, False))"
+    )
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=SRC,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(port):
+            assert launcher.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(launcher.pid, signal.SIGINT)  # as a terminal does
+        _, errors = launcher.communicate(timeout=30)
+    finally:
+        if launcher.poll() is None:
+            os.killpg(launcher.pid, signal.SIGKILL)
+    assert launcher.returncode == 0
+    assert "Traceback" not in errors
+    assert not _answers(port)
+
+
+def _answers(port):
+    try:
+        urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5).close()
+    except OSError:
+        return False
+    return True
