@@ -98,11 +98,9 @@ def parse(text: str) -> Tree:
     try:
         # As a SELECT's condition, so that a second statement or a clause behind it is no expression.
         return _tree(sqlglot.parse_one(text, into=sql.Condition))
-    except (SqlglotError, RecursionError, ValueError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (SqlglotError, RecursionError, ValueError):
         raise FilterError(
-            f"The filter {text!r} can't be understood ({first}). "
-            "Write it like: label = 'dress' and price < 40"
+            f"The filter {text!r} can't be understood. Write it like: label = 'dress' and price < 40"
         ) from None
 
 

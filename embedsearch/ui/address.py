@@ -61,9 +61,9 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         count=count,
         where=last.get("where", ""),
         facets={
-            name.removeprefix(FIELD): tuple(values)
+            name.removeprefix(FIELD): tuple(filter(None, values))
             for name, values in parameters.items()
-            if name.startswith(FIELD)
+            if name.startswith(FIELD) and any(values)
         },
         problems=tuple(problems),
     )

@@ -19,6 +19,7 @@ SCALES = {
     Metric.IP: "Negative inner product, without bounds: smaller is more related.",
 }
 LONG, LONGEST, VALUE = 320, 4000, 300  # characters: folded, cut, and of a field's value
+FIELDS = 6  # shown at once; the rest folds out
 AROUND = 160  # characters of a long sentence shown on each side of its word
 
 
@@ -45,7 +46,7 @@ def grid(
                 if hit.modality is Modality.IMAGE:
                     picture(hit, f"es-picture-{place}")
                 head = _distance(hit, metric, span) if metric else ""
-                st.html(f'<div class="es-body">{head}{_content(hit)}{_fields(hit)}</div>')
+                st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
                 st.button(
                     "More like this",
                     key=f"like-{place}-{hit.id}",
@@ -100,6 +101,22 @@ def text(hit: Hit) -> str:
     return f'<details class="es-long"><summary><p class="es-text">{shown}</p></summary></details>'
 
 
+def fields(hit: Hit) -> str:
+    """Return the HTML of a hit's fields, the first few at once."""
+    named = title(hit)
+    rows = [
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(_value(value))}</dd>"
+        for name, value in hit.fields.items()
+        if value is not None and str(value).strip() and str(value) != named
+    ]
+    first, rest = "".join(rows[:FIELDS]), "".join(rows[FIELDS:])
+    shown = f'<dl class="es-fields">{first}</dl>' if first else ""
+    if rest:
+        more = f"<summary>{len(rows) - FIELDS} more fields</summary>"
+        shown += f'<details class="es-rest">{more}<dl class="es-fields">{rest}</dl></details>'
+    return shown
+
+
 def number(distance: float) -> str:
     """Return a distance as text."""
     return f"{distance:.4f}" if abs(distance) < 100 else f"{distance:,.1f}"
@@ -134,16 +151,6 @@ def _distance(hit: Hit, metric: Metric, span: tuple[float, float]) -> str:
         f'<div class="es-head" title="{html.escape(SCALES[metric])}"><span class="es-rank">{hit.rank}</span>'
         f'{track(share)}<span class="es-distance">{number(hit.distance)}</span></div>'
     )
-
-
-def _fields(hit: Hit) -> str:
-    named = title(hit)
-    rows = [
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(_value(value))}</dd>"
-        for name, value in hit.fields.items()
-        if value is not None and str(value).strip() and str(value) != named
-    ]
-    return f'<dl class="es-fields">{"".join(rows)}</dl>' if rows else ""
 
 
 def _value(value: Scalar) -> str:
