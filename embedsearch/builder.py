@@ -106,9 +106,11 @@ def build_index(
         done = staging.find_again(iter(source))
         progress.start(encoder, source.count(), done)
         entries = islice(iter(source), done, None)
-        for chunk in embed(entries, encoder, on_progress=progress.advance):
-            staging.add(chunk)
-        staging.close_shard()
+        try:
+            for chunk in embed(entries, encoder, on_progress=progress.advance):
+                staging.add(chunk)
+        finally:
+            staging.close_shard()  # Ctrl-C keeps the chunks that are whole
         _check_rejected(recipe, staging)
         progress.stage("writing the index")
         for left in (folder / BUILDS).glob(".new-*"):  # by a run that was killed

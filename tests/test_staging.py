@@ -244,3 +244,31 @@ def test_a_file_that_changed_is_another_entry(tmp_path):
     assert embed.digest(entries) == before
     path.write_bytes(b"three")
     assert embed.digest(entries) != before
+
+
+def test_an_interrupted_run_keeps_its_whole_chunks(make_recipe, tmp_path, monkeypatch):
+    """Ctrl-C leaves the chunks that were whole on disk; the same recipe embeds only the others."""
+    monkeypatch.setitem(embed.CHUNK, Unit.TEXT, 10)
+    entries = [text(str(at), f"text {at}") for at in range(40)]
+
+    class Progress:
+        def __init__(self, stop_at):
+            self.left = stop_at
+
+        def start(self, encoder, total, done):  # noqa: ARG002
+            self.found = done
+
+        def advance(self, entries):
+            self.left -= entries
+            if self.left <= 0:
+                raise KeyboardInterrupt
+
+        def stage(self, text):
+            pass
+
+    with pytest.raises(KeyboardInterrupt):
+        build_index(make_recipe(entries), tmp_path, load=LetterEncoder, progress=Progress(30))
+    again = Progress(1000)
+    built = build_index(make_recipe(entries), tmp_path, load=LetterEncoder, progress=again)
+    assert again.found in (10, 20)
+    assert built.items["id"].to_pylist() == [str(at) for at in range(40)]
