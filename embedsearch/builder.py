@@ -23,7 +23,7 @@ from embedsearch.errors import RecipeError, TooManyRejectedError
 from embedsearch.items import FIELD
 from embedsearch.lock import write_lock
 from embedsearch.metrics import Metric
-from embedsearch.recipe import RECIPE_FILE, Recipe
+from embedsearch.recipe import Recipe
 from embedsearch.sources import open_source
 from embedsearch.staging import Staging, Totals
 from embedsearch.store import BUILDS, CURRENT, INDEX, Build, Manifest, file_facts, publish
@@ -99,7 +99,7 @@ def build_index(
     folder.mkdir(parents=True, exist_ok=True)
     with write_lock(folder):
         started = time.perf_counter()
-        if not (folder / RECIPE_FILE).is_file():
+        if not (folder / CURRENT).is_file():
             recipe.save(folder)  # so that `rebuild` goes on with a first build that was stopped
         staging = Staging(folder / BUILDS / ".staging", _key(recipe, encoder))
         progress.stage(f"reading {recipe.source.location}")

@@ -112,6 +112,6 @@ class ItemError(EmbedsearchError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the known name closest to `name`, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    """Return ``" Did you mean 'x'?"`` for another known name close to `name`, or an empty string."""
+    close = difflib.get_close_matches(name, [each for each in known if each != name], n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -14,7 +14,7 @@ from embedsearch.errors import (
     SourceError,
     TooManyRejectedError,
 )
-from embedsearch.recipe import Recipe
+from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected, Unit, content_hash
 from embedsearch.store import open_build
 from tests.fakes import UNREADABLE, WORD_LIMIT, LetterEncoder, letters, picture, text, version
@@ -288,3 +288,12 @@ def test_stopped_at_any_rename_an_index_opens(make_build, tmp_path, monkeypatch,
     assert build.items["text"].to_pylist() == [*WORDS, "honey"]
     assert open_build(tmp_path, "small").folder == build.folder
     assert len(list((tmp_path / "small" / "builds").iterdir())) <= 2
+
+
+def test_a_first_build_that_failed_leaves_the_recipe_of_the_last_try(make_build, tmp_path):
+    """Where nothing is published yet, rebuild goes on with what was asked for last."""
+    bad = [text(str(at), "☠") for at in range(3)]
+    for pooling in ("mean", "cls"):
+        with pytest.raises(TooManyRejectedError):
+            make_build(bad, encoder=EncoderRecipe(Unit.TEXT, pooling=pooling))
+    assert Recipe.load(tmp_path / "small").encoder.pooling == "cls"

@@ -35,3 +35,9 @@ def test_the_drawing_is_the_tree(kind):
 def test_nearest(name, suggestion):
     """A close name is suggested, a far one is not."""
     assert nearest(name, ["exact", "hnsw"]) == suggestion
+
+
+def test_a_name_is_not_its_own_suggestion():
+    """A known name that can't be had for another reason is not suggested in its own place."""
+    assert nearest("exact", ["exact"]) == ""
+    assert nearest("exact", ["exact", "exact2"]) == " Did you mean 'exact2'?"
