@@ -239,3 +239,29 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_demo_prints_its_indexes_and_builds_each_once(run, sources, monkeypatch):
+    """The command demo --no-page --json prints what build prints for each index; what is built stays."""
+    from embedsearch import demo
+    from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
+    from embedsearch.records import Unit
+
+    table = SourceRecipe("csv", str(sources / "questions.csv"), text=("question",))
+    recipes = [Recipe(demo.TEXTS, table, EncoderRecipe(Unit.TEXT))]
+    monkeypatch.setattr(demo, "demo_recipes", lambda images, device: recipes)  # noqa: ARG005
+    first = run.json("demo", "--no-page")
+    assert set(first) == {"schema", "indexes"}
+    assert set(first["indexes"][0]) == {"index", "build", "unit", "count", "metric", "report"}
+    assert (first["indexes"][0]["index"], first["indexes"][0]["count"]) == ("python-docs", 6)
+    assert run.json("demo", "--no-page") == first
+    told = run("demo", "--no-page").stdout
+    assert "add yours: embedsearch build ~/Pictures --name pictures" in told
+
+
+def test_build_and_rebuild_print_the_same_object(run, sources):
+    """The commands build and rebuild print one object of the documented keys."""
+    built = run.json("build", sources / "questions.csv", "--text", "question", "--name", "faq")
+    assert set(built) == {"schema", "index", "build", "unit", "count", "metric", "report"}
+    assert (built["schema"], built["unit"], built["metric"]) == (1, "text", "cosine")
+    assert set(run.json("rebuild", "faq")) == set(built)
