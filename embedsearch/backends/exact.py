@@ -40,7 +40,10 @@ class ExactBackend:
 
     def save(self, path: Path) -> None:
         """See `Backend.save`."""
-        faiss.write_index(self._index, str(path))
+        try:
+            faiss.write_index(self._index, str(path))
+        except RuntimeError as error:  # so FAISS says that the disk is full
+            raise OSError(f"{path} can't be written: {str(error).splitlines()[0]}") from None
 
     def __len__(self) -> int:
         return int(self._index.ntotal)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,11 @@ def test_an_unknown_backend_names_the_known_ones():
     assert backend_class("exact") is ExactBackend
     with pytest.raises(RecipeError, match=rf"there are {', '.join(BACKENDS)}.*Did you mean 'exact'"):
         backend_class("exakt")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+def test_a_full_disk_is_an_oserror():
+    """What FAISS raises on a full disk comes out as an OSError, which the command line prints in a line."""
+    index = ExactBackend.build([np.ones((2000, 64), np.float32)], 64, Metric.L2)
+    with pytest.raises(OSError, match="/dev/full can't be written"):
+        index.save(Path("/dev/full"))
