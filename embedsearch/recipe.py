@@ -55,6 +55,7 @@ class EncoderRecipe:
         layers: hidden layers averaged into one; -1 is the last, 0 the embedding layer's output.
         patch_tokens_only: leave CLS and register tokens out of an image's mean.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
+        engine: `auto`, `torch` or `openvino`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         batch_tokens: padded tokens (texts) in one batch; 0 lets the encoder choose.
     """
@@ -66,6 +67,7 @@ class EncoderRecipe:
     layers: tuple[int, ...] = (-1,)
     patch_tokens_only: bool = False
     precision: str = "auto"
+    engine: str = "auto"
     device: str = "auto"
     batch_tokens: int = 0
 

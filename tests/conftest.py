@@ -23,6 +23,14 @@ from embedsearch.search import Searcher
 from embedsearch.store import Build
 from tests import fakes, small_models
 
+
+@pytest.fixture(autouse=True)
+def no_openvino(request, monkeypatch) -> None:
+    """Leave `auto` to torch, as most tests load small models and compiling one takes seconds."""
+    if "openvino" not in request.keywords:
+        monkeypatch.setattr("embedsearch.encoders.has_openvino", lambda: False)
+
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

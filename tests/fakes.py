@@ -67,7 +67,7 @@ class LetterEncoder:
             return ItemError("the text holds a skull")
         if self.spec.unit is Unit.IMAGE:
             try:
-                return Prepared({"row": colour(item)}, cost=1, extra={"item": item})
+                return Prepared({"row": colour(item), "item": item}, cost=1)
             except ItemError as error:
                 return error
         found = words(text)
@@ -79,18 +79,17 @@ class LetterEncoder:
                 return ItemError("the sentence holds no word that the model can read")
         rows = [letters(text)] if units is None else [letters(text[start:end]) for start, end in units]
         return Prepared(
-            {"row": np.stack(rows)},
+            {"row": np.stack(rows), "item": item},
             cost=max(1, len(found)),
             units=units,
             truncated=len(found) > WORD_LIMIT,
             lost=0 if units is None else max(0, len(found) - WORD_LIMIT),
-            extra={"item": item},
         )
 
     def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
         """See `Encoder.run`; the dearest first, so that order has to be restored."""
         for position in sorted(range(len(prepared)), key=lambda position: -prepared[position].cost):
-            self.embedded.append(prepared[position].extra["item"])
+            self.embedded.append(prepared[position].inputs["item"])
             yield position, np.atleast_2d(prepared[position].inputs["row"]).astype(np.float32)
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:

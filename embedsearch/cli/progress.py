@@ -21,7 +21,7 @@ class Bar:
         layers = "" if spec.layers == (-1,) else f", layers {','.join(map(str, spec.layers))}"
         click.echo(
             f"{self._name}: {spec.model} ({encoder.dimension}-d, {spec.pooling} pooling{layers}) "
-            f"in {encoder.precision} on {encoder.device}",
+            f"in {encoder.precision} on {encoder.device} with {encoder.engine}",
             err=True,
         )
         if done:

@@ -9,9 +9,10 @@ To add a family: a file here with a class of the `Encoder` shape, and its row in
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, Protocol, cast
 
@@ -102,7 +103,6 @@ class Prepared:
     units: tuple[Span, ...] | None = None
     truncated: bool = False
     lost: int = 0
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -171,6 +171,11 @@ ENCODERS: dict[Unit, str] = {
 }
 
 
+def has_openvino() -> bool:
+    """Whether the extra `openvino` is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
 def open_encoder(recipe: EncoderRecipe) -> Encoder:
     """Load the model that `recipe` names onto its device.
 
@@ -195,6 +200,7 @@ def load_encoder(
     patch_tokens_only: bool = False,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "auto",
     revision: str = "",
     batch_tokens: int = 0,
 ) -> Encoder:
@@ -209,7 +215,9 @@ def load_encoder(
         layers: hidden layers to average: -1 is the last, 0 the embedding layer's output.
         patch_tokens_only: leave CLS and register tokens out of an image's mean.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        precision: `auto`, `fp32`, `bf16` or `fp16`; `auto` takes the fastest, of this and of the next, whose
+            vectors keep a cosine of 0.999 to those of torch in fp32.
+        engine: `auto`, `torch` or `openvino`.
         revision: a branch, tag or commit on the hub.
         batch_tokens: padded tokens in one batch; 0 lets the encoder choose.
 
@@ -234,6 +242,7 @@ def load_encoder(
         layers=(layers,) if isinstance(layers, int) else tuple(layers),
         patch_tokens_only=patch_tokens_only,
         precision=precision,
+        engine=engine,
         device=device,
         batch_tokens=batch_tokens,
     )

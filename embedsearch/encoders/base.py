@@ -1,4 +1,4 @@
-"""What the torch encoders share: a model on a device, batches under a budget, `run` and `encode`."""
+"""What the encoders share: a head on an engine, batches under a budget, `run` and `encode`."""
 
 from __future__ import annotations
 
@@ -7,50 +7,49 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from embedsearch.encoders import EncoderSpec, Prepared, Role, gather
-from embedsearch.encoders.pooling import layer_mean
-from embedsearch.encoders.runtime import PRECISIONS, pick_device, pick_precision
-from embedsearch.errors import DeviceError, ItemError, ModelError
+from embedsearch.encoders.engines import Inputs, settle
+from embedsearch.encoders.heads import Head
+from embedsearch.errors import DeviceError, ItemError
 from embedsearch.metrics import Vectors
 from embedsearch.recipe import EncoderRecipe
-
-# Batches launched on a GPU before the oldest one's vectors are waited for, so that it never idles.
-AHEAD = 2
 
 log = logging.getLogger("embedsearch")
 
 
-class TorchEncoder:
-    """A torch model and the recipe that takes vectors out of it.
+class ModelEncoder:
+    """A head on the engine that a recipe asks for.
 
-    A family adds `prepare`, `_vectors`, `dimension` and `batch_budget`.
+    A family adds `prepare`, `collate` and `batch_budget`.
     """
 
-    engine = "torch"
-    dimension: int
     batch_budget: int
 
-    def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, model: nn.Module) -> None:
+    def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, head: Head, probes: Sequence[Any]) -> None:
+        """Settle the engine.
+
+        Args:
+            recipe: device, engine and precision.
+            spec: what the vectors mean.
+            head: what computes them.
+            probes: three items of different lengths; `prepare` and `collate` have to work already.
+        """
         self.spec = spec
-        device = pick_device(recipe.device)
-        transformer = hasattr(getattr(model, "config", None), "num_attention_heads")
-        self.precision = pick_precision(recipe.precision, device, transformer=transformer)
-        self.device = str(device)
-        self._on_gpu = device.type == "cuda"
-        self._dtype = PRECISIONS[self.precision]
-        self._model = model.to(device=device, dtype=self._dtype).eval().requires_grad_(False)
-        self._check_layers()
+        ready = [item for item in self.prepare(probes) if not isinstance(item, ItemError)]
+        batches = [self.collate(ready[:2]), self.collate(ready[2:])]
+        self._engine = settle(head, recipe, batches)
+        self.device, self.precision = self._engine.device, self._engine.precision
+        self.engine = self._engine.name
+        self.dimension = self._engine.start(batches[1])().shape[1]
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """See `Encoder.prepare`."""
         raise NotImplementedError
 
-    def _vectors(self, batch: Sequence[Prepared]) -> Tensor:
-        """Run the model on one batch: (n, d) float32 on the device, a row per item or span in turn."""
+    def collate(self, batch: Sequence[Prepared]) -> Inputs:
+        """Lay the inputs of several items together, as the arguments of the head."""
         raise NotImplementedError
 
     def batches(self, prepared: Sequence[Prepared]) -> list[list[int]]:
@@ -78,12 +77,12 @@ class TorchEncoder:
             if groups:
                 group = groups.popleft()
                 try:
-                    fetch = self._fetch(self._vectors([prepared[position] for position in group]))
+                    fetch = self._engine.start(self.collate([prepared[position] for position in group]))
                 except torch.OutOfMemoryError:
                     groups.extendleft(reversed(self._halved(group)))
                     continue
                 waiting.append((group, fetch))
-            if not groups or not self._on_gpu or len(waiting) > AHEAD:
+            if not groups or len(waiting) > self._engine.ahead:
                 group, fetch = waiting.popleft()
                 rows, taken = fetch(), 0
                 for position in group:
@@ -104,21 +103,6 @@ class TorchEncoder:
         middle = len(group) // 2
         return [group[:middle], group[middle:]]
 
-    def _fetch(self, vectors: Tensor) -> Callable[[], Vectors]:
-        """Start copying a batch's vectors to the host; the call returned waits for them."""
-        if not self._on_gpu:
-            return lambda: vectors.cpu().numpy()
-        host = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
-        host.copy_(vectors, non_blocking=True)
-        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        done.record()
-
-        def wait() -> Vectors:
-            done.synchronize()
-            return host.numpy()
-
-        return wait
-
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
         ready: list[Prepared] = []
@@ -127,28 +111,3 @@ class TorchEncoder:
                 raise item
             ready.append(item)
         return gather(ready, self.run(ready), self.dimension)
-
-    def _hidden(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Run the model: (B, T, D), or (B, D, H, W) for CNNs, the chosen layers averaged."""
-        several = self.spec.layers != (-1,)
-        with torch.inference_mode():
-            output = self._model(**inputs, **({"output_hidden_states": True} if several else {}))
-            if getattr(output, "last_hidden_state", None) is None:
-                raise ModelError(f"{self.spec.model} gives no last_hidden_state; take an encoder model.")
-            return layer_mean(
-                output.last_hidden_state, output.hidden_states if several else None, self.spec.layers
-            )
-
-    def _check_layers(self) -> None:
-        count = getattr(getattr(self._model, "config", None), "num_hidden_layers", None)
-        for layer in self.spec.layers:
-            if layer != -1 and (count is None or not -count - 1 <= layer <= count):
-                has = f"has the layers 0 to {count} (or -1 to {-count - 1})" if count else "offers only -1"
-                raise ModelError(f"{self.spec.model} has no hidden layer {layer}: it {has}.")
-
-    def _put(self, array: np.ndarray[Any, Any]) -> Tensor:
-        """Copy an array to the device; on a GPU beside what it computes, from pinned memory."""
-        tensor = torch.from_numpy(array)
-        if self._on_gpu:
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)

@@ -25,16 +25,18 @@ def cls_position(hidden: Tensor) -> Tensor:
     return hidden[:, 0, :].float()  # (B, T, D) -> (B, D)
 
 
-def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
+def masked_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Return the mean over the tokens that are not padding (Reimers and Gurevych 2019, section 3).
 
     Args:
         hidden: `last_hidden_state`, (B, T, D).
-        mask: `attention_mask`, (B, T), 1 for tokens and 0 for padding; each row has a 1.
+        mask: `attention_mask`, (B, T), 1 for tokens and 0 for padding, a 1 in each row; None without padding.
 
     Returns:
         (B, D) float32.
     """
+    if mask is None:
+        return hidden.float().mean(1)  # (B, T, D) -> (B, D)
     weights = mask.unsqueeze(-1).float()  # (B, T) -> (B, T, 1)
     return (hidden.float() * weights).sum(1) / weights.sum(1)  # (B, T, D) -> (B, D)
 
@@ -54,21 +56,21 @@ def image_mean(hidden: Tensor, skip: int = 0) -> Tensor:
     return hidden[:, skip:, :].float().mean(1)  # (B, T, D) -> (B, D)
 
 
-def token_rows(hidden: Tensor, item: int, tokens: Sequence[int], pooling: str) -> Tensor:
-    """Return the vector of one word: the mean of its sub-tokens' own rows, or the first one's.
+def token_rows(hidden: Tensor, tokens: Tensor, words: Tensor, sizes: Tensor) -> Tensor:
+    """Return the vectors of words: each the mean of its sub-tokens' own rows, `last_hidden_state[b, t, :]`.
 
     Args:
         hidden: `last_hidden_state`, (B, T, D).
-        item: which sentence of the batch, b in `last_hidden_state[b, t, :]`.
-        tokens: the positions t of the word's sub-tokens, at least one.
-        pooling: `mean`, or `first` or `row` for the first one alone.
+        tokens: (k,) int64, where the words' sub-tokens are: b * T + t.
+        words: (k,) int64, which word each belongs to, 0 to n - 1.
+        sizes: (n,) int64, how many sub-tokens each word has, at least one.
 
     Returns:
-        (D,) float32.
+        (n, D) float32.
     """
-    if pooling == "mean":
-        return hidden[item, list(tokens), :].float().mean(0)  # (B, T, D) -> (t, D) -> (D,)
-    return hidden[item, tokens[0], :].float()  # (B, T, D) -> (D,)
+    rows = hidden.flatten(0, 1)[tokens].float()  # (B, T, D) -> (k, D)
+    sums = rows.new_zeros((sizes.shape[0], rows.shape[1])).index_add(0, words, rows)  # (k, D) -> (n, D)
+    return sums / sizes.unsqueeze(1)
 
 
 def layer_mean(last: Tensor, hidden_states: Sequence[Tensor] | None, layers: Sequence[int]) -> Tensor:
@@ -85,7 +87,8 @@ def layer_mean(last: Tensor, hidden_states: Sequence[Tensor] | None, layers: Seq
     if hidden_states is None or tuple(layers) == (-1,):
         return last
     chosen = [last if layer == -1 else hidden_states[layer] for layer in layers]
-    if len({state.shape for state in chosen}) > 1:
-        shapes = ", ".join(str(tuple(state.shape[1:])) for state in chosen)
+    sizes = [tuple(map(int, state.shape)) for state in chosen]
+    if len(set(sizes)) > 1:
+        shapes = ", ".join(str(size[1:]) for size in sizes)
         raise ModelError(f"The layers {tuple(layers)} have different shapes ({shapes}); name one layer.")
     return torch.stack([state.float() for state in chosen]).mean(0)  # (L, B, T, D) -> (B, T, D)

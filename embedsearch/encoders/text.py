@@ -7,15 +7,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from embedsearch.encoders import EncoderSpec, Prepared, Role
-from embedsearch.encoders.base import TorchEncoder
+from embedsearch.encoders import EncoderSpec, Prepared, Role, Sentence
+from embedsearch.encoders.base import ModelEncoder
+from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.files import ModelFiles
-from embedsearch.encoders.pooling import cls_position, masked_mean
+from embedsearch.encoders.heads import Head, TextHead
 from embedsearch.encoders.runtime import load_transformer
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.recipe import EncoderRecipe
+
+# Of different lengths; an engine is tried on them.
+PROBES = (
+    "How do I get my money back?",
+    "A vector describes a thing: where the distance between two of them is small, the things are related.",
+    "The cat sleeps on the mat in the sun, and nobody in the quiet house wants to wake it before dinner.",
+)
 
 
 class Tokenizer:
@@ -74,34 +81,37 @@ class Tokenizer:
         return padded
 
 
-class TextModel(TorchEncoder):
+class TextModel(ModelEncoder):
     """A text transformer with its tokenizer; what texts and words share."""
 
-    def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
+    def __init__(
+        self,
+        recipe: EncoderRecipe,
+        spec: EncoderSpec,
+        files: ModelFiles,
+        head: type[Head],
+        probes: Sequence[str | Sentence],
+    ) -> None:
         model = load_transformer(files.folder)
-        hidden_size = getattr(model.config, "hidden_size", None)
-        if hidden_size is None or getattr(model.config, "is_encoder_decoder", False):
+        if not hasattr(model.config, "hidden_size") or getattr(model.config, "is_encoder_decoder", False):
             raise ModelError(
                 f"{spec.model} is no text encoder of the BERT family: no last_hidden_state to read."
             )
-        super().__init__(recipe, spec, model)
-        self.dimension = int(hidden_size)
+        self.spec = spec
         self._tokenizer = Tokenizer(files, spec.max_length)
-        # Measured on two cores: under 4,096 tokens the batch is too small, over 16,384 it leaves the cache.
-        self.batch_budget = recipe.batch_tokens or (8192 if self.device == "cpu" else 65536)
+        super().__init__(recipe, spec, head(model, spec), probes)
+        self.batch_budget = recipe.batch_tokens or self._engine.batch_tokens
 
-    def _states(self, batch: Sequence[Prepared]) -> tuple[Tensor, Tensor]:
-        """Return hidden states (B, T, D) and the attention mask (B, T)."""
-        padded = self._tokenizer.pad(batch)
-        inputs = {name: self._put(array) for name, array in padded.items()}
-        mask = inputs["attention_mask"]
-        if padded["attention_mask"].all():
-            del inputs["attention_mask"]  # without padding, attention runs unmasked, which is faster
-        return self._hidden(inputs), mask
+    def collate(self, batch: Sequence[Prepared]) -> Inputs:
+        """Pad the ids of several texts; see `ModelEncoder.collate`."""
+        return self._tokenizer.pad(batch)
 
 
 class TextEncoder(TextModel):
     """One vector per text."""
+
+    def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
+        super().__init__(recipe, spec, files, TextHead, PROBES)
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """Tokenise texts, the role's prompt in front; see `Encoder.prepare`."""
@@ -115,9 +125,3 @@ class TextEncoder(TextModel):
             )
             for encoding in encodings
         ]
-
-    def _vectors(self, batch: Sequence[Prepared]) -> Tensor:
-        """Pool each text's hidden states into its vector, (n, d) float32."""
-        hidden, mask = self._states(batch)
-        # (B, T, D) -> (B, D)
-        return cls_position(hidden) if self.spec.pooling == "cls" else masked_mean(hidden, mask)

@@ -6,17 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from embedsearch.encoders import Prepared, Role, Sentence, Span
-from embedsearch.encoders.pooling import token_rows
-from embedsearch.encoders.text import TextModel
+from embedsearch.encoders import EncoderSpec, Prepared, Role, Sentence, Span
+from embedsearch.encoders.engines import Inputs
+from embedsearch.encoders.files import ModelFiles
+from embedsearch.encoders.heads import WordHead
+from embedsearch.encoders.segment import words
+from embedsearch.encoders.text import PROBES, TextModel
 from embedsearch.errors import ItemError
+from embedsearch.recipe import EncoderRecipe
 
 
 class WordEncoder(TextModel):
     """One vector per word of a sentence, or per sub-token where a `Sentence` names no spans."""
+
+    def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
+        probes = [Sentence(text, words(text)) for text in PROBES]
+        super().__init__(recipe, spec, files, WordHead, probes)
 
     def prepare(self, items: Sequence[Sentence], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
         """Tokenise sentences and find each word's sub-tokens; see `Encoder.prepare`.
@@ -43,27 +49,31 @@ class WordEncoder(TextModel):
             if encoding.overflowing:
                 return ItemError("the word lies beyond the model's limit; shorten the sentence")
             return ItemError("the sentence holds no word that the model can read")
-        groups = np.full((len(kept), max(len(tokens) for _, tokens in kept)), -1, np.int64)
-        for row, (_, tokens) in zip(groups, kept, strict=True):
-            row[: len(tokens)] = tokens
+        groups = [tokens for _, tokens in kept] if self.spec.pooling == "mean" else [t[:1] for _, t in kept]
         return Prepared(
-            {"input_ids": np.asarray(encoding.ids, np.int64)},
+            {
+                "input_ids": np.asarray(encoding.ids, np.int64),
+                "tokens": np.array([token for group in groups for token in group], np.int64),
+                "sizes": np.array([len(group) for group in groups], np.int64),
+            },
             cost=len(encoding.ids),
             units=tuple(span for span, _ in kept),
             truncated=bool(encoding.overflowing),
             lost=len(found) - len(kept),
-            extra={"groups": groups},
         )
 
-    def _vectors(self, batch: Sequence[Prepared]) -> Tensor:
-        """Return each word's row of each sentence in turn, (n, d) float32."""
-        hidden, _ = self._states(batch)
-        rows = [
-            token_rows(hidden, item, [token for token in group if token >= 0], self.spec.pooling)
-            for item, prepared in enumerate(batch)
-            for group in prepared.extra["groups"].tolist()
-        ]
-        return torch.stack(rows)  # n x (D,) -> (n, D)
+    def collate(self, batch: Sequence[Prepared]) -> Inputs:
+        """Pad the ids, and count the words' tokens through all sentences; see `token_rows`."""
+        padded = super().collate(batch)
+        length = padded["input_ids"].shape[1]
+        sizes = np.concatenate([item.inputs["sizes"] for item in batch])
+        tokens = [item.inputs["tokens"] + at * length for at, item in enumerate(batch)]
+        return {
+            **padded,
+            "tokens": np.concatenate(tokens),
+            "words": np.repeat(np.arange(len(sizes)), sizes),
+            "sizes": sizes,
+        }
 
 
 def _inside(span: Span, offsets: Sequence[Span], real: Sequence[int]) -> list[int]:

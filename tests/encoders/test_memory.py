@@ -12,15 +12,15 @@ TEXTS = ["a", "a cat", "a cat sleeps", "a cat sleeps on the mat", "the mat"]
 
 def short_of_memory(encoder, monkeypatch, fits):
     """Let `encoder` run out of memory on more than `fits` items at once; return the sizes it was given."""
-    sizes, vectors = [], encoder._vectors
+    sizes, start = [], encoder._engine.start
 
-    def limited(batch):
-        sizes.append(len(batch))
-        if len(batch) > fits:
+    def limited(inputs):
+        sizes.append(len(inputs["input_ids"]))
+        if sizes[-1] > fits:
             raise torch.OutOfMemoryError("no memory")
-        return vectors(batch)
+        return start(inputs)
 
-    monkeypatch.setattr(encoder, "_vectors", limited)
+    monkeypatch.setattr(encoder._engine, "start", limited)
     return sizes
 
 
