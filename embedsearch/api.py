@@ -36,6 +36,7 @@ def build(
     patch_tokens_only: bool = False,
     precision: str = "auto",
     engine: str = "auto",
+    decoding: str = "auto",
     device: str = "auto",
     batch_tokens: int = 0,
     metric: str = "cosine",
@@ -59,13 +60,14 @@ def build(
         split: the split of a data set.
         unit: `text`, `word`, `token` or `image`; guessed from the source without it.
         model: as in `load_encoder`; so are revision, pooling, layers, patch_tokens_only, precision,
-            engine, device and batch_tokens.
+            engine, decoding, device and batch_tokens.
         revision: see `load_encoder`.
         pooling: see `load_encoder`.
         layers: see `load_encoder`.
         patch_tokens_only: see `load_encoder`.
         precision: see `load_encoder`.
         engine: see `load_encoder`.
+        decoding: see `load_encoder`.
         device: see `load_encoder`.
         batch_tokens: see `load_encoder`.
         metric: `cosine`, `l2` or `ip`.
@@ -103,6 +105,7 @@ def build(
             patch_tokens_only=patch_tokens_only,
             precision=precision,
             engine=engine,
+            decoding=decoding,
             device=device,
             batch_tokens=batch_tokens,
         ),

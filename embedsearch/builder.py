@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -19,14 +20,20 @@ from embedsearch import __version__
 from embedsearch.backends import backend_class
 from embedsearch.embed import embed
 from embedsearch.encoders import Encoder, open_encoder
-from embedsearch.errors import RecipeError, TooManyRejectedError
+from embedsearch.errors import (
+    DeviceError,
+    EmbedsearchError,
+    MissingExtraError,
+    RecipeError,
+    TooManyRejectedError,
+)
 from embedsearch.items import FIELD
 from embedsearch.lock import write_lock
 from embedsearch.metrics import Metric
 from embedsearch.recipe import Recipe
 from embedsearch.sources import open_source
 from embedsearch.staging import Staging, Totals
-from embedsearch.store import BUILDS, CURRENT, INDEX, Build, Manifest, file_facts, publish
+from embedsearch.store import BUILDS, CURRENT, INDEX, Build, Manifest, current_build, file_facts, publish
 
 
 class Progress(Protocol):
@@ -95,7 +102,7 @@ def build_index(
     folder = indexes / recipe.name
     if (folder / CURRENT).is_file() and not replace:
         _refuse_other_source(recipe, folder)
-    encoder = load(recipe.encoder)
+    encoder = _load(recipe, folder, load, progress)
     folder.mkdir(parents=True, exist_ok=True)
     with write_lock(folder):
         started = time.perf_counter()
@@ -162,9 +169,34 @@ def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
         )
 
 
+def _load(recipe: Recipe, folder: Path, load: Callable[..., Encoder], progress: Progress) -> Encoder:
+    """Load the encoder; what the recipe leaves open stays as the build in force has it, where it can."""
+    made: Mapping[str, Any] = {}
+    with contextlib.suppress(EmbedsearchError, OSError):  # none yet, or damaged, which is no reason to stop
+        made = Manifest.load(current_build(folder)).encoder
+    kept = {
+        name: made[name]
+        for name in ("precision", "engine", "decoding")
+        if getattr(recipe.encoder, name) == "auto" and made.get(name)
+    }
+    try:
+        encoder = load(replace(recipe.encoder, **kept))
+    except (DeviceError, MissingExtraError):
+        encoder = load(recipe.encoder)
+    changed = [
+        f"{name} {made[name]}, now {getattr(encoder, name)}"
+        for name in ("precision", "engine", "decoding")
+        if name in made and made[name] != getattr(encoder, name)
+    ]
+    if changed:
+        progress.stage(f"all is embedded anew: the build in force has {'; '.join(changed)}")
+    return encoder
+
+
 def _key(recipe: Recipe, encoder: Encoder) -> str:
     """A hash of all that decides which vectors a run makes, in which order."""
-    content = json.dumps([asdict(recipe.source), encoder.spec.fingerprint, encoder.precision, encoder.engine])
+    made = (encoder.spec.fingerprint, encoder.precision, encoder.engine, encoder.decoding)
+    content = json.dumps([asdict(recipe.source), *made])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -174,6 +206,7 @@ def _describe(encoder: Encoder) -> dict[str, Any]:
         "fingerprint": encoder.spec.fingerprint,
         "precision": encoder.precision,
         "engine": encoder.engine,
+        "decoding": encoder.decoding,
         "device": encoder.device,
     }
 

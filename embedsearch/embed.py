@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 import numpy as np
 
 from embedsearch.encoders import Encoder, Prepared, Sentence, Span, gather
+from embedsearch.encoders.probes import Probe, spread
 from embedsearch.encoders.segment import sentences, words
 from embedsearch.errors import ItemError
 from embedsearch.metrics import Vectors
@@ -65,6 +66,7 @@ class Chunk:
         rejected: what could not be used.
         truncated: texts that the model's limit cut.
         lost: words beyond the limit.
+        probes: a few of its inputs with their vectors; see `embedsearch.encoders.probes`.
         digest: of its entries, so that a later run knows them again.
         waited: seconds that the pass waited for input.
         computed: seconds that the pass waited for the model.
@@ -76,6 +78,7 @@ class Chunk:
     rejected: list[Rejected] = field(default_factory=list)
     truncated: int = 0
     lost: int = 0
+    probes: list[Probe] = field(default_factory=list)
     digest: str = ""
     waited: float = 0.0
     computed: float = 0.0
@@ -241,6 +244,10 @@ def _compute(
         on_progress(chunk.entries - reached)
 
     chunk.vectors = gather(prepared, told(), encoder.dimension)
+    ends = list(accumulate(item.rows for item in prepared))
+    chunk.probes = [
+        (prepared[at], chunk.vectors[ends[at] - prepared[at].rows : ends[at]]) for at in spread(len(prepared))
+    ]
     return chunk, inputs, prepared
 
 

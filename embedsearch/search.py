@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from embedsearch.backends import Mask
 from embedsearch.encoders import Encoder, Sentence, open_encoder
+from embedsearch.encoders.probes import check
 from embedsearch.encoders.segment import words
 from embedsearch.errors import (
     DeviceError,
@@ -29,7 +30,7 @@ from embedsearch.metrics import Vectors
 from embedsearch.query import Like, Picture, Query, Text, Vector, Word, as_query
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Scalar, Unit
-from embedsearch.store import Build, indexes_folder, open_build
+from embedsearch.store import PROBES, Build, indexes_folder, open_build
 from embedsearch.where import evaluate, parse
 
 
@@ -115,6 +116,8 @@ class Searcher:
             layers=tuple(stored["layers"]),
             patch_tokens_only=stored["patch_tokens_only"],
             precision=made["precision"],
+            engine="torch",  # one query is answered before another engine has compiled its model
+            decoding=made.get("decoding") or "auto",
         )
         try:
             encoder = self._load(recipe)
@@ -128,6 +131,7 @@ class Searcher:
                 f"{encoder.spec.fingerprint[:12]}, pooling {encoder.spec.pooling}). "
                 f"Run: embedsearch rebuild {self.manifest.name}"
             )
+        check(encoder, made, self.build.folder / PROBES, f"embedsearch rebuild {self.manifest.name}")
         return encoder
 
     def search(self, query: Any, k: int = 20, where: str | None = None) -> list[Hit]:

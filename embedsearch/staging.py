@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from embedsearch import items as tables
 from embedsearch.embed import Chunk, Item, digest
+from embedsearch.encoders import probes
 from embedsearch.metrics import Vectors
 from embedsearch.records import Entry, Rejected
-from embedsearch.store import ITEMS, REJECTED, VECTORS
+from embedsearch.store import ITEMS, PROBES, REJECTED, VECTORS
 
 SHARD_VECTORS = 8192
 SHARD_SECONDS = 60.0
@@ -96,6 +97,8 @@ class Staging:
 
     def add(self, chunk: Chunk) -> None:
         """Take in a chunk, and close the shard when it is large or old enough."""
+        if chunk.probes and not (self._folder / PROBES).is_file():
+            probes.save(self._folder / PROBES, chunk.probes)
         self._items += chunk.items
         self._vectors.append(chunk.vectors)
         self._rejected += chunk.rejected
@@ -144,7 +147,7 @@ class Staging:
             yield from (Rejected(**each) for each in json.loads(text)["rejected"])
 
     def write(self, folder: Path, dimension: int) -> pa.Schema:
-        """Join the shards into the items, vectors and quarantine files of a build in `folder`.
+        """Join the shards into the items, vectors, probes and quarantine files of a build in `folder`.
 
         Returns:
             The schema of the items.
@@ -160,6 +163,8 @@ class Staging:
             joined[start : start + len(vectors)] = vectors
             start += len(vectors)
         joined.flush()
+        if (self._folder / PROBES).is_file():  # work begun by an earlier version has none
+            shutil.copyfile(self._folder / PROBES, folder / PROBES)
         with (folder / REJECTED).open("w", encoding="utf-8") as file:
             for each in self.rejected():
                 file.write(json.dumps(asdict(each), ensure_ascii=False) + "\n")

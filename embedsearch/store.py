@@ -31,6 +31,7 @@ from embedsearch.records import Unit
 
 CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
 ITEMS, VECTORS, INDEX, REJECTED = "items.parquet", "vectors.npy", "index.faiss", "rejected.jsonl"
+PROBES = "probes.npz"
 SCHEMA = 1
 KEEP = 2
 BUILD_RULE = re.compile(r"[\w-]{1,99}")

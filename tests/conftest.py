@@ -25,6 +25,12 @@ from tests import fakes, small_models
 
 
 @pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path_factory) -> None:
+    """Keep what is noted of this machine's engines out of the home folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
 def no_openvino(request, monkeypatch) -> None:
     """Leave `auto` to torch, as most tests load small models and compiling one takes seconds."""
     if "openvino" not in request.keywords:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,13 @@ def colour(picture: Any) -> Vectors:
     return np.concatenate([pixels.mean((0, 1)) / 255, np.zeros(23)]).astype(np.float32)
 
 
+@dataclass(slots=True)
+class Asked(Prepared):
+    """Letters counted, and of what."""
+
+    item: Any = None
+
+
 class LetterEncoder:
     """Counts letters; a picture is its mean colour. Texts over `WORD_LIMIT` words are cut there.
 
@@ -41,6 +49,7 @@ class LetterEncoder:
     dimension = 26
     device = "cpu"
     engine = "letters"
+    decoding = ""
 
     def __init__(self, recipe: EncoderRecipe, version: str = "1") -> None:
         self.precision = "fp32" if recipe.precision == "auto" else recipe.precision
@@ -67,7 +76,7 @@ class LetterEncoder:
             return ItemError("the text holds a skull")
         if self.spec.unit is Unit.IMAGE:
             try:
-                return Prepared({"row": colour(item), "item": item}, cost=1)
+                return Asked({"row": colour(item)}, cost=1, item=item)
             except ItemError as error:
                 return error
         found = words(text)
@@ -78,18 +87,19 @@ class LetterEncoder:
             if not units:
                 return ItemError("the sentence holds no word that the model can read")
         rows = [letters(text)] if units is None else [letters(text[start:end]) for start, end in units]
-        return Prepared(
-            {"row": np.stack(rows), "item": item},
+        return Asked(
+            {"row": np.stack(rows)},
             cost=max(1, len(found)),
             units=units,
             truncated=len(found) > WORD_LIMIT,
             lost=0 if units is None else max(0, len(found) - WORD_LIMIT),
+            item=item,
         )
 
     def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
         """See `Encoder.run`; the dearest first, so that order has to be restored."""
         for position in sorted(range(len(prepared)), key=lambda position: -prepared[position].cost):
-            self.embedded.append(prepared[position].inputs["item"])
+            self.embedded.append(getattr(prepared[position], "item", None))
             yield position, np.atleast_2d(prepared[position].inputs["row"]).astype(np.float32)
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:

@@ -147,7 +147,8 @@ def test_the_query_is_embedded_as_the_index_was(make_build):
     )
     searcher = Searcher(make_build(ENTRIES, encoder=recipe), load)
     assert searcher.search("apple", k=1)[0].id == searcher.search("apple", k=1)[0].id == "apple"
-    assert asked == [EncoderRecipe(Unit.TEXT, "letters", pooling="cls", layers=(-2,), precision="bf16")]
+    want = EncoderRecipe(Unit.TEXT, "letters", pooling="cls", layers=(-2,), precision="bf16", engine="torch")
+    assert asked == [want]
 
 
 def test_a_precision_that_is_not_here_gives_way(make_build):

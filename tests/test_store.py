@@ -25,7 +25,7 @@ ENTRIES = [
     Rejected("c", "no reason"),
     text("d", "date", n=3),
 ]
-FILES = ["items.parquet", "vectors.npy", "index.faiss", "rejected.jsonl"]
+FILES = ["items.parquet", "vectors.npy", "index.faiss", "rejected.jsonl", "probes.npz"]
 
 
 @pytest.fixture

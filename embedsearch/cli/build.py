@@ -92,6 +92,13 @@ def _tell(searcher: Searcher, json: bool) -> None:
 @option("--patch-tokens-only", is_flag=True, help="Leave CLS and register tokens out of an image's mean.")
 @option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
 @option("--engine", type=click.Choice(["auto", "torch", "openvino"]), default="auto", show_default=True)
+@option(
+    "--decoding",
+    type=click.Choice(["auto", "full", "draft"]),
+    default="auto",
+    show_default=True,
+    help="draft decodes large JPEGs at a smaller scale.",
+)
 @device_option
 @option("--batch-tokens", type=click.IntRange(min=0), default=0, help="Padded tokens in a batch; 0 chooses.")
 @option("--metric", type=click.Choice(["cosine", "l2", "ip"]), default="cosine", show_default=True)

@@ -118,6 +118,7 @@ class Encoder(Protocol):
     device: str
     precision: str
     engine: str
+    decoding: str
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Any]:
         """Read and tokenise or decode `items`.
@@ -201,6 +202,7 @@ def load_encoder(
     device: str = "auto",
     precision: str = "auto",
     engine: str = "auto",
+    decoding: str = "auto",
     revision: str = "",
     batch_tokens: int = 0,
 ) -> Encoder:
@@ -218,6 +220,8 @@ def load_encoder(
         precision: `auto`, `fp32`, `bf16` or `fp16`; `auto` takes the fastest, of this and of the next, whose
             vectors keep a cosine of 0.999 to those of torch in fp32.
         engine: `auto`, `torch` or `openvino`.
+        decoding: `auto`, `full`, or `draft`, which decodes large JPEGs at a smaller scale; `auto` drafts
+            where the cosine to decoding in full stays over 0.999.
         revision: a branch, tag or commit on the hub.
         batch_tokens: padded tokens in one batch; 0 lets the encoder choose.
 
@@ -243,6 +247,7 @@ def load_encoder(
         patch_tokens_only=patch_tokens_only,
         precision=precision,
         engine=engine,
+        decoding=decoding,
         device=device,
         batch_tokens=batch_tokens,
     )

@@ -26,6 +26,7 @@ class ModelEncoder:
     """
 
     batch_budget: int
+    decoding = ""  # of pictures
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, head: Head, probes: Sequence[Any]) -> None:
         """Settle the engine.

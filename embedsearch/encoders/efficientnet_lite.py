@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from embedsearch.encoders.preprocessing import Preprocessing
 from embedsearch.errors import ModelError
 
 SIDE = 260
 MARGIN = 32  # pixels that the official evaluation cuts off both sides together, at its scale
-SCALE, SHIFT = (1 / 128,) * 3, (-127 / 128,) * 3
 
 
 class EfficientNetLite(nn.Module):
@@ -51,3 +51,6 @@ def resized(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side)
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box)).transpose(2, 0, 1)
+
+
+LITE2 = Preprocessing(resized, SIDE + MARGIN, scale=(1 / 128,) * 3, shift=(-127 / 128,) * 3)

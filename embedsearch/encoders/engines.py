@@ -13,6 +13,7 @@ from torch import Tensor
 
 from embedsearch import encoders
 from embedsearch.encoders.heads import Head
+from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.runtime import PRECISIONS, cpu_has_bf16, fastest_precision, pick_device
 from embedsearch.errors import DeviceError, MissingExtraError, ModelError, nearest
 from embedsearch.metrics import Vectors
@@ -21,8 +22,6 @@ from embedsearch.recipe import EncoderRecipe
 Inputs = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 ENGINES = ("torch", "openvino")
-# Cosine to fp32 torch under which nothing is chosen for a person who left the choice open.
-CLOSE = 0.999
 # Under this an engine that was asked for by name computes something else.
 SAME = 0.98
 
@@ -115,14 +114,14 @@ def settle(head: Head, recipe: EncoderRecipe, probes: Sequence[Inputs]) -> Engin
     if name == "torch" and (precision == "fp32" or recipe.precision != "auto"):
         return TorchEngine(head, device, precision)
     exact = TorchEngine(copy.deepcopy(head), torch.device("cpu"), "fp32")
-    wanted = [exact.start(probe)() for probe in probes]
+    wanted = np.concatenate([exact.start(probe)() for probe in probes])
     chosen = recipe.engine == name and recipe.precision == precision
     for name, precision in tries:
         if (name, precision) == ("torch", "fp32"):
             return TorchEngine(head, device, precision)
         try:
             engine = _open(name, copy.deepcopy(head), device, precision, probes[0])
-            cosine = _least_cosine([engine.start(probe)() for probe in probes], wanted)
+            cosine = least_cosine(np.concatenate([engine.start(probe)() for probe in probes]), wanted)
         except ModelError as error:
             if recipe.engine == name:
                 raise
@@ -180,10 +179,3 @@ def _tries(recipe: EncoderRecipe, device: torch.device, *, is_transformer: bool)
             if name == "openvino" and precision == "bf16" and not cpu_has_bf16() and recipe.engine == "auto":
                 continue
             yield name, precision
-
-
-def _least_cosine(got: Sequence[Vectors], wanted: Sequence[Vectors]) -> float:
-    """Return the least cosine between rows of the same place, over batches (n, d); NaN counts as -1."""
-    a, b = np.concatenate(got), np.concatenate(wanted)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return float(np.nan_to_num((a * b).sum(1) / norms, nan=-1.0).min())

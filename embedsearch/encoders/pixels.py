@@ -31,7 +31,7 @@ def enable_heif() -> bool:
 enable_heif()
 
 
-def open_rgb(picture: Picture) -> Image.Image:
+def open_rgb(picture: Picture, at_least: int | None = None) -> Image.Image:
     """Return the first frame of a picture as 8-bit RGB, upright.
 
     EXIF orientation is applied; transparency is composed on white; 16-bit, CMYK, palette and greyscale
@@ -39,6 +39,8 @@ def open_rgb(picture: Picture) -> Image.Image:
 
     Args:
         picture: a path, the bytes of an image file, or an open image.
+        at_least: decode a JPEG file at a half, a quarter or an eighth of its size where both its sides keep
+            so many pixels (`Image.draft`), which is several times faster; None decodes all files in full.
 
     Raises:
         ItemError: it is no picture, is empty, truncated, missing, or of more than about 179 megapixels.
@@ -47,6 +49,8 @@ def open_rgb(picture: Picture) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large and odd files that it then reads
             image = picture if isinstance(picture, Image.Image) else Image.open(_file(picture))
+            if at_least and image is not picture:
+                image.draft(None, (at_least, at_least))  # None keeps the mode
             return _to_rgb(ImageOps.exif_transpose(image))
     except ItemError:
         raise

@@ -7,6 +7,7 @@ share. Most do one of two things, written here; `same_pixels` proves that a mode
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,33 +19,54 @@ Resize = Callable[[Image.Image], np.ndarray[Any, np.dtype[Any]]]
 _PROBES = ((301, 203), (203, 301), (47, 61), (640, 639))
 
 
-def pillow_resizing(processor: Any) -> Resize | None:
-    """Return what resizes and crops as `processor` declares, or None where its settings are others.
+@dataclass(frozen=True, slots=True)
+class PillowResizing:
+    """Resizes a picture whole to a size, or by its shorter edge, then crops its centre.
 
-    The result takes an RGB picture and gives (3, H, W) uint8.
+    Attributes:
+        size: height and width; None where `edge` says.
+        edge: length of the shorter side.
+        crop: height and width of the centre, or None.
+        resample: the filter.
     """
-    size = dict(processor.size or {}) if processor.do_resize else {}
-    crop = dict(processor.crop_size or {}) if getattr(processor, "do_center_crop", False) else {}
-    resample = Image.Resampling(int(processor.resample)) if processor.resample is not None else None
-    if resample is None or set(size) not in ({"height", "width"}, {"shortest_edge"}):
-        return None
 
-    def resize(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        if "height" in size:
-            width, height = size["width"], size["height"]
+    size: tuple[int, int] | None
+    edge: int
+    crop: tuple[int, int] | None
+    resample: Image.Resampling
+
+    @property
+    def side(self) -> int:
+        """The longest side that a picture's shorter side is resized to."""
+        return max(self.size) if self.size else self.edge
+
+    def __call__(self, image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Take an RGB picture to (3, H, W) uint8."""
+        if self.size:
+            height, width = self.size
         else:
-            edge, (width, height) = size["shortest_edge"], image.size
-            short, long = min(width, height), max(width, height)
-            width, height = (
-                (edge, int(edge * long / short)) if width <= height else (int(edge * long / short), edge)
-            )
-        image = image.resize((width, height), resample)
-        if crop:
-            left, top = (width - crop["width"]) // 2, (height - crop["height"]) // 2
-            image = image.crop((left, top, left + crop["width"], top + crop["height"]))
+            width, height = image.size
+            long = int(self.edge * max(width, height) / min(width, height))
+            width, height = (self.edge, long) if width <= height else (long, self.edge)
+        image = image.resize((width, height), self.resample)
+        if self.crop:
+            left, top = (width - self.crop[1]) // 2, (height - self.crop[0]) // 2
+            image = image.crop((left, top, left + self.crop[1], top + self.crop[0]))
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
 
-    return resize
+
+def pillow_resizing(processor: Any) -> PillowResizing | None:
+    """Return what resizes and crops as `processor` declares, or None where its settings are others."""
+    size = dict(processor.size or {}) if processor.do_resize else {}
+    crop = dict(processor.crop_size or {}) if getattr(processor, "do_center_crop", False) else {}
+    if processor.resample is None or set(size) not in ({"height", "width"}, {"shortest_edge"}):
+        return None
+    return PillowResizing(
+        size=(size["height"], size["width"]) if "height" in size else None,
+        edge=size.get("shortest_edge", 0),
+        crop=(crop["height"], crop["width"]) if crop else None,
+        resample=Image.Resampling(int(processor.resample)),
+    )
 
 
 def same_pixels(ours: Resize, theirs: Resize) -> bool:

@@ -5,7 +5,9 @@ The columns asked for become the record's content and its key; every other colum
 
 from __future__ import annotations
 
+import hashlib
 import math
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import relpath
@@ -25,17 +27,41 @@ SHOWN_COLUMNS = 30
 
 
 class Ids:
-    """Ids that are unique within one reading of a source; it holds the ids and nothing else."""
+    """Ids that are unique within one reading of a source.
+
+    It holds 64 bits of a hash of each, in 12 to 24 bytes: a set of texts takes 110, a gigabyte for ten
+    million rows. Two of five million ids share a hash in one reading of a million; the later of them is
+    then taken for one that was there before.
+    """
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._slots = array("Q", bytes(8 * 1024))  # open addressing, 0 is free
+        self._count = 0
         self._last: dict[str, int] = {}  # only ids that came more than once
 
     def take(self, key: str) -> bool:
         """Reserve `key`; return whether it was free."""
-        free = key not in self._taken
-        self._taken.add(key)
-        return free
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        mark = int.from_bytes(digest, "little") or 1
+        slot = self._slot(mark)
+        if self._slots[slot]:
+            return False
+        self._slots[slot] = mark
+        self._count += 1
+        if 3 * self._count > 2 * len(self._slots):
+            marks = self._slots
+            self._slots = array("Q", bytes(2 * marks.itemsize * len(marks)))
+            for mark in filter(None, marks):
+                self._slots[self._slot(mark)] = mark
+        return True
+
+    def _slot(self, mark: int) -> int:
+        """Return where `mark` is, or the free place where it belongs."""
+        slots, last = self._slots, len(self._slots) - 1
+        at = mark & last
+        while slots[at] and slots[at] != mark:
+            at = (at + 1) & last
+        return at
 
     def counted(self, name: str) -> str:
         """Return `name`, or `name-2`, `name-3`, ... if it was given before."""

@@ -139,6 +139,13 @@ def test_a_counted_id_never_meets_a_given_one():
     assert [ids.counted(name) for name in ("a", "a-2", "a", "a")] == ["a", "a-2", "a-3", "a-4"]
 
 
+def test_ids_stay_unique_as_they_become_many():
+    """Of 20,000 ids each is free once and taken afterwards, while the table of them grows."""
+    ids = Ids()
+    assert all(ids.take(f"row {number}") for number in range(20_000))
+    assert not any(ids.take(f"row {number}") for number in range(20_000))
+
+
 def test_a_picture_by_path_is_relative_to_the_table(tmp_path):
     """The id is the path as seen from the table, however it is written; the content the file."""
     (tmp_path / "my pics").mkdir()

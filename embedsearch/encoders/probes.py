@@ -1,0 +1,108 @@
+"""Inputs and vectors that a build keeps, so that an engine on another machine can be held against it.
+
+Two machines, engines or precisions never give the same digits. Before one of them asks an index that another
+has made, it embeds the build's probes anew, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.encoders import Encoder, Prepared, gather
+from embedsearch.errors import EncoderMismatchError
+from embedsearch.metrics import Vectors
+
+COUNT = 16
+# Least cosine to torch in fp32 on inputs decoded in full that is taken unasked.
+CLOSE = 0.999
+
+Probe = tuple[Prepared, Vectors]
+
+
+def spread(count: int) -> list[int]:
+    """Return at most `COUNT` positions of `count`, evenly spread."""
+    return [at * count // COUNT for at in range(COUNT)] if count > COUNT else list(range(count))
+
+
+def save(path: Path, probes: Sequence[Probe]) -> None:
+    """Write probes to a .npz: of each its inputs, its cost, and its vectors (n, d) float32."""
+    arrays: dict[str, Any] = {}
+    for number, (prepared, vectors) in enumerate(probes):
+        arrays |= {f"{number}/inputs/{name}": array for name, array in prepared.inputs.items()}
+        arrays |= {f"{number}/cost": prepared.cost, f"{number}/vectors": vectors}
+    np.savez_compressed(path, **arrays)
+
+
+def load(path: Path) -> list[Probe]:
+    """Read what `save` has written."""
+    with np.load(path, allow_pickle=False) as arrays:
+        probes = []
+        for number in range(sum(name.endswith("/cost") for name in arrays.files)):
+            prefix = f"{number}/inputs/"
+            inputs = {
+                name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)
+            }
+            vectors = arrays[f"{number}/vectors"]
+            cost, units = int(arrays[f"{number}/cost"]), ((0, 0),) * len(vectors)
+            probes.append((Prepared(inputs, cost, units=units), vectors))
+        return probes
+
+
+def agreement(encoder: Encoder, probes: Sequence[Probe]) -> float:
+    """Return the least cosine between the probes' vectors and those that `encoder` makes of their inputs."""
+    prepared = [each for each, _ in probes]
+    got = gather(prepared, encoder.run(prepared), encoder.dimension)  # (n, d)
+    return least_cosine(got, np.concatenate([vectors for _, vectors in probes]))
+
+
+def least_cosine(got: Vectors, wanted: Vectors) -> float:
+    """Return the least cosine between rows of the same place, (n, d) each; NaN counts as -1."""
+    norms = np.linalg.norm(got, axis=1) * np.linalg.norm(wanted, axis=1)
+    return float(np.nan_to_num((got * wanted).sum(1) / norms, nan=-1.0).min())
+
+
+def check(encoder: Encoder, made: Mapping[str, Any], path: Path, mend: str) -> None:
+    """Hold an encoder against the one that made a build, once per machine, where the two compute differently.
+
+    Args:
+        encoder: the one that is here, of the same fingerprint.
+        made: the manifest's description of the one that made the build.
+        path: the build's probes; builds of earlier versions have none and are not checked.
+        mend: the command that makes the index anew.
+
+    Raises:
+        EncoderMismatchError: its vectors are too far from the build's.
+    """
+    here = (encoder.engine, encoder.precision, encoder.device.split(":")[0])
+    if here == (made["engine"], made["precision"], made["device"].split(":")[0]) or not path.is_file():
+        return
+    known = _known(path, here)
+    if known.is_file():
+        return
+    cosine = agreement(encoder, load(path))
+    if cosine < CLOSE:
+        raise EncoderMismatchError(
+            f"The index was made with {made['engine']} in {made['precision']} on {made['device']}. Here "
+            f"{' in '.join(here[:2])} on {encoder.device} gives other vectors of its items: the least cosine "
+            f"is {cosine:.4f}, and {CLOSE} is needed. Run: {mend}"
+        )
+    with contextlib.suppress(OSError):  # without a place to note it, it is checked again next time
+        known.parent.mkdir(parents=True, exist_ok=True)
+        known.write_text(f"{cosine:.6f}\n", encoding="utf-8")
+
+
+def _known(path: Path, here: tuple[str, ...]) -> Path:
+    """Return the file that notes that these probes were checked on this machine."""
+    facts = [*here, version(here[0] if here[0] == "openvino" else "torch"), platform.node()]
+    facts.append(hashlib.sha256(path.read_bytes()).hexdigest())
+    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(folder) / "embedsearch" / "checked" / hashlib.sha256(repr(facts).encode()).hexdigest()
