@@ -45,6 +45,9 @@ class Progress(Protocol):
     def advance(self, entries: int) -> None:
         """So many more entries are done."""
 
+    def spent(self, waiting: float, computing: float) -> None:
+        """So many seconds went by since the start in waiting for input, and for the model."""
+
     def stage(self, text: str) -> None:
         """What happens before and after embedding."""
 
@@ -56,6 +59,9 @@ class _Silent:
         """See `Progress`."""
 
     def advance(self, entries: int) -> None:
+        """See `Progress`."""
+
+    def spent(self, waiting: float, computing: float) -> None:
         """See `Progress`."""
 
     def stage(self, text: str) -> None:
@@ -114,8 +120,11 @@ def build_index(
         progress.start(encoder, source.count(), done)
         entries = islice(iter(source), done, None)
         try:
+            waiting = computing = 0.0
             for chunk in embed(entries, encoder, on_progress=progress.advance):
                 staging.add(chunk)
+                waiting, computing = waiting + chunk.waited, computing + chunk.computed
+                progress.spent(waiting, computing)
         finally:
             staging.close_shard()  # Ctrl-C keeps the chunks that are whole
         _check_rejected(recipe, staging)

@@ -56,8 +56,8 @@ class EncoderRecipe:
         patch_tokens_only: leave CLS and register tokens out of an image's mean.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         engine: `auto`, `torch` or `openvino`.
-        decoding: `auto`, `full`, or `draft`: large JPEGs are decoded at a smaller scale, to at least three times
-            the side that the model sees.
+        decoding: `auto`, `full`, or `draft`: large JPEGs are decoded at a smaller scale, to at least three
+            times the side that the model sees.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         batch_tokens: padded tokens (texts) in one batch; 0 lets the encoder choose.
     """

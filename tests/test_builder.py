@@ -218,6 +218,9 @@ class Listener:
         """See `Progress`."""
         self.told, self.total = [done], (encoder.dimension, total)
 
+    def spent(self, waiting, computing):
+        """See `Progress`."""
+
     def advance(self, entries):
         """See `Progress`."""
         self.told.append(entries)

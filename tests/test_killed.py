@@ -60,6 +60,9 @@ class Steps:
     def start(self, encoder, total, done):
         """See `Progress`."""
 
+    def spent(self, waiting, computing):
+        """See `Progress`."""
+
     def advance(self, entries):
         """See `Progress`."""
 

@@ -258,6 +258,9 @@ def test_an_interrupted_run_keeps_its_whole_chunks(make_recipe, tmp_path, monkey
         def start(self, encoder, total, done):  # noqa: ARG002
             self.found = done
 
+        def spent(self, waiting, computing):
+            """See `Progress`."""
+
         def advance(self, entries):
             self.left -= entries
             if self.left <= 0:

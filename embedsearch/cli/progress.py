@@ -35,6 +35,11 @@ class Bar:
         if self._bar is not None:
             self._bar.update(entries)
 
+    def spent(self, waiting: float, computing: float) -> None:
+        """Show which part of the time input was waited for; the rest is the model's."""
+        if self._bar is not None and waiting + computing > 0:
+            self._bar.set_postfix_str(f"{waiting / (waiting + computing):.0%} waiting for input")
+
     def stage(self, text: str) -> None:
         """Close the bar and say what happens now."""
         self.close()

@@ -57,6 +57,7 @@ class EncoderSpec:
         max_length: longest input in tokens, special tokens included; None for images.
         prompts: text put before a query and before a passage.
         files: sha256 of the weights, configuration, tokenizer and preprocessor files, by role.
+        dense: folders of the Dense layers behind the pooling; their content is among `files`.
         metric: the distance that the model declares.
     """
 
@@ -69,6 +70,7 @@ class EncoderSpec:
     max_length: int | None
     prompts: Mapping[Role, str]
     files: Mapping[str, str]
+    dense: tuple[str, ...] = ()
     metric: Metric = Metric.COSINE
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,8 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 # transformers 5 saves the preprocessing of a model with two inputs in the second
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+# Of a Dense layer of sentence-transformers, in a folder of its own.
+DENSE_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
 # Entries of a config.json that say who wrote it, not what the model computes.
 CONFIG_NOISE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 
@@ -134,7 +137,7 @@ def _hub(name: str, revision: str) -> tuple[Path, str]:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-    wanted = ["*.json", "*.txt", "*.model", "*/config.json"]
+    wanted = ["*.json", "*.txt", "*.model", "*/config.json", "*_Dense/*"]
     try:
         info = HfApi().model_info(name, revision=revision or None, timeout=HUB_SECONDS)
         names = [item.rfilename for item in info.siblings or ()]
@@ -174,6 +177,11 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in 64 hex digits; read once per process while it is unchanged."""
     stat = path.stat()
     return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+def hash_of(paths: Iterable[Path]) -> str:
+    """Return one hash over the files of `paths` that are there."""
+    return hashlib.sha256("".join(sha256_of(path) for path in paths if path.is_file()).encode()).hexdigest()
 
 
 def content_hashes(files: ModelFiles, unit: Unit) -> dict[str, str]:

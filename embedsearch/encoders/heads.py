@@ -44,6 +44,10 @@ class Head(nn.Module):
 class TextHead(Head):
     """One vector per text."""
 
+    def __init__(self, model: nn.Module, spec: EncoderSpec, dense: Sequence[nn.Module] = ()) -> None:
+        super().__init__(model, spec)
+        self.dense = nn.Sequential(*dense).requires_grad_(False)
+
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Tensor:
@@ -56,7 +60,8 @@ class TextHead(Head):
         """
         hidden = self.hidden(**_given(input_ids, attention_mask, token_type_ids))
         # (B, T, D) -> (B, D)
-        return cls_position(hidden) if self.spec.pooling == "cls" else masked_mean(hidden, attention_mask)
+        pooled = cls_position(hidden) if self.spec.pooling == "cls" else masked_mean(hidden, attention_mask)
+        return self.dense(pooled) if self.spec.dense else pooled  # (B, D) -> (B, d)
 
 
 class WordHead(Head):

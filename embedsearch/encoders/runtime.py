@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import pickle
 from collections.abc import Iterator
@@ -126,3 +127,39 @@ def load_transformer(folder: Path) -> nn.Module:
             "Fetch or save the model again."
         )
     return model.eval()  # type: ignore[no-any-return]
+
+
+# What sentence-transformers lets stand behind a Dense layer, by the last part of the name.
+ACTIVATIONS = {each.__name__: each for each in (nn.Identity, nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid)}
+
+
+def load_dense(folder: Path) -> nn.Module:
+    """Load a Dense layer of sentence-transformers: activation(W x + b), (B, D) -> (B, d) in float32.
+
+    Raises:
+        ModelError: its files can't be read, or its activation is unknown.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        weights = folder / "model.safetensors"
+        state = (
+            load_file(weights)
+            if weights.is_file()
+            else torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        )
+        linear = nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
+        linear.load_state_dict({name.removeprefix("linear."): value for name, value in state.items()})
+    except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        raise ModelError(
+            f"The Dense layer in {folder} can't be loaded: {error}. Fetch the model again."
+        ) from None
+    name = str(config.get("activation_function", "Tanh")).rsplit(".", 1)[-1]
+    if name not in ACTIVATIONS:
+        raise ModelError(
+            f"The Dense layer in {folder} has the activation {name}; supported are {', '.join(ACTIVATIONS)}. "
+            "Take the vector before it with another --pooling."
+        )
+    return nn.Sequential(linear.float(), ACTIVATIONS[name]())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from embedsearch.encoders import EncoderSpec, Role
-from embedsearch.encoders.files import ModelFiles, content_hashes, default_model
+from embedsearch.encoders.files import DENSE_FILES, ModelFiles, content_hashes, default_model, hash_of
 from embedsearch.errors import ModelError, nearest
 from embedsearch.metrics import Metric
 from embedsearch.recipe import EncoderRecipe
@@ -17,6 +17,8 @@ POOLINGS: dict[Unit, tuple[str, ...]] = {
     Unit.WORD: ("mean", "first"),
     Unit.TOKEN: ("row",),
 }
+# What sentence-transformers may put together; `Normalize` is the metric's business.
+MODULES = {"Transformer", "Pooling", "Dense", "Normalize"}
 # sentence-transformers wrote one truth value per mode before it wrote `pooling_mode`
 _ST_FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -42,16 +44,21 @@ def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
         )
     if not recipe.layers:
         raise ModelError("No hidden layer was named; -1 is the last one.")
+    pooling, dense = _pooling(recipe, files)
+    hashes = content_hashes(files, recipe.unit)
+    if dense:
+        hashes["dense"] = hash_of(files.folder / folder / each for folder in dense for each in DENSE_FILES)
     return EncoderSpec(
         model=name,
         revision=files.revision,
         unit=recipe.unit,
-        pooling=_pooling(recipe, files),
+        pooling=pooling,
+        dense=dense,
         layers=recipe.layers,
         patch_tokens_only=recipe.patch_tokens_only,
         max_length=None if recipe.unit is Unit.IMAGE else _max_length(files),
         prompts=_prompts(recipe, files),
-        files=content_hashes(files, recipe.unit),
+        files=hashes,
         metric=Metric.COSINE,
     )
 
@@ -62,31 +69,36 @@ def _modules(files: ModelFiles, kind: str) -> list[str]:
     return [module["path"] for module in modules if module["type"].rsplit(".", 1)[-1] == kind]
 
 
-def _pooling(recipe: EncoderRecipe, files: ModelFiles) -> str:
+def _pooling(recipe: EncoderRecipe, files: ModelFiles) -> tuple[str, tuple[str, ...]]:
+    """Return the pooling, and the folders of the Dense layers behind it.
+
+    A pooling that the model was not trained with is taken alone: its Dense layers belong to the declared one.
+    """
     allowed = POOLINGS[recipe.unit]
-    if recipe.pooling:
-        if recipe.pooling not in allowed:
-            raise ModelError(
-                f"The pooling {recipe.pooling!r} does not exist for {recipe.unit}s; there is "
-                f"{' or '.join(allowed)}.{nearest(recipe.pooling, allowed)}"
-            )
-        return recipe.pooling
-    if recipe.unit is not Unit.TEXT:
-        return allowed[0]
-    if _modules(files, "Dense"):
+    if recipe.pooling and recipe.pooling not in allowed:
         raise ModelError(
-            f"{recipe.model} puts a Dense layer behind its pooling, which is not supported. "
-            "Take the vector before it with --pooling cls or --pooling mean."
+            f"The pooling {recipe.pooling!r} does not exist for {recipe.unit}s; there is "
+            f"{' or '.join(allowed)}.{nearest(recipe.pooling, allowed)}"
+        )
+    if recipe.unit is not Unit.TEXT:
+        return recipe.pooling or allowed[0], ()
+    others = {module["type"].rsplit(".", 1)[-1] for module in files.json("modules.json") or []} - MODULES
+    if others and not recipe.pooling:
+        raise ModelError(
+            f"{recipe.model} is made of more than is supported: {', '.join(sorted(others))}. "
+            "Take the vector before that with --pooling cls or --pooling mean."
         )
     for folder in _modules(files, "Pooling"):
         declared = _declared_pooling(files.json(f"{folder}/config.json") or {})
+        if recipe.pooling not in ("", declared):
+            continue
         if declared not in allowed:
             raise ModelError(
                 f"{recipe.model} declares the pooling {declared!r}; supported are {' and '.join(allowed)}. "
                 "Choose one with --pooling."
             )
-        return declared
-    return files.row.pooling if files.row else "cls"
+        return declared, tuple(_modules(files, "Dense"))
+    return recipe.pooling or (files.row.pooling if files.row else "cls"), ()
 
 
 def _declared_pooling(config: dict[str, Any]) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from embedsearch.encoders import EncoderSpec, Prepared, Role, Sentence
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.files import ModelFiles
 from embedsearch.encoders.heads import Head, TextHead
-from embedsearch.encoders.runtime import load_transformer
+from embedsearch.encoders.runtime import load_dense, load_transformer
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.recipe import EncoderRecipe
 
@@ -89,7 +90,7 @@ class TextModel(ModelEncoder):
         recipe: EncoderRecipe,
         spec: EncoderSpec,
         files: ModelFiles,
-        head: type[Head],
+        head: Callable[[nn.Module, EncoderSpec], Head],
         probes: Sequence[str | Sentence],
     ) -> None:
         model = load_transformer(files.folder)
@@ -111,7 +112,8 @@ class TextEncoder(TextModel):
     """One vector per text."""
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
-        super().__init__(recipe, spec, files, TextHead, PROBES)
+        layers = [load_dense(files.folder / folder) for folder in spec.dense]
+        super().__init__(recipe, spec, files, lambda model, spec: TextHead(model, spec, layers), PROBES)
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """Tokenise texts, the role's prompt in front; see `Encoder.prepare`."""

@@ -108,6 +108,9 @@ class Told:
     def start(self, encoder, total, done):
         """See `Progress`."""
 
+    def spent(self, waiting, computing):
+        """See `Progress`."""
+
     def advance(self, entries):
         """See `Progress`."""
 

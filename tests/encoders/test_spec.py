@@ -2,6 +2,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from embedsearch.encoders import load_encoder
@@ -71,12 +72,71 @@ def test_a_declared_pooling_that_is_not_supported_is_named(model, config, named)
     assert spec_of(model, pooling="cls").pooling == "cls"
 
 
-def test_a_dense_layer_behind_the_pooling_is_named(model):
-    """A model whose vector is made by one more layer is refused unless a pooling is asked for."""
-    declare(model, {"pooling_mode": "mean"}, "Dense")
-    with pytest.raises(ModelError, match="Dense layer"):
+def test_an_unknown_module_is_named(model):
+    """A model that puts more together than is supported is refused unless a pooling is asked for."""
+    declare(model, {"pooling_mode": "mean"}, "LSTM")
+    with pytest.raises(ModelError, match="made of more than is supported: LSTM"):
         spec_of(model)
     assert spec_of(model, pooling="mean").pooling == "mean"
+
+
+@pytest.fixture
+def dense_model(model, tmp_path):
+    """Return a model with two Dense layers and Normalize behind its pooling, and who made it."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+
+    torch.manual_seed(0)
+    theirs = SentenceTransformer(
+        modules=[
+            Transformer(str(model)), Pooling(32, pooling_mode="mean"), Dense(32, 24),
+            Dense(24, 8, bias=False, activation_function=torch.nn.Identity()), Normalize(),
+        ],
+        device="cpu",
+    )  # fmt: skip
+    theirs.save_pretrained(str(tmp_path / "dense"))
+    return tmp_path / "dense", theirs
+
+
+def test_dense_layers_are_honoured(dense_model):
+    """Dense layers stand behind the declared pooling, as in sentence-transformers, and are normalised nowhere."""
+    folder, theirs = dense_model
+    encoder = load_encoder(str(folder), device="cpu", precision="fp32")
+    got, want = encoder.encode(["a cat sleeps", "x"]), theirs.encode(["a cat sleeps", "x"])
+    lengths = np.linalg.norm(got, axis=1, keepdims=True)
+    assert encoder.dimension == 8
+    assert abs(lengths - 1).min() > 1e-3
+    np.testing.assert_allclose(got / lengths, want, rtol=0, atol=1e-5)
+    assert load_encoder(str(folder), pooling="mean").dimension == 8  # the declared one
+    assert load_encoder(str(folder), pooling="cls").dimension == 32  # another: without what belongs to it
+
+
+def test_dense_weights_are_part_of_the_fingerprint(dense_model):
+    """Another Dense layer makes another encoder; a pooling that does without it does not know it."""
+    folder, _ = dense_model
+    before = spec_of(folder).fingerprint, spec_of(folder, pooling="cls").fingerprint
+    weights = folder / "2_Dense" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert spec_of(folder).fingerprint != before[0]
+    assert spec_of(folder, pooling="cls").fingerprint == before[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation_function": "torch.nn.Softmax"}, "activation Softmax"),
+        ({"in_features": 3}, "can't be loaded"),
+    ],
+)
+def test_a_dense_layer_that_can_not_be_used_is_named(dense_model, change, message):
+    """An unknown activation, and weights of another shape, are one sentence."""
+    config = dense_model[0] / "2_Dense" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    with pytest.raises(ModelError, match=message):
+        load_encoder(str(dense_model[0]))
 
 
 def test_a_model_saved_by_sentence_transformers_is_read(model, tmp_path):
