@@ -136,16 +136,16 @@ def embed(
             while True:
                 started = time.perf_counter()
                 read = reading.result()
-                read[0].waited = time.perf_counter() - started
-                if read[0].entries:
+                read.chunk.waited = time.perf_counter() - started
+                if read.chunk.entries:
                     reading = reader.submit(_read, source, encoder)
-                    computing.append(computer.submit(_compute, *read, encoder, on_progress, stopped))
-                while len(computing) > computers or (computing and not read[0].entries):
+                    computing.append(computer.submit(_compute, read, encoder, on_progress, stopped))
+                while len(computing) > computers or (computing and not read.chunk.entries):
                     started = time.perf_counter()
-                    chunk, inputs, prepared = computing.popleft().result()
-                    chunk.computed = time.perf_counter() - started
-                    yield _lay_down(chunk, inputs, prepared)
-                if not read[0].entries:
+                    work = computing.popleft().result()
+                    work.chunk.computed = time.perf_counter() - started
+                    yield _lay_down(work)
+                if not read.chunk.entries:
                     return
         finally:
             stopped.set()  # a chunk in work ends at its next batch, not minutes later
@@ -163,7 +163,21 @@ def digest(entries: Iterable[Entry]) -> str:
     return total.hexdigest()
 
 
-_Work = tuple[Chunk, list[_Input], list[Prepared]]
+@dataclass(slots=True)
+class _Work:
+    """A chunk on its way; identical inputs are prepared and computed once.
+
+    Attributes:
+        chunk: what becomes of it.
+        inputs: what gets a vector, in the source's order.
+        prepared: the different ones among them.
+        which: for each input, where in `prepared` it is.
+    """
+
+    chunk: Chunk
+    inputs: list[_Input]
+    prepared: list[Prepared]
+    which: list[int]
 
 
 def _read(source: Iterator[Entry], encoder: Encoder) -> _Work:
@@ -181,20 +195,29 @@ def _read(source: Iterator[Entry], encoder: Encoder) -> _Work:
             inputs.extend(_inputs(entry, unit))
         except (ItemError, OSError) as error:
             chunk.rejected.append(Rejected(entry.id, str(error)))
-    kept, ready = [], []
-    for source_input, prepared in zip(
-        inputs, encoder.prepare([each.content for each in inputs]), strict=True
-    ):
-        if isinstance(prepared, ItemError):
-            chunk.rejected.append(Rejected(_item_id(source_input, None), str(prepared)))
+    first: dict[object, int] = {}
+    # a picture is told by its hash, a text by itself
+    numbers = [
+        first.setdefault(each.hash if unit is Unit.IMAGE else each.content, len(first)) for each in inputs
+    ]
+    different = {number: each.content for number, each in zip(numbers, inputs, strict=True)}
+    outcomes = encoder.prepare(list(different.values()))
+    places: dict[int, int] = {}
+    work = _Work(chunk, [], [], [])
+    for number, source_input in zip(numbers, inputs, strict=True):
+        outcome = outcomes[number]
+        if isinstance(outcome, ItemError):
+            chunk.rejected.append(Rejected(_item_id(source_input, None), str(outcome)))
             continue
-        if prepared.truncated:
-            chunk.truncated += 1
-        chunk.lost += prepared.lost
-        kept.append(source_input)
-        ready.append(prepared)
+        chunk.truncated += outcome.truncated
+        chunk.lost += outcome.lost
+        if number not in places:
+            places[number] = len(work.prepared)
+            work.prepared.append(outcome)
+        work.inputs.append(source_input)
+        work.which.append(places[number])
     chunk.rejected = [Rejected(_unbroken(each.id), _unbroken(each.reason)) for each in chunk.rejected]
-    return chunk, kept, ready
+    return work
 
 
 def _inputs(record: Record, unit: Unit) -> Iterator[_Input]:
@@ -221,14 +244,10 @@ def _inputs(record: Record, unit: Unit) -> Iterator[_Input]:
 
 
 def _compute(
-    chunk: Chunk,
-    inputs: list[_Input],
-    prepared: list[Prepared],
-    encoder: Encoder,
-    on_progress: Callable[[int], None],
-    stopped: threading.Event,
+    work: _Work, encoder: Encoder, on_progress: Callable[[int], None], stopped: threading.Event
 ) -> _Work:
     """Run the model over a chunk and lay its vectors down in the source's order."""
+    chunk, prepared = work.chunk, work.prepared
 
     def told() -> Iterator[tuple[int, Vectors]]:
         # Progress counts entries: a record of many sentences is spread over them, the rest comes last.
@@ -243,22 +262,28 @@ def _compute(
                 reached = now
         on_progress(chunk.entries - reached)
 
-    chunk.vectors = gather(prepared, told(), encoder.dimension)
+    vectors = gather(prepared, told(), encoder.dimension)
     ends = list(accumulate(item.rows for item in prepared))
-    chunk.probes = [
-        (prepared[at], chunk.vectors[ends[at] - prepared[at].rows : ends[at]]) for at in spread(len(prepared))
-    ]
-    return chunk, inputs, prepared
+    spans = [slice(end - item.rows, end) for end, item in zip(ends, prepared, strict=True)]
+    chunk.probes = [(prepared[at], vectors[spans[at]]) for at in spread(len(prepared))]
+    if len(prepared) < len(work.inputs):
+        vectors = np.concatenate([vectors[spans[at]] for at in work.which])
+    chunk.vectors = vectors
+    return work
 
 
-def _lay_down(chunk: Chunk, inputs: list[_Input], prepared: list[Prepared]) -> Chunk:
+def _lay_down(work: _Work) -> Chunk:
     """Say what each vector stands for; apart from the model's thread, which has the next chunk to do."""
-    chunk.items = [
+    work.chunk.items = [
         _item(source_input, span)
-        for source_input, each in zip(inputs, prepared, strict=True)
-        for span in (each.units if each.units is not None else (None,))
+        for source_input, at in zip(work.inputs, work.which, strict=True)
+        for span in _units(work.prepared[at])
     ]
-    return chunk
+    return work.chunk
+
+
+def _units(prepared: Prepared) -> tuple[Span | None, ...]:
+    return (None,) if prepared.units is None else prepared.units
 
 
 def _item(source_input: _Input, span: Span | None) -> Item:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from embedsearch import embed
 from embedsearch.builder import build_index
@@ -18,6 +19,7 @@ from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected, Unit, content_hash
 from embedsearch.store import open_build
 from tests.fakes import UNREADABLE, WORD_LIMIT, LetterEncoder, letters, picture, text, version
+from tests.fakes import colour as colour_of
 
 WORDS = ["apple", "berry", "cherry", "date", "elder", "fig", "grape"]
 ENTRIES = [text(word[0], word, length=len(word)) for word in WORDS]
@@ -87,6 +89,38 @@ def test_truncated_texts_and_lost_words_are_counted(make_build):
     report = build.manifest.report
     assert (report["items"], report["truncated"], report["lost_words"]) == (2 + WORD_LIMIT, 1, 5)
     assert len(build.items) == 2 + WORD_LIMIT
+
+
+@pytest.mark.parametrize("unit", [Unit.TEXT, Unit.WORD])
+def test_identical_texts_are_embedded_once(make_build, unit):
+    """Of equal texts one goes through the model, and each has its id, its fields and the same vector."""
+    encoder = LetterEncoder(EncoderRecipe(unit))
+    texts = ["a cat", "dogs", "a cat", "a bee", "dogs", "a cat"]
+    entries = [text(str(at), content, at=at) for at, content in enumerate(texts)]
+    build = make_build(entries, unit=unit, load=lambda _: encoder)
+    assert len(encoder.embedded) == 3
+    rows = build.items.to_pylist()
+    assert [row["field:at"] for row in rows] == sorted(row["field:at"] for row in rows)
+    said = [row["text"][slice(row["start"], row["end"])] for row in rows]
+    assert said == (texts if unit is Unit.TEXT else " ".join(texts).split())
+    assert np.array_equal(build.vectors, [letters(content) for content in said])
+
+
+def test_identical_pictures_are_decoded_once(make_build, tmp_path):
+    """Copies of a file are one picture to the model, whatever they are called; bad ones are each listed."""
+    encoder = LetterEncoder(EncoderRecipe(Unit.IMAGE))
+    entries = []
+    for name, colour in (("a", "red"), ("b", "navy"), ("c", "red"), ("d", None), ("e", None)):
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(b"none")
+        if colour:
+            Image.new("RGB", (4, 4), colour).save(path)
+        entries.append(picture(name, path))
+    build = make_build(entries, unit=Unit.IMAGE, load=lambda _: encoder)
+    assert len(encoder.embedded) == 2
+    assert build.items["id"].to_pylist() == ["a", "b", "c"]
+    assert np.array_equal(build.vectors, [colour_of(tmp_path / f"{name}.png") for name in "abc"])
+    assert [each["id"] for each in build.rejected()] == ["d", "e"]
 
 
 def test_what_cannot_be_used_is_listed(make_build):

@@ -23,7 +23,7 @@ Inputs = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 ENGINES = ("torch", "openvino")
 # Under this an engine that was asked for by name computes something else.
-SAME = 0.98
+SAME = 0.9
 
 log = logging.getLogger("embedsearch")
 

@@ -100,7 +100,7 @@ def dense_model(model, tmp_path):
 
 
 def test_dense_layers_are_honoured(dense_model):
-    """Dense layers stand behind the declared pooling, as in sentence-transformers, and are normalised nowhere."""
+    """Dense layers stand behind the declared pooling, as in sentence-transformers; nothing is normalised."""
     folder, theirs = dense_model
     encoder = load_encoder(str(folder), device="cpu", precision="fp32")
     got, want = encoder.encode(["a cat sleeps", "x"]), theirs.encode(["a cat sleeps", "x"])
