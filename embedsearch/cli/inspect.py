@@ -115,6 +115,7 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
     hint = " (--quarantine lists them)" if report["rejected"] else ""
     size = f"{build.bytes_on_disk / 1e6:,.1f} MB"
     layers = ",".join(map(str, encoder["layers"]))
+    decoding = f", decoding {encoder['decoding']}" if encoder.get("decoding") else ""
     rows = [
         ("index", f"{name} (build {manifest.build}, {manifest.created})"),
         ("source", f"{source['kind']} {source['location']}"),
@@ -123,7 +124,8 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
         ("model", f"{encoder['model']} {encoder['revision']}".rstrip()),
         (
             "vector",
-            f"{encoder['pooling']} pooling, layers {layers}, {encoder['precision']} on {encoder['device']}",
+            f"{encoder['pooling']} pooling, layers {layers}, {encoder['precision']} on {encoder['device']} "
+            f"with {encoder['engine']}{decoding}",
         ),
         ("fingerprint", encoder["fingerprint"]),
         ("fields", ", ".join(f"{field} ({kind})" for field, kind in manifest.fields.items()) or "none"),
