@@ -109,7 +109,7 @@ def _encoder(model: Model, unit: Unit, indexes: Path) -> tuple[Encoder, Metric]:
     if model.index:
         searcher = open_index(indexes, model.index).searcher
         return searcher.encoder, searcher.manifest.metric
-    encoder = load_encoder(EncoderRecipe(unit=unit))
+    encoder = load_encoder(EncoderRecipe(unit=unit, engine="torch", decoding="full"))
     return encoder, Metric.COSINE
 
 
