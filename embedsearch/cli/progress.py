@@ -19,9 +19,10 @@ class Bar:
         """Say once what computes where, and open the bar."""
         spec = encoder.spec
         layers = "" if spec.layers == (-1,) else f", layers {','.join(map(str, spec.layers))}"
+        decoding = f", decoding {encoder.decoding}" if encoder.decoding else ""
         click.echo(
             f"{self._name}: {spec.model} ({encoder.dimension}-d, {spec.pooling} pooling{layers}) "
-            f"in {encoder.precision} on {encoder.device} with {encoder.engine}",
+            f"in {encoder.precision} on {encoder.device} with {encoder.engine}{decoding}",
             err=True,
         )
         if done:
