@@ -18,9 +18,9 @@ class KnownModel:
         name: what a person types: a short name for a bundled model, else the hub id.
         modality: what it reads.
         dimension: length of its vectors.
-        pooling: what it was trained for: `cls` or `mean`.
+        pooling: what it was trained for, `cls` or `mean`; `cls` where a text model was trained for neither.
         max_length: its limit in tokens; None for images.
-        licence: SPDX identifier of the weights' licence.
+        licence: SPDX identifier of the weights' licence; `NOASSERTION` where the card states none.
         megabytes: size of the weights on disk, in 10^6 bytes.
         package: the import package that brings the files; empty for hub models.
         weights: path of the weights inside the package.
@@ -49,7 +49,8 @@ DEFAULT_TEXT_MODEL = "all-MiniLM-L6-v2"
 DEFAULT_IMAGE_MODEL = "efficientnet-lite2"
 
 _TEXT, _IMAGE = Modality.TEXT, Modality.IMAGE
-_BGE = "Represent this sentence for searching relevant passages: "
+_SEARCH = "Represent this sentence for searching relevant passages: "
+_E5 = {"query_prompt": "query: ", "passage_prompt": "passage: "}
 
 MODELS: tuple[KnownModel, ...] = (
     KnownModel(
@@ -63,23 +64,109 @@ MODELS: tuple[KnownModel, ...] = (
         sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         preprocessing="central 260/292, bicubic to 260, (x - 127) / 128",
     ),
+    KnownModel("sentence-transformers/all-MiniLM-L12-v2", _TEXT, 384, "mean", 128, "Apache-2.0", 133),
+    KnownModel("sentence-transformers/all-distilroberta-v1", _TEXT, 768, "mean", 512, "Apache-2.0", 328),
     KnownModel("sentence-transformers/all-mpnet-base-v2", _TEXT, 768, "mean", 384, "Apache-2.0", 438),
+    KnownModel("sentence-transformers/multi-qa-MiniLM-L6-cos-v1", _TEXT, 384, "mean", 512, "NOASSERTION", 91),
+    KnownModel(
+        "sentence-transformers/multi-qa-distilbert-cos-v1",
+        _TEXT, 768, "mean", 512, "NOASSERTION", 265,
+    ),
+    KnownModel(
+        "sentence-transformers/multi-qa-mpnet-base-cos-v1",
+        _TEXT, 768, "mean", 512, "NOASSERTION", 438,
+    ),
+    KnownModel("sentence-transformers/paraphrase-MiniLM-L6-v2", _TEXT, 384, "mean", 128, "Apache-2.0", 91),
+    KnownModel(
+        "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
+        _TEXT, 384, "mean", 128, "Apache-2.0", 471,
+    ),
+    KnownModel(
+        "sentence-transformers/paraphrase-multilingual-mpnet-base-v2",
+        _TEXT, 768, "mean", 128, "Apache-2.0", 1112,
+    ),
+    KnownModel("BAAI/bge-small-en-v1.5", _TEXT, 384, "cls", 512, "MIT", 133, query_prompt=_SEARCH),
+    KnownModel("BAAI/bge-base-en-v1.5", _TEXT, 768, "cls", 512, "MIT", 438, query_prompt=_SEARCH),
+    KnownModel("BAAI/bge-large-en-v1.5", _TEXT, 1024, "cls", 512, "MIT", 1341, query_prompt=_SEARCH),
+    KnownModel("BAAI/bge-m3", _TEXT, 1024, "cls", 8192, "MIT", 2271),
+    KnownModel("intfloat/e5-small-v2", _TEXT, 384, "mean", 512, "MIT", 133, **_E5),
+    KnownModel("intfloat/e5-base-v2", _TEXT, 768, "mean", 512, "MIT", 438, **_E5),
+    KnownModel("intfloat/e5-large-v2", _TEXT, 1024, "mean", 512, "MIT", 1341, **_E5),
+    KnownModel("intfloat/multilingual-e5-small", _TEXT, 384, "mean", 512, "MIT", 471, **_E5),
+    KnownModel("intfloat/multilingual-e5-base", _TEXT, 768, "mean", 512, "MIT", 1112, **_E5),
+    KnownModel("intfloat/multilingual-e5-large", _TEXT, 1024, "mean", 512, "MIT", 2240, **_E5),
+    KnownModel("thenlper/gte-small", _TEXT, 384, "mean", 512, "MIT", 67),
+    KnownModel("thenlper/gte-base", _TEXT, 768, "mean", 512, "MIT", 219),
+    KnownModel("thenlper/gte-large", _TEXT, 1024, "mean", 512, "MIT", 670),
+    KnownModel("Alibaba-NLP/gte-modernbert-base", _TEXT, 768, "cls", 8192, "Apache-2.0", 298),
+    KnownModel(
+        "nomic-ai/modernbert-embed-base", _TEXT, 768, "mean", 8192, "Apache-2.0", 596,
+        query_prompt="search_query: ", passage_prompt="search_document: ",
+    ),
+    KnownModel(
+        "mixedbread-ai/mxbai-embed-large-v1", _TEXT, 1024, "cls", 512, "Apache-2.0", 670,
+        query_prompt=_SEARCH,
+    ),
+    KnownModel(
+        "Snowflake/snowflake-arctic-embed-xs", _TEXT, 384, "cls", 512, "Apache-2.0", 90,
+        query_prompt=_SEARCH,
+    ),
+    KnownModel(
+        "Snowflake/snowflake-arctic-embed-s", _TEXT, 384, "cls", 512, "Apache-2.0", 133,
+        query_prompt=_SEARCH,
+    ),
+    KnownModel(
+        "Snowflake/snowflake-arctic-embed-m", _TEXT, 768, "cls", 512, "Apache-2.0", 436,
+        query_prompt=_SEARCH,
+    ),
+    KnownModel(
+        "Snowflake/snowflake-arctic-embed-m-v1.5", _TEXT, 768, "cls", 512, "Apache-2.0", 436,
+        query_prompt=_SEARCH,
+    ),
+    KnownModel(
+        "Snowflake/snowflake-arctic-embed-l", _TEXT, 1024, "cls", 512, "Apache-2.0", 1336,
+        query_prompt=_SEARCH,
+    ),
+    KnownModel(
+        "Snowflake/snowflake-arctic-embed-l-v2.0", _TEXT, 1024, "cls", 8192, "Apache-2.0", 2271,
+        query_prompt="query: ",
+    ),
     KnownModel("google-bert/bert-base-uncased", _TEXT, 768, "cls", 512, "Apache-2.0", 440),
-    KnownModel("BAAI/bge-small-en-v1.5", _TEXT, 384, "cls", 512, "MIT", 133, query_prompt=_BGE),
-    KnownModel("BAAI/bge-base-en-v1.5", _TEXT, 768, "cls", 512, "MIT", 438, query_prompt=_BGE),
-    KnownModel(
-        "intfloat/e5-small-v2", _TEXT, 384, "mean", 512, "MIT", 133,
-        query_prompt="query: ", passage_prompt="passage: ",
-    ),
-    KnownModel(
-        "intfloat/multilingual-e5-small", _TEXT, 384, "mean", 512, "MIT", 471,
-        query_prompt="query: ", passage_prompt="passage: ",
-    ),
+    KnownModel("google-bert/bert-base-multilingual-cased", _TEXT, 768, "cls", 512, "Apache-2.0", 714),
+    KnownModel("distilbert/distilbert-base-uncased", _TEXT, 768, "cls", 512, "Apache-2.0", 268),
+    KnownModel("FacebookAI/roberta-base", _TEXT, 768, "cls", 512, "MIT", 499),
+    KnownModel("FacebookAI/xlm-roberta-base", _TEXT, 768, "cls", 512, "MIT", 1116),
+    KnownModel("microsoft/mpnet-base", _TEXT, 768, "cls", 512, "NOASSERTION", 532),
+    KnownModel("microsoft/deberta-v3-base", _TEXT, 768, "cls", 512, "MIT", 371),
+    KnownModel("answerdotai/ModernBERT-base", _TEXT, 768, "cls", 8192, "Apache-2.0", 599),
+    KnownModel("answerdotai/ModernBERT-large", _TEXT, 1024, "cls", 8192, "Apache-2.0", 1584),
     KnownModel("google/vit-base-patch16-224", _IMAGE, 768, "mean", None, "Apache-2.0", 346),
+    KnownModel("google/vit-base-patch16-224-in21k", _IMAGE, 768, "mean", None, "Apache-2.0", 346),
+    KnownModel("facebook/deit-base-distilled-patch16-224", _IMAGE, 768, "mean", None, "Apache-2.0", 349),
+    KnownModel("microsoft/beit-base-patch16-224", _IMAGE, 768, "mean", None, "Apache-2.0", 350),
     KnownModel("facebook/dinov2-small", _IMAGE, 384, "mean", None, "Apache-2.0", 88),
     KnownModel("facebook/dinov2-base", _IMAGE, 768, "mean", None, "Apache-2.0", 346),
+    KnownModel("facebook/dinov2-large", _IMAGE, 1024, "mean", None, "Apache-2.0", 1218),
+    KnownModel("facebook/dinov2-with-registers-small", _IMAGE, 384, "mean", None, "Apache-2.0", 88),
+    KnownModel("facebook/dinov2-with-registers-base", _IMAGE, 768, "mean", None, "Apache-2.0", 346),
+    KnownModel("facebook/dinov2-with-registers-large", _IMAGE, 1024, "mean", None, "Apache-2.0", 1218),
+    KnownModel(
+        "facebook/dinov3-vits16-pretrain-lvd1689m",
+        _IMAGE, 384, "mean", None, "LicenseRef-DINOv3", 86,
+    ),
+    KnownModel(
+        "facebook/dinov3-vitb16-pretrain-lvd1689m",
+        _IMAGE, 768, "mean", None, "LicenseRef-DINOv3", 343,
+    ),
+    KnownModel("microsoft/swin-tiny-patch4-window7-224", _IMAGE, 768, "mean", None, "Apache-2.0", 113),
+    KnownModel("microsoft/swin-base-patch4-window7-224", _IMAGE, 1024, "mean", None, "Apache-2.0", 352),
+    KnownModel("openai/clip-vit-base-patch32", _IMAGE, 768, "mean", None, "NOASSERTION", 605),
+    KnownModel("google/siglip-base-patch16-224", _IMAGE, 768, "mean", None, "Apache-2.0", 813),
+    KnownModel("google/siglip2-base-patch16-224", _IMAGE, 768, "mean", None, "Apache-2.0", 1501),
     KnownModel("microsoft/resnet-50", _IMAGE, 2048, "mean", None, "Apache-2.0", 102),
+    KnownModel("google/efficientnet-b0", _IMAGE, 1280, "mean", None, "Apache-2.0", 21),
     KnownModel("facebook/convnext-tiny-224", _IMAGE, 768, "mean", None, "Apache-2.0", 114),
+    KnownModel("facebook/convnext-base-224", _IMAGE, 1024, "mean", None, "Apache-2.0", 354),
 )  # fmt: skip
 
 

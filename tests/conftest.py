@@ -37,7 +37,7 @@ def no_openvino(request, monkeypatch) -> None:
         monkeypatch.setattr("embedsearch.encoders.has_openvino", lambda: False)
 
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(os.environ.get("EMBEDSEARCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 from collections.abc import Sequence
@@ -43,8 +44,7 @@ class ImageEncoder(ModelEncoder):
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
         head = ImageHead(model, spec, self._preprocessing.scale, self._preprocessing.shift)
         super().__init__(recipe, spec, head, _probes())
-        # On a CPU, larger batches leave the cache: four times slower at 16.
-        self.batch_budget = 256 if self.device.startswith("cuda") else 4
+        self.batch_budget = self._engine.batch_images
         self.decoding = self._settle_decoding(recipe.decoding)
 
     def _settle_decoding(self, wanted: str) -> str:
@@ -114,4 +114,15 @@ def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Preprocessin
     tower = getattr(whole, "vision_model", whole)  # CLIP and SigLIP carry a text tower beside it
     if getattr(tower, "main_input_name", "pixel_values") != "pixel_values":
         raise ModelError(f"{spec.model} is no vision model: it reads no pixels. Use it for texts.")
+    parameters = inspect.signature(tower.forward).parameters.values()
+    more = [
+        each.name
+        for each in parameters
+        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
+    ]
+    if len(more) > 1:
+        raise ModelError(
+            f"{spec.model} reads pictures of any shape and wants more than pixels ({', '.join(more[1:])}), "
+            "which is not supported. Take a checkpoint of a fixed size."
+        )
     return tower, preprocessing(files)

@@ -27,7 +27,9 @@ class OpenVinoEngine:
 
     name = "openvino"
     device = "cpu"
+    # Measured on two cores, each of which computes a batch of its own.
     batch_tokens = 1024
+    batch_images = 1
 
     def __init__(self, head: Head, precision: str, example: Inputs) -> None:
         """Trace `head` on `example`, and compile it.
