@@ -21,9 +21,9 @@ from embedsearch.backends import backend_class
 from embedsearch.embed import embed
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.errors import (
-    DeviceError,
     EmbedsearchError,
     MissingExtraError,
+    ModelError,
     RecipeError,
     TooManyRejectedError,
 )
@@ -34,6 +34,9 @@ from embedsearch.recipe import Recipe
 from embedsearch.sources import open_source
 from embedsearch.staging import Staging, Totals
 from embedsearch.store import BUILDS, CURRENT, INDEX, Build, Manifest, current_build, file_facts, publish
+
+# How vectors are computed, which changes digits and no meaning.
+HOW = ("precision", "engine", "decoding")
 
 
 class Progress(Protocol):
@@ -182,24 +185,34 @@ def _load(recipe: Recipe, folder: Path, load: Callable[..., Encoder], progress: 
     """Load the encoder; what the recipe leaves open stays as the build in force has it, where it can."""
     made: Mapping[str, Any] = {}
     with contextlib.suppress(EmbedsearchError, OSError):  # none yet, or damaged, which is no reason to stop
-        made = Manifest.load(current_build(folder)).encoder
-    kept = {
-        name: made[name]
-        for name in ("precision", "engine", "decoding")
-        if getattr(recipe.encoder, name) == "auto" and made.get(name)
-    }
+        manifest = Manifest.load(current_build(folder))
+        if _meaning(manifest.recipe["encoder"]) == _meaning(recipe.as_dict()["encoder"]):
+            made = manifest.encoder
+    kept = {name: made[name] for name in HOW if getattr(recipe.encoder, name) == "auto" and made.get(name)}
     try:
         encoder = load(replace(recipe.encoder, **kept))
-    except (DeviceError, MissingExtraError):
-        encoder = load(recipe.encoder)
+    except (ModelError, MissingExtraError):
+        if not kept:
+            raise
+        encoder = load(recipe.encoder)  # not here, or no longer
     changed = [
         f"{name} {made[name]}, now {getattr(encoder, name)}"
-        for name in ("precision", "engine", "decoding")
-        if name in made and made[name] != getattr(encoder, name)
+        for name in HOW
+        if made.get(name) and made[name] != getattr(encoder, name)
     ]
     if changed:
         progress.stage(f"all is embedded anew: the build in force has {'; '.join(changed)}")
     return encoder
+
+
+def _meaning(encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what in an encoder's recipe decides what its vectors mean, lists for tuples."""
+    apart = (*HOW, "device", "batch_tokens")
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in encoder.items()
+        if name not in apart
+    }
 
 
 def _key(recipe: Recipe, encoder: Encoder) -> str:

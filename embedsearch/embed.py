@@ -265,11 +265,27 @@ def _compute(
     vectors = gather(prepared, told(), encoder.dimension)
     ends = list(accumulate(item.rows for item in prepared))
     spans = [slice(end - item.rows, end) for end, item in zip(ends, prepared, strict=True)]
-    chunk.probes = [(prepared[at], vectors[spans[at]]) for at in spread(len(prepared))]
-    if len(prepared) < len(work.inputs):
-        vectors = np.concatenate([vectors[spans[at]] for at in work.which])
+    if not np.isfinite(vectors).all():
+        _quarantine(work, {at for at, span in enumerate(spans) if not np.isfinite(vectors[span]).all()})
+    kept = sorted(set(work.which))
+    chunk.probes = [(prepared[kept[at]], vectors[spans[kept[at]]]) for at in spread(len(kept))]
+    if work.which != list(range(len(prepared))):
+        rows = [vectors[spans[at]] for at in work.which]
+        vectors = np.concatenate([vectors[:0], *rows])
     chunk.vectors = vectors
     return work
+
+
+def _quarantine(work: _Work, bad: set[int]) -> None:
+    """Take out the inputs that the model gave no finite vector."""
+    pairs = list(zip(work.inputs, work.which, strict=True))
+    work.chunk.rejected += [
+        Rejected(_item_id(each, None), "the model gives it a vector that is not finite")
+        for each, at in pairs
+        if at in bad
+    ]
+    work.inputs = [each for each, at in pairs if at not in bad]
+    work.which = [at for _, at in pairs if at not in bad]
 
 
 def _lay_down(work: _Work) -> Chunk:

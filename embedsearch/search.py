@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from embedsearch.errors import (
     EncoderMismatchError,
     ItemError,
     ItemNotFoundError,
+    MissingExtraError,
+    ModelError,
     QueryError,
 )
 from embedsearch.items import FIELD
@@ -131,8 +133,23 @@ class Searcher:
                 f"{encoder.spec.fingerprint[:12]}, pooling {encoder.spec.pooling}). "
                 f"Run: embedsearch rebuild {self.manifest.name}"
             )
-        check(encoder, made, self.build.folder / PROBES, f"embedsearch rebuild {self.manifest.name}")
+        try:
+            self._check(encoder)
+        except EncoderMismatchError:
+            if made["engine"] == encoder.engine:
+                raise
+            try:  # what made the index starts later, and is right
+                encoder = self._load(replace(recipe, engine=made["engine"]))
+            except (ModelError, MissingExtraError):
+                encoder = None
+            if encoder is None:
+                raise
+            self._check(encoder)
         return encoder
+
+    def _check(self, encoder: Encoder) -> None:
+        mend = f"embedsearch rebuild {self.manifest.name} (or build it with --precision fp32)"
+        check(encoder, self.manifest.encoder, self.build.folder / PROBES, mend)
 
     def search(self, query: Any, k: int = 20, where: str | None = None) -> list[Hit]:
         """Return the `k` nearest items.

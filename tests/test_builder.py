@@ -106,6 +106,24 @@ def test_identical_texts_are_embedded_once(make_build, unit):
     assert np.array_equal(build.vectors, [letters(content) for content in said])
 
 
+def test_a_vector_that_is_not_finite_is_quarantined(make_build):
+    """An item to which the model gives NaN is listed, its copies too; the others have their vectors."""
+
+    class Overflowing(LetterEncoder):
+        def run(self, prepared):
+            """Give NaN to what holds a z."""
+            for position, vectors in super().run(prepared):
+                yield position, np.where(vectors[:, 25:] > 0, np.nan, vectors)
+
+    entries = [text(str(at), content) for at, content in enumerate(["a", "zoo", "bee", "zoo", "a"])]
+    build = make_build(entries, load=Overflowing)
+    assert build.items["id"].to_pylist() == ["0", "2", "4"]
+    assert np.array_equal(build.vectors, [letters(content) for content in ("a", "bee", "a")])
+    assert build.rejected() == [
+        {"id": at, "reason": "the model gives it a vector that is not finite"} for at in ("1", "3")
+    ]
+
+
 def test_identical_pictures_are_decoded_once(make_build, tmp_path):
     """Copies of a file are one picture to the model, whatever they are called; bad ones are each listed."""
     encoder = LetterEncoder(EncoderRecipe(Unit.IMAGE))

@@ -12,7 +12,7 @@ import torch
 from embedsearch.encoders import EncoderSpec, Prepared, Role, gather
 from embedsearch.encoders.engines import Inputs, settle
 from embedsearch.encoders.heads import Head
-from embedsearch.errors import DeviceError, ItemError
+from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.metrics import Vectors
 from embedsearch.recipe import EncoderRecipe
 
@@ -40,10 +40,14 @@ class ModelEncoder:
         self.spec = spec
         ready = [item for item in self.prepare(probes) if not isinstance(item, ItemError)]
         batches = [self.collate(ready[:2]), self.collate(ready[2:])]
-        self._engine = settle(head, recipe, batches)
+        try:
+            self._engine = settle(head, recipe, batches)
+            self.dimension = self._engine.start(batches[1])().shape[1]
+        except RuntimeError as error:  # of torch: the files contradict each other
+            first = str(error).splitlines()[0]
+            raise ModelError(f"{spec.model} can't be run: {first} Fetch or save the model again.") from error
         self.device, self.precision = self._engine.device, self._engine.precision
         self.engine = self._engine.name
-        self.dimension = self._engine.start(batches[1])().shape[1]
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """See `Encoder.prepare`."""

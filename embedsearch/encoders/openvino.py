@@ -44,7 +44,10 @@ class OpenVinoEngine:
         try:
             self._compiled = _compile(head, PRECISIONS[precision], example)
         except Exception as error:  # the tracer raises whatever the model's code does
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            lines = [
+                line for line in str(error).splitlines() if line.strip() and "Exception from" not in line
+            ]
+            first = lines[0].strip() if lines else type(error).__name__
             raise ModelError(
                 f"OpenVINO can't run {head.spec.model}: {first.rstrip('.')}. Use --engine torch."
             ) from error
@@ -82,7 +85,8 @@ def _compile(head: Head, precision: str, example: Inputs) -> Any:
         )
         model = openvino.convert_model(traced)
     for port in model.inputs:  # the tracer numbers names: attention_mask.1
-        port.get_tensor().set_names({port.any_name.split(".")[0]})
+        names = {name.split(".")[0] for name in port.get_names()}
+        port.get_tensor().set_names(names & set(tensors))
     if "pixel_values" in tensors:
         # one size of picture, and any number of them
         model.reshape({"pixel_values": [-1, *tensors["pixel_values"].shape[1:]]})

@@ -39,7 +39,9 @@ def save(path: Path, probes: Sequence[Probe]) -> None:
     for number, (prepared, vectors) in enumerate(probes):
         arrays |= {f"{number}/inputs/{name}": array for name, array in prepared.inputs.items()}
         arrays |= {f"{number}/cost": prepared.cost, f"{number}/vectors": vectors}
-    np.savez_compressed(path, **arrays)
+    aside = path.with_name(f".{path.name}")  # half of it, on a full disk, does not count
+    np.savez_compressed(aside, **arrays)
+    aside.replace(path)
 
 
 def load(path: Path) -> list[Probe]:
@@ -85,9 +87,11 @@ def check(encoder: Encoder, made: Mapping[str, Any], path: Path, mend: str) -> N
     here = (encoder.engine, encoder.precision, encoder.device.split(":")[0])
     if here == (made["engine"], made["precision"], made["device"].split(":")[0]) or not path.is_file():
         return
-    known = _known(path, here)
-    if known.is_file():
-        return
+    known = None
+    with contextlib.suppress(OSError, RuntimeError):  # no home folder, or none that may be entered
+        known = _known(path, here)
+        if known.is_file():
+            return
     cosine = agreement(encoder, load(path))
     if cosine < CLOSE:
         raise EncoderMismatchError(
@@ -96,8 +100,9 @@ def check(encoder: Encoder, made: Mapping[str, Any], path: Path, mend: str) -> N
             f"is {cosine:.4f}, and {CLOSE} is needed. Run: {mend}"
         )
     with contextlib.suppress(OSError):  # without a place to note it, it is checked again next time
-        known.parent.mkdir(parents=True, exist_ok=True)
-        known.write_text(f"{cosine:.6f}\n", encoding="utf-8")
+        if known:
+            known.parent.mkdir(parents=True, exist_ok=True)
+            known.write_text(f"{cosine:.6f}\n", encoding="utf-8")
 
 
 def _known(path: Path, here: tuple[str, ...]) -> Path:

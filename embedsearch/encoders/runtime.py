@@ -152,9 +152,13 @@ def load_dense(folder: Path) -> nn.Module:
         )
         linear = nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
         linear.load_state_dict({name.removeprefix("linear."): value for name, value in state.items()})
-    except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError,
+        pickle.UnpicklingError,
+    ) as error:  # fmt: skip
+        first = str(error).splitlines()[0]
         raise ModelError(
-            f"The Dense layer in {folder} can't be loaded: {error}. Fetch the model again."
+            f"The Dense layer in {folder} can't be loaded: {first} Fetch the model again."
         ) from None
     name = str(config.get("activation_function", "Tanh")).rsplit(".", 1)[-1]
     if name not in ACTIVATIONS:

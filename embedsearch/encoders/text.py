@@ -18,10 +18,12 @@ from embedsearch.encoders.runtime import load_dense, load_transformer
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.recipe import EncoderRecipe
 
-# Of different lengths; an engine is tried on them.
+# An engine is tried on them: a short and a long one together, so that windows of attention hold nothing but
+# padding, and one alone.
 PROBES = (
     "How do I get my money back?",
-    "A vector describes a thing: where the distance between two of them is small, the things are related.",
+    "A vector describes a thing: where the distance between two of them is small, the things are related. "
+    * 15,
     "The cat sleeps on the mat in the sun, and nobody in the quiet house wants to wake it before dinner.",
 )
 

@@ -155,3 +155,55 @@ def test_a_rebuild_says_when_it_can_not(make_build, make_recipe, tmp_path):
     made, said = rebuilt(make_recipe(ENTRIES), tmp_path, load)
     assert made["engine"] == "other"
     assert "all is embedded anew: the build in force has engine letters, now other" in said
+
+
+def test_another_model_keeps_nothing(make_build, make_recipe, tmp_path):
+    """What was right for one model is not asked of another; a different pooling is another one."""
+    make_build(ENTRIES, load=lambda recipe: LetterEncoder(replace(recipe, precision="bf16")))
+    asked = []
+
+    def load(recipe):
+        asked.append((recipe.precision, recipe.engine))
+        return LetterEncoder(recipe)
+
+    rebuilt(make_recipe(ENTRIES, encoder=EncoderRecipe(Unit.TEXT, pooling="cls")), tmp_path, load)
+    assert asked == [("auto", "auto")]
+
+
+def test_the_engine_of_the_build_answers_where_torch_is_too_far(make_build, elsewhere):
+    """An index made in a way that torch does not reproduce is asked with the engine that made it."""
+    other = elsewhere(5.0)
+    build = make_build(ENTRIES)
+
+    def load(recipe):
+        return (LetterEncoder if recipe.engine == "letters" else other)(recipe)
+
+    searcher = Searcher(build, load)
+    assert searcher.search("worda x", k=1)[0].id == "0"
+    assert searcher.encoder.engine == "letters"
+
+
+def test_no_home_is_no_error(make_build, elsewhere, monkeypatch):
+    """Without a home folder the check is made and noted nowhere."""
+
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert Searcher(make_build(ENTRIES), elsewhere(0.0)).search("worda x", k=1)[0].id == "0"
+
+
+def test_half_written_probes_do_not_count(tmp_path, monkeypatch):
+    """A disk that is full while probes are written leaves none behind."""
+    encoder = LetterEncoder(EncoderRecipe(Unit.TEXT))
+    kept = [(each, encoder.encode(["a"])) for each in encoder.prepare(["a"])]
+
+    def full(path, **_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="No space"):
+        probes.save(tmp_path / PROBES, kept)
+    assert not (tmp_path / PROBES).exists()

@@ -124,11 +124,26 @@ def test_dense_weights_are_part_of_the_fingerprint(dense_model):
     assert spec_of(folder, pooling="cls").fingerprint == before[1]
 
 
+def test_a_dense_layer_of_another_width_is_named(dense_model):
+    """Dense weights that do not fit behind the model's vector are one sentence."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder = dense_model[0] / "2_Dense"
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "in_features": 40}))
+    state = {"linear.weight": torch.zeros(24, 40), "linear.bias": torch.zeros(24)}
+    save_file(state, folder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"can't be run: mat1 and mat2 shapes"):
+        load_encoder(str(dense_model[0]))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"activation_function": "torch.nn.Softmax"}, "activation Softmax"),
         ({"in_features": 3}, "can't be loaded"),
+        ({"in_features": "3"}, "can't be loaded"),
     ],
 )
 def test_a_dense_layer_that_can_not_be_used_is_named(dense_model, change, message):
