@@ -135,15 +135,13 @@ class Searcher:
             )
         try:
             self._check(encoder)
-        except EncoderMismatchError:
+        except EncoderMismatchError as mismatch:
             if made["engine"] == encoder.engine:
                 raise
             try:  # what made the index starts later, and is right
                 encoder = self._load(replace(recipe, engine=made["engine"]))
             except (ModelError, MissingExtraError):
-                encoder = None
-            if encoder is None:
-                raise
+                raise mismatch from None
             self._check(encoder)
         return encoder
 
