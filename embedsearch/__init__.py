@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedsearch.api import build, rebuild
+    from embedsearch.api import build, changes, rebuild
     from embedsearch.encoders import Encoder, EncoderSpec, Sentence, load_encoder
     from embedsearch.errors import EmbedsearchError
     from embedsearch.metrics import Metric, distances
@@ -41,6 +41,7 @@ _HOMES = {
     "Vector": "query:Vector",
     "Word": "query:Word",
     "build": "api:build",
+    "changes": "api:changes",
     "distances": "metrics:distances",
     "load_encoder": "encoders:load_encoder",
     "open": "search:open_index",
@@ -65,6 +66,7 @@ __all__ = [
     "Vector",
     "Word",
     "build",
+    "changes",
     "distances",
     "load_encoder",
     "open",

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as replaced
 from pathlib import Path
 
-from embedsearch.builder import Progress, build_index
+from embedsearch.builder import build_index, compare_index
+from embedsearch.changes import Changes
 from embedsearch.encoders.files import absolute_model
+from embedsearch.progress import Progress
 from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, IndexRecipe, Recipe, SourceRecipe, check_name
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
@@ -40,13 +43,18 @@ def build(
     device: str = "auto",
     batch_tokens: int = 0,
     metric: str = "cosine",
-    backend: str = "exact",
+    backend: str = "auto",
+    memory: str = "",
+    recall: float = 0.95,
+    storage: str = "fp32",
+    keep: int = 2,
     max_rejected: float = 0.5,
     indexes: str | Path | None = None,
     replace: bool = False,
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> Searcher:
-    """Make the index `name` from a folder, a table or a data set, and open it.
+    """Make the index `name` from a folder, a table or a data set, or bring it up to date, and open it.
 
     Args:
         source: a folder of pictures or texts; a .csv, .tsv, .jsonl, .parquet or .txt file; a data set
@@ -71,10 +79,15 @@ def build(
         device: see `load_encoder`.
         batch_tokens: see `load_encoder`.
         metric: `cosine`, `l2` or `ip`.
-        backend: `exact`.
+        backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq` or `ivf-pq`.
+        memory: what making and serving the index may hold, such as `4GB`; empty for half of what is free.
+        recall: recall@10 that an approximate index is tuned to, (0, 1].
+        storage: `fp32` or `fp16`, what the vectors are kept in.
+        keep: how many builds stay on disk.
         max_rejected: share of entries (0 to 1) that may be quarantined before the build fails.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         replace: whether an index of that name made from something else may be replaced.
+        strict: fail where the recall asked for is not reached.
         progress: who is told how the build goes on.
 
     Raises:
@@ -109,9 +122,19 @@ def build(
             device=device,
             batch_tokens=batch_tokens,
         ),
-        index=IndexRecipe(metric=metric, backend=backend, max_rejected=max_rejected),
+        index=IndexRecipe(
+            metric=metric,
+            backend=backend,
+            memory=memory,
+            recall=recall,
+            storage=storage,
+            keep=keep,
+            max_rejected=max_rejected,
+        ),
     )
-    return Searcher(build_index(recipe, indexes_folder(indexes), replace=replace, progress=progress))
+    return Searcher(
+        build_index(recipe, indexes_folder(indexes), replace=replace, strict=strict, progress=progress)
+    )
 
 
 def _absolute(source: str | Path) -> str:
@@ -120,15 +143,65 @@ def _absolute(source: str | Path) -> str:
     return str(path.resolve()) if path.exists() else str(source)
 
 
-def rebuild(name: str, *, indexes: str | Path | None = None, progress: Progress | None = None) -> Searcher:
-    """Make the index `name` again from its recipe, and open it.
+def rebuild(
+    name: str,
+    *,
+    full: bool = False,
+    strict: bool = False,
+    backend: str = "",
+    memory: str = "",
+    recall: float = 0,
+    keep: int = 0,
+    indexes: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Searcher:
+    """Bring the index `name` up to date with its source, and open it.
+
+    Only what is new or changed is embedded; where nothing changed, nothing is published.
+
+    Args:
+        name: the index's name.
+        full: embed everything again.
+        strict: fail where the recall asked for is not reached.
+        backend: see `build`; from now on, as are the next three. Empty or 0 for what the recipe says.
+        memory: see `build`.
+        recall: see `build`.
+        keep: see `build`.
+        indexes: the folder of indexes.
+        progress: who is told how it goes on.
 
     Raises:
         IndexNotFoundError: there is neither an index nor a recipe of that name.
         EmbedsearchError: see `embedsearch.builder.build_index`.
     """
     root = indexes_folder(indexes)
+    recipe = _stored(root, name)
+    index = replaced(
+        recipe.index,
+        backend=backend or recipe.index.backend,
+        memory=memory or recipe.index.memory,
+        recall=recall or recipe.index.recall,
+        keep=keep or recipe.index.keep,
+    )
+    recipe = replaced(recipe, index=index)
+    return Searcher(build_index(recipe, root, full=full, strict=strict, progress=progress))
+
+
+def changes(name: str, *, indexes: str | Path | None = None, progress: Progress | None = None) -> Changes:
+    """Return what `rebuild` would find new, changed and gone, and write nothing.
+
+    Raises:
+        IndexNotFoundError: there is no index of that name.
+        EmbedsearchError: see `embedsearch.builder.compare_index`.
+    """
+    root = indexes_folder(indexes)
+    index_folder(root, name)
+    return compare_index(_stored(root, name), root, progress=progress)
+
+
+def _stored(root: Path, name: str) -> Recipe:
+    """Return the recipe of an index, finished or not."""
     folder = root / check_name(name)
     if not (folder / RECIPE_FILE).is_file():
         folder = index_folder(root, name)
-    return Searcher(build_index(Recipe.load(folder), root, progress=progress))
+    return Recipe.load(folder)

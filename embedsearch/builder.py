@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -10,65 +9,33 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from embedsearch import __version__
-from embedsearch.backends import backend_class
+from embedsearch.backends import AUTO, check_kind
+from embedsearch.changes import Changes
 from embedsearch.embed import embed
-from embedsearch.encoders import Encoder, open_encoder
-from embedsearch.errors import (
-    EmbedsearchError,
-    MissingExtraError,
-    ModelError,
-    RecipeError,
-    TooManyRejectedError,
-)
+from embedsearch.encoders import Encoder, encoder_spec, open_encoder
+from embedsearch.encoders.unloaded import UnloadedEncoder
+from embedsearch.errors import RecallNotReachedError, RecipeError, TooManyRejectedError
+from embedsearch.indexing import make_index
+from embedsearch.integrity import file_facts
 from embedsearch.items import FIELD
 from embedsearch.lock import write_lock
 from embedsearch.metrics import Metric
+from embedsearch.progress import Progress, Silent
+from embedsearch.publishing import ASIDE, STAGING, publish, recover
+from embedsearch.reading import Before
 from embedsearch.recipe import Recipe
-from embedsearch.sources import open_source
+from embedsearch.records import Rejected
+from embedsearch.reuse import Describe, compare_source, differs, open_old, reusable, suited_encoder
+from embedsearch.sources import Source, open_source
 from embedsearch.staging import Staging, Totals
-from embedsearch.store import BUILDS, CURRENT, INDEX, Build, Manifest, current_build, file_facts, publish
-
-# How vectors are computed, which changes digits and no meaning.
-HOW = ("precision", "engine", "decoding")
-
-
-class Progress(Protocol):
-    """Who is told how a build goes on."""
-
-    def start(self, encoder: Encoder, total: int | None, done: int) -> None:
-        """Embedding begins: `done` of `total` entries (None: unknown) were found ready."""
-
-    def advance(self, entries: int) -> None:
-        """So many more entries are done."""
-
-    def spent(self, waiting: float, computing: float) -> None:
-        """So many seconds went by since the start in waiting for input, and for the model."""
-
-    def stage(self, text: str) -> None:
-        """What happens before and after embedding."""
-
-
-class _Silent:
-    """Tells nobody."""
-
-    def start(self, encoder: Encoder, total: int | None, done: int) -> None:
-        """See `Progress`."""
-
-    def advance(self, entries: int) -> None:
-        """See `Progress`."""
-
-    def spent(self, waiting: float, computing: float) -> None:
-        """See `Progress`."""
-
-    def stage(self, text: str) -> None:
-        """See `Progress`."""
+from embedsearch.store import BUILDS, CURRENT, PROBES, Build, Manifest, current_build
 
 
 def build_index(
@@ -76,68 +43,82 @@ def build_index(
     indexes: Path,
     *,
     replace: bool = False,
+    full: bool = False,
+    strict: bool = False,
     progress: Progress | None = None,
     load: Callable[..., Encoder] = open_encoder,
+    describe: Describe = encoder_spec,
 ) -> Build:
-    """Make the index that `recipe` describes, and put it in force.
+    """Bring the index that `recipe` describes up to date, and put it in force.
 
-    Work of an earlier run of the same recipe that was stopped is found again.
+    What the build in force has a vector of is not embedded again, and where nothing changed nothing is
+    published. Work of an earlier run of the same recipe that was stopped is found again.
 
     Args:
         recipe: what to make it from.
         indexes: the folder of indexes.
         replace: whether an index of that name that was made from something else may be replaced.
+        full: embed everything again, whatever is there.
+        strict: fail where the recall asked for is not reached.
         progress: who is told how it goes on.
         load: what makes the encoder.
+        describe: what tells of an encoder's meaning without loading it.
 
     Returns:
-        The published build, opened.
+        The build in force then: a new one, or the old one where nothing had changed.
 
     Raises:
         RecipeError: the recipe contradicts itself, or the name is taken.
         SourceNotFoundError, SourceError, ModelError: its source or model can't be had.
         TooManyRejectedError: too much had to be quarantined; the old build stays in force.
+        RecallNotReachedError: under `strict`; the old build stays in force.
         IndexBusyError: another process is writing this index.
     """
-    progress = progress or _Silent()
+    progress = progress or Silent()
     metric = _metric(recipe)
-    backend = backend_class(recipe.index.backend)
-    source = open_source(recipe.source)
-    if source.modality() is not recipe.encoder.unit.modality:
-        raise RecipeError(
-            f"{recipe.source.location} holds {source.modality()}s, but the unit {recipe.encoder.unit} needs "
-            f"{recipe.encoder.unit.modality}s."
-        )
+    if recipe.index.backend != AUTO:
+        check_kind(recipe.index.backend)
+    source = _source(recipe)
     folder = indexes / recipe.name
     if (folder / CURRENT).is_file() and not replace:
         _refuse_other_source(recipe, folder)
-    encoder = _load(recipe, folder, load, progress)
+    # a model that can't be had leaves no folder behind
+    encoder = None if (folder / CURRENT).is_file() else load(recipe.encoder)
     folder.mkdir(parents=True, exist_ok=True)
     with write_lock(folder):
         started = time.perf_counter()
+        recover(folder)
         if not (folder / CURRENT).is_file():
             recipe.save(folder)  # so that `rebuild` goes on with a first build that was stopped
-        staging = Staging(folder / BUILDS / ".staging", _key(recipe, encoder))
-        progress.stage(f"reading {recipe.source.location}")
-        done = staging.find_again(iter(source))
-        progress.start(encoder, source.count(), done)
-        entries = islice(iter(source), done, None)
-        try:
-            waiting = computing = 0.0
-            for chunk in embed(entries, encoder, on_progress=progress.advance):
-                staging.add(chunk)
-                waiting, computing = waiting + chunk.waited, computing + chunk.computed
-                progress.spent(waiting, computing)
-        finally:
-            staging.close_shard()  # Ctrl-C keeps the chunks that are whole
-        _check_rejected(recipe, staging)
-        progress.stage("writing the index")
-        for left in (folder / BUILDS).glob(".new-*"):  # by a run that was killed
-            shutil.rmtree(left)
-        aside = folder / BUILDS / f".new-{os.getpid()}"
+        old = None if encoder else open_old(folder, progress)
+        before = None if full or old is None else reusable(recipe, old, describe, progress)
+        changes: Changes | None = None
+        if before is not None:
+            progress.stage(f"comparing {recipe.source.location} with the build in force", source.count())
+            changes = compare_source(source, before, progress)
+            if not changes and _as_json(recipe.as_dict()) == _as_json(before.build.manifest.recipe):
+                recipe.save(folder)
+                shutil.rmtree(folder / BUILDS / STAGING, ignore_errors=True)  # of a run killed at its end
+                return before.build
+        if encoder is None:
+            encoder = suited_encoder(recipe, old, before, changes, describe, load, progress)
+            if before is not None and differs(encoder, before.build.manifest.encoder):
+                before = None
+        staging = Staging(folder / BUILDS / STAGING, _key(recipe, encoder), anew=full)
+        _embed(recipe, source, encoder, before, staging, progress)
+        aside = folder / BUILDS / f"{ASIDE}{os.getpid()}"
         aside.mkdir(parents=True)
-        schema = staging.write(aside, encoder.dimension)
-        backend.build(staging.vectors(), encoder.dimension, metric).save(aside / INDEX)
+        progress.stage("writing the index")
+        schema = staging.write(aside, encoder.dimension, recipe.index.storage)
+        if before is not None and (before.build.folder / PROBES).is_file():
+            shutil.copyfile(before.build.folder / PROBES, aside / PROBES)  # of the most varied inputs
+        index, moved = make_index(recipe, metric, aside, old, before, progress)
+        if strict and index["recall"] < recipe.index.recall:
+            raise RecallNotReachedError(
+                f"The {index['kind']} index reaches a recall@10 of {index['recall']:.3f}, and "
+                f"{recipe.index.recall:g} was asked for. Take --backend exact or hnsw, more --memory, or a "
+                "lower --recall. Nothing was published; what was embedded is kept for the next run."
+            )
         created = datetime.now(UTC)
         build = f"{created:%Y%m%d-%H%M%S}-{encoder.spec.fingerprint[:6]}-{created.microsecond:06d}"
         Manifest(
@@ -147,7 +128,7 @@ def build_index(
             version=__version__,
             unit=recipe.encoder.unit,
             metric=metric,
-            backend=recipe.index.backend,
+            backend=index["kind"],
             count=staging.totals.items,
             dimension=encoder.dimension,
             encoder=_describe(encoder),
@@ -158,11 +139,77 @@ def build_index(
                 if column.name.startswith(FIELD)
             },
             report=_report(staging.totals, time.perf_counter() - started),
+            index=index,
+            changes={} if changes is None else {**changes.as_dict(), "neighbours_kept": moved},
             files=file_facts(aside),
         ).save(aside)
         published = publish(folder, aside, build, recipe)
         staging.clear()
     return Build(published)
+
+
+def compare_index(
+    recipe: Recipe,
+    indexes: Path,
+    *,
+    progress: Progress | None = None,
+    describe: Describe = encoder_spec,
+) -> Changes:
+    """Return what `build_index` would find changed, and write nothing.
+
+    Raises:
+        IndexDamagedError: the build in force can't be compared with.
+        RecipeError, SourceNotFoundError, SourceError, ModelError: as `build_index`.
+    """
+    progress = progress or Silent()
+    source = _source(recipe)
+    old = Build(current_build(indexes / recipe.name))
+    before = reusable(recipe, old, describe, progress)
+    if before is not None:
+        progress.stage(f"comparing {recipe.source.location} with the build in force", source.count())
+        return compare_source(source, before, progress)
+    changes = Changes()
+    for entry in source:
+        if isinstance(entry, Rejected):
+            changes.quarantined += 1
+        else:
+            changes.note("changed", entry.id)
+            changes.to_embed += 1
+    return changes
+
+
+def _source(recipe: Recipe) -> Source:
+    source = open_source(recipe.source)
+    if source.modality() is not recipe.encoder.unit.modality:
+        raise RecipeError(
+            f"{recipe.source.location} holds {source.modality()}s, but the unit {recipe.encoder.unit} needs "
+            f"{recipe.encoder.unit.modality}s."
+        )
+    return source
+
+
+def _embed(
+    recipe: Recipe,
+    source: Source,
+    encoder: Encoder,
+    before: Before | None,
+    staging: Staging,
+    progress: Progress,
+) -> None:
+    """Embed what has no vector yet; everything goes to the staging folder."""
+    progress.stage(f"reading {recipe.source.location}")
+    done = staging.find_again(iter(source))
+    progress.start(encoder, source.count(), done)
+    entries = islice(iter(source), done, None)
+    try:
+        waiting = computing = 0.0
+        for chunk in embed(entries, encoder, before, on_progress=progress.advance):
+            staging.add(chunk)
+            waiting, computing = waiting + chunk.waited, computing + chunk.computed
+            progress.spent(waiting, computing)
+    finally:
+        staging.close_shard()  # Ctrl-C keeps the chunks that are whole
+    _check_rejected(recipe, staging)
 
 
 def _metric(recipe: Recipe) -> Metric:
@@ -181,38 +228,11 @@ def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
         )
 
 
-def _load(recipe: Recipe, folder: Path, load: Callable[..., Encoder], progress: Progress) -> Encoder:
-    """Load the encoder; what the recipe leaves open stays as the build in force has it, where it can."""
-    made: Mapping[str, Any] = {}
-    with contextlib.suppress(EmbedsearchError, OSError):  # none yet, or damaged, which is no reason to stop
-        manifest = Manifest.load(current_build(folder))
-        if _meaning(manifest.recipe["encoder"]) == _meaning(recipe.as_dict()["encoder"]):
-            made = manifest.encoder
-    kept = {name: made[name] for name in HOW if getattr(recipe.encoder, name) == "auto" and made.get(name)}
-    try:
-        encoder = load(replace(recipe.encoder, **kept))
-    except (ModelError, MissingExtraError):
-        if not kept:
-            raise
-        encoder = load(recipe.encoder)  # not here, or no longer
-    changed = [
-        f"{name} {made[name]}, now {getattr(encoder, name)}"
-        for name in HOW
-        if made.get(name) and made[name] != getattr(encoder, name)
-    ]
-    if changed:
-        progress.stage(f"all is embedded anew: the build in force has {'; '.join(changed)}")
-    return encoder
-
-
-def _meaning(encoder: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what in an encoder's recipe decides what its vectors mean, lists for tuples."""
-    apart = (*HOW, "device", "batch_tokens")
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in encoder.items()
-        if name not in apart
-    }
+def _as_json(recipe: Mapping[str, Any]) -> Any:
+    """Return a recipe's tables as a manifest holds them, but for what decides nothing of a build."""
+    tables = json.loads(json.dumps(recipe))
+    tables["index"].pop("keep", None)
+    return tables
 
 
 def _key(recipe: Recipe, encoder: Encoder) -> str:
@@ -223,6 +243,8 @@ def _key(recipe: Recipe, encoder: Encoder) -> str:
 
 
 def _describe(encoder: Encoder) -> dict[str, Any]:
+    if isinstance(encoder, UnloadedEncoder):
+        return dict(encoder.made)
     return {
         **asdict(encoder.spec),
         "fingerprint": encoder.spec.fingerprint,
@@ -250,9 +272,9 @@ def _check_rejected(recipe: Recipe, staging: Staging) -> None:
     if not totals.entries:
         staging.clear()
         raise TooManyRejectedError(f"{recipe.source.location} holds nothing to index.")
-    reasons = Counter(each.reason for each in staging.rejected()).most_common(5)
+    reasons = Counter(each["reason"] for each in staging.rejected()).most_common(5)
     first = "; ".join(f"{count} x {reason}" for reason, count in reasons)
-    examples = ", ".join(each.id for each in islice(staging.rejected(), 5))
+    examples = ", ".join(each["id"] for each in islice(staging.rejected(), 5))
     staging.clear()  # the source has to change before another run can do better
     raise TooManyRejectedError(
         f"{totals.rejected} of {totals.entries} entries of {recipe.source.location} could not be used, more "

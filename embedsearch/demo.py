@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from embedsearch.builder import Progress, build_index
+from embedsearch.builder import build_index
 from embedsearch.errors import IndexNotFoundError
+from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.search import Searcher

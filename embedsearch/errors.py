@@ -11,6 +11,7 @@
     │   └── SourceNotFoundError
     ├── SourceError             a source exists but can't be read as asked
     ├── TooManyRejectedError    more items were quarantined than the recipe allows
+    ├── RecallNotReachedError   an approximate index misses more than was asked for
     ├── ModelError              a model can't be found, loaded or used
     │   ├── ModelUnreachableError
     │   ├── ModelChecksumError
@@ -73,6 +74,10 @@ class SourceError(EmbedsearchError):
 
 class TooManyRejectedError(EmbedsearchError):
     """More items were quarantined than the recipe allows."""
+
+
+class RecallNotReachedError(EmbedsearchError):
+    """An approximate index misses more than was asked for."""
 
 
 class ModelError(EmbedsearchError):

@@ -1,5 +1,8 @@
 """Items as an Arrow table: one row per vector, one column per field.
 
+Shards of a build under way are Parquet; a finished build holds one Arrow file, uncompressed, which is
+memory-mapped: what is not looked at takes no memory, and a hit's fields are read where they lie.
+
 Columns: `id`, `text`, `path`, `start`, `end`, `hash`, `picture`, and `field:NAME` for each field.
 """
 
@@ -12,10 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedsearch.embed import Item
+from embedsearch.chunk import Item
 
 FIELD = "field:"
-ROW_GROUP = 8192
 _FIXED = pa.schema(
     [
         ("id", pa.string()),
@@ -56,7 +58,7 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def merge(shards: Sequence[Path], target: Path) -> pa.Schema:
-    """Join the Parquet files `shards` into `target`, one shard in memory at a time.
+    """Join the Parquet files `shards` into the Arrow file `target`, one shard in memory at a time.
 
     A field whose type differs between shards takes what one shard would have made of it: float where
     that rounds no whole number, else text.
@@ -72,7 +74,7 @@ def merge(shards: Sequence[Path], target: Path) -> pa.Schema:
         list(_FIXED)
         + [(name, _join(name, found, shards)) for name, found in types.items() if name.startswith(FIELD)]
     )
-    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+    with pa.ipc.new_file(target, schema) as writer:
         for shard in shards:
             table = pq.read_table(shard)
             rows = [
@@ -81,7 +83,7 @@ def merge(shards: Sequence[Path], target: Path) -> pa.Schema:
                 else pa.nulls(len(table), column.type)
                 for column in schema
             ]
-            writer.write_table(pa.table(rows, schema=schema), row_group_size=ROW_GROUP)
+            writer.write_table(pa.table(rows, schema=schema).combine_chunks())
     return schema
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -17,6 +18,7 @@ from embedsearch.errors import RecipeError, nearest
 from embedsearch.records import Unit
 
 RECIPE_FILE = "recipe.toml"
+STORAGES = ("fp32", "fp16")
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")
 
 
@@ -81,13 +83,34 @@ class IndexRecipe:
 
     Attributes:
         metric: a name in `embedsearch.metrics.Metric`.
-        backend: a name in `embedsearch.backends.BACKENDS`.
+        backend: a name in `embedsearch.backends.BACKENDS`, or `auto`: by size and memory.
+        memory: what building and the open index may hold, such as `4GB`; empty for half of what is free.
+        recall: the recall@10 against exact search (0 to 1) that an approximate index is tuned to.
+        storage: `fp32` or `fp16`, what the vectors are kept in.
+        keep: how many builds stay on disk, the one in force among them.
         max_rejected: share of entries (0 to 1) that may be quarantined before a build fails.
     """
 
     metric: str = "cosine"
-    backend: str = "exact"
+    backend: str = "auto"
+    memory: str = ""
+    recall: float = 0.95
+    storage: str = "fp32"
+    keep: int = 2
     max_rejected: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.storage not in STORAGES:
+            raise RecipeError(
+                f"Unknown storage {self.storage!r}; there are {', '.join(STORAGES)}."
+                + nearest(self.storage, STORAGES)
+            )
+        if not 0 < self.recall <= 1:
+            raise RecipeError(f"The recall {self.recall:g} can't be reached for; take a share such as 0.95.")
+        if self.keep < 1:
+            raise RecipeError(f"{self.keep} builds can't be kept: the one in force is one. Take 1 or more.")
+        if self.memory:
+            parse_memory(self.memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +155,26 @@ class Recipe:
             raise RecipeError(
                 f"{path} is not valid TOML: {error}. Mend it, or build the index again."
             ) from None
+        return cls.from_dict(folder.name, document, path)
+
+    @classmethod
+    def from_dict(cls, name: str, document: Mapping[str, Any], path: Path | None = None) -> Recipe:
+        """Make a recipe of the tables that `as_dict` returns.
+
+        Args:
+            name: of the index.
+            document: the tables.
+            path: the file that they come from, for what is said of errors.
+
+        Raises:
+            RecipeError: they hold unknown or ill-typed entries.
+        """
+        path = path or Path(RECIPE_FILE)
         try:
             encoder = dict(document["encoder"])
             encoder["unit"] = Unit(encoder["unit"])
             return cls(
-                name=folder.name,
+                name=name,
                 source=_part(SourceRecipe, document["source"], path),
                 encoder=_part(EncoderRecipe, encoder, path),
                 index=_part(IndexRecipe, document.get("index", {}), path),
@@ -182,3 +220,16 @@ def check_name(name: str) -> str:
             "a letter or digit first, as in 'holidays-2026'."
         )
     return name
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes that `text` names: a number with kB, MB, GB or TB (powers of 1000), or KiB to TiB.
+
+    Raises:
+        RecipeError: it is no such number.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text, re.IGNORECASE)
+    if not found or float(found[1]) == 0:
+        raise RecipeError(f"{text!r} is no amount of memory; write it like 4GB or 500MB.")
+    power = " kmgt".index(found[2].lower()) if found[2] else 0
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)

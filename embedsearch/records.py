@@ -80,3 +80,8 @@ def content_hash(content: Content) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()[:32]
+
+
+def unbroken(text: str) -> str:
+    """Return `text` with halves of surrogate pairs as "?"; names of files that are not UTF-8 hold them."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedsearch.backends import Mask
@@ -32,7 +31,7 @@ from embedsearch.metrics import Vectors
 from embedsearch.query import Like, Picture, Query, Text, Vector, Word, as_query
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Scalar, Unit
-from embedsearch.store import PROBES, Build, indexes_folder, open_build
+from embedsearch.store import PROBES, Build, indexes_folder, open_current
 from embedsearch.where import evaluate, parse
 
 
@@ -194,7 +193,8 @@ class Searcher:
             case Vector(values):
                 return self._ready_vector(values)
             case Like(identity):
-                return np.asarray(self.build.vectors[self.row(identity)])[None]  # (d,) -> (1, d)
+                row = self.row(identity)
+                return np.asarray(self.build.vectors[row : row + 1], np.float32)  # (n, d) -> (1, d)
             case Text(text):
                 if not text.strip():
                     raise QueryError("The query is empty. Type what you look for.")
@@ -284,22 +284,26 @@ class Searcher:
         return vectors
 
     def _hits(self, rows: list[int], distances: list[float], first_rank: int = 1) -> list[Hit]:
-        table: pa.Table = self.build.items.take(pa.array(rows, pa.int64()))
-        names = [name for name in table.column_names if name.startswith(FIELD)]
-        return [
-            Hit(
-                rank=rank,
-                id=row["id"],
-                distance=distance,
-                modality=self.manifest.unit.modality,
-                text=row["text"],
-                path=row["path"],
-                span=(row["start"], row["end"]) if row["start"] is not None else None,
-                fields={name.removeprefix(FIELD): row[name] for name in names},
-                picture=row["picture"],
+        names = list(self.build.items.column_names)
+        columns = self.build.read(rows, names)
+        fields = [name for name in names if name.startswith(FIELD)]
+        hits = []
+        for at, distance in enumerate(distances):
+            start = columns["start"][at]
+            hits.append(
+                Hit(
+                    rank=first_rank + at,
+                    id=columns["id"][at],
+                    distance=distance,
+                    modality=self.manifest.unit.modality,
+                    text=columns["text"][at],
+                    path=columns["path"][at],
+                    span=None if start is None else (start, columns["end"][at]),
+                    fields={name.removeprefix(FIELD): columns[name][at] for name in fields},
+                    picture=columns["picture"][at],
+                )
             )
-            for rank, (row, distance) in enumerate(zip(table.to_pylist(), distances, strict=True), first_rank)
-        ]
+        return hits
 
 
 def open_index(
@@ -323,4 +327,4 @@ def open_index(
         >>> open_index("faq").search("how do I get my money back", k=5)[0].text  # doctest: +SKIP
         'I want a refund'
     """
-    return Searcher(open_build(indexes_folder(indexes), name), load)
+    return open_current(indexes_folder(indexes), name, lambda build: Searcher(Build(build), load))

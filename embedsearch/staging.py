@@ -1,6 +1,6 @@
 """A build in the making: shards on disk, found again by the next run of the same recipe.
 
-Each shard is three files; the last one written, `N.json`, makes it count. A killed run leaves whole
+Each shard is four files; the last one written, `N.json`, makes it count. A killed run leaves whole
 shards, and perhaps one without its `.json`, which the next run overwrites.
 """
 
@@ -13,28 +13,35 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedsearch import items as tables
-from embedsearch.embed import Chunk, Item, digest
+from embedsearch import ledger
+from embedsearch.chunk import Chunk, Item
 from embedsearch.encoders import probes
+from embedsearch.errors import RecipeError
 from embedsearch.metrics import Vectors
 from embedsearch.records import Entry, Rejected
-from embedsearch.store import ITEMS, PROBES, REJECTED, VECTORS
+from embedsearch.store import ITEMS, LEDGER, PROBES, REJECTED, VECTORS
 
 SHARD_VECTORS = 8192
 SHARD_SECONDS = 60.0
+STORAGE: dict[str, npt.DTypeLike] = {"fp32": np.float32, "fp16": np.float16}
 
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over the shards of a build, in entries, vectors, texts, words and seconds."""
+    """Sums over the shards of a build, in entries, records, vectors, texts, words and seconds."""
 
     entries: int = 0
+    records: int = 0
     items: int = 0
+    reused: int = 0
     rejected: int = 0
     truncated: int = 0
     lost_words: int = 0
@@ -50,16 +57,17 @@ class Totals:
 class Staging:
     """The folder of unfinished work of one index."""
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, *, anew: bool = False) -> None:
         """Open `folder`, and clear it unless its work was made under the same `key`.
 
         Args:
             folder: where shards are kept.
             key: a hash of all that decides the vectors: recipe, fingerprint and precision.
+            anew: clear it in any case.
         """
         self._folder = folder
         stamp = folder / "key"
-        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != key:
+        if anew or not stamp.is_file() or stamp.read_text(encoding="utf-8") != key:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             stamp.write_text(key, encoding="utf-8")
@@ -78,7 +86,7 @@ class Staging:
         """
         while (self._folder / f"{self._shards}.json").is_file():
             shard = json.loads((self._folder / f"{self._shards}.json").read_text(encoding="utf-8"))
-            if any(digest(islice(entries, count)) != known for count, known in shard["read"]):
+            if any(_digest(entries, count) != known for count, known in shard["read"]):
                 break
             self.totals.add(Totals(**shard["totals"]))
             self._shards += 1
@@ -90,7 +98,8 @@ class Staging:
     def _start_shard(self) -> None:
         self._items: list[Item] = []
         self._vectors: list[Vectors] = []
-        self._rejected: list[Rejected] = []
+        self._ledger: list[ledger.Entries] = []
+        self._rejected: list[tuple[Rejected, int | None]] = []
         self._read: list[tuple[int, str]] = []
         self._open = Totals()
         self._since = time.monotonic()
@@ -101,15 +110,20 @@ class Staging:
             probes.save(self._folder / PROBES, chunk.probes)
         self._items += chunk.items
         self._vectors.append(chunk.vectors)
-        self._rejected += chunk.rejected
+        self._ledger.append(chunk.ledger)
+        self._rejected += [
+            (each, entry if entry is None else entry + self._open.records) for each, entry in chunk.rejected
+        ]
         self._read.append((chunk.entries, chunk.digest))
         self._open.add(
             Totals(
                 entries=chunk.entries,
+                records=len(chunk.ledger),
                 items=len(chunk.items),
+                reused=chunk.reused,
                 rejected=len(chunk.rejected),
-                truncated=chunk.truncated,
-                lost_words=chunk.lost,
+                truncated=int(chunk.ledger["truncated"].sum()),
+                lost_words=int(chunk.ledger["lost"].sum()),
                 waited=chunk.waited,
                 computed=chunk.computed,
             )
@@ -122,11 +136,12 @@ class Staging:
         if self._open.entries:
             stem = str(self._shards)
             np.save(self._folder / f"{stem}.npy", np.concatenate(self._vectors))  # chunks -> (n, d)
+            np.save(self._folder / f"{stem}.ledger.npy", np.concatenate(self._ledger))
             pq.write_table(tables.to_table(self._items), self._folder / f"{stem}.parquet")
             shard = {
                 "totals": asdict(self._open),
                 "read": self._read,
-                "rejected": [asdict(each) for each in self._rejected],
+                "rejected": [{**asdict(each), "entry": entry} for each, entry in self._rejected],
             }
             aside = self._folder / f".{stem}.json"
             aside.write_text(json.dumps(shard, ensure_ascii=False), encoding="utf-8")
@@ -135,41 +150,66 @@ class Staging:
             self._shards += 1
         self._start_shard()
 
-    def vectors(self) -> Iterator[Vectors]:
-        """Yield the shards' vectors (n, d) float32, in order."""
+    def rejected(self) -> Iterator[dict[str, Any]]:
+        """Yield everything that was quarantined, in order; see `Build.rejected`."""
+        records = 0
         for shard in range(self._shards):
-            yield np.load(self._folder / f"{shard}.npy", allow_pickle=False)
+            held = json.loads((self._folder / f"{shard}.json").read_text(encoding="utf-8"))
+            for each in held["rejected"]:
+                entry = each["entry"]
+                yield {**each, "entry": entry if entry is None else entry + records}
+            records += held["totals"]["records"]
 
-    def rejected(self) -> Iterator[Rejected]:
-        """Yield everything that was quarantined, in order."""
-        for shard in range(self._shards):
-            text = (self._folder / f"{shard}.json").read_text(encoding="utf-8")
-            yield from (Rejected(**each) for each in json.loads(text)["rejected"])
+    def write(self, folder: Path, dimension: int, storage: str) -> pa.Schema:
+        """Join the shards into the items, vectors, ledger, probes and quarantine files of a build.
 
-    def write(self, folder: Path, dimension: int) -> pa.Schema:
-        """Join the shards into the items, vectors, probes and quarantine files of a build in `folder`.
+        Args:
+            folder: where they go.
+            dimension: of the vectors.
+            storage: `fp32` or `fp16`, what the vectors are kept in.
 
         Returns:
             The schema of the items.
+
+        Raises:
+            RecipeError: a vector has a component that fp16 can't hold.
         """
         schema = tables.merge(
             [self._folder / f"{shard}.parquet" for shard in range(self._shards)], folder / ITEMS
         )
-        joined = np.lib.format.open_memmap(
-            folder / VECTORS, mode="w+", dtype=np.float32, shape=(self.totals.items, dimension)
-        )
-        start = 0
-        for vectors in self.vectors():
-            joined[start : start + len(vectors)] = vectors
-            start += len(vectors)
-        joined.flush()
+        self._join(folder / VECTORS, "{}.npy", STORAGE[storage], (self.totals.items, dimension))
+        self._join(folder / LEDGER, "{}.ledger.npy", ledger.ENTRY, (self.totals.records,))
         if (self._folder / PROBES).is_file():  # work begun by an earlier version has none
             shutil.copyfile(self._folder / PROBES, folder / PROBES)
         with (folder / REJECTED).open("w", encoding="utf-8") as file:
             for each in self.rejected():
-                file.write(json.dumps(asdict(each), ensure_ascii=False) + "\n")
+                file.write(json.dumps(each, ensure_ascii=False) + "\n")
         return schema
+
+    def _join(self, target: Path, name: str, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
+        """Write the shards' arrays of one kind behind each other, one in memory at a time."""
+        with target.open("wb") as file:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+                "fortran_order": False,
+                "shape": shape,
+            }
+            np.lib.format.write_array_header_2_0(file, header)
+            for shard in range(self._shards):
+                rows = np.load(self._folder / name.format(shard), allow_pickle=False)
+                with np.errstate(over="ignore"):
+                    kept = rows.astype(dtype)
+                if kept.dtype == np.float16 and not np.isfinite(kept).all():
+                    raise RecipeError(
+                        f"A vector has the component {np.abs(rows).max():,.0f}, and fp16 ends at 65,504. "
+                        "Keep the vectors with --storage fp32."
+                    )
+                file.write(kept.tobytes())
 
     def clear(self) -> None:
         """Delete the shards."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _digest(entries: Iterator[Entry], count: int) -> str:
+    return ledger.digest(ledger.describe(entry) for entry in islice(entries, count))

@@ -10,30 +10,32 @@ import hashlib
 import json
 import os
 import re
-import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedsearch.backends import Backend, backend_class
 from embedsearch.errors import IndexDamagedError, IndexNotFoundError, nearest
+from embedsearch.integrity import verify
 from embedsearch.items import FIELD
-from embedsearch.lock import write_lock
+from embedsearch.ledger import Ledger
 from embedsearch.metrics import Metric, Vectors
-from embedsearch.recipe import RECIPE_FILE, Recipe, check_name
+from embedsearch.recipe import RECIPE_FILE, check_name
 from embedsearch.records import Unit
 
 CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
-ITEMS, VECTORS, INDEX, REJECTED = "items.parquet", "vectors.npy", "index.faiss", "rejected.jsonl"
-PROBES = "probes.npz"
-SCHEMA = 1
-KEEP = 2
+ITEMS, VECTORS, LEDGER, REJECTED = "items.arrow", "vectors.npy", "ledger.npy", "rejected.jsonl"
+INDEX, PROBES = "index.faiss", "probes.npz"
+OLD_ITEMS = "items.parquet"  # of format 1
+SCHEMA = 2
+T = TypeVar("T")
 BUILD_RULE = re.compile(r"[\w-]{1,99}")
 
 
@@ -61,7 +63,9 @@ class Manifest:
         fields: Arrow type of each field, by name.
         report: counts and seconds of the build.
         files: size in bytes and SHA-256 of each file, by name.
-        schema: version of this format.
+        index: what the backend says of itself: its parameters, and the recall that it was measured to have.
+        changes: what became of the source since the build before, where there was one.
+        schema: version of this format; 1 has neither ledger nor checksum of its own.
     """
 
     name: str
@@ -78,11 +82,14 @@ class Manifest:
     fields: Mapping[str, str]
     report: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
+    index: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def save(self, folder: Path) -> None:
-        """Write `manifest.json` into `folder`."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        """Write `manifest.json` into `folder`, with a checksum of what it says."""
+        values = asdict(self)
+        text = json.dumps({**values, "checksum": _checksum(values)}, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -93,26 +100,39 @@ class Manifest:
             IndexDamagedError: it is missing, is not JSON, or is of another format.
         """
         path = folder / MANIFEST
+        remedy = mend(folder.parent.parent.name)
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            if values["schema"] != SCHEMA:
+            checksum, schema = values.pop("checksum", ""), values["schema"]
+            if schema not in (1, SCHEMA):
                 raise IndexDamagedError(
-                    f"{path} is of format {values['schema']}; this embedsearch reads {SCHEMA}. "
-                    f"{_mend(folder)}"
+                    f"{path} is of format {schema}; this embedsearch reads {SCHEMA}. {remedy}"
                 )
+            if schema == SCHEMA and checksum != _checksum(values):
+                raise ValueError("it was altered: its checksum is another")
             values["unit"], values["metric"] = Unit(values["unit"]), Metric(values["metric"])
-            if not {ITEMS, VECTORS, INDEX, REJECTED} <= set(values["files"]):
+            items = {ITEMS, LEDGER} if schema == SCHEMA else {OLD_ITEMS}
+            if not {*items, VECTORS, REJECTED} <= set(values["files"]):
                 raise ValueError("it does not list the files of a build")
             return cls(**values)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise IndexDamagedError(f"{path} can't be read ({_first_line(error)}). {_mend(folder)}") from None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise IndexDamagedError(
+                f"{path} can't be read ({_first_line(error)}). {mend(folder.parent.parent.name)}"
+            ) from None
 
 
 class Build:
-    """A published build, opened for reading: its manifest, items, vectors and index."""
+    """A published build, opened for reading: its manifest, items, vectors and index.
 
-    def __init__(self, folder: Path) -> None:
+    Everything large is memory-mapped: the system may take its pages back.
+    """
+
+    def __init__(self, folder: Path, *, whole: bool = False) -> None:
         """Open and verify the build in `folder`.
+
+        Args:
+            folder: the build's own.
+            whole: read all files through; else large ones that were found right before are not.
 
         Raises:
             IndexDamagedError: a file is missing, truncated or altered; named with the mending command.
@@ -120,34 +140,66 @@ class Build:
         self.folder = folder
         self.manifest = Manifest.load(folder)
         for name, facts in self.manifest.files.items():
-            _verify(folder / name, facts)
+            verify(folder / name, facts, mend(folder.parent.parent.name), whole=whole)
 
     @cached_property
     def items(self) -> pa.Table:
         """All items, a row per vector; see `embedsearch.items`."""
-        return pq.read_table(self.folder / ITEMS)
+        if self.manifest.schema == 1:
+            return pq.read_table(self.folder / OLD_ITEMS)
+        return pa.ipc.open_file(pa.memory_map(str(self.folder / ITEMS))).read_all()
+
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.int64]:
+        """Where each batch of the items starts."""
+        return np.cumsum([0, *(len(batch) for batch in self.items["id"].chunks[:-1])])
+
+    @cached_property
+    def _columns(self) -> dict[str, list[pa.Array]]:
+        return {name: self.items[name].chunks for name in self.items.column_names}
+
+    def read(self, rows: Sequence[int], columns: Iterable[str]) -> dict[str, list[Any]]:
+        """Return the values of items in some columns, read where they lie on disk.
+
+        Args:
+            rows: which items.
+            columns: names of columns.
+        """
+        batches = (np.searchsorted(self._starts, rows, side="right") - 1).tolist() if len(rows) else []
+        places = [(batch, row - int(self._starts[batch])) for batch, row in zip(batches, rows, strict=True)]
+        return {name: [self._columns[name][batch][at].as_py() for batch, at in places] for name in columns}
 
     @cached_property
     def vectors(self) -> Vectors:
-        """The raw vectors (n, d) float32, memory-mapped."""
+        """The raw vectors (n, d) float32 or float16, memory-mapped."""
         return np.load(self.folder / VECTORS, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is known of the entries that it was made from."""
+        return Ledger.load(self.folder / LEDGER)
 
     @cached_property
     def backend(self) -> Backend:
         """The index over the vectors."""
-        return backend_class(self.manifest.backend).load(self.folder / INDEX, self.manifest.metric)
+        manifest = self.manifest
+        return backend_class(manifest.backend).load(
+            self.folder / INDEX, self.vectors, manifest.metric, manifest.index
+        )
 
-    def rejected(self) -> list[dict[str, str]]:
-        """Return what the build quarantined, as `id` and `reason`."""
+    def rejected(self) -> list[dict[str, Any]]:
+        """Return what was quarantined: `id`, `reason`, and `entry`, the record's place in the ledger."""
         text = (self.folder / REJECTED).read_text(encoding="utf-8")
         return [json.loads(line) for line in text.split("\n") if line]  # splitlines() cuts at U+2028 too
 
     @property
     def field_types(self) -> dict[str, pa.DataType]:
         """Arrow type of each field, by name."""
-        schema = self.items.schema
+        columns = self.items.schema
         return {
-            column.name.removeprefix(FIELD): column.type for column in schema if column.name.startswith(FIELD)
+            column.name.removeprefix(FIELD): column.type
+            for column in columns
+            if column.name.startswith(FIELD)
         }
 
     @property
@@ -195,82 +247,47 @@ def current_build(folder: Path) -> Path:
     build = folder / BUILDS / text
     if not BUILD_RULE.fullmatch(text) or not build.is_dir():
         raise IndexDamagedError(
-            f"{folder / CURRENT} names the build {text[:60]!r}, which is not there. "
-            f"Make it anew: embedsearch rebuild {folder.name}"
+            f"{folder / CURRENT} names the build {text[:60]!r}, which is not there. {mend(folder.name)}"
         )
     return build
+
+
+def open_current(indexes: Path, name: str, make: Callable[[Path], T]) -> T:
+    """Return what `make` makes of the folder of the build in force of the index `name`.
+
+    Builds that are published meanwhile may take the folder away; then the new one is opened.
+
+    Raises:
+        RecipeError, IndexNotFoundError, IndexDamagedError: as `index_folder`, `current_build`, `Build`.
+    """
+    while True:
+        build = current_build(index_folder(indexes, name))
+        try:
+            return make(build)
+        except (IndexDamagedError, OSError):
+            if current_build(index_folder(indexes, name)) == build:
+                raise
 
 
 def open_build(indexes: Path, name: str) -> Build:
     """Open the build in force of the index `name`.
 
     Raises:
-        RecipeError, IndexNotFoundError, IndexDamagedError: as `index_folder`, `current_build`, `Build`.
+        RecipeError, IndexNotFoundError, IndexDamagedError: as `open_current`.
     """
-    return Build(current_build(index_folder(indexes, name)))
+    return open_current(indexes, name, Build)
 
 
-def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and SHA-256 of every file in `folder`, by name."""
-    return {
-        path.name: {"size": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(folder.iterdir())
-    }
+def mend(name: str) -> str:
+    """Return the sentence that says how the index `name` comes back to a whole build."""
+    return (
+        f"Take the build before it: embedsearch rollback {name}, or make it anew: embedsearch rebuild {name}"
+    )
 
 
-def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
-    """Put the finished build in `aside` in force as `build`; the caller holds the write lock.
-
-    The newest `KEEP` builds stay.
-    """
-    target = folder / BUILDS / build
-    aside.replace(target)
-    recipe.save(folder)
-    pointer = folder / f".{CURRENT}.new"
-    pointer.write_text(build + "\n", encoding="utf-8")
-    pointer.replace(folder / CURRENT)
-    builds = sorted(path for path in (folder / BUILDS).iterdir() if not path.name.startswith("."))
-    for old in [path for path in builds if path != target][: -(KEEP - 1)]:
-        shutil.rmtree(old)
-    return target
-
-
-def remove(indexes: Path, name: str) -> Path:
-    """Delete the index `name`, finished or not, and return the folder that held it.
-
-    Raises:
-        RecipeError, IndexNotFoundError: as `index_folder`.
-        IndexBusyError: another process is writing it.
-    """
-    folder = indexes / check_name(name)
-    if not (folder / RECIPE_FILE).is_file():
-        folder = index_folder(indexes, name)
-    with write_lock(folder):
-        (folder / CURRENT).unlink(missing_ok=True)  # first, so that no reader finds half of it
-    shutil.rmtree(folder)
-    return folder
-
-
-def _verify(path: Path, facts: Mapping[str, Any]) -> None:
-    if not path.is_file():
-        raise IndexDamagedError(f"{path} is missing. {_mend(path.parent)}")
-    size = path.stat().st_size
-    if size != facts["size"]:
-        raise IndexDamagedError(
-            f"{path} has {size:,} bytes where {facts['size']:,} were written. {_mend(path.parent)}"
-        )
-    if _sha256(path) != facts["sha256"]:
-        raise IndexDamagedError(
-            f"{path} was altered: its checksum is not the manifest's. {_mend(path.parent)}"
-        )
-
-
-def _mend(build: Path) -> str:
-    return f"Make it anew: embedsearch rebuild {build.parent.parent.name}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checksum(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

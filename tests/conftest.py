@@ -95,7 +95,13 @@ def make_build(make_recipe, tmp_path) -> Callable[..., Build]:
     """Return a function that builds an index of letter counts in `tmp_path`."""
 
     def make(entries: Iterable[Entry], load=fakes.LetterEncoder, replace_old=False, **options) -> Build:
-        return build_index(make_recipe(entries, **options), tmp_path, replace=replace_old, load=load)
+        return build_index(
+            make_recipe(entries, **options),
+            tmp_path,
+            replace=replace_old,
+            load=load,
+            describe=lambda recipe: load(recipe).spec,
+        )
 
     return make
 

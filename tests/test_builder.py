@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedsearch import embed
+from embedsearch import reading
 from embedsearch.builder import build_index
 from embedsearch.errors import (
     IndexBusyError,
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_vectors_stand_in_the_order_of_the_source(make_build, monkeypatch):
     """Row n is the source's n-th record, whatever order and chunks the encoder took them in."""
-    monkeypatch.setitem(embed.CHUNK, Unit.TEXT, 3)
+    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, 3)
     build = make_build(ENTRIES)
     assert build.items["id"].to_pylist() == [word[0] for word in WORDS]
     assert build.items["text"].to_pylist() == WORDS
@@ -120,7 +120,8 @@ def test_a_vector_that_is_not_finite_is_quarantined(make_build):
     assert build.items["id"].to_pylist() == ["0", "2", "4"]
     assert np.array_equal(build.vectors, [letters(content) for content in ("a", "bee", "a")])
     assert build.rejected() == [
-        {"id": at, "reason": "the model gives it a vector that is not finite"} for at in ("1", "3")
+        {"id": str(at), "reason": "the model gives it a vector that is not finite", "entry": at}
+        for at in (1, 3)
     ]
 
 
@@ -218,7 +219,7 @@ def test_only_the_last_two_builds_are_kept(make_build, tmp_path):
     left = tmp_path / "small" / "builds" / ".new-1"
     left.mkdir(parents=True)
     (left / "vectors.npy").write_bytes(b"half")
-    builds = [make_build(ENTRIES).folder for _ in range(4)]
+    builds = [make_build([*ENTRIES, text("x", "x" * number)]).folder for number in range(1, 5)]
     assert sorted(path.name for path in (tmp_path / "small" / "builds").iterdir()) == [
         builds[2].name, builds[3].name,
     ]  # fmt: skip
@@ -229,7 +230,7 @@ def test_only_the_last_two_builds_are_kept(make_build, tmp_path):
     ("options", "message"),
     [
         ({"metric": "hamming"}, "Unknown metric 'hamming'; there are cosine, l2, ip"),
-        ({"backend": "faster"}, "No backend is called 'faster'; there are exact"),
+        ({"backend": "faster"}, "No backend is called 'faster'; there are auto, exact"),
         ({"unit": Unit.IMAGE}, "a list holds texts, but the unit image needs images"),
     ],
 )
@@ -277,7 +278,7 @@ class Listener:
         """See `Progress`."""
         self.told.append(entries)
 
-    def stage(self, text):
+    def stage(self, text, total=None):  # noqa: ARG002
         """See `Progress`."""
         self.told.append(text)
 
@@ -285,7 +286,7 @@ class Listener:
 @pytest.mark.parametrize("unit", [Unit.TEXT, Unit.WORD])
 def test_progress_counts_every_entry_once(make_recipe, tmp_path, monkeypatch, unit):
     """What is told sums up to the number of entries, rejected ones and many words or none included."""
-    monkeypatch.setitem(embed.CHUNK, unit, 3)
+    monkeypatch.setitem(reading.CHUNK, unit, 3)
     entries = [
         *ENTRIES,
         text("many", "One two. Three four. Five."),

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedsearch.embed import Item
+from embedsearch.chunk import Item
 from embedsearch.items import FIELD, merge, to_table
 
 
@@ -19,6 +19,11 @@ def column(*values):
     return table[FIELD + "x"].type, table[FIELD + "x"].to_pylist()
 
 
+def read(path):
+    """Return the table in an Arrow file."""
+    return pa.ipc.open_file(path).read_all()
+
+
 def merged(tmp_path, *shards):
     """Return the type and values of field `x` after shards that each hold the values given are joined."""
     paths = []
@@ -29,8 +34,8 @@ def merged(tmp_path, *shards):
             for at, value in enumerate(values)
         ]
         pq.write_table(to_table(items), paths[-1])
-    schema = merge(paths, tmp_path / "all.parquet")
-    table = pq.read_table(tmp_path / "all.parquet")
+    schema = merge(paths, tmp_path / "all.arrow")
+    table = read(tmp_path / "all.arrow")
     assert table.schema.equals(schema)
     return table[FIELD + "x"].type, table[FIELD + "x"].to_pylist()
 
@@ -120,7 +125,7 @@ def test_joining_keeps_the_order_of_items(tmp_path):
     for number, count in enumerate((3, 0, 2)):
         paths.append(tmp_path / f"{number}.parquet")
         pq.write_table(to_table([item(f"{number}-{at}", n=at) for at in range(count)]), paths[-1])
-    merge(paths, tmp_path / "all.parquet")
-    table = pq.read_table(tmp_path / "all.parquet")
+    merge(paths, tmp_path / "all.arrow")
+    table = read(tmp_path / "all.arrow")
     assert table["id"].to_pylist() == ["0-0", "0-1", "0-2", "2-0", "2-1"]
     assert table[FIELD + "n"].to_pylist() == [0, 1, 2, 0, 1]

@@ -14,7 +14,7 @@ from string import ascii_lowercase
 import numpy as np
 import pytest
 
-from embedsearch import embed, staging
+from embedsearch import reading, staging
 from embedsearch.builder import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
@@ -66,7 +66,7 @@ class Steps:
     def advance(self, entries):
         """See `Progress`."""
 
-    def stage(self, text):
+    def stage(self, text, total=None):  # noqa: ARG002
         """See `Progress`."""
         if text == "writing the index":
             self._files = "index"
@@ -96,7 +96,7 @@ def recipe(source):
 
 def run(source, folder, log, kind, number):
     """Build an index in `folder`, and stop dead at a step of `kind`; the child's side."""
-    embed.CHUNK[Unit.TEXT] = CHUNK
+    reading.CHUNK[Unit.TEXT] = CHUNK
     staging.SHARD_VECTORS, staging.SHARD_SECONDS = SHARD, math.inf
     steps = PlacedEncoder.steps = Steps(log, kind, int(number))
     sys.addaudithook(lambda event, arguments: steps.audit(event, arguments, folder))
@@ -169,7 +169,7 @@ def test_a_build_killed_ten_times_is_that_of_an_unbroken_run(source, tmp_path, m
     assert set().union(*runs) == set(range(ITEMS))
     assert runs[-2:] == [[], []]  # after a kill while the index was written, nothing is left to embed
 
-    monkeypatch.setitem(embed.CHUNK, Unit.TEXT, CHUNK)
+    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, CHUNK)
     whole = build_index(recipe(source), tmp_path / "whole", load=PlacedEncoder)
     killed = open_build(folder, "small")
     assert np.array_equal(killed.vectors, whole.vectors)

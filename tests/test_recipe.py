@@ -14,7 +14,7 @@ RECIPE = Recipe(
     EncoderRecipe(
         Unit.WORD, "/models/müller", pooling="first", layers=(-1, -2), precision="bf16", batch_tokens=512
     ),
-    IndexRecipe("l2", "exact", 0.25),
+    IndexRecipe("l2", "exact", max_rejected=0.25),
 )
 
 

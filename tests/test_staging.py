@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedsearch import embed, staging
+from embedsearch import ledger, reading, staging
 from embedsearch.builder import build_index
-from embedsearch.embed import Chunk, Item
+from embedsearch.chunk import Chunk, Item
 from embedsearch.errors import IndexNotFoundError
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Modality, Record, Rejected, Unit
@@ -26,7 +26,7 @@ ENTRIES = [
 DYING = """
 import os, sys
 from pathlib import Path
-from embedsearch import embed, sources, staging
+from embedsearch import reading, sources, staging
 from embedsearch.builder import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
@@ -39,7 +39,7 @@ class Dying(list):
                 os._exit(9)
             yield entry
 
-embed.CHUNK[Unit.TEXT], staging.SHARD_VECTORS = 3, 5
+reading.CHUNK[Unit.TEXT], staging.SHARD_VECTORS = 3, 5
 sources.SOURCES["list"] = "tests.fakes:ListSource"
 fakes.LISTS["a list"] = Dying(test_staging.ENTRIES)
 recipe = Recipe("small", SourceRecipe("list", "a list"), EncoderRecipe(Unit.TEXT))
@@ -50,7 +50,7 @@ build_index(recipe, Path(sys.argv[1]), load=fakes.LetterEncoder)
 @pytest.fixture
 def small_shards(monkeypatch):
     """Read three entries at a time, and close a shard at five vectors."""
-    monkeypatch.setitem(embed.CHUNK, Unit.TEXT, 3)
+    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, 3)
     monkeypatch.setattr(staging, "SHARD_VECTORS", 5)
 
 
@@ -176,7 +176,10 @@ def chunk(*names, rejected=0):
     entries = entries_of(*names, rejected=rejected)
     items = [Item(name, name, None, None, "", {}) for name in names]
     vectors = np.arange(len(names), dtype=np.float32).reshape(-1, 1)
-    return Chunk(len(entries), items, vectors, entries[len(names) :], digest=embed.digest(entries))
+    described = [ledger.describe(entry) for entry in entries]
+    rows = np.array([ledger.row(each, "0" * 32) for each in described[: len(names)]], ledger.ENTRY)
+    rejects = [(each, None) for each in entries[len(names) :]]
+    return Chunk(len(entries), items, vectors, rows, rejects, digest=ledger.digest(described))
 
 
 def test_shards_close_by_size_and_by_time(tmp_path, monkeypatch):
@@ -203,9 +206,8 @@ def test_what_is_staged_is_found_again(tmp_path):
     again = Staging(tmp_path / "s", "key")
     assert again.find_again(iter(entries_of("a", "b", rejected=2) + entries_of(rejected=1))) == 5
     assert (again.totals.entries, again.totals.items, again.totals.rejected) == (5, 2, 3)
-    assert np.concatenate(list(again.vectors())).tolist() == [[0], [1]]
     assert len(list(again.rejected())) == 3
-    assert again.write(tmp_path, 1).names[0] == "id"
+    assert again.write(tmp_path, 1, "fp32").names[0] == "id"
     assert np.load(tmp_path / "vectors.npy").tolist() == [[0], [1]]
     assert Staging(tmp_path / "s", "other key").totals.entries == 0
     assert not list(tmp_path.glob("s/*.npy"))
@@ -240,15 +242,16 @@ def test_a_file_that_changed_is_another_entry(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
     entries = [Record("a", Modality.IMAGE, path)]
-    before = embed.digest(entries)
-    assert embed.digest(entries) == before
+    before = ledger.describe(entries[0])
+    assert ledger.describe(entries[0]) == before
     path.write_bytes(b"three")
-    assert embed.digest(entries) != before
+    assert ledger.describe(entries[0]) != before
+    assert ledger.digest([ledger.describe(entries[0])]) != ledger.digest([before])
 
 
 def test_an_interrupted_run_keeps_its_whole_chunks(make_recipe, tmp_path, monkeypatch):
     """Ctrl-C leaves the chunks that were whole on disk; the same recipe embeds only the others."""
-    monkeypatch.setitem(embed.CHUNK, Unit.TEXT, 10)
+    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, 10)
     entries = [text(str(at), f"text {at}") for at in range(40)]
 
     class Progress:
@@ -266,7 +269,7 @@ def test_an_interrupted_run_keeps_its_whole_chunks(make_recipe, tmp_path, monkey
             if self.left <= 0:
                 raise KeyboardInterrupt
 
-        def stage(self, text):
+        def stage(self, text, total=None):
             pass
 
     with pytest.raises(KeyboardInterrupt):

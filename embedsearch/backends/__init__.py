@@ -5,10 +5,11 @@ To add one: a file here with a class of the `Backend` shape, and its row in `BAC
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +18,74 @@ from embedsearch.errors import RecipeError, nearest
 from embedsearch.metrics import Metric, Vectors
 
 Rows = npt.NDArray[np.int64]
+Nodes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+AUTO = "auto"
+EXACT_UP_TO = 50_000  # vectors; so many are compared within milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an index is to be made.
+
+    Attributes:
+        memory: bytes that making it may hold.
+        recall: recall@10 against exact search that search parameters are tuned to, (0, 1].
+        stage: called with what happens now, and of how many vectors, where that is known.
+        advance: called with how many more of them are done.
+    """
+
+    memory: int
+    recall: float = 0.95
+    stage: Callable[[str, int | None], None] = lambda _text, _total: None
+    advance: Callable[[int], None] = lambda _vectors: None
 
 
 class Backend(Protocol):
-    """Finds the nearest of many vectors. For cosine it normalises; callers never do."""
+    """Finds the nearest of many vectors. For cosine it normalises; callers never do.
+
+    Attributes:
+        facts: what the manifest keeps of it: its parameters, and for an approximate one its recall.
+    """
+
+    facts: Mapping[str, Any]
 
     @classmethod
-    def build(cls, vectors: Iterable[Vectors], dimension: int, metric: Metric) -> Self:
-        """Index shards of raw vectors (n, d) float32; row numbers follow their order."""
+    def build(cls, kind: str, vectors: Vectors, metric: Metric, settings: Settings) -> Self:
+        """Index raw vectors (n, d) float32 or float16, memory-mapped; row numbers are theirs.
+
+        `kind` is the name in `BACKENDS`.
+        """
 
     @classmethod
-    def load(cls, path: Path, metric: Metric) -> Self:
-        """Read what `save` wrote.
+    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: Mapping[str, Any]) -> Self:
+        """Open what `save` wrote, memory-mapped.
+
+        Args:
+            path: the file.
+            vectors: what it was built from.
+            metric: which distance.
+            facts: what it said of itself.
 
         Raises:
             IndexDamagedError: the file can't be read as an index.
         """
 
     def save(self, path: Path) -> None:
-        """Write the index to `path`."""
+        """Write the index to `path`, and to files whose names begin like it."""
+
+    def extended(self, path: Path, vectors: Vectors, kept: Rows, settings: Settings) -> Self | None:
+        """Return a copy of the index over other vectors, most of which it has already.
+
+        Args:
+            path: where this index lies.
+            vectors: (n, d), those to find from now on.
+            kept: (n,) the row that the same vector had until now; -1 for a new one.
+            settings: see `build`.
+
+        Returns:
+            None where making it anew is better.
+        """
 
     def __len__(self) -> int:
         """Return the number of vectors."""
@@ -55,9 +104,30 @@ class Backend(Protocol):
         """
 
 
-# name -> "module:class", imported on first use
-BACKENDS: dict[str, str] = {
-    "exact": "embedsearch.backends.exact:ExactBackend",
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of `BACKENDS`.
+
+    Attributes:
+        implementation: "module:class", imported on first use.
+        about: a line for people.
+        bytes: a function of the dimension: what a vector takes in memory while the index is made.
+    """
+
+    implementation: str
+    about: str
+    bytes: Callable[[int], float]
+
+
+_APPROXIMATE = "embedsearch.backends.approximate:ApproximateBackend"
+# 16 links a node take 160 bytes with what belongs to them
+BACKENDS: dict[str, Kind] = {
+    "exact": Kind("embedsearch.backends.exact:ExactBackend", "compares with every vector", lambda d: 4 * d),
+    "hnsw": Kind(_APPROXIMATE, "a graph over float32 vectors", lambda d: 4 * d + 160),
+    "hnsw-fp16": Kind(_APPROXIMATE, "a graph over float16 vectors", lambda d: 2 * d + 160),
+    "hnsw-sq8": Kind(_APPROXIMATE, "a graph over vectors of 8 bits a component", lambda d: d + 160),
+    "ivf-rabitq": Kind(_APPROXIMATE, "lists of RaBitQ codes, a bit a component", lambda d: d / 8 + 24),
+    "ivf-pq": Kind(_APPROXIMATE, "lists of PQ codes, 2 bits a component", lambda d: d / 4 + 16),
 }
 
 
@@ -67,9 +137,44 @@ def backend_class(name: str) -> type[Backend]:
     Raises:
         RecipeError: there is none.
     """
+    module, attribute = BACKENDS[check_kind(name)].implementation.split(":")
+    return cast(type[Backend], getattr(import_module(module), attribute))
+
+
+def check_kind(name: str) -> str:
+    """Return `name` where a backend is called so.
+
+    Raises:
+        RecipeError: there is none.
+    """
     if name not in BACKENDS:
         raise RecipeError(
-            f"No backend is called {name!r}; there are {', '.join(BACKENDS)}.{nearest(name, BACKENDS)}"
+            f"No backend is called {name!r}; there are {AUTO}, {', '.join(BACKENDS)}."
+            + nearest(name, BACKENDS)
         )
-    module, attribute = BACKENDS[name].split(":")
-    return cast(type[Backend], getattr(import_module(module), attribute))
+    return name
+
+
+def choose(count: int, dimension: int, memory: int) -> str:
+    """Return the kind of index for so many vectors.
+
+    Exact search while it takes milliseconds; then a graph over 8-bit codes, which measured faster than one
+    over float32 at the same recall once its hits are ranked again by the stored vectors; lists of 2-bit
+    codes where the graph does not fit, of 1 bit where those of 2 do not.
+
+    Args:
+        count: how many vectors.
+        dimension: their length.
+        memory: bytes that making the index may hold.
+    """
+    if count <= EXACT_UP_TO and needed("exact", count, dimension) <= memory:
+        return "exact"
+    return next(
+        (kind for kind in ("hnsw-sq8", "ivf-rabitq") if needed(kind, count, dimension) <= memory),
+        "ivf-rabitq",
+    )
+
+
+def needed(kind: str, count: int, dimension: int) -> int:
+    """Return about how many bytes making an index of this kind holds."""
+    return int(1.1 * count * BACKENDS[kind].bytes(dimension))

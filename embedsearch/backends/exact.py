@@ -2,68 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import faiss
 import numpy as np
 
-from embedsearch.backends import Mask, Rows
-from embedsearch.errors import IndexDamagedError
-from embedsearch.metrics import Metric, Vectors, from_similarity, normalized
+from embedsearch.backends import Mask, Rows, Settings
+from embedsearch.backends.files import read_index, write_index
+from embedsearch.backends.flat import BLOCK, faiss_metric, ready, selector, to_distances
+from embedsearch.metrics import Metric, Vectors
 
 
 class ExactBackend:
     """A flat FAISS index: inner products for cosine (of unit vectors) and ip, squares for l2."""
+
+    facts: Mapping[str, Any] = {"kind": "exact", "recall": 1.0}
 
     def __init__(self, index: Any, metric: Metric) -> None:
         self._index = index
         self._metric = metric
 
     @classmethod
-    def build(cls, vectors: Iterable[Vectors], dimension: int, metric: Metric) -> Self:
+    def build(cls, kind: str, vectors: Vectors, metric: Metric, settings: Settings) -> Self:  # noqa: ARG003
         """See `Backend.build`."""
-        kind = faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT
-        backend = cls(faiss.IndexFlat(dimension, kind), metric)
-        for shard in vectors:
-            backend._index.add(backend._ready(shard))
+        backend = cls(faiss.IndexFlat(vectors.shape[1], faiss_metric(metric)), metric)
+        for start in range(0, len(vectors), BLOCK):
+            backend._index.add(ready(vectors[start : start + BLOCK], metric))
         return backend
 
     @classmethod
-    def load(cls, path: Path, metric: Metric) -> Self:
+    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: Mapping[str, Any]) -> Self:  # noqa: ARG003
         """See `Backend.load`."""
-        try:
-            return cls(faiss.read_index(str(path)), metric)
-        except RuntimeError as error:
-            raise IndexDamagedError(f"{path} can't be read as a FAISS index: {error}") from None
+        return cls(read_index(path), metric)
 
     def save(self, path: Path) -> None:
         """See `Backend.save`."""
-        try:
-            faiss.write_index(self._index, str(path))
-        except RuntimeError as error:  # so FAISS says that the disk is full
-            raise OSError(f"{path} can't be written: {str(error).splitlines()[0]}") from None
+        write_index(self._index, path)
+
+    def extended(self, path: Path, vectors: Vectors, kept: Rows, settings: Settings) -> Self | None:  # noqa: ARG002
+        """See `Backend.extended`: a list of vectors is as soon made anew."""
+        return None
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
     def search(self, queries: Vectors, k: int, allow: Mask | None = None) -> tuple[Vectors, Rows]:
         """See `Backend.search`."""
-        found = len(self) if allow is None else int(allow.sum())
-        k = min(k, found)
+        k = min(k, len(self) if allow is None else int(allow.sum()))
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        if allow is None:
-            values, rows = self._index.search(self._ready(queries), k)
-        else:
-            bits = np.packbits(allow, bitorder="little")
-            chosen = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-            values, rows = self._index.search(self._ready(queries), k, params=chosen)
-        if self._metric is Metric.L2:
-            return np.sqrt(np.maximum(values, 0)), rows  # FAISS returns squares
-        return from_similarity(values, self._metric), rows
-
-    def _ready(self, vectors: Vectors) -> Vectors:
-        vectors = normalized(vectors) if self._metric is Metric.COSINE else vectors
-        return np.ascontiguousarray(vectors, dtype=np.float32)
+        chosen = None if allow is None else faiss.SearchParameters(sel=selector(allow))
+        values, rows = self._index.search(ready(queries, self._metric), k, params=chosen)
+        return to_distances(values, self._metric), rows

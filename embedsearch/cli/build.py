@@ -1,8 +1,8 @@
-"""Commands that make indexes: demo, build, rebuild."""
+"""Commands that make indexes and bring them up to date: demo, build, rebuild."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from embedsearch.cli.options import device_option, echo_json, example, indexes_o
 if TYPE_CHECKING:
     from embedsearch.cli.progress import Bar
     from embedsearch.search import Searcher
+
+BACKENDS = ["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq"]
 
 
 def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:  # noqa: ARG001
@@ -44,15 +46,49 @@ def _facts(searcher: Searcher) -> dict[str, Any]:
         "unit": str(manifest.unit),
         "count": manifest.count,
         "metric": str(manifest.metric),
+        "backend": manifest.backend,
+        "recall": manifest.index.get("recall"),
         "report": dict(manifest.report),
+        "changes": dict(manifest.changes),
     }
 
 
-def _tell(searcher: Searcher, json: bool) -> None:
-    if json:
-        echo_json(**_facts(searcher))
-        return
+def _in_force(name: str, indexes: Path | None) -> str:
+    """Return the id of the build in force; empty where there is none, or a damaged one."""
+    from embedsearch.errors import EmbedsearchError
+    from embedsearch.store import current_build, index_folder, indexes_folder
+
+    try:
+        return current_build(index_folder(indexes_folder(indexes), name)).name
+    except EmbedsearchError:
+        return ""
+
+
+def _tell(searcher: Searcher, json: bool, before: str = "") -> None:
+    """Print what came of a build; `before` is the build that was in force."""
     manifest, report = searcher.manifest, searcher.manifest.report
+    published = manifest.build != before
+    if json:
+        echo_json(**_facts(searcher), published=published)
+        return
+    if not published:
+        click.echo(f"{manifest.name}: nothing changed, {manifest.count:,} {manifest.unit}s")
+        return
+    if manifest.changes:
+        click.echo(f"{manifest.name}: {told(manifest.changes)}")
+        kept = manifest.changes["neighbours_kept"]
+        if kept and kept["share"] is not None:
+            click.echo(
+                f"of their 10 nearest neighbours, {kept['sample']:,} items kept {kept['share']:.1%}; the "
+                f"index was {'added to' if manifest.index['made'] == 'extended' else 'made anew'}"
+            )
+    wanted, recall = manifest.index.get("wanted"), manifest.index.get("recall")
+    if wanted and recall < wanted:
+        click.echo(
+            f"The {manifest.backend} index reaches a recall@10 of {recall:.3f}, and {wanted:g} was asked "
+            "for; --backend exact or hnsw, or more --memory, reach more.",
+            err=True,
+        )
     click.echo(f"{manifest.name}: {manifest.count:,} {manifest.unit}s in {report['seconds']:.1f} s")
     if report["truncated"]:
         lost = f"; {report['lost_words']:,} words behind it have no vector" if report["lost_words"] else ""
@@ -62,6 +98,12 @@ def _tell(searcher: Searcher, json: bool) -> None:
         click.echo(
             f"{report['rejected']:,} could not be used; see: embedsearch info {manifest.name} --quarantine"
         )
+
+
+def told(changes: Mapping[str, Any]) -> str:
+    """Return what became of a source, in a line."""
+    kinds = ("added", "changed", "removed", "unchanged", "quarantined")
+    return ", ".join(f"{changes[kind]:,} {kind}" for kind in kinds)
 
 
 @click.command(
@@ -102,7 +144,31 @@ def _tell(searcher: Searcher, json: bool) -> None:
 @device_option
 @option("--batch-tokens", type=click.IntRange(min=0), default=0, help="Padded tokens in a batch; 0 chooses.")
 @option("--metric", type=click.Choice(["cosine", "l2", "ip"]), default="cosine", show_default=True)
-@option("--backend", type=click.Choice(["exact"]), default="exact", show_default=True)
+@option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default="auto",
+    show_default=True,
+    help="Kind of index; auto chooses by size and memory.",
+)
+@option(
+    "--memory",
+    default="",
+    metavar="SIZE",
+    help="What the index may hold: 4GB.  [default: half of the free]",
+)
+@option(
+    "--recall",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.95,
+    show_default=True,
+    help="recall@10 that an approximate index is tuned to.",
+)
+@option("--strict", is_flag=True, help="Fail where that recall is not reached.")
+@option(
+    "--storage", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True, help="Of vectors."
+)
+@option("--keep", type=click.IntRange(min=1), default=2, show_default=True, help="Builds that stay on disk.")
 @option(
     "--max-rejected",
     type=click.FloatRange(0, 1),
@@ -124,29 +190,71 @@ def build_command(source: str, name: str, unit: str | None, json: bool, **option
     """
     from embedsearch.api import build
 
+    before = _in_force(name, options["indexes"])
     with _bar(name) as bar:
         searcher = build(source, name=name, unit=unit or "", progress=bar, **options)
-    _tell(searcher, json)
+    _tell(searcher, json, before)
 
 
 @click.command(
     "rebuild",
-    short_help="Make an index again from its recipe.",
-    **example("embedsearch rebuild faq"),
+    short_help="Bring an index up to date with its source.",
+    **example("embedsearch rebuild faq --dry-run"),
 )
 @click.argument("name")
+@option("--full", is_flag=True, help="Embed everything again.")
+@option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
+@option("--strict", is_flag=True, help="Fail where the recall asked for is not reached.")
+@option("--backend", type=click.Choice(BACKENDS), help="Another kind of index from now on.")
+@option("--memory", default="", metavar="SIZE", help="Other memory from now on.")
+@option("--recall", type=click.FloatRange(0, 1, min_open=True), help="Another recall from now on.")
+@option("--keep", type=click.IntRange(min=1), help="As many builds from now on.")
 @indexes_option
 @json_option
-def rebuild_command(name: str, indexes: Path | None, json: bool) -> None:
-    """Read the source of the index NAME again and put a new build in force.
+def rebuild_command(
+    name: str,
+    full: bool,
+    dry_run: bool,
+    strict: bool,
+    backend: str | None,
+    memory: str,
+    recall: float | None,
+    keep: int | None,
+    indexes: Path | None,
+    json: bool,
+) -> None:
+    """Read the source of the index NAME again, and embed what is new or changed.
 
-    What to read and how stands in indexes/NAME/recipe.toml.
+    A new build is put in force; where nothing changed there is none, and no model is loaded. What to read and
+    how stands in indexes/NAME/recipe.toml.
     """
-    from embedsearch.api import rebuild
+    from embedsearch.api import changes, rebuild
 
+    if dry_run:
+        with _bar(name) as bar:
+            found = changes(name, indexes=indexes, progress=bar)
+        if json:
+            echo_json(index=name, dry_run=True, changes=found.as_dict())
+            return
+        click.echo(f"{name}: {told(found.as_dict())}; {found.to_embed:,} to embed")
+        for kind, identities in found.examples.items():
+            for identity in identities:
+                click.echo(f"  {kind:<9} {identity}")
+        return
+    before = _in_force(name, indexes)
     with _bar(name) as bar:
-        searcher = rebuild(name, indexes=indexes, progress=bar)
-    _tell(searcher, json)
+        searcher = rebuild(
+            name,
+            full=full,
+            strict=strict,
+            backend=backend or "",
+            memory=memory,
+            recall=recall or 0,
+            keep=keep or 0,
+            indexes=indexes,
+            progress=bar,
+        )
+    _tell(searcher, json, before)
 
 
 @click.command(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+
+if TYPE_CHECKING:
+    from embedsearch.store import Manifest
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -97,6 +100,8 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
             dimension=manifest.dimension,
             metric=str(manifest.metric),
             backend=manifest.backend,
+            search=dict(manifest.index),
+            changes=dict(manifest.changes),
             bytes=build.bytes_on_disk,
             fields=dict(manifest.fields),
             encoder=dict(manifest.encoder),
@@ -120,7 +125,8 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
         ("index", f"{name} (build {manifest.build}, {manifest.created})"),
         ("source", f"{source['kind']} {source['location']}"),
         ("holds", f"{manifest.count:,} {manifest.unit}s, {manifest.dimension}-d, {size}"),
-        ("distance", f"{manifest.metric}, {manifest.backend} search; smaller is more related"),
+        ("distance", f"{manifest.metric}; smaller is more related"),
+        ("search", _search(manifest)),
         ("model", f"{encoder['model']} {encoder['revision']}".rstrip()),
         (
             "vector",
@@ -136,6 +142,18 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
     ]
     for head, text in rows:
         click.echo(f"{head:<12} {text}")
+
+
+def _search(manifest: Manifest) -> str:
+    """Return how the index is searched, and how much of what is nearest it finds."""
+    facts = manifest.index
+    if manifest.backend == "exact" or not facts.get("queries"):
+        return f"{manifest.backend}, every vector is compared"
+    wanted = "" if facts["recall"] >= facts["wanted"] else f", under the {facts['wanted']:g} asked for"
+    return (
+        f"{manifest.backend}, recall@10 {facts['recall']:.3f} on {facts['queries']:,} queries held out{wanted}"
+        f"; {facts['made']}, {facts['added']:,} added and {facts['masked']:,} masked since it was made"
+    )
 
 
 @click.command("models", short_help="List the models known by name.", **example("embedsearch models --json"))
@@ -174,7 +192,8 @@ def models_command(json: bool) -> None:
 @json_option
 def remove_command(name: str, yes: bool, indexes: Path | None, json: bool) -> None:
     """Delete the index NAME with all its builds; what it was made from is not touched."""
-    from embedsearch.store import index_folder, indexes_folder, remove
+    from embedsearch.publishing import remove
+    from embedsearch.store import index_folder, indexes_folder
 
     root = indexes_folder(indexes)
     if not yes and sys.stdin.isatty():

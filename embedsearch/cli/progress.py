@@ -17,6 +17,10 @@ class Bar:
 
     def start(self, encoder: Encoder, total: int | None, done: int) -> None:
         """Say once what computes where, and open the bar."""
+        self.close()
+        if not encoder.device:
+            click.echo(f"{self._name}: nothing to embed, no model is loaded", err=True)
+            return
         spec = encoder.spec
         layers = "" if spec.layers == (-1,) else f", layers {','.join(map(str, spec.layers))}"
         decoding = f", decoding {encoder.decoding}" if encoder.decoding else ""
@@ -27,9 +31,10 @@ class Bar:
         )
         if done:
             click.echo(f"{self._name}: going on behind {done:,} entries of an earlier run", err=True)
-        self._bar = tqdm(
-            total=total, initial=done, desc=self._name, unit=" items", unit_scale=False, smoothing=0.1
-        )
+        self._bar = self._open(self._name, total, done)
+
+    def _open(self, text: str, total: int | None, done: int) -> tqdm[None]:
+        return tqdm(total=total, initial=done, desc=text, unit=" items", unit_scale=False, smoothing=0.1)
 
     def advance(self, entries: int) -> None:
         """Move the bar."""
@@ -41,10 +46,13 @@ class Bar:
         if self._bar is not None and waiting + computing > 0:
             self._bar.set_postfix_str(f"{waiting / (waiting + computing):.0%} waiting for input")
 
-    def stage(self, text: str) -> None:
-        """Close the bar and say what happens now."""
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Say what happens now; where it is counted, with a bar."""
         self.close()
-        click.echo(f"{self._name}: {text}", err=True)
+        if total is None:
+            click.echo(f"{self._name}: {text}", err=True)
+        else:
+            self._bar = self._open(f"{self._name}: {text}", total, 0)
 
     def close(self) -> None:
         """Close the bar where it is."""

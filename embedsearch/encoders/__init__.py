@@ -179,6 +179,18 @@ def has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
+def encoder_spec(recipe: EncoderRecipe) -> EncoderSpec:
+    """Return what the vectors of the encoder that `recipe` names mean, from its files: nothing is loaded.
+
+    Raises:
+        ModelError: the model can't be found or can't be used as asked (see its subclasses).
+    """
+    from embedsearch.encoders.files import find_files
+    from embedsearch.encoders.spec import make_spec
+
+    return make_spec(recipe, find_files(recipe))
+
+
 def open_encoder(recipe: EncoderRecipe) -> Encoder:
     """Load the model that `recipe` names onto its device.
 

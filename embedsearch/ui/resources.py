@@ -11,7 +11,7 @@ from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.errors import EmbedsearchError
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.search import Searcher
-from embedsearch.store import Build, Manifest, current_build, index_folder, list_names
+from embedsearch.store import Build, Manifest, current_build, list_names, open_current
 from embedsearch.ui.filters import Facet, find_facets
 
 
@@ -39,9 +39,9 @@ def open_index(indexes: Path, name: str) -> Opened:
     """Return the index `name`; a build published since the last call is picked up.
 
     Raises:
-        RecipeError, IndexNotFoundError, IndexDamagedError: as `embedsearch.store.open_build`.
+        RecipeError, IndexNotFoundError, IndexDamagedError: as `embedsearch.store.open_current`.
     """
-    return _open(current_build(index_folder(indexes, name)))
+    return open_current(indexes, name, _open)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)

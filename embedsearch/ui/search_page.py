@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
+from embedsearch.errors import EmbedsearchError
 from embedsearch.query import Like, Picture, Query, Text, Word
 from embedsearch.records import Unit
 from embedsearch.search import Hit, Searcher
-from embedsearch.store import index_folder, indexes_folder
+from embedsearch.store import current_build, index_folder, indexes_folder
 from embedsearch.ui import address, asking, cards, sidebar
 from embedsearch.ui.address import Asked
 from embedsearch.ui.filters import condition
@@ -20,6 +22,7 @@ from embedsearch.ui.resources import manifests, open_index
 from embedsearch.ui.uploads import find
 
 EXAMPLES = 12
+FOLLOW = 5  # seconds between looks for a new build
 
 
 def search_page() -> None:
@@ -36,9 +39,9 @@ def search_page() -> None:
         with choose:
             asking.choose_index(known, name)
         show_notices(asked.problems)
-        index_folder(indexes, name)  # raises where the address names none
         opened = open_index(indexes, name)
         searcher = opened.searcher
+        _follow(indexes, name, searcher.manifest.build)
         with st.sidebar:
             filters = sidebar.show(opened, asked, name)
         with ask:
@@ -56,6 +59,14 @@ def search_page() -> None:
                 "<code>embedsearch build ~/Pictures --name pictures</code></p>"
             )
         _examples(searcher, where)
+
+
+@st.fragment(run_every=FOLLOW)
+def _follow(indexes: Path, name: str, build: str) -> None:
+    """Show the page anew when another build was put in force, without a click."""
+    with suppress(EmbedsearchError, OSError):
+        if current_build(index_folder(indexes, name)).name != build:
+            st.rerun()
 
 
 def _welcome(indexes: Path) -> None:

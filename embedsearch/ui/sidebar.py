@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from embedsearch.store import Manifest
 from embedsearch.ui import address, asking, cards
 from embedsearch.ui.address import FIELD, MAX_COUNT, Asked
 from embedsearch.ui.filters import Choice, Facet, Range, chosen, ends
@@ -43,12 +44,20 @@ def _facts(opened: Opened) -> None:
         "holds": f"{manifest.count:,} {asking.NOUNS[manifest.unit]}",
         "model": str(manifest.encoder["model"]).rstrip("/").rpartition("/")[2],
         "distance": manifest.metric,
+        "search": _search(manifest),
         "built": manifest.created[:10],
         **({"left out": f"{rejected:,} unreadable"} if rejected else {}),
     }
     listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
     st.subheader(literal(manifest.name), anchor=False)
     st.html(f'<dl class="es-facts" title="{html.escape(cards.SCALES[manifest.metric])}">{listed}</dl>')
+
+
+def _search(manifest: Manifest) -> str:
+    """Return how the index is searched, and which share of what is nearest it was measured to find."""
+    if not manifest.index.get("queries"):
+        return "exact"
+    return f"{manifest.backend}, finds {manifest.index['recall']:.1%} of the 10 nearest"
 
 
 def _results(asked: Asked, index: str) -> None:

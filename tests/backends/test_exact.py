@@ -3,10 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedsearch.backends import BACKENDS, backend_class
+from embedsearch.backends import BACKENDS, Settings, backend_class
 from embedsearch.backends.exact import ExactBackend
 from embedsearch.errors import IndexDamagedError, RecipeError
 from embedsearch.metrics import Metric
+
+NONE = np.empty((0, 24), np.float32)  # an exact index holds its vectors itself
+
+
+def build(vectors, metric):
+    """Return an exact index over vectors (n, d)."""
+    return ExactBackend.build("exact", vectors, metric, Settings(memory=2**30))
 
 
 def brute(queries, vectors, metric):
@@ -31,7 +38,7 @@ def random_vectors(count, dimension=24, seed=0):
 def test_distances_and_rows_equal_brute_force(metric, queries):
     """The k nearest rows and their distances are those of a float64 comparison with every vector."""
     vectors, asked = random_vectors(500), random_vectors(queries, seed=1)
-    backend = ExactBackend.build([vectors[:200], vectors[200:201], vectors[201:]], 24, metric)
+    backend = build(vectors, metric)
     found, rows = backend.search(asked, 10)
     want = brute(asked, vectors, metric)
     assert len(backend) == 500
@@ -44,16 +51,16 @@ def test_distances_and_rows_equal_brute_force(metric, queries):
 def test_cosine_ignores_length_and_ip_does_not():
     """A vector ten times as long is at the same cosine distance, and far nearer by inner product."""
     vectors = np.array([[1, 0], [10, 0], [0, 1], [-1, 0]], np.float32)
-    cosine = ExactBackend.build([vectors], 2, Metric.COSINE).search(vectors[:1], 4)
+    cosine = build(vectors, Metric.COSINE).search(vectors[:1], 4)
     assert sorted(cosine[0][0].tolist()) == [0, 0, 1, 2]
-    distances, rows = ExactBackend.build([vectors], 2, Metric.IP).search(vectors[:1], 4)
+    distances, rows = build(vectors, Metric.IP).search(vectors[:1], 4)
     assert rows[0].tolist() == [1, 0, 2, 3]
     assert distances[0].tolist() == [-10, -1, 0, 1]
 
 
 def test_l2_is_not_squared():
     """The distance of (0, 0) and (3, 4) is 5."""
-    backend = ExactBackend.build([np.array([[3, 4]], np.float32)], 2, Metric.L2)
+    backend = build(np.array([[3, 4]], np.float32), Metric.L2)
     assert backend.search(np.zeros((1, 2), np.float32), 1)[0].tolist() == [[5.0]]
 
 
@@ -62,7 +69,7 @@ def test_near_duplicates_keep_their_l2_distance(queries):
     """Vectors of length 800 that differ by 0.01 are told apart to 0.1 percent, in large batches too."""
     random = np.random.default_rng(0)
     vectors = (100 * random.normal(size=(1, 64)) + 1e-3 * random.normal(size=(2000, 64))).astype(np.float32)
-    backend = ExactBackend.build([vectors], 64, Metric.L2)
+    backend = build(vectors, Metric.L2)
     distances, rows = backend.search(vectors[:queries], 5)
     want = np.stack([brute(row[None], vectors, Metric.L2)[0] for row in vectors[:queries]])
     np.testing.assert_allclose(distances, np.sort(want, axis=1)[:, :5], rtol=1e-3, atol=1e-6)
@@ -72,7 +79,7 @@ def test_near_duplicates_keep_their_l2_distance(queries):
 def test_a_copy_is_at_cosine_distance_zero():
     """Equal vectors are at 0 and opposite ones at 2, never outside."""
     vectors = random_vectors(300, 33)
-    backend = ExactBackend.build([np.concatenate([vectors, -vectors])], 33, Metric.COSINE)
+    backend = build(np.concatenate([vectors, -vectors]), Metric.COSINE)
     distances, _ = backend.search(vectors, 600)
     assert distances.min() >= 0
     assert distances.max() <= 2
@@ -83,7 +90,7 @@ def test_a_copy_is_at_cosine_distance_zero():
 def test_a_zero_vector_is_related_to_nothing():
     """A zero vector has no direction: cosine distance 1 to everything, and no not-a-number."""
     vectors = np.array([[0, 0], [1, 1]], np.float32)
-    backend = ExactBackend.build([vectors], 2, Metric.COSINE)
+    backend = build(vectors, Metric.COSINE)
     assert backend.search(np.zeros((1, 2), np.float32), 2)[0].tolist() == [[1, 1]]
     distances, rows = backend.search(vectors[1:], 2)
     assert (rows.tolist(), distances[0, 1]) == ([[1, 0]], 1)
@@ -93,7 +100,7 @@ def test_a_zero_vector_is_related_to_nothing():
 def test_only_allowed_rows_are_found(metric):
     """A mask of all changes nothing, of few gives just these in order, of none gives none."""
     vectors, asked = random_vectors(101), random_vectors(3, seed=1)
-    backend = ExactBackend.build([vectors], 24, metric)
+    backend = build(vectors, metric)
     everything = backend.search(asked, 101)
     masked = backend.search(asked, 101, np.ones(101, np.bool_))
     assert np.array_equal(everything[1], masked[1])
@@ -109,10 +116,10 @@ def test_only_allowed_rows_are_found(metric):
 
 def test_more_than_there_are_gives_all():
     """A k over the number of vectors gives each of them once, however large."""
-    backend = ExactBackend.build([random_vectors(7)], 24, Metric.COSINE)
+    backend = build(random_vectors(7), Metric.COSINE)
     _, rows = backend.search(random_vectors(2, seed=1), 10**9)
     assert sorted(rows[0].tolist()) == sorted(rows[1].tolist()) == list(range(7))
-    empty = ExactBackend.build([], 24, Metric.L2)
+    empty = build(np.empty((0, 24), np.float32), Metric.L2)
     assert empty.search(random_vectors(1), 5)[1].shape == (1, 0)
 
 
@@ -120,9 +127,9 @@ def test_more_than_there_are_gives_all():
 def test_a_saved_index_answers_the_same(metric, tmp_path):
     """What `load` reads gives bit for bit what was saved."""
     asked = random_vectors(5, seed=1)
-    backend = ExactBackend.build([random_vectors(90)], 24, metric)
+    backend = build(random_vectors(90), metric)
     backend.save(tmp_path / "index.faiss")
-    loaded = ExactBackend.load(tmp_path / "index.faiss", metric)
+    loaded = ExactBackend.load(tmp_path / "index.faiss", NONE, metric, {})
     for want, got in zip(backend.search(asked, 9), loaded.search(asked, 9), strict=True):
         assert np.array_equal(want, got)
 
@@ -133,29 +140,29 @@ def test_a_file_that_is_no_index_is_refused(tmp_path, content):
     path = tmp_path / "index.faiss"
     path.write_bytes(content)
     with pytest.raises(IndexDamagedError, match=r"index\.faiss can't be read as a FAISS index"):
-        ExactBackend.load(path, Metric.COSINE)
+        ExactBackend.load(path, NONE, Metric.COSINE, {})
     with pytest.raises(IndexDamagedError):
-        ExactBackend.load(tmp_path / "nothing", Metric.COSINE)
+        ExactBackend.load(tmp_path / "nothing", NONE, Metric.COSINE, {})
 
 
 def test_indexing_leaves_the_vectors_as_they_are():
     """Normalising for cosine happens in the index, not in the caller's array."""
     vectors = random_vectors(5)
     before = vectors.copy()
-    ExactBackend.build([vectors], 24, Metric.COSINE).search(vectors, 1)
+    build(vectors, Metric.COSINE).search(vectors, 1)
     assert np.array_equal(vectors, before)
 
 
 def test_an_unknown_backend_names_the_known_ones():
     """A wrong name is refused with the nearest right one."""
     assert backend_class("exact") is ExactBackend
-    with pytest.raises(RecipeError, match=rf"there are {', '.join(BACKENDS)}.*Did you mean 'exact'"):
+    with pytest.raises(RecipeError, match=rf"there are auto, {', '.join(BACKENDS)}.*Did you mean 'exact'"):
         backend_class("exakt")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
 def test_a_full_disk_is_an_oserror():
     """What FAISS raises on a full disk comes out as an OSError, which the command line prints in a line."""
-    index = ExactBackend.build([np.ones((2000, 64), np.float32)], 64, Metric.L2)
+    index = build(np.ones((2000, 64), np.float32), Metric.L2)
     with pytest.raises(OSError, match="/dev/full can't be written"):
         index.save(Path("/dev/full"))

@@ -134,8 +134,8 @@ def test_rebuild_needs_only_the_name_and_remove_deletes(run, sources, tmp_path, 
     assert run("build", sources / "questions.csv", "--text", "question", "--name", "faq").exit_code == 0
     first = run.json("info", "faq")["build"]
     monkeypatch.chdir(tmp_path)
-    rebuilt = run.json("rebuild", "faq")
-    assert rebuilt["count"] == 6
+    rebuilt = run.json("rebuild", "faq", "--full")
+    assert (rebuilt["count"], rebuilt["published"]) == (6, True)
     assert rebuilt["build"] != first
     assert run.json("remove", "faq")["removed"] == "faq"
     assert run.json("list")["indexes"] == []
@@ -198,7 +198,7 @@ def test_a_name_that_is_taken_is_not_overwritten(run, sources):
 def test_a_damaged_index_is_named_with_the_command_that_mends_it(run, sources):
     """A truncated file is named with the command that mends it, and that command mends it."""
     run("build", sources / "questions.csv", "--text", "question", "--name", "faq")
-    items = next((run.indexes / "faq" / "builds").glob("*/items.parquet"))
+    items = next((run.indexes / "faq" / "builds").glob("*/items.arrow"))
     items.write_bytes(items.read_bytes()[:-7])
     result = run("search", "faq", "refund")
     assert result.exit_code == 1
@@ -241,6 +241,9 @@ def test_help_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+BUILT = {"index", "build", "unit", "count", "metric", "backend", "recall", "report", "changes"}
+
+
 def test_demo_prints_its_indexes_and_builds_each_once(run, sources, monkeypatch):
     """The command demo --no-page --json prints what build prints for each index; what is built stays."""
     from embedsearch import demo
@@ -252,7 +255,7 @@ def test_demo_prints_its_indexes_and_builds_each_once(run, sources, monkeypatch)
     monkeypatch.setattr(demo, "demo_recipes", lambda images, device: recipes)  # noqa: ARG005
     first = run.json("demo", "--no-page")
     assert set(first) == {"schema", "indexes"}
-    assert set(first["indexes"][0]) == {"index", "build", "unit", "count", "metric", "report"}
+    assert set(first["indexes"][0]) == BUILT
     assert (first["indexes"][0]["index"], first["indexes"][0]["count"]) == ("python-docs", 6)
     assert run.json("demo", "--no-page") == first
     told = run("demo", "--no-page").stdout
@@ -262,6 +265,6 @@ def test_demo_prints_its_indexes_and_builds_each_once(run, sources, monkeypatch)
 def test_build_and_rebuild_print_the_same_object(run, sources):
     """The commands build and rebuild print one object of the documented keys."""
     built = run.json("build", sources / "questions.csv", "--text", "question", "--name", "faq")
-    assert set(built) == {"schema", "index", "build", "unit", "count", "metric", "report"}
+    assert set(built) == BUILT | {"schema", "published"}
     assert (built["schema"], built["unit"], built["metric"]) == (1, "text", "cosine")
     assert set(run.json("rebuild", "faq")) == set(built)

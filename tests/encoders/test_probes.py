@@ -114,7 +114,7 @@ class Told:
     def advance(self, entries):
         """See `Progress`."""
 
-    def stage(self, text):
+    def stage(self, text, total=None):  # noqa: ARG002
         """See `Progress`."""
         self.said.append(text)
 

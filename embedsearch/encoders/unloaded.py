@@ -1,0 +1,41 @@
+"""An encoder that is known and not loaded: a rebuild with nothing to embed needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from embedsearch.encoders import EncoderSpec, Prepared, Role
+from embedsearch.errors import SourceError
+from embedsearch.metrics import Vectors
+
+
+class UnloadedEncoder:
+    """What is known of the encoder that made a build; see `Encoder`."""
+
+    device = ""
+
+    def __init__(self, spec: EncoderSpec, dimension: int, made: Mapping[str, Any]) -> None:
+        """Take over what a manifest says.
+
+        Args:
+            spec: of the encoder, from its files.
+            dimension: of the build's vectors.
+            made: the manifest's description of the encoder that made them.
+        """
+        self.spec, self.dimension, self.made = spec, dimension, made
+        self.precision, self.engine, self.decoding = made["precision"], made["engine"], made["decoding"]
+
+    def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Any]:  # noqa: ARG002
+        """Refuse: there was nothing to embed a moment ago."""
+        raise SourceError(
+            "The source changed while it was read: it holds something new now. Run the same command again."
+        )
+
+    def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
+        """See `prepare`."""
+        raise NotImplementedError
+
+    def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
+        """See `prepare`."""
+        raise NotImplementedError

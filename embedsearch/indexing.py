@@ -1,0 +1,72 @@
+"""The index over the vectors of a build in the making."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.backends import AUTO, Settings, backend_class, choose, needed
+from embedsearch.continuity import kept_rows, neighbours_kept
+from embedsearch.errors import RecipeError
+from embedsearch.ledger import Ledger
+from embedsearch.metrics import Metric
+from embedsearch.progress import Progress
+from embedsearch.reading import Before
+from embedsearch.recipe import Recipe, parse_memory
+from embedsearch.store import INDEX, LEDGER, VECTORS, Build
+
+
+def make_index(
+    recipe: Recipe,
+    metric: Metric,
+    aside: Path,
+    old: Build | None,
+    before: Before | None,
+    progress: Progress,
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Make the index over the vectors in `aside`, from the one before where that serves.
+
+    Returns:
+        What it says of itself, and how far neighbours moved since the build before.
+    """
+    vectors = np.load(aside / VECTORS, mmap_mode="r", allow_pickle=False)
+    count, dimension = vectors.shape
+    memory = parse_memory(recipe.index.memory) if recipe.index.memory else free_memory() // 2
+    settings = Settings(memory, recipe.index.recall, progress.stage, progress.advance)
+    kind = recipe.index.backend
+    last = old.manifest.backend if old else ""
+    if kind == AUTO:
+        kind = choose(count, dimension, memory)
+        if last != kind and "exact" not in (last, kind) and last and needed(last, count, dimension) <= memory:
+            kind = last  # it serves as well, and need not be made anew
+    elif recipe.index.memory and needed(kind, count, dimension) > memory:
+        raise RecipeError(
+            f"A {kind} index over {count:,} vectors of {dimension} takes about "
+            f"{needed(kind, count, dimension) / 1e9:,.1f} GB to make; --memory says {recipe.index.memory}. "
+            f"Take --backend {choose(count, dimension, memory)}, or more. What was embedded is kept."
+        )
+    kept = None
+    index = None
+    if before is not None and before.build.manifest.metric is metric:
+        kept = kept_rows(Ledger.load(aside / LEDGER), before.ledger, vectors, before.build.vectors)
+        if last == kind:
+            index = before.build.backend.extended(before.build.folder / INDEX, vectors, kept, settings)
+    made = "extended" if index is not None else "anew"
+    if index is None:
+        index = backend_class(kind).build(kind, vectors, metric, settings)
+    index.save(aside / INDEX)
+    moved = (
+        None
+        if kept is None or before is None
+        else neighbours_kept(index, before.build.backend, vectors, kept)
+    )
+    return {**index.facts, "made": made}, moved
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that programs may still take."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,103 @@
+"""What people judged: queries, which items answer them, and pairs of texts with scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from embedsearch.errors import SourceError, SourceNotFoundError
+
+TEXT_COLUMNS = ("text", "query", "question")
+PAIR_COLUMNS = (("text1", "text2"), ("s1", "s2"), ("sentence1", "sentence2"))
+
+
+def read_queries(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the id and the text of queries.
+
+    Args:
+        path: JSONL with `id` (or `_id`) and `text`; else a table of two columns, .csv or separated by tabs.
+
+    Raises:
+        SourceNotFoundError, SourceError: the file is missing or holds something else.
+    """
+    if path.suffix == ".jsonl":
+        for number, line in enumerate(_text(path).splitlines(), 1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                    text = next(str(row[name]) for name in TEXT_COLUMNS if name in row)
+                    yield str(row["id"] if "id" in row else row["_id"]), text
+                except (ValueError, KeyError, TypeError, StopIteration):
+                    raise SourceError(
+                        f"{path}:{number}: an object with 'id' and 'text' was expected: {line[:60]!r}"
+                    ) from None
+        return
+    for number, row in enumerate(_rows(path), 1):
+        if len(row) < 2:
+            raise SourceError(f"{path}:{number}: an id and a text were expected; got {row!r:.80}.")
+        if number > 1 or row[1].casefold() not in TEXT_COLUMNS:
+            yield row[0], row[1]
+
+
+def read_qrels(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Yield query, item and grade of judgements.
+
+    Args:
+        path: TREC's `query 0 item grade`, or a table of query, item and grade, perhaps with names above.
+
+    Raises:
+        SourceNotFoundError, SourceError: the file is missing or holds something else.
+    """
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        parts = line.split("\t") if "\t" in line else line.split()
+        if not parts:
+            continue
+        try:
+            query, item, grade = parts if len(parts) == 3 else (parts[0], *parts[2:])
+            yield query, item, int(float(grade))
+        except ValueError:
+            if number > 1:  # the first line may name the columns
+                raise SourceError(
+                    f"{path}:{number}: 'query 0 item grade' or 'query item grade' was expected: {line[:60]!r}"
+                ) from None
+
+
+def read_pairs(path: Path) -> Iterator[tuple[str, str, float]]:
+    """Yield two texts and their score.
+
+    Args:
+        path: a table with the columns `score`, and `text1` and `text2` (or s1, s2; sentence1, sentence2).
+
+    Raises:
+        SourceNotFoundError, SourceError: the file is missing or holds something else.
+    """
+    rows = _rows(path)
+    head = [name.strip().casefold() for name in next(rows, [])]
+    pair = next((pair for pair in PAIR_COLUMNS if {*pair, "score"} <= set(head)), None)
+    if pair is None:
+        raise SourceError(f"{path}: the columns score, text1 and text2 were expected; it has {head!r:.200}.")
+    left, right, score = (head.index(name) for name in (*pair, "score"))
+    for number, row in enumerate(rows, 2):
+        try:
+            yield row[left], row[right], float(row[score])
+        except (ValueError, IndexError):
+            raise SourceError(
+                f"{path}:{number}: two texts and a score were expected; got {row!r:.80}."
+            ) from None
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    if path.suffix == ".csv":
+        return csv.reader(_text(path).splitlines())
+    return csv.reader(_text(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise SourceNotFoundError(f"There is no file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path} can't be read as text: {error}") from None
