@@ -25,8 +25,8 @@ class Metric(StrEnum):
 
 def normalized(vectors: Vectors) -> Vectors:
     """Return `vectors` (n, d) float32 scaled to unit length; a zero vector stays zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)  # (n, d) -> (n, 1)
-    return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))  # (n, d) -> (n,)
+    return np.asarray(vectors / np.where(norms > 0, norms, 1)[:, None], dtype=np.float32)
 
 
 def distances(a: Vectors, b: Vectors, metric: Metric) -> Vectors:

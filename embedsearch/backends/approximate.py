@@ -18,13 +18,14 @@ import numpy as np
 from embedsearch.backends import Mask, Nodes, Rows, Settings, needed
 from embedsearch.backends.files import read_index, write_index
 from embedsearch.backends.flat import BLOCK, faiss_metric, rank, ready, scan, selector
-from embedsearch.backends.tuning import K, Step, hold_out, recall, truth, tune
+from embedsearch.backends.tuning import MAX_QUERIES, K, Step, hold_out, recall, truth, tune
 from embedsearch.metrics import Metric, Vectors
 
 LINKS, CONSTRUCTION = 16, 100
 LIST_TRAINING, CODE_TRAINING = 50, 65_536  # vectors a list, and for codes, that are trained on
 EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
-GRAPH_DEPTHS, LIST_DEPTHS = (10, 15, 20, 30), (20, 50, 100, 200, 400, 800)
+GRAPH_DEPTHS, LIST_DEPTHS = (10, 15, 20, 30), (20, 50, 100, 200, 400, 800, 1600)
+MANY_LISTS = 4096
 LEAST = 1000  # of fewer vectors no recall can be measured; they are compared one by one
 CHANGED_AT_MOST = 0.2
 JUDGED_BY = 100  # new vectors, to measure the recall of an extended index again
@@ -49,7 +50,8 @@ class ApproximateBackend:
         self.facts = facts
         self._steps = [Step(**step) for step in facts["steps"]]
         alive = np.asarray(rows) >= 0
-        self._alive = None if alive.all() else alive
+        self._living = None if alive.all() else selector(alive)
+        self._row_of_node: Any = None
 
     @classmethod
     def build(cls, kind: str, vectors: Vectors, metric: Metric, settings: Settings) -> Self:
@@ -76,8 +78,8 @@ class ApproximateBackend:
         rows = np.flatnonzero(indexed).astype(np.int32)
         if len(held):
             settings.stage(f"tuning the search to a recall of {settings.recall:g}", None)
-            queries = ready(vectors[held], metric)
             trial = cls(index, rows, vectors, metric, facts)
+            queries = ready(vectors[held], metric)
             steps = trial._tuned(queries, indexed, settings.recall)
             index.add(queries)
             rows = np.concatenate([rows, held.astype(np.int32)])
@@ -119,7 +121,7 @@ class ApproximateBackend:
         index = read_index(path, mapped=False)
         facts = {**self.facts, "added": added, "masked": masked}
         if len(new) >= JUDGED_BY:  # they are not in the index yet
-            draw = np.random.default_rng(0).permutation(len(new))[: len(hold_out(len(vectors)))]
+            draw = np.random.default_rng(0).permutation(len(new))[:MAX_QUERIES]
             queries = ready(vectors[np.sort(new[draw])], self._metric)
             settings.stage("measuring the recall of the extended index", None)
             old = type(self)(index, rows, vectors, self._metric, facts)
@@ -172,13 +174,20 @@ class ApproximateBackend:
 
     def _ranked(self, queries: Vectors, effort: int, depth: int, allow: Mask | None) -> tuple[Vectors, Rows]:
         """Search codes, rank what they find: distances and rows (q, depth), -1 at the end for none."""
-        mask = self._alive
-        if allow is not None:
-            mask = allow[self._rows] if mask is None else allow[np.maximum(self._rows, 0)] & mask
-        chosen = None if mask is None else selector(mask)
+        chosen = self._living if allow is None else self._translated(allow)
         _, nodes = self._index.search(queries, depth, params=_parameters(self._index, effort, depth, chosen))
         rows = np.where(nodes >= 0, self._rows[np.maximum(nodes, 0)], -1).astype(np.int64)
         return rank(queries, rows, self._vectors, self._metric)
+
+    def _translated(self, allow: Mask) -> Any:
+        """Return what tells FAISS which nodes stand for allowed rows; -1 stands for none."""
+        if self._row_of_node is None:
+            self._row_of_node = faiss.Int64Vector()
+            faiss.copy_array_to_vector(np.asarray(self._rows, np.int64), self._row_of_node)
+        chosen = selector(allow)
+        translated = faiss.IDSelectorTranslated(self._row_of_node, chosen)
+        translated.rows = chosen  # FAISS holds no reference of its own
+        return translated
 
     def _tuned(self, queries: Vectors, indexed: Mask, wanted: float) -> list[Step]:
         graph = isinstance(self._index, faiss.IndexHNSW)
@@ -197,12 +206,14 @@ class ApproximateBackend:
 def _new(kind: str, count: int, dimension: int, metric: Metric) -> Any:
     """Return an empty FAISS index of a kind, for so many vectors."""
     lists = max(1, min(2 ** round(math.log2(2 * math.sqrt(count))), count // 39 or 1))
+    # finding the nearest of many lists takes longer than searching them, so a graph does it
+    inverted = f"IVF{lists}_HNSW32" if lists >= MANY_LISTS else f"IVF{lists}"
     made = {
         "hnsw": f"HNSW{LINKS},Flat",
         "hnsw-fp16": f"HNSW{LINKS},SQfp16",
         "hnsw-sq8": f"HNSW{LINKS},SQ8",
-        "ivf-rabitq": f"IVF{lists},RaBitQ",
-        "ivf-pq": f"IVF{lists},PQ{dimension // 2}x4fsr" if dimension % 2 == 0 else f"IVF{lists},SQ4",
+        "ivf-rabitq": f"{inverted},RaBitQ",
+        "ivf-pq": f"{inverted},PQ{dimension // 2}x4fsr" if dimension % 2 == 0 else f"{inverted},SQ4",
     }[kind]
     index = faiss.index_factory(dimension, made, faiss_metric(metric))
     if isinstance(index, faiss.IndexHNSW):

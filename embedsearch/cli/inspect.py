@@ -149,9 +149,9 @@ def _search(manifest: Manifest) -> str:
     facts = manifest.index
     if manifest.backend == "exact" or not facts.get("queries"):
         return f"{manifest.backend}, every vector is compared"
-    wanted = "" if facts["recall"] >= facts["wanted"] else f", under the {facts['wanted']:g} asked for"
+    short = "" if facts["recall"] >= facts["wanted"] else f" (asked for: {facts['wanted']:g})"
     return (
-        f"{manifest.backend}, recall@10 {facts['recall']:.3f} on {facts['queries']:,} queries held out{wanted}"
+        f"{manifest.backend}, recall@10 {facts['recall']:.3f}{short} on {facts['queries']:,} held-out queries"
         f"; {facts['made']}, {facts['added']:,} added and {facts['masked']:,} masked since it was made"
     )
 

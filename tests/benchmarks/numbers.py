@@ -1,0 +1,64 @@
+"""A source of numbered texts and an encoder that gives each the row of its number: the whole way of a build
+without a model, so that what is measured is the rest."""
+
+import numpy as np
+
+from embedsearch import sources
+from embedsearch.encoders import EncoderSpec, Prepared
+from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
+from embedsearch.records import Modality, Record, Unit
+
+sources.SOURCES["numbers"] = "tests.benchmarks.numbers:Numbers"
+DIMENSION = 384
+
+
+class Numbers:
+    """Texts "0", "1", ... as many as the location says, with two fields."""
+
+    def __init__(self, recipe):
+        self._count = int(recipe.location)
+
+    def modality(self):
+        """See `Source.modality`."""
+        return Modality.TEXT
+
+    def count(self):
+        """See `Source.count`."""
+        return self._count
+
+    def __iter__(self):
+        for number in range(self._count):
+            fields = {"parity": "odd" if number % 2 else "even", "thousand": number // 1000}
+            yield Record(str(number), Modality.TEXT, str(number), fields)
+
+
+class RowEncoder:
+    """The text "n" has the vector `rows(n, n + 1)[0]`."""
+
+    dimension = DIMENSION
+    device, precision, engine, decoding = "cpu", "fp32", "rows", ""
+
+    def __init__(self, rows):
+        """Take a function of a first number and an end that gives the vectors between, (n, d) float32."""
+        self._rows = rows
+        self.spec = EncoderSpec(
+            model="rows", revision="", unit=Unit.TEXT, pooling="mean", layers=(-1,), patch_tokens_only=False,
+            max_length=None, prompts={"query": "", "passage": ""}, files={},
+        )  # fmt: skip
+
+    def prepare(self, items, role="passage"):  # noqa: ARG002
+        """See `Encoder.prepare`."""
+        return [Prepared({"number": np.array(int(item))}, cost=1) for item in items]
+
+    def run(self, prepared):
+        """See `Encoder.run`."""
+        first = int(prepared[0].inputs["number"])
+        rows = self._rows(first, first + len(prepared))
+        for position in range(len(prepared)):
+            yield position, rows[position : position + 1]
+
+
+def recipe(count, **index):
+    """Return the recipe of an index of so many numbers."""
+    source = SourceRecipe("numbers", str(count))
+    return Recipe("numbers", source, EncoderRecipe(Unit.TEXT), IndexRecipe(**index))
