@@ -70,14 +70,16 @@ def verify(path: Path, facts: Mapping[str, Any], mend: str, *, whole: bool = Fal
         raise IndexDamagedError(f"{path} can't be read ({error.strerror}). {mend}") from None
     if found != facts["sha256"]:
         raise IndexDamagedError(f"{path} was altered: its checksum is not the manifest's. {mend}")
-    if stat.st_size > ALWAYS:
-        note(path, facts["sha256"])
+    note(path, facts["sha256"])
 
 
 def note(path: Path, checksum: str) -> None:
-    """Note that a file, as it is now, has this checksum; without a place for notes nothing is noted."""
+    """Note that a large file, as it is now, has this checksum; without a place for notes nothing is noted."""
     with contextlib.suppress(OSError, RuntimeError):
-        noted = _note(path.stat(), checksum)
+        stat = path.stat()
+        if stat.st_size <= ALWAYS:
+            return
+        noted = _note(stat, checksum)
         noted.parent.mkdir(parents=True, exist_ok=True)
         noted.touch()
 

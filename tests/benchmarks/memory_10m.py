@@ -1,8 +1,8 @@
 """10,000,000 vectors of 384 components, built and served under 4 GB of anonymous memory (RssAnon).
 
-The rows are a million token rows (see `rows`) ten times over, each with Gaussian noise of its own, at a cosine
-of about 0.85 to the original, kept in fp16. Queries are token rows of definitions held out. Pages of mapped
-files, which the system takes back when it needs them, are left out of the memory.
+The rows are a million token rows (see `rows`) ten times over, each with Gaussian noise of its own, at a
+cosine of about 0.85 to the original, kept in fp16. Queries are token rows of definitions held out. Pages of
+mapped files, which the system takes back when it needs them, are left out of the memory.
 """
 
 import json
@@ -47,7 +47,7 @@ class Clock:
     def __init__(self, count):
         self._started, self._done, self._count = time.perf_counter(), 0, count
 
-    def start(self, encoder, total, done):
+    def start(self, encoder, total, done):  # noqa: ARG002
         """See `Progress`."""
         self.stage("embedding")
 
@@ -140,11 +140,12 @@ def main(count):
     per_million = facts["seconds"] / (count / 1e6)
     print(
         f"memory_10m_build ratio={allowed / building:.2f} (ours {building / GB:.2f} GB at {count:,} vectors, "
-        f"allowed {MEMORY}; {per_million:.0f} s a million, {facts['bytes'] / GB:.1f} GB on disk, {facts['kind']})"
+        f"allowed {MEMORY}; {per_million:.0f} s a million, {facts['bytes'] / GB:.1f} GB on disk, "
+        f"{facts['kind']})"
     )
     print(
-        f"memory_10m_serve ratio={allowed / serving:.2f} (ours {serving / GB:.2f} GB, allowed {MEMORY}; opened "
-        f"in {served['opened']:.1f} s, a query {served['p50']:.1f} ms, p95 {served['p95']:.1f} ms)"
+        f"memory_10m_serve ratio={allowed / serving:.2f} (ours {serving / GB:.2f} GB, allowed {MEMORY}; "
+        f"opened in {served['opened']:.1f} s, a query {served['p50']:.1f} ms, p95 {served['p95']:.1f} ms)"
     )
     print(
         f"memory_10m_recall value={found:.4f} (recall@10 of {QUERIES} queries of definitions held out; when "

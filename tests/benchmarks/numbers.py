@@ -1,5 +1,7 @@
-"""A source of numbered texts and an encoder that gives each the row of its number: the whole way of a build
-without a model, so that what is measured is the rest."""
+"""A source of numbered texts, and an encoder that gives each the row of its number.
+
+So a build goes its whole way without a model, and what is measured is the rest.
+"""
 
 import numpy as np
 

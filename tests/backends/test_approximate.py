@@ -1,0 +1,277 @@
+"""Approximate search against exact search: recall on queries held out, filters, additions and removals."""
+
+import numpy as np
+import pytest
+
+from embedsearch.backends import BACKENDS, Settings, backend_class, choose, needed
+from embedsearch.backends import approximate as module
+from embedsearch.backends.tuning import hold_out, masks, recall, truth
+from embedsearch.errors import IndexDamagedError
+from embedsearch.metrics import Metric
+
+KINDS = [kind for kind in BACKENDS if kind != "exact"]
+COUNT, DIMENSION = 4000, 32
+SETTINGS = Settings(memory=2**30, recall=0.95)
+
+
+def clustered(count, seed):
+    """Return vectors (n, d) float32 around a few hundred centres, of different lengths."""
+    centres = np.random.default_rng(99).normal(size=(300, DIMENSION))
+    random = np.random.default_rng(seed)
+    points = centres[random.integers(300, size=count)] + 0.5 * random.normal(size=(count, DIMENSION))
+    return (points * random.uniform(0.5, 2, (count, 1))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    """The vectors that are indexed."""
+    return clustered(COUNT, 0)
+
+
+@pytest.fixture(scope="module")
+def queries():
+    """Queries of the same kind, none of them indexed."""
+    return clustered(300, 1)
+
+
+@pytest.fixture(scope="module")
+def built(vectors, tmp_path_factory):
+    """Return a function that gives the folder and the backend of a kind and metric, made once."""
+    made = {}
+
+    def make(kind, metric=Metric.COSINE):
+        if (kind, metric) not in made:
+            folder = tmp_path_factory.mktemp("index")
+            backend = backend_class(kind).build(kind, vectors, metric, SETTINGS)
+            backend.save(folder / "index.faiss")
+            made[kind, metric] = folder / "index.faiss", backend
+        return made[kind, metric]
+
+    return make
+
+
+def exact(vectors, metric):
+    """Return an exact index."""
+    return backend_class("exact").build("exact", vectors, metric, SETTINGS)
+
+
+def share_found(backend, vectors, queries, metric, allow=None, k=10):
+    """Return recall@k by distance."""
+    found, _ = backend.search(queries, k, allow)
+    best, _ = exact(vectors, metric).search(queries, k, allow)
+    return float((found <= best[:, -1:] + 1e-5 + 1e-5 * np.abs(best[:, -1:])).mean())
+
+
+@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_recall_is_what_the_manifest_says(built, vectors, queries, kind, metric):
+    """recall@10 on queries that the index never saw is the wanted one, and what was measured holds."""
+    _, backend = built(kind, metric)
+    facts = backend.facts
+    assert (facts["kind"], facts["wanted"], facts["queries"]) == (kind, 0.95, 80)
+    assert facts["recall"] >= 0.95
+    assert share_found(backend, vectors, queries, metric) >= facts["recall"] - 0.03
+
+
+@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("kind", KINDS)
+def test_distances_are_exact(built, vectors, queries, kind, metric):
+    """Whatever the codes, a hit's distance is that of the stored vectors, ascending, each row once."""
+    _, backend = built(kind, metric)
+    found, rows = backend.search(queries, 10)
+    best, order = exact(vectors, metric).search(queries, COUNT)
+    for at in range(len(queries)):
+        place = np.empty(COUNT, np.int64)
+        place[order[at]] = np.arange(COUNT)
+        np.testing.assert_allclose(found[at], best[at][place[rows[at]]], rtol=1e-5, atol=1e-5)
+        assert len(set(rows[at].tolist())) == 10
+    assert (np.diff(found, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.1, 0.01, 0.001])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_costs_no_recall_and_no_hits(built, vectors, queries, kind, kept):
+    """Under a filter only allowed rows come, all that exist up to k, and recall holds the same bar."""
+    _, backend = built(kind)
+    allow = np.random.default_rng(5).random(COUNT) < kept
+    _, rows = backend.search(queries, 10, allow)
+    assert rows.shape == (len(queries), min(10, int(allow.sum())))
+    assert allow[rows].all()
+    k = min(10, int(allow.sum()))
+    assert share_found(backend, vectors, queries, Metric.COSINE, allow, k) >= 0.93
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_far_from_the_query_is_full(built, vectors, queries, kind):
+    """Where the allowed rows are the farthest ones, k of them are found all the same, and the right ones."""
+    _, backend = built(kind)
+    _, order = exact(vectors, Metric.COSINE).search(queries[:1], COUNT)
+    allow = np.zeros(COUNT, np.bool_)
+    allow[order[0, -400:]] = True
+    _, rows = backend.search(queries[:1], 10, allow)
+    assert (rows >= 0).all()
+    assert allow[rows].all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 37, 500, COUNT, 10**7])
+def test_any_k_is_answered(built, queries, kind, k):
+    """One, many and more than there are: as many different rows as exist, and no -1 among them."""
+    _, backend = built(kind)
+    found, rows = backend.search(queries[:3], k)
+    assert rows.shape == found.shape == (3, min(k, COUNT))
+    assert rows.min() >= 0
+    assert len(set(rows[0].tolist())) == rows.shape[1]
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_loaded_answers_the_same(built, vectors, queries, kind):
+    """A saved index, read back memory-mapped, gives bit for bit what was saved, under filters too."""
+    path, backend = built(kind)
+    loaded = backend_class(kind).load(path, vectors, Metric.COSINE, backend.facts)
+    allow = np.arange(COUNT) % 3 == 0
+    for mask in (None, allow):
+        for want, got in zip(
+            backend.search(queries, 10, mask), loaded.search(queries, 10, mask), strict=True
+        ):
+            assert np.array_equal(want, got)
+
+
+def test_a_file_that_is_no_index_is_refused(built, vectors, tmp_path):
+    """A truncated index raises IndexDamagedError with its path."""
+    path, backend = built("ivf-pq")
+    (tmp_path / "index.faiss").write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(IndexDamagedError, match=r"index\.faiss can't be read"):
+        backend_class("ivf-pq").load(tmp_path / "index.faiss", vectors, Metric.COSINE, backend.facts)
+
+
+@pytest.mark.parametrize("kind", ["hnsw-sq8", "ivf-pq"])
+def test_an_extended_index_finds_the_new_and_not_the_removed(built, vectors, queries, kind):
+    """Rows removed never come, added ones do, rows have their new numbers; recall and distances hold."""
+    path, backend = built(kind)
+    removed = np.arange(0, COUNT, 10)
+    stay = np.setdiff1d(np.arange(COUNT), removed)[::-1]  # in another order
+    new = clustered(300, 7)
+    now = np.concatenate([new[:150], vectors[stay], new[150:]])
+    kept = np.concatenate([np.full(150, -1), stay, np.full(150, -1)])
+    loaded = backend_class(kind).load(path, vectors, Metric.COSINE, backend.facts)
+    extended = loaded.extended(path, now, kept, SETTINGS)
+    assert (extended.facts["added"], extended.facts["masked"]) == (300, len(removed))
+    assert extended.facts["recall"] >= 0.95 - 0.03
+    assert share_found(extended, now, queries, Metric.COSINE) >= 0.95 - 0.02
+    assert share_found(extended, now, new, Metric.COSINE, k=1) >= 0.97  # each finds itself
+    allow = np.random.default_rng(5).random(len(now)) < 0.3
+    assert allow[extended.search(queries, 10, allow)[1]].all()
+    gone = extended.search(vectors[removed], 1)[0]
+    assert (gone[:, 0] > 1e-4).mean() > 0.99  # the removed rows' own vectors are not there
+
+    extended.save(path.with_name("second.faiss"))
+    again = backend_class(kind).load(path.with_name("second.faiss"), now, Metric.COSINE, extended.facts)
+    assert np.array_equal(again.search(queries, 10)[1], extended.search(queries, 10)[1])
+    # what was added and masked adds up over rebuilds, until a fifth
+    half = np.concatenate([now[:-450], clustered(450, 8)])
+    places = np.concatenate([np.arange(len(now) - 450), np.full(450, -1)])
+    third = again.extended(path.with_name("second.faiss"), half, places, SETTINGS)
+    assert third is None
+
+
+@pytest.mark.parametrize(
+    ("added", "removed", "extends"), [(800, 0, True), (1200, 0, False), (0, 600, True), (0, 1000, False)]
+)
+def test_past_a_fifth_the_index_is_made_anew(built, vectors, added, removed, extends):
+    """Up to 20 percent of the rows added or masked the graph is kept, beyond it is not."""
+    path, backend = built("hnsw-sq8")
+    now = np.concatenate([vectors[removed:], clustered(added, 3)])
+    kept = np.concatenate([np.arange(removed, COUNT), np.full(added, -1)])
+    assert (backend.extended(path, now, kept, SETTINGS) is not None) == extends
+
+
+def test_another_recall_or_less_memory_makes_it_anew(built, vectors):
+    """A graph tuned to another recall, or too large for the memory now given, is not extended."""
+    path, backend = built("hnsw-sq8")
+    kept = np.arange(COUNT)
+    assert backend.extended(path, vectors, kept, SETTINGS) is not None
+    assert backend.extended(path, vectors, kept, Settings(memory=2**30, recall=0.99)) is None
+    assert backend.extended(path, vectors, kept, Settings(memory=2**18)) is None
+
+
+def test_a_few_vectors_are_compared_one_by_one():
+    """Under a thousand vectors no recall can be measured: every kind is exact."""
+    few = clustered(200, 2)
+    for kind in KINDS:
+        backend = backend_class(kind).build(kind, few, Metric.L2, SETTINGS)
+        assert (backend.facts["recall"], backend.facts["steps"]) == (1.0, [])
+        want, rows = exact(few, Metric.L2).search(few[:20], 5)
+        found, got = backend.search(few[:20], 5)
+        assert np.array_equal(got, rows)
+        np.testing.assert_allclose(found, want, atol=1e-4)
+
+
+def test_a_recall_out_of_reach_is_told(vectors, monkeypatch):
+    """Where the parameters there are do not reach the recall, the best is taken and its recall said."""
+    monkeypatch.setattr(module, "EFFORTS", (1,))
+    monkeypatch.setattr(module, "LIST_DEPTHS", (10,))
+    backend = backend_class("ivf-rabitq").build("ivf-rabitq", vectors, Metric.COSINE, SETTINGS)
+    assert backend.facts["recall"] < 0.95
+
+
+def test_half_precision_vectors_are_enough(vectors, queries):
+    """Stored as float16, vectors are ranked by what is stored; rows hardly differ."""
+    half = vectors.astype(np.float16)
+    backend = backend_class("ivf-pq").build("ivf-pq", half, Metric.COSINE, SETTINGS)
+    found, _ = backend.search(queries, 10)
+    assert found.dtype == np.float32
+    best, _ = exact(vectors, Metric.COSINE).search(queries, 10)
+    assert (found <= best[:, -1:] + 1e-3).mean() > 0.94
+
+
+def test_held_out_rows_are_seeded_and_few():
+    """At most 1,000 rows and 2 percent are held out, the same ones every time, ascending."""
+    rows = hold_out(10_000)
+    assert len(rows) == 200
+    assert np.array_equal(rows, hold_out(10_000))
+    assert (np.diff(rows) > 0).all()
+    assert len(hold_out(10**6)) == 1000
+
+
+def test_the_truth_is_that_of_exact_search(vectors, queries):
+    """The distances that recall is held against are those of exact search, under each share of rows."""
+    shares = list(masks(COUNT))
+    assert [share for share, _ in shares] == [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01]
+    allowed = [np.ones(COUNT, np.bool_) if mask is None else mask for _, mask in shares]
+    unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    for mask, found in zip(allowed, truth(unit, vectors, allowed, Metric.COSINE), strict=True):
+        want, _ = exact(vectors, Metric.COSINE).search(queries, 10, mask)
+        np.testing.assert_allclose(found, want, atol=1e-5)
+    with_few = truth(unit, vectors, [np.arange(COUNT) < 4], Metric.COSINE)[0]
+    assert np.isfinite(with_few).sum(1).tolist() == [4] * len(queries)
+
+
+def test_recall_counts_ties_and_what_exists():
+    """A hit at the distance of the tenth neighbour counts; of four that exist, four are all."""
+    best = np.array([[0, 1, 1, 1, 1, 1, 1, 1, 1, 1.0]], np.float32)
+    assert recall(np.array([[0, *[1] * 9]], np.float32), best)[0] == 1
+    assert recall(np.array([[0, *[1] * 4, *[2] * 5]], np.float32), best)[0] == 0.5
+    few = np.array([[0, 1, 2, 3, *[np.inf] * 6]], np.float32)
+    assert recall(few, few)[0] == 1
+    assert recall(np.array([[0, 1, 2, 9, *[np.inf] * 6]], np.float32), few)[0] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("count", "memory", "kind"),
+    [
+        (50_000, 10**9, "exact"),
+        (50_001, 10**9, "hnsw-sq8"),
+        (300_000, 10**9, "hnsw-sq8"),
+        (300_000, 10**8, "ivf-pq"),
+        (1_000_000, 10**9, "ivf-pq"),
+        (10_000_000, 4 * 10**9, "ivf-pq"),
+        (10_000_000, 10**9, "ivf-rabitq"),
+        (50_000, 10**7, "ivf-pq"),
+    ],
+)
+def test_the_kind_follows_size_and_memory(count, memory, kind):
+    """Exact while that takes milliseconds, a graph where it fits, lists of short codes beyond."""
+    assert choose(count, 384, memory) == kind
+    assert kind == "ivf-rabitq" or needed(kind, count, 384) <= memory
