@@ -80,6 +80,19 @@ def token_rows():
     return np.load(rows_file, mmap_mode="r"), np.load(queries_file)
 
 
+def definition_vectors():
+    """Return the vectors of all definitions (116,659 or so, 384) float32, in a seeded random order."""
+    file = cache() / "definitions.npy"
+    if not file.is_file():
+        encoder, texts = es.load_encoder(device="cpu"), definitions()
+        np.save(
+            file,
+            np.concatenate([encoder.encode(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]),
+        )
+    vectors = np.load(file)
+    return vectors[np.random.default_rng(0).permutation(len(vectors))]
+
+
 if __name__ == "__main__":
     for array in token_rows():
         print(array.shape)

@@ -1,0 +1,155 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+@pytest.fixture
+def table(run, sources, tmp_path):
+    """A copy of the table of questions, built as the index faq."""
+    path = tmp_path / "questions.csv"
+    shutil.copyfile(sources / "questions.csv", path)
+    assert run("build", path, "--text", "question", "--id", "question", "--name", "faq").exit_code == 0
+    return path
+
+
+def add(path, question):
+    """Append a row."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f'"{question}",extra,1\n')
+
+
+def test_a_rebuild_tells_what_changed(run, table):
+    """The counts of changes, the share of kept neighbours, and no word of them where nothing changed."""
+    assert run("rebuild", "faq").stdout == "faq: nothing changed, 6 texts\n"
+    add(table, "Can I pay with a cheque?")
+    dry = run("rebuild", "faq", "--dry-run")
+    assert dry.stdout.startswith(
+        "faq: 1 added, 0 changed, 0 removed, 6 unchanged, 0 quarantined; 1 to embed\n"
+    )
+    assert "added     Can I pay with a cheque?" in dry.stdout
+    done = run("rebuild", "faq")
+    assert done.stdout.startswith(f"{counts}\n")
+    assert "6 items kept" in done.stdout
+    told = run.json("rebuild", "faq", "--dry-run")
+    assert (told["dry_run"], told["changes"]["unchanged"], told["changes"]["to_embed"]) == (True, 7, 0)
+
+
+def test_nothing_changed_loads_no_torch(run, table):
+    """A rebuild with nothing to embed imports neither torch nor transformers, in a process of its own."""
+    assert table.is_file()
+    code = (
+        "import sys; from embedsearch.api import rebuild\n"
+        "rebuild('faq', indexes=sys.argv[1])\n"
+        "print(sorted({'torch', 'transformers', 'streamlit'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(run.indexes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_another_kind_of_index_needs_no_embedding(run, table):
+    """--backend, --recall and --keep on a rebuild hold from now on, and are written into the recipe."""
+    assert table.is_file()
+    built = run.json("rebuild", "faq", "--backend", "hnsw", "--recall", "0.9", "--keep", "3")
+    assert (built["backend"], built["published"]) == ("hnsw", True)
+    recipe = run.json("info", "faq")["recipe"]["index"]
+    assert (recipe["backend"], recipe["recall"], recipe["keep"]) == ("hnsw", 0.9, 3)
+    assert run.json("rebuild", "faq")["published"] is False
+    refused = run("rebuild", "faq", "--backend", "exact", "--memory", "1kB")
+    assert refused.exit_code == 1
+    assert "--memory says 1kB" in refused.stderr
+    assert "is no amount of memory" in run("rebuild", "faq", "--memory", "much").stderr
+
+
+def test_rollback_gc_and_verify(run, table):
+    """Back to the build before, the other one deleted, all files whole; a flipped bit is exit code 1."""
+    first = run.json("info", "faq")["build"]
+    add(table, "Can I pay with a cheque?")
+    second = run.json("rebuild", "faq")["build"]
+    assert run.json("rollback", "faq")["build"] == first
+    assert run.json("info", "faq")["count"] == 6
+    assert run.json("rollback", "faq", "--to", second)["build"] == second
+    verified = run.json("verify", "faq")["builds"]
+    assert verified == [{"build": first, "error": ""}, {"build": second, "error": ""}]
+    freed = run.json("gc", "faq", "--keep", "1")
+    assert (freed["removed"], freed["bytes"] > 0) == ([first], True)
+    assert "no whole build before" in run("rollback", "faq").stderr
+    path = run.indexes / "faq" / "builds" / second / "vectors.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    result = run("verify", "faq")
+    assert result.exit_code == 1
+    assert "vectors.npy has" in result.stdout
+
+
+def test_eval_prints_a_table_and_an_object(run, table, tmp_path):
+    """Recall, latency and size always; filters, labels, qrels and pairs where asked for."""
+    assert table.is_file()
+    result = run("eval", "faq", "--filters", "--labels", "topic", "-k", "2")
+    assert result.exit_code == 0, result.stderr
+    for said in ("recall@2     1.0000", "latency      p50 ", "50.0% kept", "labels       field topic, P@1 "):
+        assert said in result.stdout
+    (tmp_path / "queries.tsv").write_text("a\tmoney back please\nb\tlost my password\n")
+    (tmp_path / "qrels.tsv").write_text("a\tHow do I get my money back?\t1\nb\tI forgot my password.\t1\n")
+    (tmp_path / "pairs.csv").write_text(
+        "text1,text2,score\na cat,a kitten,5\na cat,a dog,3\na cat,the law of thermodynamics,0\n"
+    )
+    told = run.json(
+        "eval", "faq", "--queries", tmp_path / "queries.tsv", "--qrels", tmp_path / "qrels.tsv",
+        "--pairs", tmp_path / "pairs.csv",
+    )  # fmt: skip
+    assert told["recall"] == 1
+    assert told["judged"] == {"queries": 2, "nDCG@10": 1.0, "MRR": 1.0, "recall@100": 1.0}
+    assert told["pairs"] == {"pairs": 3, "spearman": 1.0}
+    missing = run("eval", "faq", "--pairs", tmp_path / "none.csv")
+    assert (missing.exit_code, missing.stderr.startswith("Error: There is no file ")) == (1, True)
+
+
+def wait_for(lines, count, seconds=60):
+    """Wait until the file `lines` has so many lines, and return them."""
+    end = time.monotonic() + seconds
+    while len(found := lines.read_text().splitlines()) < count:
+        assert time.monotonic() < end, f"{count} lines were expected: {found}"
+        time.sleep(0.1)
+    return found
+
+
+def test_watch_follows_a_file(run, table, tmp_path):
+    """Each change of the source, by appending or by replacing the file, becomes a build within seconds."""
+    out, errors = tmp_path / "out", tmp_path / "errors"
+    environment = {**os.environ, "EMBEDSEARCH_INDEXES": str(run.indexes)}
+    command = [sys.executable, "-m", "embedsearch", "watch", "faq"]
+    with (
+        out.open("w") as told,
+        errors.open("w") as said,
+        subprocess.Popen(command, stdout=told, stderr=said, env=environment) as watching,
+    ):
+        try:
+            while "comparing" not in errors.read_text():
+                assert watching.poll() is None, errors.read_text()
+                time.sleep(0.1)
+            add(table, "Can I pay with a cheque?")
+            assert "7 texts (1 added" in wait_for(out, 1)[0]
+            other = tmp_path / "other.csv"
+            lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+            other.write_text("".join(lines[:-3]), encoding="utf-8")
+            other.replace(table)
+            assert "4 texts (0 added, 0 changed, 3 removed" in wait_for(out, 2)[1]
+        finally:
+            watching.send_signal(signal.SIGINT)
+            watching.wait(30)
+    assert watching.returncode == 130
+    assert run.json("info", "faq")["count"] == 4
+
+
+def test_what_cannot_be_watched_is_told(run, table):
+    """A source that is gone is an error with the command that serves instead."""
+    table.unlink()
+    result = run("watch", "faq")
+    assert result.exit_code == 1
+    assert "can be watched" in result.stderr
+    assert "Traceback" not in result.stderr

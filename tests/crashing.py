@@ -1,0 +1,179 @@
+"""Rebuilds in processes of their own, killed with SIGKILL, and what a reader finds after each kill.
+
+Used by a test with a few kills, and by the benchmark `crash` with a hundred. Every step of a rebuild is an
+event: a stage that is told, a file about to be written, a rename. A run is killed at an event, stopped there
+or running on for some milliseconds, so that every stage is hit, and moments between them too.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from embedsearch.builder import build_index
+from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
+from embedsearch.records import Unit
+from embedsearch.store import Build, current_build
+from tests.fakes import LetterEncoder, letters
+
+ROOT = Path(__file__).parents[1]
+CHILD = "import sys; from tests import crashing; crashing.child(*sys.argv[1:])"
+STABLE, CHANGING = 1500, 40
+SLACK = 0.03  # seconds that a run goes on after its event
+
+
+class Events:
+    """The log of one run, a line an event, unbuffered; a run may stop dead at one of them."""
+
+    def __init__(self, log, folder, stop_at):
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._folder, self._left = folder, stop_at
+
+    def note(self, name):
+        """Write one event down."""
+        os.write(self._log, f"{name}\n".encode())
+        self._left -= 1
+        if self._left == 0:
+            threading.Event().wait()
+
+    def audit(self, event, arguments):
+        """Take an event of Python's audit hooks: they come before a file is opened or renamed."""
+        writes = event == "os.rename" or (event == "open" and str(arguments[1]).startswith("w"))
+        if writes and str(arguments[0]).startswith(self._folder):
+            last = Path(str(arguments[1] if event == "os.rename" else arguments[0])).name
+            name = "build" if last[:2] == "20" else last.lstrip(".").replace(str(os.getpid()), "N")
+            self.note(f"{event} {name}")
+
+    def start(self, encoder, total, done):  # noqa: ARG002
+        """See `Progress`."""
+        self.note("stage embedding")
+
+    def spent(self, waiting, computing):
+        """See `Progress`."""
+
+    def advance(self, entries):
+        """See `Progress`."""
+
+    def stage(self, text, total=None):  # noqa: ARG002
+        """See `Progress`."""
+        self.note(f"stage {text.split(' /')[0]}")
+
+
+def recipe(source):
+    """Return the recipe of the texts in the file `source`, indexed as a graph."""
+    index = IndexRecipe(backend="hnsw-sq8", recall=0.5)
+    return Recipe("small", SourceRecipe("lines", str(source)), EncoderRecipe(Unit.TEXT), index)
+
+
+def child(source, folder, log, stop_at):
+    """Rebuild; the child's side."""
+    events = Events(log, folder, int(stop_at))
+    sys.addaudithook(events.audit)
+    build_index(
+        recipe(source),
+        Path(folder),
+        progress=events,
+        load=LetterEncoder,
+        describe=lambda asked: LetterEncoder(asked).spec,
+    )
+
+
+def texts_of(version):
+    """Return the texts of one version of the source: most stay, a few are new each time."""
+    draw = random.Random(0)
+    stable = ["".join(draw.choices("abcdefghijklmnop", k=8)) + f" {at}" for at in range(STABLE)]
+    return stable[version % 7 :] + [f"version {version} number {at}" for at in range(CHANGING)]
+
+
+class Trial:
+    """An index that is rebuilt and killed over and over."""
+
+    def __init__(self, folder, seed=0):
+        self._folder, self._indexes, self._log = folder, folder / "indexes", folder / "log"
+        self._draw = random.Random(seed)
+        self._version = self._in_force = 0
+        self.source = folder / "texts.txt"
+        self.hit, self.kills, self.opened = {}, 0, 0
+        self.events = self._whole_run()
+        self.events = self._whole_run()  # the second is a rebuild
+
+    def _start(self, stop_at):
+        self._log.unlink(missing_ok=True)
+        arguments = [str(each) for each in (self.source, self._indexes, self._log, stop_at)]
+        return subprocess.Popen([sys.executable, "-c", CHILD, *arguments], cwd=ROOT)
+
+    def _noted(self):
+        return self._log.read_text().split("\n")[:-1] if self._log.is_file() else []
+
+    def _change(self):
+        self._version += 1
+        self.source.write_text("\n".join(texts_of(self._version)) + "\n", encoding="utf-8")
+
+    def _whole_run(self):
+        self._change()
+        with self._start(0) as run:
+            pass
+        assert run.returncode == 0
+        self.check(ended=True)
+        return self._noted()
+
+    def kill(self, number, *, hold):
+        """Change the source, rebuild, and kill that at its event of this number; then open the index.
+
+        Args:
+            number: from 1.
+            hold: whether the run stops dead there; else it goes on for some milliseconds.
+        """
+        self._change()
+        with self._start(number if hold else 0) as run:
+            while len(self._noted()) < number and run.poll() is None:
+                time.sleep(0.0005)
+            if not hold:
+                time.sleep(self._draw.uniform(0, SLACK))
+            run.kill()
+        noted = self._noted()
+        if run.returncode == -signal.SIGKILL:
+            self.kills += 1
+            last = noted[-1] if noted else "before the first"
+            self.hit[last] = self.hit.get(last, 0) + 1
+        self.check(ended=run.returncode == 0)
+
+    def check(self, *, ended):
+        """Open the index: it holds the version that was in force or the one being built, whole.
+
+        Raises:
+            AssertionError: something was lost.
+        """
+        build = Build(current_build(self._indexes / "small"), whole=True)
+        self.opened += 1
+        found = build.items["text"].to_pylist()
+        possible = [self._version] if ended else [self._in_force, self._version]
+        matching = [version for version in possible if found == texts_of(version)]
+        assert matching, f"neither version {possible} is in force"
+        self._in_force = matching[0]
+        at = self._draw.randrange(len(found))
+        assert np.array_equal(build.vectors[at], letters(found[at]))
+        _, rows = build.backend.search(np.asarray(build.vectors[at : at + 1]), 1)
+        assert np.array_equal(build.vectors[rows[0, 0]], build.vectors[at])
+
+    def end(self):
+        """Let a last run end; nothing of the killed ones is left."""
+        self._whole_run()
+        builds = self._indexes / "small" / "builds"
+        assert not list(builds.glob(".*")), "left over"
+        assert len(list(builds.iterdir())) <= 2
+
+
+def moments(events, count, draw):
+    """Return event numbers to kill at: each of them as often as can be, in random order."""
+    numbers = [1 + at % len(events) for at in range(count)]
+    if count < len(events):
+        numbers = draw.sample(range(1, len(events) + 1), count)
+    draw.shuffle(numbers)
+    return numbers
