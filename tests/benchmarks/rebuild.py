@@ -1,7 +1,7 @@
 """Rebuilds of 100,000 texts against the first build in fp32 on torch, process start included.
 
-The texts are dictionary definitions in a table. Nothing changed; and a percent of them changed. With a figure as
-argument, of fewer texts.
+The texts are dictionary definitions in a table. Nothing changed; and a percent of them changed. With a number
+as argument, of so many texts.
 """
 
 import csv
@@ -44,8 +44,8 @@ def main(count):
         )  # fmt: skip
         unchanged = statistics.median(run(folder, "rebuild", "many") for _ in range(REPEATS))
         print(
-            f"rebuild_unchanged ratio={first / unchanged:.1f} (ours {unchanged:.1f} s, first build of {count:,} texts "
-            f"{first:.0f} s)",
+            f"rebuild_unchanged ratio={first / unchanged:.1f} (ours {unchanged:.1f} s, first build of "
+            f"{count:,} texts {first:.0f} s)",
             flush=True,
         )
         spent = []

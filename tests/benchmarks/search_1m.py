@@ -1,13 +1,14 @@
 """Search in 1,000,000 real vectors of 384 components against hnswlib and usearch at the same recall.
 
-Rows are token rows of definitions, queries those of definitions held out (see `rows`). The peers' graphs are made
-once and kept beside the rows. Both sides answer all queries in one call with all cores.
+Rows are token rows of definitions, queries those of definitions held out (see `rows`). The peers' graphs are
+made once and kept beside the rows. Both sides answer all queries in one call with all cores.
 """
 
 import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +102,9 @@ def main():
         took = time.perf_counter() - started
         ours = recall(built.backend.search(queries, K)[1])
         print(
-            f"search_1m_built value={took:.0f} (seconds from texts to {built.manifest.backend}; recall@10 {ours:.4f}, "
-            f"when built {built.manifest.index['recall']:.4f}; median gap of 10th and 11th neighbour {gap:.5f})",
+            f"search_1m_built value={took:.0f} (seconds from texts to {built.manifest.backend}; recall@10 "
+            f"{ours:.4f}, when built {built.manifest.index['recall']:.4f}; median gap of the 10th and 11th "
+            f"neighbour {gap:.5f})",
             flush=True,
         )
         if ours < RECALL:
@@ -123,8 +125,8 @@ def main():
             ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[name], strict=True))
             reached = recall(peer.search(queries, effort))
             print(
-                f"search_1m_{name} ratio={ratio:.2f} (ours {statistics.median(rates['ours']):,.0f} queries/s at "
-                f"recall@10 {ours:.4f}, peer {statistics.median(rates[name]):,.0f} at {reached:.4f})",
+                f"search_1m_{name} ratio={ratio:.2f} (ours {statistics.median(rates['ours']):,.0f} queries/s "
+                f"at recall@10 {ours:.4f}, peer {statistics.median(rates[name]):,.0f} at {reached:.4f})",
                 flush=True,
             )
         overhead(built, queries)
@@ -140,15 +142,14 @@ def overhead(built, queries):
     unit = normalized(queries)
     bare, whole = [], []
     for query, ready in zip(queries[:TIMED], unit[:TIMED], strict=True):
-        bare.append(
-            seconds(lambda ready=ready: backend._index.search(ready[None], step.depth, params=parameters))
-        )
+        bare.append(seconds(partial(backend._index.search, ready[None], step.depth, params=parameters)))
         whole.append(seconds(lambda query=query: searcher.search(Vector(query), K)))
     faiss_ms, ours_ms = 1000 * statistics.median(bare), 1000 * statistics.median(whole)
     p95 = 1000 * float(np.percentile(whole, 95))
     print(
-        f"search_1m_overhead ratio={(1.25 * faiss_ms + 0.3) / ours_ms:.2f} (ours {ours_ms:.2f} ms a query with its "
-        f"hits' fields, FAISS alone {faiss_ms:.2f} ms, allowed 1.25 times that and 0.3; p95 / p50 {p95 / ours_ms:.2f})"
+        f"search_1m_overhead ratio={(1.25 * faiss_ms + 0.3) / ours_ms:.2f} (ours {ours_ms:.2f} ms a query with "
+        f"its hits' fields, FAISS alone {faiss_ms:.2f} ms, allowed 1.25 times that and 0.3; p95 / p50 "
+        f"{p95 / ours_ms:.2f})"
     )
 
 

@@ -28,9 +28,8 @@ def test_a_rebuild_tells_what_changed(run, table):
     assert run("rebuild", "faq").stdout == "faq: nothing changed, 6 texts\n"
     add(table, "Can I pay with a cheque?")
     dry = run("rebuild", "faq", "--dry-run")
-    assert dry.stdout.startswith(
-        "faq: 1 added, 0 changed, 0 removed, 6 unchanged, 0 quarantined; 1 to embed\n"
-    )
+    counts = "faq: 1 added, 0 changed, 0 removed, 6 unchanged, 0 quarantined"
+    assert dry.stdout.startswith(f"{counts}; 1 to embed\n")
     assert "added     Can I pay with a cheque?" in dry.stdout
     done = run("rebuild", "faq")
     assert done.stdout.startswith(f"{counts}\n")
