@@ -85,10 +85,8 @@ def definition_vectors():
     file = cache() / "definitions.npy"
     if not file.is_file():
         encoder, texts = es.load_encoder(device="cpu"), definitions()
-        np.save(
-            file,
-            np.concatenate([encoder.encode(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]),
-        )
+        parts = [encoder.encode(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
+        np.save(file, np.concatenate(parts))
     vectors = np.load(file)
     return vectors[np.random.default_rng(0).permutation(len(vectors))]
 

@@ -151,8 +151,8 @@ def overhead(built, queries):
     )
     print(
         f"search_1m_overhead ratio={(1.25 * faiss_ms + 0.3) / ours_ms:.2f} (ours {ours_ms:.2f} ms a query "
-        f"with the fields of its hits, FAISS alone {faiss_ms:.2f} ms, allowed 1.25 times that and 0.3; p95 / p50 "
-        f"{p95 / ours_ms:.2f}; 2,000 hits with their fields {many:.0f} ms)"
+        f"with the fields of its hits, FAISS alone {faiss_ms:.2f} ms, allowed 1.25 times that and 0.3; "
+        f"p95 / p50 {p95 / ours_ms:.2f}; 2,000 hits with their fields {many:.0f} ms)"
     )
 
 

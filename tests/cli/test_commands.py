@@ -113,7 +113,7 @@ def test_list_info_and_models_print_objects(built):
     info = built.json("info", "faq")
     assert set(info) == {
         "schema", "index", "build", "created", "version", "unit", "count", "dimension", "metric", "backend",
-        "bytes", "fields", "encoder", "recipe", "report",
+        "search", "changes", "bytes", "fields", "encoder", "recipe", "report",
     }  # fmt: skip
     assert info["fields"] == {"topic": "string", "weight": "int64"}
     assert info["encoder"]["model"] == "all-MiniLM-L6-v2"

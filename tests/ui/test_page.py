@@ -297,6 +297,21 @@ def test_a_new_build_is_picked_up(visit, build, indexes, tmp_path):
     expect(page.get_by_role("alert").filter(has_text="embedsearch rebuild growing")).to_be_visible()
 
 
+def test_an_open_page_follows_a_rebuild(visit, build, indexes, tmp_path):
+    """A page that nobody touches shows a new build within seconds, with the same query."""
+    table = _table(tmp_path / "live.csv", ("text",), [(text,) for text, *_ in QUESTIONS[:6]])
+    build(indexes, "live", table, Unit.TEXT)
+    page = visit({"index": "live", "q": "Which wine goes with mushrooms?"})
+    answered(page)
+    assert "Which wine goes with mushrooms?" not in texts(page)
+    expect(page.locator(".es-facts")).to_contain_text("6 texts")
+    _table(tmp_path / "live.csv", ("text",), [(text,) for text, *_ in QUESTIONS[:14]])
+    build(indexes, "live", table, Unit.TEXT)
+    expect(page.locator(".es-facts")).to_contain_text("14 texts")
+    shown(page)
+    assert texts(page)[0] == "Which wine goes with mushrooms?"
+
+
 def test_without_indexes_the_page_says_how_to_make_one(visit, serve, tmp_path):
     """A folder without indexes shows the command that makes one."""
     page = visit(address=serve(tmp_path / "none"))
