@@ -104,7 +104,7 @@ def build_index(
             encoder = suited_encoder(recipe, old, before, changes, describe, load, progress)
             if before is not None and differs(encoder, before.build.manifest.encoder):
                 before = None
-        staging = Staging(folder / BUILDS / STAGING, _key(recipe, encoder), anew=full)
+        staging = Staging(folder / BUILDS / STAGING, _key(recipe, encoder, full))
         _embed(recipe, source, encoder, before, staging, progress)
         aside = folder / BUILDS / f"{ASIDE}{os.getpid()}"
         aside.mkdir(parents=True)
@@ -235,9 +235,9 @@ def _as_json(recipe: Mapping[str, Any]) -> Any:
     return tables
 
 
-def _key(recipe: Recipe, encoder: Encoder) -> str:
-    """A hash of all that decides which vectors a run makes, in which order."""
-    made = (encoder.spec.fingerprint, encoder.precision, encoder.engine, encoder.decoding)
+def _key(recipe: Recipe, encoder: Encoder, full: bool) -> str:
+    """A hash of all that decides which vectors a run makes, in which order; a full run takes up no other."""
+    made = (encoder.spec.fingerprint, encoder.precision, encoder.engine, encoder.decoding, full)
     content = json.dumps([asdict(recipe.source), *made])
     return hashlib.sha256(content.encode()).hexdigest()
 

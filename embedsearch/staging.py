@@ -57,17 +57,16 @@ class Totals:
 class Staging:
     """The folder of unfinished work of one index."""
 
-    def __init__(self, folder: Path, key: str, *, anew: bool = False) -> None:
+    def __init__(self, folder: Path, key: str) -> None:
         """Open `folder`, and clear it unless its work was made under the same `key`.
 
         Args:
             folder: where shards are kept.
             key: a hash of all that decides the vectors: recipe, fingerprint and precision.
-            anew: clear it in any case.
         """
         self._folder = folder
         stamp = folder / "key"
-        if anew or not stamp.is_file() or stamp.read_text(encoding="utf-8") != key:
+        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != key:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             stamp.write_text(key, encoding="utf-8")

@@ -312,6 +312,26 @@ def test_any_history_ends_as_a_first_build_would(rebuild, monkeypatch, unit, see
         same(build, whole)
 
 
+def test_a_full_run_that_was_stopped_goes_on(rebuild, monkeypatch):
+    """--full given again goes on behind its own shards, and takes up none of a run that was not full."""
+    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, 2)
+    monkeypatch.setattr("embedsearch.staging.SHARD_VECTORS", 2)
+    rebuild(entries())
+
+    class Broken(list):
+        def __iter__(self):
+            for number, entry in enumerate(list.__iter__(self)):
+                if number == 5:
+                    raise RuntimeError("the disk was pulled")
+                yield entry
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="pulled"):
+            rebuild(Broken(entries()), full=True)
+    rebuild(entries(), full=True)
+    assert sorted(rebuild.embedded) == WORDS[2:]  # a chunk that was under way is lost
+
+
 def test_probes_stay_those_of_a_varied_build(rebuild):
     """A rebuild that embeds one text keeps the sixteen probes of the build before."""
     first = rebuild([text(str(at), f"word {at}") for at in range(50)])
