@@ -46,6 +46,7 @@ def build(
     backend: str = "auto",
     memory: str = "",
     recall: float = 0.95,
+    queries: str | Path = "",
     storage: str = "fp32",
     keep: int = 2,
     max_rejected: float = 0.5,
@@ -82,6 +83,7 @@ def build(
         backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq` or `ivf-pq`.
         memory: what making and serving the index may hold, such as `4GB`; empty for half of what is free.
         recall: recall@10 that an approximate index is tuned to, (0, 1].
+        queries: a file of queries (JSONL with id and text, or a table of both) to tune with.
         storage: `fp32` or `fp16`, what the vectors are kept in.
         keep: how many builds stay on disk.
         max_rejected: share of entries (0 to 1) that may be quarantined before the build fails.
@@ -127,6 +129,7 @@ def build(
             backend=backend,
             memory=memory,
             recall=recall,
+            queries=str(Path(queries).expanduser().resolve()) if queries else "",
             storage=storage,
             keep=keep,
             max_rejected=max_rejected,
@@ -151,6 +154,7 @@ def rebuild(
     backend: str = "",
     memory: str = "",
     recall: float = 0,
+    queries: str | Path = "",
     keep: int = 0,
     indexes: str | Path | None = None,
     progress: Progress | None = None,
@@ -163,9 +167,10 @@ def rebuild(
         name: the index's name.
         full: embed everything again.
         strict: fail where the recall asked for is not reached.
-        backend: see `build`; from now on, as are the next three. Empty or 0 for what the recipe says.
+        backend: see `build`; from now on, as are the next four. Empty or 0 for what the recipe says.
         memory: see `build`.
         recall: see `build`.
+        queries: see `build`.
         keep: see `build`.
         indexes: the folder of indexes.
         progress: who is told how it goes on.
@@ -181,6 +186,7 @@ def rebuild(
         backend=backend or recipe.index.backend,
         memory=memory or recipe.index.memory,
         recall=recall or recipe.index.recall,
+        queries=str(Path(queries).expanduser().resolve()) if queries else recipe.index.queries,
         keep=keep or recipe.index.keep,
     )
     recipe = replaced(recipe, index=index)

@@ -15,13 +15,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from embedsearch import __version__
 from embedsearch.backends import AUTO, check_kind
 from embedsearch.changes import Changes
 from embedsearch.embed import embed
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
-from embedsearch.errors import RecallNotReachedError, RecipeError, TooManyRejectedError
+from embedsearch.errors import RecallNotReachedError, RecipeError, SourceError, TooManyRejectedError
 from embedsearch.indexing import make_index
 from embedsearch.integrity import file_facts
 from embedsearch.items import FIELD
@@ -31,11 +33,14 @@ from embedsearch.progress import Progress, Silent
 from embedsearch.publishing import ASIDE, STAGING, publish, recover
 from embedsearch.reading import Before
 from embedsearch.recipe import Recipe
-from embedsearch.records import Rejected
+from embedsearch.records import Rejected, Unit
 from embedsearch.reuse import Describe, compare_source, differs, open_old, reusable, suited_encoder
 from embedsearch.sources import Source, open_source
+from embedsearch.sources.judgements import read_queries
 from embedsearch.staging import Staging, Totals
-from embedsearch.store import BUILDS, CURRENT, PROBES, Build, Manifest, current_build
+from embedsearch.store import BUILDS, CURRENT, PROBES, QUERIES, Build, Manifest, current_build
+
+MOST_QUERIES = 1000  # to tune with
 
 
 def build_index(
@@ -112,6 +117,7 @@ def build_index(
         schema = staging.write(aside, encoder.dimension, recipe.index.storage)
         if before is not None and (before.build.folder / PROBES).is_file():
             shutil.copyfile(before.build.folder / PROBES, aside / PROBES)  # of the most varied inputs
+        _save_queries(recipe, encoder, before, aside)
         index, moved = make_index(recipe, metric, aside, old, before, progress)
         if strict and index["recall"] < recipe.index.recall:
             raise RecallNotReachedError(
@@ -185,6 +191,15 @@ def _source(recipe: Recipe) -> Source:
             f"{recipe.source.location} holds {source.modality()}s, but the unit {recipe.encoder.unit} needs "
             f"{recipe.encoder.unit.modality}s."
         )
+    if recipe.index.queries and recipe.encoder.unit is not Unit.TEXT:
+        raise RecipeError(
+            f"Queries are texts, and the index is of {recipe.encoder.unit}s: leave --queries out."
+        )
+    if recipe.index.queries and not Path(recipe.index.queries).is_file():
+        raise RecipeError(
+            f"There is no file {recipe.index.queries} of queries to tune with. Name another with --queries, or "
+            "take the entry out of recipe.toml."
+        )
     return source
 
 
@@ -226,6 +241,20 @@ def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
             f"An index {recipe.name!r} exists and was made from {old.source.location} ({old.encoder.unit}s). "
             f"Take another --name, or replace it with --replace."
         )
+
+
+def _save_queries(recipe: Recipe, encoder: Encoder, before: Before | None, aside: Path) -> None:
+    """Lay the vectors of the queries to tune with into the new build: embedded, or of the build before."""
+    if not recipe.index.queries:
+        return
+    if isinstance(encoder, UnloadedEncoder) and before is not None:
+        shutil.copyfile(before.build.folder / QUERIES, aside / QUERIES)
+        return
+    texts = [text for _, text in read_queries(Path(recipe.index.queries))]
+    if not texts:
+        raise SourceError(f"{recipe.index.queries} holds no query to tune with.")
+    step = max(1, len(texts) // MOST_QUERIES)
+    np.save(aside / QUERIES, encoder.encode(texts[::step][:MOST_QUERIES], "query"))
 
 
 def _as_json(recipe: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from embedsearch.metrics import Metric
 from embedsearch.progress import Progress
 from embedsearch.reading import Before
 from embedsearch.recipe import Recipe, parse_memory
-from embedsearch.store import INDEX, LEDGER, VECTORS, Build
+from embedsearch.store import INDEX, LEDGER, QUERIES, VECTORS, Build
 
 
 def make_index(
@@ -34,7 +34,8 @@ def make_index(
     vectors = np.load(aside / VECTORS, mmap_mode="r", allow_pickle=False)
     count, dimension = vectors.shape
     memory = parse_memory(recipe.index.memory) if recipe.index.memory else free_memory() // 2
-    settings = Settings(memory, recipe.index.recall, progress.stage, progress.advance)
+    queries = np.load(aside / QUERIES, allow_pickle=False) if (aside / QUERIES).is_file() else None
+    settings = Settings(memory, recipe.index.recall, queries, progress.stage, progress.advance)
     kind = recipe.index.backend
     last = old.manifest.backend if old else ""
     if kind == AUTO:
@@ -62,7 +63,8 @@ def make_index(
         if kept is None or before is None
         else neighbours_kept(index, before.build.backend, vectors, kept)
     )
-    return {**index.facts, "made": made}, moved
+    asked = f"queries of {recipe.index.queries}" if recipe.index.queries else "items held out"
+    return {**index.facts, "made": made, "asked": asked}, moved
 
 
 def free_memory() -> int:

@@ -86,6 +86,7 @@ class IndexRecipe:
         backend: a name in `embedsearch.backends.BACKENDS`, or `auto`: by size and memory.
         memory: what building and the open index may hold, such as `4GB`; empty for half of what is free.
         recall: the recall@10 against exact search (0 to 1) that an approximate index is tuned to.
+        queries: a file of queries to tune with, absolute; empty for items that are held out.
         storage: `fp32` or `fp16`, what the vectors are kept in.
         keep: how many builds stay on disk, the one in force among them.
         max_rejected: share of entries (0 to 1) that may be quarantined before a build fails.
@@ -95,6 +96,7 @@ class IndexRecipe:
     backend: str = "auto"
     memory: str = ""
     recall: float = 0.95
+    queries: str = ""
     storage: str = "fp32"
     keep: int = 2
     max_rejected: float = 0.5

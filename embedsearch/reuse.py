@@ -18,7 +18,7 @@ from embedsearch.reading import Before
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected
 from embedsearch.sources import Source
-from embedsearch.store import Build, Manifest, current_build
+from embedsearch.store import QUERIES, Build, Manifest, current_build
 
 # How vectors are computed, which changes digits and no meaning.
 HOW = ("precision", "engine", "decoding")
@@ -76,7 +76,12 @@ def suited_encoder(
     progress: Progress,
 ) -> Encoder:
     """Return the encoder, unloaded where nothing has to be embedded."""
-    if before is not None and changes is not None and not changes.to_embed:
+    tuned = not recipe.index.queries or (
+        before is not None
+        and (before.build.folder / QUERIES).is_file()
+        and before.build.manifest.recipe["index"].get("queries") == recipe.index.queries
+    )
+    if before is not None and changes is not None and not changes.to_embed and tuned:
         manifest = before.build.manifest
         return UnloadedEncoder(describe(recipe.encoder), manifest.dimension, manifest.encoder)
     return _load(recipe, old.manifest if old else None, load, progress)

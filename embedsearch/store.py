@@ -32,7 +32,7 @@ from embedsearch.records import Unit
 
 CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
 ITEMS, VECTORS, LEDGER, REJECTED = "items.arrow", "vectors.npy", "ledger.npy", "rejected.jsonl"
-INDEX, PROBES = "index.faiss", "probes.npz"
+INDEX, PROBES, QUERIES = "index.faiss", "probes.npz", "queries.npy"
 OLD_ITEMS = "items.parquet"  # of format 1
 SCHEMA = 2
 T = TypeVar("T")

@@ -9,7 +9,8 @@ import pytest
 from embedsearch.backends import AUTO
 from embedsearch.backends import approximate as module
 from embedsearch.builder import build_index
-from embedsearch.errors import RecallNotReachedError, RecipeError
+from embedsearch.errors import RecallNotReachedError, RecipeError, SourceError
+from embedsearch.records import Unit
 from embedsearch.search import Searcher
 from embedsearch.store import Build, open_build
 from tests.fakes import LetterEncoder, letters, text
@@ -123,6 +124,50 @@ def test_auto_keeps_the_kind_it_has_where_that_fits(build, monkeypatch):
     monkeypatch.setattr("embedsearch.backends.GRAPH_UP_TO", 1000)
     assert build(many(0, COUNT + 9), backend=AUTO, memory="1GB").manifest.backend == "hnsw-sq8"
     assert build(many(), backend=AUTO, memory="1GB", name="new").manifest.backend == "ivf-pq"
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """A file of queries of two letters, which no text of the index is like."""
+    path = tmp_path / "queries.tsv"
+    pairs = [one + other for one in ascii_lowercase[:12] for other in ascii_lowercase[12:]]
+    path.write_text("".join(f"{at}\t{pair}\n" for at, pair in enumerate(pairs)), encoding="utf-8")
+    return path
+
+
+def test_an_index_is_tuned_with_queries_where_there_are_some(build, asked, make_recipe, tmp_path):
+    """Their recall is what is reached and told; a rebuild without a model keeps their vectors."""
+    own = build(many(), backend="ivf-rabitq").manifest.index
+    first = build(many(), backend="ivf-rabitq", queries=str(asked))
+    facts = first.manifest.index
+    assert (facts["queries"], own["queries"]) == (168, 30)
+    assert facts["asked"] == f"queries of {asked}"
+    assert facts["recall"] >= 0.95
+    pairs = np.stack([letters(line.split("\t")[1]) for line in asked.read_text().splitlines()])
+    best, _ = Searcher(build(many(), backend="exact", name="exact")).build.backend.search(pairs, 10)
+    found, _ = first.backend.search(pairs, 10)
+    assert (found <= best[:, -1:] + 1e-6).mean() == pytest.approx(facts["recall"], abs=0.001)
+    again = build_index(
+        make_recipe(many(5), backend="ivf-rabitq", queries=str(asked)),
+        tmp_path,
+        load=LetterEncoder,
+        describe=lambda recipe: LetterEncoder(recipe).spec,
+    )
+    assert (again.folder / "queries.npy").read_bytes() == (first.folder / "queries.npy").read_bytes()
+    fewer = build(many(5, 1000), backend="ivf-rabitq", queries=str(asked))  # made anew, nothing embedded
+    assert fewer.manifest.index["made"] == "anew"
+    assert fewer.manifest.index["queries"] == 168
+
+
+def test_queries_that_are_none_are_refused(build, asked):
+    """A missing or empty file, or queries for an index of words, are told."""
+    with pytest.raises(RecipeError, match=r"There is no file .* of queries"):
+        build(many(0, 5), queries=str(asked.with_name("none.tsv")))
+    with pytest.raises(RecipeError, match="Queries are texts, and the index is of words"):
+        build([text("a", "The cat sat.")], queries=str(asked), unit=Unit.WORD)
+    asked.write_text("")
+    with pytest.raises(SourceError, match="holds no query to tune with"):
+        build(many(0, 5), queries=str(asked))
 
 
 def test_vectors_are_stored_as_told(build):

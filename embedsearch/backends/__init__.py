@@ -32,12 +32,14 @@ class Settings:
     Attributes:
         memory: bytes that making it may hold.
         recall: recall@10 against exact search that search parameters are tuned to, (0, 1].
+        queries: (q, d) float32, raw, to tune with; None for vectors of the index that are held out.
         stage: called with what happens now, and of how many vectors, where that is known.
         advance: called with how many more of them are done.
     """
 
     memory: int
     recall: float = 0.95
+    queries: Vectors | None = None
     stage: Callable[[str, int | None], None] = lambda _text, _total: None
     advance: Callable[[int], None] = lambda _vectors: None
 

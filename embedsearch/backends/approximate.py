@@ -65,7 +65,9 @@ class ApproximateBackend:
             "added": 0,
         }
         index = _new(kind, count, dimension, metric)
-        held = hold_out(count) if count >= LEAST else np.empty(0, np.int64)
+        held = np.empty(0, np.int64)
+        if count >= LEAST and settings.queries is None:
+            held = hold_out(count)
         settings.stage(f"training {kind}", None)
         _train(index, vectors, metric, settings.memory)
         indexed = np.ones(count, np.bool_)
@@ -76,17 +78,19 @@ class ApproximateBackend:
             index.add(ready(part, metric))
             settings.advance(len(part))
         rows = np.flatnonzero(indexed).astype(np.int32)
-        if len(held):
+        if count >= LEAST:
             settings.stage(f"tuning the search to a recall of {settings.recall:g}", None)
             trial = cls(index, rows, vectors, metric, facts)
-            queries = ready(vectors[held], metric)
+            asked = vectors[held] if settings.queries is None else settings.queries
+            queries = ready(asked, metric)
             steps = trial._tuned(queries, indexed, settings.recall)
-            index.add(queries)
-            rows = np.concatenate([rows, held.astype(np.int32)])
+            if len(held):
+                index.add(ready(vectors[held], metric))
+                rows = np.concatenate([rows, held.astype(np.int32)])
             facts |= {
                 "steps": [asdict(step) for step in steps],
                 "recall": steps[0].recall,
-                "queries": len(held),
+                "queries": len(queries),
             }
         else:
             facts["recall"] = 1.0  # nothing but exact comparison
@@ -120,9 +124,11 @@ class ApproximateBackend:
             return None
         index = read_index(path, mapped=False)
         facts = {**self.facts, "added": added, "masked": masked}
-        if len(new) >= JUDGED_BY:  # they are not in the index yet
-            draw = np.random.default_rng(0).permutation(len(new))[:MAX_QUERIES]
-            queries = ready(vectors[np.sort(new[draw])], self._metric)
+        asked = settings.queries
+        if asked is None and len(new) >= JUDGED_BY:  # they are not in the index yet
+            asked = vectors[np.sort(new[np.random.default_rng(0).permutation(len(new))[:MAX_QUERIES]])]
+        if asked is not None:
+            queries = ready(asked, self._metric)
             settings.stage("measuring the recall of the extended index", None)
             old = type(self)(index, rows, vectors, self._metric, facts)
             exact = truth(queries, vectors, [kept >= 0], self._metric)[0]

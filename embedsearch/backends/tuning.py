@@ -21,6 +21,7 @@ K = 10  # recall@10
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 MAX_QUERIES, QUERY_SHARE = 1000, 0.02
 TIMED = 30  # single queries
+MOST_TIMES = 4  # the effort of a greater depth
 SURE = 1.645  # standard errors that the measured recall stands above the wanted one: 95 percent, one-sided
 
 
@@ -127,23 +128,46 @@ def tune(
     scanned = _scan_seconds(queries, vectors, metric)
     steps: list[Step] = []
     for (share, mask), nearest in zip(shares, exact, strict=True):
-        tries = depths if not steps else [steps[0].depth]
-        found: list[tuple[float, Step]] = []
-        for depth in tries:
-            step = _least_effort(trial, queries, nearest, mask, share, wanted, efforts, depth)
-            if step is not None:
-                seconds = _seconds(trial, queries, step, mask)
-                found.append((seconds, step))
-        if found:
-            seconds, step = min(found, key=lambda each: each[0])
-            if steps and seconds > scanned * share * len(vectors):
-                break
-            steps.append(step)
-        elif steps:
+        found = _fastest(
+            trial, queries, nearest, mask, share, wanted, efforts, [steps[0].depth] if steps else depths
+        )
+        if found is None and steps:
             break
-        else:
+        if found is None:
             steps.append(_tried(trial, queries, nearest, mask, share, efforts[-1], depths[-1])[0])
+            continue
+        seconds, step = found
+        if steps and seconds > scanned * share * len(vectors):
+            break
+        steps.append(step)
     return steps
+
+
+def _fastest(
+    trial: Trial,
+    queries: Vectors,
+    nearest: Vectors,
+    mask: Mask | None,
+    share: float,
+    wanted: float,
+    efforts: Sequence[int],
+    depths: Sequence[int],
+) -> tuple[float, Step] | None:
+    """Return the fastest step that surely has the wanted recall, and its seconds; None where none has.
+
+    A smaller depth needs no smaller effort, and one of several times the effort is no faster: so the deepest
+    is tried first, and bounds the others.
+    """
+    best: tuple[float, Step] | None = None
+    bounded = list(efforts)
+    for depth in sorted(depths, reverse=True):
+        step = _least_effort(trial, queries, nearest, mask, share, wanted, bounded, depth)
+        if step is None:
+            break
+        seconds = _seconds(trial, queries, step, mask)
+        best = min(best or (seconds, step), (seconds, step), key=lambda each: each[0])
+        bounded = [effort for effort in efforts if step.effort <= effort <= MOST_TIMES * step.effort]
+    return best
 
 
 def _least_effort(

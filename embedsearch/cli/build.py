@@ -164,6 +164,7 @@ def told(changes: Mapping[str, Any]) -> str:
     show_default=True,
     help="recall@10 that an approximate index is tuned to.",
 )
+@option("--queries", default="", metavar="FILE", help="Queries to tune with, as `eval` reads them.")
 @option("--strict", is_flag=True, help="Fail where that recall is not reached.")
 @option(
     "--storage", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True, help="Of vectors."
@@ -208,6 +209,7 @@ def build_command(source: str, name: str, unit: str | None, json: bool, **option
 @option("--backend", type=click.Choice(BACKENDS), help="Another kind of index from now on.")
 @option("--memory", default="", metavar="SIZE", help="Other memory from now on.")
 @option("--recall", type=click.FloatRange(0, 1, min_open=True), help="Another recall from now on.")
+@option("--queries", default="", metavar="FILE", help="Other queries to tune with from now on.")
 @option("--keep", type=click.IntRange(min=1), help="As many builds from now on.")
 @indexes_option
 @json_option
@@ -219,6 +221,7 @@ def rebuild_command(
     backend: str | None,
     memory: str,
     recall: float | None,
+    queries: str,
     keep: int | None,
     indexes: Path | None,
     json: bool,
@@ -250,6 +253,7 @@ def rebuild_command(
             backend=backend or "",
             memory=memory,
             recall=recall or 0,
+            queries=queries,
             keep=keep or 0,
             indexes=indexes,
             progress=bar,

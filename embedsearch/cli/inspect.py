@@ -151,7 +151,7 @@ def _search(manifest: Manifest) -> str:
         return f"{manifest.backend}, every vector is compared"
     short = "" if facts["recall"] >= facts["wanted"] else f" (asked for: {facts['wanted']:g})"
     return (
-        f"{manifest.backend}, recall@10 {facts['recall']:.3f}{short} on {facts['queries']:,} held-out queries"
+        f"{manifest.backend}, recall@10 {facts['recall']:.3f}{short} on {facts['queries']:,} {facts['asked']}"
         f"; {facts['made']}, {facts['added']:,} added and {facts['masked']:,} masked since it was made"
     )
 

@@ -35,14 +35,14 @@ class Numbers:
 
 
 class RowEncoder:
-    """The text "n" has the vector `rows(n, n + 1)[0]`."""
+    """The text "n" has the vector `rows(n, n + 1)[0]`, the query "n" the vector `queries[n]`."""
 
     dimension = DIMENSION
     device, precision, engine, decoding = "cpu", "fp32", "rows", ""
 
-    def __init__(self, rows):
-        """Take a function of a first number and an end that gives the vectors between, (n, d) float32."""
-        self._rows = rows
+    def __init__(self, rows, queries):
+        """Take a function of a first number and an end that gives the vectors between, and queries (q, d)."""
+        self._rows, self._queries = rows, queries
         self.spec = EncoderSpec(
             model="rows", revision="", unit=Unit.TEXT, pooling="mean", layers=(-1,), patch_tokens_only=False,
             max_length=None, prompts={"query": "", "passage": ""}, files={},
@@ -59,8 +59,19 @@ class RowEncoder:
         for position in range(len(prepared)):
             yield position, rows[position : position + 1]
 
+    def encode(self, items, role="passage"):
+        """See `Encoder.encode`; asked for queries only."""
+        assert role == "query"
+        return self._queries[[int(item) for item in items]]
+
 
 def recipe(count, **index):
     """Return the recipe of an index of so many numbers."""
     source = SourceRecipe("numbers", str(count))
     return Recipe("numbers", source, EncoderRecipe(Unit.TEXT), IndexRecipe(**index))
+
+
+def write_queries(path, numbers):
+    """Write a file of queries by their numbers, and return its path."""
+    path.write_text("".join(f"{number}\t{number}\n" for number in numbers), encoding="utf-8")
+    return str(path)
