@@ -197,8 +197,8 @@ def _source(recipe: Recipe) -> Source:
         )
     if recipe.index.queries and not Path(recipe.index.queries).is_file():
         raise RecipeError(
-            f"There is no file {recipe.index.queries} of queries to tune with. Name another with --queries, or "
-            "take the entry out of recipe.toml."
+            f"There is no file {recipe.index.queries} of queries to tune with. Name another with --queries, "
+            "or take the entry out of recipe.toml."
         )
     return source
 
