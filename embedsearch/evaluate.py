@@ -252,6 +252,15 @@ def evaluate(
         ItemError: a query can't be embedded.
     """
     own: npt.NDArray[np.int64] | None = None
+    if qrels is not None and queries is None:
+        raise QueryError("Judgements need the queries they judge: --queries FILE.")
+    quality: dict[str, Any] = {}  # first, for what may be wrong with what was asked is found by it
+    if labels:
+        quality["labels"] = {"field": labels, **precision(searcher, labels, k)}
+    if qrels is not None and queries is not None:
+        quality["judged"] = judged(searcher, queries, qrels)
+    if pairs is not None:
+        quality["pairs"] = spearman(searcher, pairs)
     if queries is not None:
         asked = queries_of(searcher, queries)
     else:
@@ -276,12 +285,4 @@ def evaluate(
     }
     if filters:
         result["filters"] = under_filters(searcher, asked, own, k)
-    if labels:
-        result["labels"] = {"field": labels, **precision(searcher, labels, k)}
-    if qrels is not None:
-        if queries is None:
-            raise QueryError("Judgements need the queries they judge: --queries FILE.")
-        result["judged"] = judged(searcher, queries, qrels)
-    if pairs is not None:
-        result["pairs"] = spearman(searcher, pairs)
-    return result
+    return result | quality

@@ -72,7 +72,7 @@ class ApproximateBackend:
         _train(index, vectors, metric, settings.memory)
         indexed = np.ones(count, np.bool_)
         indexed[held] = False
-        settings.stage("adding vectors to the index", count)
+        settings.stage("adding vectors to the index", count - len(held))
         for start in range(0, count, BLOCK):
             part = vectors[start : start + BLOCK][indexed[start : start + BLOCK]]
             index.add(ready(part, metric))
