@@ -10,7 +10,7 @@ from dataclasses import replace as replaced
 from pathlib import Path
 
 from embedsearch.builder import build_index, compare_index
-from embedsearch.changes import Changes
+from embedsearch.difference import Changes
 from embedsearch.encoders.files import absolute_model
 from embedsearch.progress import Progress
 from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, IndexRecipe, Recipe, SourceRecipe, check_name
@@ -193,8 +193,20 @@ def rebuild(
     return Searcher(build_index(recipe, root, full=full, strict=strict, progress=progress))
 
 
-def changes(name: str, *, indexes: str | Path | None = None, progress: Progress | None = None) -> Changes:
+def changes(
+    name: str,
+    *,
+    full: bool = False,
+    indexes: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Changes:
     """Return what `rebuild` would find new, changed and gone, and write nothing.
+
+    Args:
+        name: the index's name.
+        full: as for `rebuild`.
+        indexes: the folder of indexes.
+        progress: who is told how it goes on.
 
     Raises:
         IndexNotFoundError: there is no index of that name.
@@ -202,7 +214,7 @@ def changes(name: str, *, indexes: str | Path | None = None, progress: Progress 
     """
     root = indexes_folder(indexes)
     index_folder(root, name)
-    return compare_index(_stored(root, name), root, progress=progress)
+    return compare_index(_stored(root, name), root, full=full, progress=progress)
 
 
 def _stored(root: Path, name: str) -> Recipe:

@@ -19,7 +19,7 @@ import numpy as np
 
 from embedsearch import __version__
 from embedsearch.backends import AUTO, check_kind
-from embedsearch.changes import Changes
+from embedsearch.difference import Changes
 from embedsearch.embed import embed
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
@@ -38,7 +38,16 @@ from embedsearch.reuse import Describe, compare_source, differs, open_old, reusa
 from embedsearch.sources import Source, open_source
 from embedsearch.sources.judgements import read_queries
 from embedsearch.staging import Staging, Totals
-from embedsearch.store import BUILDS, CURRENT, PROBES, QUERIES, Build, Manifest, current_build
+from embedsearch.store import (
+    BUILDS,
+    PROBES,
+    QUERIES,
+    Build,
+    Manifest,
+    current_build,
+    is_published,
+    name_in_force,
+)
 
 MOST_QUERIES = 1000  # to tune with
 
@@ -80,20 +89,18 @@ def build_index(
         IndexBusyError: another process is writing this index.
     """
     progress = progress or Silent()
-    metric = _metric(recipe)
-    if recipe.index.backend != AUTO:
-        check_kind(recipe.index.backend)
+    metric = _check(recipe)
     source = _source(recipe)
     folder = indexes / recipe.name
-    if (folder / CURRENT).is_file() and not replace:
+    if is_published(folder) and not replace:
         _refuse_other_source(recipe, folder)
     # a model that can't be had leaves no folder behind
-    encoder = None if (folder / CURRENT).is_file() else load(recipe.encoder)
+    encoder = None if is_published(folder) else load(recipe.encoder)
     folder.mkdir(parents=True, exist_ok=True)
     with write_lock(folder):
         started = time.perf_counter()
         recover(folder)
-        if not (folder / CURRENT).is_file():
+        if not is_published(folder):
             recipe.save(folder)  # so that `rebuild` goes on with a first build that was stopped
         old = None if encoder else open_old(folder, progress)
         before = None if full or old is None else reusable(recipe, old, describe, progress)
@@ -101,7 +108,8 @@ def build_index(
         if before is not None:
             progress.stage(f"comparing {recipe.source.location} with the build in force", source.count())
             changes = compare_source(source, before, progress)
-            if not changes and _as_json(recipe.as_dict()) == _as_json(before.build.manifest.recipe):
+            as_it_is = _as_json(recipe.as_dict()) == _as_json(before.build.manifest.recipe)
+            if not changes and as_it_is and name_in_force(folder) == before.build.folder.name:
                 recipe.save(folder)
                 shutil.rmtree(folder / BUILDS / STAGING, ignore_errors=True)  # of a run killed at its end
                 return before.build
@@ -126,7 +134,7 @@ def build_index(
                 "lower --recall. Nothing was published; what was embedded is kept for the next run."
             )
         created = datetime.now(UTC)
-        build = f"{created:%Y%m%d-%H%M%S}-{encoder.spec.fingerprint[:6]}-{created.microsecond:06d}"
+        build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"
         Manifest(
             name=recipe.name,
             build=build,
@@ -146,6 +154,7 @@ def build_index(
             },
             report=_report(staging.totals, time.perf_counter() - started),
             index=index,
+            before=name_in_force(folder),
             changes={} if changes is None else {**changes.as_dict(), "neighbours_kept": moved},
             files=file_facts(aside),
         ).save(aside)
@@ -158,6 +167,7 @@ def compare_index(
     recipe: Recipe,
     indexes: Path,
     *,
+    full: bool = False,
     progress: Progress | None = None,
     describe: Describe = encoder_spec,
 ) -> Changes:
@@ -168,9 +178,10 @@ def compare_index(
         RecipeError, SourceNotFoundError, SourceError, ModelError: as `build_index`.
     """
     progress = progress or Silent()
+    _check(recipe)
     source = _source(recipe)
     old = Build(current_build(indexes / recipe.name))
-    before = reusable(recipe, old, describe, progress)
+    before = None if full else reusable(recipe, old, describe, progress)
     if before is not None:
         progress.stage(f"comparing {recipe.source.location} with the build in force", source.count())
         return compare_source(source, before, progress)
@@ -227,7 +238,10 @@ def _embed(
     _check_rejected(recipe, staging)
 
 
-def _metric(recipe: Recipe) -> Metric:
+def _check(recipe: Recipe) -> Metric:
+    """Return the recipe's metric; what it can't mean is refused."""
+    if recipe.index.backend != AUTO:
+        check_kind(recipe.index.backend)
     try:
         return Metric(recipe.index.metric)
     except ValueError:
@@ -267,7 +281,7 @@ def _as_json(recipe: Mapping[str, Any]) -> Any:
 def _key(recipe: Recipe, encoder: Encoder, full: bool) -> str:
     """A hash of all that decides which vectors a run makes, in which order; a full run takes up no other."""
     made = (encoder.spec.fingerprint, encoder.precision, encoder.engine, encoder.decoding, full)
-    content = json.dumps([asdict(recipe.source), *made])
+    content = json.dumps([asdict(recipe.source), recipe.index.storage, *made])
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -131,6 +131,10 @@ def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
                 same = labels[others] == labels[row]
                 first.append(bool(same[0]))
                 share.append(float(np.mean(same)))
+    if not share:
+        raise QueryError(
+            f"No item of the index {searcher.manifest.name!r} has a value of {field!r} and a neighbour."
+        )
     return {"P@1": round(float(np.mean(first)), 4), f"P@{k}": round(float(np.mean(share)), 4)}
 
 
@@ -192,6 +196,10 @@ def spearman(searcher: Searcher, pairs: Path) -> dict[str, float]:
     except ImportError:
         raise MissingExtraError("Pairs need SciPy: pip install 'embedsearch[eval]'") from None
     rows = list(read_pairs(pairs))
+    if len(rows) < 3 or len({row[2] for row in rows}) < 2:
+        raise SourceError(
+            f"{pairs}: three pairs or more, of different scores, are needed; it has {len(rows)}."
+        )
     encoder = _encoder(searcher)
     left, right = (encoder.encode([row[side] for row in rows], "passage") for side in (0, 1))
     metric = searcher.manifest.metric

@@ -45,7 +45,7 @@ def make_index(
     elif recipe.index.memory and needed(kind, count, dimension) > memory:
         raise RecipeError(
             f"A {kind} index over {count:,} vectors of {dimension} takes about "
-            f"{needed(kind, count, dimension) / 1e9:,.1f} GB to make; --memory says {recipe.index.memory}. "
+            f"{needed(kind, count, dimension) / 1e6:,.1f} MB to make; --memory says {recipe.index.memory}. "
             f"Take --backend {choose(count, dimension, memory)}, or more. What was embedded is kept."
         )
     kept = None

@@ -87,6 +87,7 @@ class Row(NamedTuple):
     hash: str
     size: int
     modified: int
+    bad: int
 
     def untouched(self, described: Described) -> bool:
         """Whether a record is still this one: a text by its hash, a file by its size and time."""
@@ -122,11 +123,11 @@ class Ledger:
         """Return the rows at these places, None for -1."""
         if not len(self):
             return [None] * len(found)
-        names = ("facts", "high", "low", "size", "modified")
+        names = ("facts", "high", "low", "size", "modified", "bad")
         values = self.entries[np.maximum(found, 0)][list(names)].tolist()
         return [
-            Row(facts, f"{high:016x}{low:016x}", size, modified) if at >= 0 else None
-            for at, (facts, high, low, size, modified) in zip(found.tolist(), values, strict=True)
+            Row(facts, f"{high:016x}{low:016x}", size, modified, bad) if at >= 0 else None
+            for at, (facts, high, low, size, modified, bad) in zip(found.tolist(), values, strict=True)
         ]
 
     def find(self, keys: Sequence[int] | Halves) -> npt.NDArray[np.int64]:

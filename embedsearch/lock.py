@@ -28,7 +28,9 @@ def write_lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        who = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+        who = "unknown"
+        with contextlib.suppress(OSError):  # it may end just now
+            who = holder.read_text(encoding="utf-8")
         raise IndexBusyError(
             f"The index {folder.name!r} is being written by another process ({who}). Wait for it to end."
         ) from None

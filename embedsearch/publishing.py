@@ -7,6 +7,7 @@ the next writer ends what it began.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -16,7 +17,16 @@ from embedsearch.errors import EmbedsearchError, IndexDamagedError, RecipeError,
 from embedsearch.integrity import note
 from embedsearch.lock import write_lock
 from embedsearch.recipe import RECIPE_FILE, Recipe, check_name
-from embedsearch.store import BUILD_RULE, BUILDS, CURRENT, Build, Manifest, current_build, index_folder
+from embedsearch.store import (
+    BUILD_RULE,
+    BUILDS,
+    CURRENT,
+    Build,
+    Manifest,
+    current_build,
+    index_folder,
+    name_in_force,
+)
 
 COMING = f".{CURRENT}.new"
 ASIDE, STAGING = ".new-", ".staging"
@@ -27,10 +37,7 @@ def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
 
     The build that was in force before is among the kept ones.
     """
-    try:
-        before = current_build(folder)
-    except (OSError, IndexDamagedError):  # none yet, or damaged
-        before = None
+    before = folder / BUILDS / (name_in_force(folder) or ASIDE)
     target = folder / BUILDS / build
     recipe.save(folder)
     _write(folder / COMING, build)
@@ -40,7 +47,7 @@ def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
     _put_in_force(folder)
     for name, facts in Manifest.load(target).files.items():
         note(target / name, facts["sha256"])
-    for old in _surplus(folder, recipe.index.keep, before):
+    for old in _surplus(folder, recipe.index.keep, before if _is_whole(before) else None):
         shutil.rmtree(old)
     return target
 
@@ -97,9 +104,13 @@ def _earlier(folder: Path, to: str) -> Build:
                 + nearest(to, names)
             )
         return Build(folder / BUILDS / to)
-    in_force = (folder / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
-    earlier = [build for build in builds if build.name < in_force]
-    if in_force not in names:  # `current` is damaged: any build is better than none
+    in_force = name_in_force(folder)
+    if in_force:
+        earlier = [build for build in builds if build.name < in_force]
+        with contextlib.suppress(IndexDamagedError):  # what it was made after comes first
+            last = folder / BUILDS / Manifest.load(folder / BUILDS / in_force).before
+            earlier = sorted(earlier, key=lambda build: build == last)
+    else:  # `current` is damaged: any build is better than none
         earlier = builds
     for build in reversed(earlier):
         try:
@@ -107,7 +118,7 @@ def _earlier(folder: Path, to: str) -> Build:
         except IndexDamagedError:
             continue
     raise RecipeError(
-        f"The index {folder.name!r} has no whole build before {in_force[:60]!r} to go back to. "
+        f"The index {folder.name!r} has no whole build before {in_force or 'this'!r} to go back to. "
         f"Make it anew: embedsearch rebuild {folder.name}"
     )
 
@@ -131,7 +142,8 @@ def verify_builds(indexes: Path, name: str) -> list[tuple[str, str]]:
         try:
             Build(build, whole=True)
         except IndexDamagedError as error:
-            found.append((build.name, str(error)))
+            if build.is_dir():  # else it is no longer kept, since this moment
+                found.append((build.name, str(error)))
         else:
             found.append((build.name, ""))
     return found
@@ -183,7 +195,7 @@ def remove(indexes: Path, name: str) -> Path:
         folder = index_folder(indexes, name)
     with write_lock(folder):
         (folder / CURRENT).unlink(missing_ok=True)  # first, so that no reader finds half of it
-    shutil.rmtree(folder)
+        shutil.rmtree(folder)
     return folder
 
 
@@ -193,8 +205,17 @@ def _surplus(folder: Path, keep: int, before: Path | None) -> list[Path]:
         in_force = current_build(folder)
     except EmbedsearchError:
         return []  # which one is good is not known
-    order = [in_force, *([before] if before else []), *reversed(builds_of(folder))]
+    newest = sorted(builds_of(folder), key=_is_whole)[::-1]  # damaged ones last
+    order = [in_force, *([before] if before else []), *newest]
     return list(dict.fromkeys(order))[max(1, keep) :]
+
+
+def _is_whole(build: Path) -> bool:
+    try:
+        Build(build)
+    except IndexDamagedError:
+        return False
+    return True
 
 
 def _put_in_force(folder: Path) -> None:

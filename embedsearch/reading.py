@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from embedsearch import ledger
-from embedsearch.changes import look
 from embedsearch.chunk import Input, Work, empty
+from embedsearch.difference import look
 from embedsearch.encoders import Encoder, Sentence, Span
 from embedsearch.encoders.segment import sentences, words
 from embedsearch.errors import ItemError
@@ -17,6 +17,7 @@ from embedsearch.store import Build
 
 # Records read ahead of the model. Texts: enough to sort by length. Pictures: each takes megabytes.
 CHUNK = {Unit.TEXT: 2048, Unit.WORD: 512, Unit.TOKEN: 512, Unit.IMAGE: 256}
+BROKEN = "its text, fields or file name hold a broken character, which no UTF-8 file can hold"
 
 
 class Before:
@@ -66,6 +67,10 @@ def read(source: Iterator[Entry], encoder: Encoder, before: Before | None) -> Wo
             continue
         record, seen = each
         at = len(rows)
+        if _is_broken(record):
+            rows.append(ledger.row(seen.described, seen.hash))
+            rejected.append((Rejected(record.id, BROKEN), at))
+            continue
         if before is not None and seen.source >= 0:
             rows.append(ledger.row(seen.described, seen.hash, before.ledger.entries[seen.source]))
             rejected += [(told, at) for told in before.rejected.get(seen.source, ())]
@@ -84,6 +89,11 @@ def read(source: Iterator[Entry], encoder: Encoder, before: Before | None) -> Wo
         (Rejected(unbroken(told.id), unbroken(told.reason)), entry) for told, entry in work.chunk.rejected
     ]
     return work
+
+
+def _is_broken(record: Record) -> bool:
+    held = (record.id, record.content, *record.fields, *record.fields.values())
+    return any(isinstance(each, (str, Path)) and unbroken(str(each)) != str(each) for each in held)
 
 
 def _prepare(work: Work, inputs: Sequence[Input], encoder: Encoder) -> None:
@@ -125,9 +135,6 @@ def _inputs(record: Record, unit: Unit, entry: int, content_hash: str) -> Iterat
     """Yield what the encoder reads of one record: itself, or each of its sentences."""
     if record.modality is not unit.modality:
         raise ItemError(f"the source gives a {record.modality}, the unit {unit} needs a {unit.modality}")
-    held = (record.id, record.content, *record.fields, *record.fields.values())
-    if any(isinstance(each, (str, Path)) and unbroken(str(each)) != str(each) for each in held):
-        raise ItemError("its text, fields or file name hold a broken character, which no UTF-8 file can hold")
     if unit in (Unit.TEXT, Unit.IMAGE):
         yield Input(record, entry, record.content, 0, content_hash)
         return

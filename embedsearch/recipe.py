@@ -109,6 +109,8 @@ class IndexRecipe:
             )
         if not 0 < self.recall <= 1:
             raise RecipeError(f"The recall {self.recall:g} can't be reached for; take a share such as 0.95.")
+        if not 0 <= self.max_rejected <= 1:
+            raise RecipeError(f"max_rejected is a share from 0 to 1; got {self.max_rejected:g}.")
         if self.keep < 1:
             raise RecipeError(f"{self.keep} builds can't be kept: the one in force is one. Take 1 or more.")
         if self.memory:
@@ -187,6 +189,8 @@ class Recipe:
 
 def _part(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
     """Make one part of a recipe from a TOML table, tuples for lists."""
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: a table of entries was expected where it has {values!r:.60}.")
     known = [item.name for item in fields(kind)]
     for name in values:
         if name not in known:
@@ -194,6 +198,8 @@ def _part(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
     frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     kinds = get_type_hints(kind)
     for name, value in frozen.items():
+        if "\\x00" in repr(value):
+            raise RecipeError(f"{path}: the entry {name!r} holds a null character.")
         if not _fits(value, kinds[name]):
             inner = get_args(kinds[name])
             wanted = f"list of {inner[0].__name__}" if inner else kinds[name].__name__

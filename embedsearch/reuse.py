@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.changes import Changes, compare, rejection
+from embedsearch.difference import Changes, compare, rejection
 from embedsearch.encoders import Encoder, EncoderSpec
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import IndexDamagedError, MissingExtraError, ModelError
 from embedsearch.progress import Progress
+from embedsearch.publishing import builds_of
 from embedsearch.reading import Before
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected
@@ -26,12 +27,18 @@ Describe = Callable[[EncoderRecipe], EncoderSpec]
 
 
 def open_old(folder: Path, progress: Progress) -> Build | None:
-    """Return the build in force, None where it is damaged: then all is made anew."""
+    """Return the build in force; where it is damaged the newest whole one, or None: then all is made anew."""
     try:
         return Build(current_build(folder))
     except IndexDamagedError as error:
-        progress.stage(f"all is embedded anew: the build in force is damaged: {error}")
-        return None
+        progress.stage(f"the build in force is damaged: {error}")
+    for build in reversed(builds_of(folder)):
+        try:
+            return Build(build)
+        except IndexDamagedError:
+            continue
+    progress.stage("all is embedded anew: no build is whole")
+    return None
 
 
 def reusable(recipe: Recipe, old: Build, describe: Describe, progress: Progress) -> Before | None:

@@ -6,6 +6,7 @@ shards, and perhaps one without its `.json`, which the next run overwrites.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -25,6 +26,7 @@ from embedsearch import ledger
 from embedsearch.chunk import Chunk, Item
 from embedsearch.encoders import probes
 from embedsearch.errors import RecipeError
+from embedsearch.integrity import sha256_of
 from embedsearch.metrics import Vectors
 from embedsearch.records import Entry, Rejected
 from embedsearch.store import ITEMS, LEDGER, PROBES, REJECTED, VECTORS
@@ -66,7 +68,7 @@ class Staging:
         """
         self._folder = folder
         stamp = folder / "key"
-        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != key:
+        if not stamp.is_file() or stamp.read_text(encoding="utf-8", errors="replace") != key:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             stamp.write_text(key, encoding="utf-8")
@@ -83,8 +85,7 @@ class Staging:
         Returns:
             How many entries need not be embedded again. From the first changed one on, all are.
         """
-        while (self._folder / f"{self._shards}.json").is_file():
-            shard = json.loads((self._folder / f"{self._shards}.json").read_text(encoding="utf-8"))
+        while shard := self._read_shard(self._shards):
             if any(_digest(entries, count) != known for count, known in shard["read"]):
                 break
             self.totals.add(Totals(**shard["totals"]))
@@ -93,6 +94,18 @@ class Staging:
             if int(later.stem) >= self._shards:
                 later.unlink()  # else it would seem to follow on the shards made now
         return self.totals.entries
+
+    def _read_shard(self, number: int) -> dict[str, Any] | None:
+        """Return what a shard's last file says, None where there is none, or its files are not whole."""
+        try:
+            checksum, text = (self._folder / f"{number}.json").read_text(encoding="utf-8").split("\n", 1)
+            if hashlib.sha256(text.encode()).hexdigest() != checksum:
+                return None
+            shard: dict[str, Any] = json.loads(text)
+            files = shard["files"].items()
+            return shard if all(sha256_of(self._folder / name) == known for name, known in files) else None
+        except (OSError, ValueError):  # a disk that was full, or a power cut
+            return None
 
     def _start_shard(self) -> None:
         self._items: list[Item] = []
@@ -141,9 +154,15 @@ class Staging:
                 "totals": asdict(self._open),
                 "read": self._read,
                 "rejected": [{**asdict(each), "entry": entry} for each, entry in self._rejected],
+                "files": {
+                    name: sha256_of(self._folder / name)
+                    for name in (f"{stem}.npy", f"{stem}.ledger.npy", f"{stem}.parquet")
+                },
             }
+            text = json.dumps(shard, ensure_ascii=False)
             aside = self._folder / f".{stem}.json"
-            aside.write_text(json.dumps(shard, ensure_ascii=False), encoding="utf-8")
+            checksum = hashlib.sha256(text.encode()).hexdigest()
+            aside.write_text(f"{checksum}\n{text}", encoding="utf-8")
             aside.replace(self._folder / f"{stem}.json")
             self.totals.add(self._open)
             self._shards += 1
@@ -153,7 +172,8 @@ class Staging:
         """Yield everything that was quarantined, in order; see `Build.rejected`."""
         records = 0
         for shard in range(self._shards):
-            held = json.loads((self._folder / f"{shard}.json").read_text(encoding="utf-8"))
+            text = (self._folder / f"{shard}.json").read_text(encoding="utf-8")
+            held = json.loads(text.split("\n", 1)[1])
             for each in held["rejected"]:
                 entry = each["entry"]
                 yield {**each, "entry": entry if entry is None else entry + records}

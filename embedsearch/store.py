@@ -65,6 +65,7 @@ class Manifest:
         files: size in bytes and SHA-256 of each file, by name.
         index: what the backend says of itself: its parameters, and the recall that it was measured to have.
         changes: what became of the source since the build before, where there was one.
+        before: the build that was in force until this one.
         schema: version of this format; 1 has neither ledger nor checksum of its own.
     """
 
@@ -84,6 +85,7 @@ class Manifest:
     files: Mapping[str, Mapping[str, Any]]
     index: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, Any] = field(default_factory=dict)
+    before: str = ""
     schema: int = SCHEMA
 
     def save(self, folder: Path) -> None:
@@ -212,7 +214,20 @@ def list_names(indexes: Path) -> list[str]:
     """Return the names of the published indexes in the folder `indexes`, sorted."""
     if not indexes.is_dir():
         return []
-    return sorted(folder.name for folder in indexes.iterdir() if (folder / CURRENT).is_file())
+    return sorted(folder.name for folder in indexes.iterdir() if is_published(folder))
+
+
+def is_published(folder: Path) -> bool:
+    """Whether an index in `folder` was ever put in force; its pointer may have been lost since."""
+    return (folder / CURRENT).is_file() or any(folder.glob(f"{BUILDS}/[!.]*/{MANIFEST}"))
+
+
+def name_in_force(folder: Path) -> str:
+    """Return the id of the build in force of the index in `folder`; empty where none or a damaged one is."""
+    try:
+        return current_build(folder).name
+    except IndexDamagedError:
+        return ""
 
 
 def index_folder(indexes: Path, name: str) -> Path:
@@ -223,7 +238,7 @@ def index_folder(indexes: Path, name: str) -> Path:
         IndexNotFoundError: there is none; the nearest name is suggested.
     """
     folder = indexes / check_name(name)
-    if not (folder / CURRENT).is_file():
+    if not is_published(folder):
         names = list_names(indexes)
         has = f"it holds {', '.join(names)}" if names else "it holds none"
         unfinished = (
@@ -243,7 +258,10 @@ def current_build(folder: Path) -> Path:
     Raises:
         IndexDamagedError: `current` names no build.
     """
-    text = (folder / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        text = (folder / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        text = ""
     build = folder / BUILDS / text
     if not BUILD_RULE.fullmatch(text) or not build.is_dir():
         raise IndexDamagedError(

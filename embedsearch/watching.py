@@ -15,7 +15,7 @@ from embedsearch.errors import EmbedsearchError, RecipeError
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe
 from embedsearch.search import Searcher
-from embedsearch.store import current_build, index_folder, indexes_folder
+from embedsearch.store import index_folder, indexes_folder, name_in_force
 
 QUIET = 1600  # milliseconds; changes that come closer together are taken as one
 POLL = 500  # milliseconds between looks at whether to stop
@@ -74,7 +74,7 @@ def watch(
     next(events)  # the watch begins before the first rebuild, so that nothing falls between them
     while True:
         try:
-            before = current_build(folder).name
+            before = name_in_force(folder)
             searcher = rebuild(name, indexes=root, progress=progress)
         except (EmbedsearchError, OSError) as error:
             log.warning("%s: %s", name, error)

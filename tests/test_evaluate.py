@@ -111,6 +111,17 @@ def test_pairs_are_correlated(make_searcher, tmp_path):
         assert spearman(searcher, path) == {"pairs": 4, "spearman": sign}
 
 
+def test_what_can_not_be_measured_is_told(make_searcher, tmp_path):
+    """Two pairs, pairs of one score, and labels that nobody has are errors, not a number that is none."""
+    searcher = make_searcher([*fruit_entries(), text("bare", "bare", empty=None)])
+    for rows in ("1\ta\tb\n2\ta\tc\n", "1\ta\tb\n1\ta\tc\n1\tb\tc\n"):
+        (tmp_path / "pairs.tsv").write_text("score\ts1\ts2\n" + rows)
+        with pytest.raises(SourceError, match="three pairs or more, of different scores"):
+            spearman(searcher, tmp_path / "pairs.tsv")
+    with pytest.raises(QueryError, match="No item of the index 'small' has a value of 'empty'"):
+        precision(searcher, "empty")
+
+
 def test_everything_at_once(many, tmp_path, monkeypatch):
     """One call measures what is asked for: recall, latency, size, filters, labels; queries from a file."""
     told = evaluate(many, filters=True, labels="group", sample=40)
@@ -143,6 +154,9 @@ def test_texts_are_asked_of_texts_only(make_build, tmp_path):
         ("q.tsv", "id\ttext\n1\ta, b\n", [("1", "a, b")]),
         ("q.tsv", '1\tsay "yes"\n', [("1", 'say "yes"')]),
         ("q.csv", '\ufeff1,"a, b"\n', [("1", "a, b")]),
+        ("q.csv", '1,"a\nb"\n\n2,c\n', [("1", "a\nb"), ("2", "c")]),
+        ("q.jsonl", '{"id": "1", "text": "a\u2028b"}\n', [("1", "a\u2028b")]),
+        ("q.tsv", "1\ta\u2028b\n\n", [("1", "a\u2028b")]),
     ],
 )
 def test_queries_are_read(tmp_path, name, content, want):
@@ -172,6 +186,12 @@ def test_judgements_are_read(tmp_path, content, want):
         (read_queries, "q.tsv", "only one\n", r"q\.tsv:1: an id and a text"),
         (read_qrels, "r", "a 0 b 1\na b c d e\n", "r:2: 'query 0 item grade'"),
         (read_qrels, "r", "a 0 b 1\na 0 b high\n", "r:2: "),
+        (read_qrels, "r", "1 0 b bad\n", "r:1: "),
+        (read_qrels, "r", "a\tb\t1\na\tb\tinf\n", "r:2: "),
+        (read_qrels, "r", "a\tb\t1\na\tb\t1e30\n", "r:2: "),
+        (read_queries, "q.jsonl", "[" * 100_000, "an object with"),
+        (read_queries, "q.csv", f"1,{'x' * 140_000}\n", "can't be read as a table: field larger"),
+        (read_pairs, "p.tsv", "score\ts1\ts2\nnan\ta\tb\n", r"p\.tsv:2: "),
         (read_pairs, "p.tsv", "", "the columns score, text1 and text2 were expected"),
         (read_pairs, "p.tsv", "a\tb\tc\n", "it has"),
         (read_pairs, "p.tsv", "score\ts1\ts2\n1\ta\n", r"p\.tsv:2: two texts and a score"),

@@ -12,10 +12,11 @@ from embedsearch import integrity, publishing
 from embedsearch.builder import build_index
 from embedsearch.errors import IndexDamagedError, IndexNotFoundError, RecipeError
 from embedsearch.publishing import builds_of, collect, publish, recover, remove, roll_back, verify_builds
-from embedsearch.recipe import Recipe
+from embedsearch.recipe import EncoderRecipe, Recipe
+from embedsearch.records import Unit
 from embedsearch.search import open_index
-from embedsearch.store import Build, current_build, open_build
-from tests.fakes import LetterEncoder, text
+from embedsearch.store import Build, current_build, list_names, open_build
+from tests.fakes import LetterEncoder, text, version
 
 ENTRIES = [text("a", "apple", n=1), text("b", "berry", n=2), text("d", "date", n=3)]
 ROOT = Path(__file__).parents[1]
@@ -140,6 +141,50 @@ def test_after_a_rollback_the_build_gone_back_to_is_kept(make_build, tmp_path):
     third = make_build([*ENTRIES, text("f", "fig")])
     assert builds_of(tmp_path / "small") == [first.folder, third.folder]
     assert not second.folder.exists()
+
+
+def test_rollback_goes_to_what_was_in_force(make_build, tmp_path):
+    """After a rollback and a rebuild, the build before is the one gone back to, not the one thrown out."""
+    first, bad = make_build(ENTRIES, keep=3), make_build([*ENTRIES, text("e", "elder")], keep=3)
+    roll_back(tmp_path, "small")
+    make_build([*ENTRIES, text("f", "fig")], keep=3)
+    assert len(builds_of(tmp_path / "small")) == 3
+    assert roll_back(tmp_path, "small").folder == first.folder
+    assert bad.folder.is_dir()
+
+
+def test_a_damaged_build_does_not_push_out_a_whole_one(two, make_build, tmp_path):
+    """Rebuilt over a damaged build, the whole one before it stays, and its vectors serve again."""
+    (two[1].folder / "vectors.npy").unlink()
+    encoder = LetterEncoder(EncoderRecipe(Unit.TEXT))
+    third = make_build([*ENTRIES, text("e", "elder")], load=lambda recipe: encoder)  # noqa: ARG005
+    assert encoder.embedded == ["elder"]
+    assert builds_of(tmp_path / "small") == [two[0].folder, third.folder]
+    assert roll_back(tmp_path, "small").folder == two[0].folder
+
+
+def test_a_lost_pointer_loses_nothing(two, make_build, tmp_path):
+    """Without `current` the index is damaged, not gone: rollback mends it, and so does a rebuild."""
+    (tmp_path / "small" / "current").unlink()
+    assert list_names(tmp_path) == ["small"]
+    with pytest.raises(IndexDamagedError, match="embedsearch rollback small"):
+        open_build(tmp_path, "small")
+    assert roll_back(tmp_path, "small").folder == two[1].folder
+    (tmp_path / "small" / "current").unlink()
+    encoder = LetterEncoder(EncoderRecipe(Unit.TEXT))
+    build = make_build([*ENTRIES, text("f", "fig")], load=lambda recipe: encoder)  # noqa: ARG005
+    assert encoder.embedded == ["fig"]
+    assert open_build(tmp_path, "small").folder == build.folder
+    (tmp_path / "small" / "current").unlink()
+    same = make_build([*ENTRIES, text("f", "fig")])  # nothing changed but the pointer
+    assert open_build(tmp_path, "small").folder == same.folder
+
+
+def test_builds_are_named_in_the_order_of_time(make_build):
+    """Within one second too, whatever the fingerprints."""
+    builds = [make_build([*ENTRIES, text("x", "x" * at)], load=version(str(at))) for at in range(1, 7)]
+    names = [build.folder.name for build in builds]
+    assert names == sorted(names)
 
 
 def test_gc_keeps_what_is_in_force(make_build, tmp_path):

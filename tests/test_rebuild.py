@@ -158,7 +158,7 @@ def test_a_touched_file_is_read_and_found_the_same(rebuild, tmp_path, monkeypatc
     pictures = [picture(path.name, path) for path in paths]
     first = rebuild(pictures, unit=Unit.IMAGE)
     with monkeypatch.context() as patch:
-        patch.setattr("embedsearch.changes.content_hash", lambda path: pytest.fail(f"{path} was read"))
+        patch.setattr("embedsearch.difference.content_hash", lambda path: pytest.fail(f"{path} was read"))
         assert rebuild(pictures, unit=Unit.IMAGE).folder == first.folder
     os.utime(paths[0], (2_000_000, 2_000_000))
     assert rebuild(pictures, unit=Unit.IMAGE).folder == first.folder

@@ -57,7 +57,7 @@ def small_shards(monkeypatch):
 def finished(folder):
     """Return how many entries the finished shards in an index's folder cover."""
     shards = sorted((folder / "builds" / ".staging").glob("[0-9]*.json"))
-    return sum(json.loads(path.read_text())["totals"]["entries"] for path in shards)
+    return sum(json.loads(path.read_text().split("\n", 1)[1])["totals"]["entries"] for path in shards)
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -164,6 +164,26 @@ def test_a_shard_without_its_last_file_does_not_count(broken, make_recipe, tmp_p
     assert open_build(tmp_path, "small").items["id"].to_pylist() == [
         entry.id for entry in ENTRIES if not isinstance(entry, Rejected)
     ]
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "gone", "flipped"])
+@pytest.mark.parametrize("name", ["0.json", "0.npy", "0.ledger.npy", "0.parquet", "key"])
+def test_a_damaged_shard_is_made_again(broken, make_recipe, tmp_path, name, damage):
+    """A power cut or a bad disk: what is not whole of the work under way is not used."""
+    assert broken
+    path = tmp_path / "small" / "builds" / ".staging" / name
+    content = bytearray(path.read_bytes())
+    if damage == "gone":
+        path.unlink()
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 129
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "half" else b"")
+    wanted = sum(not isinstance(entry, Rejected) for entry in ENTRIES)
+    assert embedded_again(make_recipe, tmp_path) == wanted
+    whole = build_index(make_recipe(ENTRIES), tmp_path / "unbroken", load=LetterEncoder)
+    assert np.array_equal(open_build(tmp_path, "small").vectors, whole.vectors)
 
 
 def entries_of(*names, rejected=0):

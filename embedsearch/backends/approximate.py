@@ -15,7 +15,7 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
-from embedsearch.backends import Mask, Nodes, Rows, Settings, needed
+from embedsearch.backends import EXACT_UP_TO, Mask, Nodes, Rows, Settings, needed
 from embedsearch.backends.files import read_index, write_index
 from embedsearch.backends.flat import BLOCK, faiss_metric, rank, ready, scan, selector
 from embedsearch.backends.tuning import MAX_QUERIES, K, Step, hold_out, recall, truth, tune
@@ -64,10 +64,11 @@ class ApproximateBackend:
             "masked": 0,
             "added": 0,
         }
+        if count < LEAST:
+            facts["recall"] = 1.0  # nothing but exact comparison, which needs no graph and no lists
+            return cls(faiss.IndexFlat(dimension), np.arange(count, dtype=np.int32), vectors, metric, facts)
         index = _new(kind, count, dimension, metric)
-        held = np.empty(0, np.int64)
-        if count >= LEAST and settings.queries is None:
-            held = hold_out(count)
+        held = hold_out(count) if settings.queries is None else np.empty(0, np.int64)
         settings.stage(f"training {kind}", None)
         _train(index, vectors, metric, settings.memory)
         indexed = np.ones(count, np.bool_)
@@ -78,22 +79,20 @@ class ApproximateBackend:
             index.add(ready(part, metric))
             settings.advance(len(part))
         rows = np.flatnonzero(indexed).astype(np.int32)
-        if count >= LEAST:
-            settings.stage(f"tuning the search to a recall of {settings.recall:g}", None)
-            trial = cls(index, rows, vectors, metric, facts)
-            asked = vectors[held] if settings.queries is None else settings.queries
-            queries = ready(asked, metric)
-            steps = trial._tuned(queries, indexed, settings.recall)
-            if len(held):
-                index.add(ready(vectors[held], metric))
-                rows = np.concatenate([rows, held.astype(np.int32)])
-            facts |= {
-                "steps": [asdict(step) for step in steps],
-                "recall": steps[0].recall,
-                "queries": len(queries),
-            }
-        else:
-            facts["recall"] = 1.0  # nothing but exact comparison
+        settings.stage(f"tuning the search to a recall of {settings.recall:g}", None)
+        trial = cls(index, rows, vectors, metric, facts)
+        queries = ready(vectors[held] if settings.queries is None else settings.queries, metric)
+        steps = trial._tuned(queries, indexed, settings.recall)
+        if len(held):
+            index.add(ready(vectors[held], metric))
+            rows = np.concatenate([rows, held.astype(np.int32)])
+        if steps[0].recall < settings.recall and count <= EXACT_UP_TO:
+            steps = []  # where all can be compared within milliseconds, that is done
+        facts |= {
+            "steps": [asdict(step) for step in steps],
+            "recall": steps[0].recall if steps else 1.0,
+            "queries": len(queries),
+        }
         return cls(index, rows, vectors, metric, facts)
 
     @classmethod
@@ -117,7 +116,7 @@ class ApproximateBackend:
         added, masked = self.facts["added"] + len(new), int((rows < 0).sum())
         if (
             max(added, masked) > CHANGED_AT_MOST * len(vectors)
-            or len(vectors) < LEAST
+            or min(len(vectors), len(self)) < LEAST
             or self.facts["wanted"] != settings.recall
             or needed(kind, len(rows) + len(new), vectors.shape[1]) > settings.memory
         ):
@@ -201,6 +200,8 @@ class ApproximateBackend:
         if not graph:
             lists = self._index.nlist
             efforts = sorted({min(effort, lists) for effort in (1, 2, 4, 6, *EFFORTS)})
+        # `search` compares all where as much would be visited
+        efforts = [effort for effort in efforts if effort <= indexed.sum()]
 
         def trial(asked: Vectors, effort: int, depth: int, mask: Mask | None) -> Vectors:
             return self._ranked(asked, effort, depth, mask)[0][:, :K]

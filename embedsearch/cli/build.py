@@ -55,13 +55,10 @@ def _facts(searcher: Searcher) -> dict[str, Any]:
 
 def _in_force(name: str, indexes: Path | None) -> str:
     """Return the id of the build in force; empty where there is none, or a damaged one."""
-    from embedsearch.errors import EmbedsearchError
-    from embedsearch.store import current_build, index_folder, indexes_folder
+    from embedsearch.recipe import check_name
+    from embedsearch.store import indexes_folder, name_in_force
 
-    try:
-        return current_build(index_folder(indexes_folder(indexes), name)).name
-    except EmbedsearchError:
-        return ""
+    return name_in_force(indexes_folder(indexes) / check_name(name))
 
 
 def _tell(searcher: Searcher, json: bool, before: str = "") -> None:
@@ -234,8 +231,10 @@ def rebuild_command(
     from embedsearch.api import changes, rebuild
 
     if dry_run:
+        if any((strict, backend, memory, recall, queries, keep)):
+            raise click.UsageError("--dry-run tells what becomes of the source; beside it goes --full alone.")
         with _bar(name) as bar:
-            found = changes(name, indexes=indexes, progress=bar)
+            found = changes(name, full=full, indexes=indexes, progress=bar)
         if json:
             echo_json(index=name, dry_run=True, changes=found.as_dict())
             return

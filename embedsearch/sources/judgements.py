@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from embedsearch.errors import SourceError, SourceNotFoundError
 
+MAX_GRADE = 10**6
 TEXT_COLUMNS = ("text", "query", "question")
 PAIR_COLUMNS = (("text1", "text2"), ("s1", "s2"), ("sentence1", "sentence2"))
 
@@ -23,18 +26,20 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
         SourceNotFoundError, SourceError: the file is missing or holds something else.
     """
     if path.suffix == ".jsonl":
-        for number, line in enumerate(_text(path).splitlines(), 1):
+        for number, line in enumerate(_text(path).split("\n"), 1):  # splitlines() cuts at U+2028 too
             if line.strip():
                 try:
                     row = json.loads(line)
                     text = next(str(row[name]) for name in TEXT_COLUMNS if name in row)
                     yield str(row["id"] if "id" in row else row["_id"]), text
-                except (ValueError, KeyError, TypeError, StopIteration):
+                except (ValueError, KeyError, TypeError, StopIteration, RecursionError):
                     raise SourceError(
                         f"{path}:{number}: an object with 'id' and 'text' was expected: {line[:60]!r}"
                     ) from None
         return
     for number, row in enumerate(_rows(path), 1):
+        if not row:
+            continue
         if len(row) < 2:
             raise SourceError(f"{path}:{number}: an id and a text were expected; got {row!r:.80}.")
         if number > 1 or row[1].casefold() not in TEXT_COLUMNS:
@@ -50,15 +55,15 @@ def read_qrels(path: Path) -> Iterator[tuple[str, str, int]]:
     Raises:
         SourceNotFoundError, SourceError: the file is missing or holds something else.
     """
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        parts = line.split("\t") if "\t" in line else line.split()
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        parts = line.rstrip("\r").split("\t") if "\t" in line else line.split()
         if not parts:
             continue
         try:
             query, item, grade = parts if len(parts) == 3 else (parts[0], *parts[2:])
-            yield query, item, int(float(grade))
+            yield query, item, _grade(grade)
         except ValueError:
-            if number > 1:  # the first line may name the columns
+            if number > 1 or len(parts) != 3:  # the first line may name three columns
                 raise SourceError(
                     f"{path}:{number}: 'query 0 item grade' or 'query item grade' was expected: {line[:60]!r}"
                 ) from None
@@ -81,17 +86,33 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str, float]]:
     left, right, score = (head.index(name) for name in (*pair, "score"))
     for number, row in enumerate(rows, 2):
         try:
-            yield row[left], row[right], float(row[score])
+            value = float(row[score])
+            if not math.isfinite(value):
+                raise ValueError(row[score])
+            yield row[left], row[right], value
         except (ValueError, IndexError):
             raise SourceError(
                 f"{path}:{number}: two texts and a score were expected; got {row!r:.80}."
             ) from None
 
 
+def _grade(text: str) -> int:
+    value = float(text)
+    if not abs(value) <= MAX_GRADE:
+        raise ValueError(text)
+    return int(value)
+
+
 def _rows(path: Path) -> Iterator[list[str]]:
+    file = io.StringIO(_text(path), newline="")
     if path.suffix == ".csv":
-        return csv.reader(_text(path).splitlines())
-    return csv.reader(_text(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        rows = csv.reader(file)
+    else:
+        rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise SourceError(f"{path}:{rows.line_num}: it can't be read as a table: {error}.") from None
 
 
 def _text(path: Path) -> str:

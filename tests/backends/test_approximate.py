@@ -208,10 +208,32 @@ def test_a_few_vectors_are_compared_one_by_one():
         np.testing.assert_allclose(found, want, atol=1e-4)
 
 
+@pytest.mark.parametrize("count", [1, 2, 15, 17, 999])
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_number_of_vectors_makes_an_index(tmp_path, kind, count):
+    """One vector, fewer than codes need, and just too few to measure: it is made, saved and read."""
+    few = clustered(count, 4)
+    backend = backend_class(kind).build(kind, few, Metric.COSINE, SETTINGS)
+    backend.save(tmp_path / "index.faiss")
+    loaded = backend_class(kind).load(tmp_path / "index.faiss", few, Metric.COSINE, backend.facts)
+    assert loaded.search(few, 1)[1][:, 0].tolist() == list(range(count))
+
+
+def test_what_no_code_tells_apart_is_compared(monkeypatch):
+    """Vectors on which no parameters reach the recall are compared one by one, where they are not many."""
+    monkeypatch.setattr(module, "EFFORTS", (1,))
+    random = np.random.default_rng(2)
+    spread = clustered(1500, 3) * np.exp(random.normal(size=(1500, 1)) * 3).astype(np.float32)
+    backend = backend_class("hnsw-sq8").build("hnsw-sq8", spread, Metric.L2, SETTINGS)
+    assert backend.facts["recall"] >= 0.95
+    assert share_found(backend, spread, clustered(50, 5), Metric.L2) >= 0.95
+
+
 def test_a_recall_out_of_reach_is_told(vectors, monkeypatch):
     """Where the parameters there are do not reach the recall, the best is taken and its recall said."""
     monkeypatch.setattr(module, "EFFORTS", (1,))
     monkeypatch.setattr(module, "LIST_DEPTHS", (10,))
+    monkeypatch.setattr(module, "EXACT_UP_TO", 1000)
     backend = backend_class("ivf-rabitq").build("ivf-rabitq", vectors, Metric.COSINE, SETTINGS)
     assert backend.facts["recall"] < 0.95
 

@@ -34,6 +34,9 @@ def test_a_rebuild_tells_what_changed(run, table):
     done = run("rebuild", "faq")
     assert done.stdout.startswith(f"{counts}\n")
     assert "6 items kept" in done.stdout
+    full = run.json("rebuild", "faq", "--dry-run", "--full")
+    assert full["changes"]["to_embed"] == 7
+    assert run("rebuild", "faq", "--dry-run", "--backend", "hnsw").exit_code == 2
     told = run.json("rebuild", "faq", "--dry-run")
     assert (told["dry_run"], told["changes"]["unchanged"], told["changes"]["to_embed"]) == (True, 7, 0)
 

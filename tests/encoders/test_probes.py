@@ -15,7 +15,7 @@ from embedsearch.records import Unit
 from embedsearch.search import Searcher
 from embedsearch.store import PROBES
 from tests import fakes
-from tests.fakes import LetterEncoder
+from tests.fakes import LetterEncoder, text
 from tests.small_models import SENTENCES
 
 ENTRIES = [fakes.text(str(number), f"word{chr(97 + number % 26)} {'x' * number}") for number in range(40)]
@@ -46,7 +46,7 @@ def test_sixteen_probes_are_spread_over_the_first_chunk(make_build):
     assert probes.spread(40) == [0, 2, 5, 7, 10, 12, 15, 17, 20, 22, 25, 27, 30, 32, 35, 37]
     assert np.array_equal(np.concatenate([v for _, v in kept]), build.vectors[probes.spread(40)])
     assert probes.spread(3) == [0, 1, 2]
-    assert len(probes.load(make_build(ENTRIES[:3], replace_old=True).folder / PROBES)) == 3
+    assert len(probes.load(make_build(ENTRIES[:3], name="few").folder / PROBES)) == 3
 
 
 def test_the_engine_that_made_the_index_is_not_checked(make_build, elsewhere):
@@ -122,7 +122,9 @@ class Told:
 def rebuilt(recipe: Recipe, indexes: Path, load) -> tuple[dict, str]:
     """Build again; return the manifest's encoder and what was said."""
     told = Told()
-    build = build_index(recipe, indexes, progress=told, load=load)
+    build = build_index(
+        recipe, indexes, progress=told, load=load, describe=lambda asked: LetterEncoder(asked).spec
+    )
     return json.loads((build.folder / "manifest.json").read_text())["encoder"], " | ".join(told.said)
 
 
@@ -135,7 +137,7 @@ def test_a_rebuild_keeps_precision_engine_and_decoding(make_build, make_recipe, 
         asked.append((recipe.precision, recipe.engine, recipe.decoding))
         return LetterEncoder(recipe)
 
-    made, said = rebuilt(make_recipe(ENTRIES), tmp_path, load)
+    made, said = rebuilt(make_recipe([*ENTRIES, text("new", "one more")]), tmp_path, load)
     assert asked == [("bf16", "letters", "auto")]
     assert (made["precision"], made["engine"], made["decoding"]) == ("bf16", "letters", "")
     assert "anew" not in said
@@ -152,7 +154,7 @@ def test_a_rebuild_says_when_it_can_not(make_build, make_recipe, tmp_path):
         encoder.engine = "other"
         return encoder
 
-    made, said = rebuilt(make_recipe(ENTRIES), tmp_path, load)
+    made, said = rebuilt(make_recipe([*ENTRIES, text("new", "one more")]), tmp_path, load)
     assert made["engine"] == "other"
     assert "all is embedded anew: the build in force has engine letters, now other" in said
 

@@ -111,7 +111,9 @@ def look(
                 looked.append(Rejected(entry.id, str(error)))
                 continue
             if row is not None and row.hash == seen.hash:
-                seen.same, seen.source = row.facts == facts[1], known
+                seen.same = row.facts == facts[1]
+                # what was quarantined may have been so for its fields
+                seen.source = known if seen.same or not row.bad else -1
             else:
                 touched.append(seen)
         looked.append((entry, seen))
