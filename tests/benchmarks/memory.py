@@ -27,7 +27,7 @@ class TinyEncoder:
     """Eight numbers for each text, without a model; it keeps nothing of what it has seen."""
 
     dimension = 8
-    device, precision, engine = "cpu", "fp32", "tiny"
+    device, precision, engine, decoding = "cpu", "fp32", "tiny", ""
 
     def __init__(self, recipe):
         self.spec = EncoderSpec(
