@@ -158,7 +158,11 @@ class Build:
 
     @cached_property
     def _columns(self) -> dict[str, list[pa.Array]]:
-        return {name: self.items[name].chunks for name in self.items.column_names}
+        """The batches of each column; none of one that holds nothing."""
+        columns = {name: self.items[name] for name in self.items.column_names}
+        return {
+            name: column.chunks if column.null_count < len(column) else [] for name, column in columns.items()
+        }
 
     def read(self, rows: Sequence[int], columns: Iterable[str]) -> dict[str, list[Any]]:
         """Return the values of items in some columns, read where they lie on disk.
@@ -169,7 +173,13 @@ class Build:
         """
         batches = (np.searchsorted(self._starts, rows, side="right") - 1).tolist() if len(rows) else []
         places = [(batch, row - int(self._starts[batch])) for batch, row in zip(batches, rows, strict=True)]
-        return {name: [self._columns[name][batch][at].as_py() for batch, at in places] for name in columns}
+        read: dict[str, list[Any]] = {}
+        for name in columns:
+            chunks = self._columns[name]
+            read[name] = (
+                [chunks[batch][at].as_py() for batch, at in places] if chunks else [None] * len(places)
+            )
+        return read
 
     @cached_property
     def vectors(self) -> Vectors:

@@ -8,6 +8,7 @@ from embedsearch.errors import QueryError, SourceError, SourceNotFoundError
 from embedsearch.evaluate import evaluate, judged, latency, precision, recall, sample_queries, spearman
 from embedsearch.records import Unit
 from embedsearch.search import Searcher
+from embedsearch.sources.delimited import CELL_LIMIT
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
 from tests.fakes import LetterEncoder, fruit_entries, text
 
@@ -190,7 +191,7 @@ def test_judgements_are_read(tmp_path, content, want):
         (read_qrels, "r", "a\tb\t1\na\tb\tinf\n", "r:2: "),
         (read_qrels, "r", "a\tb\t1\na\tb\t1e30\n", "r:2: "),
         (read_queries, "q.jsonl", "[" * 100_000, "an object with"),
-        (read_queries, "q.csv", f"1,{'x' * 140_000}\n", "can't be read as a table: field larger"),
+        (read_queries, "q.csv", f"1,{'x' * (CELL_LIMIT + 1)}\n", "can't be read as a table: field larger"),
         (read_pairs, "p.tsv", "score\ts1\ts2\nnan\ta\tb\n", r"p\.tsv:2: "),
         (read_pairs, "p.tsv", "", "the columns score, text1 and text2 were expected"),
         (read_pairs, "p.tsv", "a\tb\tc\n", "it has"),

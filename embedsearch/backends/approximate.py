@@ -23,8 +23,13 @@ from embedsearch.metrics import Metric, Vectors
 
 LINKS, CONSTRUCTION = 16, 100
 LIST_TRAINING, CODE_TRAINING = 50, 65_536  # vectors a list, and for codes, that are trained on
-EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
-GRAPH_DEPTHS, LIST_DEPTHS = (10, 15, 20, 30), (20, 50, 100, 200, 400, 800, 1600)
+# fmt: off
+EFFORTS = (
+    10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384, 512, 768, 1024, 1536,
+    2048, 3072, 4096,
+)
+# fmt: on
+GRAPH_DEPTHS, LIST_DEPTHS = (10, 15, 20, 30), (15, 20, 30, 40, 60, 100, 200, 400, 800, 1600)
 MANY_LISTS = 4096
 LEAST = 1000  # of fewer vectors no recall can be measured; they are compared one by one
 CHANGED_AT_MOST = 0.2
@@ -199,7 +204,7 @@ class ApproximateBackend:
         efforts: Sequence[int] = EFFORTS
         if not graph:
             lists = self._index.nlist
-            efforts = sorted({min(effort, lists) for effort in (1, 2, 4, 6, *EFFORTS)})
+            efforts = sorted({min(effort, lists) for effort in (1, 2, 3, 4, 5, 6, 8, *EFFORTS)})
         # `search` compares all where as much would be visited
         efforts = [effort for effort in efforts if effort <= indexed.sum()]
 
