@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from embedsearch import __version__
+from embedsearch.additions import Making, refresh
 from embedsearch.backends import AUTO, check_kind
 from embedsearch.difference import Changes
 from embedsearch.embed import embed
@@ -126,13 +127,17 @@ def build_index(
         if before is not None and (before.build.folder / PROBES).is_file():
             shutil.copyfile(before.build.folder / PROBES, aside / PROBES)  # of the most varied inputs
         _save_queries(recipe, encoder, before, aside)
-        index, moved = make_index(recipe, metric, aside, old, before, progress)
+        made = make_index(recipe, metric, aside, old, before, progress)
+        index = made.facts
         if strict and index["recall"] < recipe.index.recall:
             raise RecallNotReachedError(
                 f"The {index['kind']} index reaches a recall@10 of {index['recall']:.3f}, and "
                 f"{recipe.index.recall:g} was asked for. Take --backend exact or hnsw, more --memory, or a "
                 "lower --recall. Nothing was published; what was embedded is kept for the next run."
             )
+        carried = refresh(
+            Making(recipe, aside, made.vectors, made.backend, metric, encoder, old, made.kept, progress)
+        )
         created = datetime.now(UTC)
         build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"
         Manifest(
@@ -155,7 +160,8 @@ def build_index(
             report=_report(staging.totals, time.perf_counter() - started),
             index=index,
             before=name_in_force(folder),
-            changes={} if changes is None else {**changes.as_dict(), "neighbours_kept": moved},
+            changes={} if changes is None else {**changes.as_dict(), "neighbours_kept": made.moved},
+            additions=carried,
             files=file_facts(aside),
         ).save(aside)
         published = publish(folder, aside, build, recipe)

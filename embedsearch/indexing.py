@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from embedsearch.backends import AUTO, Settings, backend_class, choose, needed
+from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose, needed
 from embedsearch.continuity import kept_rows, neighbours_kept
 from embedsearch.errors import RecipeError
 from embedsearch.ledger import Ledger
-from embedsearch.metrics import Metric
+from embedsearch.metrics import Metric, Vectors
 from embedsearch.progress import Progress
 from embedsearch.reading import Before
 from embedsearch.recipe import Recipe, parse_memory
 from embedsearch.store import INDEX, LEDGER, QUERIES, VECTORS, Build
+
+
+@dataclass(frozen=True, slots=True)
+class MadeIndex:
+    """An index that was just made.
+
+    Attributes:
+        vectors: (n, d) what it is over, raw, memory-mapped.
+        backend: the index.
+        facts: what it says of itself.
+        kept: (n,) which row of the build before holds the same vector, -1 for none; None where all are new.
+        moved: how far neighbours moved since the build before; None without one.
+    """
+
+    vectors: Vectors
+    backend: Backend
+    facts: dict[str, Any]
+    kept: Rows | None
+    moved: dict[str, Any] | None
 
 
 def make_index(
@@ -25,12 +45,8 @@ def make_index(
     old: Build | None,
     before: Before | None,
     progress: Progress,
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Make the index over the vectors in `aside`, from the one before where that serves.
-
-    Returns:
-        What it says of itself, and how far neighbours moved since the build before.
-    """
+) -> MadeIndex:
+    """Make the index over the vectors in `aside`, from the one before where that serves."""
     vectors = np.load(aside / VECTORS, mmap_mode="r", allow_pickle=False)
     count, dimension = vectors.shape
     memory = parse_memory(recipe.index.memory) if recipe.index.memory else free_memory() // 2
@@ -64,7 +80,7 @@ def make_index(
         else neighbours_kept(index, before.build.backend, vectors, kept)
     )
     asked = f"queries of {recipe.index.queries}" if recipe.index.queries else "items held out"
-    return {**index.facts, "made": made, "asked": asked}, moved
+    return MadeIndex(vectors, index, {**index.facts, "made": made, "asked": asked}, kept, moved)
 
 
 def free_memory() -> int:

@@ -66,6 +66,7 @@ class Manifest:
         index: what the backend says of itself: its parameters, and the recall that it was measured to have.
         changes: what became of the source since the build before, where there was one.
         before: the build that was in force until this one.
+        additions: what it carries beside its index, by name; see `embedsearch.additions`.
         schema: version of this format; 1 has neither ledger nor checksum of its own.
     """
 
@@ -86,6 +87,7 @@ class Manifest:
     index: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, Any] = field(default_factory=dict)
     before: str = ""
+    additions: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def save(self, folder: Path) -> None:

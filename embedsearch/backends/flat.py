@@ -81,7 +81,8 @@ def _to_candidates(queries: Vectors, rows: Rows, vectors: Vectors, metric: Metri
     found = np.take(vectors, rows.ravel(), axis=0).astype(np.float32, copy=False)
     found = found.reshape(*rows.shape, -1)  # (q r, d) -> (q, r, d)
     if metric is Metric.L2:
-        return np.linalg.norm(found - queries[:, None], axis=2).astype(np.float32)  # -> (q, r)
+        far: Vectors = np.linalg.norm(found - queries[:, None], axis=2)  # (q, r, d) -> (q, r)
+        return far
     products = (found @ queries[:, :, None])[:, :, 0]  # (q, r, d) (q, d, 1) -> (q, r)
     if metric is Metric.COSINE:
         norms = np.sqrt(np.einsum("qrd,qrd->qr", found, found))
