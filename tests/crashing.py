@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from embedsearch.builder import build_index
+from embedsearch.metrics import Metric, distances
 from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.store import Build, current_build
@@ -25,6 +26,7 @@ from tests.fakes import LetterEncoder, letters
 ROOT = Path(__file__).parents[1]
 CHILD = "import sys; from tests import crashing; crashing.child(*sys.argv[1:])"
 STABLE, CHANGING = 1500, 40
+ASKED, FOUND = 20, 0.75
 SLACK = 0.03  # seconds that a run goes on after its event
 
 
@@ -67,7 +69,7 @@ class Events:
 
 def recipe(source):
     """Return the recipe of the texts in the file `source`, indexed as a graph."""
-    index = IndexRecipe(backend="hnsw-sq8", recall=0.5)
+    index = IndexRecipe(backend="hnsw-sq8", recall=0.95)
     return Recipe("small", SourceRecipe("lines", str(source)), EncoderRecipe(Unit.TEXT), index)
 
 
@@ -159,10 +161,16 @@ class Trial:
         matching = [version for version in possible if found == texts_of(version)]
         assert matching, f"neither version {possible} is in force"
         self._in_force = matching[0]
-        at = self._draw.randrange(len(found))
-        assert np.array_equal(build.vectors[at], letters(found[at]))
-        _, rows = build.backend.search(np.asarray(build.vectors[at : at + 1]), 1)
-        assert np.array_equal(build.vectors[rows[0, 0]], build.vectors[at])
+        some = self._draw.sample(range(len(found)), ASKED)
+        asked = np.asarray(build.vectors[some])
+        assert np.array_equal(asked, [letters(found[at]) for at in some]), "vectors of other texts"
+        far, rows = build.backend.search(asked, 1)
+        exact = [
+            distances(asked[at : at + 1], build.vectors[rows[at]], Metric.COSINE)[0] for at in range(ASKED)
+        ]
+        assert np.allclose(far, exact, atol=1e-6), "distances of other vectors"
+        # the index is approximate: it may miss an item here and there
+        assert (far <= 1e-6).mean() >= FOUND, "the index does not find its own items"
 
     def end(self):
         """Let a last run end; nothing of the killed ones is left."""

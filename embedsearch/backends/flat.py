@@ -13,7 +13,7 @@ from embedsearch.backends import Mask, Rows
 from embedsearch.metrics import Metric, Vectors, from_similarity, normalized
 
 BLOCK = 16_384  # rows at a time
-TOGETHER = 64  # queries whose candidates are ranked together: they stay in the processor's cache
+CACHED = 2**19  # numbers: candidates ranked together stay in the processor's cache
 
 
 def faiss_metric(metric: Metric) -> int:
@@ -62,15 +62,17 @@ def rank(queries: Vectors, candidates: Rows, vectors: Vectors, metric: Metric) -
     """
     far = np.empty(candidates.shape, np.float32)
 
+    together = max(1, CACHED // max(1, candidates.shape[1] * vectors.shape[1]))
+
     def measure(start: int) -> None:
-        part = slice(start, start + TOGETHER)
+        part = slice(start, start + together)
         far[part] = _to_candidates(queries[part], np.maximum(candidates[part], 0), vectors, metric)
 
-    if len(queries) <= TOGETHER:
+    if len(queries) <= together:
         measure(0)
     else:  # reading and multiplying let other threads run
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            list(threads.map(measure, range(0, len(queries), TOGETHER)))
+            list(threads.map(measure, range(0, len(queries), together)))
     far[candidates < 0] = np.inf
     order = np.argsort(far, axis=1, kind="stable")
     return np.take_along_axis(far, order, 1), np.take_along_axis(candidates, order, 1)

@@ -23,7 +23,7 @@ def main():
                     trial.kill(number, hold=hold)
                 except Exception as error:
                     lost += 1
-                    print(f"lost at {trial.events[number - 1]}: {error}")
+                    print(f"lost at {trial.events[number - 1]}: {error!r}")
         trial.end()
     stages = ", ".join(f"{name} {count}" for name, count in sorted(trial.hit.items()))
     print(f"crash value={lost} (lost in {trial.kills} kills, {trial.opened} openings; killed at: {stages})")
