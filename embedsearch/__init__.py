@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from embedsearch.api import build, changes, rebuild
     from embedsearch.encoders import Encoder, EncoderSpec, Sentence, load_encoder
     from embedsearch.errors import EmbedsearchError
+    from embedsearch.hits import Answer, Hit
     from embedsearch.metrics import Metric, distances
     from embedsearch.query import Like, Picture, Text, Vector, Word
     from embedsearch.records import Modality, Record, Rejected, Unit
-    from embedsearch.search import Hit, Searcher
+    from embedsearch.search import Searcher
     from embedsearch.search import open_index as open
 
 __version__ = "0.3.0"
@@ -27,7 +28,8 @@ _HOMES = {
     "EmbedsearchError": "errors:EmbedsearchError",
     "Encoder": "encoders:Encoder",
     "EncoderSpec": "encoders:EncoderSpec",
-    "Hit": "search:Hit",
+    "Answer": "hits:Answer",
+    "Hit": "hits:Hit",
     "Like": "query:Like",
     "Metric": "metrics:Metric",
     "Modality": "records:Modality",
@@ -49,6 +51,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Answer",
     "EmbedsearchError",
     "Encoder",
     "EncoderSpec",

@@ -72,7 +72,7 @@ class Making:
 
 
 # name -> "module:function"; the function takes a `Making` and returns the addition's facts, None for none
-ADDITIONS: dict[str, str] = {}
+ADDITIONS: dict[str, str] = {"scale": "embedsearch.scaling:refresh"}
 
 
 def refresh(making: Making) -> dict[str, Any]:

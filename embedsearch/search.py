@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import date
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,53 +24,15 @@ from embedsearch.errors import (
     ModelError,
     QueryError,
 )
+from embedsearch.hits import Answer, Hit
 from embedsearch.items import FIELD
 from embedsearch.metrics import Vectors
 from embedsearch.query import Like, Picture, Query, Text, Vector, Word, as_query
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Modality, Scalar, Unit
+from embedsearch.records import Unit
+from embedsearch.relatedness import WEIGHTS
 from embedsearch.store import PROBES, Build, indexes_folder, open_current
 from embedsearch.where import evaluate, parse
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One neighbour.
-
-    Attributes:
-        rank: from 1.
-        id: the item's identity.
-        distance: to the query, in the index's metric; smaller is more related.
-        modality: `text` or `image`.
-        text: the text, or the sentence that holds the word; None for pictures.
-        path: the picture's file, where it is one.
-        span: the word's `[start, end)` in `text`; None for whole texts and pictures.
-        fields: what the source knows of it.
-        picture: bytes of a picture that no file of its own holds.
-    """
-
-    rank: int
-    id: str
-    distance: float
-    modality: Modality
-    text: str | None
-    path: str | None
-    span: tuple[int, int] | None
-    fields: dict[str, Scalar]
-    picture: bytes | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the hit as plain JSON values, the picture's bytes left out."""
-        values = {name: value for name, value in asdict(self).items() if name != "picture"}
-        values["fields"] = {
-            name: value.isoformat() if isinstance(value, date) else value
-            for name, value in self.fields.items()
-        }
-        for name, value in self.fields.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                values["fields"][name] = None  # JSON has no NaN and no infinity
-        values["span"] = list(self.span) if self.span else None
-        return values
 
 
 class Searcher:
@@ -84,7 +44,7 @@ class Searcher:
     def __init__(self, build: Build, load: Callable[[EncoderRecipe], Encoder] = open_encoder) -> None:
         self.build = build
         # Opened now, not by the first query: two rebuilds later the build's files are gone.
-        _ = build.items, build.vectors, build.backend
+        _ = build.items, build.vectors, build.backend, build.scale
         self.manifest = build.manifest
         self._load = load
         self._encoder: Encoder | None = None
@@ -149,7 +109,11 @@ class Searcher:
         check(encoder, self.manifest.encoder, self.build.folder / PROBES, mend)
 
     def search(self, query: Any, k: int = 20, where: str | None = None) -> list[Hit]:
-        """Return the `k` nearest items.
+        """Return the hits of `answer`, whose arguments and errors it shares."""
+        return self.answer(query, k, where).hits
+
+    def answer(self, query: Any, k: int = 20, where: str | None = None) -> Answer:
+        """Find the `k` nearest items, and judge whether any is close.
 
         Args:
             query: a text (str), a picture (`Path`, bytes or PIL image), a vector, or a `Text`, `Picture`,
@@ -171,8 +135,12 @@ class Searcher:
             row = self.row(asked.id)
             allow = np.ones(len(self), np.bool_) if allow is None else allow.copy()
             allow[row] = False
-        distances, rows = self.build.backend.search(self.vector(asked), k, allow)  # (1, d) -> (1, k)
-        return self._hits(rows[0].tolist(), distances[0].tolist())
+        counted = max(k, len(WEIGHTS))  # so many tell whether the answer is close
+        found, at = self.build.backend.search(self.vector(asked), counted, allow)  # (1, d) -> (1, k)
+        far, rows = found[0].tolist(), at[0].tolist()
+        scale = self.build.scale
+        verdict, rate = (scale.verdict(far) if scale else None) or (None, None)
+        return Answer(self._hits(rows[:k], far[:k]), verdict, rate)
 
     def allowed(self, where: str) -> Mask:
         """Return which items a filter keeps, (n,) of truth values.
@@ -287,6 +255,7 @@ class Searcher:
         names = list(self.build.items.column_names)
         columns = self.build.read(rows, names)
         fields = [name for name in names if name.startswith(FIELD)]
+        scale = self.build.scale
         hits = []
         for at, distance in enumerate(distances):
             start = columns["start"][at]
@@ -301,6 +270,9 @@ class Searcher:
                     span=None if start is None else (start, columns["end"][at]),
                     fields={name.removeprefix(FIELD): columns[name][at] for name in fields},
                     picture=columns["picture"][at],
+                    percentile=scale.percentile(distance) if scale else None,
+                    closeness=scale.word(distance) if scale else None,
+                    score=scale.score(distance) if scale else None,
                 )
             )
         return hits

@@ -29,10 +29,11 @@ from embedsearch.ledger import Ledger
 from embedsearch.metrics import Metric, Vectors
 from embedsearch.recipe import RECIPE_FILE, check_name
 from embedsearch.records import Unit
+from embedsearch.relatedness import Scale
 
 CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
 ITEMS, VECTORS, LEDGER, REJECTED = "items.arrow", "vectors.npy", "ledger.npy", "rejected.jsonl"
-INDEX, PROBES, QUERIES = "index.faiss", "probes.npz", "queries.npy"
+INDEX, PROBES, QUERIES, SCALE = "index.faiss", "probes.npz", "queries.npy", "scale.npz"
 OLD_ITEMS = "items.parquet"  # of format 1
 SCHEMA = 2
 T = TypeVar("T")
@@ -200,6 +201,11 @@ class Build:
         return backend_class(manifest.backend).load(
             self.folder / INDEX, self.vectors, manifest.metric, manifest.index
         )
+
+    @cached_property
+    def scale(self) -> Scale | None:
+        """What its distances are like; None of a build that was made without."""
+        return Scale.load(self.folder / SCALE) if "scale" in self.manifest.additions else None
 
     def rejected(self) -> list[dict[str, Any]]:
         """Return what was quarantined: `id`, `reason`, and `entry`, the record's place in the ledger."""

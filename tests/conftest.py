@@ -15,7 +15,7 @@ os.environ.pop("EMBEDSEARCH_INDEXES", None)
 import pytest
 from PIL import Image
 
-from embedsearch import sources
+from embedsearch import additions, sources
 from embedsearch.builder import build_index
 from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
 from embedsearch.records import Entry, Unit
@@ -35,6 +35,13 @@ def no_openvino(request, monkeypatch) -> None:
     """Leave `auto` to torch, as most tests load small models and compiling one takes seconds."""
     if "openvino" not in request.keywords:
         monkeypatch.setattr("embedsearch.encoders.has_openvino", lambda: False)
+
+
+@pytest.fixture(autouse=True)
+def no_scale(request, monkeypatch) -> None:
+    """Embed nothing but what a test gives: a scale takes 1,000 sentences with every build."""
+    if "scale" not in request.keywords:
+        monkeypatch.delitem(additions.ADDITIONS, "scale")
 
 
 SHARED = Path(os.environ.get("EMBEDSEARCH_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from embedsearch import reading, staging
+from embedsearch.additions import ADDITIONS
 from embedsearch.builder import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
@@ -98,6 +99,7 @@ def run(source, folder, log, kind, number):
     """Build an index in `folder`, and stop dead at a step of `kind`; the child's side."""
     reading.CHUNK[Unit.TEXT] = CHUNK
     staging.SHARD_VECTORS, staging.SHARD_SECONDS = SHARD, math.inf
+    ADDITIONS.clear()  # they embed nothing of the source
     steps = PlacedEncoder.steps = Steps(log, kind, int(number))
     sys.addaudithook(lambda event, arguments: steps.audit(event, arguments, folder))
     build_index(recipe(source), Path(folder), progress=steps, load=PlacedEncoder)

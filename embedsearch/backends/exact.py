@@ -55,4 +55,6 @@ class ExactBackend:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         chosen = None if allow is None else faiss.SearchParameters(sel=selector(allow))
         values, rows = self._index.search(ready(queries, self._metric), k, params=chosen)
-        return to_distances(values, self._metric), rows
+        far = to_distances(values, self._metric)
+        order = np.lexsort((rows, far))  # FAISS returns the later of two equal ones first
+        return np.take_along_axis(far, order, 1), np.take_along_axis(rows, order, 1)

@@ -102,6 +102,7 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
             backend=manifest.backend,
             search=dict(manifest.index),
             changes=dict(manifest.changes),
+            additions=dict(manifest.additions),
             bytes=build.bytes_on_disk,
             fields=dict(manifest.fields),
             encoder=dict(manifest.encoder),
@@ -127,6 +128,7 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
         ("holds", f"{manifest.count:,} {manifest.unit}s, {manifest.dimension}-d, {size}"),
         ("distance", f"{manifest.metric}; smaller is more related"),
         ("search", _search(manifest)),
+        ("scale", _scale(manifest)),
         ("model", f"{encoder['model']} {encoder['revision']}".rstrip()),
         (
             "vector",
@@ -154,6 +156,16 @@ def _search(manifest: Manifest) -> str:
         f"{manifest.backend}, recall@10 {facts['recall']:.3f}{short} on {facts['queries']:,} {facts['asked']}"
         f"; {facts['made']}, {facts['added']:,} added and {facts['masked']:,} masked since it was made"
     )
+
+
+def _scale(manifest: Manifest) -> str:
+    """Return what the distances are compared with."""
+    from embedsearch.cli.relate import told_background
+
+    facts = manifest.additions.get("scale")
+    if facts is None:
+        return f"none: embedsearch calibrate {manifest.name}"
+    return f"{facts['pairs']:,} random pairs, {told_background(facts)}"
 
 
 @click.command("models", short_help="List the models known by name.", **example("embedsearch models --json"))

@@ -12,7 +12,8 @@ import click
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
 
 if TYPE_CHECKING:
-    from embedsearch.search import Hit, Searcher
+    from embedsearch.hits import Answer
+    from embedsearch.search import Searcher
 
 
 @click.command(
@@ -58,21 +59,29 @@ def search_command(
     else:
         asked = Text(str(query))
     searcher = open_index(name, indexes)
-    hits = searcher.search(asked, k, where)
+    answer = searcher.answer(asked, k, where)
     if json:
         manifest = searcher.manifest
         echo_json(
             index=manifest.name,
             build=manifest.build,
             metric=str(manifest.metric),
-            hits=[hit.as_json() for hit in hits],
+            verdict=answer.verdict,
+            foreign_rate=answer.foreign_rate,
+            hits=[hit.as_json() for hit in answer.hits],
         )
     else:
-        _print(searcher, hits)
+        _print(searcher, answer)
 
 
-def _print(searcher: Searcher, hits: list[Hit]) -> None:
-    manifest = searcher.manifest
+def _print(searcher: Searcher, answer: Answer) -> None:
+    from embedsearch.relatedness import Verdict, shown_percentile
+
+    manifest, hits = searcher.manifest, answer.hits
+    if answer.verdict is Verdict.NOTHING_CLOSE:
+        click.echo(
+            f"nothing here is close: {answer.foreign_rate:.0%} of unrelated queries find something as close."
+        )
     click.echo(
         f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by {manifest.metric} distance "
         "(smaller is more related)"
@@ -84,8 +93,16 @@ def _print(searcher: Searcher, hits: list[Hit]) -> None:
             start, end = hit.span
             shown = f"{shown[:start]}[{shown[start:end]}]{shown[end:]}"
         head = f"{hit.rank:>3}  {hit.distance:.4f}  "
+        said = (
+            []
+            if hit.percentile is None
+            else [f"{hit.closeness}, closer than {shown_percentile(hit.percentile)} % of random pairs"]
+        )
+        said += [] if hit.score is None else [f"people: {hit.score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(lines))
         fields = [f"{name} {value}" for name, value in hit.fields.items() if value is not None]
-        facts = textwrap.shorten(" | ".join([f"id {hit.id}", *fields]), max(60, width), placeholder=" ...")
+        facts = textwrap.shorten(
+            " | ".join([*said, f"id {hit.id}", *fields]), max(60, width), placeholder=" ..."
+        )
         click.echo(" " * len(head) + click.style(facts, dim=True))

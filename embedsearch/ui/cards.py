@@ -8,9 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from embedsearch.hits import Hit
 from embedsearch.metrics import Metric
 from embedsearch.records import Modality, Scalar
-from embedsearch.search import Hit
 from embedsearch.ui import thumbnails
 
 SCALES = {

@@ -10,9 +10,10 @@ import numpy as np
 import streamlit as st
 
 from embedsearch.errors import EmbedsearchError
+from embedsearch.hits import Hit
 from embedsearch.query import Like, Picture, Query, Text, Word
 from embedsearch.records import Unit
-from embedsearch.search import Hit, Searcher
+from embedsearch.search import Searcher
 from embedsearch.store import current_build, index_folder, indexes_folder
 from embedsearch.ui import address, asking, cards, sidebar
 from embedsearch.ui.address import Asked

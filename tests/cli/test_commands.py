@@ -50,6 +50,8 @@ def test_search_prints_the_documented_object(built):
         "index": "faq",
         "build": found["build"],
         "metric": "cosine",
+        "verdict": "close",
+        "foreign_rate": 0.0,
         "hits": [
             {
                 "rank": 1,
@@ -60,6 +62,9 @@ def test_search_prints_the_documented_object(built):
                 "path": None,
                 "span": None,
                 "fields": {"topic": "refund", "weight": 3},
+                "percentile": 100.0,
+                "closeness": "very similar",
+                "score": None,
             }
         ],
     }
@@ -113,7 +118,7 @@ def test_list_info_and_models_print_objects(built):
     info = built.json("info", "faq")
     assert set(info) == {
         "schema", "index", "build", "created", "version", "unit", "count", "dimension", "metric", "backend",
-        "search", "changes", "bytes", "fields", "encoder", "recipe", "report",
+        "search", "changes", "additions", "bytes", "fields", "encoder", "recipe", "report",
     }  # fmt: skip
     assert info["fields"] == {"topic": "string", "weight": "int64"}
     assert info["encoder"]["model"] == "all-MiniLM-L6-v2"

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from embedsearch.errors import FilterError, ItemError, ItemNotFoundError
+from embedsearch.hits import Hit
 from embedsearch.items import FIELD
 from embedsearch.records import Modality
-from embedsearch.search import Hit
 from embedsearch.ui import cards, thumbnails, uploads
 from embedsearch.ui.address import COUNT, MAX_COUNT, parse
 from embedsearch.ui.filters import Choice, Range, condition, ends, find_facets

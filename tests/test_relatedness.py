@@ -1,0 +1,99 @@
+"""What a distance says: percentiles, words, verdicts."""
+
+import numpy as np
+import pytest
+
+from embedsearch.errors import IndexDamagedError
+from embedsearch.relatedness import Closeness, Scale, Verdict, closeness_of, shown_percentile
+
+NONE = np.empty((2, 0), np.float32)
+
+
+def scale(**arrays):
+    """A scale of 100 pairs, evenly from 0.01 to 1; items have their nearest at 0.1 to 0.2."""
+    even = np.arange(1, 101, dtype=np.float32) / 100
+    near = np.linspace(0.1, 0.2, 11, dtype=np.float32)
+    return Scale(
+        **{"pairs": even, "nearest": near, "answers": near, "foreign": even, "people": NONE, **arrays}
+    )
+
+
+def test_a_percentile_counts_the_pairs_that_are_farther():
+    """The percent of random pairs that are farther apart; as far counts as not farther."""
+    assert [scale().percentile(each) for each in (0, 0.105, 0.5, 1, 2)] == pytest.approx([100, 90, 50, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("percentile", "text"),
+    [(100, "99.99"), (99.999, "99.99"), (99.987, "99.98"), (98.99, "98.9"), (89.9, "89"), (0, "0")],
+)
+def test_a_percentile_is_never_rounded_up(percentile, text):
+    """What is shown was reached."""
+    assert shown_percentile(percentile) == text
+
+
+def test_words_follow_their_definitions():
+    """Each word ends where its sample says: of nearest neighbours, then of pairs."""
+    ends = {word: end for end, word in scale().words}
+    assert ends[Closeness.VERY_SIMILAR] == pytest.approx(0.15)
+    assert ends[Closeness.SIMILAR] == pytest.approx(0.195)
+    assert ends[Closeness.RELATED] == ends[Closeness.SIMILAR]  # 1 percent of pairs are nearer than 0.02
+    assert ends[Closeness.LOOSELY] == ends[Closeness.SIMILAR]
+    assert [scale().word(each) for each in (0, 0.12, 0.19, 0.3)] == [
+        Closeness.SAME, Closeness.VERY_SIMILAR, Closeness.SIMILAR, Closeness.UNRELATED,
+    ]  # fmt: skip
+
+
+def test_a_nearer_distance_never_gets_a_weaker_word():
+    """Words are in the order of distances, whatever the samples look like; of inner products too."""
+    draw = np.random.default_rng(0)
+    order = list(Closeness)
+    for _ in range(50):
+        arrays = {name: np.sort(draw.normal(size=30)).astype(np.float32) for name in ("pairs", "nearest")}
+        made = scale(**arrays)
+        said = [order.index(made.word(each)) for each in np.linspace(-4, 4, 200)]
+        assert said == sorted(said)
+
+
+def test_closeness_weighs_the_first_three():
+    """Weights 3, 2, 1; of fewer hits those that are there, of more the first three."""
+    assert closeness_of([[0.1, 0.2, 0.6, 9]]) == pytest.approx([(0.3 + 0.4 + 0.6) / 6])
+    assert closeness_of([[0.1, 0.2]]) == pytest.approx([(0.3 + 0.4) / 5])
+    assert closeness_of([[0.1]]) == pytest.approx([0.1])
+
+
+def test_the_limit_is_what_unrelated_queries_reach():
+    """The stated share of unrelated queries comes as close; items that lie closer draw the limit on."""
+    apart = scale(answers=np.full(5, 0.9, np.float32))
+    assert apart.limit == pytest.approx(np.quantile(apart.foreign, 0.16))
+    close = scale(foreign=np.linspace(0.5, 1, 101, dtype=np.float32))
+    assert close.limit == pytest.approx(0.58 + 0.4 * (0.195 - 0.58))
+    assert close.stated_rate == 0.0
+
+
+def test_a_verdict_compares_with_the_limit():
+    """Nothing is close beyond the limit, and where there is nothing; the rate is of unrelated queries."""
+    made = scale(answers=np.full(5, 0.9, np.float32))
+    assert made.verdict([0.1, 0.1, 0.1]) == (Verdict.CLOSE, pytest.approx(0.1))
+    assert made.verdict([0.1, 0.4, 0.4]) == (Verdict.NOTHING_CLOSE, pytest.approx(0.25))
+    assert made.verdict([]) == (Verdict.NOTHING_CLOSE, 1.0)
+    assert scale(foreign=np.empty(0, np.float32)).verdict([0.1]) is None
+
+
+def test_people_are_read_between_the_steps():
+    """Scores are interpolated between known distances, and constant beyond them."""
+    made = scale(people=np.array([[0.1, 0.3], [5, 1]], np.float32))
+    assert [made.score(each) for each in (0, 0.1, 0.2, 0.3, 1)] == pytest.approx([5, 5, 3, 1, 1])
+    assert scale().score(0.1) is None
+
+
+def test_a_scale_is_read_as_it_was_written(tmp_path):
+    """Saved and loaded, all arrays are equal; a damaged file is named."""
+    made = scale()
+    made.save(tmp_path / "scale.npz")
+    read = Scale.load(tmp_path / "scale.npz")
+    for name in Scale.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(read, name), getattr(made, name))
+    (tmp_path / "scale.npz").write_bytes(b"PK")
+    with pytest.raises(IndexDamagedError, match=r"scale\.npz"):
+        Scale.load(tmp_path / "scale.npz")
