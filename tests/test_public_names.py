@@ -12,8 +12,8 @@ from embedsearch.errors import EmbedsearchError
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = {
     "Answer", "EmbedsearchError", "Encoder", "EncoderSpec", "Hit", "Like", "Metric", "Modality", "Picture",
-    "Record", "Rejected", "Searcher", "Sentence", "Text", "Unit", "Vector", "Word", "build", "changes", "distances",
-    "load_encoder", "open", "rebuild",
+    "Record", "Rejected", "Searcher", "Sentence", "Text", "Unit", "Vector", "Word", "build", "changes",
+    "distances", "load_encoder", "open", "rebuild",
 }  # fmt: skip
 
 
