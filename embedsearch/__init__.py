@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embedsearch.api import build, changes, rebuild
+    from embedsearch.calibration import calibrate
+    from embedsearch.comparison import compare
     from embedsearch.encoders import Encoder, EncoderSpec, Sentence, load_encoder
     from embedsearch.errors import EmbedsearchError
     from embedsearch.hits import Answer, Hit
     from embedsearch.metrics import Metric, distances
-    from embedsearch.query import Like, Picture, Text, Vector, Word
+    from embedsearch.query import Like, Part, Picture, Query, Text, Vector, Word
     from embedsearch.records import Modality, Record, Rejected, Unit
     from embedsearch.search import Searcher
     from embedsearch.search import open_index as open
@@ -33,7 +35,9 @@ _HOMES = {
     "Like": "query:Like",
     "Metric": "metrics:Metric",
     "Modality": "records:Modality",
+    "Part": "query:Part",
     "Picture": "query:Picture",
+    "Query": "query:Query",
     "Record": "records:Record",
     "Rejected": "records:Rejected",
     "Searcher": "search:Searcher",
@@ -43,7 +47,9 @@ _HOMES = {
     "Vector": "query:Vector",
     "Word": "query:Word",
     "build": "api:build",
+    "calibrate": "calibration:calibrate",
     "changes": "api:changes",
+    "compare": "comparison:compare",
     "distances": "metrics:distances",
     "load_encoder": "encoders:load_encoder",
     "open": "search:open_index",
@@ -59,7 +65,9 @@ __all__ = [
     "Like",
     "Metric",
     "Modality",
+    "Part",
     "Picture",
+    "Query",
     "Record",
     "Rejected",
     "Searcher",
@@ -69,7 +77,9 @@ __all__ = [
     "Vector",
     "Word",
     "build",
+    "calibrate",
     "changes",
+    "compare",
     "distances",
     "load_encoder",
     "open",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,19 +56,61 @@ class Vector:
     values: npt.NDArray[np.floating[Any]]
 
 
-Query = Text | Picture | Word | Like | Vector
+Single = Text | Picture | Word | Like | Vector
 
 
-def as_query(query: Any) -> Query:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a query of several.
+
+    Attributes:
+        query: what: anything that can be asked alone.
+        weight: how much it counts; a negative weight pushes away.
+    """
+
+    query: Any
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Several parts at once, each with its weight: like the first, and unlike the second.
+
+    The vector asked with is the sum of the parts' vectors times their weights. With cosine distance each
+    part's vector is scaled to unit length first, so that a weight means the same for all of them.
+
+    Example:
+        >>> Query((Part("beach"), Part("people", -1), Part(Like("42"), 0.5)))  # doctest: +ELLIPSIS
+        Query(parts=(Part(query='beach', weight=1.0), ...
+    """
+
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if not any(part.weight > 0 for part in self.parts):
+            raise QueryError("A query of several parts needs one with a plus: what is looked for.")
+        if not all(math.isfinite(part.weight) for part in self.parts):
+            raise QueryError("The weights of a query must be finite numbers.")
+
+
+AnyQuery = Single | Query
+
+
+def as_query(query: Any) -> AnyQuery:
     """Return the query that a plain Python value stands for.
 
     A string is a text; a `Path`, bytes or a PIL image is a picture; an array or list of numbers is a
-    vector. Words and items are said with `Word` and `Like`.
+    vector. Words, items and queries of several parts are said with `Word`, `Like` and `Query`.
 
     Raises:
         QueryError: it is none of these.
     """
-    if isinstance(query, Query):
+    return query if isinstance(query, Query) else as_single(query)
+
+
+def as_single(query: Any) -> Single:
+    """Return the query without parts that a plain Python value stands for; see `as_query`."""
+    if isinstance(query, Single):
         return query
     if isinstance(query, str):
         return Text(query)
@@ -77,5 +120,11 @@ def as_query(query: Any) -> Query:
         return Vector(query)
     raise QueryError(
         f"A query can't be a {type(query).__name__}: give a text, a path, bytes, a PIL image, a vector, "
-        "or one of embedsearch.Word and embedsearch.Like."
+        "or one of embedsearch.Word, embedsearch.Like and embedsearch.Query."
     )
+
+
+def items_of(query: AnyQuery) -> list[str]:
+    """Return the ids of the items that a query asks with, which are not among their own hits."""
+    singles = [as_single(part.query) for part in query.parts] if isinstance(query, Query) else [query]
+    return [single.id for single in singles if isinstance(single, Like)]

@@ -30,6 +30,7 @@ FOREIGN_RATE = 0.16
 # Where items lie closer to one another than unrelated queries come, the limit goes this far towards them.
 TOWARDS_ITEMS = 0.4
 FAR_ITEMS = 0.95  # share of items whose own nearest lie within the distance that the limit goes towards
+KEPT = 500  # distances of pairs
 SAME = 1e-3  # of the median distance of random pairs: as good as identical
 
 
@@ -56,7 +57,8 @@ class Scale:
     """What the distances of an index are like. All arrays are float32 and ascending.
 
     Attributes:
-        pairs: distances of random pairs of different items, (p,).
+        pairs: distances of random pairs of different items, (p,): some of them, no two alike.
+        shares: share of random pairs (0 to 1) that are no farther apart than each of `pairs`, (p,).
         nearest: distances of items to their nearest other item, (m,).
         answers: how close items find others, as `closeness_of`, (m,).
         foreign: the same of unrelated queries, (b,); empty without a background.
@@ -65,14 +67,19 @@ class Scale:
     """
 
     pairs: Numbers
+    shares: Numbers
     nearest: Numbers
     answers: Numbers
     foreign: Numbers
     people: Numbers
 
     def percentile(self, distance: float) -> float:
-        """Return the percent (0 to 100) of random pairs that are farther apart."""
-        return float(100 * (1 - np.searchsorted(self.pairs, distance, side="right") / len(self.pairs)))
+        """Return the percent (0 to 100) of random pairs that are farther apart, interpolated between them."""
+        return float(100 * (1 - np.interp(distance, self.pairs, self.shares, left=0)))
+
+    def _pair(self, share: float) -> float:
+        """Return how far apart the nearest pairs are, so many that they are this share."""
+        return float(np.interp(share, self.shares, self.pairs))
 
     @cached_property
     def words(self) -> tuple[tuple[float, Closeness], ...]:
@@ -83,9 +90,10 @@ class Scale:
         nearer than 99 and than 90 percent of random pairs are.
         """
         ends = [
-            SAME * abs(float(np.median(self.pairs))) if self.pairs[0] >= 0 else -np.inf,
+            SAME * self._pair(0.5) if self.pairs[0] >= 0 else -np.inf,
             *np.quantile(self.nearest, (0.5, FAR_ITEMS)),
-            *np.quantile(self.pairs, (0.01, 0.1)),
+            self._pair(0.01),
+            self._pair(0.1),
         ]
         return tuple(zip(np.maximum.accumulate(ends).tolist(), list(Closeness)[:-1], strict=True))
 
@@ -140,6 +148,7 @@ class Scale:
         np.savez(
             path,
             pairs=self.pairs,
+            shares=self.shares,
             nearest=self.nearest,
             answers=self.answers,
             foreign=self.foreign,
@@ -173,6 +182,21 @@ def closeness_of(nearest: Any) -> Numbers:
     weights = np.array(WEIGHTS[: counted.shape[1]], np.float32)
     closeness: Numbers = counted @ (weights / weights.sum())  # (q, 3) (3,) -> (q,)
     return closeness
+
+
+def pairs_and_shares(apart: Numbers) -> tuple[Numbers, Numbers]:
+    """Return `Scale.pairs` and `Scale.shares` of the distances of random pairs, (n,) in any order.
+
+    The nearest pairs are all kept, of the others some: there are a million of them. From a distance of 0,
+    which no pair has, the share grows evenly to that of the nearest.
+    """
+    pairs, counts = np.unique(apart, return_counts=True)
+    shares = np.cumsum(counts) / len(apart)
+    kept = np.unique([*range(min(KEPT, len(pairs))), *np.linspace(0, len(pairs) - 1, KEPT).astype(int)])
+    pairs, shares = pairs[kept], shares[kept]
+    if pairs[0] > 0:
+        pairs, shares = np.concatenate([[0], pairs]), np.concatenate([[0], shares])
+    return pairs.astype(np.float32), shares.astype(np.float32)
 
 
 def shown_percentile(percentile: float) -> str:

@@ -20,7 +20,7 @@ from embedsearch.encoders.segment import words
 from embedsearch.errors import ItemError, SourceError
 from embedsearch.metrics import Metric, Vectors, distances
 from embedsearch.records import Unit
-from embedsearch.relatedness import WEIGHTS, Numbers, Scale, closeness_of
+from embedsearch.relatedness import WEIGHTS, Numbers, Scale, closeness_of, pairs_and_shares
 from embedsearch.store import SCALE
 
 BACKGROUND = "background.npy"
@@ -65,8 +65,10 @@ def make_scale(
     if background is not None:
         found, _ = backend.search(background, len(WEIGHTS))
         foreign = np.sort(closeness_of(found))
+    pairs, shares = pairs_and_shares(apart)
     return Scale(
-        pairs=np.sort(apart),
+        pairs=pairs,
+        shares=shares,
         nearest=np.sort(nearest[:, 0]),
         answers=np.sort(closeness_of(nearest)),
         foreign=foreign,
@@ -86,7 +88,7 @@ def refresh(making: Making) -> dict[str, Any] | None:
     scale = make_scale(making.backend, making.vectors, making.metric, background, people)
     if scale is None:
         return None
-    return write_scale(making.folder, scale, background, told, before.get("people"))
+    return write_scale(making.folder, len(making.vectors), scale, background, told, before.get("people"))
 
 
 def general(unit: Unit) -> list[Any]:
@@ -142,15 +144,21 @@ def _tell_lost(making: Making) -> None:
 
 
 def write_scale(
-    folder: Path, scale: Scale, background: Vectors | None, told: dict[str, Any] | None, people: Any
+    folder: Path,
+    count: int,
+    scale: Scale,
+    background: Vectors | None,
+    told: dict[str, Any] | None,
+    people: Any,
 ) -> dict[str, Any]:
-    """Write the scale and its background into a build's folder; return what is said of them."""
+    """Write the scale of `count` items and its background into a build's folder; return its facts."""
+    paired = min(PAIRED, count)
     scale.save(folder / SCALE)
     if background is not None:
         np.save(folder / BACKGROUND, background)
     limit = scale.limit
     return {
-        "pairs": len(scale.pairs),
+        "pairs": paired * (paired - 1) // 2,
         "background": told,
         "limit": None if limit is None else round(limit, 6),
         "stated_rate": scale.stated_rate,

@@ -26,8 +26,20 @@ from embedsearch.errors import (
 )
 from embedsearch.hits import Answer, Hit
 from embedsearch.items import FIELD
-from embedsearch.metrics import Vectors
-from embedsearch.query import Like, Picture, Query, Text, Vector, Word, as_query
+from embedsearch.metrics import Metric, Vectors, normalized
+from embedsearch.query import (
+    AnyQuery,
+    Like,
+    Picture,
+    Query,
+    Single,
+    Text,
+    Vector,
+    Word,
+    as_query,
+    as_single,
+    items_of,
+)
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.relatedness import WEIGHTS
@@ -117,7 +129,8 @@ class Searcher:
 
         Args:
             query: a text (str), a picture (`Path`, bytes or PIL image), a vector, or a `Text`, `Picture`,
-                `Word`, `Like` or `Vector`. An item asked for with `Like` is not among its own hits.
+                `Word`, `Like`, `Vector`, or several of them in a `Query`. An item asked for with `Like` is
+                not among its own hits.
             k: how many, at least 1; fewer come when fewer exist.
             where: a filter over the fields, such as ``"label = 'dress' and price < 40"``.
 
@@ -131,10 +144,10 @@ class Searcher:
             raise QueryError(f"k must be at least 1; got {k}.")
         asked = as_query(query)
         allow = self.allowed(where) if where and where.strip() else None
-        if isinstance(asked, Like):
-            row = self.row(asked.id)
+        own = [self.row(identity) for identity in items_of(asked)]
+        if own:
             allow = np.ones(len(self), np.bool_) if allow is None else allow.copy()
-            allow[row] = False
+            allow[own] = False
         counted = max(k, len(WEIGHTS))  # so many tell whether the answer is close
         found, at = self.build.backend.search(self.vector(asked), counted, allow)  # (1, d) -> (1, k)
         far, rows = found[0].tolist(), at[0].tolist()
@@ -150,12 +163,23 @@ class Searcher:
         """
         return evaluate(parse(where), self.build.items, self.build.field_types)
 
-    def vector(self, query: Query) -> Vectors:
+    def vector(self, query: AnyQuery) -> Vectors:
         """Return the raw vector of a query, (1, d) float32.
 
         Raises:
             QueryError, ItemNotFoundError, ItemError: as `search`.
         """
+        if not isinstance(query, Query):
+            return self._single(query)
+        total = np.zeros((1, self.manifest.dimension), np.float32)
+        for part in query.parts:
+            vector = self._single(as_single(part.query))
+            total += part.weight * (normalized(vector) if self.manifest.metric is Metric.COSINE else vector)
+        if not total.any():
+            raise QueryError("The parts of the query cancel each other out: nothing is left to look for.")
+        return total
+
+    def _single(self, query: Single) -> Vectors:
         unit = self.manifest.unit
         match query:
             case Vector(values):

@@ -11,9 +11,9 @@ from embedsearch.errors import EmbedsearchError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = {
-    "Answer", "EmbedsearchError", "Encoder", "EncoderSpec", "Hit", "Like", "Metric", "Modality", "Picture",
-    "Record", "Rejected", "Searcher", "Sentence", "Text", "Unit", "Vector", "Word", "build", "changes",
-    "distances", "load_encoder", "open", "rebuild",
+    "Answer", "EmbedsearchError", "Encoder", "EncoderSpec", "Hit", "Like", "Metric", "Modality", "Part",
+    "Picture", "Query", "Record", "Rejected", "Searcher", "Sentence", "Text", "Unit", "Vector", "Word",
+    "build", "calibrate", "changes", "compare", "distances", "load_encoder", "open", "rebuild",
 }  # fmt: skip
 
 

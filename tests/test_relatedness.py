@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from embedsearch.errors import IndexDamagedError
-from embedsearch.relatedness import Closeness, Scale, Verdict, closeness_of, shown_percentile
+from embedsearch.relatedness import (
+    Closeness,
+    Scale,
+    Verdict,
+    closeness_of,
+    pairs_and_shares,
+    shown_percentile,
+)
 
 NONE = np.empty((2, 0), np.float32)
 
@@ -19,8 +26,25 @@ def scale(**arrays):
 
 
 def test_a_percentile_counts_the_pairs_that_are_farther():
-    """The percent of random pairs that are farther apart; as far counts as not farther."""
-    assert [scale().percentile(each) for each in (0, 0.105, 0.5, 1, 2)] == pytest.approx([100, 90, 50, 0, 0])
+    """The percent of random pairs that are farther apart, even between two of them."""
+    assert [scale().percentile(each) for each in (0, 0.105, 0.5, 1, 2)] == pytest.approx(
+        [100, 89.5, 50, 0, 0]
+    )
+
+
+def test_pairs_are_thinned_without_moving_a_percentile():
+    """Of many pairs some are kept: each kept one has its own share, the nearest are all there, ties once."""
+    apart = np.random.default_rng(0).random(100_000).astype(np.float32) ** 2
+    apart[:50] = apart.min()
+    pairs, shares = pairs_and_shares(apart)
+    assert len(pairs) < 1100
+    assert (pairs[0], shares[0]) == (0, 0)
+    want = np.searchsorted(np.sort(apart), pairs, side="right") / len(apart)
+    np.testing.assert_allclose(shares, want, atol=1e-7)
+    np.testing.assert_array_equal(pairs[1:200], np.unique(apart)[:199])
+    made = scale(pairs=pairs, shares=shares)
+    for each in (0.01, 0.2, 0.9):
+        assert made.percentile(each) == pytest.approx(100 * (apart > each).mean(), abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +73,8 @@ def test_a_nearer_distance_never_gets_a_weaker_word():
     draw = np.random.default_rng(0)
     order = list(Closeness)
     for _ in range(50):
-        arrays = {name: np.sort(draw.normal(size=30)).astype(np.float32) for name in ("pairs", "nearest")}
-        made = scale(**arrays)
+        pairs, shares = pairs_and_shares(draw.normal(size=30).astype(np.float32))
+        made = scale(pairs=pairs, shares=shares, nearest=np.sort(draw.normal(size=30)).astype(np.float32))
         said = [order.index(made.word(each)) for each in np.linspace(-4, 4, 200)]
         assert said == sorted(said)
 

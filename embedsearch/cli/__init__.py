@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("search", "Find what is nearest to a text, a picture, a word or an item."),
     "list": ("inspect", "List the indexes."),
     "info": ("inspect", "Tell all about an index."),
+    "compare": ("relate", "Compare texts or pictures, each with each."),
     "calibrate": ("relate", "Measure what an index's distances mean."),
     "eval": ("evaluate", "Measure an index: recall, latency, quality."),
     "verify": ("upkeep", "Check every file of an index."),

@@ -1,4 +1,4 @@
-"""Commands about what distances mean: calibrate."""
+"""Commands about what distances mean: compare, calibrate."""
 
 from __future__ import annotations
 
@@ -8,6 +8,72 @@ from typing import Any
 import click
 
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+
+
+@click.command(
+    "compare",
+    short_help="Compare texts or pictures, each with each.",
+    **example('embedsearch compare "a cat sleeps" "a kitten naps" --pooling cls,mean --layers -1,3'),
+)
+@click.argument("texts", nargs=-1, metavar="TEXT...")
+@option("--image", multiple=True, type=click.Path(path_type=Path), help="A picture to compare.")
+@option("--index", help="Compare by the model and the scale of this index.")
+@option("--model", default="", help="A name of `embedsearch models`, a hub id or a folder.")
+@option("--pooling", default="", help="cls or mean; several with commas stand side by side.")
+@option("--layers", default="-1", show_default=True, help="Hidden layers; several stand side by side.")
+@indexes_option
+@json_option
+def compare_command(
+    texts: tuple[str, ...],
+    image: tuple[Path, ...],
+    index: str | None,
+    model: str,
+    pooling: str,
+    layers: str,
+    indexes: Path | None,
+    json: bool,
+) -> None:
+    """Print how far each TEXT or picture is from each, and which percent of random pairs are farther apart."""
+    from embedsearch.comparison import compare
+
+    if index and (model or pooling or layers != "-1"):
+        raise click.UsageError("--index brings its own model, pooling and layers: leave those options out.")
+    try:
+        chosen = [int(layer) for layer in layers.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--layers {layers!r}: whole numbers with commas were expected.") from None
+    compared = [
+        compare(
+            [*texts, *image],
+            index=index or "",
+            model=model,
+            pooling=each,
+            layers=layer,
+            indexes=indexes,
+        )
+        for each in pooling.split(",")
+        for layer in chosen
+    ]
+    if json:
+        echo_json(comparisons=[each.as_json() for each in compared])
+        return
+    for number, label in enumerate(compared[0].labels, 1):
+        click.echo(f"{number:>3}  {label}")
+    for each in compared:
+        layer = ",".join(map(str, each.layers))
+        click.echo(f"\n{each.model}, {each.pooling} pooling, layers {layer}: {each.metric} distance")
+        _matrix(each.distances, "{:.4f}")
+        if each.percentiles is not None:
+            click.echo(f"closer than so many percent of random pairs ({each.pairs_of})")
+            _matrix(each.percentiles, "{:.2f}")
+
+
+def _matrix(values: Any, form: str) -> None:
+    cells = [[form.format(value) for value in row] for row in values]
+    width = max(len(cell) for row in cells for cell in row)
+    click.echo("     " + "  ".join(f"{number:>{width}}" for number in range(1, len(cells) + 1)))
+    for number, row in enumerate(cells, 1):
+        click.echo(f"{number:>3}  " + "  ".join(cell.rjust(width) for cell in row))
 
 
 @click.command(
@@ -30,7 +96,7 @@ def calibrate_command(
     name: str, pairs: Path | None, background: Path | None, indexes: Path | None, json: bool
 ) -> None:
     """Measure the distances of random pairs in the index NAME, of nearest items, and of unrelated queries."""
-    from embedsearch.calibrate import calibrate
+    from embedsearch.calibration import calibrate
 
     searcher = calibrate(name, pairs=pairs or "", background=background or "", indexes=indexes)
     facts, scale = searcher.manifest.additions["scale"], searcher.build.scale

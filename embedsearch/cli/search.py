@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.parts import PartsCommand, query_of
 
 if TYPE_CHECKING:
     from embedsearch.hits import Answer
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 
 @click.command(
     "search",
+    cls=PartsCommand,
     short_help="Find what is nearest to a text, a picture, a word or an item.",
     **example('embedsearch search faq "how do I get my money back" -k 5 --where "label = \'refund\'"'),
 )
 @click.argument("name")
-@click.argument("query", required=False)
-@option("--image", type=click.Path(path_type=Path), help="Ask with this picture.")
-@option("--item", help="Ask for more like the item of this id.")
+@click.argument("query", nargs=-1)
+@option("--image", multiple=True, type=click.Path(path_type=Path), help="Ask with this picture.")
+@option("--item", multiple=True, help="Ask for more like the item of this id.")
 @option("--word", help="Which word of the sentence QUERY: its number, counted from 1, or the word itself.")
 @option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
 @option("--where", help="Keep only items whose fields fit, as in: label = 'dress' and price < 40")
@@ -32,33 +34,24 @@ if TYPE_CHECKING:
 @json_option
 def search_command(
     name: str,
-    query: str | None,
-    image: Path | None,
-    item: str | None,
+    query: tuple[str, ...],
+    image: tuple[Path, ...],
+    item: tuple[str, ...],
     word: str | None,
     k: int,
     where: str | None,
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Print the items of the index NAME that are nearest to QUERY, nearest first."""
-    if sum(part is not None for part in (query, image, item)) != 1:
-        raise click.UsageError("Ask with one of: a QUERY, --image FILE, or --item ID.")
-    if word is not None and query is None:
-        raise click.UsageError("--word names a word of the sentence QUERY, which is missing.")
-    from embedsearch.query import Like, Picture, Text, Word
+    """Print the items of the index NAME that are nearest to QUERY, nearest first.
+
+    A query may have several parts, with signs and weights: "+beach" "-people:0.5" --item 42:0.5. Their
+    vectors, of unit length for cosine distance, are added up.
+    """
     from embedsearch.search import open_index
 
-    asked: Any
-    if image is not None:
-        asked = Picture(image)
-    elif item is not None:
-        asked = Like(item)
-    elif word is not None:
-        asked = Word(str(query), int(word) if word.isdecimal() else word)
-    else:
-        asked = Text(str(query))
     searcher = open_index(name, indexes)
+    asked = query_of(searcher, query, image, item, word)
     answer = searcher.answer(asked, k, where)
     if json:
         manifest = searcher.manifest

@@ -11,7 +11,7 @@ import streamlit as st
 
 from embedsearch.errors import EmbedsearchError
 from embedsearch.hits import Hit
-from embedsearch.query import Like, Picture, Query, Text, Word
+from embedsearch.query import AnyQuery, Like, Picture, Text, Word
 from embedsearch.records import Unit
 from embedsearch.search import Searcher
 from embedsearch.store import current_build, index_folder, indexes_folder
@@ -80,14 +80,14 @@ def _welcome(indexes: Path) -> None:
     st.caption(literal(f"Folder of indexes: {indexes}"))
 
 
-def _answer(searcher: Searcher, query: Query, count: int, where: str) -> None:
+def _answer(searcher: Searcher, query: AnyQuery, count: int, where: str) -> None:
     with st.spinner("Searching …"):
         hits = searcher.search(query, count, where or None)
     _count(searcher, hits, where)
     _grid(searcher, hits, compared=True)
 
 
-def _query(searcher: Searcher, asked: Asked, indexes: Path) -> Query | None:
+def _query(searcher: Searcher, asked: Asked, indexes: Path) -> AnyQuery | None:
     unit = searcher.manifest.unit
     if asked.item:
         return Like(asked.item)

@@ -82,7 +82,7 @@ def calibrate(
         )
         scale = make_scale(build.backend, build.vectors, build.manifest.metric, asked, judged)
         assert scale is not None  # there are two items
-        return write_scale(folder, scale, asked, before.get("background"), told)
+        return write_scale(folder, len(build.vectors), scale, asked, before.get("background"), told)
 
     amend(root, name, "scale", make)
     return open_index(name, root)

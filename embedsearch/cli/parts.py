@@ -1,0 +1,116 @@
+"""Queries of several parts on a command line: "+beach" "-people" --image a.jpg --item 42:0.5."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from embedsearch.query import AnyQuery
+    from embedsearch.search import Searcher
+
+GUARD = "\0"  # in front of a text that begins with a minus, so that it is not taken for an option
+WEIGHT = re.compile(r"(?s)(.+):(-?\d+(?:\.\d+)?)")
+
+
+class PartsCommand(click.Command):
+    """A command whose texts may begin with a minus: "-people" is a part that pushes away, no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Guard what is a text, and parse the rest."""
+        options = {name: each for each in self.get_params(ctx) for name in (*each.opts, *each.secondary_opts)}
+        guarded, value, only_texts = [], False, False
+        for arg in args:
+            flag = options.get(arg)
+            text = arg.startswith("-") and len(arg) > 2 and not arg.startswith("--") and arg not in options
+            if not value and not only_texts and text and not re.fullmatch(r"-k\d+", arg):
+                guarded.append(GUARD + arg)
+            else:
+                guarded.append(arg)
+            only_texts = only_texts or (arg == "--" and not value)
+            value = not value and isinstance(flag, click.Option) and not flag.is_flag and arg != "--help"
+        return super().parse_args(ctx, guarded)
+
+
+def query_of(
+    searcher: Searcher,
+    texts: tuple[str, ...],
+    images: tuple[Path, ...],
+    items: tuple[str, ...],
+    word: str | None,
+) -> AnyQuery:
+    """Return what a command line asks.
+
+    Args:
+        searcher: the index asked; it knows whether `42:0.5` is an item or an item with its weight.
+        texts: one text as it is, or several with a plus or a minus in front and perhaps `:WEIGHT` behind.
+        images: pictures, perhaps with `:WEIGHT` behind.
+        items: ids of items, perhaps with `:WEIGHT` behind.
+        word: the number of a word of the one text, or the word; None for the whole.
+
+    Raises:
+        click.UsageError: nothing is asked, or the parts can't be told apart.
+        QueryError: no part is looked for.
+    """
+    from embedsearch.query import Like, Part, Picture, Query, Text, Word
+
+    texts = tuple(text.removeprefix(GUARD) for text in texts)
+    if word is not None:
+        if len(texts) != 1 or images or items:
+            raise click.UsageError("--word names a word of one sentence QUERY, and of nothing else.")
+        return Word(texts[0], int(word) if word.isdecimal() else word)
+    single = len(texts) + len(images) + len(items) == 1
+    if not texts and not images and not items:
+        raise click.UsageError("Ask with a QUERY, --image FILE, --item ID, or several of them.")
+    if single and texts and not _is_signed(texts[0]):
+        return Text(texts[0])
+    plain = [text for text in texts if not _is_signed(text)]
+    if len(plain) > 1:
+        raise click.UsageError(
+            f"{len(plain)} texts came, {plain[0]!r} and {plain[1]!r} among them. Put one query into quotes, "
+            'or give each part its sign: "+beach" "-people".'
+        )
+    parts = [_text_part(text) for text in texts]
+    for image in images:
+        given, weight = (str(image), 1.0) if image.exists() else _weighed(str(image))
+        parts.append(Part(Picture(Path(given)), weight))
+    for item in items:
+        given, weight = (item, 1.0) if _has(searcher, item) else _weighed(item)
+        parts.append(Part(Like(given), weight))
+    if single and parts[0].weight == 1:
+        alone: Any = parts[0].query
+        return Text(alone) if isinstance(alone, str) else alone
+    return Query(tuple(parts))
+
+
+def _is_signed(text: str) -> bool:
+    return len(text) > 1 and text[0] in "+-" and not text[1].isspace()
+
+
+def _text_part(text: str) -> Any:
+    from embedsearch.query import Part
+
+    if not _is_signed(text):
+        return Part(text)
+    sign = -1.0 if text[0] == "-" else 1.0
+    given, weight = _weighed(text[1:])
+    return Part(given, sign * weight)
+
+
+def _weighed(text: str) -> tuple[str, float]:
+    """Split `42:0.5` into what it names and its weight; 1 without one."""
+    match = WEIGHT.fullmatch(text)
+    return (match[1], float(match[2])) if match else (text, 1.0)
+
+
+def _has(searcher: Searcher, item: str) -> bool:
+    from embedsearch.errors import ItemNotFoundError
+
+    try:
+        searcher.row(item)
+    except ItemNotFoundError:
+        return False
+    return True
