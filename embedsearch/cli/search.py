@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,7 @@ from embedsearch.cli.options import echo_json, example, indexes_option, json_opt
 
 if TYPE_CHECKING:
     from embedsearch.hits import Answer
+    from embedsearch.query import Query
     from embedsearch.search import Searcher
 
 
@@ -42,22 +43,9 @@ def search_command(
     json: bool,
 ) -> None:
     """Print the items of the index NAME that are nearest to QUERY, nearest first."""
-    if sum(part is not None for part in (query, image, item)) != 1:
-        raise click.UsageError("Ask with one of: a QUERY, --image FILE, or --item ID.")
-    if word is not None and query is None:
-        raise click.UsageError("--word names a word of the sentence QUERY, which is missing.")
-    from embedsearch.query import Like, Picture, Text, Word
+    asked = asked_of(query, image, item, word)
     from embedsearch.search import open_index
 
-    asked: Any
-    if image is not None:
-        asked = Picture(image)
-    elif item is not None:
-        asked = Like(item)
-    elif word is not None:
-        asked = Word(str(query), int(word) if word.isdecimal() else word)
-    else:
-        asked = Text(str(query))
     searcher = open_index(name, indexes)
     answer = searcher.answer(asked, k, where)
     if json:
@@ -72,6 +60,27 @@ def search_command(
         )
     else:
         _print(searcher, answer)
+
+
+def asked_of(query: str | None, image: Path | None, item: str | None, word: str | None) -> Query:
+    """Return the query that a command's QUERY, --image, --item and --word make together.
+
+    Raises:
+        click.UsageError: it is none, or more than one.
+    """
+    if sum(part is not None for part in (query, image, item)) != 1:
+        raise click.UsageError("Ask with one of: a QUERY, --image FILE, or --item ID.")
+    if word is not None and query is None:
+        raise click.UsageError("--word names a word of the sentence QUERY, which is missing.")
+    from embedsearch.query import Like, Picture, Text, Word
+
+    if image is not None:
+        return Picture(image)
+    if item is not None:
+        return Like(item)
+    if word is not None:
+        return Word(str(query), int(word) if word.isdecimal() else word)
+    return Text(str(query))
 
 
 def _print(searcher: Searcher, answer: Answer) -> None:
