@@ -12,11 +12,11 @@ from embedsearch.encoders.unpooled import Box
 SIDE = 900  # longest side of what is drawn, in pixels
 # From no heat to the most: share, red, green, blue, and how much of the colour covers the picture.
 RAMP = (
-    (0.00, 20, 30, 70, 0.62),
-    (0.25, 70, 30, 130, 0.50),
-    (0.50, 200, 40, 110, 0.42),
-    (0.75, 250, 130, 40, 0.40),
-    (1.00, 255, 235, 90, 0.42),
+    (0.00, 30, 40, 90, 0.50),
+    (0.25, 90, 30, 150, 0.45),
+    (0.50, 225, 40, 110, 0.45),
+    (0.75, 255, 130, 30, 0.50),
+    (1.00, 255, 235, 60, 0.58),
 )
 
 
@@ -51,7 +51,7 @@ def overlay(picture: Picture, heat: npt.NDArray[np.floating], box: Box) -> Image
     ramp = np.asarray(RAMP, np.float32)
     colours = np.stack([np.interp(at, ramp[:, 0], ramp[:, band]) for band in (1, 2, 3)], 2)  # (h, w, 3)
     cover = np.interp(at, ramp[:, 0], ramp[:, 4])[:, :, None]
-    shown = np.where(inside[:, :, None], grey * (1 - cover) + colours * cover, grey * 0.35)
+    shown = np.where(inside[:, :, None], grey * (1 - cover) + colours * cover, grey * 0.45)
     return Image.fromarray(shown.clip(0, 255).astype(np.uint8))
 
 
