@@ -15,6 +15,7 @@ from embedsearch.search import Hit, Searcher
 from embedsearch.ui import cards
 from embedsearch.ui.notes import calm
 
+LITTLE = 0.05
 MEANT = {
     Metric.COSINE: "1 − distance",
     Metric.IP: "the distance without its sign",
@@ -22,7 +23,7 @@ MEANT = {
 }
 
 
-@st.dialog("Why this hit", width="large")
+@st.dialog("Why this hit", width="medium")
 def show(searcher: Searcher, query: Query, hit: Hit) -> None:
     """Explain a hit in a dialog; computed now, while it opens."""
     with calm():
@@ -53,24 +54,25 @@ def _picture(hit: Hit, made: Explanation) -> None:
 def _text(hit: Hit, made: Explanation) -> None:
     text = hit.text or ""
     shown = f'<p class="es-shaded">{_shaded(text, made.words)}</p>'
-    about = "<p>The darker a word, the more it adds to the score.</p>"
+    about = "<p>The stronger a word is shaded, the more it adds to the score.</p>"
     if made.kind == "word":
         shown = f'<p class="es-shaded">{_shaded(text, made.neighbours, hit.span)}</p>'
         about = (
-            "<p>The framed word is compared, in its sentence. The darker a word around it, the more of the "
-            "score is lost when it is left out.</p>"
+            "<p>The framed word is compared, in its sentence. The stronger a word around it is shaded, the "
+            "more of the score is lost when it is left out.</p>"
         )
         for head, only in (("Only in this sentence", made.only_here), ("Only in yours", made.only_asked)):
             if only:
                 about += f"<p><small>{head}: {html.escape(', '.join(only))}</small></p>"
     if any(part.score < 0 for part in (*made.words, *made.neighbours)):
-        about += "<p>Red words speak against it.</p>"
+        about += "<p>Red words make it smaller.</p>"
     st.html(f'<div class="es-why">{shown}{about}</div>')
 
 
 def _shaded(text: str, parts: tuple[Part, ...], framed: tuple[int, int] | None = None) -> str:
     """Return the HTML of a text whose parts are shaded by their scores, the greatest fully."""
-    most = max((abs(part.score) for part in parts), default=0.0) or 1.0
+    # what a word around another one does is often next to nothing, and is not to look like much
+    most = max([abs(part.score) for part in parts] + ([LITTLE] if framed else [])) or 1.0
     pieces, at = [], 0
     marks = [(part.span, part.score) for part in parts if part.span] + ([(framed, None)] if framed else [])
     for (start, end), score in sorted(marks, key=lambda mark: mark[0]):
@@ -83,7 +85,8 @@ def _shaded(text: str, parts: tuple[Part, ...], framed: tuple[int, int] | None =
             against = ' class="es-against"' if score < 0 else ""
             share = round(65 * abs(score) / most)
             pieces.append(f'<mark{against} style="--share: {share}%" title="{score:+.4f}">{word}</mark>')
-    return "".join(pieces) + f'<span class="es-unread">{html.escape(text[at:])}</span>'
+    end = html.escape(text[at:])
+    return "".join(pieces) + (end if framed else f'<span class="es-unread">{end}</span>')
 
 
 def _sum(made: Explanation) -> str:
