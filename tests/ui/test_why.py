@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from embedsearch.encoders.unpooled import Span
 from embedsearch.explanation import Part
 from embedsearch.ui.why import _shaded
 from tests.ui.conftest import HOSTILE
@@ -71,10 +70,7 @@ def test_items_that_nothing_was_compared_with_have_no_why(visit):
 
 def test_a_shaded_text_is_shown_as_it_is():
     """What a source wrote is escaped between, within and behind the marks, and nothing of it is lost."""
-    spans: list[Span] = [(0, 8), (9, 17)]
-    parts = tuple(
-        Part(HOSTILE[start:end], (start, end), score) for (start, end), score in zip(spans, (1, -2))
-    )
+    parts = (Part(HOSTILE[:8], (0, 8), 1.0), Part(HOSTILE[9:17], (9, 17), -2.0))
     made = _shaded(HOSTILE, parts)
     assert "<script" not in made
     assert re.sub(r"<[^>]+>", "", made) == HOSTILE.replace("<", "&lt;").replace(">", "&gt;")
