@@ -85,8 +85,8 @@ def _shaded(text: str, parts: tuple[Part, ...], framed: tuple[int, int] | None =
             against = ' class="es-against"' if score < 0 else ""
             share = round(65 * abs(score) / most)
             pieces.append(f'<mark{against} style="--share: {share}%" title="{score:+.4f}">{word}</mark>')
-    end = html.escape(text[at:])
-    return "".join(pieces) + (end if framed else f'<span class="es-unread">{end}</span>')
+    tail = html.escape(text[at:])
+    return "".join(pieces) + (tail if framed else f'<span class="es-unread">{tail}</span>')
 
 
 def _sum(made: Explanation) -> str:
