@@ -26,7 +26,8 @@ from embedsearch.records import Unit
 
 if TYPE_CHECKING:
     from embedsearch.encoders import Encoder
-    from embedsearch.search import Hit, Searcher
+    from embedsearch.hits import Hit
+    from embedsearch.search import Searcher
 
 SAMPLE = 2048  # items whose mean stands for the average item
 NEIGHBOURS = 12  # words on each side that are left out, one after the other, to see what each does

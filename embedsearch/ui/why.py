@@ -9,9 +9,10 @@ import streamlit as st
 
 from embedsearch.explanation import Explanation, Part
 from embedsearch.heatmap import overlay
+from embedsearch.hits import Hit
 from embedsearch.metrics import Metric
 from embedsearch.query import Query
-from embedsearch.search import Hit, Searcher
+from embedsearch.search import Searcher
 from embedsearch.ui import cards
 from embedsearch.ui.notes import calm
 
