@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -45,6 +45,9 @@ from embedsearch.records import Unit
 from embedsearch.relatedness import WEIGHTS
 from embedsearch.store import PROBES, Build, indexes_folder, open_current
 from embedsearch.where import evaluate, parse
+
+if TYPE_CHECKING:
+    from embedsearch.explanation import Explanation
 
 
 class Searcher:
@@ -232,6 +235,21 @@ class Searcher:
             ItemNotFoundError: there is none of that id.
         """
         return self._hits([self.row(identity)], [0.0], first_rank=0)[0]
+
+    def explain(self, query: Any, hit: Hit | str) -> Explanation:
+        """Return which words or patches of a hit made its score; see `embedsearch.explain`.
+
+        Args:
+            query: what was asked, as in `search`.
+            hit: a hit, or the id of any item.
+
+        Raises:
+            QueryError, ItemNotFoundError, ItemError: as `search`; the item's picture may be gone, too.
+            ModelError: it is not known which tokens of this model are which part of a picture.
+        """
+        from embedsearch.explain import explain
+
+        return explain(self, query, hit)
 
     def _misfit(self, expected: str) -> str:
         return (

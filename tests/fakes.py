@@ -11,6 +11,7 @@ import numpy as np
 from embedsearch.encoders import Encoder, EncoderSpec, Prepared, Role, Sentence, Span, gather
 from embedsearch.encoders.pixels import open_rgb
 from embedsearch.encoders.segment import words
+from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import ItemError
 from embedsearch.metrics import Vectors
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
@@ -109,6 +110,27 @@ class LetterEncoder:
             if isinstance(each, ItemError):
                 raise each
         return gather(prepared, self.run(prepared), self.dimension)
+
+    def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:
+        """See `Encoder.unpooled`: a text's tokens are words, a word's its letters, a picture's its pixels.
+
+        A row is a token's letters times the number of tokens, so that their mean is the letters counted.
+        """
+        vector = self.encode([item], role)[0]
+        if self.spec.unit is Unit.IMAGE:
+            pixels = np.asarray(open_rgb(item), np.float32) / 255  # (H, W, 3)
+            height, width, _ = pixels.shape
+            rows = np.pad(pixels.reshape(-1, 3), ((0, 0), (0, 23)))
+            spans: list[Span | None] = [None] * len(rows)
+            names, grid = [""] * len(rows), (height, width)
+        else:
+            text = item.text if isinstance(item, Sentence) else item
+            own = item.spans[0] if isinstance(item, Sentence) else None
+            spans = [*words(text)] if own is None else [(at, at + 1) for at in range(*own)]
+            names, grid = [text[start:end] for start, end in spans], None
+            rows = np.stack([letters(name) for name in names]) * len(names)
+        weights = np.full(len(rows), 1 / len(rows), np.float32)
+        return Unpooled(rows, weights, vector, True, tuple(names), tuple(spans), grid)
 
 
 def version(number: str) -> Callable[[EncoderRecipe], Encoder]:

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rebuild": ("build", "Bring an index up to date with its source."),
     "watch": ("upkeep", "Rebuild an index whenever its source changes."),
     "search": ("search", "Find what is nearest to a text, a picture, a word or an item."),
+    "explain": ("explain", "Tell which words or patches made a hit's score."),
     "list": ("inspect", "List the indexes."),
     "info": ("inspect", "Tell all about an index."),
     "compare": ("relate", "Compare texts or pictures, each with each."),

@@ -33,7 +33,7 @@ def compare_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Print how far each TEXT or picture is from each, and which percent of random pairs are farther apart."""
+    """Print how far each TEXT or picture is from each, and how many percent of random pairs are farther."""
     from embedsearch.comparison import compare
 
     if index and (model or pooling or layers != "-1"):

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ import numpy.typing as npt
 from embedsearch.metrics import Metric, Vectors
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
+
+if TYPE_CHECKING:
+    from embedsearch.encoders.unpooled import Unpooled
 
 Role = Literal["query", "passage"]
 Span = tuple[int, int]
@@ -152,6 +155,18 @@ class Encoder(Protocol):
 
         Raises:
             ItemError: an item can't be read.
+        """
+
+    def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:
+        """Return the hidden states of one item, computed in float32 by torch whatever the engine is.
+
+        Args:
+            item: a text, a `Sentence` of one span, or an image, as in `encode`.
+            role: as in `encode`.
+
+        Raises:
+            ItemError: the item can't be read.
+            ModelError: it is not known which tokens of this model are which part of a picture.
         """
 
 

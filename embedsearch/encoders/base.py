@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from embedsearch.encoders import EncoderSpec, Prepared, Role, gather
-from embedsearch.encoders.engines import Inputs, settle
-from embedsearch.encoders.heads import Head
+from embedsearch.encoders import Encoder, EncoderSpec, Prepared, Role, gather, open_encoder
+from embedsearch.encoders.engines import Inputs, TorchEngine, settle
+from embedsearch.encoders.heads import Apart, Head
+from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.metrics import Vectors
 from embedsearch.recipe import EncoderRecipe
@@ -38,6 +41,9 @@ class ModelEncoder:
             probes: three items of different lengths; `prepare` and `collate` have to work already.
         """
         self.spec = spec
+        self._recipe = recipe
+        self._twin: Encoder | None = None
+        self._twin_lock = threading.Lock()
         ready = [item for item in self.prepare(probes) if not isinstance(item, ItemError)]
         batches = [self.collate(ready[:2]), self.collate(ready[2:])]
         try:
@@ -116,3 +122,30 @@ class ModelEncoder:
                 raise item
             ready.append(item)
         return gather(ready, self.run(ready), self.dimension)
+
+    def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:
+        """See `Encoder.unpooled`; a model in another engine or precision is loaded once more, when asked."""
+        if isinstance(self._engine, TorchEngine) and self.precision == "fp32":
+            return self.take_apart(item, role, self._engine.head)
+        with self._twin_lock:
+            if self._twin is None:
+                recipe = replace(self._recipe, engine="torch", precision="fp32", decoding="full")
+                self._twin = open_encoder(recipe)
+        return self._twin.unpooled(item, role)
+
+    def take_apart(self, item: Any, role: Role, head: Head) -> Unpooled:
+        """Do what `unpooled` says with a head in float32."""
+        raise NotImplementedError
+
+    def compute_apart(self, prepared: Prepared, head: Head) -> Apart:
+        """Take one item through the model, and return its hidden states beside its vector."""
+        inputs = self.collate([prepared])
+        with torch.inference_mode():
+            return head.apart(
+                # alone in its batch, it has no padding
+                **{
+                    name: torch.tensor(array, device=self.device)
+                    for name, array in inputs.items()
+                    if name != "attention_mask"
+                }
+            )

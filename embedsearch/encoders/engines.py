@@ -58,7 +58,7 @@ class TorchEngine:
 
     def __init__(self, head: Head, device: torch.device, precision: str) -> None:
         """Move `head` to the device, for good."""
-        self._head = head.to(device)
+        self.head = head.to(device)
         head.model.to(PRECISIONS[precision])
         self.device, self.precision = str(device), precision
         self._on_gpu = device.type == "cuda"
@@ -74,7 +74,7 @@ class TorchEngine:
         if mask is not None and mask.all():  # without padding, attention runs unmasked, which is faster
             inputs = {name: array for name, array in inputs.items() if name != "attention_mask"}
         with torch.inference_mode():
-            vectors = self._head(**{name: self._put(array) for name, array in inputs.items()})
+            vectors = self.head(**{name: self._put(array) for name, array in inputs.items()})
         if not self._on_gpu:
             return lambda: vectors.cpu().numpy()
         host = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)

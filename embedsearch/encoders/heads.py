@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,27 @@ from torch import Tensor, nn
 from embedsearch.encoders import EncoderSpec
 from embedsearch.encoders.pooling import cls_position, image_mean, layer_mean, masked_mean, token_rows
 from embedsearch.errors import ModelError
+
+# What maps a mean to the mean of what it maps.
+STRAIGHT = (nn.Sequential, nn.Linear, nn.Identity)
+
+
+class Apart(NamedTuple):
+    """One item's hidden states beside its vector.
+
+    Attributes:
+        rows: (T, d) float32, behind the same map as the vector.
+        weights: (T,) float32, the share of each row in the vector.
+        vector: (d,) float32.
+        exact: whether the vector is `weights @ rows`.
+        map: rows and columns of a CNN's map, whose positions `rows` are; None for tokens.
+    """
+
+    rows: Tensor
+    weights: Tensor
+    vector: Tensor
+    exact: bool
+    map: tuple[int, int] | None = None
 
 
 class Head(nn.Module):
@@ -40,6 +62,10 @@ class Head(nn.Module):
             output.last_hidden_state, output.hidden_states if several else None, self.spec.layers
         )
 
+    def apart(self, **inputs: Tensor) -> Apart:
+        """Run the model on a batch of one item without padding; the arguments are those of `forward`."""
+        raise NotImplementedError
+
 
 class TextHead(Head):
     """One vector per text."""
@@ -58,10 +84,24 @@ class TextHead(Head):
             attention_mask: (B, T) int64, 0 for padding; None where there is none, which runs faster.
             token_type_ids: (B, T) int64, for models that take them.
         """
-        hidden = self.hidden(**_given(input_ids, attention_mask, token_type_ids))
+        return self._pooled(self.hidden(**_given(input_ids, attention_mask, token_type_ids)), attention_mask)
+
+    def _pooled(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         # (B, T, D) -> (B, D)
-        pooled = cls_position(hidden) if self.spec.pooling == "cls" else masked_mean(hidden, attention_mask)
+        pooled = cls_position(hidden) if self.spec.pooling == "cls" else masked_mean(hidden, mask)
         return self.dense(pooled) if self.spec.dense else pooled  # (B, D) -> (B, d)
+
+    def apart(self, input_ids: Tensor, token_type_ids: Tensor | None = None) -> Apart:  # type: ignore[override]
+        """See `Head.apart`. A Dense layer without a bend keeps means: W mean(h) + b = mean(W h + b)."""
+        hidden = self.hidden(**_given(input_ids, None, token_type_ids))
+        rows = hidden[0].float()  # (1, T, D) -> (T, D)
+        straight = all(isinstance(part, STRAIGHT) for part in self.dense.modules())
+        return Apart(
+            rows=self.dense(rows) if self.spec.dense else rows,  # (T, D) -> (T, d)
+            weights=torch.full((len(rows),), 1 / len(rows)),
+            vector=self._pooled(hidden, None)[0],
+            exact=self.spec.pooling == "mean" and straight,
+        )
 
 
 class WordHead(Head):
@@ -79,6 +119,23 @@ class WordHead(Head):
         """Pool each word's rows; the other arguments are those of `TextHead` and `token_rows`."""
         return token_rows(
             self.hidden(**_given(input_ids, attention_mask, token_type_ids)), tokens, words, sizes
+        )
+
+    def apart(  # type: ignore[override]
+        self,
+        input_ids: Tensor,
+        tokens: Tensor,
+        words: Tensor,
+        sizes: Tensor,
+        token_type_ids: Tensor | None = None,
+    ) -> Apart:
+        """See `Head.apart`: the rows are those of the one word's sub-tokens."""
+        hidden = self.hidden(**_given(input_ids, None, token_type_ids))
+        return Apart(
+            rows=hidden[0, tokens].float(),  # (1, T, D) -> (k, D)
+            weights=torch.full((len(tokens),), 1 / len(tokens)),
+            vector=token_rows(hidden, tokens, words, sizes)[0],
+            exact=True,
         )
 
 
@@ -101,13 +158,33 @@ class ImageHead(Head):
         Args:
             pixel_values: (B, 3, H, W) uint8, or float32 where the processor scales.
         """
+        return self._pooled(self._hidden_of(pixel_values), pixel_values)
+
+    def _hidden_of(self, pixel_values: Tensor) -> Tensor:
         scaled = pixel_values.float() * self.scale + self.shift
-        hidden = self.hidden(pixel_values=scaled.to(next(self.model.parameters()).dtype))
+        return self.hidden(pixel_values=scaled.to(next(self.model.parameters()).dtype))
+
+    def _pooled(self, hidden: Tensor, pixel_values: Tensor) -> Tensor:
         if self.spec.pooling == "cls":
             if hidden.ndim == 4:
                 raise ModelError(f"{self.spec.model} is a CNN: it has no [CLS] position. Use --pooling mean.")
             return cls_position(hidden)
         return image_mean(hidden, self._prefix_tokens(hidden, pixel_values))
+
+    def apart(self, pixel_values: Tensor) -> Apart:  # type: ignore[override]
+        """See `Head.apart`."""
+        hidden = self._hidden_of(pixel_values)
+        # (1, D, H, W) -> (H * W, D), or (1, T, D) -> (T, D)
+        rows = (hidden[0].flatten(1).T if hidden.ndim == 4 else hidden[0]).float()
+        weights = torch.ones(len(rows))
+        weights[: self._prefix_tokens(hidden, pixel_values)] = 0
+        return Apart(
+            rows=rows,
+            weights=weights / weights.sum(),
+            vector=self._pooled(hidden, pixel_values)[0],
+            exact=self.spec.pooling == "mean",
+            map=(int(hidden.shape[2]), int(hidden.shape[3])) if hidden.ndim == 4 else None,
+        )
 
     def _prefix_tokens(self, hidden: Tensor, pixels: Tensor) -> int:
         """Count the tokens to leave out (CLS, distillation, registers): T - (H / p) * (W / p)."""

@@ -18,11 +18,13 @@ from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.efficientnet_lite import LITE2, EfficientNetLite
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.files import ModelFiles
-from embedsearch.encoders.heads import ImageHead
+from embedsearch.encoders.heads import Head, ImageHead
 from embedsearch.encoders.pixels import open_rgb
 from embedsearch.encoders.preprocessing import Preprocessing, preprocessing
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.runtime import load_transformer
+from embedsearch.encoders.seen import grid_of, seen_box
+from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.recipe import EncoderRecipe
 
@@ -69,13 +71,46 @@ class ImageEncoder(ModelEncoder):
 
     def _prepare(self, item: Any) -> Prepared | ItemError:
         try:
-            least = DRAFT_SIDES * self._preprocessing.side if self.decoding == "draft" else None
-            image = open_rgb(item, least)
-            if max(image.size) > LONGEST * min(image.size):
-                raise ItemError(f"the picture is too thin: {image.width} x {image.height} pixels")
-            return Prepared({"pixel_values": self._preprocessing.pixels(image)}, cost=1)
+            return self._ready(self._open(item))
         except ItemError as error:
             return error
+
+    def _open(self, item: Any) -> Image.Image:
+        least = DRAFT_SIDES * self._preprocessing.side if self.decoding == "draft" else None
+        image = open_rgb(item, least)
+        if max(image.size) > LONGEST * min(image.size):
+            raise ItemError(f"the picture is too thin: {image.width} x {image.height} pixels")
+        return image
+
+    def _ready(self, image: Image.Image) -> Prepared:
+        return Prepared({"pixel_values": self._preprocessing.pixels(image)}, cost=1)
+
+    def take_apart(self, item: Any, role: Role, head: Head) -> Unpooled:  # noqa: ARG002
+        """Take a picture apart into the patches that the model sees; see `Encoder.unpooled`."""
+        image = self._open(item)
+        prepared = self._ready(image)
+        apart = self.compute_apart(prepared, head)
+        count = len(apart.rows)
+        patch = getattr(getattr(head.model, "config", None), "patch_size", None)
+        height, width = prepared.inputs["pixel_values"].shape[1:]
+        grid = apart.map or grid_of(count, patch, height, width)
+        if grid is None:
+            raise ModelError(
+                f"{self.spec.model} gives {count} tokens of a picture of {width} x {height} pixels, and it "
+                "is not known which is which part of it. Its hits can't be explained."
+            )
+        prefix = count - grid[0] * grid[1]
+        return Unpooled(
+            rows=apart.rows.cpu().numpy(),
+            weights=apart.weights.numpy(),
+            vector=apart.vector.cpu().numpy(),
+            exact=apart.exact,
+            names=tuple("[CLS]" if not at else f"[token {at + 1}]" for at in range(prefix))
+            + ("",) * (count - prefix),
+            spans=(None,) * count,
+            grid=grid,
+            box=seen_box(self._preprocessing.pixels, image.size),
+        )
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
         """Stack the pixels: n x (3, H, W) -> (B, 3, H, W); see `ModelEncoder.collate`."""

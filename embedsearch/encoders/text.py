@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from embedsearch.encoders import EncoderSpec, Prepared, Role, Sentence
+from embedsearch.encoders import EncoderSpec, Prepared, Role, Sentence, Span
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.files import ModelFiles
-from embedsearch.encoders.heads import Head, TextHead
+from embedsearch.encoders.heads import Apart, Head, TextHead
 from embedsearch.encoders.runtime import load_dense, load_transformer
+from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.recipe import EncoderRecipe
 
@@ -110,6 +111,30 @@ class TextModel(ModelEncoder):
         return self._tokenizer.pad(batch)
 
 
+def unpooled_text(apart: Apart, encoding: Any, positions: Iterable[int], before: int) -> Unpooled:
+    """Return what `Encoder.unpooled` gives of the tokens at `positions`.
+
+    Args:
+        apart: their hidden states.
+        encoding: the tokenizer's, with offsets.
+        positions: of the tokens.
+        before: characters of the prompt in front of the text.
+    """
+    spans: list[Span | None] = []
+    for position in positions:
+        start, end = (max(0, place - before) for place in encoding.offsets[position])
+        spans.append((start, end) if start < end and not encoding.special_tokens_mask[position] else None)
+    return Unpooled(
+        rows=apart.rows.cpu().numpy(),
+        weights=apart.weights.numpy(),
+        vector=apart.vector.cpu().numpy(),
+        exact=apart.exact,
+        names=tuple(encoding.tokens[position] for position in positions),
+        spans=tuple(spans),
+        truncated=bool(encoding.overflowing),
+    )
+
+
 class TextEncoder(TextModel):
     """One vector per text."""
 
@@ -129,3 +154,11 @@ class TextEncoder(TextModel):
             )
             for encoding in encodings
         ]
+
+    def take_apart(self, item: Any, role: Role, head: Head) -> Unpooled:
+        """Take a text apart into its tokens; see `Encoder.unpooled`."""
+        prompt = self.spec.prompts[role]
+        encoding = self._tokenizer([prompt + item], offsets=True)[0]
+        ids = np.asarray(encoding.ids, np.int64)
+        apart = self.compute_apart(Prepared({"input_ids": ids}, cost=len(ids)), head)
+        return unpooled_text(apart, encoding, range(len(ids)), len(prompt))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from embedsearch.encoders import EncoderSpec, Prepared, Role
+from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import SourceError
 from embedsearch.metrics import Vectors
 
@@ -37,5 +38,9 @@ class UnloadedEncoder:
         raise NotImplementedError
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
+        """See `prepare`."""
+        raise NotImplementedError
+
+    def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:
         """See `prepare`."""
         raise NotImplementedError

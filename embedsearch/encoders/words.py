@@ -10,9 +10,10 @@ import numpy as np
 from embedsearch.encoders import EncoderSpec, Prepared, Role, Sentence, Span
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.files import ModelFiles
-from embedsearch.encoders.heads import WordHead
+from embedsearch.encoders.heads import Head, WordHead
 from embedsearch.encoders.segment import words
-from embedsearch.encoders.text import PROBES, TextModel
+from embedsearch.encoders.text import PROBES, TextModel, unpooled_text
+from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import ItemError
 from embedsearch.recipe import EncoderRecipe
 
@@ -61,6 +62,15 @@ class WordEncoder(TextModel):
             truncated=bool(encoding.overflowing),
             lost=len(found) - len(kept),
         )
+
+    def take_apart(self, item: Sentence, role: Role, head: Head) -> Unpooled:  # noqa: ARG002
+        """Take the one word of a sentence apart into its sub-tokens; see `Encoder.unpooled`."""
+        encoding = self._tokenizer([item.text], offsets=True)[0]
+        prepared = self._prepare(item, encoding)
+        if isinstance(prepared, ItemError):
+            raise prepared
+        positions = [int(position) for position in prepared.inputs["tokens"]]
+        return unpooled_text(self.compute_apart(prepared, head), encoding, positions, 0)
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
         """Pad the ids, and count the words' tokens through all sentences; see `token_rows`."""

@@ -29,7 +29,12 @@ def style() -> None:
 
 
 def grid(
-    hits: Sequence[Hit], metric: Metric | None, on_like: Callable[[str], None], *, pictures: bool
+    hits: Sequence[Hit],
+    metric: Metric | None,
+    on_like: Callable[[str], None],
+    on_why: Callable[[Hit], None] | None,
+    *,
+    pictures: bool,
 ) -> None:
     """Show `hits` as a grid of cards.
 
@@ -37,9 +42,11 @@ def grid(
         hits: what to show, in order.
         metric: the distance to show; None for items that nothing was compared with.
         on_like: called with an item's id by its "More like this".
+        on_why: called with a hit by its "Why"; None for items that nothing was compared with.
         pictures: whether the cards are of pictures, which need less width.
     """
     span = _span(hits, metric)
+    asked: Hit | None = None
     with st.container(key="es-grid-pictures" if pictures else "es-grid-texts"):
         for place, hit in enumerate(hits):
             with st.container(border=True, key=f"es-card-{place}"):
@@ -47,14 +54,25 @@ def grid(
                     picture(hit, f"es-picture-{place}")
                 head = _distance(hit, metric, span) if metric else ""
                 st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
-                st.button(
-                    "More like this",
-                    key=f"like-{place}-{hit.id}",
-                    on_click=on_like,
-                    args=(hit.id,),
-                    icon=":material/hub:",
-                    type="tertiary",
-                )
+                with st.container(horizontal=True, gap="small", key=f"es-doors-{place}"):
+                    st.button(
+                        "More like this",
+                        key=f"like-{place}-{hit.id}",
+                        on_click=on_like,
+                        args=(hit.id,),
+                        icon=":material/hub:",
+                        type="tertiary",
+                    )
+                    if on_why and st.button(
+                        "Why",
+                        key=f"why-{place}-{hit.id}",
+                        icon=":material/help_center:",
+                        type="tertiary",
+                        help="What in it made the distance",
+                    ):
+                        asked = hit
+    if on_why and asked is not None:
+        on_why(asked)
 
 
 def picture(hit: Hit, key: str) -> None:

@@ -15,7 +15,7 @@ from embedsearch.query import AnyQuery, Like, Picture, Text, Word
 from embedsearch.records import Unit
 from embedsearch.search import Searcher
 from embedsearch.store import current_build, index_folder, indexes_folder
-from embedsearch.ui import address, asking, cards, sidebar
+from embedsearch.ui import address, asking, cards, sidebar, why
 from embedsearch.ui.address import Asked
 from embedsearch.ui.filters import condition
 from embedsearch.ui.notes import calm, literal, show_notices
@@ -84,7 +84,7 @@ def _answer(searcher: Searcher, query: AnyQuery, count: int, where: str) -> None
     with st.spinner("Searching …"):
         hits = searcher.search(query, count, where or None)
     _count(searcher, hits, where)
-    _grid(searcher, hits, compared=True)
+    _grid(searcher, hits, query)
 
 
 def _query(searcher: Searcher, asked: Asked, indexes: Path) -> AnyQuery | None:
@@ -120,14 +120,15 @@ def _examples(searcher: Searcher, where: str) -> None:
     spread = rows[np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int))]
     hits = [searcher.item(searcher.build.items["id"][int(row)].as_py()) for row in spread]
     st.html('<p class="es-quiet">Some of what is here. Pick one to see what is related to it.</p>')
-    _grid(searcher, hits, compared=False)
+    _grid(searcher, hits, None)
 
 
-def _grid(searcher: Searcher, hits: list[Hit], *, compared: bool) -> None:
+def _grid(searcher: Searcher, hits: list[Hit], query: AnyQuery | None) -> None:
     manifest = searcher.manifest
     cards.grid(
         hits,
-        manifest.metric if compared else None,
+        manifest.metric if query is not None else None,
         partial(asking.like, manifest.name),
+        None if query is None else partial(why.show, searcher, query),
         pictures=manifest.unit is Unit.IMAGE,
     )

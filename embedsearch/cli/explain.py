@@ -1,0 +1,118 @@
+"""The command explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.parts import GUARD, PartsCommand, query_of
+from embedsearch.errors import QueryError
+
+if TYPE_CHECKING:
+    from embedsearch.explanation import Explanation, Part
+    from embedsearch.search import Searcher
+
+BAR = 24  # characters of the longest bar
+SHADES = " ·░▒▓█"
+
+
+@click.command(
+    "explain",
+    cls=PartsCommand,
+    short_help="Tell which words or patches made a hit's score.",
+    **example('embedsearch explain faq "how do I get my money back" 5f0c'),
+)
+@click.argument("name")
+@click.argument("asked", nargs=-1, required=True, metavar="[QUERY]... HIT_ID")
+@option("--image", multiple=True, type=click.Path(path_type=Path), help="The query is this picture.")
+@option("--item", multiple=True, help="The query is the item of this id.")
+@option("--word", help="Which word of the sentence QUERY: its number, counted from 1, or the word itself.")
+@option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the picture with its heat.")
+@indexes_option
+@json_option
+def explain_command(
+    name: str,
+    asked: tuple[str, ...],
+    image: tuple[Path, ...],
+    item: tuple[str, ...],
+    word: str | None,
+    save: Path | None,
+    indexes: Path | None,
+    json: bool,
+) -> None:
+    """Tell which words or patches of the item HIT_ID of the index NAME made its score with QUERY.
+
+    Ids stand beside the hits of `embedsearch search`; QUERY and its options are those of it.
+    """
+    from embedsearch.search import open_index
+
+    searcher = open_index(name, indexes)
+    query = query_of(searcher, asked[:-1], image, item, word)
+    made = searcher.explain(query, asked[-1].removeprefix(GUARD))
+    if save is not None:
+        _save(searcher, made, save)
+    if json:
+        echo_json(index=searcher.manifest.name, build=searcher.manifest.build, **made.as_json())
+    else:
+        _print(made)
+
+
+def _save(searcher: Searcher, made: Explanation, path: Path) -> None:
+    if made.heat is None:
+        raise QueryError(f"--save writes a picture, and {made.id!r} is a text. Leave it out.")
+    from embedsearch.heatmap import overlay
+
+    item = searcher.item(made.id)
+    image = overlay(item.picture or Path(item.path or ""), made.heat, made.box)
+    try:
+        image.save(path)
+    except ValueError:
+        raise QueryError(f"{path} has no ending of a picture; name it .png or .jpg.") from None
+
+
+def _print(made: Explanation) -> None:
+    click.echo(
+        f"{made.id}: {made.metric} distance {made.stored:.4f}, computed anew in float32 {made.recomputed:.4f}"
+    )
+    if made.grid is not None:
+        _print_grid(made)
+    parts = (*made.words, *made.rest)
+    most = max((abs(part.score) for part in (*parts, *made.neighbours)), default=0.0)
+    for part in parts:
+        click.echo(_line(part, most))
+    sign = "=" if made.exact else "≈"
+    meant = {"cosine": "1 - distance", "ip": "- distance", "l2": "q.v of |q|² + |v|² - 2 q.v"}[made.metric]
+    click.echo(f"{made.score:>9.4f}  {sign} {made.similarity:.4f}, {meant}")
+    if made.neighbours:
+        click.echo("How much of it each word around it brings (what is lost without it):")
+        for part in made.neighbours:
+            click.echo(_line(part, most))
+    for head, only in (("Only in this sentence", made.only_here), ("Only in yours", made.only_asked)):
+        if only:
+            click.echo(f"{head}: {', '.join(only)}")
+    if made.note:
+        click.echo(made.note)
+
+
+def _print_grid(made: Explanation) -> None:
+    assert made.grid is not None
+    assert made.heat is not None
+    (rows, columns), (left, upper, right, lower) = made.grid.shape, made.box
+    click.echo(
+        f"{rows} x {columns} patches, from {left:.0%} to {right:.0%} of the width and {upper:.0%} to "
+        f"{lower:.0%} of the height; the darker, the more they score beyond the average item:"
+    )
+    top = max(float(made.heat.max()), 1e-12)
+    for row in made.heat:
+        steps = [round(max(0.0, float(each) / top) * (len(SHADES) - 1)) for each in row]
+        click.echo("    " + "".join(2 * SHADES[step] for step in steps))
+    click.echo(f"{float(made.grid.sum()):>9.4f}  all patches")
+
+
+def _line(part: Part, most: float) -> str:
+    bar = ("█" if part.score >= 0 else "▒") * round(BAR * abs(part.score) / most if most else 0)
+    text = " ".join(part.text.split()) or "(space)"
+    return f"{part.score:>9.4f}  {text:<20} {bar}".rstrip()

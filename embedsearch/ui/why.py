@@ -1,0 +1,121 @@
+"""Why a hit is as near as it is: its words shaded, or its picture with the heat over it."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.explanation import Explanation, Part
+from embedsearch.heatmap import overlay
+from embedsearch.hits import Hit
+from embedsearch.metrics import Metric
+from embedsearch.query import AnyQuery
+from embedsearch.search import Searcher
+from embedsearch.ui import cards
+from embedsearch.ui.notes import calm
+
+LITTLE = 0.05
+MEANT = {
+    Metric.COSINE: "1 − distance",
+    Metric.IP: "the distance without its sign",
+    Metric.L2: "q·v of distance² = |q|² + |v|² − 2 q·v",
+}
+
+
+@st.dialog("Why this hit", width="medium")
+def show(searcher: Searcher, query: AnyQuery, hit: Hit) -> None:
+    """Explain a hit in a dialog; computed now, while it opens."""
+    with calm():
+        with st.spinner("Computing what each part scores …"):
+            made = searcher.explain(query, hit)
+        if made.heat is not None:
+            _picture(hit, made)
+        else:
+            _text(hit, made)
+        st.html(f'<div class="es-why">{_sum(made)}</div>')
+
+
+def _picture(hit: Hit, made: Explanation) -> None:
+    assert made.heat is not None
+    image = overlay(hit.picture or Path(hit.path or ""), made.heat, made.box)
+    with st.container(key="es-why-picture"):
+        st.image(image, alt=f"Heat over {cards.title(hit)}", width="stretch")
+    left, top, right, bottom = made.box
+    whole = min(left, top) <= 0.01 and max(1 - right, 1 - bottom) <= 0.01
+    st.html(
+        '<div class="es-why"><p>Yellow parts fit your query more than they fit the average picture of this '
+        "index; dark blue ones no more than that.</p>"
+        + ("" if whole else "<p>The model does not see the darkened edges.</p>")
+        + "</div>"
+    )
+
+
+def _text(hit: Hit, made: Explanation) -> None:
+    text = hit.text or ""
+    shown = f'<p class="es-shaded">{_shaded(text, made.words)}</p>'
+    about = "<p>The stronger a word is shaded, the more it adds to the score.</p>"
+    if made.kind == "word":
+        shown = f'<p class="es-shaded">{_shaded(text, made.neighbours, hit.span)}</p>'
+        about = (
+            "<p>The framed word is compared, in its sentence. The stronger a word around it is shaded, the "
+            "more of the score is lost when it is left out.</p>"
+        )
+        for head, only in (("Only in this sentence", made.only_here), ("Only in yours", made.only_asked)):
+            if only:
+                about += f"<p><small>{head}: {html.escape(', '.join(only))}</small></p>"
+    if any(part.score < 0 for part in (*made.words, *made.neighbours)):
+        about += "<p>Red words make it smaller.</p>"
+    st.html(f'<div class="es-why">{shown}{about}</div>')
+
+
+def _shaded(text: str, parts: tuple[Part, ...], framed: tuple[int, int] | None = None) -> str:
+    """Return the HTML of a text whose parts are shaded by their scores, the greatest fully."""
+    # what a word around another one does is often next to nothing, and is not to look like much
+    most = max([abs(part.score) for part in parts] + ([LITTLE] if framed else [])) or 1.0
+    pieces, at = [], 0
+    marks = [(part.span, part.score) for part in parts if part.span] + ([(framed, None)] if framed else [])
+    for (start, end), score in sorted(marks, key=lambda mark: mark[0]):
+        pieces.append(html.escape(text[at:start]))
+        at = max(at, end)
+        word = html.escape(text[start:end])
+        if score is None:
+            pieces.append(f'<mark class="es-framed">{word}</mark>')
+        else:
+            against = ' class="es-against"' if score < 0 else ""
+            share = round(65 * abs(score) / most)
+            pieces.append(f'<mark{against} style="--share: {share}%" title="{score:+.4f}">{word}</mark>')
+    tail = html.escape(text[at:])
+    return "".join(pieces) + (tail if framed else f'<span class="es-unread">{tail}</span>')
+
+
+def _sum(made: Explanation) -> str:
+    """Return the HTML of how the parts add up to the distance."""
+    rest = "".join(_row(part.text, part.score) for part in made.rest)
+    if made.grid is not None:
+        many = f"{made.grid.size} patches" if made.grid.size > 1 else "one patch"
+        rows = _row(many, float(made.grid.sum()))
+    else:
+        total = sum(part.score for part in made.words)
+        rows = _row("the word" if made.kind == "word" else f"{len(made.words)} words and signs", total)
+    sign = "=" if made.exact else "≈"
+    answer = f"{made.score:.4f} {sign} {made.similarity:.4f}"
+    rows += rest + f'<tr class="es-total"><th>together</th><td>{answer}, {MEANT[made.metric]}</td></tr>'
+    rows += _row("distance", made.recomputed, f"computed anew; {cards.number(made.stored)} in the index")
+    note = f'<p class="es-quiet">{html.escape(made.note)}</p>' if made.note else ""
+    return note + f"<table>{rows}</table>{_numbers(made)}"
+
+
+def _numbers(made: Explanation) -> str:
+    """Return the HTML of all words with their numbers, folded; a shade alone is not for everybody."""
+    parts = made.neighbours or made.words
+    if made.grid is not None or not parts:
+        return ""
+    rows = "".join(_row(part.text, part.score) for part in sorted(parts, key=lambda part: -part.score))
+    return f"<details><summary>The numbers</summary><table>{rows}</table></details>"
+
+
+def _row(name: str, number: float, more: str = "") -> str:
+    said = f" <small>{html.escape(more)}</small>" if more else ""
+    return f"<tr><th>{html.escape(name)}</th><td>{cards.number(number)}{said}</td></tr>"

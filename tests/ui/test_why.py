@@ -1,0 +1,78 @@
+"""Why: what the page shows of an explanation."""
+
+import re
+
+import pytest
+
+from embedsearch.explanation import Part
+from embedsearch.ui.why import _shaded
+from tests.ui.conftest import HOSTILE
+from tests.ui.test_page import answered, cards
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+
+
+def opened(page, place=0):
+    """Click a card's Why, and return the dialog once it holds the sum."""
+    cards(page).nth(place).get_by_role("button", name="Why").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".es-total")).to_be_visible()
+    return dialog
+
+
+def test_a_texts_words_are_shaded_and_add_up(visit):
+    """The words have shades with their numbers, [CLS] and [SEP] stand as the rest, and all adds up."""
+    page = visit({"index": "questions", "q": "the package did not come"})
+    answered(page)
+    dialog = opened(page)
+    assert dialog.locator(".es-shaded").inner_text() == "My parcel has not arrived yet."
+    marks = dialog.locator(".es-shaded mark").all()
+    scores = [float(mark.get_attribute("title")) for mark in marks]
+    table = dialog.locator(".es-why > table").inner_text()
+    rest = [float(each) for each in re.findall(r"\[(?:CLS|SEP)\]\s+(-?[\d.]+)", table)]
+    assert len(rest) == 2
+    total, similarity = map(float, re.search(r"together\s+([\d.]+) = ([\d.]+)", table).groups())
+    assert sum(scores) + sum(rest) == pytest.approx(total, abs=1e-3)
+    assert total == pytest.approx(similarity, abs=2e-4)
+    assert marks[scores.index(max(scores))].inner_text() in {"parcel", "arrived"}
+    dialog.get_by_text("The numbers").click()
+    expect(dialog.locator("details table")).to_contain_text("parcel")
+
+
+def test_a_picture_has_its_heat_laid_over(visit):
+    """A picture's dialog shows one picture and what its colours mean, on a narrow screen too."""
+    page = visit({"index": "pictures", "item": "rings/blue rings.png"}, width=390)
+    answered(page)
+    dialog = opened(page)
+    expect(dialog.get_by_role("img", name=re.compile("^Heat over"))).to_be_visible()
+    expect(dialog).to_contain_text("Yellow parts fit your query more")
+    expect(dialog).to_contain_text("81 patches")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_word_is_framed_among_its_neighbours(visit):
+    """A word's dialog frames it, shades the words around it and names those of one sentence alone."""
+    page = visit({"index": "senses", "q": "We fished from the bank", "word": "5"})
+    answered(page)
+    dialog = opened(page)
+    assert dialog.locator("mark.es-framed").inner_text() == "bank"
+    assert dialog.locator(".es-shaded mark").count() > 3
+    expect(dialog).to_contain_text("Only in yours:")
+
+
+def test_items_that_nothing_was_compared_with_have_no_why(visit):
+    """Without a query there is no score to explain."""
+    page = visit({"index": "questions"})
+    expect(cards(page)).to_have_count(12)
+    expect(page.get_by_role("button", name="Why")).to_have_count(0)
+
+
+def test_a_shaded_text_is_shown_as_it_is():
+    """What a source wrote is escaped between, within and behind the marks, and nothing of it is lost."""
+    parts = (Part(HOSTILE[:8], (0, 8), 1.0), Part(HOSTILE[9:17], (9, 17), -2.0))
+    made = _shaded(HOSTILE, parts)
+    assert "<script" not in made
+    assert re.sub(r"<[^>]+>", "", made) == HOSTILE.replace("<", "&lt;").replace(">", "&gt;")
+    assert made.count('class="es-against"') == 1
+    assert '--share: 65%" title="-2.0000"' in made
