@@ -10,7 +10,32 @@ import streamlit as st
 
 COUNT, MAX_COUNT = 24, 200
 FIELD = "f."
+EXTRAS = ("plus", "plusitem", "minus", "minusitem")
+MAX_PARTS = 8
 _KEPT = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A part that is added to what is asked, or taken away from it.
+
+    Attributes:
+        name: of its parameter, a row of `EXTRAS`.
+        value: the text, or the item's id.
+    """
+
+    name: str
+    value: str
+
+    @property
+    def adds(self) -> bool:
+        """Whether it is added."""
+        return self.name.startswith("plus")
+
+    @property
+    def is_item(self) -> bool:
+        """Whether it is an item of the index, and not a text."""
+        return self.name.endswith("item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +48,7 @@ class Asked:
         word: which word of `text`, counted from 1; 0 for none yet.
         picture: the name of a kept picture, see `embedsearch.ui.uploads`.
         item: the item to find more like; goes before all else.
+        parts: what is added and taken away: texts and items with their sign.
         count: how many results.
         where: a filter as a person wrote it.
         facets: chosen values by field, as they stand in the address.
@@ -34,6 +60,7 @@ class Asked:
     word: int = 0
     picture: str = ""
     item: str = ""
+    parts: tuple[Extra, ...] = ()
     count: int = COUNT
     where: str = ""
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -58,6 +85,9 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         word=_number(last, "word", 0, problems),
         picture=picture,
         item=last.get("item", ""),
+        parts=tuple(
+            Extra(name, value) for name in EXTRAS for value in parameters.get(name, ()) if value.strip()
+        )[:MAX_PARTS],
         count=count,
         where=last.get("where", ""),
         facets={
@@ -93,6 +123,17 @@ def change(changes: Mapping[str, str | Sequence[str]]) -> None:
     """Set parameters of the page's address; an empty value takes one out."""
     merged: dict[str, str | Sequence[str]] = {**parameters(), **changes}
     st.query_params.from_dict({name: value for name, value in merged.items() if value})
+
+
+def with_part(extra: Extra) -> dict[str, list[str]]:
+    """Return the change of the address that adds a part."""
+    values = parameters().get(extra.name, [])
+    return {extra.name: values if extra.value in values else [*values, extra.value]}
+
+
+def without_part(extra: Extra) -> dict[str, list[str]]:
+    """Return the change of the address that leaves a part out."""
+    return {extra.name: [value for value in parameters().get(extra.name, []) if value != extra.value]}
 
 
 def follow(key: str, value: object) -> None:

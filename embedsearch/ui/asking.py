@@ -36,7 +36,7 @@ def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
 
     def changed() -> None:
         filters = [each for each in address.parameters() if each.startswith(address.FIELD)]
-        cleared = dict.fromkeys(["item", "word", "where", *filters], "")
+        cleared = dict.fromkeys(["item", "word", "where", *address.EXTRAS, *filters], "")
         address.change({**cleared, "index": st.session_state[INDEX] or ""})
 
     address.follow(INDEX, name if name in known else None)

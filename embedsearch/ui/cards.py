@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -11,6 +12,7 @@ import streamlit as st
 from embedsearch.hits import Hit
 from embedsearch.metrics import Metric
 from embedsearch.records import Modality, Scalar
+from embedsearch.relatedness import shown_percentile
 from embedsearch.ui import thumbnails
 
 SCALES = {
@@ -28,51 +30,89 @@ def style() -> None:
     st.html(Path(__file__).with_name("style.css"))
 
 
-def grid(
-    hits: Sequence[Hit],
-    metric: Metric | None,
-    on_like: Callable[[str], None],
-    on_why: Callable[[Hit], None] | None,
-    *,
-    pictures: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where a card leads.
+
+    Attributes:
+        like: called with an item's id by "More like this".
+        why: called with a hit by "Why"; None for items that nothing was compared with.
+        add: called with an item's id, and whether it is added or taken away; None where nothing is asked.
+    """
+
+    like: Callable[[str], None]
+    why: Callable[[Hit], None] | None = None
+    add: Callable[..., None] | None = None
+
+
+def grid(hits: Sequence[Hit], metric: Metric | None, doors: Doors, *, pictures: bool) -> None:
     """Show `hits` as a grid of cards.
 
     Args:
         hits: what to show, in order.
         metric: the distance to show; None for items that nothing was compared with.
-        on_like: called with an item's id by its "More like this".
-        on_why: called with a hit by its "Why"; None for items that nothing was compared with.
+        doors: where the cards lead.
         pictures: whether the cards are of pictures, which need less width.
     """
     span = _span(hits, metric)
-    asked: Hit | None = None
+    explained: Hit | None = None
     with st.container(key="es-grid-pictures" if pictures else "es-grid-texts"):
         for place, hit in enumerate(hits):
             with st.container(border=True, key=f"es-card-{place}"):
                 if hit.modality is Modality.IMAGE:
                     picture(hit, f"es-picture-{place}")
-                head = _distance(hit, metric, span) if metric else ""
+                head = _distance(hit, metric, span) + _said(hit) if metric else ""
                 st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
                 with st.container(horizontal=True, gap="small", key=f"es-doors-{place}"):
-                    st.button(
-                        "More like this",
-                        key=f"like-{place}-{hit.id}",
-                        on_click=on_like,
-                        args=(hit.id,),
-                        icon=":material/hub:",
-                        type="tertiary",
-                    )
-                    if on_why and st.button(
-                        "Why",
-                        key=f"why-{place}-{hit.id}",
-                        icon=":material/help_center:",
-                        type="tertiary",
-                        help="What in it made the distance",
-                    ):
-                        asked = hit
-    if on_why and asked is not None:
-        on_why(asked)
+                    if _doors(hit, place, doors):
+                        explained = hit
+    if doors.why and explained is not None:
+        doors.why(explained)
+
+
+def _doors(hit: Hit, place: int, doors: Doors) -> bool:
+    """Show the buttons of a card; return whether it is to be explained."""
+    st.button(
+        "More like this",
+        key=f"like-{place}-{hit.id}",
+        on_click=doors.like,
+        args=(hit.id,),
+        icon=":material/hub:",
+        type="tertiary",
+    )
+    if doors.add is not None:
+        for adds, icon, told in (
+            (True, ":material/add:", "Add this to what is asked"),
+            (False, ":material/remove:", "Take this away from what is asked"),
+        ):
+            st.button(
+                "",
+                key=f"{'plus' if adds else 'minus'}-{place}-{hit.id}",
+                on_click=doors.add,
+                args=(hit.id,),
+                kwargs={"adds": adds},
+                icon=icon,
+                type="tertiary",
+                help=told,
+            )
+    return doors.why is not None and st.button(
+        "Why",
+        key=f"why-{place}-{hit.id}",
+        icon=":material/help_center:",
+        type="tertiary",
+        help="What in it made the distance",
+    )
+
+
+def _said(hit: Hit) -> str:
+    """Return the HTML of what the distance of a hit says."""
+    if hit.percentile is None:
+        return ""
+    people = "" if hit.score is None else f" · people: {hit.score:.1f}"
+    return (
+        f'<p class="es-said"><b>{html.escape(str(hit.closeness))}</b> · closer than '
+        f"{shown_percentile(hit.percentile)} % of random pairs{people}</p>"
+    )
 
 
 def picture(hit: Hit, key: str) -> None:

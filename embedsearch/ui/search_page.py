@@ -10,12 +10,13 @@ import numpy as np
 import streamlit as st
 
 from embedsearch.errors import EmbedsearchError
-from embedsearch.hits import Hit
+from embedsearch.hits import Answer, Hit
 from embedsearch.query import AnyQuery, Like, Picture, Text, Word
 from embedsearch.records import Unit
+from embedsearch.relatedness import Verdict
 from embedsearch.search import Searcher
 from embedsearch.store import current_build, index_folder, indexes_folder
-from embedsearch.ui import address, asking, cards, sidebar, why
+from embedsearch.ui import address, asking, cards, extras, sidebar, why
 from embedsearch.ui.address import Asked
 from embedsearch.ui.filters import condition
 from embedsearch.ui.notes import calm, literal, show_notices
@@ -50,7 +51,8 @@ def search_page() -> None:
         show_notices(filters)
         asking.show_asked(searcher, asked, indexes)
         where = condition(opened.facets, asked.facets, asked.where)
-        query = _query(searcher, asked, indexes)
+        extras.show(searcher, asked)
+        query = extras.whole(_query(searcher, asked, indexes), asked)
         if query is not None:
             _answer(searcher, query, asked.count, where)
             return
@@ -82,9 +84,15 @@ def _welcome(indexes: Path) -> None:
 
 def _answer(searcher: Searcher, query: AnyQuery, count: int, where: str) -> None:
     with st.spinner("Searching …"):
-        hits = searcher.search(query, count, where or None)
-    _count(searcher, hits, where)
-    _grid(searcher, hits, query)
+        answer = searcher.answer(query, count, where or None)
+    if answer.hits and answer.verdict is Verdict.NOTHING_CLOSE:
+        st.info(
+            f"**Nothing here is close.** {_often(answer)} find something as close; what lies nearest is "
+            "shown all the same.",
+            icon=":material/explore_off:",
+        )
+    _count(searcher, answer, where)
+    _grid(searcher, answer.hits, query)
 
 
 def _query(searcher: Searcher, asked: Asked, indexes: Path) -> AnyQuery | None:
@@ -100,15 +108,23 @@ def _query(searcher: Searcher, asked: Asked, indexes: Path) -> AnyQuery | None:
     return Word(asked.text, asked.word) if asked.word else None
 
 
-def _count(searcher: Searcher, hits: list[Hit], where: str) -> None:
+def _often(answer: Answer) -> str:
+    """Return how many unrelated queries find something as close as an answer."""
+    rate = answer.foreign_rate or 0.0
+    share = "Fewer than 0.1 %" if rate < 0.001 else f"{100 * rate:.1f} %" if rate < 0.1 else f"{rate:.0%}"
+    return f"{share} of unrelated queries"
+
+
+def _count(searcher: Searcher, answer: Answer, where: str) -> None:
+    hits = answer.hits
     total = int(searcher.allowed(where).sum()) if where else len(searcher)
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
     if not hits:
         st.info("Nothing passes the filter.", icon=":material/filter_alt:")
         return
-    st.html(
-        f'<p class="es-quiet">The {len(hits)} nearest of {of}. {cards.SCALES[searcher.manifest.metric]}</p>'
-    )
+    close = f" {_often(answer)} find something this close." if answer.verdict is Verdict.CLOSE else ""
+    scale = cards.SCALES[searcher.manifest.metric]
+    st.html(f'<p class="es-quiet">The {len(hits)} nearest of {of}. {scale}{close}</p>')
 
 
 def _examples(searcher: Searcher, where: str) -> None:
@@ -128,7 +144,12 @@ def _grid(searcher: Searcher, hits: list[Hit], query: AnyQuery | None) -> None:
     cards.grid(
         hits,
         manifest.metric if query is not None else None,
-        partial(asking.like, manifest.name),
-        None if query is None else partial(why.show, searcher, query),
+        cards.Doors(
+            partial(asking.like, manifest.name),
+            None if query is None else partial(why.show, searcher, query),
+            None
+            if query is None or manifest.unit in (Unit.WORD, Unit.TOKEN)
+            else partial(extras.add, manifest.name),
+        ),
         pictures=manifest.unit is Unit.IMAGE,
     )
