@@ -26,7 +26,7 @@ Numbers = npt.NDArray[np.float32]
 # that stands alone is not lost.
 WEIGHTS = (3, 2, 1)
 # The rate of unrelated queries that may find something as close; measured by tests.benchmarks.nothing_close.
-FOREIGN_RATE = 0.16
+FOREIGN_RATE = 0.17
 # Where items lie closer to one another than unrelated queries come, the limit goes this far towards them.
 TOWARDS_ITEMS = 0.4
 FAR_ITEMS = 0.95  # share of items whose own nearest lie within the distance that the limit goes towards

@@ -72,9 +72,8 @@ def _print(searcher: Searcher, answer: Answer) -> None:
 
     manifest, hits = searcher.manifest, answer.hits
     if answer.verdict is Verdict.NOTHING_CLOSE:
-        click.echo(
-            f"nothing here is close: {answer.foreign_rate:.0%} of unrelated queries find something as close."
-        )
+        rate = 100 * (answer.foreign_rate or 0)
+        click.echo(f"nothing here is close: {rate:.0f} % of unrelated queries find something as close.")
     click.echo(
         f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by {manifest.metric} distance "
         "(smaller is more related)"

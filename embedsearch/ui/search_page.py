@@ -111,7 +111,9 @@ def _query(searcher: Searcher, asked: Asked, indexes: Path) -> AnyQuery | None:
 def _often(answer: Answer) -> str:
     """Return how many unrelated queries find something as close as an answer."""
     rate = answer.foreign_rate or 0.0
-    share = "Fewer than 0.1 %" if rate < 0.001 else f"{100 * rate:.1f} %" if rate < 0.1 else f"{rate:.0%}"
+    share = (
+        "Fewer than 0.1 %" if rate < 0.001 else f"{100 * rate:.1f} %" if rate < 0.1 else f"{100 * rate:.0f} %"
+    )
     return f"{share} of unrelated queries"
 
 
