@@ -21,7 +21,15 @@ def scale(**arrays):
     even = np.arange(1, 101, dtype=np.float32) / 100
     near = np.linspace(0.1, 0.2, 11, dtype=np.float32)
     return Scale(
-        **{"pairs": even, "nearest": near, "answers": near, "foreign": even, "people": NONE, **arrays}
+        **{
+            "pairs": even,
+            "shares": even,
+            "nearest": near,
+            "answers": near,
+            "foreign": even,
+            "people": NONE,
+            **arrays,
+        }
     )
 
 

@@ -2,8 +2,8 @@
 
 Four indexes: customer questions (banking77, 1,000 held out), Wikipedia passages (xquad; asked with their
 questions), the documentation of Python's own modules (900 entries held out), captions of drawings
-(tuxpaint-stamps, each fifth held out in turn). Foreign queries come from banking77, xquad, STS-B and WNUT-17, each asked
-of the indexes that it does not belong to.
+(tuxpaint-stamps, each fifth held out in turn). Foreign queries come from banking77, xquad, STS-B and WNUT-17,
+each asked of the indexes that it does not belong to.
 """
 
 import csv
@@ -44,7 +44,7 @@ def captions():
 
 
 def held_out(texts, count, folds=1):
-    """Return pairs of the texts to index and those to ask with, `count` drawn at random; others in each fold."""
+    """Return pairs of the texts to index and `count` to ask with, drawn at random; others in each fold."""
     texts = list(texts)
     random.Random(0).shuffle(texts)
     starts = [fold * count for fold in range(folds)]

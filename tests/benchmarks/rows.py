@@ -64,7 +64,7 @@ def _token_rows(encoder, texts, wanted, of_one):
 
 
 def token_rows():
-    """Return rows (1,000,000, 384) float32, memory-mapped, and queries (2,000, 384) float32."""
+    """Return rows (1,000,000, 384) float32, memory-mapped, and queries (2,000, 384) float32 in random order."""
     rows_file, queries_file = cache() / "token-rows.npy", cache() / "token-queries.npy"
     if not queries_file.is_file():
         encoder = es.load_encoder(unit="token", device="cpu")
@@ -77,7 +77,8 @@ def token_rows():
         np.save(rows_file, rows)
         np.save(queries_file, np.concatenate(list(_token_rows(encoder, held, QUERIES, 10))))
         print(f"{len(rows):,} rows in {time.perf_counter() - started:.0f} s", file=sys.stderr)
-    return np.load(rows_file, mmap_mode="r"), np.load(queries_file)
+    queries = np.load(queries_file)  # they come definition by definition
+    return np.load(rows_file, mmap_mode="r"), queries[np.random.default_rng(0).permutation(len(queries))]
 
 
 def definition_vectors():
