@@ -64,7 +64,7 @@ def _token_rows(encoder, texts, wanted, of_one):
 
 
 def token_rows():
-    """Return rows (1,000,000, 384) float32, memory-mapped, and queries (2,000, 384) float32 in random order."""
+    """Return rows (1,000,000, 384) float32, memory-mapped, and queries (2,000, 384) in random order."""
     rows_file, queries_file = cache() / "token-rows.npy", cache() / "token-queries.npy"
     if not queries_file.is_file():
         encoder = es.load_encoder(unit="token", device="cpu")
