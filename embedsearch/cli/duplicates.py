@@ -67,8 +67,8 @@ def _print(searcher: Searcher, found: Duplicates) -> None:
     manifest = searcher.manifest
     how = "derived from the index" if found.auto else "as asked"
     click.echo(
-        f"{found.index}: of {found.count:,} {manifest.unit}s, {len(found.others()):,} are copies of one that is "
-        "kept (--others lists them)"
+        f"{found.index}: of {found.count:,} {manifest.unit}s, {len(found.others()):,} are copies of one "
+        "that is kept (--others lists them)"
     )
     _print_groups(searcher, "exact copies, of the same content", found.exact)
     about = f"near copies, within a {found.metric} distance of {found.threshold:.4g} ({how})"

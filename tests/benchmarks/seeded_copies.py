@@ -2,8 +2,9 @@
 
 A hundred photos each were resized to a half, compressed at JPEG quality 50, flipped left to right, or cropped
 by 5 percent. Ours: `find_duplicates` with its automatic threshold. Peer: the perceptual hash dHash, 64 bits,
-within 10 bits as is usual, and within the number of bits that serves it best on these very photos; grouped by
-the same stars. A pair counts as found where both are in one group, and is right where one is the other's copy.
+within 10 bits as is usual, and within the number of bits that serves it best on these very photos; grouped
+by the same stars. A pair counts as found where both are in one group, and is right where one is the other's
+copy.
 """
 
 import random
@@ -97,11 +98,12 @@ def main():
     best = max(peers, key=lambda bits: f1(*peers[bits]["all"]))
     print(f"dupes_threshold value={found.threshold:.4f} (cosine distance, automatic; {len(ids)} pictures)")
     for kind in (*KINDS, "all"):
-        ratio = f1(*ours[kind]) / max(f1(*peers[best][kind]), 0.01)
+        own, tuned, usual = ours[kind], peers[best][kind], peers[BITS][kind]
         print(
-            f"dupes_{kind} ratio={ratio:.2f} (F1; ours recall {ours[kind][0]:.3f} precision {ours[kind][1]:.3f}, "
-            f"peer dHash within {best} bits {peers[best][kind][0]:.3f} {peers[best][kind][1]:.3f}, "
-            f"within {BITS} {peers[BITS][kind][0]:.3f} {peers[BITS][kind][1]:.3f})"
+            f"dupes_{kind} ratio={f1(*own) / max(f1(*tuned), 0.01):.2f} "
+            f"(F1; ours recall {own[0]:.3f} precision {own[1]:.3f}, "
+            f"peer dHash within {best} bits recall {tuned[0]:.3f} precision {tuned[1]:.3f}, "
+            f"within {BITS} recall {usual[0]:.3f} precision {usual[1]:.3f})"
         )
 
 
