@@ -31,7 +31,7 @@ def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = Non
 
     Returns:
         `asked`: how many items were looked at.
-        `hubness`: `k`, the `skewness` of N_k, which is in how many items' k nearest neighbours an item stands
+        `hubness`: `k`; the `mean` count of an item among those asked; the `skewness` of N_k, which is in how many items' k nearest neighbours an item stands
         (Radovanović et al. 2010; None where it can't be told); and `hubs`, the items that stand in the most:
         `id`, `count`, and the `share` of the items asked.
         `anisotropy`: the mean cosine of random pairs (Ethayarajh 2019), -1 to 1; None for a single item.
@@ -54,6 +54,7 @@ def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = Non
         "asked": len(rows),
         "hubness": {
             "k": K,
+            "mean": round(float(counts.mean()), 4),
             "skewness": _rounded(skewness(counts, len(rows))),
             "hubs": _hubs(build, counts, len(rows)),
         },
@@ -112,7 +113,7 @@ def skewness(counts: Counts, asked: int) -> float | None:
     variance = square - one**2
     if variance <= 1e-9:
         return None
-    return (cube - 3 * one * square + 2 * one**3) / variance**1.5
+    return float((cube - 3 * one * square + 2 * one**3) / variance**1.5)
 
 
 def _hubs(build: Build, counts: Counts, asked: int) -> list[dict[str, Any]]:

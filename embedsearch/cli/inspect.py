@@ -120,10 +120,6 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
         if not rejected:
             click.echo(f"The build of {name} could use everything.")
         return
-    if diagnostics:
-        for line in _diagnostic_lines(measured):
-            click.echo(line)
-        return
     encoder, report, source = manifest.encoder, manifest.report, manifest.recipe["source"]
     hint = " (--quarantine lists them)" if report["rejected"] else ""
     size = f"{build.bytes_on_disk / 1e6:,.1f} MB"
@@ -151,6 +147,8 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
     ]
     for head, text in rows:
         click.echo(f"{head:<12} {text}")
+    for line in _diagnostic_lines(measured) if diagnostics else ():
+        click.echo(line)
 
 
 def _diagnose(build: Build) -> dict[str, Any]:
@@ -172,7 +170,8 @@ def _diagnostic_lines(measured: dict[str, Any]) -> list[str]:
         f"hubness      {'-' if skewness is None else f'{skewness:.2f}'}: skewness of how many items' "
         f"{hubness['k']} nearest an item is among.",
         "             Near 0 all are found alike; far above 1 a few stand in everybody's results:",
-        *(f"             {each['share']:>6.1%} {each['id']}" for each in hubness["hubs"][:5]),
+        *(f"             {each['count']:,} times {each['id']}" for each in hubness["hubs"][:5]),
+        f"             of {measured['asked']:,} items asked, where {hubness['mean']:.3g} is the average.",
         f"anisotropy   {'-' if mean is None else f'{mean:.3f}'}: mean cosine of two random items.",
         "             Near 0 the vectors point everywhere; near 1 all point one way and distances are small.",
     ]
@@ -180,16 +179,15 @@ def _diagnostic_lines(measured: dict[str, Any]) -> list[str]:
         lines.append("duplicates   not measured: they are told of whole texts and pictures, not by ip.")
     else:
         lines += [
-            f"duplicates   {copies['exact']:.1%} exact: items of the same content as an earlier one.",
-            f"             {copies['near']:.1%} near: contents with another within {copies['threshold']:.4g}; "
-            "embedsearch dupes lists them.",
+            f"duplicates   {copies['exact']:.2%} exact: items of the same content as an earlier one.",
+            f"             {copies['near']:.1%} near: of different content, within {copies['threshold']:.4g} "
+            "of another; embedsearch dupes lists them.",
         ]
     return [
         *lines,
         f"norms        {norms['mean']:.4g} ± {norms['std']:.3g} ({norms['min']:.4g} to {norms['max']:.4g}): "
         "lengths of the vectors.",
         "             Cosine ignores them; by ip and l2 they decide with.",
-        f"asked        {measured['asked']:,} items",
     ]
 
 
