@@ -31,9 +31,10 @@ def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = Non
 
     Returns:
         `asked`: how many items were looked at.
-        `hubness`: `k`; the `mean` count of an item among those asked; the `skewness` of N_k, which is in how many items' k nearest neighbours an item stands
-        (Radovanović et al. 2010; None where it can't be told); and `hubs`, the items that stand in the most:
-        `id`, `count`, and the `share` of the items asked.
+        `hubness`: `k`; the `mean` count of an item among the neighbours of those asked; the `skewness` of
+        N_k, which is in how many items' k nearest neighbours an item stands (Radovanović et al. 2010; None
+        where it can't be told); and `hubs`, those that stand in the most: `id`, `count`, and the `share` of
+        the items asked.
         `anisotropy`: the mean cosine of random pairs (Ethayarajh 2019), -1 to 1; None for a single item.
         `duplicates`: `exact`, the share of items whose content an earlier one has; `near`, the share of
         different contents that have another within `threshold`. None for words and inner products.

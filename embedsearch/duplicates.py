@@ -172,6 +172,11 @@ class DuplicateFinder:
         """What is usual among the different contents of the index."""
         return measure_scale(self.build, self.firsts, self.allow)
 
+    @property
+    def compared(self) -> bool:
+        """Whether items were compared already, which is what takes long."""
+        return self._pairs is not None
+
     def compare(self, limit: float, progress: Progress | None = None) -> Pairs:
         """Return the pairs of items up to a distance, or up to a larger one that was asked for before."""
         with self._lock:
