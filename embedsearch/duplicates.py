@@ -231,7 +231,8 @@ class DuplicateFinder:
         others = others[np.lexsort((distance[others], kept[others]))]
         centres, starts = np.unique(kept[others], return_index=True)
         groups = []
-        for centre, part in zip(centres.tolist(), np.split(others, starts[1:]), strict=True):
+        for centre, start, end in zip(centres, starts, np.append(starts, len(others))[1:], strict=True):
+            part = others[start:end]
             rows = np.concatenate([[centre], part])
             groups.append(self._group(False, rows, np.concatenate([[0.0], distance[part]])))
         return sorted(groups, key=lambda group: (group.distance, group.members[0].row))
