@@ -234,5 +234,5 @@ def _turn(count: int, page: int) -> None:
         number = st.session_state[key]
         address.change({"page": "" if number == 1 else str(number)})
 
-    with st.container(horizontal=True, horizontal_alignment="center"):
-        st.pagination(last, default=page, key=key, on_change=changed)
+    with st.container(key="es-turn"):
+        st.pagination(last, default=page, key=key, on_change=changed, width="stretch")
