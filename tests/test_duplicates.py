@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -86,6 +88,15 @@ def test_a_group_may_be_larger_than_the_neighbours_looked_at(make_searcher, copi
     entries = [text(str(at), "ab" + " " * at) for at in range(copies)] + [text("z", "zz")]
     found = find_duplicates(make_searcher(entries), keep="first")
     assert members(found.near) == [[str(at) for at in range(copies)]]
+
+
+def test_neighbours_beyond_those_looked_at_are_asked_for(make_searcher):
+    """Where each item has hundreds of near ones, and others are nearer, the first still takes in all."""
+    letters = "bcdefghijklmnopqrstuvwxyz"
+    entries = [text(a + b, "a" * 40 + a + b) for a, b in combinations(letters, 2)]
+    (group,) = find_duplicates(make_searcher(entries), 0.01, keep="first").groups
+    assert group.members[0].id == "bc"
+    assert len(group.members) == len(entries) == 300
 
 
 def test_an_approximate_index_finds_the_same_groups(make_searcher):

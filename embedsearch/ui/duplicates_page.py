@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from embedsearch.duplicates import KEEP, Duplicates, Group
+from embedsearch.duplicates import AUTO, KEEP, Duplicates, Group
 from embedsearch.metrics import Metric
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Hit, Searcher
 from embedsearch.store import Manifest, indexes_folder
 from embedsearch.ui import address, asking, cards
 from embedsearch.ui.notes import calm, show_notices
-from embedsearch.ui.resources import duplicate_finder, manifests, open_index
+from embedsearch.ui.resources import duplicate_finder, duplicates, manifests, open_index
 
 KIND, KEPT, THRESHOLD, PAGE, INDEX = (f"dupes-{name}" for name in ("kind", "keep", "within", "page", "index"))
 KINDS = {"near": "Near copies", "exact": "Exact copies"}
@@ -57,7 +57,7 @@ def duplicates_page() -> None:
                 automatic = finder.scale.threshold
                 finder.compare(2 * automatic)
             threshold, keep = _settings(searcher, said, automatic)
-        found = finder.find("auto" if threshold is None else threshold, keep)
+        found = duplicates(finder, AUTO if threshold is None else threshold, keep)
         _show(searcher, found, said)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from embedsearch.duplicates import DuplicateFinder
+from embedsearch.duplicates import DuplicateFinder, Duplicates
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.errors import EmbedsearchError
 from embedsearch.recipe import EncoderRecipe
@@ -57,6 +57,16 @@ def duplicate_finder(searcher: Searcher) -> DuplicateFinder:
         QueryError: the index holds words, or compares by the inner product.
     """
     return _finder(searcher.build.folder, searcher)
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _duplicates(build: Path, threshold: float | str, keep: str, _finder: DuplicateFinder) -> Duplicates:  # noqa: ARG001
+    return _finder.find(threshold, keep)
+
+
+def duplicates(finder: DuplicateFinder, threshold: float | str, keep: str) -> Duplicates:
+    """Return the groups of copies; see `DuplicateFinder.find`."""
+    return _duplicates(finder.build.folder, threshold, keep, finder)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
