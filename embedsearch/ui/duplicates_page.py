@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from embedsearch.duplicates import AUTO, KEEP, Duplicates, Group
+from embedsearch.hits import Hit
 from embedsearch.metrics import Metric
 from embedsearch.records import Modality, Unit
-from embedsearch.search import Hit, Searcher
+from embedsearch.search import Searcher
 from embedsearch.store import Manifest, indexes_folder
 from embedsearch.ui import address, asking, cards
 from embedsearch.ui.notes import calm, show_notices
