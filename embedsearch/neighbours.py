@@ -57,7 +57,7 @@ class Scale:
         percent of them and nothing else; BANKING77, where many questions have a rewording, 0.042, and 98.6
         percent of those joined have the intent of the one kept; WordNet's definitions 0.105, which 5 percent
         have another within, with half of the words in common at the far end. The shares were chosen on these
-        three. Held out, on Tux Paint's stamps: 0.079, 64 percent of the copies at a precision of 0.79, as small
+        three. Held out, on Tux Paint's stamps: 0.079, 64 percent of them at a precision of 0.79, as small
         pictures move farther when they are halved.
         """
         shared = min(max(OF_CROWDED * self.crowded, LEAST_OF_RANDOM * self.random), OF_RANDOM * self.random)
