@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,6 +250,10 @@ class Searcher:
         from embedsearch.explain import explain
 
         return explain(self, query, hit)
+
+    def items(self, rows: Sequence[int], distances: Sequence[float]) -> list[Hit]:
+        """Return the items of these rows, in their order, at distances that are known already."""
+        return self._hits(list(rows), list(distances))
 
     def _misfit(self, expected: str) -> str:
         return (

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("relate", "Compare texts or pictures, each with each."),
     "calibrate": ("relate", "Measure what an index's distances mean."),
     "eval": ("evaluate", "Measure an index: recall, latency, quality."),
+    "dupes": ("duplicates", "Find exact and near copies in an index."),
     "verify": ("upkeep", "Check every file of an index."),
     "rollback": ("upkeep", "Put the build before in force again."),
     "gc": ("upkeep", "Delete builds that are no longer kept."),

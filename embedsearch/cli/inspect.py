@@ -12,7 +12,7 @@ import click
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
 
 if TYPE_CHECKING:
-    from embedsearch.store import Manifest
+    from embedsearch.store import Build, Manifest
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -75,20 +75,22 @@ def list_command(indexes: Path | None, json: bool) -> None:
             click.echo(f"{each['name']}: damaged: {each['error']}", err=True)
 
 
-@click.command(
-    "info", short_help="Tell all about an index.", **example("embedsearch info faq --quarantine --json")
-)
+@click.command("info", short_help="Tell all about an index.", **example("embedsearch info faq --diagnostics"))
 @click.argument("name")
 @option("--quarantine", is_flag=True, help="List what the build could not use, and why.")
+@option(
+    "--diagnostics", is_flag=True, help="Measure hubs, a common direction, copies and lengths of vectors."
+)
 @indexes_option
 @json_option
-def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) -> None:
+def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path | None, json: bool) -> None:
     """Tell what the index NAME was made from and what it holds; its files are verified."""
     from embedsearch.store import indexes_folder, open_build
 
     build = open_build(indexes_folder(indexes), name)
     manifest = build.manifest
     rejected = build.rejected() if quarantine else []
+    measured = _diagnose(build) if diagnostics else {}
     if json:
         echo_json(
             index=name,
@@ -109,6 +111,7 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
             recipe=dict(manifest.recipe),
             report=dict(manifest.report),
             **({"quarantine": rejected} if quarantine else {}),
+            **({"diagnostics": measured} if diagnostics else {}),
         )
         return
     if quarantine:
@@ -144,6 +147,48 @@ def info_command(name: str, quarantine: bool, indexes: Path | None, json: bool) 
     ]
     for head, text in rows:
         click.echo(f"{head:<12} {text}")
+    for line in _diagnostic_lines(measured) if diagnostics else ():
+        click.echo(line)
+
+
+def _diagnose(build: Build) -> dict[str, Any]:
+    from embedsearch.cli.progress import Bar
+    from embedsearch.diagnostics import diagnose
+
+    bar = Bar(build.manifest.name)
+    try:
+        return diagnose(build, progress=bar)
+    finally:
+        bar.close()
+
+
+def _diagnostic_lines(measured: dict[str, Any]) -> list[str]:
+    """Return each figure with a sentence that says what it means."""
+    hubness, norms, copies = measured["hubness"], measured["norms"], measured["duplicates"]
+    skewness, mean = hubness["skewness"], measured["anisotropy"]
+    lines = [
+        f"hubness      {'-' if skewness is None else f'{skewness:.2f}'}: skewness of how many items' "
+        f"{hubness['k']} nearest an item is among.",
+        "             Near 0 all are found alike; far above 1 a few stand in everybody's results:",
+        *(f"             {each['count']:,} times {each['id']}" for each in hubness["hubs"][:5]),
+        f"             of {measured['asked']:,} items asked, where {hubness['mean']:.3g} is the average.",
+        f"anisotropy   {'-' if mean is None else f'{mean:.3f}'}: mean cosine of two random items.",
+        "             Near 0 the vectors point everywhere; near 1 all point one way and distances are small.",
+    ]
+    if copies is None:
+        lines.append("duplicates   not measured: they are told of whole texts and pictures, not by ip.")
+    else:
+        lines += [
+            f"duplicates   {copies['exact']:.2%} exact: items of the same content as an earlier one.",
+            f"             {copies['near']:.1%} near: of different content, within {copies['threshold']:.4g} "
+            "of another; embedsearch dupes lists them.",
+        ]
+    return [
+        *lines,
+        f"norms        {norms['mean']:.4g} ± {norms['std']:.3g} ({norms['min']:.4g} to {norms['max']:.4g}): "
+        "lengths of the vectors.",
+        "             Cosine ignores them; by ip and l2 they decide with.",
+    ]
 
 
 def _search(manifest: Manifest) -> str:

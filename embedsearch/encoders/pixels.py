@@ -76,6 +76,17 @@ def open_rgb(picture: Picture, at_least: int | None = None) -> Image.Image:
         raise ItemError(f"the picture can't be decoded: {type(error).__name__}") from None
 
 
+def pixels_of(picture: Path | bytes) -> int:
+    """Return how many pixels a picture has, by the head of its file; 0 where that can't be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(_file(picture)) as image:
+                return image.width * image.height
+    except (ItemError, OSError, ValueError, SyntaxError, EOFError, TypeError, Image.DecompressionBombError):
+        return 0
+
+
 def _file(picture: Path | str | bytes) -> io.BytesIO | Path:
     if isinstance(picture, bytes):
         if not picture:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from embedsearch.ui import cards
 from embedsearch.ui.compare_page import compare_page
+from embedsearch.ui.duplicates_page import duplicates_page
 from embedsearch.ui.search_page import search_page
 
 
@@ -25,6 +26,9 @@ def show() -> None:
         [
             st.Page(search_page, title="Search", icon=":material/search:", url_path="search", default=True),
             st.Page(compare_page, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+            st.Page(
+                duplicates_page, title="Duplicates", icon=":material/content_copy:", url_path="duplicates"
+            ),
         ],
         position="top",
     ).run()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from embedsearch.duplicates import DuplicateFinder, Duplicates
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.errors import EmbedsearchError
 from embedsearch.recipe import EncoderRecipe
@@ -42,6 +43,30 @@ def open_index(indexes: Path, name: str) -> Opened:
         RecipeError, IndexNotFoundError, IndexDamagedError: as `embedsearch.store.open_current`.
     """
     return open_current(indexes, name, _open)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _finder(build: Path, _searcher: Searcher) -> DuplicateFinder:  # noqa: ARG001  it makes the cache's key
+    return DuplicateFinder(_searcher.build)
+
+
+def duplicate_finder(searcher: Searcher) -> DuplicateFinder:
+    """Return what finds copies in the build of `searcher`, one for all visitors, with what it compared.
+
+    Raises:
+        QueryError: the index holds words, or compares by the inner product.
+    """
+    return _finder(searcher.build.folder, searcher)
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _duplicates(build: Path, threshold: float | str, keep: str, _finder: DuplicateFinder) -> Duplicates:  # noqa: ARG001
+    return _finder.find(threshold, keep)
+
+
+def duplicates(finder: DuplicateFinder, threshold: float | str, keep: str) -> Duplicates:
+    """Return the groups of copies; see `DuplicateFinder.find`."""
+    return _duplicates(finder.build.folder, threshold, keep, finder)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)

@@ -127,12 +127,17 @@ def pictures(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def indexes(tmp_path_factory, build, pictures) -> Path:
-    """A folder with the indexes `pictures`, `questions` and `senses`."""
+    """A folder with the indexes `pictures`, `questions`, `senses` and `twice` (questions, and shouted)."""
     folder = tmp_path_factory.mktemp("ui")
     root = folder / "indexes"
     questions = _table(folder / "questions.csv", ("text", "topic", "price", "asked"), QUESTIONS)
     build(root, "questions", questions, Unit.TEXT)
     build(root, "senses", _table(folder / "senses.csv", ("text", "sense"), SENTENCES), Unit.WORD)
+    shouted = [(f"{row[0]}!", *row[1:]) for row in QUESTIONS]
+    twice = _table(
+        folder / "twice.csv", ("text", "topic"), [row[:2] for row in QUESTIONS[:1] + QUESTIONS + shouted]
+    )
+    build(root, "twice", twice, Unit.TEXT)
     build(root, "pictures", SourceRecipe("images", str(pictures)), Unit.IMAGE)
     (pictures / "gone.png").unlink()
     return root

@@ -1,0 +1,90 @@
+"""The command dupes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+
+if TYPE_CHECKING:
+    from embedsearch.duplicates import Duplicates, Group
+    from embedsearch.search import Searcher
+
+
+@click.command(
+    "dupes",
+    short_help="Find exact and near copies in an index.",
+    **example("embedsearch dupes holidays --others > could-go.txt"),
+)
+@click.argument("name")
+@option(
+    "--threshold",
+    default="auto",
+    show_default=True,
+    help="The distance up to which two items are near copies; auto derives it from the index.",
+)
+@option(
+    "--keep",
+    type=click.Choice(["best", "first"]),
+    default="best",
+    show_default=True,
+    help="Which one of a group to keep: the largest picture or longest text, or the first in the source.",
+)
+@option("--others", is_flag=True, help="Print only the ids of what is not kept, one a line.")
+@indexes_option
+@json_option
+def dupes_command(
+    name: str, threshold: str, keep: str, others: bool, indexes: Path | None, json: bool
+) -> None:
+    """Group the items of the index NAME that are copies of one another. Nothing is deleted.
+
+    Exact copies have the same content. Near ones lie within a distance of the one that is kept.
+    """
+    from embedsearch.cli.progress import Bar
+    from embedsearch.duplicates import find_duplicates
+    from embedsearch.search import open_index
+
+    searcher = open_index(name, indexes)
+    bar = Bar(name)
+    try:
+        found = find_duplicates(searcher, threshold, keep, bar)
+    finally:
+        bar.close()
+    if json:
+        echo_json(**found.as_json())
+    elif others:
+        for identity in found.others():
+            click.echo(identity)
+    else:
+        _print(searcher, found)
+
+
+def _print(searcher: Searcher, found: Duplicates) -> None:
+    manifest = searcher.manifest
+    how = "derived from the index" if found.auto else "as asked"
+    click.echo(
+        f"{found.index}: of {found.count:,} {manifest.unit}s, {len(found.others()):,} are copies of one "
+        "that is kept (--others lists them)"
+    )
+    _print_groups(searcher, "exact copies, of the same content", found.exact)
+    about = f"near copies, within a {found.metric} distance of {found.threshold:.4g} ({how})"
+    _print_groups(searcher, about, found.near)
+
+
+def _print_groups(searcher: Searcher, about: str, groups: tuple[Group, ...]) -> None:
+    counted = f"{len(groups):,} group{'' if len(groups) == 1 else 's'}" if groups else "none"
+    click.echo(f"\n{about}: {counted}")
+    width = max(40, shutil.get_terminal_size().columns - len("  0.0000  "))
+    for group in groups:
+        columns = searcher.build.read([each.row for each in group.members], ["id", "text"])
+        for place, (each, text) in enumerate(zip(group.members, columns["text"], strict=True)):
+            mark = "keep  " if place == 0 else "same  " if group.exact else f"{each.distance:.4f}"
+            shown = each.id if text is None else f"{each.id}  {' '.join(text.split())}"
+            if text is not None and len(shown) > width:
+                shown = shown[: width - 4] + " ..."
+            click.echo(f"  {mark}  {shown}")
+        click.echo()
