@@ -75,7 +75,12 @@ class Scale:
 
     def percentile(self, distance: float) -> float:
         """Return the percent (0 to 100) of random pairs that are farther apart, interpolated between them."""
-        return float(100 * (1 - np.interp(distance, self.pairs, self.shares, left=0)))
+        return self.percentiles([distance])[0]
+
+    def percentiles(self, distances: Sequence[float]) -> list[float]:
+        """Return the percentile of each distance."""
+        shares = np.interp(distances, self.pairs, self.shares, left=0)
+        return (100 * (1 - shares)).tolist()  # type: ignore[no-any-return]
 
     def _pair(self, share: float) -> float:
         """Return how far apart the nearest pairs are, so many that they are this share."""
