@@ -80,7 +80,7 @@ class Scale:
     def percentiles(self, distances: Sequence[float]) -> list[float]:
         """Return the percentile of each distance."""
         shares = np.interp(distances, self.pairs, self.shares, left=0)
-        return (100 * (1 - shares)).tolist()  # type: ignore[no-any-return]
+        return (100 * (1 - shares)).tolist()
 
     def _pair(self, share: float) -> float:
         """Return how far apart the nearest pairs are, so many that they are this share."""
