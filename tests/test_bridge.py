@@ -68,6 +68,21 @@ def test_pictures_are_compared_as_before(pictures):
         pictures.search(" ")
 
 
+def test_a_text_is_added_to_a_picture(pictures):
+    """Of an item and a text, both are compared in the texts' space: their unit vectors, weighted, added."""
+    item = pictures.build.items["id"][2].as_py()
+    asked = es.Query((es.Part(es.Like(item)), es.Part("an insect", 0.5)))
+    space = pictures.space(asked)
+    places = np.asarray(space.vectors)
+    want = places[2] + 0.5 * pictures.space(Text("an insect")).vector[0]
+    np.testing.assert_allclose(space.vector[0], want, atol=1e-4)
+    hits = pictures.answer(asked, 3)
+    assert hits.by == "conse"
+    assert item not in [hit.id for hit in hits.hits]
+    with pytest.raises(QueryError, match="can be explained"):
+        pictures.explain("an insect", item)
+
+
 def test_a_filter_holds_for_texts_too(pictures):
     """What a filter keeps is all that a text finds."""
     wanted = pictures.build.items["id"][3].as_py()

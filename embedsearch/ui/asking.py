@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from embedsearch.encoders.segment import words
-from embedsearch.query import Like, Picture, Query, Text, Word
+from embedsearch.query import Like, Picture, Single, Text, Word
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
 from embedsearch.store import Manifest
@@ -46,7 +46,7 @@ def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
     st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
 
 
-def query(searcher: Searcher, asked: Asked, indexes: Path) -> Query | None:
+def query(searcher: Searcher, asked: Asked, indexes: Path) -> Single | None:
     """Return what the address asks of this index; None for nothing that it can be asked with.
 
     Where both a text and a picture stand there, the one that the index holds goes first.
