@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embedsearch.alignment import align
     from embedsearch.api import build, changes, rebuild
     from embedsearch.calibration import calibrate
     from embedsearch.comparison import compare
@@ -46,6 +47,7 @@ _HOMES = {
     "Unit": "records:Unit",
     "Vector": "query:Vector",
     "Word": "query:Word",
+    "align": "alignment:align",
     "build": "api:build",
     "calibrate": "calibration:calibrate",
     "changes": "api:changes",
@@ -76,6 +78,7 @@ __all__ = [
     "Unit",
     "Vector",
     "Word",
+    "align",
     "build",
     "calibrate",
     "changes",

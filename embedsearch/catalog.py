@@ -18,7 +18,8 @@ class KnownModel:
         name: what a person types: a short name for a bundled model, else the hub id.
         modality: what it reads.
         dimension: length of its vectors.
-        pooling: what it was trained for, `cls` or `mean`; `cls` where a text model was trained for neither.
+        pooling: what it was trained for, `cls`, `mean`, or `projection` where it has two towers; `cls` where
+            a text model was trained for none.
         max_length: its limit in tokens; None for images.
         licence: SPDX identifier of the weights' licence; `NOASSERTION` where the card states none.
         megabytes: size of the weights on disk, in 10^6 bytes.
@@ -160,9 +161,9 @@ MODELS: tuple[KnownModel, ...] = (
     ),
     KnownModel("microsoft/swin-tiny-patch4-window7-224", _IMAGE, 768, "mean", None, "Apache-2.0", 113),
     KnownModel("microsoft/swin-base-patch4-window7-224", _IMAGE, 1024, "mean", None, "Apache-2.0", 352),
-    KnownModel("openai/clip-vit-base-patch32", _IMAGE, 768, "mean", None, "NOASSERTION", 605),
-    KnownModel("google/siglip-base-patch16-224", _IMAGE, 768, "mean", None, "Apache-2.0", 813),
-    KnownModel("google/siglip2-base-patch16-224", _IMAGE, 768, "mean", None, "Apache-2.0", 1501),
+    KnownModel("openai/clip-vit-base-patch32", _IMAGE, 512, "projection", None, "NOASSERTION", 605),
+    KnownModel("google/siglip-base-patch16-224", _IMAGE, 768, "projection", None, "Apache-2.0", 813),
+    KnownModel("google/siglip2-base-patch16-224", _IMAGE, 768, "projection", None, "Apache-2.0", 1501),
     KnownModel("microsoft/resnet-50", _IMAGE, 2048, "mean", None, "Apache-2.0", 102),
     KnownModel("google/efficientnet-b0", _IMAGE, 1280, "mean", None, "Apache-2.0", 21),
     KnownModel("facebook/convnext-tiny-224", _IMAGE, 768, "mean", None, "Apache-2.0", 114),

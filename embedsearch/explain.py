@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from embedsearch.bridge import serves
 from embedsearch.encoders import Sentence, Span
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.segment import words
 from embedsearch.encoders.unpooled import Unpooled
-from embedsearch.errors import ItemError
+from embedsearch.errors import ItemError, QueryError
 from embedsearch.explanation import Explanation, Kind, Part
 from embedsearch.metrics import Metric, Vectors, distances, normalized
-from embedsearch.query import AnyQuery, Like, Word, as_query
+from embedsearch.query import AnyQuery, Like, Word, as_query, singles_of
 from embedsearch.records import Unit
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
         ModelError: it is not known which tokens of this model are which part of a picture.
     """
     asked = as_query(query)
+    if any(serves(searcher.bridge, single) for single in singles_of(asked)):
+        raise QueryError(
+            "Only what an index is asked with as it was made can be explained: a picture by a picture or an "
+            "item, a text by a text or an item."
+        )
     item = searcher.item(hit if isinstance(hit, str) else hit.id)
     vector = searcher.vector(asked)  # (1, d)
     content = _content(item)

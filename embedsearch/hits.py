@@ -66,8 +66,11 @@ class Answer:
         hits: nearest first.
         verdict: `close` or `nothing_close`; None where the index has no background to tell by.
         foreign_rate: how often (0 to 1) an unrelated query finds something as close; None likewise.
+        by: what let a text find pictures, or a picture texts: `towers`, `conse` or `align`, see
+            `embedsearch.bridge`; the distances are of its space then. Empty for what the index holds.
     """
 
     hits: list[Hit]
     verdict: Verdict | None
     foreign_rate: float | None
+    by: str = ""

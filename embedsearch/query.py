@@ -126,5 +126,9 @@ def as_single(query: Any) -> Single:
 
 def items_of(query: AnyQuery) -> list[str]:
     """Return the ids of the items that a query asks with, which are not among their own hits."""
-    singles = [as_single(part.query) for part in query.parts] if isinstance(query, Query) else [query]
-    return [single.id for single in singles if isinstance(single, Like)]
+    return [single.id for single in singles_of(query) if isinstance(single, Like)]
+
+
+def singles_of(query: AnyQuery) -> list[Single]:
+    """Return the parts of a query without their weights; of one without parts itself."""
+    return [as_single(part.query) for part in query.parts] if isinstance(query, Query) else [query]

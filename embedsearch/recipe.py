@@ -53,7 +53,8 @@ class EncoderRecipe:
         unit: what gets a vector of its own.
         model: a name in the catalogue, a hub id, or an absolute folder.
         revision: the hub revision (branch, tag or commit).
-        pooling: `cls` or `mean` for texts and images, `mean` or `first` (sub-token) for words.
+        pooling: `cls` or `mean` for texts and images, `projection` for those of a model of two towers,
+            `mean` or `first` (sub-token) for words.
         layers: hidden layers averaged into one; -1 is the last, 0 the embedding layer's output.
         patch_tokens_only: leave CLS and register tokens out of an image's mean.
         precision: `auto`, `fp32`, `bf16` or `fp16`.

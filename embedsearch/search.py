@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from embedsearch.backends import Mask
+from embedsearch.bridge import Bridge, Space, open_bridge, serves
 from embedsearch.encoders import Encoder, Sentence, open_encoder
 from embedsearch.encoders.probes import check
 from embedsearch.encoders.segment import words
@@ -39,10 +40,11 @@ from embedsearch.query import (
     as_query,
     as_single,
     items_of,
+    singles_of,
 )
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
-from embedsearch.relatedness import WEIGHTS
+from embedsearch.relatedness import WEIGHTS, Scale
 from embedsearch.store import PROBES, Build, indexes_folder, open_current
 from embedsearch.where import evaluate, parse
 
@@ -64,6 +66,8 @@ class Searcher:
         self._load = load
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
+        # what lets texts find pictures, or pictures texts; None where nothing does
+        self.bridge: Bridge | None = open_bridge(build, load, lambda: self.encoder)
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -88,7 +92,7 @@ class Searcher:
             unit=Unit(stored["unit"]),
             model=stored["model"],
             revision=made["revision"],
-            pooling=stored["pooling"],
+            pooling=made["pooling"],
             layers=tuple(stored["layers"]),
             patch_tokens_only=stored["patch_tokens_only"],
             precision=made["precision"],
@@ -151,12 +155,13 @@ class Searcher:
         if own:
             allow = np.ones(len(self), np.bool_) if allow is None else allow.copy()
             allow[own] = False
+        space = self.space(asked)
         counted = max(k, len(WEIGHTS))  # so many tell whether the answer is close
-        found, at = self.build.backend.search(self.vector(asked), counted, allow)  # (1, d) -> (1, k)
+        found, at = space.backend.search(space.vector, counted, allow)  # (1, d) -> (1, k)
         far, rows = found[0].tolist(), at[0].tolist()
-        scale = self.build.scale
+        scale = None if space.by else self.build.scale  # it is of the distances between items
         verdict, rate = (scale.verdict(far) if scale else None) or (None, None)
-        return Answer(self._hits(rows[:k], far[:k]), verdict, rate)
+        return Answer(self._hits(rows[:k], far[:k], scale), verdict, rate, space.by)
 
     def allowed(self, where: str) -> Mask:
         """Return which items a filter keeps, (n,) of truth values.
@@ -166,21 +171,31 @@ class Searcher:
         """
         return evaluate(parse(where), self.build.items, self.build.field_types)
 
+    def space(self, query: AnyQuery) -> Space:
+        """Return where a query is compared with the items: as they were embedded, or across a bridge.
+
+        Of a query of several parts one across the bridge takes all others with it.
+
+        Raises:
+            QueryError, ItemNotFoundError, ItemError, ModelError: as `search`.
+        """
+        bridge = self.bridge
+        if bridge is None or not any(serves(bridge, each) for each in singles_of(query)):
+            return Space(self.vector(query), self.build.backend, self.build.vectors, self.manifest.metric)
+
+        def across(single: Single) -> Vectors:
+            return bridge.ask(single) if serves(bridge, single) else bridge.carry(self._single(single))
+
+        vector = _summed(query, across, bridge.metric)
+        return Space(vector, bridge.backend, bridge.vectors, bridge.metric, bridge.by)
+
     def vector(self, query: AnyQuery) -> Vectors:
-        """Return the raw vector of a query, (1, d) float32.
+        """Return the raw vector of a query among the items' own, (1, d) float32.
 
         Raises:
             QueryError, ItemNotFoundError, ItemError: as `search`.
         """
-        if not isinstance(query, Query):
-            return self._single(query)
-        total = np.zeros((1, self.manifest.dimension), np.float32)
-        for part in query.parts:
-            vector = self._single(as_single(part.query))
-            total += part.weight * (normalized(vector) if self.manifest.metric is Metric.COSINE else vector)
-        if not total.any():
-            raise QueryError("The parts of the query cancel each other out: nothing is left to look for.")
-        return total
+        return _summed(query, self._single, self.manifest.metric)
 
     def _single(self, query: Single) -> Vectors:
         unit = self.manifest.unit
@@ -196,7 +211,10 @@ class Searcher:
                 if unit is Unit.TEXT:
                     return self.encoder.encode([text], "query")
                 if unit is Unit.IMAGE:
-                    raise QueryError(self._misfit("a picture (--image FILE) or an item of it (--item ID)"))
+                    raise QueryError(
+                        self._misfit("a picture (--image FILE) or an item of it (--item ID)")
+                        + f" With captions, texts find its pictures: embedsearch align {self.manifest.name}"
+                    )
                 return self._word(Word(text, 1) if len(words(text)) == 1 else None, text)
             case Picture(source):
                 if unit is not Unit.IMAGE:
@@ -234,7 +252,7 @@ class Searcher:
         Raises:
             ItemNotFoundError: there is none of that id.
         """
-        return self._hits([self.row(identity)], [0.0], first_rank=0)[0]
+        return self._hits([self.row(identity)], [0.0], self.build.scale, first_rank=0)[0]
 
     def explain(self, query: Any, hit: Hit | str) -> Explanation:
         """Return which words or patches of a hit made its score; see `embedsearch.explain`.
@@ -297,11 +315,12 @@ class Searcher:
             raise ItemError("The word lies beyond the model's limit; shorten the sentence.")
         return vectors
 
-    def _hits(self, rows: list[int], distances: list[float], first_rank: int = 1) -> list[Hit]:
+    def _hits(
+        self, rows: list[int], distances: list[float], scale: Scale | None, first_rank: int = 1
+    ) -> list[Hit]:
         names = list(self.build.items.column_names)
         columns = self.build.read(rows, names)
         fields = [name for name in names if name.startswith(FIELD)]
-        scale = self.build.scale
         hits = []
         for at, distance in enumerate(distances):
             start = columns["start"][at]
@@ -322,6 +341,18 @@ class Searcher:
                 )
             )
         return hits
+
+
+def _summed(query: AnyQuery, one: Callable[[Single], Vectors], metric: Metric) -> Vectors:
+    """Return the vector of a query, (1, d) float32, where `one` gives that of each part."""
+    if not isinstance(query, Query):
+        return one(query)
+    vectors = [one(as_single(part.query)) for part in query.parts]
+    ready = [normalized(vector) if metric is Metric.COSINE else vector for vector in vectors]
+    total = np.sum([part.weight * each for part, each in zip(query.parts, ready, strict=True)], axis=0)
+    if not total.any():
+        raise QueryError("The parts of the query cancel each other out: nothing is left to look for.")
+    return np.asarray(total, np.float32)
 
 
 def open_index(

@@ -242,21 +242,36 @@ def swin(folder: Path) -> None:
 
 
 def clip(folder: Path) -> None:
-    """CLIP, both towers."""
+    """CLIP, both towers: 24 tokens of text, the vector at its end; one space of 16 numbers."""
     from transformers import CLIPConfig, CLIPModel
 
     _shortest_edge(folder, "CLIPImageProcessor")
-    text = {**_bert_shape(60), "eos_token_id": 2}
-    CLIPModel(CLIPConfig(text_config=text, vision_config=_vision_shape())).save_pretrained(folder)
+    tokenizer = _wordpiece(folder, model_input_names=["input_ids", "attention_mask"])
+    text = {**_bert_shape(len(tokenizer)), "eos_token_id": 3, "max_position_embeddings": 24}
+    config = CLIPConfig(text_config=text, vision_config=_vision_shape(), projection_dim=16)
+    CLIPModel(config).save_pretrained(folder)
 
 
 def siglip(folder: Path) -> None:
-    """SigLIP, both towers: no CLS."""
+    """SigLIP, both towers: no CLS; texts are padded to 24 tokens, and the padding is read."""
     from transformers import SiglipConfig, SiglipModel
 
     _square(folder, "SiglipImageProcessor")
-    config = SiglipConfig(text_config=_bert_shape(60), vision_config=_vision_shape())
-    SiglipModel(config).save_pretrained(folder)
+    tokenizer = _wordpiece(folder, model_input_names=["input_ids"])
+    text = {**_bert_shape(len(tokenizer)), "max_position_embeddings": 24}
+    SiglipModel(SiglipConfig(text_config=text, vision_config=_vision_shape())).save_pretrained(folder)
+
+
+def siglip2(folder: Path) -> None:
+    """SigLIP 2 of a fixed size: SigLIP's towers, and a byte-level tokenizer that pads on the left."""
+    from transformers import SiglipConfig, SiglipModel
+
+    _square(folder, "SiglipImageProcessor")
+    tokenizer = _byte_bpe(folder, trims=False)
+    tokenizer.padding_side = "left"
+    tokenizer.save_pretrained(folder)
+    text = {**_bert_shape(len(tokenizer)), "max_position_embeddings": 24}
+    SiglipModel(SiglipConfig(text_config=text, vision_config=_vision_shape())).save_pretrained(folder)
 
 
 TEXT_MODELS: dict[str, Callable[[Path], None]] = {
@@ -268,6 +283,9 @@ IMAGE_MODELS: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
+TWO_TOWERS: dict[str, Callable[[Path], None]] = {"clip": clip, "siglip": siglip, "siglip2": siglip2}
+
+
 def make(name: str, folder: Path) -> Path:
     """Save the small model `name` into `folder`, and return the folder."""
     import torch
@@ -275,5 +293,5 @@ def make(name: str, folder: Path) -> Path:
     folder.mkdir(parents=True)
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        {**TEXT_MODELS, **IMAGE_MODELS}[name](folder)
+        {**TEXT_MODELS, **IMAGE_MODELS, **TWO_TOWERS}[name](folder)
     return folder

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTED = {
     "Answer", "EmbedsearchError", "Encoder", "EncoderSpec", "Hit", "Like", "Metric", "Modality", "Part",
     "Picture", "Query", "Record", "Rejected", "Searcher", "Sentence", "Text", "Unit", "Vector", "Word",
-    "build", "calibrate", "changes", "compare", "distances", "load_encoder", "open", "rebuild",
+    "align", "build", "calibrate", "changes", "compare", "distances", "load_encoder", "open",
+    "rebuild",
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("upkeep", "Rebuild an index whenever its source changes."),
     "search": ("search", "Find what is nearest to a text, a picture, a word or an item."),
     "explain": ("explain", "Tell which words or patches made a hit's score."),
+    "align": ("align", "Fit an index of pictures to captions, so that texts find them."),
     "list": ("inspect", "List the indexes."),
     "info": ("inspect", "Tell all about an index."),
     "compare": ("relate", "Compare texts or pictures, each with each."),

@@ -85,10 +85,15 @@ def list_command(indexes: Path | None, json: bool) -> None:
 @json_option
 def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path | None, json: bool) -> None:
     """Tell what the index NAME was made from and what it holds; its files are verified."""
+    from embedsearch.bridge import ASKED_BY, open_bridge, told
+    from embedsearch.encoders import open_encoder
+    from embedsearch.recipe import EncoderRecipe
     from embedsearch.store import indexes_folder, open_build
 
     build = open_build(indexes_folder(indexes), name)
     manifest = build.manifest
+    bridge = open_bridge(build, open_encoder, lambda: open_encoder(EncoderRecipe(manifest.unit)))
+    crossing = {"by": bridge.by, "asks": str(bridge.asks), "model": bridge.model} if bridge else None
     rejected = build.rejected() if quarantine else []
     measured = _diagnose(build) if diagnostics else {}
     if json:
@@ -103,6 +108,7 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
             metric=str(manifest.metric),
             backend=manifest.backend,
             search=dict(manifest.index),
+            bridge=crossing,
             changes=dict(manifest.changes),
             additions=dict(manifest.additions),
             bytes=build.bytes_on_disk,
@@ -132,6 +138,7 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
         ("distance", f"{manifest.metric}; smaller is more related"),
         ("search", _search(manifest)),
         ("scale", _scale(manifest)),
+        *([(ASKED_BY[bridge.asks], f"{told(bridge, manifest)}, read by {bridge.model}")] if bridge else []),
         ("model", f"{encoder['model']} {encoder['revision']}".rstrip()),
         (
             "vector",

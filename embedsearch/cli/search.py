@@ -53,12 +53,14 @@ def search_command(
     searcher = open_index(name, indexes)
     asked = query_of(searcher, query, image, item, word)
     answer = searcher.answer(asked, k, where)
+    bridge = searcher.bridge if answer.by else None
     if json:
         manifest = searcher.manifest
         echo_json(
             index=manifest.name,
             build=manifest.build,
-            metric=str(manifest.metric),
+            metric=str(bridge.metric if bridge else manifest.metric),
+            by=answer.by,
             verdict=answer.verdict,
             foreign_rate=answer.foreign_rate,
             hits=[hit.as_json() for hit in answer.hits],
@@ -71,12 +73,14 @@ def _print(searcher: Searcher, answer: Answer) -> None:
     from embedsearch.relatedness import Verdict, shown_percentile
 
     manifest, hits = searcher.manifest, answer.hits
+    bridge = searcher.bridge if answer.by else None
+    found = f", found {bridge.about}" if bridge else ""
     if answer.verdict is Verdict.NOTHING_CLOSE:
         rate = 100 * (answer.foreign_rate or 0)
         click.echo(f"nothing here is close: {rate:.0f} % of unrelated queries find something as close.")
     click.echo(
-        f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by {manifest.metric} distance "
-        "(smaller is more related)"
+        f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by "
+        f"{bridge.metric if bridge else manifest.metric} distance (smaller is more related){found}"
     )
     width = max(40, shutil.get_terminal_size().columns)
     for hit in hits:

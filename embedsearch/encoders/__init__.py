@@ -187,6 +187,8 @@ ENCODERS: dict[Unit, str] = {
     Unit.TOKEN: "embedsearch.encoders.words:WordEncoder",
     Unit.IMAGE: "embedsearch.encoders.images:ImageEncoder",
 }
+# what reads the texts of a model of two towers
+TEXT_TOWER = "embedsearch.encoders.towers:TextTower"
 
 
 def has_openvino() -> bool:
@@ -213,11 +215,12 @@ def open_encoder(recipe: EncoderRecipe) -> Encoder:
         ModelError: the model can't be found, loaded or used as asked (see its subclasses).
     """
     from embedsearch.encoders.files import find_files
-    from embedsearch.encoders.spec import make_spec
+    from embedsearch.encoders.spec import PROJECTION, make_spec
 
     files = find_files(recipe)
     spec = make_spec(recipe, files)
-    module, name = ENCODERS[recipe.unit].split(":")
+    in_tower = recipe.unit is Unit.TEXT and spec.pooling == PROJECTION
+    module, name = (TEXT_TOWER if in_tower else ENCODERS[recipe.unit]).split(":")
     return cast(Encoder, getattr(import_module(module), name)(recipe, spec, files))
 
 
@@ -241,8 +244,8 @@ def load_encoder(
         model: a name of `embedsearch models`, a hub id, or a folder; empty for the bundled text model
             (the bundled image model for `unit="image"`).
         unit: `text`, `word`, `token` or `image`; empty to take what the model reads.
-        pooling: `cls` or `mean` (texts, images), `mean` or `first` (words); empty for what the model
-            declares.
+        pooling: `cls` or `mean` (texts, images), `projection` (texts and images of a model of two towers,
+            such as CLIP), `mean` or `first` (words); empty for what the model declares.
         layers: hidden layers to average: -1 is the last, 0 the embedding layer's output.
         patch_tokens_only: leave CLS and register tokens out of an image's mean.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.

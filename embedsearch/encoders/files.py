@@ -27,6 +27,8 @@ TOKENIZER_FILES = (
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 # Of a Dense layer of sentence-transformers, in a folder of its own.
 DENSE_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
+# Models of two towers with one space, by `model_type`, and the tokens that their texts have by default.
+TWO_TOWERS = {"clip": 77, "siglip": 64}
 # Entries of a config.json that say who wrote it, not what the model computes.
 CONFIG_NOISE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 
@@ -77,8 +79,15 @@ def default_unit(model: str, revision: str) -> Unit:
     if not model:
         return Unit.TEXT
     folder = find_files(EncoderRecipe(unit=Unit.TEXT, model=model, revision=revision)).folder
+    if tower_length(ModelFiles(folder, (), "", None)) is not None:
+        return Unit.IMAGE
     has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
     return Unit.TEXT if has_tokenizer or not (folder / "preprocessor_config.json").is_file() else Unit.IMAGE
+
+
+def tower_length(files: ModelFiles) -> int | None:
+    """Return how many tokens texts of a model of two towers have at most; None of any other model."""
+    return TWO_TOWERS.get(str((files.json("config.json") or {}).get("model_type")))
 
 
 def find_files(recipe: EncoderRecipe) -> ModelFiles:
@@ -184,20 +193,28 @@ def hash_of(paths: Iterable[Path]) -> str:
     return hashlib.sha256("".join(sha256_of(path) for path in paths if path.is_file()).encode()).hexdigest()
 
 
-def content_hashes(files: ModelFiles, unit: Unit) -> dict[str, str]:
+def content_hashes(files: ModelFiles, unit: Unit, *, both: bool = False) -> dict[str, str]:
     """Hash the files that decide what `files` computes, by role.
 
     Names of files and folders do not enter, nor who saved them: a copied or renamed model hashes alike.
+
+    Args:
+        files: of the model.
+        unit: what it embeds.
+        both: whether what reads pictures and what reads texts counts, as for two towers with one space.
     """
     roles: dict[str, list[str]] = {"weights": [sha256_of(path) for path in files.weights]}
     config = files.json("config.json")
     if config is not None:
         kept = {key: value for key, value in config.items() if key not in CONFIG_NOISE}
         roles["config"] = [hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()]
-    names = PREPROCESSOR_FILES if unit is Unit.IMAGE else TOKENIZER_FILES
-    read = [sha256_of(files.folder / name) for name in names if (files.folder / name).is_file()]
-    if files.row and files.row.preprocessing:
-        read.append(hashlib.sha256(files.row.preprocessing.encode()).hexdigest())
-    if read:
-        roles["preprocessor" if unit is Unit.IMAGE else "tokenizer"] = read
+    readers = {"preprocessor": PREPROCESSOR_FILES, "tokenizer": TOKENIZER_FILES}
+    for reader, names in readers.items():
+        if not both and (reader == "preprocessor") != (unit is Unit.IMAGE):
+            continue
+        read = [sha256_of(files.folder / name) for name in names if (files.folder / name).is_file()]
+        if files.row and files.row.preprocessing:
+            read.append(hashlib.sha256(files.row.preprocessing.encode()).hexdigest())
+        if read:
+            roles[reader] = read
     return {role: hashlib.sha256("".join(parts).encode()).hexdigest() for role, parts in roles.items()}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from embedsearch.encoders import EncoderSpec
 from embedsearch.encoders.pooling import cls_position, image_mean, layer_mean, masked_mean, token_rows
+from embedsearch.encoders.spec import PROJECTION
 from embedsearch.errors import ModelError
 
 # What maps a mean to the mean of what it maps.
@@ -50,7 +51,8 @@ class Head(nn.Module):
     @property
     def is_transformer(self) -> bool:
         """Whether the model is made of attention, and not of convolutions."""
-        return hasattr(getattr(self.model, "config", None), "num_attention_heads")
+        config = getattr(self.model, "config", None)
+        return hasattr(getattr(config, "vision_config", config), "num_attention_heads")
 
     def hidden(self, **inputs: Tensor) -> Tensor:
         """Run the model: (B, T, D), or (B, D, H, W) for CNNs, the chosen layers averaged."""
@@ -65,6 +67,11 @@ class Head(nn.Module):
     def apart(self, **inputs: Tensor) -> Apart:
         """Run the model on a batch of one item without padding; the arguments are those of `forward`."""
         raise NotImplementedError
+
+    def projected(self, tower: str, **inputs: Tensor) -> Tensor:
+        """Run the tower `text` or `image` of a model of two, to where they are compared: (B, d) float32."""
+        features: Tensor = getattr(self.model, f"get_{tower}_features")(**inputs).pooler_output
+        return features.float()
 
 
 class TextHead(Head):
@@ -101,6 +108,26 @@ class TextHead(Head):
             weights=torch.full((len(rows),), 1 / len(rows)),
             vector=self._pooled(hidden, None)[0],
             exact=self.spec.pooling == "mean" and straight,
+        )
+
+
+class TextTowerHead(Head):
+    """One vector per text, in the space that a model of two towers has for texts and pictures."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Project each text, as `get_text_features` of transformers does.
+
+        Args:
+            input_ids: (B, T) int64.
+            attention_mask: (B, T) int64, 0 for padding; None where there is none, or where padding is read.
+        """
+        return self.projected("text", **_given(input_ids, attention_mask, None))
+
+    def apart(self, **inputs: Tensor) -> Apart:  # noqa: ARG002
+        """Refuse; see `Head.apart`."""
+        raise ModelError(
+            f"A vector of {self.spec.model} is a projection of the text's last token, and the others have no "
+            "score of their own."
         )
 
 
@@ -158,11 +185,16 @@ class ImageHead(Head):
         Args:
             pixel_values: (B, 3, H, W) uint8, or float32 where the processor scales.
         """
+        if self.spec.pooling == PROJECTION:
+            return self.projected("image", pixel_values=self._scaled(pixel_values))
         return self._pooled(self._hidden_of(pixel_values), pixel_values)
 
-    def _hidden_of(self, pixel_values: Tensor) -> Tensor:
+    def _scaled(self, pixel_values: Tensor) -> Tensor:
         scaled = pixel_values.float() * self.scale + self.shift
-        return self.hidden(pixel_values=scaled.to(next(self.model.parameters()).dtype))
+        return scaled.to(next(self.model.parameters()).dtype)
+
+    def _hidden_of(self, pixel_values: Tensor) -> Tensor:
+        return self.hidden(pixel_values=self._scaled(pixel_values))
 
     def _pooled(self, hidden: Tensor, pixel_values: Tensor) -> Tensor:
         if self.spec.pooling == "cls":
@@ -173,6 +205,11 @@ class ImageHead(Head):
 
     def apart(self, pixel_values: Tensor) -> Apart:  # type: ignore[override]
         """See `Head.apart`."""
+        if self.spec.pooling == PROJECTION:
+            raise ModelError(
+                f"A vector of {self.spec.model} is a projection of the whole picture, whose patches have no "
+                "score of their own. An index made with --pooling mean can be explained."
+            )
         hidden = self._hidden_of(pixel_values)
         # (1, D, H, W) -> (H * W, D), or (1, T, D) -> (T, D)
         rows = (hidden[0].flatten(1).T if hidden.ndim == 4 else hidden[0]).float()

@@ -1,4 +1,4 @@
-"""Images: the mean of a vision model's last hidden state, over its tokens or over its positions."""
+"""Images: the mean of a vision model's last hidden state, over tokens or positions; or its projection."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from embedsearch.encoders.preprocessing import Preprocessing, preprocessing
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.runtime import load_transformer
 from embedsearch.encoders.seen import grid_of, seen_box
+from embedsearch.encoders.spec import PROJECTION
 from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.recipe import EncoderRecipe
@@ -145,6 +146,10 @@ def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Preprocessin
     """Return a vision model and what it wants done before."""
     if files.row and files.row.package:
         return EfficientNetLite(files.weights[0]), LITE2
+    if spec.pooling == PROJECTION:
+        towers = load_transformer(files.folder, whole=True)
+        towers.text_model = nn.Identity()  # texts are another encoder's
+        return towers, preprocessing(files)
     whole = load_transformer(files.folder)
     tower = getattr(whole, "vision_model", whole)  # CLIP and SigLIP carry a text tower beside it
     if getattr(tower, "main_input_name", "pixel_values") != "pixel_values":

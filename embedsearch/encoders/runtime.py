@@ -96,8 +96,12 @@ def quiet_transformers() -> Iterator[None]:
             hub_logging.enable_progress_bar()
 
 
-def load_transformer(folder: Path) -> nn.Module:
+def load_transformer(folder: Path, *, whole: bool = False) -> nn.Module:
     """Load `AutoModel` from a folder: no remote code, no pickled code, no network.
+
+    Args:
+        folder: of the model.
+        whole: whether what comes behind the last hidden state is needed too.
 
     Raises:
         ModelError: transformers can't load it.
@@ -119,7 +123,7 @@ def load_transformer(folder: Path) -> nn.Module:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"transformers can't load the model in {folder}: {first}") from error
     # transformers fills what the weights lack with random numbers; these serve no last_hidden_state
-    unused = ("pooler", "mask_token", "vision_model.head.")
+    unused = () if whole else ("pooler", "mask_token", "vision_model.head.")
     lacking = sorted(name for name in report["missing_keys"] if not any(part in name for part in unused))
     if lacking:
         raise ModelError(

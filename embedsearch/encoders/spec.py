@@ -5,15 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from embedsearch.encoders import EncoderSpec, Role
-from embedsearch.encoders.files import DENSE_FILES, ModelFiles, content_hashes, default_model, hash_of
+from embedsearch.encoders.files import (
+    DENSE_FILES,
+    ModelFiles,
+    content_hashes,
+    default_model,
+    hash_of,
+    tower_length,
+)
 from embedsearch.errors import ModelError, nearest
 from embedsearch.metrics import Metric
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 
+# The embedding that a model of two towers, one for texts and one for pictures, compares them by.
+PROJECTION = "projection"
 POOLINGS: dict[Unit, tuple[str, ...]] = {
-    Unit.TEXT: ("cls", "mean"),
-    Unit.IMAGE: ("mean", "cls"),
+    Unit.TEXT: ("cls", "mean", PROJECTION),
+    Unit.IMAGE: ("mean", "cls", PROJECTION),
     Unit.WORD: ("mean", "first"),
     Unit.TOKEN: ("row",),
 }
@@ -45,7 +54,9 @@ def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
     if not recipe.layers:
         raise ModelError("No hidden layer was named; -1 is the last one.")
     pooling, dense = _pooling(recipe, files)
-    hashes = content_hashes(files, recipe.unit)
+    if pooling == PROJECTION and recipe.layers != (-1,):
+        raise ModelError("The pooling projection takes the last hidden layer; leave --layers out.")
+    hashes = content_hashes(files, recipe.unit, both=pooling == PROJECTION)
     if dense:
         hashes["dense"] = hash_of(files.folder / folder / each for folder in dense for each in DENSE_FILES)
     return EncoderSpec(
@@ -80,8 +91,17 @@ def _pooling(recipe: EncoderRecipe, files: ModelFiles) -> tuple[str, tuple[str, 
             f"The pooling {recipe.pooling!r} does not exist for {recipe.unit}s; there is "
             f"{' or '.join(allowed)}.{nearest(recipe.pooling, allowed)}"
         )
-    if recipe.unit is not Unit.TEXT:
-        return recipe.pooling or allowed[0], ()
+    towers = tower_length(files) is not None
+    if recipe.pooling == PROJECTION and not towers:
+        raise ModelError(
+            f"{recipe.model or default_model(recipe.unit)} has no two towers whose projections could be "
+            f"compared, as CLIP and SigLIP have; there is {' or '.join(set(allowed) - {PROJECTION})}."
+        )
+    if recipe.unit is not Unit.TEXT or towers:
+        # other layers, or some of the tokens, have no projection: the mean over them was meant
+        projected = PROJECTION in allowed and towers and recipe.layers == (-1,)
+        default = PROJECTION if projected and not recipe.patch_tokens_only else allowed[0]
+        return recipe.pooling or default, ()
     others = {module["type"].rsplit(".", 1)[-1] for module in files.json("modules.json") or []} - MODULES
     if others and not recipe.pooling:
         raise ModelError(
@@ -94,8 +114,8 @@ def _pooling(recipe: EncoderRecipe, files: ModelFiles) -> tuple[str, tuple[str, 
             continue
         if declared not in allowed:
             raise ModelError(
-                f"{recipe.model} declares the pooling {declared!r}; supported are {' and '.join(allowed)}. "
-                "Choose one with --pooling."
+                f"{recipe.model} declares the pooling {declared!r}; supported are "
+                f"{' and '.join(allowed[:2])}. Choose one with --pooling."
             )
         return declared, tuple(_modules(files, "Dense"))
     return recipe.pooling or (files.row.pooling if files.row else "cls"), ()
@@ -114,7 +134,7 @@ def _max_length(files: ModelFiles) -> int | None:
     tokenizer = files.json("tokenizer_config.json") or {}
     config = files.json("config.json") or {}
     config = config.get("text_config", config)
-    positions = config.get("max_position_embeddings")
+    positions = config.get("max_position_embeddings") or tower_length(files)
     if positions and config.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
         positions -= config.get("pad_token_id", 1) + 1  # their positions start behind the padding index
     limits = (transformer.get("max_seq_length"), tokenizer.get("model_max_length"), positions)

@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from embedsearch.encoders.segment import words
+from embedsearch.query import Like, Picture, Single, Text, Word
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
 from embedsearch.store import Manifest
@@ -20,6 +21,8 @@ from embedsearch.ui.uploads import find
 NOUNS = {Unit.IMAGE: "pictures", Unit.TEXT: "texts", Unit.WORD: "words", Unit.TOKEN: "tokens"}
 INDEX, TEXT, WORD = "search-index", "search-text", "search-word"
 MAX_TEXT = 4000
+_WHOLE = (Unit.TEXT, Unit.IMAGE)  # what is asked with a text as a whole
+_CROSSING = {Modality.TEXT: "Texts find pictures", Modality.IMAGE: "Pictures find texts"}
 
 
 def like(index: str, item: str) -> None:
@@ -43,38 +46,73 @@ def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
     st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
 
 
+def query(searcher: Searcher, asked: Asked, indexes: Path) -> Single | None:
+    """Return what the address asks of this index; None for nothing that it can be asked with.
+
+    Where both a text and a picture stand there, the one that the index holds goes first.
+
+    Raises:
+        ItemNotFoundError: the picture is no longer kept.
+    """
+    unit = searcher.manifest.unit
+    crossing = searcher.bridge.asks if searcher.bridge else None
+    if asked.item:
+        return Like(asked.item)
+    text = asked.text if unit is not Unit.IMAGE or crossing is Modality.TEXT else ""
+    picture = asked.picture if unit is Unit.IMAGE or crossing is Modality.IMAGE else ""
+    if picture and (unit is Unit.IMAGE or not text.strip()):
+        return Picture(find(picture, indexes))
+    if not text.strip():
+        return None
+    if unit in (Unit.TEXT, Unit.IMAGE):
+        return Text(text)
+    return Word(text, asked.word) if asked.word else None
+
+
 def ask(searcher: Searcher, asked: Asked, indexes: Path) -> None:
-    """Show the widgets that fit the index's unit."""
-    unit, name = searcher.manifest.unit, searcher.manifest.name
-    if unit is not Unit.IMAGE:
+    """Show the widgets that fit what the index can be asked with, and what serves across."""
+    unit, name, bridge = searcher.manifest.unit, searcher.manifest.name, searcher.bridge
+    if unit is not Unit.IMAGE or bridge is not None:
         _ask_text(name, unit, asked)
+    if unit is not Unit.IMAGE and bridge is None:
         return
 
     def kept(picture: str) -> None:
-        address.change({"index": name, "image": picture, "item": ""})
+        cleared = {"q": ""} if bridge is not None else {}
+        address.change({"index": name, "image": picture, "item": "", **cleared})
 
-    picking.pick_picture("A picture to search with", "search-picture", indexes, kept, listen=True)
+    served = (
+        f'<p class="es-quiet">{_CROSSING[bridge.asks]} {html.escape(bridge.about)}.</p>' if bridge else ""
+    )
+    if unit is Unit.IMAGE:
+        label = "Or a picture" if bridge else "A picture to search with"
+        picking.pick_picture(label, "search-picture", indexes, kept, listen=True)
+        if served:
+            st.html(served)
+        return
+    with st.expander("Or ask with a picture", expanded=bool(asked.picture and not asked.text)):
+        picking.pick_picture("A picture to search with", "search-picture", indexes, kept, listen=True)
+        st.html(served)
 
 
 def _ask_text(name: str, unit: Unit, asked: Asked) -> None:
     def changed() -> None:
         text = st.session_state[TEXT] or ""
         # A sentence of one word leaves nothing to pick.
-        word = "1" if unit is not Unit.TEXT and len(words(text)) == 1 else ""
-        address.change({"index": name, "q": text, "word": word, "item": ""})
+        word = "1" if unit not in _WHOLE and len(words(text)) == 1 else ""
+        cleared = {"image": ""} if unit in _WHOLE and text.strip() else {}
+        address.change({"index": name, "q": text, "word": word, "item": "", **cleared})
 
     address.follow(TEXT, asked.text)
     st.text_input(
-        "What do you look for?" if unit is Unit.TEXT else "A sentence with the word you mean",
+        "What do you look for?" if unit in _WHOLE else "A sentence with the word you mean",
         key=TEXT,
         type="search",
         max_chars=MAX_TEXT,
-        placeholder="Describe it in your own words"
-        if unit is Unit.TEXT
-        else "I left the key in the front door",
+        placeholder="Describe it in your own words" if unit in _WHOLE else "I left the key in the front door",
         on_change=changed,
     )
-    if unit is not Unit.TEXT and asked.text.strip():
+    if unit not in _WHOLE and asked.text.strip():
         _pick_word(name, asked)
 
 
@@ -109,12 +147,13 @@ def show_asked(searcher: Searcher, asked: Asked, indexes: Path) -> None:
             st.html(f'<div class="es-asked"><span class="es-label">More like</span>{said}</div>')
             back = f"Back to “{_short(asked.text)}”" if asked.text.strip() else "Back"
             _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
-    elif asked.picture and searcher.manifest.unit is Unit.IMAGE:
+    elif isinstance(query(searcher, asked, indexes), Picture):
         picture = find(asked.picture, indexes).read_bytes()
         with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
             with st.container(key="es-picture-asked"):
                 st.image(picture, alt="Your picture", width="stretch")
-            st.html('<div class="es-asked"><p>Like your picture</p></div>')
+            like = "Like" if searcher.manifest.unit is Unit.IMAGE else "What fits"
+            st.html(f'<div class="es-asked"><p>{like} your picture</p></div>')
             _leave("Remove", ":material/close:", {"index": name, "image": ""})
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from embedsearch.errors import ItemNotFoundError
 from embedsearch.query import AnyQuery, Like, Part, Query
-from embedsearch.records import Unit
+from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
 from embedsearch.ui import address, cards
 from embedsearch.ui.address import Asked, Extra
@@ -30,7 +30,8 @@ def whole(query: AnyQuery | None, asked: Asked) -> AnyQuery | None:
 
 def show(searcher: Searcher, asked: Asked) -> None:
     """Show the parts, each with its way out, and where texts are added."""
-    name, texts = searcher.manifest.name, searcher.manifest.unit is Unit.TEXT
+    name, bridge = searcher.manifest.name, searcher.bridge
+    texts = searcher.manifest.unit is Unit.TEXT or (bridge is not None and bridge.asks is Modality.TEXT)
     if not asked.parts and not (texts and (asked.text.strip() or asked.item)):
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="es-extras"):

@@ -11,17 +11,16 @@ import streamlit as st
 
 from embedsearch.errors import EmbedsearchError
 from embedsearch.hits import Answer, Hit
-from embedsearch.query import AnyQuery, Like, Picture, Text, Word
+from embedsearch.metrics import Metric
+from embedsearch.query import AnyQuery
 from embedsearch.records import Unit
 from embedsearch.relatedness import Verdict
 from embedsearch.search import Searcher
 from embedsearch.store import current_build, index_folder, indexes_folder
 from embedsearch.ui import address, asking, cards, extras, sidebar, why
-from embedsearch.ui.address import Asked
 from embedsearch.ui.filters import condition
 from embedsearch.ui.notes import calm, literal, show_notices
 from embedsearch.ui.resources import manifests, open_index
-from embedsearch.ui.uploads import find
 
 EXAMPLES = 12
 FOLLOW = 5  # seconds between looks for a new build
@@ -52,7 +51,7 @@ def search_page() -> None:
         asking.show_asked(searcher, asked, indexes)
         where = condition(opened.facets, asked.facets, asked.where)
         extras.show(searcher, asked)
-        query = extras.whole(_query(searcher, asked, indexes), asked)
+        query = extras.whole(asking.query(searcher, asked, indexes), asked)
         if query is not None:
             _answer(searcher, query, asked.count, where)
             return
@@ -91,21 +90,9 @@ def _answer(searcher: Searcher, query: AnyQuery, count: int, where: str) -> None
             "shown all the same.",
             icon=":material/explore_off:",
         )
-    _count(searcher, answer, where)
-    _grid(searcher, answer.hits, query)
-
-
-def _query(searcher: Searcher, asked: Asked, indexes: Path) -> AnyQuery | None:
-    unit = searcher.manifest.unit
-    if asked.item:
-        return Like(asked.item)
-    if unit is Unit.IMAGE:
-        return Picture(find(asked.picture, indexes)) if asked.picture else None
-    if not asked.text.strip():
-        return None
-    if unit is Unit.TEXT:
-        return Text(asked.text)
-    return Word(asked.text, asked.word) if asked.word else None
+    metric = searcher.bridge.metric if answer.by and searcher.bridge else searcher.manifest.metric
+    _count(searcher, answer, where, metric)
+    _grid(searcher, answer.hits, query, metric, across=bool(answer.by))
 
 
 def _often(answer: Answer) -> str:
@@ -117,7 +104,7 @@ def _often(answer: Answer) -> str:
     return f"{share} of unrelated queries"
 
 
-def _count(searcher: Searcher, answer: Answer, where: str) -> None:
+def _count(searcher: Searcher, answer: Answer, where: str, metric: Metric) -> None:
     hits = answer.hits
     total = int(searcher.allowed(where).sum()) if where else len(searcher)
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
@@ -125,8 +112,7 @@ def _count(searcher: Searcher, answer: Answer, where: str) -> None:
         st.info("Nothing passes the filter.", icon=":material/filter_alt:")
         return
     close = f" {_often(answer)} find something this close." if answer.verdict is Verdict.CLOSE else ""
-    scale = cards.SCALES[searcher.manifest.metric]
-    st.html(f'<p class="es-quiet">The {len(hits)} nearest of {of}. {scale}{close}</p>')
+    st.html(f'<p class="es-quiet">The {len(hits)} nearest of {of}. {cards.SCALES[metric]}{close}</p>')
 
 
 def _examples(searcher: Searcher, where: str) -> None:
@@ -138,17 +124,25 @@ def _examples(searcher: Searcher, where: str) -> None:
     spread = rows[np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int))]
     hits = [searcher.item(searcher.build.items["id"][int(row)].as_py()) for row in spread]
     st.html('<p class="es-quiet">Some of what is here. Pick one to see what is related to it.</p>')
-    _grid(searcher, hits, None)
+    _grid(searcher, hits, None, None)
 
 
-def _grid(searcher: Searcher, hits: list[Hit], query: AnyQuery | None) -> None:
+def _grid(
+    searcher: Searcher,
+    hits: list[Hit],
+    query: AnyQuery | None,
+    metric: Metric | None,
+    *,
+    across: bool = False,
+) -> None:
+    """Show hits by `metric`; `across` says that texts found pictures, or pictures texts."""
     manifest = searcher.manifest
     cards.grid(
         hits,
-        manifest.metric if query is not None else None,
+        metric,
         cards.Doors(
             partial(asking.like, manifest.name),
-            None if query is None else partial(why.show, searcher, query),
+            None if query is None or across else partial(why.show, searcher, query),
             None
             if query is None or manifest.unit in (Unit.WORD, Unit.TOKEN)
             else partial(extras.add, manifest.name),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from embedsearch.bridge import ASKED_BY, told
 from embedsearch.store import Manifest
 from embedsearch.ui import address, asking, cards
 from embedsearch.ui.address import FIELD, MAX_COUNT, Asked
@@ -38,13 +39,14 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
 
 
 def _facts(opened: Opened) -> None:
-    manifest = opened.searcher.manifest
+    manifest, bridge = opened.searcher.manifest, opened.searcher.bridge
     rejected = manifest.report.get("rejected", 0)
     rows = {
         "holds": f"{manifest.count:,} {asking.NOUNS[manifest.unit]}",
         "model": str(manifest.encoder["model"]).rstrip("/").rpartition("/")[2],
         "distance": manifest.metric,
         "search": _search(manifest),
+        **({ASKED_BY[bridge.asks]: told(bridge, manifest)} if bridge else {}),
         "built": manifest.created[:10],
         **({"left out": f"{rejected:,} unreadable"} if rejected else {}),
     }

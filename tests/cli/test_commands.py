@@ -50,6 +50,7 @@ def test_search_prints_the_documented_object(built):
         "index": "faq",
         "build": found["build"],
         "metric": "cosine",
+        "by": "",
         "verdict": "close",
         "foreign_rate": 0.0,
         "hits": [
@@ -118,12 +119,38 @@ def test_list_info_and_models_print_objects(built):
     info = built.json("info", "faq")
     assert set(info) == {
         "schema", "index", "build", "created", "version", "unit", "count", "dimension", "metric", "backend",
-        "search", "changes", "additions", "bytes", "fields", "encoder", "recipe", "report",
+        "search", "bridge", "changes", "additions", "bytes", "fields", "encoder", "recipe", "report",
     }  # fmt: skip
+    assert info["bridge"] == {"by": "conse", "asks": "image", "model": "efficientnet-lite2"}
     assert info["fields"] == {"topic": "string", "weight": "int64"}
     assert info["encoder"]["model"] == "all-MiniLM-L6-v2"
     models = built.json("models")["models"]
     assert [row["name"] for row in models if row["bundled"]] == ["all-MiniLM-L6-v2", "efficientnet-lite2"]
+
+
+def test_a_text_finds_pictures(built):
+    """A text asked of pictures says what it was compared by; `info` says it too."""
+    found = built.json("search", "pictures", "something red", "-k", "2")
+    assert (found["by"], found["metric"], len(found["hits"])) == ("conse", "cosine", 2)
+    assert {hit["percentile"] for hit in found["hits"]} == {None}  # the scale is of pictures among themselves
+    assert "found by ImageNet class names (ConSE)" in built("search", "pictures", "red").stdout
+    lines = built("info", "pictures").stdout.splitlines()
+    assert "by text      ImageNet class names (ConSE), read by all-MiniLM-L6-v2" in lines
+
+
+def test_align_prints_what_it_measured(sources, run, tmp_path):
+    """`align` prints recall and rank by cross-validation; without captions it says what is wanted."""
+    assert run("build", sources / "pictures", "--name", "pictures").exit_code == 0
+    refused = run("align", "pictures")
+    assert (refused.exit_code, "0 different captions" in refused.stderr) == (1, True)
+    said = tmp_path / "said.csv"
+    ids = [f"{colour}/{colour} {shade}.png" for colour in ("red", "green", "blue") for shade in (0, 1)]
+    said.write_text("image,caption\n" + "".join(f"{each},a {each[:-6]} {each[-5]}\n" for each in ids))
+    done = run.json("align", "pictures", "--captions", said)
+    assert (done["align"]["pictures"], set(done["align"]["measured"])) == (6, {"conse", "ridge", "both"})
+    assert done["text"]["model"] == "all-MiniLM-L6-v2"
+    shown = run("align", "pictures", "--captions", said).stdout
+    assert "recall@1  recall@5  recall@10  median rank of 6" in shown
 
 
 def test_quarantine_is_counted_and_listed(built):
@@ -154,9 +181,9 @@ def test_rebuild_needs_only_the_name_and_remove_deletes(run, sources, tmp_path, 
         (("search", "faq", "x", "--where", "topc = 'a'"), 1, "Did you mean 'topic'?"),
         (("search", "faq", "x", "--where", "topic ="), 1, "can't be understood"),
         (("search", "faq", "--item", "nothing"), 1, "no item 'nothing'"),
-        (("search", "faq", "--image", "/nowhere.png"), 1, "ask it with a text"),
+        (("search", "terms", "--image", "/nowhere.png"), 1, "ask it with a word in its sentence"),
         (("search", "pictures", "--image", "/nowhere.png"), 1, "does not exist"),
-        (("search", "pictures", "a cat"), 1, "--image FILE"),
+        (("search", "pictures", "a cat", "--word", "2"), 1, "--image FILE"),
         (("search", "terms", "two words"), 1, "--word NUMBER: 1 two, 2 words"),
         (("search", "terms", "two words", "--word", "7"), 1, "no word 7"),
         (("search", "faq", ""), 1, "The query is empty"),

@@ -52,7 +52,7 @@ def cosines(a, b):
 def test_a_picture_is_the_mean_of_the_plain_call(small_model, name):
     """The vector is last_hidden_state.mean(1) over tokens, or .mean((2, 3)) over a CNN's map, to 1e-5."""
     folder = small_model(name)
-    got = load_encoder(folder.as_posix(), precision="fp32").encode(pictures())
+    got = load_encoder(folder.as_posix(), pooling="mean", precision="fp32").encode(pictures())
     for row, image in zip(got, pictures(), strict=True):
         last = plain(folder, image)[1]
         want = last.mean((2, 3))[0] if name in {"resnet", "convnext"} else last.mean(1)[0]

@@ -79,7 +79,7 @@ def test_a_word_is_made_of_its_sub_tokens(small_model, pooling):
 def test_a_pictures_patches_add_up_to_its_vector(small_model, name, patch_tokens_only):
     """Patches, CLS and registers of every family add up; the grid takes all but the leading tokens."""
     encoder = load_encoder(
-        small_model(name).as_posix(), precision="fp32", patch_tokens_only=patch_tokens_only
+        small_model(name).as_posix(), pooling="mean", precision="fp32", patch_tokens_only=patch_tokens_only
     )
     last = plain(small_model(name), pictures()[0])[1]
     for picture in pictures():
@@ -187,7 +187,7 @@ def test_a_prompt_is_no_part_of_the_text(small_model, tmp_path):
     shutil.copytree(small_model("bert"), folder)
     declare(folder, {"pooling_mode": "mean"})
     (folder / "config_sentence_transformers.json").write_text('{"prompts": {"passage": "cat: "}}')
-    encoder = load_encoder(folder.as_posix(), precision="fp32")
+    encoder = load_encoder(folder.as_posix(), pooling="mean", precision="fp32")
     apart = encoder.unpooled("bank rate")
     placed = [span for span in apart.spans if span]
     assert (placed[0][0], placed[-1][1]) == (0, len("bank rate"))

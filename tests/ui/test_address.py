@@ -37,8 +37,9 @@ def test_a_wrong_address_gives_a_sentence(indexes, monkeypatch, parameters, sent
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"index": "pictures", "q": "a text", "word": "-3", "f.label": "", "k": ""},
-        {"index": "questions", "f.price": "nan..x", "image": "0" * 32},
+        {"index": "pictures", "q": "  ", "word": "-3", "f.label": "", "k": ""},
+        {"index": "questions", "f.price": "nan..x"},
+        {"index": "senses", "image": "0" * 32},
         {"index": "senses", "q": "   ", "word": "2"},
         {"unknown": "\0", "index": ""},
     ],

@@ -73,6 +73,39 @@ def test_a_typed_query_finds_the_right_text(visit):
     expect(page).to_have_url(re.compile(r"q=the\+package|q=the%20package"))
 
 
+def test_a_text_finds_pictures(visit):
+    """An index of pictures is asked with a text too: the address holds it, and the page says what serves."""
+    page = visit({"index": "pictures"})
+    page.get_by_label("What do you look for?").fill("rings")
+    page.get_by_label("What do you look for?").press("Enter")
+    answered(page)
+    expect(page.get_by_text("Texts find pictures by ImageNet class names (ConSE).")).to_be_visible()
+    expect(page.locator(".es-facts")).to_contain_text("by text")
+    expect(page).to_have_url(re.compile(r"q=rings"))
+    assert [float(each) for each in measured(page)] == sorted(float(each) for each in measured(page))
+
+
+def test_a_picture_finds_texts(visit, pictures):
+    """An index of texts is asked with a picture too, which a text that is typed then replaces."""
+    page = visit({"index": "questions"})
+    page.get_by_text("Or ask with a picture").click()
+    page.locator("input[type=file]").set_input_files(
+        {
+            "name": "a.png",
+            "mimeType": "image/png",
+            "buffer": as_png(pictures / "rings" / "blue rings.png", (480, 400)),
+        }
+    )
+    expect(page.get_by_text("What fits your picture")).to_be_visible()
+    answered(page)
+    assert len(texts(page)) > 5
+    page.get_by_label("What do you look for?").fill("the package did not come")
+    page.get_by_label("What do you look for?").press("Enter")
+    expect(page.get_by_text("What fits your picture")).to_have_count(0)
+    answered(page)
+    assert texts(page)[0] == "My parcel has not arrived yet."
+
+
 def test_an_uploaded_picture_is_found_and_survives_a_reload(visit, pictures):
     """A picture uploaded at another size finds its original first; a reload shows the same distances."""
     page = visit({"index": "pictures"})

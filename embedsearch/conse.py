@@ -1,0 +1,77 @@
+"""Pictures placed among texts by the names of the classes that they look like.
+
+A picture's place is the mean of the class names' vectors, weighted by the probabilities that an image model
+gives the classes: the convex combination of semantic embeddings (ConSE, Norouzi et al. 2013). Both sides are
+centred, as vectors of one text model have a large part in common.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from embedsearch.encoders import Encoder
+from embedsearch.metrics import Vectors, normalized
+
+# Measured on 785 stamps with a caption: 1 to 3, and 10 to 1,000 classes, change recall@10 by 0.02 at most.
+TEMPERATURE, TOP = 2.0, 50
+
+
+def probabilities(logits: Vectors) -> Vectors:
+    """Return the softmax of logits / TEMPERATURE over each row's TOP classes, 0 elsewhere: (n, C) float32."""
+    scaled = logits / TEMPERATURE
+    shares = np.exp(scaled - scaled.max(1, keepdims=True))
+    if shares.shape[1] > TOP:
+        least = np.partition(shares, -TOP, axis=1)[:, -TOP, None]  # (n, C) -> (n, 1)
+        shares[shares < least] = 0
+    return np.asarray(shares / shares.sum(1, keepdims=True), np.float32)
+
+
+def place(logits: Vectors, names: Vectors, centre: Vectors) -> Vectors:
+    """Return where pictures lie in a text model's space.
+
+    Args:
+        logits: (n, C) float32, class scores before the softmax.
+        names: (C, e) float32, vectors of the classes' names, of unit length.
+        centre: (e,) float32, their mean.
+
+    Returns:
+        (n, e) float32, of unit length; the origin is `centre`.
+    """
+    return normalized(probabilities(logits) @ (names - centre))  # (n, C) (C, e) -> (n, e)
+
+
+def class_vectors(names: Sequence[str], fingerprint: str, encoder: Callable[[], Encoder]) -> Vectors:
+    """Return the vectors of class names, (C, e) float32 of unit length; embedded once per machine.
+
+    Args:
+        names: what to embed.
+        fingerprint: of the text encoder.
+        encoder: gives it, loaded, where it is needed.
+
+    Raises:
+        ModelError: as `encoder`.
+    """
+    asked = hashlib.sha256(repr([fingerprint, *names]).encode()).hexdigest()
+    known = None
+    with contextlib.suppress(OSError, RuntimeError):  # no home folder, or none that may be entered
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        known = folder / "embedsearch" / "classes" / f"{asked}.npy"
+    if known is not None:
+        with contextlib.suppress(OSError, ValueError):
+            vectors: Vectors = np.load(known, allow_pickle=False)
+            if vectors.ndim == 2 and len(vectors) == len(names) and np.isfinite(vectors).all():
+                return vectors
+    vectors = normalized(encoder().encode(list(names)))
+    with contextlib.suppress(OSError):  # without a place to keep them, they are embedded again next time
+        if known is not None:
+            known.parent.mkdir(parents=True, exist_ok=True)
+            aside = known.with_name(f".{asked}-{os.getpid()}.npy")
+            np.save(aside, vectors)
+            aside.replace(known)
+    return vectors

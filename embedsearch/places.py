@@ -1,0 +1,179 @@
+"""The pictures of a build, placed among texts: an addition that builds of pictures carry.
+
+They have an index of their own, over their places; see `embedsearch.placing`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.additions import FILES, Making
+from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose
+from embedsearch.backends.flat import ready
+from embedsearch.backends.tuning import MAX_QUERIES, K, recall, truth
+from embedsearch.conse import TEMPERATURE, TOP, class_vectors
+from embedsearch.encoders import EncoderSpec, encoder_spec, open_encoder
+from embedsearch.encoders.classifier import Classifier, find_classifier, imagenet_names
+from embedsearch.encoders.spec import PROJECTION
+from embedsearch.errors import ModelError
+from embedsearch.indexing import free_memory
+from embedsearch.metrics import Metric, Vectors
+from embedsearch.placing import INDEX, NAME, PLACES, Placing, described, open_index, text_recipe
+from embedsearch.progress import Progress
+from embedsearch.recipe import EncoderRecipe, IndexRecipe, parse_memory
+from embedsearch.records import Unit
+from embedsearch.store import Build
+
+BLOCK = 4096  # pictures placed together
+
+
+def by_class_names(spec: EncoderSpec) -> tuple[Placing, dict[str, Any]] | None:
+    """Return how an image model's class head places pictures among texts of the bundled text model.
+
+    Args:
+        spec: of the image encoder.
+
+    Returns:
+        The placing, and the addition's facts; None where the encoder has no class head.
+
+    Raises:
+        ModelError: the text model can't be loaded.
+    """
+    classifier = find_classifier(spec)
+    if classifier is None:
+        return None
+    recipe = text_recipe()
+    text = encoder_spec(recipe)
+    names = class_vectors(classifier.names, text.fingerprint, lambda: open_encoder(recipe))
+    centre = names.mean(0)
+    placing = Placing(centre, names, None, 0.0, names[:MAX_QUERIES])
+    return placing, {"by": "conse", "text": described(text), "conse": conse_facts(classifier)}
+
+
+def conse_facts(classifier: Classifier) -> dict[str, Any]:
+    """Return what a manifest says of the class head that places pictures."""
+    return {"classes": len(classifier.names), "temperature": TEMPERATURE, "top": TOP}
+
+
+def refresh(making: Making) -> dict[str, Any] | None:
+    """Place the pictures of a build, as the build before placed them where there is one; see `additions`."""
+    spec = making.encoder.spec
+    if spec.unit is not Unit.IMAGE:
+        return None
+    try:
+        if spec.pooling == PROJECTION:
+            return _by_towers(making)
+        before = making.before if making.facts_before(NAME) is not None else None
+        if before is not None:
+            placing, facts = Placing.load(before.folder), dict(before.manifest.additions[NAME])
+        else:
+            _tell_what_is_lost(making)
+            made = by_class_names(spec)
+            if made is None:
+                return None
+            placing, facts = made
+        classifier = find_classifier(spec) if placing.by_classes else None
+        index = write(
+            making.folder, making.vectors, placing, classifier, making.recipe.index, making.progress,
+            before, making.kept,
+        )  # fmt: skip
+    except (ModelError, ImportError) as error:
+        making.progress.stage(f"not searchable by text: {error}")
+        return None
+    return {**{key: value for key, value in facts.items() if key != FILES}, "index": index}
+
+
+def _tell_what_is_lost(making: Making) -> None:
+    if making.before is not None and making.before.manifest.additions.get(NAME, {}).get("by") == "align":
+        making.progress.stage(
+            "the alignment with captions was of other vectors: align them again with "
+            f"embedsearch align {making.recipe.name}"
+        )
+
+
+def _by_towers(making: Making) -> dict[str, Any] | None:
+    """Measure the recall of texts in an approximate index of pictures, where both have one space."""
+    spec = making.encoder.spec
+    if "tokenizer" not in spec.files:
+        return None
+    if making.backend.facts["kind"] == "exact":
+        return {"by": "towers"}
+    recipe = EncoderRecipe(Unit.TEXT, spec.model, spec.revision, PROJECTION, precision="fp32", engine="torch")
+    making.progress.stage("measuring the recall of text queries")
+    texts = [f"a photo of a {name}" for name in imagenet_names()[::5]]
+    queries = open_encoder(recipe).encode(texts, "query")
+    every = np.ones(len(making.vectors), np.bool_)
+    exact = truth(ready(queries, making.metric), making.vectors, [every], making.metric)[0]
+    reached, _ = recall(making.backend.search(queries, K)[0], exact)
+    return {"by": "towers", "index": {"recall": round(reached, 4), "queries": len(texts), "asked": "texts"}}
+
+
+def write(
+    folder: Path,
+    vectors: Vectors,
+    placing: Placing,
+    classifier: Classifier | None,
+    recipe: IndexRecipe,
+    progress: Progress,
+    old: Build | None = None,
+    kept: Rows | None = None,
+) -> dict[str, Any]:
+    """Place pictures, and write their places, an index over them, and the placing into `folder`.
+
+    Args:
+        folder: of the build in the making.
+        vectors: (n, d) float32 or float16, raw, of the pictures.
+        placing: how they are placed.
+        classifier: the class head, where there is one.
+        recipe: how the index is made.
+        progress: who is told how it goes on.
+        old: a build whose places are of the same placing.
+        kept: (n,) which row of `old` holds the same vector, -1 for none.
+
+    Returns:
+        What the index says of itself; its recall is that for text queries.
+    """
+    count, dimension = len(vectors), len(placing.centre)
+    stored = np.load(old.folder / PLACES, mmap_mode="r") if old is not None and kept is not None else None
+    shape, kind = (count, dimension), np.float32 if recipe.storage == "fp32" else np.float16
+    places = np.lib.format.open_memmap(folder / PLACES, "w+", kind, shape)
+    progress.stage("placing pictures among texts", count)
+    for start in range(0, count, BLOCK):
+        part = slice(start, min(start + BLOCK, count))
+        new = np.ones(part.stop - start, np.bool_)
+        if stored is not None and kept is not None:
+            new = kept[part] < 0
+            places[part][~new] = stored[kept[part][~new]]
+        if new.any():
+            places[part][new] = placing(vectors[part][new], classifier)
+        progress.advance(part.stop - start)
+    places.flush()
+    places = np.load(folder / PLACES, mmap_mode="r", allow_pickle=False)
+    placing.save(folder)
+    backend = _index(places, placing, recipe, progress, old, kept)
+    backend.save(folder / INDEX)
+    return {**backend.facts, "asked": "texts"}
+
+
+def _index(
+    places: Vectors,
+    placing: Placing,
+    recipe: IndexRecipe,
+    progress: Progress,
+    old: Build | None,
+    kept: Rows | None,
+) -> Backend:
+    """Return an index over places, tuned with texts."""
+    memory = parse_memory(recipe.memory) if recipe.memory else free_memory() // 2
+    count, dimension = places.shape
+    kind = recipe.backend if recipe.backend != AUTO else choose(count, dimension, memory)
+    queries = placing.asked(placing.queries)
+    settings = Settings(memory, recipe.recall, queries, progress.stage, progress.advance)
+    if old is not None and kept is not None and old.manifest.additions[NAME]["index"]["kind"] == kind:
+        extended = open_index(old).extended(old.folder / INDEX, places, kept, settings)
+        if extended is not None:
+            return extended
+    return backend_class(kind).build(kind, places, Metric.COSINE, settings)

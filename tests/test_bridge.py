@@ -1,0 +1,224 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import embedsearch as es
+from embedsearch import places
+from embedsearch.backends import approximate
+from embedsearch.conse import class_vectors, place
+from embedsearch.demo import STAMPS
+from embedsearch.encoders.classifier import find_classifier
+from embedsearch.errors import EncoderMismatchError, ModelError, QueryError
+from embedsearch.metrics import Metric, normalized
+from embedsearch.query import Picture, Text
+from embedsearch.records import Unit
+from embedsearch.search import Searcher
+from tests import fakes
+
+
+@pytest.fixture(scope="module")
+def stamps(tmp_path_factory):
+    """A folder of a few Tux Paint stamps of different kinds, with their captions."""
+    root = next((path for path in STAMPS if path.is_dir()), None)
+    if root is None:
+        pytest.skip("the Tux Paint stamps are not installed")
+    folder = tmp_path_factory.mktemp("stamps")
+    for path in sorted(root.rglob("*.png"))[::40]:
+        shutil.copy(path, folder)
+        caption = path.with_suffix(".txt")
+        if caption.is_file():
+            shutil.copy(caption, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(stamps, tmp_path_factory):
+    """An index of them by the bundled model."""
+    return es.build(stamps, name="stamps", precision="fp32", indexes=tmp_path_factory.mktemp("indexes"))
+
+
+def test_a_text_finds_pictures_by_class_names(pictures):
+    """With nothing said, an index of the bundled model is asked with texts: places are those of ConSE."""
+    assert (pictures.bridge.by, pictures.bridge.asks.value) == ("conse", "text")
+    hits = pictures.search("an insect with wings", 3)
+    text = es.load_encoder("all-MiniLM-L6-v2", precision="fp32")
+    classifier = find_classifier(pictures.encoder.spec)
+    names = class_vectors(classifier.names, text.spec.fingerprint, lambda: text)
+    centre = names.mean(0)
+    placed = place(classifier.logits(np.asarray(pictures.build.vectors)), names, centre)
+    asked = normalized(normalized(text.encode(["an insect with wings"])) - centre)
+    far = 1 - (placed @ asked.T)[:, 0]
+    order = np.argsort(far)[:3]
+    assert [hit.id for hit in hits] == [pictures.build.items["id"][int(row)].as_py() for row in order]
+    np.testing.assert_allclose([hit.distance for hit in hits], far[order], atol=1e-5)
+    space = pictures.space(Text("an insect"))
+    assert (space.by, space.metric, space.vectors.shape) == ("conse", Metric.COSINE, (len(pictures), 384))
+    assert pictures.manifest.additions["bridge"]["index"]["recall"] == 1.0
+
+
+def test_pictures_are_compared_as_before(pictures):
+    """A picture and an item are compared in the index's own space, and an empty text is refused."""
+    path = pictures.item(pictures.build.items["id"][0].as_py()).path
+    hit = pictures.search(es.Picture(path), 1)[0]
+    assert (hit.id, hit.distance < 1e-4) == (pictures.build.items["id"][0].as_py(), True)
+    assert pictures.space(Picture(path)).by == ""
+    with pytest.raises(QueryError, match="empty"):
+        pictures.search(" ")
+
+
+def test_a_text_is_added_to_a_picture(pictures):
+    """Of an item and a text, both are compared in the texts' space: their unit vectors, weighted, added."""
+    item = pictures.build.items["id"][2].as_py()
+    asked = es.Query((es.Part(es.Like(item)), es.Part("an insect", 0.5)))
+    space = pictures.space(asked)
+    places = np.asarray(space.vectors)
+    want = places[2] + 0.5 * pictures.space(Text("an insect")).vector[0]
+    np.testing.assert_allclose(space.vector[0], want, atol=1e-4)
+    hits = pictures.answer(asked, 3)
+    assert hits.by == "conse"
+    assert item not in [hit.id for hit in hits.hits]
+    with pytest.raises(QueryError, match="can be explained"):
+        pictures.explain("an insect", item)
+
+
+def test_a_filter_holds_for_texts_too(pictures):
+    """What a filter keeps is all that a text finds."""
+    wanted = pictures.build.items["id"][3].as_py()
+    hits = pictures.search("anything", 5, where=f"file = '{wanted}'")
+    assert [hit.id for hit in hits] == [wanted]
+
+
+def test_a_build_needs_no_text_model(stamps, tmp_path, monkeypatch):
+    """Where the text model can't be loaded the index is made all the same, without the bridge."""
+
+    def fails(*_):
+        raise ModelError("there is no text model")
+
+    monkeypatch.setattr(places, "encoder_spec", fails)
+    few = tmp_path / "few"
+    few.mkdir()
+    shutil.copy(next(stamps.glob("*.png")), few)
+    searcher = es.build(few, name="few", precision="fp32", indexes=tmp_path / "indexes")
+    assert "bridge" not in searcher.manifest.additions
+    assert searcher.bridge is None
+    with pytest.raises(QueryError, match="embedsearch align few"):
+        searcher.search("a text")
+
+
+def test_a_rebuild_places_new_pictures(stamps, tmp_path, monkeypatch):
+    """New pictures are placed as the old ones were; no text model is loaded for it."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    paths = sorted(stamps.glob("*.png"))[:6]
+    for path in paths[:4]:
+        shutil.copy(path, folder)
+    first = es.build(folder, name="some", precision="fp32", indexes=tmp_path / "indexes")
+    before = np.array(first.space(Text("a")).vectors)
+    for path in paths[4:]:
+        shutil.copy(path, folder)
+    (folder / paths[0].name).unlink()
+    monkeypatch.setattr(places, "open_encoder", None)
+    second = es.rebuild("some", indexes=tmp_path / "indexes")
+    after = second.space(Text("a")).vectors
+    np.testing.assert_array_equal(after[:3], before[1:])
+    shutil.copy(paths[0], folder)
+    anew = es.build(folder, name="anew", precision="fp32", indexes=tmp_path / "indexes")
+    np.testing.assert_allclose(after, anew.space(Text("a")).vectors[1:], atol=1e-5)
+
+
+@pytest.mark.usefixtures("stamps")
+def test_a_text_index_is_asked_with_a_picture(tmp_path):
+    """A picture finds texts by the names of what is in it, in the index's own space."""
+    source = tmp_path / "texts.txt"
+    source.write_text(
+        "a strawberry or another sweet fruit\nhow to file a tax return\nhow to play the piano\n"
+    )
+    texts = es.build(source, name="texts", indexes=tmp_path / "indexes", precision="fp32")
+    assert (texts.bridge.by, texts.bridge.asks.value) == ("conse", "image")
+    root = next(path for path in STAMPS if path.is_dir())
+    fruit = root / "food" / "fruit" / "strawberry.png"
+    hits = texts.search(Picture(fruit), 3)
+    assert hits[0].text == "a strawberry or another sweet fruit"
+    assert texts.space(Picture(fruit)).backend is texts.build.backend
+
+
+@pytest.fixture
+def towers(small_model, tmp_path):
+    """An index of four plain pictures made with a small CLIP, and CLIP's folder."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, value in fakes.COLOURS.items():
+        Image.new("RGB", (40, 40), value).save(folder / f"{name}.png")
+    model = shutil.copytree(small_model("clip"), tmp_path / "clip")
+    return es.build(folder, name="towers", model=str(model), indexes=tmp_path / "indexes"), model
+
+
+def test_two_towers_need_no_bridge_files(towers):
+    """With CLIP a text is compared with the pictures' own vectors, by the cosine of the two projections."""
+    searcher, model = towers
+    assert (searcher.bridge.by, searcher.manifest.dimension) == ("towers", 16)
+    assert searcher.manifest.additions["bridge"] == {"by": "towers", "files": []}
+    hits = searcher.search("a cat sleeps", 4)
+    text = es.load_encoder(str(model), unit="text", precision="fp32").encode(["a cat sleeps"])
+    far = 1 - normalized(np.asarray(searcher.build.vectors)) @ normalized(text)[0]
+    assert [hit.distance for hit in hits] == pytest.approx(sorted(far), abs=1e-5)
+
+
+def test_another_checkpoint_is_refused(towers):
+    """Where one of the checkpoint's files was changed, texts are no longer comparable, and that is said."""
+    searcher, model = towers
+    config = model / "tokenizer_config.json"
+    config.write_text(config.read_text().replace("128", "127"))
+    with pytest.raises(EncoderMismatchError, match="embedsearch rebuild towers"):
+        searcher.search("a cat")
+
+
+def test_texts_of_two_towers_are_asked_with_pictures(small_model, tmp_path):
+    """A text index made with CLIP's text tower is asked through its image tower."""
+    source = tmp_path / "texts.txt"
+    source.write_text("a cat\na bank\na path\n")
+    model = small_model("clip").as_posix()
+    searcher = es.build(source, name="texts", unit="text", model=model, indexes=tmp_path / "indexes")
+    picture = Image.new("RGB", (40, 40), (200, 30, 30))
+    hits = searcher.search(picture, 3)
+    seen = es.load_encoder(model, precision="fp32").encode([picture])
+    far = 1 - normalized(np.asarray(searcher.build.vectors)) @ normalized(seen)[0]
+    assert [hit.distance for hit in hits] == pytest.approx(sorted(far), abs=1e-5)
+
+
+def test_the_recall_of_texts_is_told_apart(small_model, tmp_path, monkeypatch):
+    """An approximate index of pictures says how much of what is nearest to texts it finds."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(120):
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    monkeypatch.setattr(approximate, "LEAST", 20)
+    model = small_model("clip").as_posix()
+    built = es.build(folder, name="many", model=model, backend="hnsw", indexes=tmp_path / "indexes")
+    told = built.manifest.additions["bridge"]["index"]
+    assert (told["asked"], told["queries"]) == ("texts", 200)
+    assert 0.9 <= told["recall"] <= 1
+
+
+def test_words_and_lengths_have_no_bridge(terms, make_searcher):
+    """Words in their sentence, and texts by Euclidean distance, are not asked with pictures."""
+    assert terms.bridge is None
+    assert make_searcher(fakes.fruit_entries(), name="fruits", metric="l2").bridge is None
+
+
+def test_a_fake_has_no_class_head(colours):
+    """An encoder that is no model on disk gets no bridge, and nothing is looked up for it."""
+    assert colours.bridge is None
+    with pytest.raises(QueryError, match="embedsearch align small"):
+        colours.search("red")
+
+
+def test_a_picture_that_nothing_names_is_refused(fruits):
+    """A text index whose loader gives no class head refuses pictures in words."""
+    searcher = Searcher(fruits.build, fakes.LetterEncoder)
+    assert searcher.manifest.unit is Unit.TEXT
+    with pytest.raises(QueryError, match="no class head"):
+        searcher.search(Image.new("RGB", (4, 4)))
