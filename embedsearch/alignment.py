@@ -16,7 +16,7 @@ import numpy as np
 
 from embedsearch.additions import amend
 from embedsearch.backends import Rows
-from embedsearch.conse import class_vectors, place
+from embedsearch.conse import place, text_vectors
 from embedsearch.crossval import AT_MOST, Chosen, Pairs, choose, folds_of
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.classifier import Classifier, find_classifier
@@ -25,7 +25,7 @@ from embedsearch.encoders.spec import PROJECTION
 from embedsearch.errors import ModelError, RecipeError, SourceError
 from embedsearch.items import FIELD
 from embedsearch.metrics import Vectors, normalized
-from embedsearch.places import conse_facts, write
+from embedsearch.places import conse_facts, unrelated, write
 from embedsearch.placing import NAME, Placing, described, text_recipe
 from embedsearch.progress import Progress, Silent
 from embedsearch.recipe import EncoderRecipe, Recipe
@@ -125,7 +125,8 @@ def _make(
     step = max(1, len(queries) // TUNE_WITH)
     placing = Placing(ridge.target, images.names, ridge, chosen.share, queries[::step][:TUNE_WITH])
     index_recipe = Recipe.from_dict(build.manifest.name, dict(build.manifest.recipe)).index
-    index = write(folder, build.vectors, placing, images.classifier, index_recipe, progress)
+    background = unrelated(text.spec.fingerprint, lambda: text)
+    index = write(folder, build.vectors, placing, images.classifier, index_recipe, background, progress)
     source = str(captions.resolve()) if captions else f"the field {field}"
     return {
         "by": "align",
@@ -168,7 +169,7 @@ def _class_head(build: Build, text: Encoder) -> _Images:
         classifier = None  # captions alone serve
     if classifier is None:
         return _Images(None, np.empty((0, text.dimension), np.float32))
-    names = class_vectors(classifier.names, text.spec.fingerprint, lambda: text)
+    names = text_vectors(classifier.names, text.spec.fingerprint, lambda: text)
     return _Images(classifier, names)
 
 

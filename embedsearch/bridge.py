@@ -17,16 +17,17 @@ from typing import Any, Protocol
 
 from embedsearch.backends import Backend
 from embedsearch.catalog import DEFAULT_IMAGE_MODEL
-from embedsearch.conse import class_vectors, place
+from embedsearch.conse import place, text_vectors
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.classifier import Classifier, find_classifier
 from embedsearch.encoders.spec import PROJECTION
 from embedsearch.errors import EncoderMismatchError, QueryError
 from embedsearch.metrics import Metric, Vectors
-from embedsearch.placing import NAME, Placing, open_index, open_places, text_recipe
+from embedsearch.placing import NAME, Placing, open_index, open_places, open_scale, text_recipe
 from embedsearch.query import Picture, Single, Text
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
+from embedsearch.relatedness import Scale
 from embedsearch.store import Build, Manifest
 
 ASKED_BY = {Modality.TEXT: "by text", Modality.IMAGE: "by picture"}
@@ -42,6 +43,7 @@ class Space:
         backend: the index that is searched.
         vectors: (n, d) what it is over, raw.
         metric: the distance of the hits.
+        scale: what such distances are like; None where that was not measured.
         by: what brought the query there, see `Bridge.by`; empty for the index's own space.
     """
 
@@ -49,6 +51,7 @@ class Space:
     backend: Backend
     vectors: Vectors
     metric: Metric
+    scale: Scale | None
     by: str = ""
 
 
@@ -63,6 +66,7 @@ class Bridge(Protocol):
         backend: the index that is searched for them.
         vectors: (n, e) what it is over, raw.
         metric: the distance of the hits.
+        scale: what such distances are like; None where that was not measured.
     """
 
     by: str
@@ -72,6 +76,7 @@ class Bridge(Protocol):
     backend: Backend
     vectors: Vectors
     metric: Metric
+    scale: Scale | None
 
     def ask(self, query: Single) -> Vectors:
         """Return where a text or a picture is asked from, (1, e) float32.
@@ -134,6 +139,7 @@ class Towers:
         self.asks = Modality.TEXT if build.manifest.unit is Unit.IMAGE else Modality.IMAGE
         self.model = str(build.manifest.encoder["model"])
         self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
+        self.scale = open_scale(build) if self.asks is Modality.TEXT else None
         self.about = f"by the {self.asks} tower of {short(self.model)}"
 
     @cached_property
@@ -174,7 +180,7 @@ class Placed:
         self.model = str(self._facts["text"]["model"])
         self.about = about(self._facts)
         # opened now: two rebuilds later the build's files are gone
-        self.backend, self.vectors = open_index(build), open_places(build)
+        self.backend, self.vectors, self.scale = open_index(build), open_places(build), open_scale(build)
         self._placing = Placing.load(build.folder)
 
     @cached_property
@@ -206,6 +212,7 @@ class ClassNames:
     by = "conse"
     asks = Modality.IMAGE
     about = "by the names of what is in the picture (ConSE)"
+    scale: Scale | None = None  # there is no background of pictures
 
     def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
         self._build, self._load, self._own = build, load, own
@@ -231,7 +238,7 @@ class ClassNames:
                 "names what is in a picture."
             )
         vector = self._encoder.encode([content(query)], "query")
-        names = class_vectors(classifier.names, build.manifest.encoder["fingerprint"], self._own)
+        names = text_vectors(classifier.names, build.manifest.encoder["fingerprint"], self._own)
         return place(classifier.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
 
     def carry(self, vector: Vectors) -> Vectors:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedsearch.encoders import Encoder
+from embedsearch.encoders import Encoder, Role
 from embedsearch.metrics import Vectors, normalized
 
 # Measured on 785 stamps with a caption: 1 to 3, and 10 to 1,000 classes, change recall@10 by 0.02 at most.
@@ -46,28 +46,34 @@ def place(logits: Vectors, names: Vectors, centre: Vectors) -> Vectors:
     return normalized(probabilities(logits) @ (names - centre))  # (n, C) (C, e) -> (n, e)
 
 
-def class_vectors(names: Sequence[str], fingerprint: str, encoder: Callable[[], Encoder]) -> Vectors:
-    """Return the vectors of class names, (C, e) float32 of unit length; embedded once per machine.
+def text_vectors(
+    texts: Sequence[str], fingerprint: str, encoder: Callable[[], Encoder], role: Role = "passage"
+) -> Vectors:
+    """Return the vectors of texts that are asked for again and again, embedded once per machine.
 
     Args:
-        names: what to embed.
+        texts: what to embed: names of classes, general sentences.
         fingerprint: of the text encoder.
         encoder: gives it, loaded, where it is needed.
+        role: see `Encoder.encode`.
+
+    Returns:
+        (n, e) float32 of unit length.
 
     Raises:
         ModelError: as `encoder`.
     """
-    asked = hashlib.sha256(repr([fingerprint, *names]).encode()).hexdigest()
+    asked = hashlib.sha256(repr([fingerprint, role, *texts]).encode()).hexdigest()
     known = None
     with contextlib.suppress(OSError, RuntimeError):  # no home folder, or none that may be entered
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        known = folder / "embedsearch" / "classes" / f"{asked}.npy"
+        known = folder / "embedsearch" / "texts" / f"{asked}.npy"
     if known is not None:
         with contextlib.suppress(OSError, ValueError):
             vectors: Vectors = np.load(known, allow_pickle=False)
-            if vectors.ndim == 2 and len(vectors) == len(names) and np.isfinite(vectors).all():
+            if vectors.ndim == 2 and len(vectors) == len(texts) and np.isfinite(vectors).all():
                 return vectors
-    vectors = normalized(encoder().encode(list(names)))
+    vectors = normalized(encoder().encode(list(texts), role))
     with contextlib.suppress(OSError):  # without a place to keep them, they are embedded again next time
         if known is not None:
             known.parent.mkdir(parents=True, exist_ok=True)

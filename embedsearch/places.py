@@ -5,6 +5,7 @@ They have an index of their own, over their places; see `embedsearch.placing`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,18 @@ from embedsearch.additions import FILES, Making
 from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose
 from embedsearch.backends.flat import ready
 from embedsearch.backends.tuning import MAX_QUERIES, K, recall, truth
-from embedsearch.conse import TEMPERATURE, TOP, class_vectors
-from embedsearch.encoders import EncoderSpec, encoder_spec, open_encoder
+from embedsearch.conse import TEMPERATURE, TOP, text_vectors
+from embedsearch.encoders import Encoder, EncoderSpec, encoder_spec, open_encoder
 from embedsearch.encoders.classifier import Classifier, find_classifier, imagenet_names
 from embedsearch.encoders.spec import PROJECTION
 from embedsearch.errors import ModelError
 from embedsearch.indexing import free_memory
 from embedsearch.metrics import Metric, Vectors
-from embedsearch.placing import INDEX, NAME, PLACES, Placing, described, open_index, text_recipe
+from embedsearch.placing import INDEX, NAME, PLACES, SCALE, Placing, described, open_index, text_recipe
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, IndexRecipe, parse_memory
 from embedsearch.records import Unit
+from embedsearch.scaling import cross_scale, general
 from embedsearch.store import Build
 
 BLOCK = 4096  # pictures placed together
@@ -47,7 +49,7 @@ def by_class_names(spec: EncoderSpec) -> tuple[Placing, dict[str, Any]] | None:
         return None
     recipe = text_recipe()
     text = encoder_spec(recipe)
-    names = class_vectors(classifier.names, text.fingerprint, lambda: open_encoder(recipe))
+    names = text_vectors(classifier.names, text.fingerprint, lambda: open_encoder(recipe))
     centre = names.mean(0)
     placing = Placing(centre, names, None, 0.0, names[:MAX_QUERIES])
     return placing, {"by": "conse", "text": described(text), "conse": conse_facts(classifier)}
@@ -76,9 +78,12 @@ def refresh(making: Making) -> dict[str, Any] | None:
                 return None
             placing, facts = made
         classifier = find_classifier(spec) if placing.by_classes else None
+        text = facts["text"]
+        recipe = text_recipe(text["model"], text["revision"], text["pooling"])
+        background = unrelated(text["fingerprint"], lambda: open_encoder(recipe))
         index = write(
-            making.folder, making.vectors, placing, classifier, making.recipe.index, making.progress,
-            before, making.kept,
+            making.folder, making.vectors, placing, classifier, making.recipe.index, background,
+            making.progress, before, making.kept,
         )  # fmt: skip
     except (ModelError, ImportError) as error:
         making.progress.stage(f"not searchable by text: {error}")
@@ -94,14 +99,22 @@ def _tell_what_is_lost(making: Making) -> None:
         )
 
 
+def unrelated(fingerprint: str, encoder: Callable[[], Encoder]) -> Vectors:
+    """Return the vectors of general sentences as a text model's queries; see `text_vectors`."""
+    return text_vectors(general(Unit.TEXT), fingerprint, encoder, "query")
+
+
 def _by_towers(making: Making) -> dict[str, Any] | None:
-    """Measure the recall of texts in an approximate index of pictures, where both have one space."""
+    """Measure distances and recall of texts in an index of pictures, where both have one space."""
     spec = making.encoder.spec
     if "tokenizer" not in spec.files:
         return None
+    recipe = EncoderRecipe(Unit.TEXT, spec.model, spec.revision, PROJECTION, precision="fp32", engine="torch")
+    if making.metric is Metric.COSINE:
+        asked = unrelated(encoder_spec(recipe).fingerprint, lambda: open_encoder(recipe))
+        cross_scale(making.backend, making.vectors, making.metric, asked).save(making.folder / SCALE)
     if making.backend.facts["kind"] == "exact":
         return {"by": "towers"}
-    recipe = EncoderRecipe(Unit.TEXT, spec.model, spec.revision, PROJECTION, precision="fp32", engine="torch")
     making.progress.stage("measuring the recall of text queries")
     texts = [f"a photo of a {name}" for name in imagenet_names()[::5]]
     queries = open_encoder(recipe).encode(texts, "query")
@@ -117,6 +130,7 @@ def write(
     placing: Placing,
     classifier: Classifier | None,
     recipe: IndexRecipe,
+    background: Vectors,
     progress: Progress,
     old: Build | None = None,
     kept: Rows | None = None,
@@ -129,6 +143,7 @@ def write(
         placing: how they are placed.
         classifier: the class head, where there is one.
         recipe: how the index is made.
+        background: (b, e) float32, vectors of unrelated texts.
         progress: who is told how it goes on.
         old: a build whose places are of the same placing.
         kept: (n,) which row of `old` holds the same vector, -1 for none.
@@ -155,6 +170,7 @@ def write(
     placing.save(folder)
     backend = _index(places, placing, recipe, progress, old, kept)
     backend.save(folder / INDEX)
+    cross_scale(backend, places, Metric.COSINE, placing.asked(background)).save(folder / SCALE)
     return {**backend.facts, "asked": "texts"}
 
 

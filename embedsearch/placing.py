@@ -22,11 +22,12 @@ from embedsearch.errors import ModelError
 from embedsearch.metrics import Metric, Vectors, normalized
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
+from embedsearch.relatedness import Scale
 from embedsearch.ridge import Ridge
 from embedsearch.store import Build
 
 NAME = "bridge"  # of the addition
-MAP, PLACES, INDEX = "bridge.npz", "bridge.npy", "bridge.faiss"
+MAP, PLACES, INDEX, SCALE = "bridge.npz", "bridge.npy", "bridge.faiss", "bridge-scale.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,11 @@ def open_places(build: Build) -> Vectors:
     """Return the places of a build's pictures, (n, e) float32 or float16 of unit length, memory-mapped."""
     places: Vectors = np.load(build.folder / PLACES, mmap_mode="r", allow_pickle=False)
     return places
+
+
+def open_scale(build: Build) -> Scale | None:
+    """Return what the distances of texts to a build's pictures are like; None where it was not measured."""
+    return Scale.load(build.folder / SCALE) if SCALE in build.manifest.files else None
 
 
 def open_index(build: Build) -> Backend:

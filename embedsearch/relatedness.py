@@ -59,8 +59,9 @@ class Scale:
     Attributes:
         pairs: distances of random pairs of different items, (p,): some of them, no two alike.
         shares: share of random pairs (0 to 1) that are no farther apart than each of `pairs`, (p,).
-        nearest: distances of items to their nearest other item, (m,).
-        answers: how close items find others, as `closeness_of`, (m,).
+        nearest: distances of items to their nearest other item, (m,); empty of texts and pictures, as no item
+            is asked like a text.
+        answers: how close items find others, as `closeness_of`, (m,); empty likewise.
         foreign: the same of unrelated queries, (b,); empty without a background.
         people: a step function of people's judgement, (2, s): distances, and the score that people give
             pairs of that distance or more; (2, 0) where there is none.
@@ -94,9 +95,10 @@ class Scale:
         nearest. `similar`: as nearly all items (95 percent) have theirs. `related` and `loosely related`:
         nearer than 99 and than 90 percent of random pairs are.
         """
+        near = np.quantile(self.nearest, (0.5, FAR_ITEMS)) if len(self.nearest) else (-np.inf, -np.inf)
         ends = [
             SAME * self._pair(0.5) if self.pairs[0] >= 0 else -np.inf,
-            *np.quantile(self.nearest, (0.5, FAR_ITEMS)),
+            *near,
             self._pair(0.01),
             self._pair(0.1),
         ]
@@ -121,6 +123,8 @@ class Scale:
         if not len(self.foreign):
             return None
         reached = float(np.quantile(self.foreign, FOREIGN_RATE))
+        if not len(self.answers):
+            return reached
         items = float(np.quantile(self.answers, FAR_ITEMS))
         return min(reached, reached + TOWARDS_ITEMS * (items - reached))
 

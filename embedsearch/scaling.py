@@ -76,6 +76,24 @@ def make_scale(
     )
 
 
+def cross_scale(backend: Backend, vectors: Vectors, metric: Metric, asked: Vectors, seed: int = 0) -> Scale:
+    """Measure what distances of texts to pictures are like: of unrelated texts, to any and to the nearest.
+
+    Args:
+        backend: the index that is searched.
+        vectors: (n, e) what it is over.
+        metric: which distance.
+        asked: (b, e) float32, where unrelated texts are asked from.
+        seed: of the sample.
+    """
+    rows = _drawn(np.random.default_rng(seed), len(vectors), PAIRED)
+    apart = distances(asked, np.asarray(vectors[rows], np.float32), metric)  # (b, e) (m, e) -> (b, m)
+    pairs, shares = pairs_and_shares(apart.ravel())
+    none = np.empty(0, np.float32)
+    found, _ = backend.search(asked, len(WEIGHTS))
+    return Scale(pairs, shares, none, none, np.sort(closeness_of(found)), np.empty((2, 0), np.float32))
+
+
 def refresh(making: Making) -> dict[str, Any] | None:
     """Make the scale of a build in the making; see `additions.refresh`."""
     before = making.facts_before("scale") or {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +13,15 @@ import pyarrow.compute as pc
 from embedsearch.backends import Mask
 from embedsearch.bridge import Bridge, Space, open_bridge, serves
 from embedsearch.encoders import Encoder, Sentence, open_encoder
-from embedsearch.encoders.probes import check
 from embedsearch.encoders.segment import words
 from embedsearch.errors import (
-    DeviceError,
-    EncoderMismatchError,
     ItemError,
     ItemNotFoundError,
-    MissingExtraError,
-    ModelError,
     QueryError,
 )
 from embedsearch.hits import Answer, Hit
 from embedsearch.items import FIELD
+from embedsearch.loading import query_encoder
 from embedsearch.metrics import Metric, Vectors, normalized
 from embedsearch.query import (
     AnyQuery,
@@ -45,7 +40,7 @@ from embedsearch.query import (
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.relatedness import WEIGHTS, Scale
-from embedsearch.store import PROBES, Build, indexes_folder, open_current
+from embedsearch.store import Build, indexes_folder, open_current
 from embedsearch.where import evaluate, parse
 
 if TYPE_CHECKING:
@@ -82,50 +77,8 @@ class Searcher:
         """
         with self._lock:
             if self._encoder is None:
-                self._encoder = self._load_encoder()
+                self._encoder = query_encoder(self.build, self._load)
             return self._encoder
-
-    def _load_encoder(self) -> Encoder:
-        made = self.manifest.encoder
-        stored = self.manifest.recipe["encoder"]
-        recipe = EncoderRecipe(
-            unit=Unit(stored["unit"]),
-            model=stored["model"],
-            revision=made["revision"],
-            pooling=made["pooling"],
-            layers=tuple(stored["layers"]),
-            patch_tokens_only=stored["patch_tokens_only"],
-            precision=made["precision"],
-            engine="torch",  # one query is answered before another engine has compiled its model
-            decoding=made.get("decoding") or "auto",
-        )
-        try:
-            encoder = self._load(recipe)
-        except DeviceError:  # made on a GPU in a precision that this machine has not
-            encoder = self._load(EncoderRecipe(**{**asdict(recipe), "precision": "auto"}))
-        if encoder.spec.fingerprint != made["fingerprint"]:
-            raise EncoderMismatchError(
-                f"The index {self.manifest.name!r} holds {self.manifest.dimension}-d vectors of "
-                f"{made['model']} (fingerprint {made['fingerprint'][:12]}, pooling {made['pooling']}); the "
-                f"query encoder found now is {encoder.spec.model} (fingerprint "
-                f"{encoder.spec.fingerprint[:12]}, pooling {encoder.spec.pooling}). "
-                f"Run: embedsearch rebuild {self.manifest.name}"
-            )
-        try:
-            self._check(encoder)
-        except EncoderMismatchError as mismatch:
-            if made["engine"] == encoder.engine:
-                raise
-            try:  # what made the index starts later, and is right
-                encoder = self._load(replace(recipe, engine=made["engine"]))
-            except (ModelError, MissingExtraError):
-                raise mismatch from None
-            self._check(encoder)
-        return encoder
-
-    def _check(self, encoder: Encoder) -> None:
-        mend = f"embedsearch rebuild {self.manifest.name} (or build it with --precision fp32)"
-        check(encoder, self.manifest.encoder, self.build.folder / PROBES, mend)
 
     def search(self, query: Any, k: int = 20, where: str | None = None) -> list[Hit]:
         """Return the hits of `answer`, whose arguments and errors it shares."""
@@ -159,9 +112,8 @@ class Searcher:
         counted = max(k, len(WEIGHTS))  # so many tell whether the answer is close
         found, at = space.backend.search(space.vector, counted, allow)  # (1, d) -> (1, k)
         far, rows = found[0].tolist(), at[0].tolist()
-        scale = None if space.by else self.build.scale  # it is of the distances between items
-        verdict, rate = (scale.verdict(far) if scale else None) or (None, None)
-        return Answer(self._hits(rows[:k], far[:k], scale), verdict, rate, space.by)
+        verdict, rate = (space.scale.verdict(far) if space.scale else None) or (None, None)
+        return Answer(self._hits(rows[:k], far[:k], space.scale), verdict, rate, space.by)
 
     def allowed(self, where: str) -> Mask:
         """Return which items a filter keeps, (n,) of truth values.
@@ -181,13 +133,14 @@ class Searcher:
         """
         bridge = self.bridge
         if bridge is None or not any(serves(bridge, each) for each in singles_of(query)):
-            return Space(self.vector(query), self.build.backend, self.build.vectors, self.manifest.metric)
+            build = self.build
+            return Space(self.vector(query), build.backend, build.vectors, build.manifest.metric, build.scale)
 
         def across(single: Single) -> Vectors:
             return bridge.ask(single) if serves(bridge, single) else bridge.carry(self._single(single))
 
         vector = _summed(query, across, bridge.metric)
-        return Space(vector, bridge.backend, bridge.vectors, bridge.metric, bridge.by)
+        return Space(vector, bridge.backend, bridge.vectors, bridge.metric, bridge.scale, bridge.by)
 
     def vector(self, query: AnyQuery) -> Vectors:
         """Return the raw vector of a query among the items' own, (1, d) float32.
@@ -271,7 +224,7 @@ class Searcher:
 
     def items(self, rows: Sequence[int], distances: Sequence[float]) -> list[Hit]:
         """Return the items of these rows, in their order, at distances that are known already."""
-        return self._hits(list(rows), list(distances))
+        return self._hits(list(rows), list(distances), self.build.scale)
 
     def _misfit(self, expected: str) -> str:
         return (
@@ -321,6 +274,7 @@ class Searcher:
         names = list(self.build.items.column_names)
         columns = self.build.read(rows, names)
         fields = [name for name in names if name.startswith(FIELD)]
+        percentiles = scale.percentiles(distances) if scale else [None] * len(distances)
         hits = []
         for at, distance in enumerate(distances):
             start = columns["start"][at]
@@ -335,7 +289,7 @@ class Searcher:
                     span=None if start is None else (start, columns["end"][at]),
                     fields={name.removeprefix(FIELD): columns[name][at] for name in fields},
                     picture=columns["picture"][at],
-                    percentile=scale.percentile(distance) if scale else None,
+                    percentile=percentiles[at],
                     closeness=scale.word(distance) if scale else None,
                     score=scale.score(distance) if scale else None,
                 )

@@ -7,13 +7,15 @@ from PIL import Image
 import embedsearch as es
 from embedsearch import places
 from embedsearch.backends import approximate
-from embedsearch.conse import class_vectors, place
+from embedsearch.conse import place, text_vectors
 from embedsearch.demo import STAMPS
 from embedsearch.encoders.classifier import find_classifier
 from embedsearch.errors import EncoderMismatchError, ModelError, QueryError
 from embedsearch.metrics import Metric, normalized
 from embedsearch.query import Picture, Text
 from embedsearch.records import Unit
+from embedsearch.relatedness import closeness_of
+from embedsearch.scaling import general
 from embedsearch.search import Searcher
 from tests import fakes
 
@@ -45,7 +47,7 @@ def test_a_text_finds_pictures_by_class_names(pictures):
     hits = pictures.search("an insect with wings", 3)
     text = es.load_encoder("all-MiniLM-L6-v2", precision="fp32")
     classifier = find_classifier(pictures.encoder.spec)
-    names = class_vectors(classifier.names, text.spec.fingerprint, lambda: text)
+    names = text_vectors(classifier.names, text.spec.fingerprint, lambda: text)
     centre = names.mean(0)
     placed = place(classifier.logits(np.asarray(pictures.build.vectors)), names, centre)
     asked = normalized(normalized(text.encode(["an insect with wings"])) - centre)
@@ -56,6 +58,22 @@ def test_a_text_finds_pictures_by_class_names(pictures):
     space = pictures.space(Text("an insect"))
     assert (space.by, space.metric, space.vectors.shape) == ("conse", Metric.COSINE, (len(pictures), 384))
     assert pictures.manifest.additions["bridge"]["index"]["recall"] == 1.0
+
+
+def test_texts_have_a_scale_of_their_own(pictures):
+    """Percentiles of a text's hits are among unrelated texts and pictures; so is whether anything is close."""
+    answer = pictures.answer("an insect with wings", 3)
+    text = es.load_encoder("all-MiniLM-L6-v2", precision="fp32")
+    asked = normalized(text.encode(general(Unit.TEXT), "query"))
+    centre = normalized(np.asarray(pictures.bridge._placing.names)).mean(0)
+    asked = normalized(asked - centre)
+    apart = 1 - asked @ np.asarray(pictures.bridge.vectors).T
+    for hit in answer.hits:
+        assert hit.percentile == pytest.approx(100 * (apart > hit.distance).mean(), abs=0.3)
+    closest = closeness_of(np.sort(apart, 1))
+    own = float(closeness_of([[hit.distance for hit in answer.hits]])[0])
+    assert answer.foreign_rate == pytest.approx((closest <= own).mean(), abs=2e-3)
+    assert pictures.bridge.scale.limit == pytest.approx(np.quantile(closest, 0.17), abs=1e-4)
 
 
 def test_pictures_are_compared_as_before(pictures):
@@ -155,11 +173,11 @@ def towers(small_model, tmp_path):
     return es.build(folder, name="towers", model=str(model), indexes=tmp_path / "indexes"), model
 
 
-def test_two_towers_need_no_bridge_files(towers):
+def test_two_towers_need_no_places(towers):
     """With CLIP a text is compared with the pictures' own vectors, by the cosine of the two projections."""
     searcher, model = towers
     assert (searcher.bridge.by, searcher.manifest.dimension) == ("towers", 16)
-    assert searcher.manifest.additions["bridge"] == {"by": "towers", "files": []}
+    assert searcher.manifest.additions["bridge"] == {"by": "towers", "files": ["bridge-scale.npz"]}
     hits = searcher.search("a cat sleeps", 4)
     text = es.load_encoder(str(model), unit="text", precision="fp32").encode(["a cat sleeps"])
     far = 1 - normalized(np.asarray(searcher.build.vectors)) @ normalized(text)[0]

@@ -140,16 +140,23 @@ def test_other_files_have_no_head_of_this_encoder(classified):
 
 
 def test_class_names_are_embedded_once(monkeypatch, tmp_path):
-    """The second time the vectors come from the machine's cache; another encoder or list has its own."""
+    """The second time vectors come from the machine's cache; another encoder, role or list has its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked = []
 
     class Encoder:
-        def encode(self, items):
-            asked.append(items)
+        def encode(self, items, role):
+            asked.append((items, role))
             return np.arange(2.0 * len(items), dtype=np.float32).reshape(len(items), 2) + 1
 
     for names, fingerprint in ((["a", "b"], "1"), (["a", "b"], "1"), (["a", "c"], "1"), (["a", "b"], "2")):
-        got = conse.class_vectors(names, fingerprint, Encoder)
+        got = conse.text_vectors(names, fingerprint, Encoder)
         np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-6)
-    assert asked == [["a", "b"], ["a", "c"], ["a", "b"]]
+    conse.text_vectors(["a", "b"], "1", Encoder, "query")
+    asked_with = [
+        (["a", "b"], "passage"),
+        (["a", "c"], "passage"),
+        (["a", "b"], "passage"),
+        (["a", "b"], "query"),
+    ]
+    assert asked == asked_with

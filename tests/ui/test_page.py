@@ -120,7 +120,7 @@ def test_an_uploaded_picture_is_found_and_survives_a_reload(visit, pictures):
     page.reload()
     answered(page)
     assert (names(page)[0], measured(page)) == ("blue rings.png", before)
-    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_text(NEAREST)).to_have_count(0)
 
 
