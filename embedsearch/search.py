@@ -271,7 +271,7 @@ class Searcher:
 
     def items(self, rows: Sequence[int], distances: Sequence[float]) -> list[Hit]:
         """Return the items of these rows, in their order, at distances that are known already."""
-        return self._hits(list(rows), list(distances))
+        return self._hits(list(rows), list(distances), self.build.scale)
 
     def _misfit(self, expected: str) -> str:
         return (
