@@ -187,7 +187,7 @@ def test_a_prompt_is_no_part_of_the_text(small_model, tmp_path):
     shutil.copytree(small_model("bert"), folder)
     declare(folder, {"pooling_mode": "mean"})
     (folder / "config_sentence_transformers.json").write_text('{"prompts": {"passage": "cat: "}}')
-    encoder = load_encoder(folder.as_posix(), pooling="mean", precision="fp32")
+    encoder = load_encoder(folder.as_posix(), precision="fp32")
     apart = encoder.unpooled("bank rate")
     placed = [span for span in apart.spans if span]
     assert (placed[0][0], placed[-1][1]) == (0, len("bank rate"))
@@ -231,7 +231,7 @@ def test_crops_and_padding_are_measured():
 @pytest.mark.parametrize("name", ["dinov2", "clip"])
 def test_the_box_fits_what_the_processor_crops(small_model, name):
     """For models that crop, the part is the central square of the shorter side."""
-    encoder = load_encoder(small_model(name).as_posix(), precision="fp32")
+    encoder = load_encoder(small_model(name).as_posix(), pooling="mean", precision="fp32")
     np.testing.assert_allclose(
         encoder.unpooled(Image.new("RGB", (200, 100))).box, (0.25, 0, 0.75, 1), atol=0.01
     )
