@@ -72,7 +72,10 @@ class Making:
 
 
 # name -> "module:function"; the function takes a `Making` and returns the addition's facts, None for none
-ADDITIONS: dict[str, str] = {"scale": "embedsearch.scaling:refresh"}
+ADDITIONS: dict[str, str] = {
+    "map": "embedsearch.maps.addition:refresh",
+    "scale": "embedsearch.scaling:refresh",
+}
 
 
 def refresh(making: Making) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""The map as an addition of a build: `map.npy`, a row of `maps.POINT` per vector, and its facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from embedsearch.additions import Making, amend
+from embedsearch.items import open_table
+from embedsearch.ledger import Ledger
+from embedsearch.maps import Map, make_map, still_fitting
+from embedsearch.maps.ground import Earlier, Ground, Method, Points, Settings, keys_of
+from embedsearch.maps.stability import rows_of_same_ids
+from embedsearch.progress import Progress
+from embedsearch.store import ITEMS, LEDGER, Build
+
+ADDITION, FILE = "map", "map.npy"
+
+
+def load_map(build: Build) -> Map | None:
+    """Return the map that a build carries, memory-mapped; None where it has none."""
+    facts = build.manifest.additions.get(ADDITION)
+    if facts is None:
+        return None
+    return Map(cast(Points, np.load(build.folder / FILE, mmap_mode="r", allow_pickle=False)), dict(facts))
+
+
+def ground_of(build: Build) -> Ground:
+    """Return what a map of a build is made of."""
+    manifest = build.manifest
+    ledger = build.ledger if (build.folder / LEDGER).is_file() else None
+    keys = keys_of(ledger, manifest.count)
+    return Ground(build.vectors, build.backend, manifest.metric, manifest.unit, build.items, keys)
+
+
+def map_index(indexes: Path, name: str, settings: Settings, progress: Progress) -> Build:
+    """Make the map of the index `name` anew, oriented like the one it had, and put it in force.
+
+    Raises:
+        IndexNotFoundError, IndexDamagedError, IndexBusyError: as `amend`.
+        QueryError, MissingExtraError: as `make_map`.
+    """
+
+    def make(build: Build, folder: Path) -> dict[str, Any]:
+        had = load_map(build)
+        same = np.arange(build.manifest.count)
+        earlier = None if had is None else Earlier(had.facts, had.points, same, anew=True)
+        return _save(make_map(ground_of(build), settings, earlier, progress), folder)
+
+    return amend(indexes, name, ADDITION, make)
+
+
+def refresh(making: Making) -> dict[str, Any] | None:
+    """Make the map of a new build, old items near where they were; None where the build before had none.
+
+    Items are those with the same vector, else those with the same identity: another model, which changes
+    all vectors, leaves the map's orientation.
+    """
+    had = None if making.before is None else load_map(making.before)
+    if had is None or making.before is None:
+        return None
+    ledger = Ledger.load(making.folder / LEDGER)
+    rows = rows_of_same_ids(ledger, making.before.ledger)
+    if making.kept is not None:
+        rows = np.where(making.kept >= 0, making.kept, rows)
+    items = open_table(making.folder / ITEMS)
+    ground = Ground(
+        making.vectors,
+        making.backend,
+        making.metric,
+        making.recipe.encoder.unit,
+        items,
+        keys_of(ledger, len(making.vectors)),
+    )
+    chosen = had.facts["settings"]
+    settings = Settings(Method(chosen["method"]), chosen["clusters"], chosen["names"])
+    earlier = Earlier(had.facts, had.points, rows)
+    return _save(make_map(ground, still_fitting(settings, items), earlier, making.progress), making.folder)
+
+
+def _save(made: Map, folder: Path) -> dict[str, Any]:
+    np.save(folder / FILE, made.points)
+    return made.facts
