@@ -25,8 +25,8 @@ from embedsearch.items import FIELD
 from embedsearch.records import Unit
 
 WORDS = 3
-LIFT = 3.0  # how many times more of the group's items than of all others must hold a word
-LEAST = 2  # items of the group that must hold it
+LIFT, MOST_LIFT = math.log(2), 3.0  # logarithms
+LEAST = 2  # items of the group that must hold a word
 
 
 def text_fields(items: pa.Table) -> list[str]:
