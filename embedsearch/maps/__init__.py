@@ -59,8 +59,9 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
     Returns:
         Its facts: `method`; `explained`, the shares of variance along both axes (None for UMAP); `laid_out`,
         how many items were laid out, the others being placed between them; `preserved`, the mean share of the
-        `neighbours` nearest that are kept on the map, over `measured` items; `moved`, see `stability.moved`;
-        `clusters`, each with `name`, `words`, `size`, and the median `x` and `y` of its items; `settings`.
+        `neighbours` nearest that are kept on the map, over `measured` items; `moved` since an earlier map by
+        the same method, see `stability.moved`; `clusters`, each with `name`, `words`, `size`, and the median
+        `x` and `y` of its items; `settings`.
 
     Raises:
         QueryError: groups can't be named from the field asked for.
@@ -72,8 +73,6 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
     laid_out = (
         sample(ground.keys, LAID_OUT) if settings.method is Method.UMAP else np.arange(len(ground.vectors))
     )
-    kept = np.empty(0, np.int64) if earlier is None else np.flatnonzero(earlier.rows >= 0)
-    old = None if earlier is None else xy_of(earlier.points[earlier.rows[kept]])
     explained = None
     if settings.method is Method.PCA:
         plane = principal_plane(ground.vectors, ground.metric)
@@ -81,8 +80,12 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
         explained = [round(float(share), 4) for share in plane.explained]
     else:
         xy = _by_umap(ground, laid_out, earlier)
-    if old is not None:
+    since = None
+    if earlier is not None:
+        kept = np.flatnonzero(earlier.rows >= 0)
+        old = xy_of(earlier.points[earlier.rows[kept]])
         xy = laid_over(xy, kept, old)
+        since = moved(xy, kept, old) if earlier.facts["method"] == settings.method else None
     progress.stage("grouping and naming")
     labels = grouped(ground, settings, earlier)
     rows = sample(ground.keys, MEASURED if len(xy) <= MEASURED else SAMPLE)
@@ -98,7 +101,7 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
         "preserved": round(float(shares[rows].mean()), 4),
         "neighbours": NEIGHBOURS,
         "measured": len(rows),
-        "moved": None if old is None else moved(xy, kept, old),
+        "moved": since,
         "clusters": named(ground, settings, points),
         "settings": {**asdict(settings), "method": str(settings.method)},
     }

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from embedsearch.additions import Making, amend
+from embedsearch.additions import FILES, Making, amend
 from embedsearch.items import open_table
 from embedsearch.ledger import Ledger
 from embedsearch.maps import Map, make_map, still_fitting
@@ -21,10 +21,10 @@ ADDITION, FILE = "map", "map.npy"
 
 def load_map(build: Build) -> Map | None:
     """Return the map that a build carries, memory-mapped; None where it has none."""
-    facts = build.manifest.additions.get(ADDITION)
-    if facts is None:
+    if ADDITION not in build.manifest.additions:
         return None
-    return Map(cast(Points, np.load(build.folder / FILE, mmap_mode="r", allow_pickle=False)), dict(facts))
+    facts = {name: value for name, value in build.manifest.additions[ADDITION].items() if name != FILES}
+    return Map(cast(Points, np.load(build.folder / FILE, mmap_mode="r", allow_pickle=False)), facts)
 
 
 def ground_of(build: Build) -> Ground:
