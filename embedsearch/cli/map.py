@@ -102,7 +102,7 @@ def _print(manifest: Manifest, made: Map, coordinates: Path) -> None:
         rows.append(
             (
                 "moved",
-                f"items that were there before, by {facts['moved']['median']:.1%} of the map's radius (median)",
+                f"items there before, by {facts['moved']['median']:.1%} of the map's radius (median)",
             )
         )
     rows += [("" if at else "groups", f"{each['size']:>9,}  {each['name']}") for at, each in _by_size(made)]

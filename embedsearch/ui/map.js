@@ -30,13 +30,13 @@ export default function ({ parentElement, setTriggerValue, data }) {
   if (view.index !== data.index) Object.assign(view, { index: data.index, scale: 1, x: 0, y: 0, only: -1 });
   views.set(parentElement, view);
   const count = data.x.length;
-  const size = 5.5 + 3.5 * Math.max(0, 1 - Math.log10(count) / 4);
-  let width = 0, height = 0, px = [], py = [], at = -1, drag = null;
+  let size = 0, width = 0, height = 0, px = [], py = [], at = -1, drag = null;
 
   // from the map's coordinates to pixels, one scale for both axes
   const fit = () => {
     width = svg.clientWidth;
     height = svg.clientHeight;
+    size = (5.5 + 3.5 * Math.max(0, 1 - Math.log10(count) / 4)) * (width < 560 ? 0.75 : 1);
     const [left, right] = [Math.min(...data.x), Math.max(...data.x)];
     const [low, high] = [Math.min(...data.y), Math.max(...data.y)];
     const pad = 26;

@@ -24,7 +24,7 @@ TITLE, NOTES, NOTE = 160, 3, 60  # characters of a title, fields, and characters
 # Paul Tol, Colour Schemes (2021): "muted" and "light", which people tell apart who don't see red or green
 COLOURS = {
     "light": ("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#999933", "#AA4499", "#44AA99"),
-    "dark": ("#77AADD", "#EE8866", "#44BB99", "#EEDD88", "#FFAABB", "#BBCC33", "#99DDFF", "#AAAA00"),
+    "dark": ("#77AADD", "#EE8866", "#44BB99", "#EEDD88", "#FFAABB", "#BBCC33", "#99DDFF", "#DDDDDD"),
 }
 
 

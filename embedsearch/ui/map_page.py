@@ -23,7 +23,7 @@ from embedsearch.records import Modality, Unit
 from embedsearch.search import Hit, Searcher
 from embedsearch.store import indexes_folder
 from embedsearch.ui import address, asking, cards, map_data
-from embedsearch.ui.notes import calm, literal, show_notices
+from embedsearch.ui.notes import calm, show_notices
 from embedsearch.ui.resources import manifests, open_index
 from embedsearch.ui.search_page import search_page
 
@@ -63,7 +63,7 @@ def map_page() -> None:
             st.code("embedsearch demo\nembedsearch build ~/Pictures --name pictures", language="bash")
             return
         name = asked.index or next(iter(known))
-        choose, about = st.columns([1, 3], vertical_alignment="center")
+        choose, about = st.columns([1, 3], vertical_alignment="top")
         with choose:
             asking.choose_index(known, name)
         show_notices(asked.problems)
@@ -105,8 +105,8 @@ def _told(searcher: Searcher, drawn: Drawn) -> None:
     else:
         detail = "Distances between far groups mean little on it."
     st.html(
-        f'<p class="es-about"><b>{facts["preserved"]:.0%}</b> of each item’s {k} nearest neighbours are still '
-        f'among its {k} nearest on this map{of}.</p><p class="es-quiet">By {method}. {detail}{shown} '
+        f'<p class="es-about"><b>{facts["preserved"]:.0%}</b> of each item’s {k} nearest neighbours are '
+        f'still among its {k} nearest on this map{of}.</p><p class="es-quiet">By {method}. {detail}{shown} '
         "Groups are made of the vectors, not of the map, and named by their distinctive words.</p>"
     )
     if facts["method"] == Method.PCA:
@@ -142,8 +142,8 @@ def _side(searcher: Searcher, chosen: Hit | None) -> None:
     """Show the chosen item, and the way to what is like it."""
     if chosen is None:
         st.html(
-            '<p class="es-quiet">Point at an item to see what it is. Click it, and lines lead to its 10 nearest '
-            "neighbours by distance, wherever the map has put them.</p>"
+            '<p class="es-quiet">Point at an item to see what it is. Click it, and lines lead to its 10 '
+            "nearest neighbours by distance, wherever the map has put them.</p>"
         )
         return
     with st.container(border=True, key="es-card-chosen"):
@@ -159,12 +159,12 @@ def _side(searcher: Searcher, chosen: Hit | None) -> None:
             query_params={"index": searcher.manifest.name, "item": chosen.id},
         )
         st.button(
-            "Let go",
+            "Clear",
             icon=":material/close:",
             type="tertiary",
             on_click=address.change,
             args=({"item": ""},),
-            help=literal("Choose no item"),
+            help="Choose no item",
         )
 
 
