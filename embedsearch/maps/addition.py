@@ -55,8 +55,8 @@ def map_index(indexes: Path, name: str, settings: Settings, progress: Progress) 
 def refresh(making: Making) -> dict[str, Any] | None:
     """Make the map of a new build, old items near where they were; None where the build before had none.
 
-    Items are those with the same vector, else those with the same identity: another model, which changes
-    all vectors, leaves the map's orientation.
+    Items are those with the same vector, else those with the same identity. Under another model or metric the
+    layout is made from nothing, and laid over the old one as well as it can be.
     """
     had = None if making.before is None else load_map(making.before)
     if had is None or making.before is None:
@@ -76,7 +76,7 @@ def refresh(making: Making) -> dict[str, Any] | None:
     )
     chosen = had.facts["settings"]
     settings = Settings(Method(chosen["method"]), chosen["clusters"], chosen["names"])
-    earlier = Earlier(had.facts, had.points, rows)
+    earlier = Earlier(had.facts, had.points, rows, anew=making.facts_before(ADDITION) is None)
     return _save(make_map(ground, still_fitting(settings, items), earlier, making.progress), making.folder)
 
 

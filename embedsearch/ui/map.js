@@ -28,6 +28,7 @@ export default function ({ parentElement, setTriggerValue, data }) {
   const colour = (group) => colours[group % colours.length];
   const view = views.get(parentElement) ?? { index: data.index, scale: 1, x: 0, y: 0, only: -1 };
   if (view.index !== data.index) Object.assign(view, { index: data.index, scale: 1, x: 0, y: 0, only: -1 });
+  if (view.only >= data.groups.length) view.only = -1;
   views.set(parentElement, view);
   const count = data.x.length;
   let size = 0, width = 0, height = 0, px = [], py = [], at = -1, drag = null;

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from embedsearch.maps.addition import load_map, map_index
+from embedsearch.maps import make_map
+from embedsearch.maps.addition import ground_of, load_map, map_index
 from embedsearch.maps.ground import Settings
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
@@ -12,6 +13,7 @@ from tests.ui.conftest import HOSTILE, QUESTIONS, _table, shown
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
+expect.set_options(timeout=60_000)
 
 
 def drawn(page):
@@ -139,7 +141,7 @@ def test_the_map_of_the_build_is_shown(visit, build, indexes, tmp_path):
     page = visit({"index": "mapped"}, "map")
     drawn(page)
     expect(page.locator(".legend button")).to_have_count(5)
-    expect(page.locator(".legend")).to_contain_text("weather")
+    expect(page.locator(".legend")).to_contain_text("delivery")
 
 
 @pytest.mark.parametrize("width", [390, 1300])
@@ -159,12 +161,7 @@ def test_a_wrong_item_is_told(visit):
 
 def test_of_many_items_a_sample_and_the_chosen_are_drawn(indexes):
     """What is drawn are the rows given, and the chosen item and its neighbours in any case."""
-    build = (
-        open_build(indexes, "mapped") if (indexes / "mapped").is_dir() else open_build(indexes, "questions")
-    )
-    from embedsearch.maps import make_map
-    from embedsearch.maps.addition import ground_of
-
+    build = open_build(indexes, "questions")
     made = make_map(ground_of(build), Settings(), None, Silent())
     data = plot(build, made, made.measured[:5], 7, [3, 9])
     assert data["row"] == [0, 1, 2, 3, 4, 7, 9]
