@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from embedsearch.ledger import Ledger
 from embedsearch.maps import Map, make_map, still_fitting
 from embedsearch.maps.ground import Earlier, Ground, Method, Points, Settings, keys_of
 from embedsearch.maps.stability import rows_of_same_ids
+from embedsearch.maps.umap_layout import is_installed
 from embedsearch.progress import Progress
 from embedsearch.store import ITEMS, LEDGER, Build
 
@@ -75,9 +77,12 @@ def refresh(making: Making) -> dict[str, Any] | None:
         keys_of(ledger, len(making.vectors)),
     )
     chosen = had.facts["settings"]
-    settings = Settings(Method(chosen["method"]), chosen["clusters"], chosen["names"])
+    settings = still_fitting(Settings(Method(chosen["method"]), chosen["clusters"], chosen["names"]), items)
     earlier = Earlier(had.facts, had.points, rows, anew=making.facts_before(ADDITION) is None)
-    return _save(make_map(ground, still_fitting(settings, items), earlier, making.progress), making.folder)
+    if settings.method is Method.UMAP and not is_installed() and (earlier.anew or rows.max() < 0):
+        making.progress.stage("umap-learn is not installed: the map is made by PCA")
+        settings = replace(settings, method=Method.PCA)
+    return _save(make_map(ground, settings, earlier, making.progress), making.folder)
 
 
 def _save(made: Map, folder: Path) -> dict[str, Any]:

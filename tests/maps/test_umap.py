@@ -5,13 +5,14 @@ import pytest
 
 from embedsearch import maps
 from embedsearch.errors import MissingExtraError
-from embedsearch.maps import make_map, umap_layout, xy_of
+from embedsearch.maps import addition, make_map, umap_layout, xy_of
 from embedsearch.maps.addition import ground_of, load_map
 from embedsearch.maps.ground import Earlier, Method, Settings
 from embedsearch.maps.stability import rows_of_same_ids
 from embedsearch.maps.umap_layout import lay_out, placed
 from embedsearch.metrics import Metric
 from embedsearch.progress import Silent
+from tests import fakes
 from tests.maps.conftest import random_texts
 
 
@@ -104,11 +105,14 @@ def test_without_umap_it_is_named_and_a_rebuild_goes_on(make_build, map_of, monk
     if installed:
         before, _ = map_of(method="umap")
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
-    monkeypatch.setattr(maps, "is_installed", lambda: False)
+    for module in (maps, addition):
+        monkeypatch.setattr(module, "is_installed", lambda: False)
     if installed:
         after = load_map(make_build(random_texts(range(70))))
         assert after.facts["moved"]["p95"] < 1e-4
         assert len(after.points) == 70
         assert before.facts["method"] == after.facts["method"] == "umap"
+        other = load_map(make_build(random_texts(range(70)), load=fakes.version("2")))
+        assert other.facts["method"] == "pca"  # under another model nothing can be carried on
     with pytest.raises(MissingExtraError, match=r"embedsearch\[umap\]"):
         map_of(method="umap")
