@@ -11,11 +11,10 @@ import streamlit as st
 from PIL import Image
 
 from embedsearch.backends import Rows
-from embedsearch.items import FIELD
+from embedsearch.hits import Hit
 from embedsearch.maps import Map
 from embedsearch.records import Unit
-from embedsearch.search import Hit
-from embedsearch.store import Build
+from embedsearch.search import Searcher
 from embedsearch.ui import cards, thumbnails
 
 SHOWN = 4000  # items drawn
@@ -28,11 +27,11 @@ COLOURS = {
 }
 
 
-def plot(build: Build, made: Map, rows: Rows, chosen: int, nearest: list[int]) -> dict[str, Any]:
+def plot(searcher: Searcher, made: Map, rows: Rows, chosen: int, nearest: list[int]) -> dict[str, Any]:
     """Return the data of the plot, plain JSON values.
 
     Args:
-        build: the index.
+        searcher: the index.
         made: its map.
         rows: (m,) the items drawn, ascending.
         chosen: a row that is drawn in any case, as are its `nearest`; -1 for none.
@@ -41,9 +40,9 @@ def plot(build: Build, made: Map, rows: Rows, chosen: int, nearest: list[int]) -
     drawn = np.union1d(rows, [row for row in (chosen, *nearest) if row >= 0]).astype(np.int64)
     points = made.points[drawn]
     place = {row: at for at, row in enumerate(drawn.tolist())}
-    items = _items(str(build.folder), build, tuple(drawn.tolist()))
+    items = _items(str(searcher.build.folder), searcher, tuple(drawn.tolist()))
     return {
-        "index": build.manifest.name,
+        "index": searcher.manifest.name,
         "row": drawn.tolist(),
         "x": [round(float(x), 5) for x in points["x"]],
         "y": [round(float(y), 5) for y in points["y"]],
@@ -59,30 +58,18 @@ def plot(build: Build, made: Map, rows: Rows, chosen: int, nearest: list[int]) -
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
-def _items(folder: str, _build: Build, rows: tuple[int, ...]) -> dict[str, Any]:  # noqa: ARG001  the cache's key
-    columns = _build.items.column_names
-    fields = [name for name in columns if name.startswith(FIELD)]
-    values = _build.read(rows, ["id", "text", "path", "start", "end", "picture", *fields])
-    pictures = _build.manifest.unit is Unit.IMAGE and len(rows) <= PICTURES
-    titles, notes, small = [], [], []
-    for at in range(len(rows)):
-        start = values["start"][at]
-        hit = Hit(
-            0,
-            values["id"][at],
-            0.0,
-            _build.manifest.unit.modality,
-            values["text"][at],
-            values["path"][at],
-            None if start is None else (start, values["end"][at]),
-            {name.removeprefix(FIELD): values[name][at] for name in fields},
-            values["picture"][at],
-        )
-        titles.append(_title(hit))
+def _items(folder: str, _searcher: Searcher, rows: tuple[int, ...]) -> dict[str, Any]:  # noqa: ARG001
+    hits = _searcher.items(rows, [0.0] * len(rows))
+    notes = []
+    for hit in hits:
         told = [f"{name}: {str(value)[:NOTE]}" for name, value in hit.fields.items() if value is not None]
         notes.append(" · ".join(told[:NOTES]))
-        small.append(_small(hit) if pictures else None)
-    return {"title": titles, "note": notes, "pictures": small if pictures else None}
+    pictures = _searcher.manifest.unit is Unit.IMAGE and len(rows) <= PICTURES
+    return {
+        "title": [_title(hit) for hit in hits],
+        "note": notes,
+        "pictures": [_small(hit) for hit in hits] if pictures else None,
+    }
 
 
 def _title(hit: Hit) -> str:

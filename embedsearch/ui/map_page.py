@@ -14,13 +14,14 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from embedsearch.backends import Rows
+from embedsearch.hits import Hit
 from embedsearch.maps import Map, make_map
 from embedsearch.maps.addition import ground_of, load_map
 from embedsearch.maps.ground import Ground, Method, Settings, sample
 from embedsearch.progress import Silent
 from embedsearch.query import Like
 from embedsearch.records import Modality, Unit
-from embedsearch.search import Hit, Searcher
+from embedsearch.search import Searcher
 from embedsearch.store import indexes_folder
 from embedsearch.ui import address, asking, cards, map_data
 from embedsearch.ui.notes import calm, show_notices
@@ -133,7 +134,7 @@ def _plot(searcher: Searcher, drawn: Drawn, chosen: Hit | None, nearest: list[in
             address.change({"index": name, "item": searcher.build.read([row], ["id"])["id"][0]})
 
     own = -1 if chosen is None else searcher.row(chosen.id)
-    data = map_data.plot(searcher.build, drawn.map, drawn.rows, own, nearest)
+    data = map_data.plot(searcher, drawn.map, drawn.rows, own, nearest)
     data["dark"] = st.context.theme.type == "dark"  # so that a change of theme draws it anew
     _mount()(key=KEY, data=data, on_chosen_change=clicked)
 

@@ -7,6 +7,7 @@ from embedsearch.maps.addition import ground_of, load_map, map_index
 from embedsearch.maps.ground import Settings
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
+from embedsearch.search import open_index
 from embedsearch.store import open_build
 from embedsearch.ui.map_data import plot
 from tests.ui.conftest import HOSTILE, QUESTIONS, _table, shown
@@ -161,9 +162,9 @@ def test_a_wrong_item_is_told(visit):
 
 def test_of_many_items_a_sample_and_the_chosen_are_drawn(indexes):
     """What is drawn are the rows given, and the chosen item and its neighbours in any case."""
-    build = open_build(indexes, "questions")
-    made = make_map(ground_of(build), Settings(), None, Silent())
-    data = plot(build, made, made.measured[:5], 7, [3, 9])
+    searcher = open_index("questions", indexes)
+    made = make_map(ground_of(searcher.build), Settings(), None, Silent())
+    data = plot(searcher, made, made.measured[:5], 7, [3, 9])
     assert data["row"] == [0, 1, 2, 3, 4, 7, 9]
     assert (data["chosen"], data["neighbours"]) == (5, [3, 6])
     assert len(data["title"]) == len(data["x"]) == len(data["group"]) == 7
