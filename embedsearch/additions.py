@@ -75,6 +75,7 @@ class Making:
 ADDITIONS: dict[str, str] = {
     "scale": "embedsearch.scaling:refresh",
     "bridge": "embedsearch.places:refresh",
+    "map": "embedsearch.maps.addition:refresh",
 }
 
 

@@ -31,6 +31,11 @@ _FIXED = pa.schema(
 )
 
 
+def open_table(path: Path) -> pa.Table:
+    """Return the items in an Arrow file that `merge` wrote, memory-mapped."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
 def to_table(items: Sequence[Item]) -> pa.Table:
     """Return `items` as a table; a field whose values are of several types becomes text."""
     columns: dict[str, pa.Array] = {

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from embedsearch.backends import Backend, backend_class
 from embedsearch.errors import IndexDamagedError, IndexNotFoundError, nearest
 from embedsearch.integrity import verify
-from embedsearch.items import FIELD
+from embedsearch.items import FIELD, open_table
 from embedsearch.ledger import Ledger
 from embedsearch.metrics import Metric, Vectors
 from embedsearch.recipe import RECIPE_FILE, check_name
@@ -152,7 +152,7 @@ class Build:
         """All items, a row per vector; see `embedsearch.items`."""
         if self.manifest.schema == 1:
             return pq.read_table(self.folder / OLD_ITEMS)
-        return pa.ipc.open_file(pa.memory_map(str(self.folder / ITEMS))).read_all()
+        return open_table(self.folder / ITEMS)
 
     @cached_property
     def _starts(self) -> npt.NDArray[np.int64]:

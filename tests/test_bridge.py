@@ -61,7 +61,7 @@ def test_a_text_finds_pictures_by_class_names(pictures):
 
 
 def test_texts_have_a_scale_of_their_own(pictures):
-    """Percentiles of a text's hits are among unrelated texts and pictures; so is whether anything is close."""
+    """Percentiles of a text's hits are among unrelated texts and pictures; so is whether any is close."""
     answer = pictures.answer("an insect with wings", 3)
     text = es.load_encoder("all-MiniLM-L6-v2", precision="fp32")
     asked = normalized(text.encode(general(Unit.TEXT), "query"))

@@ -24,12 +24,13 @@ ROOMS = {
     "click": {"cli"},
     "tqdm": {"cli"},
     "sqlglot": {"where.py"},
-    "csv": {"sources"},
+    "csv": {"sources", "maps"},  # a map is saved as a table
     "datasets": {"sources"},
+    "umap": {"maps"},
     "pandas": set(),
     "pickle": {"encoders"},  # to catch its errors
     # the items of a build are an Arrow table; the page counts the values of its fields
-    "pyarrow": {"sources", "items.py", "store.py", "where.py", "search.py", "staging.py", "ui"},
+    "pyarrow": {"sources", "items.py", "store.py", "where.py", "search.py", "staging.py", "maps", "ui"},
     "pyarrow.csv": {"sources"},
     "pyarrow.json": {"sources"},
 }

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("relate", "Measure what an index's distances mean."),
     "eval": ("evaluate", "Measure an index: recall, latency, quality."),
     "dupes": ("duplicates", "Find exact and near copies in an index."),
+    "map": ("map", "Lay an index out in two dimensions."),
     "verify": ("upkeep", "Check every file of an index."),
     "rollback": ("upkeep", "Put the build before in force again."),
     "gc": ("upkeep", "Delete builds that are no longer kept."),

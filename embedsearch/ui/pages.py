@@ -9,6 +9,7 @@ import streamlit as st
 from embedsearch.ui import cards
 from embedsearch.ui.compare_page import compare_page
 from embedsearch.ui.duplicates_page import duplicates_page
+from embedsearch.ui.map_page import map_page
 from embedsearch.ui.search_page import search_page
 
 
@@ -29,6 +30,7 @@ def show() -> None:
             st.Page(
                 duplicates_page, title="Duplicates", icon=":material/content_copy:", url_path="duplicates"
             ),
+            st.Page(map_page, title="Map", icon=":material/scatter_plot:", url_path="map"),
         ],
         position="top",
     ).run()

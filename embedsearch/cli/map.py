@@ -1,0 +1,115 @@
+"""The command map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+
+if TYPE_CHECKING:
+    from embedsearch.maps import Map
+    from embedsearch.store import Manifest
+
+
+@click.command(
+    "map",
+    short_help="Lay an index out in two dimensions.",
+    **example("embedsearch map faq --method umap --save faq.csv"),
+)
+@click.argument("name")
+@option(
+    "--method",
+    type=click.Choice(["pca", "umap"]),
+    default="pca",
+    show_default=True,
+    help="pca: at once, the plane of most variance; umap: keeps far more neighbours together (extra umap).",
+)
+@option(
+    "--clusters",
+    type=click.IntRange(1, 50),
+    help="How many groups.  [default: the root of half the items, 8 at most]",
+)
+@option(
+    "--names", metavar="FIELD", default="", help="Name groups from this field.  [default: texts, captions]"
+)
+@option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write id, x, y, cluster and the share of neighbours kept to this CSV file.",
+)
+@indexes_option
+@json_option
+def map_command(
+    name: str,
+    method: str,
+    clusters: int | None,
+    names: str,
+    save: Path | None,
+    indexes: Path | None,
+    json: bool,
+) -> None:
+    """Make a map of the index NAME; the Map page shows it, and rebuilds keep it up to date.
+
+    It says honestly what two dimensions cost: which share of each item's 10 nearest neighbours are still
+    among its 10 nearest on the map. After a rebuild old items stay near where they were.
+    """
+    from embedsearch.cli.progress import Bar
+    from embedsearch.maps.addition import load_map, map_index
+    from embedsearch.maps.ground import Method, Settings
+    from embedsearch.maps.saving import save_csv
+    from embedsearch.store import indexes_folder
+
+    bar = Bar(name)
+    build = map_index(indexes_folder(indexes), name, Settings(Method(method), clusters or 0, names), bar)
+    bar.close()
+    made = load_map(build)
+    assert made is not None  # it was just published
+    if save is not None:
+        save_csv(made, build.items["id"], save)
+    coordinates = build.folder / "map.npy"
+    if json:
+        told = {key: value for key, value in made.facts.items() if key != "settings"}
+        echo_json(index=name, build=build.manifest.build, coordinates=str(coordinates), **told)
+    else:
+        _print(build.manifest, made, coordinates)
+
+
+def _print(manifest: Manifest, made: Map, coordinates: Path) -> None:
+    facts, count = made.facts, manifest.count
+    of = "all" if facts["measured"] == count else f"a sample of {facts['measured']:,}"
+    by = manifest.index.get("recall", 1.0)
+    found = f"; the index finds {by:.1%} of them" if by < 1 else ""
+    rows = [
+        ("map", f"{manifest.name}: {count:,} {manifest.unit}s by {facts['method'].upper()}"),
+        (
+            "kept",
+            f"{facts['preserved']:.1%} of each item's {facts['neighbours']} nearest neighbours are among its "
+            f"{facts['neighbours']} nearest on the map (measured on {of}{found})",
+        ),
+    ]
+    if facts["explained"]:
+        first, second = facts["explained"]
+        rows.insert(1, ("variance", f"{first + second:.1%} of it: {first:.1%} along x, {second:.1%} along y"))
+    elif facts["laid_out"] < count:
+        placed = count - facts["laid_out"]
+        rows.insert(
+            1, ("laid out", f"{facts['laid_out']:,} items; {placed:,} placed between their neighbours")
+        )
+    if facts["moved"]:
+        rows.append(
+            (
+                "moved",
+                f"items there before, by {facts['moved']['median']:.1%} of the map's radius (median)",
+            )
+        )
+    rows += [("" if at else "groups", f"{each['size']:>9,}  {each['name']}") for at, each in _by_size(made)]
+    rows.append(("coordinates", str(coordinates)))
+    for head, text in rows:
+        click.echo(f"{head:<12} {text}")
+
+
+def _by_size(made: Map) -> enumerate[dict[str, object]]:
+    return enumerate(sorted(made.facts["clusters"], key=lambda each: -each["size"]))

@@ -1,0 +1,135 @@
+"""Maps: an index in two dimensions, with an honest figure of what that costs.
+
+layout          PCA in closed form, or UMAP (extra `umap`)
+laid over       the map before, so that old points stay near where they were
+groups          k-means over the vectors, not over the map; named by distinctive words
+preservation    which share of each item's 10 nearest neighbours are among its 10 nearest on the map
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from embedsearch.backends import Rows
+from embedsearch.maps.ground import POINT, SEED, Earlier, Ground, Method, Points, Settings, sample, xy_of
+from embedsearch.maps.groups import grouped, named
+from embedsearch.maps.naming import check_field, text_fields
+from embedsearch.maps.pca import principal_plane, project
+from embedsearch.maps.preservation import NEIGHBOURS, preserved
+from embedsearch.maps.stability import laid_over, moved
+from embedsearch.maps.umap_layout import LAID_OUT, is_installed, lay_out, placed
+from embedsearch.metrics import Vectors
+from embedsearch.progress import Progress
+
+MEASURED = 20_000  # items up to which each is measured; of more, `SAMPLE`
+SAMPLE = 5_000  # items that are measured of a large index
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A map of an index.
+
+    Attributes:
+        points: (n,) of `POINT`: coordinates, group, and the share of neighbours kept (NaN: not measured).
+        facts: plain JSON values, see `make_map`.
+    """
+
+    points: Points
+    facts: dict[str, Any]
+
+    @property
+    def measured(self) -> Rows:
+        """The rows whose neighbours were looked at, ascending."""
+        return np.flatnonzero(~np.isnan(self.points["kept"]))
+
+
+def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progress: Progress) -> Map:
+    """Make a map.
+
+    Args:
+        ground: what of; at least one item.
+        settings: how.
+        earlier: the map before, which this one is laid over.
+        progress: who is told how it goes on.
+
+    Returns:
+        Its facts: `method`; `explained`, the shares of variance along both axes (None for UMAP); `laid_out`,
+        how many items were laid out, the others being placed between them; `preserved`, the mean share of the
+        `neighbours` nearest that are kept on the map, over `measured` items; `moved` since an earlier map by
+        the same method, see `stability.moved`; `clusters`, each with `name`, `words`, `size`, and the median
+        `x` and `y` of its items; `settings`.
+
+    Raises:
+        QueryError: groups can't be named from the field asked for.
+        MissingExtraError: UMAP is asked for and not installed.
+    """
+    if settings.names:
+        check_field(ground.items, settings.names)
+    progress.stage(f"laying out {len(ground.vectors):,} items")
+    laid_out = (
+        sample(ground.keys, LAID_OUT) if settings.method is Method.UMAP else np.arange(len(ground.vectors))
+    )
+    explained = None
+    if settings.method is Method.PCA:
+        plane = principal_plane(ground.vectors, ground.metric)
+        xy = project(ground.vectors, ground.metric, plane)
+        explained = [round(float(share), 4) for share in plane.explained]
+    else:
+        xy = _by_umap(ground, laid_out, earlier)
+    since = None
+    if earlier is not None:
+        kept = np.flatnonzero(earlier.rows >= 0)
+        old = xy_of(earlier.points[earlier.rows[kept]])
+        xy = laid_over(xy, kept, old)
+        since = moved(xy, kept, old) if earlier.facts["method"] == settings.method else None
+    progress.stage("grouping and naming")
+    labels = grouped(ground, settings, earlier)
+    rows = sample(ground.keys, MEASURED if len(xy) <= MEASURED else SAMPLE)
+    progress.stage(f"measuring what the map keeps, on {len(rows):,} items")
+    shares = np.full(len(xy), np.nan, np.float32)
+    shares[rows] = preserved(ground.backend, ground.vectors, xy, rows)
+    points = np.empty(len(xy), POINT)
+    points["x"], points["y"], points["cluster"], points["kept"] = xy[:, 0], xy[:, 1], labels, shares
+    facts = {
+        "method": str(settings.method),
+        "explained": explained,
+        "laid_out": len(laid_out),
+        "preserved": round(float(shares[rows].mean()), 4),
+        "neighbours": NEIGHBOURS,
+        "measured": len(rows),
+        "moved": since,
+        "clusters": named(ground, settings, points),
+        "settings": {**asdict(settings), "method": str(settings.method)},
+    }
+    return Map(points, facts)
+
+
+def still_fitting(settings: Settings, items: pa.Table) -> Settings:
+    """Return settings without a field to name groups from that items no longer have."""
+    return settings if settings.names in text_fields(items) else replace(settings, names="")
+
+
+def _by_umap(ground: Ground, rows: Rows, earlier: Earlier | None) -> Vectors:
+    """Lay out `rows` by UMAP, and place all others between them: (n, 2)."""
+    vectors, metric = ground.vectors, ground.metric
+    known = np.full(len(vectors), -1) if earlier is None or earlier.anew else earlier.rows
+    again = rows[known[rows] >= 0]
+    if earlier is not None and len(again):
+        start = np.empty((len(vectors), 2), np.float32)
+        start[again] = xy_of(earlier.points[known[again]])
+        new = rows[known[rows] < 0]
+        start[new] = placed(vectors, new, again, start[again], metric)
+        xy = start
+        # a rebuild on a machine without umap-learn still has its map: new items lie between their neighbours
+        if is_installed():
+            xy[rows] = lay_out(vectors, rows, metric, start[rows], again=True, seed=SEED)
+    else:
+        xy = project(vectors, metric, principal_plane(vectors, metric))
+        xy[rows] = lay_out(vectors, rows, metric, xy[rows], again=False, seed=SEED)
+    rest = np.setdiff1d(np.arange(len(vectors)), rows, assume_unique=True)
+    xy[rest] = placed(vectors, rest, rows, xy[rows], metric)
+    return xy
