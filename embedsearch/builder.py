@@ -30,6 +30,7 @@ from embedsearch.integrity import file_facts
 from embedsearch.items import FIELD
 from embedsearch.lock import write_lock
 from embedsearch.metrics import Metric
+from embedsearch.placing import tower_recipe
 from embedsearch.progress import Progress, Silent
 from embedsearch.publishing import ASIDE, STAGING, publish, recover
 from embedsearch.reading import Before
@@ -118,6 +119,8 @@ def build_index(
             encoder = suited_encoder(recipe, old, before, changes, describe, load, progress)
             if before is not None and differs(encoder, before.build.manifest.encoder):
                 before = None
+        if recipe.index.queries and encoder.spec.unit is Unit.IMAGE:
+            tower_recipe(encoder.spec)  # queries that nothing can embed are refused before the work
         staging = Staging(folder / BUILDS / STAGING, _key(recipe, encoder, full))
         _embed(recipe, source, encoder, before, staging, progress)
         aside = folder / BUILDS / f"{ASIDE}{os.getpid()}"
@@ -126,7 +129,7 @@ def build_index(
         schema = staging.write(aside, encoder.dimension, recipe.index.storage)
         if before is not None and (before.build.folder / PROBES).is_file():
             shutil.copyfile(before.build.folder / PROBES, aside / PROBES)  # of the most varied inputs
-        _save_queries(recipe, encoder, before, aside)
+        _save_queries(recipe, encoder, before, aside, load)
         made = make_index(recipe, metric, aside, old, before, progress)
         index = made.facts
         if strict and index["recall"] < recipe.index.recall:
@@ -208,7 +211,7 @@ def _source(recipe: Recipe) -> Source:
             f"{recipe.source.location} holds {source.modality()}s, but the unit {recipe.encoder.unit} needs "
             f"{recipe.encoder.unit.modality}s."
         )
-    if recipe.index.queries and recipe.encoder.unit is not Unit.TEXT:
+    if recipe.index.queries and recipe.encoder.unit not in (Unit.TEXT, Unit.IMAGE):
         raise RecipeError(
             f"Queries are texts, and the index is of {recipe.encoder.unit}s: leave --queries out."
         )
@@ -263,7 +266,9 @@ def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
         )
 
 
-def _save_queries(recipe: Recipe, encoder: Encoder, before: Before | None, aside: Path) -> None:
+def _save_queries(
+    recipe: Recipe, encoder: Encoder, before: Before | None, aside: Path, load: Callable[..., Encoder]
+) -> None:
     """Lay the vectors of the queries to tune with into the new build: embedded, or of the build before."""
     if not recipe.index.queries:
         return
@@ -274,7 +279,8 @@ def _save_queries(recipe: Recipe, encoder: Encoder, before: Before | None, aside
     if not texts:
         raise SourceError(f"{recipe.index.queries} holds no query to tune with.")
     step = max(1, len(texts) // MOST_QUERIES)
-    np.save(aside / QUERIES, encoder.encode(texts[::step][:MOST_QUERIES], "query"))
+    reader = load(tower_recipe(encoder.spec)) if encoder.spec.unit is Unit.IMAGE else encoder
+    np.save(aside / QUERIES, reader.encode(texts[::step][:MOST_QUERIES], "query"))
 
 
 def _as_json(recipe: Mapping[str, Any]) -> Any:

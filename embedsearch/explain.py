@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.bridge import serves
 from embedsearch.encoders import Sentence, Span
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.segment import words
+from embedsearch.encoders.spec import PROJECTION
 from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import ItemError, QueryError
 from embedsearch.explanation import Explanation, Kind, Part
 from embedsearch.metrics import Metric, Vectors, distances, normalized
-from embedsearch.query import AnyQuery, Like, Word, as_query, singles_of
+from embedsearch.query import AnyQuery, Like, Word, as_query
 from embedsearch.records import Unit
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ NEIGHBOURS = 12  # words on each side that are left out, one after the other, to
 _CLS = (
     "An approximation: this index takes the [CLS] position alone, which has read all the others. Shown is "
     "what their own hidden states score, as if their mean were the vector."
+)
+_PROJECTED = (
+    "An approximation: this model projects one gathered vector. Shown is what the same projection makes of "
+    "each token's own hidden state."
 )
 _BENT = (
     "An approximation: the Dense layers of this model bend the mean. Shown is what they make of each token's "
@@ -58,13 +62,14 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
         ModelError: it is not known which tokens of this model are which part of a picture.
     """
     asked = as_query(query)
-    if any(serves(searcher.bridge, single) for single in singles_of(asked)):
+    space = searcher.space(asked)
+    if space.by not in ("", "towers"):
         raise QueryError(
             "Only what an index is asked with as it was made can be explained: a picture by a picture or an "
             "item, a text by a text or an item."
         )
     item = searcher.item(hit if isinstance(hit, str) else hit.id)
-    vector = searcher.vector(asked)  # (1, d)
+    vector = space.vector  # (1, d)
     content = _content(item)
     try:
         apart = searcher.encoder.unpooled(content)
@@ -103,7 +108,7 @@ def _explanation(searcher: Searcher, vector: Vectors, item: Hit, apart: Unpooled
     recomputed = float(distances(vector, apart.vector[None], metric)[0, 0])
     notes = []
     if not apart.exact:
-        notes.append(_CLS if searcher.manifest.encoder["pooling"] == "cls" else _BENT)
+        notes.append({"cls": _CLS, PROJECTION: _PROJECTED}.get(searcher.manifest.encoder["pooling"], _BENT))
     if apart.truncated and searcher.manifest.unit is Unit.TEXT:
         notes.append(_CUT)
     if (cosine := least_cosine(apart.vector[None], kept)) < CLOSE:

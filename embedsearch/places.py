@@ -22,9 +22,19 @@ from embedsearch.encoders.spec import PROJECTION
 from embedsearch.errors import ModelError
 from embedsearch.indexing import free_memory
 from embedsearch.metrics import Metric, Vectors
-from embedsearch.placing import INDEX, NAME, PLACES, SCALE, Placing, described, open_index, text_recipe
+from embedsearch.placing import (
+    INDEX,
+    NAME,
+    PLACES,
+    SCALE,
+    Placing,
+    described,
+    open_index,
+    text_recipe,
+    tower_recipe,
+)
 from embedsearch.progress import Progress
-from embedsearch.recipe import EncoderRecipe, IndexRecipe, parse_memory
+from embedsearch.recipe import IndexRecipe, parse_memory
 from embedsearch.records import Unit
 from embedsearch.scaling import cross_scale, general
 from embedsearch.store import Build
@@ -109,7 +119,7 @@ def _by_towers(making: Making) -> dict[str, Any] | None:
     spec = making.encoder.spec
     if "tokenizer" not in spec.files:
         return None
-    recipe = EncoderRecipe(Unit.TEXT, spec.model, spec.revision, PROJECTION, precision="fp32", engine="torch")
+    recipe = tower_recipe(spec)
     if making.metric is Metric.COSINE:
         asked = unrelated(encoder_spec(recipe).fingerprint, lambda: open_encoder(recipe))
         cross_scale(making.backend, making.vectors, making.metric, asked).save(making.folder / SCALE)

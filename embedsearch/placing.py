@@ -18,7 +18,8 @@ from embedsearch.conse import place
 from embedsearch.crossval import mix
 from embedsearch.encoders import EncoderSpec
 from embedsearch.encoders.classifier import Classifier
-from embedsearch.errors import ModelError
+from embedsearch.encoders.spec import PROJECTION
+from embedsearch.errors import ModelError, RecipeError
 from embedsearch.metrics import Metric, Vectors, normalized
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
@@ -102,6 +103,20 @@ def text_recipe(model: str = "", revision: str = "", pooling: str = "") -> Encod
     return EncoderRecipe(
         Unit.TEXT, model=model, revision=revision, pooling=pooling, precision="fp32", engine="torch"
     )
+
+
+def tower_recipe(spec: EncoderSpec) -> EncoderRecipe:
+    """Return the recipe of the text tower of a model of two, whose other tower `spec` describes.
+
+    Raises:
+        RecipeError: it is no such model, or came without a tokenizer.
+    """
+    if spec.unit is not Unit.IMAGE or spec.pooling != PROJECTION or "tokenizer" not in spec.files:
+        raise RecipeError(
+            f"{spec.model} compares pictures with no text, so no queries can be embedded to tune with: leave "
+            "--queries out."
+        )
+    return EncoderRecipe(Unit.TEXT, spec.model, spec.revision, PROJECTION, precision="fp32", engine="torch")
 
 
 def described(spec: EncoderSpec) -> dict[str, Any]:

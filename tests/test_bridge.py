@@ -10,7 +10,7 @@ from embedsearch.backends import approximate
 from embedsearch.conse import place, text_vectors
 from embedsearch.demo import STAMPS
 from embedsearch.encoders.classifier import find_classifier
-from embedsearch.errors import EncoderMismatchError, ModelError, QueryError
+from embedsearch.errors import EncoderMismatchError, ModelError, QueryError, RecipeError
 from embedsearch.metrics import Metric, normalized
 from embedsearch.query import Picture, Text
 from embedsearch.records import Unit
@@ -184,6 +184,18 @@ def test_two_towers_need_no_places(towers):
     assert [hit.distance for hit in hits] == pytest.approx(sorted(far), abs=1e-5)
 
 
+def test_a_text_is_explained_by_patches_of_two_towers(towers):
+    """What a text finds through its tower can be explained, and it is said to be an approximation."""
+    searcher, _ = towers
+    hit = searcher.search("a cat sleeps", 1)[0]
+    made = searcher.explain("a cat sleeps", hit)
+    assert (made.exact, made.note.startswith("An approximation: this model projects")) == (False, True)
+    assert made.recomputed == pytest.approx(hit.distance, abs=5e-3)
+    assert made.score == pytest.approx(
+        float(made.grid.sum() + sum(part.score for part in made.rest)), abs=1e-4
+    )
+
+
 def test_another_checkpoint_is_refused(towers):
     """Where one of the checkpoint's files was changed, texts are no longer comparable, and that is said."""
     searcher, model = towers
@@ -206,19 +218,37 @@ def test_texts_of_two_towers_are_asked_with_pictures(small_model, tmp_path):
     assert [hit.distance for hit in hits] == pytest.approx(sorted(far), abs=1e-5)
 
 
-def test_the_recall_of_texts_is_told_apart(small_model, tmp_path, monkeypatch):
-    """An approximate index of pictures says how much of what is nearest to texts it finds."""
+def test_pictures_are_tuned_with_texts(small_model, tmp_path, monkeypatch):
+    """An approximate index of pictures is tuned with texts where there are some, and tells their recall."""
     random = np.random.default_rng(0)
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number in range(120):
         Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / f"{number}.png")
     monkeypatch.setattr(approximate, "LEAST", 20)
+    queries = tmp_path / "queries.tsv"
+    queries.write_text("".join(f"{at}\ta photo of {at} cats\n" for at in range(50)))
     model = small_model("clip").as_posix()
-    built = es.build(folder, name="many", model=model, backend="hnsw", indexes=tmp_path / "indexes")
+    built = es.build(
+        folder, name="many", model=model, backend="hnsw", queries=queries, indexes=tmp_path / "indexes"
+    )
+    assert (built.manifest.index["queries"], built.manifest.index["recall"] >= 0.95) == (50, True)
+    tower = es.load_encoder(model, unit="text", precision="fp32")
+    want = tower.encode([f"a photo of {at} cats" for at in range(50)])
+    np.testing.assert_allclose(np.load(built.build.folder / "queries.npy"), want, atol=1e-4)
     told = built.manifest.additions["bridge"]["index"]
     assert (told["asked"], told["queries"]) == ("texts", 200)
-    assert 0.9 <= told["recall"] <= 1
+    assert 0.5 <= told["recall"] <= 1
+
+
+def test_queries_that_nothing_embeds_are_refused(small_model, stamps, tmp_path):
+    """A model without a text tower takes no queries, and that is said before anything is embedded."""
+    queries = tmp_path / "queries.tsv"
+    queries.write_text("1\ta cat\n")
+    with pytest.raises(RecipeError, match="leave --queries out"):
+        es.build(
+            stamps, name="no", model=str(small_model("vit")), queries=queries, indexes=tmp_path / "indexes"
+        )
 
 
 def test_words_and_lengths_have_no_bridge(terms, make_searcher):

@@ -74,7 +74,7 @@ def test_pictures_add_up(make_build, small_model, tmp_path, name, metric):
     for at, picture in enumerate(pictures()[:3]):
         picture.save(tmp_path / f"{at}.png")
         entries.append(fakes.picture(str(at), tmp_path / f"{at}.png"))
-    searcher = small(make_build, entries, Unit.IMAGE, small_model(name), metric)
+    searcher = small(make_build, entries, Unit.IMAGE, small_model(name), metric, pooling="mean")
     vector = searcher.vector(Like("1"))
     made = searcher.explain(Like("1"), "0")
     holds(made, searcher, vector)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -123,11 +123,17 @@ class TextTowerHead(Head):
         """
         return self.projected("text", **_given(input_ids, attention_mask, None))
 
-    def apart(self, **inputs: Tensor) -> Apart:  # noqa: ARG002
-        """Refuse; see `Head.apart`."""
-        raise ModelError(
-            f"A vector of {self.spec.model} is a projection of the text's last token, and the others have no "
-            "score of their own."
+    def apart(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Apart:  # type: ignore[override]
+        """See `Head.apart`: the rows are the tokens' hidden states, each projected as the one taken is."""
+        tower: Any = self.model.text_model
+        project = getattr(self.model, "text_projection", None) or tower.head  # of CLIP, and of SigLIP
+        given = _given(input_ids, attention_mask, None)
+        rows = project(tower(**given).last_hidden_state[0]).float()  # (1, T, D) -> (T, d)
+        return Apart(
+            rows=rows,
+            weights=torch.full((len(rows),), 1 / len(rows)),
+            vector=self.projected("text", **given)[0],
+            exact=False,
         )
 
 
@@ -206,10 +212,7 @@ class ImageHead(Head):
     def apart(self, pixel_values: Tensor) -> Apart:  # type: ignore[override]
         """See `Head.apart`."""
         if self.spec.pooling == PROJECTION:
-            raise ModelError(
-                f"A vector of {self.spec.model} is a projection of the whole picture, whose patches have no "
-                "score of their own. An index made with --pooling mean can be explained."
-            )
+            return self._projected_apart(pixel_values)
         hidden = self._hidden_of(pixel_values)
         # (1, D, H, W) -> (H * W, D), or (1, T, D) -> (T, D)
         rows = (hidden[0].flatten(1).T if hidden.ndim == 4 else hidden[0]).float()
@@ -221,6 +224,22 @@ class ImageHead(Head):
             vector=self._pooled(hidden, pixel_values)[0],
             exact=self.spec.pooling == "mean",
             map=(int(hidden.shape[2]), int(hidden.shape[3])) if hidden.ndim == 4 else None,
+        )
+
+    def _projected_apart(self, pixel_values: Tensor) -> Apart:
+        """See `Head.apart`: the rows are the tokens' hidden states, each projected as if it were alone."""
+        model: Any = self.model
+        tower = model.vision_model
+        hidden = tower(pixel_values=self._scaled(pixel_values)).last_hidden_state[0]  # (1, T, D) -> (T, D)
+        if hasattr(model, "visual_projection"):  # CLIP: that of the [CLS] position
+            rows = model.visual_projection(tower.post_layernorm(hidden))  # (T, D) -> (T, d)
+        else:  # SigLIP: attention gathers the tokens; of one token it gathers that
+            rows = tower.head(hidden[:, None])  # (T, 1, D) -> (T, d)
+        return Apart(
+            rows=rows.float(),
+            weights=torch.full((len(rows),), 1 / len(rows)),
+            vector=self.projected("image", pixel_values=self._scaled(pixel_values))[0],
+            exact=False,
         )
 
     def _prefix_tokens(self, hidden: Tensor, pixels: Tensor) -> int:

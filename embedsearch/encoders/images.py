@@ -92,7 +92,8 @@ class ImageEncoder(ModelEncoder):
         prepared = self._ready(image)
         apart = self.compute_apart(prepared, head)
         count = len(apart.rows)
-        patch = getattr(getattr(head.model, "config", None), "patch_size", None)
+        config = getattr(head.model, "config", None)
+        patch = getattr(getattr(config, "vision_config", config), "patch_size", None)
         height, width = prepared.inputs["pixel_values"].shape[1:]
         grid = apart.map or grid_of(count, patch, height, width)
         if grid is None:

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from embedsearch.encoders import EncoderSpec, Prepared, Role
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.files import TOKENIZER_FILES, ModelFiles
-from embedsearch.encoders.heads import TextTowerHead
+from embedsearch.encoders.heads import Head, TextTowerHead
 from embedsearch.encoders.runtime import load_transformer
-from embedsearch.encoders.text import PROBES
+from embedsearch.encoders.text import PROBES, unpooled_text
+from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.recipe import EncoderRecipe
 
@@ -62,6 +64,26 @@ class TextTower(ModelEncoder):
             )
             for at, each in enumerate(ids)
         ]
+
+    def take_apart(self, item: Any, role: Role, head: Head) -> Unpooled:
+        """Take a text apart into its tokens; see `Encoder.unpooled`."""
+        if not self._tokenizer.is_fast:
+            raise ModelError(
+                f"{self.spec.model} has only a slow tokenizer, which does not say where "
+                "tokens stand in a text."
+            )
+        prompt = self.spec.prompts[role]
+        with self._lock:
+            encoding = self._tokenizer(prompt + item, truncation=True, max_length=self._length).encodings[0]
+        count = len(encoding.ids)
+        prepared = Prepared({"input_ids": np.asarray(encoding.ids, np.int64)}, cost=count)
+        inputs = {name: torch.tensor(array) for name, array in self.collate([prepared]).items()}
+        with torch.inference_mode():
+            apart = head.apart(**{name: tensor.to(self.device) for name, tensor in inputs.items()})
+        first = len(apart.rows) - count if self._tokenizer.padding_side == "left" else 0
+        rows, weights = apart.rows[first : first + count], apart.weights[:count]  # without padding
+        apart = apart._replace(rows=rows, weights=weights / weights.sum())
+        return unpooled_text(apart, encoding, range(count), len(prompt))
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
         """Pad the ids of several texts: (T,) each -> (B, T) int64; see `ModelEncoder.collate`."""

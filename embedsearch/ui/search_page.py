@@ -92,7 +92,7 @@ def _answer(searcher: Searcher, query: AnyQuery, count: int, where: str) -> None
         )
     metric = searcher.bridge.metric if answer.by and searcher.bridge else searcher.manifest.metric
     _count(searcher, answer, where, metric)
-    _grid(searcher, answer.hits, query, metric, across=bool(answer.by))
+    _grid(searcher, answer.hits, query, metric, across=answer.by not in ("", "towers"))
 
 
 def _often(answer: Answer) -> str:
@@ -135,7 +135,7 @@ def _grid(
     *,
     across: bool = False,
 ) -> None:
-    """Show hits by `metric`; `across` says that texts found pictures, or pictures texts."""
+    """Show hits by `metric`; `across` says that they were found by a place, not by the item's own vector."""
     manifest = searcher.manifest
     cards.grid(
         hits,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
+from transformers import AutoModel
 
 from embedsearch.encoders import Sentence, load_encoder
 from embedsearch.encoders.efficientnet_lite import resized
@@ -16,7 +17,7 @@ from embedsearch.encoders.seen import grid_of, seen_box
 from embedsearch.errors import ItemError
 from tests.encoders.test_images import pictures, plain
 from tests.encoders.test_spec import declare
-from tests.small_models import IMAGE_MODELS, SENTENCES, TEXT_MODELS
+from tests.small_models import IMAGE_MODELS, SENTENCES, TEXT_MODELS, TWO_TOWERS
 
 
 def adds_up(apart, vector):
@@ -248,3 +249,37 @@ def test_the_box_fits_what_the_processor_crops(small_model, name):
 def test_grids_follow_from_the_number_of_tokens(tokens, patch, size, want):
     """CLS and registers are what is over; merged patches keep the picture's shape."""
     assert grid_of(tokens, patch, *size) == want
+
+
+@pytest.mark.parametrize("name", TWO_TOWERS)
+def test_projected_patches_are_an_approximation(small_model, name):
+    """Each patch is projected as the vector is, the vector stays that of the model, and it is inexact."""
+    encoder = load_encoder(small_model(name).as_posix(), unit="image", precision="fp32")
+    apart = encoder.unpooled(pictures()[0])
+    assert not apart.exact
+    np.testing.assert_allclose(apart.vector, encoder.encode(pictures()[:1])[0], atol=1e-5)
+    assert len(apart.rows) >= apart.grid[0] * apart.grid[1] > 1
+    assert apart.weights.sum() == pytest.approx(1)
+    model = AutoModel.from_pretrained(small_model(name)).eval()
+    pixels = torch.tensor(encoder.prepare(pictures()[:1])[0].inputs["pixel_values"])[None]
+    with torch.inference_mode():
+        scaled = pixels * encoder._engine.head.scale + encoder._engine.head.shift
+        hidden = model.vision_model(pixel_values=scaled).last_hidden_state[0, -1]
+        if name == "clip":
+            want = model.visual_projection(model.vision_model.post_layernorm(hidden))
+        else:
+            want = model.vision_model.head(hidden[None, None])[0]
+    np.testing.assert_allclose(apart.rows[-1], want.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TWO_TOWERS)
+def test_projected_tokens_are_an_approximation(small_model, name):
+    """The tokens of a text tower are projected one by one, without the padding, and cover the text."""
+    encoder = load_encoder(small_model(name).as_posix(), unit="text", precision="fp32")
+    text = SENTENCES[0][:9]
+    apart = encoder.unpooled(text)
+    assert not apart.exact
+    np.testing.assert_allclose(apart.vector, encoder.encode([text])[0], atol=1e-5)
+    assert len(apart.rows) == len(apart.names) <= len(text) + 2
+    covered = {place for span in apart.spans if span for place in range(*span)}
+    assert {place for place, letter in enumerate(text) if letter.isalnum()} <= covered
