@@ -75,7 +75,7 @@ class Scale:
 
     def percentile(self, distance: float) -> float:
         """Return the percent (0 to 100) of random pairs that are farther apart, interpolated between them."""
-        return float(100 * (1 - np.interp(distance, self.pairs, self.shares, left=0)))
+        return float(percentiles(distance, self.pairs, self.shares))
 
     def _pair(self, share: float) -> float:
         """Return how far apart the nearest pairs are, so many that they are this share."""
@@ -197,6 +197,20 @@ def pairs_and_shares(apart: Numbers) -> tuple[Numbers, Numbers]:
     if pairs[0] > 0:
         pairs, shares = np.concatenate([[0], pairs]), np.concatenate([[0], shares])
     return pairs.astype(np.float32), shares.astype(np.float32)
+
+
+def percentiles(far: float | Numbers, pairs: Numbers, shares: Numbers) -> Numbers:
+    """Return the percent (0 to 100) of random pairs that are farther apart than each distance.
+
+    Args:
+        far: distances, of any shape.
+        pairs: see `Scale.pairs`, (p,).
+        shares: see `Scale.shares`, (p,).
+
+    Returns:
+        float32 of the shape of `far`, interpolated between pairs.
+    """
+    return np.asarray(100 * (1 - np.interp(far, pairs, shares, left=0)), np.float32)
 
 
 def shown_percentile(percentile: float) -> str:
