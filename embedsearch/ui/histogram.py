@@ -18,6 +18,7 @@ BINS = 64
 TICKS = 6
 SAME_PLACE = 0.6  # percent of the width: pairs so near to one another share a mark
 LANES = 4  # rows of labels over the bars; a mark whose label has no room has none
+EDGE = 4  # percent of the width, where a label in the middle of its line would stick out
 LETTER, GAP = 2.3, 1.5  # percent of a phone's width
 
 
@@ -116,7 +117,7 @@ def _marks(made: Comparison, things: Sequence[Thing], low: float, high: float) -
 
 
 def _mark(mark: Mark, lanes: int) -> str:
-    side = " es-right" if mark.at > 50 else ""
+    side = " es-right" if mark.at > 50 else " es-left" if mark.at < EDGE else ""
     label = "" if mark.lane is None else f"<b>{mark.label}</b>"
     told = html.escape(mark.told)
     lane = lanes - 1 if mark.lane is None else mark.lane  # a line without a label does not cross the others'

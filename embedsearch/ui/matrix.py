@@ -78,7 +78,7 @@ def said(made: Comparison, row: int, column: int) -> str:
     if made.percentiles is None:
         return distance
     percentile = shown_percentile(float(made.percentiles[row, column]))
-    return f"{distance}, closer than {percentile} % of random pairs"
+    return f"{distance}, closer than {percentile}\u00a0% of random pairs"
 
 
 def full(thing: Thing) -> str:

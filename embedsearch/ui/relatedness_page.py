@@ -56,10 +56,7 @@ def relatedness_page() -> None:
         show_notices(things.problems(parameters))
         entered = things.enter(unit, indexes)
         if len(entered) < LEAST:
-            st.html(
-                f'<p class="es-quiet">Give two to {things.MOST}, and how related each is to each stands '
-                "here.</p>"
-            )
+            st.html('<p class="es-quiet">Give two or more, and how related they are stands here.</p>')
             return
         with st.spinner("Comparing …"):
             measure = _measure(index, unit, indexes)
@@ -157,7 +154,7 @@ def _number(made: Comparison) -> str:
     beside = ""
     if made.percentiles is not None:
         share = shown_percentile(float(made.percentiles[0, 1]))
-        beside = f"<p>closer than <b>{share} %</b> of random pairs of {html.escape(made.pairs_of)}</p>"
+        beside = f"<p>closer than <b>{share}&nbsp;%</b> of random pairs of {html.escape(made.pairs_of)}</p>"
     elif made.metric is Metric.COSINE:
         ends = "<span>0 same direction</span><span>1 nothing in common</span>"
         beside = f'{cards.track(distance)}<div class="es-ends">{ends}</div>'
