@@ -9,19 +9,47 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.encoders import Encoder, load_encoder
+from embedsearch.encoders import Encoder, EncoderSpec, load_encoder
 from embedsearch.errors import QueryError
 from embedsearch.metrics import Metric, Vectors, distances
 from embedsearch.query import Picture, Text, as_single
 from embedsearch.records import Unit
-from embedsearch.relatedness import pairs_and_shares
-from embedsearch.scaling import PAIRED, encoded, general
-from embedsearch.search import open_index
+from embedsearch.relatedness import Numbers, pairs_and_shares, percentiles
+from embedsearch.scaling import GENERAL, PAIRED, encoded, general
+from embedsearch.search import Searcher, open_index
 
 LEAST = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Random pairs, which distances are held against.
+
+    Attributes:
+        distances: of some of them, ascending, (p,) float32; see `embedsearch.relatedness.Scale`.
+        shares: share of all of them (0 to 1) that are no farther apart than each, (p,) float32.
+        of: where they are from, such as "general sentences".
+    """
+
+    distances: Numbers
+    shares: Numbers
+    of: str
+
+    def histogram(self, edges: Numbers) -> Numbers:
+        """Return the share of the pairs in each bin; what is nearer than the first edge counts to the first.
+
+        Args:
+            edges: of the bins, ascending, (b + 1,).
+
+        Returns:
+            (b,) float32; adds up to 1 where no pair is farther apart than the last edge.
+        """
+        reached = np.interp(edges, self.distances, self.shares)
+        reached[0] = 0
+        return np.diff(reached).astype(np.float32)  # (b + 1,) -> (b,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """How far things are apart.
 
@@ -30,7 +58,7 @@ class Comparison:
         distances: (n, n) float32; smaller is more related.
         percentiles: (n, n) float32, percent (0 to 100) of random pairs that are farther apart; None where
             there is nothing to compare with.
-        pairs_of: where the random pairs are from; empty without percentiles.
+        pairs: the random pairs; None where there are none.
         metric: which distance.
         model: which model.
         pooling: how its hidden states became one vector.
@@ -40,11 +68,22 @@ class Comparison:
     labels: tuple[str, ...]
     distances: Vectors
     percentiles: Vectors | None
-    pairs_of: str
+    pairs: Pairs | None
     metric: Metric
     model: str
     pooling: str
     layers: tuple[int, ...]
+
+    @property
+    def pairs_of(self) -> str:
+        """Where the random pairs are from; empty without percentiles."""
+        return "" if self.pairs is None else self.pairs.of
+
+    def nearest(self) -> tuple[int, int]:
+        """Return the rows of the two different things that are nearest to each other, the first of equals."""
+        rows, columns = np.triu_indices(len(self.labels), 1)
+        best = int(np.argmin(self.distances[rows, columns]))
+        return int(rows[best]), int(columns[best])
 
     def as_json(self) -> dict[str, Any]:
         """Return the comparison as plain JSON values."""
@@ -93,34 +132,69 @@ def compare(
     kinds = {type(query) for query in queries}
     if not kinds <= {Text, Picture}:
         raise QueryError("Texts and pictures can be compared: a str, a Path, bytes or a PIL image.")
+    if any(isinstance(query, Text) and not query.text.strip() for query in queries):
+        raise QueryError("One of the texts is empty: there is nothing to compare.")
+    labels = [_label(query) for query in queries]
     if index:
         searcher = open_index(index, indexes)
         vectors = np.concatenate([searcher.vector(query) for query in queries])  # n x (1, d) -> (n, d)
-        encoder, metric, scale = searcher.encoder, searcher.manifest.metric, searcher.build.scale
-        pairs, pairs_of = (None, "") if scale is None else ((scale.pairs, scale.shares), f"the index {index}")
-    else:
-        if len(kinds) > 1:
-            raise QueryError(
-                "A text and a picture can be compared by an index that knows both: name it with --index NAME."
-            )
-        unit = Unit.IMAGE if Picture in kinds else Unit.TEXT
-        encoder, metric = _open(model, unit, pooling, layers), Metric.COSINE
-        vectors = encoder.encode([q.text if isinstance(q, Text) else q.source for q in queries])  # type: ignore[union-attr]
-        pairs, pairs_of = _general_pairs(encoder) if unit is Unit.TEXT else (None, "")
+        metric = searcher.manifest.metric
+        return compared(labels, vectors, searcher.encoder.spec, metric, index_pairs(searcher))
+    if len(kinds) > 1:
+        raise QueryError(
+            "A text and a picture can be compared by an index that knows both: name it with --index NAME."
+        )
+    unit = Unit.IMAGE if Picture in kinds else Unit.TEXT
+    encoder = _open(model, unit, pooling, layers)
+    things = [query.text if isinstance(query, Text) else query.source for query in queries]  # type: ignore[union-attr]
+    vectors = encoder.encode(things, "query")  # as the sentences of the random pairs
+    return compared(labels, vectors, encoder.spec, Metric.COSINE, general_pairs(encoder))
+
+
+def compared(
+    labels: Sequence[str], vectors: Vectors, spec: EncoderSpec, metric: Metric, pairs: Pairs | None
+) -> Comparison:
+    """Compare things by their vectors, each with each.
+
+    Args:
+        labels: what they are called, n.
+        vectors: (n, d) float32, raw.
+        spec: of the encoder that made the vectors.
+        metric: which distance.
+        pairs: distances of random pairs by the same encoder and metric; None for no percentiles.
+    """
     far = distances(vectors, vectors, metric)  # (n, d) (n, d) -> (n, n)
     if metric is not Metric.IP:
         np.fill_diagonal(far, 0)
-    percentiles = None if pairs is None else np.float32(100) * (1 - np.interp(far, *pairs, left=0))
     return Comparison(
-        labels=tuple(_label(query) for query in queries),
+        labels=tuple(labels),
         distances=far,
-        percentiles=None if percentiles is None else percentiles.astype(np.float32),
-        pairs_of=pairs_of,
+        percentiles=None if pairs is None else percentiles(far, pairs.distances, pairs.shares),
+        pairs=pairs,
         metric=metric,
-        model=encoder.spec.model,
-        pooling=encoder.spec.pooling,
-        layers=encoder.spec.layers,
+        model=spec.model,
+        pooling=spec.pooling,
+        layers=spec.layers,
     )
+
+
+def index_pairs(searcher: Searcher) -> Pairs | None:
+    """Return the random pairs of an index; None where it was built without a scale."""
+    scale = searcher.build.scale
+    return None if scale is None else Pairs(scale.pairs, scale.shares, f"the index {searcher.manifest.name}")
+
+
+def general_pairs(encoder: Encoder) -> Pairs | None:
+    """Return the pairs of general sentences, or of a word in each, by the cosine distance; None for pictures.
+
+    Embeds a thousand sentences, which takes seconds.
+    """
+    unit = encoder.spec.unit
+    if unit is Unit.IMAGE:
+        return None
+    vectors = encoded(encoder, general(unit)[:PAIRED])
+    apart = distances(vectors, vectors, Metric.COSINE)[np.triu_indices(len(vectors), 1)]
+    return Pairs(*pairs_and_shares(apart), GENERAL if unit is Unit.TEXT else f"words in {GENERAL}")
 
 
 def _open(model: str, unit: Unit, pooling: str, layers: int | Sequence[int]) -> Encoder:
@@ -128,13 +202,6 @@ def _open(model: str, unit: Unit, pooling: str, layers: int | Sequence[int]) -> 
     return load_encoder(
         model, unit=unit, pooling=pooling, layers=layers, engine="torch", precision="fp32", decoding="full"
     )
-
-
-def _general_pairs(encoder: Encoder) -> tuple[tuple[Vectors, Vectors], str]:
-    """Return the distances of pairs of general sentences, and the shares of those no farther apart."""
-    vectors = encoded(encoder, general(Unit.TEXT)[:PAIRED])
-    apart = distances(vectors, vectors, Metric.COSINE)[np.triu_indices(len(vectors), 1)]
-    return pairs_and_shares(apart), "general sentences"
 
 
 def _label(query: Any) -> str:

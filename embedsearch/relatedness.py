@@ -80,8 +80,7 @@ class Scale:
 
     def percentiles(self, distances: Sequence[float]) -> list[float]:
         """Return the percentile of each distance."""
-        shares = np.interp(distances, self.pairs, self.shares, left=0)
-        return (100 * (1 - shares)).tolist()
+        return percentiles(np.asarray(distances), self.pairs, self.shares).tolist()
 
     def _pair(self, share: float) -> float:
         """Return how far apart the nearest pairs are, so many that they are this share."""
@@ -206,6 +205,20 @@ def pairs_and_shares(apart: Numbers) -> tuple[Numbers, Numbers]:
     if pairs[0] > 0:
         pairs, shares = np.concatenate([[0], pairs]), np.concatenate([[0], shares])
     return pairs.astype(np.float32), shares.astype(np.float32)
+
+
+def percentiles(far: float | Numbers, pairs: Numbers, shares: Numbers) -> Numbers:
+    """Return the percent (0 to 100) of random pairs that are farther apart than each distance.
+
+    Args:
+        far: distances, of any shape.
+        pairs: see `Scale.pairs`, (p,).
+        shares: see `Scale.shares`, (p,).
+
+    Returns:
+        float32 of the shape of `far`, interpolated between pairs.
+    """
+    return np.asarray(100 * (1 - np.interp(far, pairs, shares, left=0)), np.float32)
 
 
 def shown_percentile(percentile: float) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from embedsearch.ui import cards
-from embedsearch.ui.compare_page import compare_page
+from embedsearch.ui import address, cards, things
 from embedsearch.ui.duplicates_page import duplicates_page
 from embedsearch.ui.map_page import map_page
+from embedsearch.ui.relatedness_page import relatedness_page
 from embedsearch.ui.search_page import search_page
 
 
@@ -23,14 +23,23 @@ def show() -> None:
     )
     cards.style()
     st.logo(str(Path(__file__).with_name("logo.svg")), size="large")
+    relatedness = st.Page(
+        relatedness_page, title="Relatedness", icon=":material/compare_arrows:", url_path="relatedness"
+    )
+
+    def compare() -> None:
+        """Lead links of version 0.3 to where the page is now."""
+        st.switch_page(relatedness, query_params=things.from_compare(address.parameters()))
+
     st.navigation(
         [
             st.Page(search_page, title="Search", icon=":material/search:", url_path="search", default=True),
-            st.Page(compare_page, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
+            relatedness,
+            st.Page(map_page, title="Map", icon=":material/scatter_plot:", url_path="map"),
             st.Page(
                 duplicates_page, title="Duplicates", icon=":material/content_copy:", url_path="duplicates"
             ),
-            st.Page(map_page, title="Map", icon=":material/scatter_plot:", url_path="map"),
+            st.Page(compare, title="Compare", url_path="compare", visibility="hidden"),
         ],
         position="top",
     ).run()

@@ -30,7 +30,13 @@ div:empty { display: none; }
 
 
 def pick_picture(
-    label: str, key: str, indexes: Path, on_kept: Callable[[str], None], *, listen: bool
+    label: str,
+    key: str,
+    indexes: Path,
+    on_kept: Callable[[str], None],
+    *,
+    listen: bool,
+    many: bool = False,
 ) -> None:
     """Show an upload field and a paste button.
 
@@ -38,8 +44,9 @@ def pick_picture(
         label: what the picture is for.
         key: of the widgets.
         indexes: the folder of indexes, where the picture is kept.
-        on_kept: called with the kept picture's name, see `uploads.keep`.
+        on_kept: called with each kept picture's name, see `uploads.keep`.
         listen: whether a picture pasted anywhere on the page is meant for this.
+        many: whether several files can be chosen at once.
     """
     # A new key empties the field once its picture is kept, so that the address alone says what is asked.
     turn = st.session_state.setdefault(f"{key}-turn", 0)
@@ -53,19 +60,20 @@ def pick_picture(
         try:
             on_kept(uploads.keep(picture, indexes))
         except ItemError as error:
-            tell(f"That can't be searched with: {error}.")
+            tell(f"That can't be used: {error}.")
         except OSError as error:
             tell(f"The picture can't be kept in {indexes / uploads.FOLDER}: {error.strerror}.")
 
     def uploaded() -> None:
-        file = st.session_state[field]
-        take(file.getvalue() if file else None)
+        chosen = st.session_state[field]
+        for file in chosen if many else [chosen]:
+            take(file.getvalue() if file else None)
 
     def pasted() -> None:
         take(_decoded(st.session_state[paste].get("pasted")))
 
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"es-pick-{key}"):
-        st.file_uploader(label, type=TYPES, key=field, on_change=uploaded)
+        st.file_uploader(label, type=TYPES, key=field, on_change=uploaded, accept_multiple_files=many)
         _mount()(key=paste, data={"limit": LIMIT, "listen": listen}, on_pasted_change=pasted, width="content")
 
 

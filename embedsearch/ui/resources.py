@@ -7,6 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from embedsearch.comparison import Pairs
+from embedsearch.comparison import general_pairs as measured_pairs
 from embedsearch.duplicates import DuplicateFinder, Duplicates
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.errors import EmbedsearchError
@@ -28,6 +30,12 @@ class Opened:
 def load_encoder(recipe: EncoderRecipe) -> Encoder:
     """Return the encoder of `recipe`, one for all indexes and visitors."""
     return open_encoder(recipe)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Measuring pairs of general sentences, once for this model …")
+def general_pairs(recipe: EncoderRecipe) -> Pairs | None:
+    """Return `embedsearch.comparison.general_pairs` of the encoder of `recipe`."""
+    return measured_pairs(load_encoder(recipe))
 
 
 @st.cache_resource(max_entries=12, show_spinner="Opening the index …")

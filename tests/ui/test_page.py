@@ -5,8 +5,6 @@ import re
 import pytest
 from PIL import Image
 
-from embedsearch.encoders import load_encoder
-from embedsearch.metrics import Metric, distances
 from embedsearch.records import Unit
 from tests.ui.conftest import HOSTILE, QUESTIONS, _table, shown
 
@@ -268,8 +266,9 @@ def test_a_missing_picture_is_a_placeholder(visit):
         ("", {"index": "pictures", "item": "star/red star.png"}),
         ("", {"index": "questions", "q": "refund"}),
         ("", {"index": "senses", "q": "a bank with a vault and a door and a long corridor", "word": 2}),
-        ("compare", {"a": "a cat", "b": "a dog"}),
-        ("compare", {"kind": "image"}),
+        ("relatedness", {"t": ["a cat", "a dog"]}),
+        ("relatedness", {"t": [text for text, *_ in QUESTIONS[12:22]]}),
+        ("relatedness", {"kind": "image"}),
     ],
 )
 def test_a_phone_shows_all_of_it(visit, path, parameters):
@@ -277,45 +276,6 @@ def test_a_phone_shows_all_of_it(visit, path, parameters):
     page = visit(parameters, path, width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
-
-
-def test_two_texts_are_compared(visit):
-    """The Compare page shows the cosine distance that the encoder and the metric give."""
-    a, b = "The river bank was muddy", "She opened a bank account"
-    page = visit({"a": a}, "compare")
-    page.get_by_label("The second text").fill(b)
-    page.get_by_label("The second text").press("Control+Enter")
-    answer = page.locator(".es-answer strong")
-    expect(answer).to_be_visible()
-    encoder = load_encoder()
-    expected = distances(encoder.encode([a]), encoder.encode([b]), Metric.COSINE)[0, 0]
-    assert float(answer.inner_text()) == pytest.approx(expected, abs=2e-4)
-    expect(page.locator(".es-answer")).to_contain_text("cosine distance")
-
-
-def test_two_words_are_compared(visit):
-    """The same word in the same sense is nearer than in another."""
-    found = []
-    for other in ("The bank gave us a loan", "The bank of the river is steep"):
-        page = visit({"kind": "word", "a": "My bank sent a letter", "wa": 2, "b": other, "wb": 2}, "compare")
-        expect(page.locator(".es-answer strong")).to_be_visible()
-        found.append(float(page.locator(".es-answer strong").inner_text()))
-    assert found[0] < found[1]
-
-
-def test_two_pictures_are_compared(visit, pictures):
-    """Two uploads of the same picture are at distance 0, and the address holds both."""
-    page = visit({"kind": "image"}, "compare")
-    data = as_png(pictures / "disc" / "red disc.png")
-    for place, side in enumerate(("first", "second")):
-        page.locator("input[type=file]").nth(place).set_input_files(
-            {"name": "mine.png", "mimeType": "image/png", "buffer": data}
-        )
-        expect(page.get_by_alt_text(f"The {side} picture")).to_be_visible()
-        shown(page)
-    expect(page.locator(".es-answer strong")).to_have_text("0.0000")
-    page.reload()
-    expect(page.locator(".es-answer strong")).to_have_text("0.0000")
 
 
 def test_a_new_build_is_picked_up(visit, build, indexes, tmp_path):

@@ -1,0 +1,121 @@
+"""Distances of each to each as a table with shaded cells."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+
+import numpy as np
+
+from embedsearch.comparison import Comparison
+from embedsearch.encoders import Sentence
+from embedsearch.metrics import Metric
+from embedsearch.relatedness import shown_percentile
+from embedsearch.ui import cards
+from embedsearch.ui.things import Thing
+
+DEEPEST = 65  # percent of the accent, over which text is still easy to read in both themes
+SHORT = 70  # characters of a text
+AROUND = 24  # characters shown on each side of a word
+
+
+def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
+    """Return the HTML of the matrix of distances: the nearer, the deeper a cell is shaded."""
+    low, high = ends(made)
+    nearest = {made.nearest(), made.nearest()[::-1]}
+    heads = "".join(
+        f'<th scope="col" title="{html.escape(full(thing))}">{_small(thing)}<b>{thing.number}</b></th>'
+        for thing in things
+    )
+    rows = []
+    for row, thing in enumerate(things):
+        cells = []
+        for column, other in enumerate(things):
+            if row == column:
+                cells.append('<td class="es-itself">–</td>')
+                continue
+            distance = float(made.distances[row, column])
+            share = round(DEEPEST * (1 - min(max((distance - low) / (high - low), 0), 1)), 1)
+            mark = ' class="es-nearest"' if (row, column) in nearest else ""
+            told = html.escape(f"{thing.number} and {other.number}: {said(made, row, column)}")
+            shown = cards.number(distance)
+            if made.percentiles is not None:
+                shown += f"<small>{shown_percentile(float(made.percentiles[row, column]))} %</small>"
+            cells.append(f'<td{mark} style="--share: {share}%" title="{told}">{shown}</td>')
+        head = f'<th scope="row" title="{html.escape(full(thing))}"><div>{_small(thing)}<b>{thing.number}</b>'
+        rows.append(f"<tr>{head}<span>{short(thing)}</span></div></th>{''.join(cells)}</tr>")
+    under = (
+        "" if made.percentiles is None else ", under it how many percent of random pairs are farther apart"
+    )
+    return (
+        '<figure class="es-matrix"><div class="es-scroll" role="region" tabindex="0" '
+        'aria-label="Distances, each to each"><table>'
+        f"<thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f'<figcaption class="es-quiet">The {made.metric} distance of each to each{under}.'
+        f"{_legend(made, low, high)}</figcaption></figure>"
+    )
+
+
+def ends(made: Comparison) -> tuple[float, float]:
+    """Return the distances that are shaded most and not at all.
+
+    From 0 to where half of the random pairs are farther apart; without pairs, and where things lie closer
+    than 0 can say (`ip`), the nearest and the farthest of these count.
+    """
+    apart = made.distances[np.triu_indices(len(made.distances), 1)]
+    low = float(apart.min()) if made.metric is Metric.IP else 0.0
+    if made.pairs is None:
+        high = float(apart.max())
+    else:
+        high = float(np.interp(0.5, made.pairs.shares, made.pairs.distances))
+    return low, high if high > low else low + 1.0
+
+
+def said(made: Comparison, row: int, column: int) -> str:
+    """Return what is known of a pair, such as "0.3214, closer than 99.9 % of random pairs"."""
+    distance = cards.number(float(made.distances[row, column]))
+    if made.percentiles is None:
+        return distance
+    percentile = shown_percentile(float(made.percentiles[row, column]))
+    return f"{distance}, closer than {percentile}\u00a0% of random pairs"
+
+
+def full(thing: Thing) -> str:
+    """Return a thing's name in full."""
+    if isinstance(thing.content, Sentence):
+        ((start, end),) = thing.content.spans or ((0, 0),)
+        return f"“{thing.content.text[start:end]}” in: {thing.content.text}"
+    return thing.content if isinstance(thing.content, str) else f"Picture {thing.number}"
+
+
+def short(thing: Thing) -> str:
+    """Return the HTML of a thing's name in a line or two, a word marked in its sentence."""
+    if isinstance(thing.content, Sentence):
+        text = thing.content.text
+        ((start, end),) = thing.content.spans or ((0, 0),)
+        left, right = max(0, start - AROUND), min(len(text), end + AROUND)
+        return (
+            f"{'…' if left else ''}{html.escape(text[left:start])}<mark>{html.escape(text[start:end])}</mark>"
+            f"{html.escape(text[end:right])}{'…' if right < len(text) else ''}"
+        )
+    if isinstance(thing.content, str):
+        text = " ".join(thing.content.split())
+        return html.escape(text if len(text) <= SHORT else text[: SHORT - 1].rstrip() + "…")
+    return "" if thing.picture else f"Picture {thing.number}"
+
+
+def _small(thing: Thing) -> str:
+    if thing.picture is None:
+        return ""
+    data = base64.b64encode(thing.picture).decode()
+    return f'<img alt="Picture {thing.number}" src="data:image/jpeg;base64,{data}">'
+
+
+def _legend(made: Comparison, low: float, high: float) -> str:
+    end = "the median of random pairs" if made.pairs else "the farthest of these"
+    start = "the nearest of these" if made.metric is Metric.IP else "the same"
+    return (
+        f'<span class="es-legend"><span>{cards.number(low)} {start}</span><i aria-hidden="true"></i>'
+        f"<span>{cards.number(high)} {end}</span></span>"
+    )

@@ -1,0 +1,178 @@
+"""The Relatedness page: two to ten things, one model, how far each is from each."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.catalog import DEFAULT_IMAGE_MODEL, DEFAULT_TEXT_MODEL
+from embedsearch.comparison import LEAST, Comparison, Pairs, compared, index_pairs
+from embedsearch.encoders import Encoder
+from embedsearch.errors import ItemError
+from embedsearch.metrics import Metric
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
+from embedsearch.relatedness import shown_percentile
+from embedsearch.store import indexes_folder
+from embedsearch.ui import address, cards, matrix, things
+from embedsearch.ui.histogram import histogram
+from embedsearch.ui.notes import calm, show_notices
+from embedsearch.ui.resources import general_pairs, load_encoder, manifests, open_index
+from embedsearch.ui.things import Thing
+
+KINDS = {Unit.TEXT: "Texts", Unit.WORD: "Words in their sentences", Unit.IMAGE: "Pictures"}
+KIND, MODEL = "relatedness-kind", "relatedness-model"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What distances are measured with, and held against.
+
+    Attributes:
+        encoder: the model.
+        metric: which distance.
+        pairs: random pairs; None where there are none.
+        lacking: why there are none, and what to do about it.
+    """
+
+    encoder: Encoder
+    metric: Metric
+    pairs: Pairs | None
+    lacking: str = ""
+
+
+def relatedness_page() -> None:
+    """Show the page for what the address asks."""
+    indexes = indexes_folder()
+    parameters = address.parameters()
+    said = {name: values[-1] for name, values in parameters.items() if values}
+    with calm():
+        st.subheader("How related are these?", anchor=False)
+        unit = _unit(said.get("kind", ""))
+        index = _model(said.get("with", ""), unit, indexes)
+        show_notices(things.problems(parameters))
+        entered = things.enter(unit, indexes)
+        if len(entered) < LEAST:
+            st.html('<p class="es-quiet">Give two or more, and how related they are stands here.</p>')
+            return
+        with st.spinner("Comparing …"):
+            measure = _measure(index, unit, indexes)
+            made = _compare(measure, entered)
+        _answer(made, entered, measure)
+
+
+def _unit(asked: str) -> Unit:
+    unit = Unit(asked) if asked in KINDS else Unit.TEXT
+
+    def changed() -> None:
+        address.change({"kind": st.session_state[KIND] or Unit.TEXT, "with": ""})
+
+    address.follow(KIND, unit)
+    st.segmented_control(
+        "What to compare",
+        list(KINDS),
+        format_func=KINDS.__getitem__,
+        key=KIND,
+        required=True,
+        on_change=changed,
+        label_visibility="collapsed",
+    )
+    return unit
+
+
+def _model(asked: str, unit: Unit, indexes: Path) -> str:
+    """Let a person choose a model; return the name of its index, empty for the bundled one."""
+    bundled = DEFAULT_IMAGE_MODEL if unit is Unit.IMAGE else DEFAULT_TEXT_MODEL
+    labels = {"": f"{bundled} (bundled)"}
+    for name, manifest in manifests(indexes).items():
+        if manifest is not None and manifest.unit is unit:
+            labels[name] = f"as the index {name}: {manifest.encoder['model']}"
+
+    def changed() -> None:
+        address.change({"with": st.session_state[MODEL] or ""})
+
+    if asked not in labels:
+        show_notices((f"There is no index {asked!r} to take a model from; the bundled one is used.",))
+        asked = ""
+    address.follow(MODEL, asked)
+    st.selectbox("Model", list(labels), format_func=labels.__getitem__, key=MODEL, on_change=changed)
+    return asked
+
+
+def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
+    if index:
+        searcher = open_index(indexes, index).searcher
+        lacking = (
+            f"The index {index} has no random pairs to compare with; this measures them: embedsearch "
+            f"calibrate {index}"
+        )
+        return Measure(searcher.encoder, searcher.manifest.metric, index_pairs(searcher), lacking)
+    # as `embedsearch.compare` loads it, so that both give the same numbers
+    recipe = EncoderRecipe(unit=unit, engine="torch", precision="fp32", decoding="full")
+    lacking = (
+        "There are no random pairs of pictures to compare with, so these are distances alone. Choose the "
+        "model of an index of pictures, and its own pairs stand here."
+    )
+    return Measure(load_encoder(recipe), Metric.COSINE, general_pairs(recipe), lacking)
+
+
+def _compare(measure: Measure, entered: list[Thing]) -> Comparison:
+    ready = measure.encoder.prepare([thing.content for thing in entered], "query")
+    for thing, each in zip(entered, ready, strict=True):
+        if isinstance(each, ItemError):
+            raise ItemError(f"{thing.number}: {each}.")
+    vectors = measure.encoder.encode([thing.content for thing in entered], "query")  # (n, d)
+    labels = [matrix.full(thing) for thing in entered]
+    return compared(labels, vectors, measure.encoder.spec, measure.metric, measure.pairs)
+
+
+def _answer(made: Comparison, entered: list[Thing], measure: Measure) -> None:
+    drawn = "" if made.pairs is None else histogram(made, made.pairs, entered)
+    if len(entered) == LEAST:
+        parts = _number(made) + drawn
+    else:
+        parts = _nearest(made, entered) + matrix.heat_map(made, entered) + drawn
+    st.html(f'<div class="es-relatedness">{parts}</div>')
+    if made.pairs is None:
+        st.html(f'<p class="es-quiet">{html.escape(measure.lacking)}</p>')
+    layers = (
+        "last hidden layer" if made.layers == (-1,) else f"hidden layers {', '.join(map(str, made.layers))}"
+    )
+    model = f"Model: {html.escape(made.model)}, {html.escape(made.pooling)} pooling, {layers}."
+    st.html(
+        f'<p class="es-quiet">{model} '
+        f"{cards.SCALES[made.metric]} What counts as near differs from model to model.</p>"
+    )
+
+
+def _number(made: Comparison) -> str:
+    """Return the HTML of the distance of two things."""
+    distance = float(made.distances[0, 1])
+    beside = ""
+    if made.percentiles is not None:
+        share = shown_percentile(float(made.percentiles[0, 1]))
+        beside = f"<p>closer than <b>{share}&nbsp;%</b> of random pairs of {html.escape(made.pairs_of)}</p>"
+    elif made.metric is Metric.COSINE:
+        ends = "<span>0 same direction</span><span>1 nothing in common</span>"
+        beside = f'{cards.track(distance)}<div class="es-ends">{ends}</div>'
+    return (
+        f'<div class="es-answer" role="status"><span class="es-label">{made.metric} distance</span>'
+        f"<strong>{cards.number(distance)}</strong>{beside}</div>"
+    )
+
+
+def _nearest(made: Comparison, entered: list[Thing]) -> str:
+    """Return the HTML of the sentence that names the most related pair."""
+    row, column = made.nearest()
+    pair = [
+        f"<b>{thing.number}</b>" + (f" “{matrix.short(thing)}”" if matrix.short(thing) else "")
+        for thing in (entered[row], entered[column])
+    ]
+    of = f" of {html.escape(made.pairs_of)}" if made.pairs else ""
+    return (
+        f'<p class="es-most" role="status">Most related: {" and ".join(pair)}, at '
+        f"{matrix.said(made, row, column)}{of}.</p>"
+    )
