@@ -80,7 +80,8 @@ class Scale:
 
     def percentiles(self, distances: Sequence[float]) -> list[float]:
         """Return the percentile of each distance."""
-        return percentiles(np.asarray(distances), self.pairs, self.shares).tolist()
+        found: list[float] = percentiles(np.asarray(distances), self.pairs, self.shares).tolist()
+        return found
 
     def _pair(self, share: float) -> float:
         """Return how far apart the nearest pairs are, so many that they are this share."""

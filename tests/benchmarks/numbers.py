@@ -35,7 +35,10 @@ class Numbers:
 
 
 class RowEncoder:
-    """The text "n" has the vector `rows(n, n + 1)[0]`, the query "n" the vector `queries[n]`."""
+    """The text "n" has the vector `rows(n, n + 1)[0]`, the query "n" the vector `queries[n]`.
+
+    Other texts, the background of a scale, are queries in their turn.
+    """
 
     dimension = DIMENSION
     device, precision, engine, decoding = "cpu", "fp32", "rows", ""
@@ -50,12 +53,16 @@ class RowEncoder:
 
     def prepare(self, items, role="passage"):  # noqa: ARG002
         """See `Encoder.prepare`."""
-        return [Prepared({"number": np.array(int(item))}, cost=1) for item in items]
+        numbers = (int(item) if item.isdigit() else -1 for item in items)
+        return [Prepared({"number": np.array(number)}, cost=1) for number in numbers]
 
     def run(self, prepared):
         """See `Encoder.run`."""
         first = int(prepared[0].inputs["number"])
-        rows = self._rows(first, first + len(prepared))
+        if first < 0:
+            rows = np.resize(self._queries, (len(prepared), DIMENSION))
+        else:
+            rows = self._rows(first, first + len(prepared))
         for position in range(len(prepared)):
             yield position, rows[position : position + 1]
 
