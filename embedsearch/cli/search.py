@@ -98,7 +98,7 @@ def _print(searcher: Searcher, answer: Answer) -> None:
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(lines))
         fields = [f"{name} {value}" for name, value in hit.fields.items() if value is not None]
-        facts = textwrap.shorten(
-            " | ".join([*said, f"id {hit.id}", *fields]), max(60, width), placeholder=" ..."
-        )
-        click.echo(" " * len(head) + click.style(facts, dim=True))
+        facts = textwrap.shorten(" | ".join([f"id {hit.id}", *fields]), max(60, width), placeholder=" ...")
+        for line in (", ".join(said), facts):
+            if line:
+                click.echo(" " * len(head) + click.style(line, dim=True))
