@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from embedsearch.ui.things import Thing
 DEEPEST = 65  # percent of the accent, over which text is still easy to read in both themes
 SHORT = 70  # characters of a text
 AROUND = 24  # characters shown on each side of a word
+_END = re.compile(r"(?<=<)(?=/)|(?<=[-!\]])(?=>)")
 
 
 def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
@@ -25,7 +27,7 @@ def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
     low, high = ends(made)
     nearest = {made.nearest(), made.nearest()[::-1]}
     heads = "".join(
-        f'<th scope="col" title="{html.escape(full(thing))}">{_small(thing)}<b>{thing.number}</b></th>'
+        f'<th scope="col" title="{_attribute(full(thing))}">{_small(thing)}<b>{thing.number}</b></th>'
         for thing in things
     )
     rows = []
@@ -43,7 +45,7 @@ def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
             if made.percentiles is not None:
                 shown += f"<small>{shown_percentile(float(made.percentiles[row, column]))} %</small>"
             cells.append(f'<td{mark} style="--share: {share}%" title="{told}">{shown}</td>')
-        head = f'<th scope="row" title="{html.escape(full(thing))}"><div>{_small(thing)}<b>{thing.number}</b>'
+        head = f'<th scope="row" title="{_attribute(full(thing))}"><div>{_small(thing)}<b>{thing.number}</b>'
         rows.append(f"<tr>{head}<span>{short(thing)}</span></div></th>{''.join(cells)}</tr>")
     under = (
         "" if made.percentiles is None else ", under it how many percent of random pairs are farther apart"
@@ -103,6 +105,15 @@ def short(thing: Thing) -> str:
         text = " ".join(thing.content.split())
         return html.escape(text if len(text) <= SHORT else text[: SHORT - 1].rstrip() + "…")
     return "" if thing.picture else f"Picture {thing.number}"
+
+
+def _attribute(text: str) -> str:
+    """Return a text as an attribute's value.
+
+    Streamlit drops attributes that hold the end of a tag or of a comment, so a word joiner, which can't
+    be seen, breaks them.
+    """
+    return html.escape(_END.sub("\u2060", text))
 
 
 def _small(thing: Thing) -> str:

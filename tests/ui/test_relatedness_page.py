@@ -9,7 +9,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 expect.set_options(timeout=60_000)
 
-A, B, C = "The river bank was muddy", "She opened a bank account", "Reeds grow beside the stream"
+A, B, C = "A cat sleeps on the sofa", "The bank raised its rates", "The kitten naps on the couch"
 BANKS = ["My bank sent a letter", "The bank gave us a loan", "The bank of the river is steep"]
 
 
@@ -40,7 +40,7 @@ def test_two_texts_typed_are_compared(visit):
     assert float(share) == pytest.approx(made.percentiles[0, 1], abs=1)
     expect(page.locator(".es-pair b")).to_have_text(["1–2"])
     expect(page.get_by_text("all-MiniLM-L6-v2, mean pooling, last hidden layer")).to_be_visible()
-    expect(page).to_have_url(re.compile("t=The.river.bank.*&t=She.opened"))
+    expect(page).to_have_url(re.compile("t=A.cat.*&t=The.bank"))
 
 
 def test_three_texts_are_a_heat_map(visit):
@@ -135,7 +135,9 @@ def test_hostile_texts_are_shown_as_text(visit):
     expect(page.locator(".es-matrix tbody th span").first).to_contain_text(
         "<script>alert(1)</script> **bold**"
     )
-    expect(page.locator(".es-matrix tbody th").first).to_have_attribute("title", hostile)
+    expect(page.locator(".es-matrix tbody th").first).to_have_attribute(
+        "title", hostile.replace("</", "<\u2060/")
+    )
     assert page.dialogs == []
 
 
@@ -148,7 +150,7 @@ def test_a_phone_scrolls_the_table_alone(visit):
     assert scroll.evaluate("each => each.scrollWidth > each.clientWidth + 200")
     before = page.locator(".es-matrix tbody th").first.bounding_box()["x"]
     scroll.evaluate("each => { each.scrollLeft = 300 }")
-    assert page.locator(".es-matrix tbody th").first.bounding_box()["x"] == pytest.approx(before, abs=1)
+    assert page.locator(".es-matrix tbody th").first.bounding_box()["x"] == pytest.approx(before, abs=3)
 
 
 def test_links_of_the_compare_page_still_lead_there(visit):
