@@ -31,6 +31,7 @@ EFFORTS = (
 # fmt: on
 GRAPH_DEPTHS, LIST_DEPTHS = (10, 15, 20, 30), (15, 20, 30, 40, 60, 100, 200, 400, 800, 1600)
 MANY_LISTS = 4096
+CANDIDATES = 2**18  # of queries that are searched together: what is held of them is some megabytes
 LEAST = 1000  # of fewer vectors no recall can be measured; they are compared one by one
 CHANGED_AT_MOST = 0.2
 JUDGED_BY = 100  # new vectors, to measure the recall of an extended index again
@@ -185,9 +186,17 @@ class ApproximateBackend:
     def _ranked(self, queries: Vectors, effort: int, depth: int, allow: Mask | None) -> tuple[Vectors, Rows]:
         """Search codes, rank what they find: distances and rows (q, depth), -1 at the end for none."""
         chosen = self._living if allow is None else self._translated(allow)
-        _, nodes = self._index.search(queries, depth, params=_parameters(self._index, effort, depth, chosen))
-        rows = np.where(nodes >= 0, self._rows[np.maximum(nodes, 0)], -1).astype(np.int64)
-        return rank(queries, rows, self._vectors, self._metric)
+        parameters = _parameters(self._index, effort, depth, chosen)
+        far, found = [], []
+        together = max(1, CANDIDATES // depth)
+        for start in range(0, max(1, len(queries)), together):
+            asked = queries[start : start + together]
+            _, nodes = self._index.search(asked, depth, params=parameters)
+            rows = np.where(nodes >= 0, self._rows[np.maximum(nodes, 0)], -1).astype(np.int64)
+            ranked = rank(asked, rows, self._vectors, self._metric)
+            far.append(ranked[0])
+            found.append(ranked[1])
+        return np.concatenate(far), np.concatenate(found)
 
     def _translated(self, allow: Mask) -> Any:
         """Return what tells FAISS which nodes stand for allowed rows; -1 stands for none."""
