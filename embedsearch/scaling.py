@@ -26,7 +26,7 @@ from embedsearch.store import SCALE
 BACKGROUND = "background.npy"
 SENTENCES = Path(__file__).parent / "background" / "sentences.txt"
 GENERAL = "general sentences"  # what the package brings
-PAIRED = 1500  # items whose pairs are all compared
+PAIRED = 1000  # items whose pairs are all compared
 SAMPLE = 2000  # items that look for their nearest
 LEAST_BACKGROUND = 100
 
@@ -58,7 +58,8 @@ def make_scale(
     draw = np.random.default_rng(seed)
     some = _drawn(draw, count, PAIRED)
     sample = np.asarray(vectors[some], np.float32)
-    apart = distances(sample, sample, metric)[np.triu_indices(len(some), 1)]  # (m, m) -> (m (m - 1) / 2,)
+    above = np.triu(np.ones((len(some), len(some)), np.bool_), 1)
+    apart = distances(sample, sample, metric)[above]  # (m, m) -> (m (m - 1) / 2,)
     rows = _drawn(draw, count, SAMPLE)
     nearest = _to_others(backend, np.asarray(vectors[rows], np.float32), rows)
     foreign = np.empty(0, np.float32)
