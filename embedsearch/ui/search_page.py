@@ -111,7 +111,11 @@ def _count(searcher: Searcher, answer: Answer, where: str, metric: Metric) -> No
     if not hits:
         st.info("Nothing passes the filter.", icon=":material/filter_alt:")
         return
-    close = f" {_often(answer)} find something this close." if answer.verdict is Verdict.CLOSE else ""
+    close = ""
+    if answer.verdict is Verdict.CLOSE:
+        close = f" {_often(answer)} find something this close."
+    elif answer.verdict is None and hits[0].percentile is not None:
+        close = " Percentiles only: there are no unrelated queries to compare with."
     st.html(f'<p class="es-quiet">The {len(hits)} nearest of {of}. {cards.SCALES[metric]}{close}</p>')
 
 
