@@ -125,6 +125,8 @@ def test_watch_follows_a_file(run, table, tmp_path):
     out, errors = tmp_path / "out", tmp_path / "errors"
     environment = {**os.environ, "EMBEDSEARCH_INDEXES": str(run.indexes)}
     command = [sys.executable, "-m", "embedsearch", "watch", "faq"]
+    # a shell ignores Ctrl-C for what it starts in the background, and its children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with (
         out.open("w") as told,
         errors.open("w") as said,
