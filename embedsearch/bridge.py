@@ -10,10 +10,12 @@ align    pictures are placed among texts by a map fitted to captions (`embedsear
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Protocol
+
+import numpy as np
 
 from embedsearch.backends import Backend
 from embedsearch.catalog import DEFAULT_IMAGE_MODEL
@@ -212,11 +214,13 @@ class ClassNames:
     by = "conse"
     asks = Modality.IMAGE
     about = "by the names of what is in the picture (ConSE)"
-    scale: Scale | None = None  # there is no background of pictures
 
     def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
         self._build, self._load, self._own = build, load, own
         self.model = DEFAULT_IMAGE_MODEL
+        # percentiles among pairs of texts; what unrelated pictures find, and what people say, is not known
+        none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
+        self.scale = replace(build.scale, foreign=none, people=nobody) if build.scale else None
         self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
 
     @cached_property

@@ -251,6 +251,19 @@ def test_queries_that_nothing_embeds_are_refused(small_model, stamps, tmp_path):
         )
 
 
+@pytest.mark.scale
+def test_a_picture_among_texts_has_percentiles_alone(stamps, tmp_path):
+    """Hits of a picture among texts stand among pairs of texts; no verdict is given, nor what people say."""
+    source = tmp_path / "texts.txt"
+    source.write_text("\n".join(["a bird", "a train", "a piano", "an apple", "a castle"]) + "\n")
+    texts = es.build(source, name="few", precision="fp32", indexes=tmp_path / "indexes")
+    answer = texts.answer(next(stamps.glob("*.png")), 3)
+    assert (answer.by, answer.verdict, answer.foreign_rate) == ("conse", None, None)
+    for hit in answer.hits:
+        assert hit.percentile == pytest.approx(texts.build.scale.percentile(hit.distance))
+        assert hit.score is None
+
+
 def test_words_and_lengths_have_no_bridge(terms, make_searcher):
     """Words in their sentence, and texts by Euclidean distance, are not asked with pictures."""
     assert terms.bridge is None
