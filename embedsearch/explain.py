@@ -19,18 +19,23 @@ from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.segment import words
 from embedsearch.encoders.spec import PROJECTION
 from embedsearch.encoders.unpooled import Unpooled
-from embedsearch.errors import ItemError, QueryError
+from embedsearch.errors import ItemError
 from embedsearch.explanation import Explanation, Kind, Part
 from embedsearch.metrics import Metric, Vectors, distances, normalized
 from embedsearch.query import AnyQuery, Like, Word, as_query
 from embedsearch.records import Unit
 
 if TYPE_CHECKING:
+    from embedsearch.bridge import Bridge, Space
     from embedsearch.encoders import Encoder
     from embedsearch.hits import Hit
     from embedsearch.search import Searcher
 
 SAMPLE = 2048  # items whose mean stands for the average item
+# What places pictures among texts. Measured on stamps pasted side by side and asked for by caption: the heat
+# of patches placed alone falls on the right half of 0.76 (ConSE) and 0.98 (align) of them; less that with the
+# average place, of 0.57 and 0.85.
+PLACED = ("conse", "align")
 NEIGHBOURS = 12  # words on each side that are left out, one after the other, to see what each does
 
 _CLS = (
@@ -44,6 +49,10 @@ _PROJECTED = (
 _BENT = (
     "An approximation: the Dense layers of this model bend the mean. Shown is what they make of each token's "
     "own hidden state."
+)
+_PLACED = (
+    "An approximation: the picture was found by its place among texts. Shown is where each patch would lie "
+    "there if it were a picture of its own."
 )
 _CUT = "The text is longer than the model's limit; what stands behind it took no part."
 
@@ -63,28 +72,26 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     """
     asked = as_query(query)
     space = searcher.space(asked)
-    if space.by not in ("", "towers"):
-        raise QueryError(
-            "Only what an index is asked with as it was made can be explained: a picture by a picture or an "
-            "item, a text by a text or an item."
-        )
     item = searcher.item(hit if isinstance(hit, str) else hit.id)
-    vector = space.vector  # (1, d)
     content = _content(item)
     try:
         apart = searcher.encoder.unpooled(content)
     except ItemError as error:
         raise ItemError(f"The item {item.id!r} can't be explained: {error}.") from None
-    made = _explanation(searcher, vector, item, apart)
+    bridge = searcher.bridge
+    placed = bridge is not None and space.by == bridge.by in PLACED and apart.grid is not None
+    if bridge is not None and placed:
+        apart = _placed(bridge, apart)
+    made = _explanation(searcher, space, item, apart, placed=placed)
     if apart.grid is not None:
-        return _with_grid(made, searcher, apart)
+        return _with_grid(made, None if placed else space.vectors, apart)
     if not isinstance(content, Sentence):
         return made
     here = _words(content.text)
     there = _words(_sentence_of(searcher, asked))
     return replace(
         made,
-        neighbours=_neighbours(searcher.encoder, vector, content, made),
+        neighbours=_neighbours(searcher.encoder, space.vector, content, made),
         only_here=tuple(word for word in here if word not in there) if there else (),
         only_asked=tuple(word for word in there if word not in here),
     )
@@ -99,15 +106,25 @@ def _content(item: Hit) -> Any:
     return item.picture if item.picture is not None else Path(item.path or "")
 
 
-def _explanation(searcher: Searcher, vector: Vectors, item: Hit, apart: Unpooled) -> Explanation:
-    metric = searcher.manifest.metric
+def _placed(bridge: Bridge, apart: Unpooled) -> Unpooled:
+    """Return where each patch, and the whole picture, lies among texts: the rows (T, d) -> (T, e)."""
+    rows, vector = bridge.carry(apart.rows), bridge.carry(apart.vector[None])[0]
+    return replace(apart, rows=rows, vector=vector, exact=False)
+
+
+def _explanation(
+    searcher: Searcher, space: Space, item: Hit, apart: Unpooled, *, placed: bool
+) -> Explanation:
+    vector, metric = space.vector, space.metric  # (1, d)
     query, factor = vector[0], _factor(vector[0], apart.vector, metric)
     scores = (apart.weights * (apart.rows @ query) * factor).astype(np.float32)  # (T, d) (d,) -> (T,)
     row = searcher.row(item.id)
-    kept = np.asarray(searcher.build.vectors[row : row + 1], np.float32)  # (1, d)
+    kept = np.asarray(space.vectors[row : row + 1], np.float32)  # (1, d)
     recomputed = float(distances(vector, apart.vector[None], metric)[0, 0])
     notes = []
-    if not apart.exact:
+    if placed:
+        notes.append(_PLACED)
+    elif not apart.exact:
         notes.append({"cls": _CLS, PROJECTION: _PROJECTED}.get(searcher.manifest.encoder["pooling"], _BENT))
     if apart.truncated and searcher.manifest.unit is Unit.TEXT:
         notes.append(_CUT)
@@ -178,23 +195,20 @@ def _without_space(text: str, span: Span) -> Span:
     return (start, end) if start < end else span
 
 
-def _with_grid(made: Explanation, searcher: Searcher, apart: Unpooled) -> Explanation:
-    """Add the patches' scores as a map, and what they would be with the average item."""
-    count = len(searcher)
-    rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
-    items = np.asarray(searcher.build.vectors[rows], np.float32)  # (m, d)
+def _with_grid(made: Explanation, items: Vectors | None, apart: Unpooled) -> Explanation:
+    """Add the patches' scores as a map, and what they would be with the average of `items`, (n, d)."""
+    height, width = apart.grid or (0, 0)
+    first = len(made.scores) - height * width
+    made = replace(made, grid=made.scores[first:].reshape(height, width), box=apart.box)  # (H * W,) -> (H, W)
+    if items is None:
+        return made
+    rows = np.unique(np.linspace(0, len(items) - 1, min(len(items), SAMPLE)).astype(np.int64))
+    sample = np.asarray(items[rows], np.float32)  # (m, d)
     cosine = made.metric is Metric.COSINE
-    average = (normalized(items) if cosine else items).mean(0)  # (m, d) -> (d,)
+    average = (normalized(sample) if cosine else sample).mean(0)  # (m, d) -> (d,)
     factor = (1 / made.norm if made.norm else 0.0) if cosine else 1.0
     typical = (apart.weights * (apart.rows @ average) * factor).astype(np.float32)  # (T, d) (d,) -> (T,)
-    height, width = apart.grid or (0, 0)
-    first = len(typical) - height * width
-    return replace(
-        made,
-        grid=made.scores[first:].reshape(height, width),  # (H * W,) -> (H, W)
-        typical=typical[first:].reshape(height, width),
-        box=apart.box,
-    )
+    return replace(made, typical=typical[first:].reshape(height, width))
 
 
 def _words(text: str) -> tuple[str, ...]:

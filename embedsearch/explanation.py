@@ -53,7 +53,8 @@ class Explanation:
         rest: special tokens, a prompt's tokens, and a picture's CLS and registers.
         grid: (H, W) float32, the score of each patch; None for texts.
         typical: (H, W) float32, the score that each patch would have with the average item of the index,
-            w_t m.h_t / |v| for cosine, m the mean of the items' unit vectors; None for texts.
+            w_t m.h_t / |v| for cosine, m the mean of the items' unit vectors; None for texts, and for a
+            picture found by its place among texts, where nothing is subtracted.
         box: left, top, right, bottom of the grid as shares of the upright picture's sides; the model sees no
             more of it. Beyond [0, 1] where it is padded.
         neighbours: of a word, the words around it in its sentence; the score of each is how much smaller the
@@ -90,10 +91,10 @@ class Explanation:
     def heat(self) -> npt.NDArray[np.float32] | None:
         """How much more each patch scores with the query than with the average item, (H, W) float32.
 
-        `grid` is `typical` + `heat`. A patch of large hidden states scores high whatever is asked, which
-        cancels here.
+        `grid` is `typical` + `heat`, or `heat` alone where there is no `typical`. A patch of large hidden
+        states scores high whatever is asked, which cancels here.
         """
-        return None if self.grid is None or self.typical is None else self.grid - self.typical
+        return self.grid if self.grid is None or self.typical is None else self.grid - self.typical
 
     def as_json(self) -> dict[str, Any]:
         """Return the explanation as plain JSON values."""

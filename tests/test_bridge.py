@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,8 +98,21 @@ def test_a_text_is_added_to_a_picture(pictures):
     hits = pictures.answer(asked, 3)
     assert hits.by == "conse"
     assert item not in [hit.id for hit in hits.hits]
-    with pytest.raises(QueryError, match="can be explained"):
-        pictures.explain("an insect", item)
+
+
+def test_a_text_is_explained_by_where_patches_lie(pictures):
+    """Each patch scores as if it were a picture placed alone; the average item takes nothing off."""
+    hit = pictures.search("an insect", 1)[0]
+    made = pictures.explain("an insect", hit)
+    apart = pictures.encoder.unpooled(Path(hit.path))
+    query = pictures.space(Text("an insect")).vector[0]
+    alone = pictures.bridge.carry(apart.rows) @ query  # (81, e) (e,) -> (81,)
+    np.testing.assert_allclose(made.grid.ravel(), alone / 81, atol=1e-6)
+    np.testing.assert_array_equal(made.heat, made.grid)
+    assert (made.exact, made.typical, made.kind) == (False, None, "image")
+    assert made.note.startswith("An approximation: the picture was found by its place among texts.")
+    assert made.recomputed == pytest.approx(hit.distance, abs=1e-3)
+    assert made.similarity == pytest.approx(1 - made.recomputed, abs=1e-5)
 
 
 def test_a_filter_holds_for_texts_too(pictures):
@@ -160,6 +174,10 @@ def test_a_text_index_is_asked_with_a_picture(tmp_path):
     hits = texts.search(Picture(fruit), 3)
     assert hits[0].text == "a strawberry or another sweet fruit"
     assert texts.space(Picture(fruit)).backend is texts.build.backend
+    made = texts.explain(Picture(fruit), hits[0])
+    assert made.exact
+    assert made.score == pytest.approx(1 - hits[0].distance, abs=1e-4)
+    assert max(made.words, key=lambda part: part.score).text in {"strawberry", "fruit"}
 
 
 @pytest.fixture

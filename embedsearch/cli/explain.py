@@ -101,9 +101,10 @@ def _print_grid(made: Explanation) -> None:
     assert made.grid is not None
     assert made.heat is not None
     (rows, columns), (left, upper, right, lower) = made.grid.shape, made.box
+    more = "" if made.typical is None else " beyond the average item"
     click.echo(
         f"{rows} x {columns} patches, from {left:.0%} to {right:.0%} of the width and {upper:.0%} to "
-        f"{lower:.0%} of the height; the darker, the more they score beyond the average item:"
+        f"{lower:.0%} of the height; the darker, the more they score{more}:"
     )
     top = max(float(made.heat.max()), 1e-12)
     for row in made.heat:

@@ -92,7 +92,7 @@ def _answer(searcher: Searcher, query: AnyQuery, count: int, where: str) -> None
         )
     metric = searcher.bridge.metric if answer.by and searcher.bridge else searcher.manifest.metric
     _count(searcher, answer, where, metric)
-    _grid(searcher, answer.hits, query, metric, across=answer.by not in ("", "towers"))
+    _grid(searcher, answer.hits, query, metric)
 
 
 def _often(answer: Answer) -> str:
@@ -131,22 +131,15 @@ def _examples(searcher: Searcher, where: str) -> None:
     _grid(searcher, hits, None, None)
 
 
-def _grid(
-    searcher: Searcher,
-    hits: list[Hit],
-    query: AnyQuery | None,
-    metric: Metric | None,
-    *,
-    across: bool = False,
-) -> None:
-    """Show hits by `metric`; `across` says that they were found by a place, not by the item's own vector."""
+def _grid(searcher: Searcher, hits: list[Hit], query: AnyQuery | None, metric: Metric | None) -> None:
+    """Show hits by `metric`; of items alone there is nothing to explain or to add to."""
     manifest = searcher.manifest
     cards.grid(
         hits,
         metric,
         cards.Doors(
             partial(asking.like, manifest.name),
-            None if query is None or across else partial(why.show, searcher, query),
+            None if query is None else partial(why.show, searcher, query),
             None
             if query is None or manifest.unit in (Unit.WORD, Unit.TOKEN)
             else partial(extras.add, manifest.name),

@@ -17,6 +17,11 @@ from embedsearch.ui import cards
 from embedsearch.ui.notes import calm
 
 LITTLE = 0.05
+OWN = (
+    "Yellow parts fit your query more than they fit the average picture of this index; dark blue ones no "
+    "more than that."
+)
+PLACED = "Yellow parts are what your query speaks of, as far as the model sees; dark blue ones are not."
 MEANT = {
     Metric.COSINE: "1 − distance",
     Metric.IP: "the distance without its sign",
@@ -45,8 +50,7 @@ def _picture(hit: Hit, made: Explanation) -> None:
     left, top, right, bottom = made.box
     whole = min(left, top) <= 0.01 and max(1 - right, 1 - bottom) <= 0.01
     st.html(
-        '<div class="es-why"><p>Yellow parts fit your query more than they fit the average picture of this '
-        "index; dark blue ones no more than that.</p>"
+        f'<div class="es-why"><p>{PLACED if made.typical is None else OWN}</p>'
         + ("" if whole else "<p>The model does not see the darkened edges.</p>")
         + "</div>"
     )
