@@ -26,9 +26,7 @@ from embedsearch.metrics import Metric, Vectors
 from embedsearch.progress import Progress
 from embedsearch.publishing import ASIDE, publish, recover
 from embedsearch.recipe import Recipe
-from embedsearch.store import BUILDS, SCHEMA, Build, current_build, index_folder
-
-FILES = "files"
+from embedsearch.store import BUILDS, FILES, SCHEMA, Build, current_build, index_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Making:
         backend: the index over them.
         metric: which distance.
         encoder: what made them; where nothing was embedded it is an `UnloadedEncoder`.
-        before: the build in force; None for a first one.
+        before: the build in force, or of a damaged one what stands for it; None for a first one.
         kept: (n,) which row of `before` holds the same vector, -1 for none; None where all are new.
         progress: who is told how it goes on.
     """
@@ -62,13 +60,26 @@ class Making:
         """Whether the encoder is loaded."""
         return not isinstance(self.encoder, UnloadedEncoder)
 
-    def facts_before(self, name: str) -> Mapping[str, Any] | None:
-        """Return what the build before says of an addition, where its vectors mean the same."""
+    def facts_before(self, name: str, *, any_metric: bool = False) -> Mapping[str, Any] | None:
+        """Return what the build before says of an addition, where its vectors mean the same.
+
+        Args:
+            name: of the addition.
+            any_metric: whether the distance may have been another.
+        """
         if self.before is None:
             return None
         manifest = self.before.manifest
         same = manifest.encoder["fingerprint"] == self.encoder.spec.fingerprint
-        return manifest.additions.get(name) if same and manifest.metric is self.metric else None
+        if not same or not (any_metric or manifest.metric is self.metric):
+            return None
+        return manifest.additions.get(name)
+
+    def readable(self, file: str) -> bool:
+        """Whether the build before has this file of an addition, undamaged."""
+        return (
+            self.before is not None and file in self.before.manifest.files and file not in self.before.damaged
+        )
 
 
 # name -> "module:function"; the function takes a `Making` and returns the addition's facts, None for none
@@ -121,7 +132,7 @@ def amend(indexes: Path, name: str, addition: str, make: Callable[[Build, Path],
             raise
         added = file_facts(aside)
         replaced = old.manifest.additions.get(addition, {}).get(FILES, ())
-        kept = {file: facts for file, facts in old.manifest.files.items() if file not in (*replaced, *added)}
+        kept = {file: each for file, each in old.manifest.files.items() if file not in (*replaced, *added)}
         for file in kept:
             _link(old.folder / file, aside / file)
         created = datetime.now(UTC)

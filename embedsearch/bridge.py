@@ -32,6 +32,7 @@ from embedsearch.records import Modality, Unit
 from embedsearch.relatedness import Scale
 from embedsearch.store import Build, Manifest
 
+SAMPLE = 1000  # items whose median length is that of a place
 ASKED_BY = {Modality.TEXT: "by text", Modality.IMAGE: "by picture"}
 Load = Callable[[EncoderRecipe], Encoder]
 
@@ -220,7 +221,9 @@ class ClassNames:
         self.model = DEFAULT_IMAGE_MODEL
         # percentiles among pairs of texts; what unrelated pictures find, and what people say, is not known
         none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
-        self.scale = replace(build.scale, foreign=none, people=nobody) if build.scale else None
+        # a place has no length of its own, on which other distances depend
+        cosine = build.manifest.metric is Metric.COSINE
+        self.scale = replace(build.scale, foreign=none, people=nobody) if build.scale and cosine else None
         self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
 
     @cached_property
@@ -230,6 +233,14 @@ class ClassNames:
     @cached_property
     def _classifier(self) -> Classifier | None:
         return find_classifier(self._encoder.spec)
+
+    @cached_property
+    def _length(self) -> float:
+        """How long a place is made, so that parts of a query count alike: as the texts are, for ip."""
+        if self.metric is Metric.COSINE:
+            return 1.0
+        rows = np.unique(np.linspace(0, len(self.vectors) - 1, SAMPLE).astype(np.int64))
+        return float(np.median(np.linalg.norm(np.asarray(self.vectors[rows], np.float32), axis=1)))
 
     def ask(self, query: Single) -> Vectors:
         """See `Bridge.ask`."""
@@ -243,7 +254,8 @@ class ClassNames:
             )
         vector = self._encoder.encode([content(query)], "query")
         names = text_vectors(classifier.names, build.manifest.encoder["fingerprint"], self._own)
-        return place(classifier.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
+        placed = place(classifier.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
+        return placed * self._length
 
     def carry(self, vector: Vectors) -> Vectors:
         """See `Bridge.carry`: pictures are placed among the texts themselves."""
@@ -269,7 +281,7 @@ def about(facts: Mapping[str, Any]) -> str:
     if facts["by"] == "conse":
         return f"by {'ImageNet' if classes == 1000 else f'{classes:,}'} class names (ConSE)"
     return f"by an alignment with {facts['align']['captions']:,} captions" + (
-        " and class names" if classes else ""
+        " and class names" if classes and facts["align"]["share"] < 1 else ""
     )
 
 

@@ -111,7 +111,8 @@ def build_index(
             progress.stage(f"comparing {recipe.source.location} with the build in force", source.count())
             changes = compare_source(source, before, progress)
             as_it_is = _as_json(recipe.as_dict()) == _as_json(before.build.manifest.recipe)
-            if not changes and as_it_is and name_in_force(folder) == before.build.folder.name:
+            in_force = name_in_force(folder) == before.build.folder.name and not before.build.damaged
+            if not changes and as_it_is and in_force:
                 recipe.save(folder)
                 shutil.rmtree(folder / BUILDS / STAGING, ignore_errors=True)  # of a run killed at its end
                 return before.build

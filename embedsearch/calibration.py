@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from embedsearch.additions import amend
+from embedsearch.arrays import load_array
 from embedsearch.errors import MissingExtraError, QueryError, SourceError
 from embedsearch.metrics import distances
 from embedsearch.recipe import SourceRecipe
@@ -76,7 +77,7 @@ def calibrate(
 
     def make(build: Build, folder: Path) -> dict[str, Any]:
         kept = build.folder / BACKGROUND
-        asked = np.load(kept) if foreign is None and kept.is_file() else foreign
+        asked = load_array(kept) if foreign is None and kept.is_file() else foreign
         judged = (
             Scale.load(build.folder / SCALE).people if people is None and before.get("people") else people
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ class Comparison:
         model: which model.
         pooling: how its hidden states became one vector.
         layers: which hidden layers.
+        by: what brought texts and pictures into one space, see `embedsearch.bridge`; empty where there is one
+            kind.
     """
 
     labels: tuple[str, ...]
@@ -73,6 +75,7 @@ class Comparison:
     model: str
     pooling: str
     layers: tuple[int, ...]
+    by: str = ""
 
     @property
     def pairs_of(self) -> str:
@@ -98,6 +101,7 @@ class Comparison:
             "model": self.model,
             "pooling": self.pooling,
             "layers": list(self.layers),
+            "by": self.by,
         }
 
 
@@ -110,7 +114,7 @@ def compare(
     layers: int | Sequence[int] = -1,
     indexes: str | Path | None = None,
 ) -> Comparison:
-    """Compare two or more texts, or two or more pictures, each with each.
+    """Compare two or more texts or pictures, each with each; texts with pictures by an index.
 
     Args:
         things: texts (str), or pictures (`Path`, bytes or PIL image).
@@ -137,12 +141,16 @@ def compare(
     labels = [_label(query) for query in queries]
     if index:
         searcher = open_index(index, indexes)
-        vectors = np.concatenate([searcher.vector(query) for query in queries])  # n x (1, d) -> (n, d)
+        vectors, bridge = searcher.together(queries), searcher.across(queries)
+        if bridge is not None:  # its scale knows pairs of a text and a picture alone
+            made = compared(labels, vectors, searcher.encoder.spec, bridge.metric, None)
+            return replace(made, by=bridge.by)
         metric = searcher.manifest.metric
         return compared(labels, vectors, searcher.encoder.spec, metric, index_pairs(searcher))
     if len(kinds) > 1:
         raise QueryError(
-            "A text and a picture can be compared by an index that knows both: name it with --index NAME."
+            "A text and a picture can be compared by an index whose pictures texts find: name it with "
+            "--index NAME."
         )
     unit = Unit.IMAGE if Picture in kinds else Unit.TEXT
     encoder = _open(model, unit, pooling, layers)

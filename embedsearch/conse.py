@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from embedsearch.arrays import load_array
 from embedsearch.encoders import Encoder, Role
 from embedsearch.metrics import Vectors, normalized
 
@@ -70,7 +71,7 @@ def text_vectors(
         known = folder / "embedsearch" / "texts" / f"{asked}.npy"
     if known is not None:
         with contextlib.suppress(OSError, ValueError):
-            vectors: Vectors = np.load(known, allow_pickle=False)
+            vectors: Vectors = load_array(known)
             if vectors.ndim == 2 and len(vectors) == len(texts) and np.isfinite(vectors).all():
                 return vectors
     vectors = normalized(encoder().encode(list(texts), role))

@@ -69,12 +69,17 @@ class Chosen:
     captions: int
     answers: int
 
+    @property
+    def worse_than_classes(self) -> bool:
+        """Whether class names alone were measured to find more than both together."""
+        if "conse" not in self.measured:
+            return False
+        found = {by: sum(self.measured[by][f"recall@{k}"] for k in (1, 5, 10)) for by in ("both", "conse")}
+        return found["both"] < found["conse"]
 
-def folds_of(picture: Rows, caption: Rows, seed: int = 0) -> Rows:
-    """Return the fold of each pair, (n,): pairs that share a caption, or a picture, are in one.
 
-    Fewer than `FOLDS` different ones give fewer folds.
-    """
+def groups_of(picture: Rows, caption: Rows) -> Rows:
+    """Return the group of each pair, (n,) from 0: pairs that share a caption, or a picture, are in one."""
     parent = list(range(int(picture.max()) + int(caption.max()) + 2))
     beyond = int(picture.max()) + 1
 
@@ -87,6 +92,15 @@ def folds_of(picture: Rows, caption: Rows, seed: int = 0) -> Rows:
     for one, other in zip(picture.tolist(), (caption + beyond).tolist(), strict=True):
         parent[root(one)] = root(other)
     _, group = np.unique([root(each) for each in picture.tolist()], return_inverse=True)
+    return np.asarray(group, np.int64)
+
+
+def folds_of(picture: Rows, caption: Rows, seed: int = 0) -> Rows:
+    """Return the fold of each pair, (n,): those of one group are in one.
+
+    Fewer than `FOLDS` groups give fewer folds.
+    """
+    group = groups_of(picture, caption)
     order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
     return np.asarray(order[group] % FOLDS, np.int64)
 

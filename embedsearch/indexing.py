@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from embedsearch.arrays import load_array
 from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose, needed
 from embedsearch.continuity import kept_rows, neighbours_kept
 from embedsearch.errors import RecipeError
@@ -47,10 +46,10 @@ def make_index(
     progress: Progress,
 ) -> MadeIndex:
     """Make the index over the vectors in `aside`, from the one before where that serves."""
-    vectors = np.load(aside / VECTORS, mmap_mode="r", allow_pickle=False)
+    vectors = load_array(aside / VECTORS, mapped=True)
     count, dimension = vectors.shape
     memory = parse_memory(recipe.index.memory) if recipe.index.memory else free_memory() // 2
-    queries = np.load(aside / QUERIES, allow_pickle=False) if (aside / QUERIES).is_file() else None
+    queries = load_array(aside / QUERIES) if (aside / QUERIES).is_file() else None
     settings = Settings(memory, recipe.index.recall, queries, progress.stage, progress.advance)
     kind = recipe.index.backend
     last = old.manifest.backend if old else ""

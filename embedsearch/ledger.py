@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from embedsearch.arrays import load_array
 from embedsearch.records import Entry, Record
 
 ENTRY = np.dtype(
@@ -117,7 +118,7 @@ class Ledger:
     @classmethod
     def load(cls, path: Path) -> Ledger:
         """Read what `save` wrote, memory-mapped."""
-        return cls(cast(Entries, np.load(path, mmap_mode="r", allow_pickle=False)))
+        return cls(cast(Entries, load_array(path, mapped=True)))
 
     def rows(self, found: npt.NDArray[np.int64]) -> list[Row | None]:
         """Return the rows at these places, None for -1."""

@@ -5,13 +5,15 @@ They have an index of their own, over their places; see `embedsearch.placing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from embedsearch.additions import FILES, Making
+from embedsearch.additions import Making
+from embedsearch.arrays import load_array
 from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose
 from embedsearch.backends.flat import ready
 from embedsearch.backends.tuning import MAX_QUERIES, K, recall, truth
@@ -24,12 +26,14 @@ from embedsearch.indexing import free_memory
 from embedsearch.metrics import Metric, Vectors
 from embedsearch.placing import (
     INDEX,
+    MAP,
     NAME,
     PLACES,
     SCALE,
     Placing,
     described,
     open_index,
+    open_places,
     text_recipe,
     tower_recipe,
 )
@@ -37,7 +41,7 @@ from embedsearch.progress import Progress
 from embedsearch.recipe import IndexRecipe, parse_memory
 from embedsearch.records import Unit
 from embedsearch.scaling import cross_scale, general
-from embedsearch.store import Build
+from embedsearch.store import FILES, Build
 
 BLOCK = 4096  # pictures placed together
 
@@ -78,34 +82,57 @@ def refresh(making: Making) -> dict[str, Any] | None:
     try:
         if spec.pooling == PROJECTION:
             return _by_towers(making)
-        before = making.before if making.facts_before(NAME) is not None else None
-        if before is not None:
-            placing, facts = Placing.load(before.folder), dict(before.manifest.additions[NAME])
+        before = making.before if making.readable(MAP) else None
+        known = making.facts_before(NAME, any_metric=True)
+        if before is not None and known is not None:
+            placing, facts = Placing.load(before.folder), dict(known)
         else:
             _tell_what_is_lost(making)
             made = by_class_names(spec)
             if made is None:
                 return None
             placing, facts = made
+            before = None
         classifier = find_classifier(spec) if placing.by_classes else None
-        text = facts["text"]
-        recipe = text_recipe(text["model"], text["revision"], text["pooling"])
-        background = unrelated(text["fingerprint"], lambda: open_encoder(recipe))
         index = write(
-            making.folder, making.vectors, placing, classifier, making.recipe.index, background,
-            making.progress, before, making.kept,
-        )  # fmt: skip
+            making.folder,
+            making.vectors,
+            placing,
+            classifier,
+            making.recipe.index,
+            _background(making, facts["text"], before),
+            making.progress,
+            before if making.readable(PLACES) and making.readable(INDEX) else None,
+            making.kept,
+        )
     except (ModelError, ImportError) as error:
         making.progress.stage(f"not searchable by text: {error}")
         return None
     return {**{key: value for key, value in facts.items() if key != FILES}, "index": index}
 
 
+def _background(making: Making, text: Mapping[str, Any], before: Build | None) -> Vectors | Path:
+    """Return the vectors of unrelated texts, or of the build before the scale that was made of them.
+
+    Raises:
+        ModelError: the text model can't be loaded, and there is no such scale.
+    """
+    recipe = text_recipe(text["model"], text["revision"], text["pooling"])
+    try:
+        return unrelated(text["fingerprint"], lambda: open_encoder(recipe))
+    except ModelError as error:
+        if before is None or not making.readable(SCALE):
+            raise
+        making.progress.stage(f"the scale of text queries is that of the build before: {error}")
+        return before.folder / SCALE
+
+
 def _tell_what_is_lost(making: Making) -> None:
     if making.before is not None and making.before.manifest.additions.get(NAME, {}).get("by") == "align":
+        why = "of other vectors" if making.facts_before(NAME, any_metric=True) is None else "damaged"
         making.progress.stage(
-            "the alignment with captions was of other vectors: align them again with "
-            f"embedsearch align {making.recipe.name}"
+            f"the alignment with captions was {why}: align them again with embedsearch align "
+            f"{making.recipe.name}"
         )
 
 
@@ -140,7 +167,7 @@ def write(
     placing: Placing,
     classifier: Classifier | None,
     recipe: IndexRecipe,
-    background: Vectors,
+    background: Vectors | Path,
     progress: Progress,
     old: Build | None = None,
     kept: Rows | None = None,
@@ -153,7 +180,7 @@ def write(
         placing: how they are placed.
         classifier: the class head, where there is one.
         recipe: how the index is made.
-        background: (b, e) float32, vectors of unrelated texts.
+        background: (b, e) float32, vectors of unrelated texts; or the scale to take over.
         progress: who is told how it goes on.
         old: a build whose places are of the same placing.
         kept: (n,) which row of `old` holds the same vector, -1 for none.
@@ -162,7 +189,7 @@ def write(
         What the index says of itself; its recall is that for text queries.
     """
     count, dimension = len(vectors), len(placing.centre)
-    stored = np.load(old.folder / PLACES, mmap_mode="r") if old is not None and kept is not None else None
+    stored = open_places(old) if old is not None and kept is not None else None
     shape, kind = (count, dimension), np.float32 if recipe.storage == "fp32" else np.float16
     places = np.lib.format.open_memmap(folder / PLACES, "w+", kind, shape)
     progress.stage("placing pictures among texts", count)
@@ -176,11 +203,14 @@ def write(
             places[part][new] = placing(vectors[part][new], classifier)
         progress.advance(part.stop - start)
     places.flush()
-    places = np.load(folder / PLACES, mmap_mode="r", allow_pickle=False)
+    places = load_array(folder / PLACES, mapped=True)
     placing.save(folder)
     backend = _index(places, placing, recipe, progress, old, kept)
     backend.save(folder / INDEX)
-    cross_scale(backend, places, Metric.COSINE, placing.asked(background)).save(folder / SCALE)
+    if isinstance(background, Path):
+        shutil.copyfile(background, folder / SCALE)
+    else:
+        cross_scale(backend, places, Metric.COSINE, placing.asked(background)).save(folder / SCALE)
     return {**backend.facts, "asked": "texts"}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from embedsearch.arrays import load_array, load_arrays
 from embedsearch.backends import Backend, backend_class
 from embedsearch.conse import place
 from embedsearch.crossval import mix
@@ -91,11 +92,9 @@ class Placing:
     @classmethod
     def load(cls, folder: Path) -> Placing:
         """Read what `save` has written."""
-        with np.load(folder / MAP, allow_pickle=False) as arrays:
-            ridge = (
-                Ridge(arrays["source"], arrays["target"], arrays["weights"]) if "weights" in arrays else None
-            )
-            return cls(arrays["centre"], arrays["names"], ridge, float(arrays["share"]), arrays["queries"])
+        arrays = load_arrays(folder / MAP)
+        ridge = Ridge(arrays["source"], arrays["target"], arrays["weights"]) if "weights" in arrays else None
+        return cls(arrays["centre"], arrays["names"], ridge, float(arrays["share"]), arrays["queries"])
 
 
 def text_recipe(model: str = "", revision: str = "", pooling: str = "") -> EncoderRecipe:
@@ -131,7 +130,7 @@ def described(spec: EncoderSpec) -> dict[str, Any]:
 
 def open_places(build: Build) -> Vectors:
     """Return the places of a build's pictures, (n, e) float32 or float16 of unit length, memory-mapped."""
-    places: Vectors = np.load(build.folder / PLACES, mmap_mode="r", allow_pickle=False)
+    places: Vectors = load_array(build.folder / PLACES, mapped=True)
     return places
 
 

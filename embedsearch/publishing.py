@@ -21,6 +21,8 @@ from embedsearch.store import (
     BUILD_RULE,
     BUILDS,
     CURRENT,
+    ITEMS,
+    VECTORS,
     Build,
     Manifest,
     current_build,
@@ -200,14 +202,33 @@ def remove(indexes: Path, name: str) -> Path:
 
 
 def _surplus(folder: Path, keep: int, before: Path | None) -> list[Path]:
-    """Return the builds beyond the `keep` newest; the one in force and that `before` it count as newest."""
+    """Return the builds beyond the `keep` newest; the one in force and that `before` it count as newest.
+
+    Where all of these hold the same items, for only additions were made anew, one more stays: there is to be
+    something to go back to.
+    """
     try:
         in_force = current_build(folder)
     except EmbedsearchError:
         return []  # which one is good is not known
     newest = sorted(builds_of(folder), key=_is_whole)[::-1]  # damaged ones last
-    order = [in_force, *([before] if before else []), *newest]
-    return list(dict.fromkeys(order))[max(1, keep) :]
+    order = list(dict.fromkeys([in_force, *([before] if before else []), *newest]))
+    kept, rest = order[: max(1, keep)], order[max(1, keep) :]
+    if len(kept) > 1 and len({_content(build) for build in kept}) == 1:
+        spare = next(
+            (build for build in rest if _is_whole(build) and _content(build) != _content(kept[0])), None
+        )
+        rest = [build for build in rest if build != spare]
+    return rest
+
+
+def _content(build: Path) -> tuple[str, ...]:
+    """Return what tells builds of other items or vectors apart."""
+    try:
+        files = Manifest.load(build).files
+    except IndexDamagedError:
+        return (build.name,)
+    return tuple(str(files[name]["sha256"]) for name in (ITEMS, VECTORS) if name in files)
 
 
 def _is_whole(build: Path) -> bool:

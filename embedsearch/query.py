@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from embedsearch.errors import QueryError
 
+LEAST_WEIGHT = 1e-6  # one part in so many changes no digit that counts
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -20,6 +22,10 @@ class Text:
     """A text, as it is."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise QueryError(f"A text is a str; got {self.text!r:.80}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,10 @@ class Like:
 
     id: str
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str):
+            raise QueryError(f"The id of an item is a str; got {self.id!r:.80}.")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vector:
@@ -71,6 +81,15 @@ class Part:
     query: Any
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.weight, (int, float)) or not math.isfinite(self.weight):
+            raise QueryError(f"The weight of a part must be a finite number; got {self.weight!r:.80}.")
+        if self.weight and not LEAST_WEIGHT <= abs(self.weight) <= 1 / LEAST_WEIGHT:
+            raise QueryError(
+                f"The weight of a part must lie between {LEAST_WEIGHT:g} and {1 / LEAST_WEIGHT:,.0f}, with "
+                f"either sign; got {self.weight:g}."
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -87,10 +106,10 @@ class Query:
     parts: tuple[Part, ...]
 
     def __post_init__(self) -> None:
+        if not all(isinstance(part, Part) for part in self.parts):
+            raise QueryError("A Query takes parts, as in Query((Part('beach'), Part('people', -1))).")
         if not any(part.weight > 0 for part in self.parts):
             raise QueryError("A query of several parts needs one with a plus: what is looked for.")
-        if not all(math.isfinite(part.weight) for part in self.parts):
-            raise QueryError("The weights of a query must be finite numbers.")
 
 
 AnyQuery = Single | Query

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embedsearch.arrays import load_arrays
 from embedsearch.errors import IndexDamagedError
 
 Numbers = npt.NDArray[np.float32]
@@ -32,6 +33,7 @@ TOWARDS_ITEMS = 0.4
 FAR_ITEMS = 0.95  # share of items whose own nearest lie within the distance that the limit goes towards
 KEPT = 500  # distances of pairs
 SAME = 1e-3  # of the median distance of random pairs: as good as identical
+ROUNDING = 1e-6  # a distance of float32 vectors that is none
 
 
 class Verdict(StrEnum):
@@ -97,7 +99,7 @@ class Scale:
         """
         near = np.quantile(self.nearest, (0.5, FAR_ITEMS)) if len(self.nearest) else (-np.inf, -np.inf)
         ends = [
-            SAME * self._pair(0.5) if self.pairs[0] >= 0 else -np.inf,
+            max(SAME * self._pair(0.5), ROUNDING) if self.pairs[0] >= 0 else -np.inf,
             *near,
             self._pair(0.01),
             self._pair(0.1),
@@ -172,8 +174,8 @@ class Scale:
             IndexDamagedError: the file is none.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+            arrays = load_arrays(path)
+            return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise IndexDamagedError(f"{path} can't be read as a scale: {error}.") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,18 +28,39 @@ Describe = Callable[[EncoderRecipe], EncoderSpec]
 
 
 def open_old(folder: Path, progress: Progress) -> Build | None:
-    """Return the build in force; where it is damaged the newest whole one, or None: then all is made anew."""
+    """Return the build in force; where it is damaged the newest whole one, or None: then all is made anew.
+
+    Where additions alone are damaged (see `embedsearch.additions`), the build in force serves.
+    """
+    had: Mapping[str, Any] = {}
     try:
-        return Build(current_build(folder))
+        in_force = current_build(folder)
+        with contextlib.suppress(IndexDamagedError):
+            had = Manifest.load(in_force).additions
+        build = Build(in_force, spare=True)
+        if build.damaged:
+            progress.stage(f"the build in force is damaged: {', '.join(sorted(build.damaged))}")
+        return build
     except IndexDamagedError as error:
         progress.stage(f"the build in force is damaged: {error}")
-    for build in reversed(builds_of(folder)):
+    for path in reversed(builds_of(folder)):
         try:
-            return Build(build)
+            build = Build(path)
         except IndexDamagedError:
             continue
+        _tell_lost(folder.name, had, build.manifest.additions, progress)
+        return build
     progress.stage("all is embedded anew: no build is whole")
+    _tell_lost(folder.name, had, {}, progress)
     return None
+
+
+def _tell_lost(name: str, had: Mapping[str, Any], has: Mapping[str, Any], progress: Progress) -> None:
+    """Tell which additions that a person made are gone with a damaged build."""
+    if had.get("bridge", {}).get("by") == "align" and has.get("bridge", {}).get("by") != "align":
+        progress.stage(f"the alignment with captions is lost: embedsearch align {name}")
+    if "map" in had and "map" not in has:
+        progress.stage(f"the map is lost: embedsearch map {name}")
 
 
 def reusable(recipe: Recipe, old: Build, describe: Describe, progress: Progress) -> Before | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from embedsearch.additions import Making
+from embedsearch.arrays import load_array
 from embedsearch.backends import Backend, Rows
 from embedsearch.encoders import Encoder, Sentence
 from embedsearch.encoders.segment import words
@@ -99,15 +100,16 @@ def refresh(making: Making) -> dict[str, Any] | None:
     """Make the scale of a build in the making; see `additions.refresh`."""
     before = making.facts_before("scale") or {}
     people: Numbers | None = None
-    if before and making.before is not None:
+    if making.before is not None and before.get("people") and making.readable(SCALE):
         people = Scale.load(making.before.folder / SCALE).people
     making.progress.stage("measuring how far apart things are")
-    _tell_lost(making)
-    background, told = _background(making, before)
+    background, told = _background(making)
+    _tell_lost(making, people, told)
     scale = make_scale(making.backend, making.vectors, making.metric, background, people)
     if scale is None:
         return None
-    return write_scale(making.folder, len(making.vectors), scale, background, told, before.get("people"))
+    judged = None if people is None else before["people"]
+    return write_scale(making.folder, len(making.vectors), scale, background, told, judged)
 
 
 def general(unit: Unit) -> list[Any]:
@@ -139,11 +141,11 @@ def encoded(encoder: Encoder, items: Sequence[Any]) -> Vectors:
     return vectors
 
 
-def _background(making: Making, before: Any) -> tuple[Vectors | None, dict[str, Any] | None]:
+def _background(making: Making) -> tuple[Vectors | None, dict[str, Any] | None]:
     """Return the background's vectors and what is said of it: of the build before, or of the package."""
-    told = before.get("background")
-    if told and making.before is not None:
-        return np.load(making.before.folder / BACKGROUND), told
+    told = (making.facts_before("scale", any_metric=True) or {}).get("background")
+    if told and making.before is not None and making.readable(BACKGROUND):
+        return load_array(making.before.folder / BACKGROUND), told
     unit = making.recipe.encoder.unit
     if unit is Unit.IMAGE or not making.embeds:
         return None, None
@@ -151,15 +153,20 @@ def _background(making: Making, before: Any) -> tuple[Vectors | None, dict[str, 
     return vectors, {"of": GENERAL, "count": len(vectors)}
 
 
-def _tell_lost(making: Making) -> None:
-    """Tell of judgements and a background that were measured with another model."""
-    lost = making.before.manifest.additions.get("scale", {}) if making.before else {}
-    if making.facts_before("scale") is not None:
-        return
-    given = [("--pairs", lost.get("people")), ("--background", lost.get("background"))]
-    options = " ".join(f"{name} {told['of']}" for name, told in given if told and told["of"] != GENERAL)
-    if options:
-        making.progress.stage(f"to measure anew: embedsearch calibrate {making.recipe.name} {options}")
+def _tell_lost(making: Making, people: Numbers | None, background: dict[str, Any] | None) -> None:
+    """Tell of judgements and a background that were measured with another model, or are damaged."""
+    had = making.before.manifest.additions.get("scale", {}) if making.before else {}
+    lost = []
+    if people is None:
+        lost.append(("--pairs", had.get("people")))
+    if background != had.get("background"):
+        lost.append(("--background", had.get("background")))
+    given = [(option, told["of"]) for option, told in lost if told]
+    options = [f" {option} {of}" for option, of in given if of != GENERAL]
+    if given:
+        making.progress.stage(
+            f"to measure anew: embedsearch calibrate {making.recipe.name}{''.join(options)}"
+        )
 
 
 def write_scale(

@@ -14,11 +14,7 @@ from embedsearch.backends import Mask
 from embedsearch.bridge import Bridge, Space, open_bridge, serves
 from embedsearch.encoders import Encoder, Sentence, open_encoder
 from embedsearch.encoders.segment import words
-from embedsearch.errors import (
-    ItemError,
-    ItemNotFoundError,
-    QueryError,
-)
+from embedsearch.errors import FilterError, ItemError, ItemNotFoundError, QueryError
 from embedsearch.hits import Answer, Hit
 from embedsearch.items import FIELD
 from embedsearch.loading import query_encoder
@@ -45,6 +41,10 @@ from embedsearch.where import evaluate, parse
 
 if TYPE_CHECKING:
     from embedsearch.explanation import Explanation
+
+ROUNDING = 1e-6  # of float32, in a sum of a few vectors
+# what a vector's numbers may be without their squares leaving float32
+LEAST_SIZE, MOST_SIZE = 1e-12, 1e12
 
 
 class Searcher:
@@ -100,8 +100,10 @@ class Searcher:
             ItemNotFoundError: no item has the id asked for.
             ItemError: the picture can't be read.
         """
-        if k < 1:
-            raise QueryError(f"k must be at least 1; got {k}.")
+        if not isinstance(k, (int, np.integer)) or k < 1:
+            raise QueryError(f"k must be a whole number, at least 1; got {k!r:.80}.")
+        if where is not None and not isinstance(where, str):
+            raise FilterError(f"A filter is a str, such as \"label = 'dress'\"; got {where!r:.80}.")
         asked = as_query(query)
         allow = self.allowed(where) if where and where.strip() else None
         own = [self.row(identity) for identity in items_of(asked)]
@@ -131,16 +133,29 @@ class Searcher:
         Raises:
             QueryError, ItemNotFoundError, ItemError, ModelError: as `search`.
         """
-        bridge = self.bridge
-        if bridge is None or not any(serves(bridge, each) for each in singles_of(query)):
+        bridge = self.across(singles_of(query))
+        if bridge is None:
             build = self.build
             return Space(self.vector(query), build.backend, build.vectors, build.manifest.metric, build.scale)
-
-        def across(single: Single) -> Vectors:
-            return bridge.ask(single) if serves(bridge, single) else bridge.carry(self._single(single))
-
-        vector = _summed(query, across, bridge.metric)
+        vector = _summed(query, lambda single: self._carried(bridge, single), bridge.metric)
         return Space(vector, bridge.backend, bridge.vectors, bridge.metric, bridge.scale, bridge.by)
+
+    def across(self, singles: Sequence[Single]) -> Bridge | None:
+        """Return the bridge that one of these, and so all, are taken across; None where none needs it."""
+        return self.bridge if any(serves(self.bridge, each) for each in singles) else None
+
+    def together(self, singles: Sequence[Single]) -> Vectors:
+        """Return the raw vectors of several things in one space, (n, d) float32: see `across`.
+
+        Raises:
+            QueryError, ItemNotFoundError, ItemError, ModelError: as `search`.
+        """
+        bridge = self.across(singles)
+        rows = [self._single(each) if bridge is None else self._carried(bridge, each) for each in singles]
+        return np.concatenate(rows)  # n x (1, d) -> (n, d)
+
+    def _carried(self, bridge: Bridge, single: Single) -> Vectors:
+        return bridge.ask(single) if serves(bridge, single) else bridge.carry(self._single(single))
 
     def vector(self, query: AnyQuery) -> Vectors:
         """Return the raw vector of a query among the items' own, (1, d) float32.
@@ -171,17 +186,16 @@ class Searcher:
                 return self._word(Word(text, 1) if len(words(text)) == 1 else None, text)
             case Picture(source):
                 if unit is not Unit.IMAGE:
+                    of_l2 = unit is Unit.TEXT and self.manifest.metric is Metric.L2
                     raise QueryError(
                         self._misfit("a text" if unit is Unit.TEXT else "a word in its sentence")
+                        + (" Pictures find texts where the metric is cosine or ip." if of_l2 else "")
                     )
                 return self.encoder.encode([source], "query")
             case Word(sentence, _):
                 if unit not in (Unit.WORD, Unit.TOKEN):
-                    fit = (
-                        "a whole text"
-                        if unit is Unit.TEXT
-                        else "a picture (--image FILE) or an item (--item ID)"
-                    )
+                    texts = unit is Unit.TEXT or serves(self.bridge, Text(sentence))
+                    fit = "a whole text" if texts else "a picture (--image FILE) or an item (--item ID)"
                     raise QueryError(self._misfit(fit))
                 return self._word(query, sentence)
 
@@ -234,17 +248,27 @@ class Searcher:
 
     def _ready_vector(self, values: Any) -> Vectors:
         try:
-            vector = np.atleast_2d(np.asarray(values, dtype=np.float32))  # (d,) -> (1, d)
+            if np.iscomplexobj(values):
+                raise TypeError("complex")
+            vector = np.atleast_2d(np.asarray(values, dtype=np.float64))  # (d,) -> (1, d)
         except (ValueError, TypeError):
-            raise QueryError("A vector must be numbers, (d,).") from None
+            raise QueryError("A vector must be real numbers, (d,).") from None
         if vector.ndim != 2 or len(vector) != 1:
             raise QueryError(f"A vector must be numbers, (d,); got the shape {np.shape(values)}.")
-        if vector.shape[1] != self.manifest.dimension or not np.isfinite(vector).all():
+        if vector.shape[1] != self.manifest.dimension:
             raise QueryError(
-                f"The index {self.manifest.name!r} takes vectors of {self.manifest.dimension} finite "
-                f"numbers; got {vector.shape[1]}."
+                f"The index {self.manifest.name!r} takes vectors of {self.manifest.dimension} numbers; got "
+                f"{vector.shape[1]}."
             )
-        return vector
+        most = float(np.abs(vector).max())
+        if self.manifest.metric is Metric.COSINE and np.isfinite(most):
+            if not most:
+                raise QueryError("The vector is all zeros: it has no direction to look in.")
+            if not LEAST_SIZE <= most <= MOST_SIZE:
+                vector = vector / most  # its length says nothing
+        elif not most <= np.finfo(np.float32).max:
+            raise QueryError("The vector holds numbers that are not finite, or too large for float32.")
+        return vector.astype(np.float32)
 
     def _word(self, query: Word | None, sentence: str) -> Vectors:
         spans = words(sentence)
@@ -303,8 +327,10 @@ def _summed(query: AnyQuery, one: Callable[[Single], Vectors], metric: Metric) -
         return one(query)
     vectors = [one(as_single(part.query)) for part in query.parts]
     ready = [normalized(vector) if metric is Metric.COSINE else vector for vector in vectors]
-    total = np.sum([part.weight * each for part, each in zip(query.parts, ready, strict=True)], axis=0)
-    if not total.any():
+    weighed = [part.weight * each for part, each in zip(query.parts, ready, strict=True)]
+    total = np.sum(weighed, axis=0)
+    # what opposites leave is rounding
+    if np.abs(total).max() <= ROUNDING * max(float(np.abs(each).max()) for each in weighed):
         raise QueryError("The parts of the query cancel each other out: nothing is left to look for.")
     return np.asarray(total, np.float32)
 

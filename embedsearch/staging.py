@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from embedsearch import items as tables
 from embedsearch import ledger
+from embedsearch.arrays import load_array
 from embedsearch.chunk import Chunk, Item
 from embedsearch.encoders import probes
 from embedsearch.errors import RecipeError
@@ -215,7 +216,7 @@ class Staging:
             }
             np.lib.format.write_array_header_2_0(file, header)
             for shard in range(self._shards):
-                rows = np.load(self._folder / name.format(shard), allow_pickle=False)
+                rows = load_array(self._folder / name.format(shard))
                 with np.errstate(over="ignore"):
                     kept = rows.astype(dtype)
                 if kept.dtype == np.float16 and not np.isfinite(kept).all():

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embedsearch.arrays import load_array
 from embedsearch.backends import Backend, backend_class
 from embedsearch.errors import IndexDamagedError, IndexNotFoundError, nearest
 from embedsearch.integrity import verify
@@ -35,6 +36,7 @@ CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
 ITEMS, VECTORS, LEDGER, REJECTED = "items.arrow", "vectors.npy", "ledger.npy", "rejected.jsonl"
 INDEX, PROBES, QUERIES, SCALE = "index.faiss", "probes.npz", "queries.npy", "scale.npz"
 OLD_ITEMS = "items.parquet"  # of format 1
+FILES = "files"  # of an addition, in its facts
 SCHEMA = 2
 T = TypeVar("T")
 BUILD_RULE = re.compile(r"[\w-]{1,99}")
@@ -91,6 +93,11 @@ class Manifest:
     additions: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
+    @property
+    def added_files(self) -> frozenset[str]:
+        """The files of all additions."""
+        return frozenset(name for facts in self.additions.values() for name in facts.get(FILES, ()))
+
     def save(self, folder: Path) -> None:
         """Write `manifest.json` into `folder`, with a checksum of what it says."""
         values = asdict(self)
@@ -130,22 +137,36 @@ class Build:
     """A published build, opened for reading: its manifest, items, vectors and index.
 
     Everything large is memory-mapped: the system may take its pages back.
+
+    Attributes:
+        folder: its own.
+        manifest: what it says of itself.
+        damaged: files of additions that may not be read; empty of a whole build.
     """
 
-    def __init__(self, folder: Path, *, whole: bool = False) -> None:
+    def __init__(self, folder: Path, *, whole: bool = False, spare: bool = False) -> None:
         """Open and verify the build in `folder`.
 
         Args:
             folder: the build's own.
             whole: read all files through; else large ones that were found right before are not.
+            spare: open it where no files are damaged but additions' (see `embedsearch.additions`).
 
         Raises:
             IndexDamagedError: a file is missing, truncated or altered; named with the mending command.
         """
         self.folder = folder
         self.manifest = Manifest.load(folder)
+        spared = self.manifest.added_files if spare else frozenset()
+        damaged = set()
         for name, facts in self.manifest.files.items():
-            verify(folder / name, facts, mend(folder.parent.parent.name), whole=whole)
+            try:
+                verify(folder / name, facts, mend(folder.parent.parent.name), whole=whole)
+            except IndexDamagedError:
+                if name not in spared:
+                    raise
+                damaged.add(name)
+        self.damaged = frozenset(damaged)
 
     @cached_property
     def items(self) -> pa.Table:
@@ -187,7 +208,8 @@ class Build:
     @cached_property
     def vectors(self) -> Vectors:
         """The raw vectors (n, d) float32 or float16, memory-mapped."""
-        return np.load(self.folder / VECTORS, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        vectors: Vectors = load_array(self.folder / VECTORS, mapped=True)
+        return vectors
 
     @property
     def ledger(self) -> Ledger:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.encoders import Encoder, EncoderSpec, Prepared, Role, Sentence, Span, gather
+from embedsearch.encoders import Encoder, EncoderSpec, Prepared, Role, Sentence, Span, all_ready, gather
 from embedsearch.encoders.pixels import open_rgb
 from embedsearch.encoders.segment import words
 from embedsearch.encoders.unpooled import Unpooled
@@ -105,10 +105,7 @@ class LetterEncoder:
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
-        prepared = self.prepare(items, role)
-        for each in prepared:
-            if isinstance(each, ItemError):
-                raise each
+        prepared = all_ready(items, self.prepare(items, role))
         return gather(prepared, self.run(prepared), self.dimension)
 
     def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:

@@ -181,6 +181,7 @@ def test_the_command_prints_the_documented_object(three):
         "model": "all-MiniLM-L6-v2",
         "pooling": "mean",
         "layers": [-1],
+        "by": "",
     }
 
 

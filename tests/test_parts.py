@@ -44,13 +44,27 @@ def test_minus_pushes_away(fruits):
     [
         ((), "needs one with a plus"),
         ((Part("apple", -1),), "needs one with a plus"),
-        ((Part("apple", float("nan")), Part("fig")), "finite"),
+        (("apple", "fig"), "takes parts"),
     ],
 )
 def test_what_is_no_query_is_told(parts, said):
-    """Nothing looked for, and weights that are no numbers."""
+    """Nothing looked for, and what is no part."""
     with pytest.raises(QueryError, match=said):
         Query(parts)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), "1", 1e45, -1e-50])
+def test_a_weight_is_a_number_that_counts(weight):
+    """Weights that are no numbers, or that float32 can't hold beside a weight of 1, are refused."""
+    with pytest.raises(QueryError, match="The weight of a part must"):
+        Part("apple", weight)
+
+
+def test_the_widest_weights_are_told_apart(fruits):
+    """A part with the greatest weight decides; beside it one with the least takes nothing away."""
+    far = fruits.search(Query((Part("grape", 1e6), Part("apple", -1e-6))), k=3)
+    want = [hit.distance for hit in fruits.search("grape", k=3)]
+    assert [hit.distance for hit in far] == pytest.approx(want, abs=1e-6)
 
 
 def test_parts_that_cancel_out_are_told(fruits):

@@ -1,11 +1,13 @@
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from embedsearch.errors import ItemError, QueryError
+import embedsearch as es
+from embedsearch.errors import FilterError, ItemError, QueryError
 from embedsearch.query import Like, Picture, Text, Vector, Word, as_query
 from tests.fakes import WORD_LIMIT, letters
 
@@ -29,13 +31,40 @@ def test_a_vector_is_a_query(fruits, kind):
         ["a"] * 26,
         np.ones((2, 13)),
         [[1], [1, 2]],
+        [1j] * 26,
+        [0.0] * 26,
     ],
-    ids=["short", "long", "empty", "nan", "inf", "text", "matrix", "ragged"],
+    ids=["short", "long", "empty", "nan", "inf", "text", "matrix", "ragged", "complex", "zeros"],
 )
 def test_a_vector_that_does_not_fit_is_told(fruits, values):
     """A vector of another length or shape, or with values that are no finite numbers, is refused."""
-    with pytest.raises(QueryError, match=r"26 finite numbers|must be numbers"):
+    with pytest.raises(QueryError, match=r"26 numbers; got|must be (real )?numbers|not finite|all zeros"):
         fruits.search(Vector(values))
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-30, 1e30, 1e200])
+def test_by_cosine_a_vectors_length_says_nothing(fruits, size):
+    """A vector so short or long that its square leaves float32 finds what its direction finds."""
+    vector = letters("pear").astype(np.float64)
+    want, found = (fruits.search(Vector(each), k=4) for each in (vector, size * vector))
+    assert [hit.id for hit in found] == [hit.id for hit in want]
+    assert [hit.distance for hit in found] == pytest.approx([hit.distance for hit in want], abs=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda: es.Like(42), lambda: es.Text(3), lambda: es.Like(Path("x"))])
+def test_what_is_asked_with_has_its_type(make):
+    """An id or a text that is no str is refused at once, in words."""
+    with pytest.raises(QueryError, match="is a str; got"):
+        make()
+
+
+def test_k_and_filters_have_their_types(fruits):
+    """A `k` that is no whole number, and a filter that is no str, are refused in words."""
+    for k in ("2", 2.5, None):
+        with pytest.raises(QueryError, match="whole number"):
+            fruits.search("apple", k)
+    with pytest.raises(FilterError, match="A filter is a str"):
+        fruits.search("apple", where=3)
 
 
 def test_a_picture_is_asked_by_path_bytes_or_image(colours, tmp_path):
@@ -53,8 +82,12 @@ def test_a_bad_picture_is_an_item_error(colours, tmp_path):
     """A query picture that can't be read says why."""
     with pytest.raises(ItemError, match="not a picture"):
         colours.search(b"no picture")
-    with pytest.raises(ItemError, match="does not exist"):
+    with pytest.raises(ItemError, match=r"nothing\.png: the file does not exist"):
         colours.search(tmp_path / "nothing.png")
+    with pytest.raises(ItemError, match="it is a folder"):
+        colours.search(tmp_path)
+    with pytest.raises(ItemError, match="no pixels"):
+        colours.search(Image.new("RGB", (0, 0)))
 
 
 def test_a_word_is_asked_by_number_or_by_name(terms):

@@ -56,7 +56,7 @@ def test_a_large_k_gives_everything(fruits):
     assert sorted(hit.id for hit in fruits.search("a", k=10**6)) == sorted(WORDS)
     assert len(fruits) == 10
     for k in (0, -1):
-        with pytest.raises(QueryError, match="k must be at least 1"):
+        with pytest.raises(QueryError, match="k must be a whole number, at least 1"):
             fruits.search("a", k=k)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
+from embedsearch.arrays import load_array
 from embedsearch.backends import EXACT_UP_TO, Mask, Nodes, Rows, Settings, needed
 from embedsearch.backends.files import read_index, write_index
 from embedsearch.backends.flat import BLOCK, faiss_metric, rank, ready, scan, selector
@@ -104,7 +105,7 @@ class ApproximateBackend:
     @classmethod
     def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: Mapping[str, Any]) -> Self:
         """See `Backend.load`."""
-        return cls(read_index(path), np.load(_rows_file(path), mmap_mode="r"), vectors, metric, facts)
+        return cls(read_index(path), load_array(_rows_file(path), mapped=True), vectors, metric, facts)
 
     def save(self, path: Path) -> None:
         """See `Backend.save`."""

@@ -62,6 +62,8 @@ def map_command(
     from embedsearch.maps.saving import save_csv
     from embedsearch.store import indexes_folder
 
+    if save is not None and not save.resolve().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {save.resolve().parent}", param_hint="--save")
     bar = Bar(name)
     build = map_index(indexes_folder(indexes), name, Settings(Method(method), clusters or 0, names), bar)
     bar.close()

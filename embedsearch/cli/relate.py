@@ -9,6 +9,8 @@ import click
 
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
 
+BY = {"towers": "its two towers", "conse": "class names (ConSE)", "align": "the alignment with captions"}
+
 
 @click.command(
     "compare",
@@ -61,7 +63,8 @@ def compare_command(
         click.echo(f"{number:>3}  {label}")
     for each in compared:
         layer = ",".join(map(str, each.layers))
-        click.echo(f"\n{each.model}, {each.pooling} pooling, layers {layer}: {each.metric} distance")
+        by = f", texts and pictures together by {BY[each.by]}" if each.by else ""
+        click.echo(f"\n{each.model}, {each.pooling} pooling, layers {layer}{by}: {each.metric} distance")
         _matrix(each.distances, "{:.4f}")
         if each.percentiles is not None:
             click.echo(f"closer than so many percent of random pairs ({each.pairs_of})")

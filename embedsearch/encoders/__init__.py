@@ -14,11 +14,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from embedsearch.errors import ItemError
 from embedsearch.metrics import Metric, Vectors
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
@@ -168,6 +170,20 @@ class Encoder(Protocol):
             ItemError: the item can't be read.
             ModelError: it is not known which tokens of this model are which part of a picture.
         """
+
+
+def all_ready(items: Sequence[Any], prepared: Sequence[Prepared | ItemError]) -> list[Prepared]:
+    """Return what `Encoder.prepare` made of `items`.
+
+    Raises:
+        ItemError: one of them can't be read; named, where it is a file.
+    """
+    ready = []
+    for given, item in zip(items, prepared, strict=True):
+        if isinstance(item, ItemError):
+            raise ItemError(f"{given}: {item}.") if isinstance(given, Path) else item
+        ready.append(item)
+    return ready
 
 
 def gather(prepared: Sequence[Prepared], ran: Iterable[tuple[int, Vectors]], dimension: int) -> Vectors:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from embedsearch.encoders import Encoder, EncoderSpec, Prepared, Role, gather, open_encoder
+from embedsearch.encoders import Encoder, EncoderSpec, Prepared, Role, all_ready, gather, open_encoder
 from embedsearch.encoders.engines import Inputs, TorchEngine, settle
 from embedsearch.encoders.heads import Apart, Head
 from embedsearch.encoders.unpooled import Unpooled
@@ -116,11 +116,7 @@ class ModelEncoder:
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
-        ready: list[Prepared] = []
-        for item in self.prepare(items, role):
-            if isinstance(item, ItemError):
-                raise item
-            ready.append(item)
+        ready = all_ready(items, self.prepare(items, role))
         return gather(ready, self.run(ready), self.dimension)
 
     def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:

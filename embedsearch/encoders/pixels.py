@@ -51,6 +51,8 @@ def open_rgb(picture: Picture, at_least: int | None = None) -> Image.Image:
             image = picture if isinstance(picture, Image.Image) else Image.open(_file(picture))
             if at_least and image is not picture:
                 image.draft(None, (at_least, at_least))  # None keeps the mode
+            if not all(image.size):
+                raise ItemError("the picture has no pixels")
             return _to_rgb(ImageOps.exif_transpose(image))
     except ItemError:
         raise
@@ -93,6 +95,8 @@ def _file(picture: Path | str | bytes) -> io.BytesIO | Path:
             raise ItemError("the file is empty")
         return io.BytesIO(picture)
     path = Path(picture)
+    if path.is_dir():
+        raise ItemError("it is a folder, and a picture was expected")
     if path.is_file() and path.stat().st_size == 0:
         raise ItemError("the file is empty")
     return path

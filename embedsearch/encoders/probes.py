@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from embedsearch.arrays import load_arrays
 from embedsearch.encoders import Encoder, Prepared, gather
 from embedsearch.errors import EncoderMismatchError
 from embedsearch.metrics import Vectors
@@ -46,17 +47,17 @@ def save(path: Path, probes: Sequence[Probe]) -> None:
 
 def load(path: Path) -> list[Probe]:
     """Read what `save` has written."""
-    with np.load(path, allow_pickle=False) as arrays:
-        probes = []
-        for number in range(sum(name.endswith("/cost") for name in arrays.files)):
-            prefix = f"{number}/inputs/"
-            inputs = {
-                name.removeprefix(prefix): arrays[name] for name in arrays.files if name.startswith(prefix)
-            }
-            vectors = arrays[f"{number}/vectors"]
-            cost, units = int(arrays[f"{number}/cost"]), ((0, 0),) * len(vectors)
-            probes.append((Prepared(inputs, cost, units=units), vectors))
-        return probes
+    arrays = load_arrays(path)
+    probes = []
+    for number in range(sum(name.endswith("/cost") for name in arrays)):
+        prefix = f"{number}/inputs/"
+        inputs = {
+            name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)
+        }
+        vectors = arrays[f"{number}/vectors"]
+        cost, units = int(arrays[f"{number}/cost"]), ((0, 0),) * len(vectors)
+        probes.append((Prepared(inputs, cost, units=units), vectors))
+    return probes
 
 
 def agreement(encoder: Encoder, probes: Sequence[Probe]) -> float:

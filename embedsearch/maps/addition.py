@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from embedsearch.additions import FILES, Making, amend
+from embedsearch.additions import Making, amend
+from embedsearch.arrays import load_array
 from embedsearch.items import open_table
 from embedsearch.ledger import Ledger
 from embedsearch.maps import Map, make_map, still_fitting
@@ -16,7 +17,7 @@ from embedsearch.maps.ground import Earlier, Ground, Method, Points, Settings, k
 from embedsearch.maps.stability import rows_of_same_ids
 from embedsearch.maps.umap_layout import is_installed
 from embedsearch.progress import Progress
-from embedsearch.store import ITEMS, LEDGER, Build
+from embedsearch.store import FILES, ITEMS, LEDGER, Build
 
 ADDITION, FILE = "map", "map.npy"
 
@@ -26,7 +27,7 @@ def load_map(build: Build) -> Map | None:
     if ADDITION not in build.manifest.additions:
         return None
     facts = {name: value for name, value in build.manifest.additions[ADDITION].items() if name != FILES}
-    return Map(cast(Points, np.load(build.folder / FILE, mmap_mode="r", allow_pickle=False)), facts)
+    return Map(cast(Points, load_array(build.folder / FILE, mapped=True)), facts)
 
 
 def ground_of(build: Build) -> Ground:
@@ -60,13 +61,11 @@ def refresh(making: Making) -> dict[str, Any] | None:
     Items are those with the same vector, else those with the same identity. Under another model or metric the
     layout is made from nothing, and laid over the old one as well as it can be.
     """
-    had = None if making.before is None else load_map(making.before)
-    if had is None or making.before is None:
+    if making.before is None or ADDITION not in making.before.manifest.additions:
         return None
+    facts = making.before.manifest.additions[ADDITION]
+    had = load_map(making.before) if making.readable(FILE) else None
     ledger = Ledger.load(making.folder / LEDGER)
-    rows = rows_of_same_ids(ledger, making.before.ledger)
-    if making.kept is not None:
-        rows = np.where(making.kept >= 0, making.kept, rows)
     items = open_table(making.folder / ITEMS)
     ground = Ground(
         making.vectors,
@@ -76,10 +75,18 @@ def refresh(making: Making) -> dict[str, Any] | None:
         items,
         keys_of(ledger, len(making.vectors)),
     )
-    chosen = had.facts["settings"]
+    chosen = facts["settings"]
     settings = still_fitting(Settings(Method(chosen["method"]), chosen["clusters"], chosen["names"]), items)
-    earlier = Earlier(had.facts, had.points, rows, anew=making.facts_before(ADDITION) is None)
-    if settings.method is Method.UMAP and not is_installed() and (earlier.anew or rows.max() < 0):
+    earlier = None
+    if had is None:
+        making.progress.stage("the map is laid out anew: the one before is damaged")
+    else:
+        rows = rows_of_same_ids(ledger, making.before.ledger)
+        if making.kept is not None:
+            rows = np.where(making.kept >= 0, making.kept, rows)
+        earlier = Earlier(facts, had.points, rows, anew=making.facts_before(ADDITION) is None)
+    again = earlier is not None and not earlier.anew and earlier.rows.max() >= 0
+    if settings.method is Method.UMAP and not is_installed() and not again:
         making.progress.stage("umap-learn is not installed: the map is made by PCA")
         settings = replace(settings, method=Method.PCA)
     return _save(make_map(ground, settings, earlier, making.progress), making.folder)

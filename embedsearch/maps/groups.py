@@ -32,7 +32,9 @@ def grouped(ground: Ground, settings: Settings, earlier: Earlier | None) -> npt.
     if earlier is not None and len(earlier.facts["clusters"]) == count:
         start = _centres(ground, learned, earlier, count)
     centres = centroids(ground.vectors, learned, ground.metric, count, start, SEED)
-    return assign(ground.vectors, ground.metric, centres)
+    labels = assign(ground.vectors, ground.metric, centres)
+    # centres that are alike leave groups empty
+    return np.unique(labels, return_inverse=True)[1].astype(np.int16)
 
 
 def _centres(ground: Ground, rows: Rows, earlier: Earlier, count: int) -> Vectors | None:

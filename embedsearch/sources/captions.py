@@ -2,65 +2,65 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from embedsearch.errors import SourceError, SourceNotFoundError
+from embedsearch.records import Rejected
+from embedsearch.sources.delimited import read_table
+from embedsearch.sources.lines import read_lines, undecodable
 
 COLUMNS = ("image", "caption")
+ENCODING = "utf-8"
 
 
-def read_captions(path: Path) -> Iterator[tuple[str, str]]:
+def read_captions(path: Path) -> Iterator[tuple[str, str] | Rejected]:
     """Yield the picture's id or path, and the caption, of each pair that has a caption.
+
+    What can't be read is yielded as `Rejected`, and costs one line.
 
     Args:
         path: .csv, .tsv or .jsonl with the columns `image` and `caption`.
 
     Raises:
-        SourceNotFoundError, SourceError: the file is missing, or holds something else.
+        SourceNotFoundError, SourceError: the file is missing, or has no such columns.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise SourceNotFoundError(f"There is no file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} can't be read as text: {error}") from None
-    pairs = _objects(path, text) if path.suffix == ".jsonl" else _rows(path, text)
-    for image, caption in pairs:
-        if caption.strip():
-            yield image, caption.strip()
+    if not path.is_file():
+        raise SourceNotFoundError(f"There is no file {path}.")
+    for pair in _objects(path) if path.suffix.casefold() == ".jsonl" else _rows(path):
+        if isinstance(pair, Rejected):
+            yield pair
+        elif pair[1].strip():
+            yield pair[0].strip(), pair[1].strip()
 
 
-def _objects(path: Path, text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(text.split("\n"), 1):  # splitlines() cuts at U+2028 too
-        if line.strip():
+def _objects(path: Path) -> Iterator[tuple[str, str] | Rejected]:
+    for line in read_lines(path, ENCODING):
+        if line.problem or line.text.strip():
             try:
-                row = json.loads(line)
+                row = json.loads(line.text)
                 yield str(row["image"]), str(row["caption"] or "")
             except (ValueError, KeyError, TypeError, RecursionError):
-                raise SourceError(
-                    f"{path}:{number}: an object with 'image' and 'caption' was expected: {line[:60]!r}"
-                ) from None
+                why = f"an object with 'image' and 'caption' was expected: {line.text[:60]!r}"
+                if line.problem:
+                    why = f"the line {_without_option(line.problem)}"
+                yield Rejected(f"{path.name}:{line.number}", why)
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[str, str]]:
-    file = io.StringIO(text, newline="")
-    rows = csv.reader(file) if path.suffix == ".csv" else csv.reader(file, delimiter="\t")
-    try:
-        head = [name.strip().casefold() for name in next(rows, [])]
-        if not set(COLUMNS) <= set(head):
-            raise SourceError(f"{path}: the columns image and caption were expected; it has {head!r:.200}.")
-        image, caption = (head.index(name) for name in COLUMNS)
-        for row in rows:
-            if not row:
-                continue
-            if len(row) <= max(image, caption):
-                raise SourceError(
-                    f"{path}:{rows.line_num}: a picture and a caption were expected; got {row!r:.80}."
-                )
-            yield row[image], row[caption]
-    except csv.Error as error:
-        raise SourceError(f"{path}:{rows.line_num}: it can't be read as a table: {error}.") from None
+def _rows(path: Path) -> Iterator[tuple[str, str] | Rejected]:
+    rows = read_table(path, ENCODING)
+    head = [name.strip().casefold() for name in next(rows).cells]
+    if not set(COLUMNS) <= set(head):
+        raise SourceError(f"{path}: the columns image and caption were expected; it has {head!r:.200}.")
+    image, caption = (head.index(name) for name in COLUMNS)
+    for row in rows:
+        if row.problem:
+            yield Rejected(f"{path.name}:{row.line}", f"the row {_without_option(row.problem)}")
+        else:
+            yield row.cells[image], row.cells[caption]
+
+
+def _without_option(problem: str) -> str:
+    """Replace what names --encoding, which sources have and captions have not."""
+    return "is not UTF-8 text: save the file as such" if problem == undecodable(ENCODING) else problem

@@ -28,7 +28,7 @@ LINE_COST = 100  # reading a line costs about as much as reading so many charact
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """A row and the line it starts on, or the problem with that line, as the end of a sentence."""
 
     line: int
@@ -47,7 +47,8 @@ class DelimitedFile:
         self._path = existing_file(recipe.location, "a CSV or TSV file")
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
-        self._delimiter, self._names = self._header()
+        self._delimiter, cells = _header(self._path, recipe.encoding)
+        self._names = _unique(cells)
         self._columns = choose_columns(recipe, self._names, self._path.name)
 
     def modality(self) -> Modality:
@@ -88,24 +89,34 @@ class DelimitedFile:
                     kind.see(cell)
         return count, types
 
-    def _rows(self) -> Iterator[_Row]:
+    def _rows(self) -> Iterator[Row]:
         rows = _parse(self._path, self._encoding, self._delimiter, len(self._names))
         next(rows)  # the header
         return rows
 
-    def _header(self) -> tuple[str, list[str]]:
-        """The delimiter, and the columns' names: unique and not empty."""
-        lines = read_lines(self._path, self._encoding)
-        first = next((line for line in lines if not _is_blank(line)), None)
-        if first is None:
-            raise SourceError(f"{self._path} is empty; expected a header with the columns' names.")
-        if first.problem:
-            raise SourceError(f"{self._path}: the header, line {first.number}, {first.problem}.")
-        delimiter = _delimiter(self._path, first.text)
-        header = next(_parse(self._path, self._encoding, delimiter, 0))
-        if header.problem:
-            raise SourceError(f"{self._path}: the header, line {header.line}, {header.problem}.")
-        return delimiter, _unique(header.cells)
+
+def read_table(path: Path, encoding: str) -> Iterator[Row]:
+    """Yield the header of a CSV or TSV file, then every row; see `DelimitedFile`.
+
+    Raises:
+        SourceError: the file is empty, or its header can't be read.
+    """
+    return _parse(path, encoding, _header(path, encoding)[0], 0)
+
+
+def _header(path: Path, encoding: str) -> tuple[str, list[str]]:
+    """The delimiter, and the cells of the first row."""
+    lines = read_lines(path, encoding)
+    first = next((line for line in lines if not _is_blank(line)), None)
+    if first is None:
+        raise SourceError(f"{path} is empty; expected a header with the columns' names.")
+    if first.problem:
+        raise SourceError(f"{path}: the header, line {first.number}, {first.problem}.")
+    delimiter = _delimiter(path, first.text)
+    header = next(_parse(path, encoding, delimiter, 0))
+    if header.problem:
+        raise SourceError(f"{path}: the header, line {header.line}, {header.problem}.")
+    return delimiter, header.cells
 
 
 def _delimiter(path: Path, header: str) -> str:
@@ -136,7 +147,7 @@ def _is_blank(line: Line) -> bool:
     return not line.problem and not line.text.strip(" \r\n")
 
 
-def _parse(path: Path, encoding: str, delimiter: str, width: int) -> Iterator[_Row]:
+def _parse(path: Path, encoding: str, delimiter: str, width: int) -> Iterator[Row]:
     """Yield the header, then every row that is not a blank line.
 
     A row that is broken costs one physical line: reading resumes on the next, so a quote that is
@@ -176,7 +187,7 @@ class _Feed:
         self._taken, self._size = [], 0
         return self._next()
 
-    def row(self, line: Line, delimiter: str, width: int) -> _Row:
+    def row(self, line: Line, delimiter: str, width: int) -> Row:
         """Return the row that starts on `line`, of `width` cells unless that is 0."""
         try:
             # Strict, because only then is `"abc` + newline + `"x"` known to be a quote left open.
@@ -184,12 +195,12 @@ class _Feed:
         except csv.Error as error:
             return self._broken(line, delimiter, width, f"can't be read: {error}")
         if problem := next((taken.problem for taken in self._taken if taken.problem), ""):
-            return _Row(line.number, cells, problem)
+            return Row(line.number, cells, problem)
         if width and len(cells) != width:
             return self._broken(line, delimiter, width, _misfit(width, cells))
         if not any(cell.strip() for cell in cells):
-            return _Row(line.number, cells, "is empty: none of its cells is filled")
-        return _Row(line.number, cells)
+            return Row(line.number, cells, "is empty: none of its cells is filled")
+        return Row(line.number, cells)
 
     def _next(self) -> Line | None:
         return self._returned.popleft() if self._returned else next(self._lines, None)
@@ -208,21 +219,21 @@ class _Feed:
             line = self._next()
         raise csv.Error("unexpected end of file")  # asked for more: a quote is open
 
-    def _broken(self, line: Line, delimiter: str, width: int, reason: str) -> _Row:
+    def _broken(self, line: Line, delimiter: str, width: int, reason: str) -> Row:
         """Give back all lines but the first; take that one as a row if it is good by itself."""
         self._returned.extendleft(reversed(self._taken[1:]))
         if len(self._taken) > 1:
             self._reread += self._size + LINE_COST * len(self._taken)
             reason += "; a quote seems to be left open"
         if line.problem:
-            return _Row(line.number, [], line.problem)
+            return Row(line.number, [], line.problem)
         try:
             # Not strict: `"Foo" Bar` is one cell to most programs.
             cells = next(csv.reader(_alone(line.text), delimiter=delimiter))
         except csv.Error:
-            return _Row(line.number, [], reason)
+            return Row(line.number, [], reason)
         good = len(cells) == (width or len(cells))
-        return _Row(line.number, cells) if good else _Row(line.number, [], _misfit(width, cells))
+        return Row(line.number, cells) if good else Row(line.number, [], _misfit(width, cells))
 
 
 def _alone(text: str) -> Iterator[str]:

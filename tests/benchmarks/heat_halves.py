@@ -1,8 +1,8 @@
 """Does the heat fall where the match is? Pairs of pictures pasted side by side.
 
-Clothing photos of two classes: each pasted picture is explained for a query that belongs to one half, the very
-photo of that half or another photo of its class. A pair counts when the mean heat over that half is greater
-than over the other; the column of patches between them counts for neither. Two variants: `heat`, each
+Clothing photos of two classes: each pasted picture is explained for a query that belongs to one half, the
+very photo of that half or another photo of its class. A pair counts when the mean heat over that half is
+greater than over the other; the column of patches between them counts for neither. Two variants: `heat`, each
 patch's score beyond what it would have with the average item (what the page and the command show), and the
 plain scores, which add up to the score.
 

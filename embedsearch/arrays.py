@@ -1,0 +1,48 @@
+"""Reading NumPy's own files.
+
+NumPy parses a header by `ast.literal_eval`, which CPython 3.11 now and then fails with a SystemError where
+two threads do so at once (python/cpython#106905). It is then simply read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+TRIES = 10
+T = TypeVar("T")
+
+
+def load_array(path: Path, *, mapped: bool = False) -> Any:
+    """Return the array of an .npy file, memory-mapped for reading where asked.
+
+    Raises:
+        OSError, ValueError: the file is missing, or holds something else.
+    """
+    return _again(lambda: np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
+
+
+def load_arrays(path: Path) -> dict[str, Any]:
+    """Return the arrays of an .npz file by name.
+
+    Raises:
+        OSError, ValueError, zipfile.BadZipFile: the file is missing, or holds something else.
+    """
+
+    def load() -> dict[str, Any]:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    return _again(load)
+
+
+def _again(load: Callable[[], T]) -> T:
+    for _ in range(TRIES - 1):
+        try:
+            return load()
+        except SystemError:
+            continue
+    return load()
