@@ -101,11 +101,14 @@ def make_recipe(list_source) -> Callable[..., Recipe]:
 def make_build(make_recipe, tmp_path) -> Callable[..., Build]:
     """Return a function that builds an index of letter counts in `tmp_path`."""
 
-    def make(entries: Iterable[Entry], load=fakes.LetterEncoder, replace_old=False, **options) -> Build:
+    def make(
+        entries: Iterable[Entry], load=fakes.LetterEncoder, replace_old=False, progress=None, **options
+    ) -> Build:
         return build_index(
             make_recipe(entries, **options),
             tmp_path,
             replace=replace_old,
+            progress=progress,
             load=load,
             describe=lambda recipe: load(recipe).spec,
         )

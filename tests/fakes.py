@@ -14,6 +14,7 @@ from embedsearch.encoders.segment import words
 from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import ItemError
 from embedsearch.metrics import Vectors
+from embedsearch.progress import Silent
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
 from embedsearch.records import Entry, Modality, Record, Unit
 
@@ -39,6 +40,17 @@ class Asked(Prepared):
     """Letters counted, and of what."""
 
     item: Any = None
+
+
+class Told(Silent):
+    """Remembers the stages that work went through."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def stage(self, text: str, total: int | None = None) -> None:  # noqa: ARG002
+        """See `Progress.stage`."""
+        self.stages.append(text)
 
 
 class LetterEncoder:

@@ -6,7 +6,7 @@ import pytest
 from embedsearch import additions
 from embedsearch.additions import amend
 from embedsearch.errors import IndexDamagedError, QueryError
-from embedsearch.publishing import roll_back
+from embedsearch.publishing import builds_of, roll_back
 from embedsearch.store import Build, open_build
 from tests import fakes
 
@@ -69,3 +69,40 @@ def test_amend_that_fails_leaves_nothing(make_build, tmp_path):
         amend(tmp_path, "small", "counted", make)
     assert open_build(tmp_path, "small").folder == old.folder
     assert [path.name for path in old.folder.parent.iterdir()] == [old.folder.name]
+
+
+def test_a_damaged_addition_costs_no_vector(make_build):
+    """A rebuild makes it anew from vectors that are whole; nothing is embedded, and no model is loaded."""
+    entries = fakes.fruit_entries()
+    first = make_build(entries)
+    (first.folder / "counted.npy").unlink()
+    with pytest.raises(IndexDamagedError):
+        Build(first.folder)
+    told = fakes.Told()
+    second = make_build(entries, progress=told)
+    assert second.folder != first.folder
+    assert second.manifest.changes["to_embed"] == 0
+    assert (second.folder / "counted.npy").read_bytes() == b"10"
+    assert "the build in force is damaged: counted.npy" in told.stages
+    (second.folder / "items.arrow").write_bytes(b"")
+    with pytest.raises(IndexDamagedError, match=r"items\.arrow"):
+        Build(second.folder, spare=True)
+    assert make_build(entries).manifest.additions["counted"]["count"] == 10
+
+
+def test_amending_leaves_something_to_go_back_to(make_build, tmp_path):
+    """However often an addition is made anew, the newest build of other items stays, and is gone back to."""
+    first = make_build(fakes.fruit_entries())
+    second = make_build([*fakes.fruit_entries(), fakes.text("kiwi", "kiwi")])
+    for number in range(3):
+        amend(tmp_path, "small", "counted", lambda _, folder, n=number: save(folder, n))
+    names = [build.name for build in builds_of(tmp_path / "small")]
+    assert (len(names), first.folder.name in names, second.folder.name in names) == (3, True, False)
+    roll_back(tmp_path, "small")
+    assert roll_back(tmp_path, "small").folder == first.folder
+
+
+def save(folder, number):
+    """Write an addition, and return its facts."""
+    (folder / "counted.npy").write_bytes(b"%d" % number)
+    return {"count": number}

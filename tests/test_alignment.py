@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedsearch import alignment
+from embedsearch import alignment, places
 from embedsearch.alignment import align
-from embedsearch.errors import EncoderMismatchError, RecipeError, SourceError, SourceNotFoundError
+from embedsearch.crossval import Chosen
+from embedsearch.errors import (
+    EncoderMismatchError,
+    ModelError,
+    RecipeError,
+    SourceError,
+    SourceNotFoundError,
+)
+from embedsearch.placing import open_places, open_scale
 from embedsearch.publishing import roll_back
 from embedsearch.query import Picture, Text
 from embedsearch.records import Unit
@@ -135,3 +143,94 @@ def test_what_can_not_be_aligned_is_refused(make_build, tmp_path):
     with pytest.raises(RecipeError, match="only pictures"):
         align("texts", indexes=tmp_path)
     assert "bridge" not in open_build(tmp_path, "small").manifest.additions
+
+
+@pytest.mark.usefixtures("shaded")
+@pytest.mark.parametrize("suffix", [".TSV", ".csv", ".JSONL"])
+def test_lines_that_serve_nothing_are_told(tmp_path, suffix):
+    """An open quote costs its line alone; what names no picture is counted, and told of."""
+    rows = [(str(n), "rgb"[n % 3] * (n + 1)) for n in range(30)] + [("gone", "x"), ("./3", "bb ")]
+    path = tmp_path / f"said{suffix}"
+    if suffix == ".JSONL":
+        lines = [json.dumps({"image": name, "caption": text}) for name, text in rows]
+        lines.insert(6, '{"image": "5", "caption": ')
+    else:
+        mark = "\t" if suffix == ".TSV" else ","
+        lines = [f"image{mark}caption", *(f"{name} {mark}{text}" for name, text in rows)]
+        lines.insert(6, f'7{mark}"5 inch nail')
+    path.write_text("\n".join(lines))
+    told = fakes.Told()
+    facts = align("small", path, indexes=tmp_path, progress=told).manifest.additions["bridge"]["align"]
+    assert (facts["pairs"], facts["pictures"], facts["left_out"]) == (31, 30, 2)
+    said = "\n".join(told.stages)
+    assert "1 of 32 captions are of no picture of the index, the first of 'gone'" in said
+    assert f"1 lines were left out, the first said{suffix}:7: " in said
+
+
+@pytest.mark.usefixtures("shaded")
+def test_captions_of_few_pictures_are_too_few(tmp_path):
+    """Four pictures with captions of their own are needed, however many captions one has."""
+    path = tmp_path / "said.csv"
+    path.write_text("image,caption\n" + "".join(f"{n % 3},{'r' * n}\n" for n in range(1, 21)))
+    with pytest.raises(
+        SourceError, match=r"20 different captions belong to 3 pictures .* at least 4 pictures"
+    ):
+        align("small", path, indexes=tmp_path)
+
+
+def test_an_alignment_that_finds_less_is_refused(shaded, tmp_path, monkeypatch):
+    """What was measured to be worse than class names alone is not put in force."""
+    worse = {"recall@1": 0.1, "recall@5": 0.2, "recall@10": 0.3, "median_rank": 9.0}
+    better = worse | {"recall@10": 0.5}
+    chosen = Chosen(1.0, 0.5, {"conse": better, "ridge": worse, "both": worse}, 60, 60)
+    monkeypatch.setattr(alignment, "choose", lambda *_: chosen)
+    with pytest.raises(SourceError, match=r"0\.300, against 0\.100, 0\.200, 0\.500"):
+        align("small", indexes=tmp_path)
+    assert open_build(tmp_path, "small").folder == shaded[0].folder
+
+
+def test_an_alignment_survives_a_lost_text_model(shaded, make_build, tmp_path, monkeypatch):
+    """Where the text model can't be loaded a rebuild keeps places and scale, and says so."""
+    first = align("small", indexes=tmp_path)
+
+    def fails(*_):
+        raise ModelError("it is gone")
+
+    monkeypatch.setattr(places, "unrelated", fails)
+    told = fakes.Told()
+    second = make_build([*shaded[1], *shades(tmp_path, 1, start=100)], unit=Unit.IMAGE, progress=told)
+    assert second.manifest.additions["bridge"]["by"] == "align"
+    before, after = (open_scale(build) for build in (first.build, second))
+    np.testing.assert_array_equal(before.foreign, after.foreign)
+    assert "the scale of text queries is that of the build before: it is gone" in told.stages
+
+
+@pytest.mark.parametrize("file", ["bridge.npy", "bridge-scale.npz", "bridge.faiss"])
+def test_an_alignment_survives_damage_to_what_it_makes(shaded, make_build, tmp_path, file):
+    """Places, their index and their scale are made anew from the map; no picture is embedded again."""
+    first = align("small", indexes=tmp_path)
+    wanted = np.array(open_places(first.build))
+    (first.build.folder / file).write_bytes(b"x")
+    second = make_build(shaded[1], unit=Unit.IMAGE)
+    assert second.folder != first.build.folder
+    assert second.manifest.additions["bridge"]["align"] == first.manifest.additions["bridge"]["align"]
+    np.testing.assert_allclose(np.array(open_places(second)), wanted, atol=1e-6)
+    assert second.manifest.report["seconds"] >= 0
+    assert (second.manifest.changes["to_embed"], second.manifest.changes["unchanged"]) == (0, 60)
+
+
+def test_a_lost_alignment_is_told(shaded, make_build, tmp_path):
+    """Where the map itself, or the build around it, is damaged, the rebuild says how to align again."""
+    for file in ("bridge.npz", "vectors.npy"):
+        (align("small", indexes=tmp_path).build.folder / file).write_bytes(b"x")
+        told = fakes.Told()
+        build = make_build(shaded[1], unit=Unit.IMAGE, progress=told)
+        assert "bridge" not in build.manifest.additions
+        assert any("embedsearch align small" in stage for stage in told.stages)
+
+
+def test_an_alignment_survives_another_metric(shaded, make_build, tmp_path):
+    """Places are of unit vectors, so the distance of the index says nothing about them."""
+    first = align("small", indexes=tmp_path)
+    second = make_build(shaded[1], unit=Unit.IMAGE, metric="l2")
+    assert second.manifest.additions["bridge"]["align"] == first.manifest.additions["bridge"]["align"]

@@ -8,6 +8,7 @@ from PIL import Image
 import embedsearch as es
 from embedsearch import places
 from embedsearch.backends import approximate
+from embedsearch.bridge import about
 from embedsearch.conse import place, text_vectors
 from embedsearch.demo import STAMPS
 from embedsearch.encoders.classifier import find_classifier
@@ -75,6 +76,14 @@ def test_texts_have_a_scale_of_their_own(pictures):
     own = float(closeness_of([[hit.distance for hit in answer.hits]])[0])
     assert answer.foreign_rate == pytest.approx((closest <= own).mean(), abs=2e-3)
     assert pictures.bridge.scale.limit == pytest.approx(np.quantile(closest, 0.17), abs=1e-4)
+
+
+def test_what_serves_is_said_for_what_has_a_share():
+    """Class names are named beside captions only where they have a share in the places."""
+    facts = {"by": "align", "conse": {"classes": 1000}, "align": {"captions": 31, "share": 1.0}}
+    assert about(facts) == "by an alignment with 31 captions"
+    facts["align"] = {"captions": 31, "share": 0.5}
+    assert about(facts) == "by an alignment with 31 captions and class names"
 
 
 def test_pictures_are_compared_as_before(pictures):
@@ -178,6 +187,30 @@ def test_a_text_index_is_asked_with_a_picture(tmp_path):
     assert made.exact
     assert made.score == pytest.approx(1 - hits[0].distance, abs=1e-4)
     assert max(made.words, key=lambda part: part.score).text in {"strawberry", "fruit"}
+
+
+@pytest.mark.usefixtures("stamps")
+@pytest.mark.scale
+def test_a_text_index_by_inner_product_is_asked_with_a_picture(tmp_path):
+    """A place is made as long as the texts are, so that parts count alike; no percentile is told."""
+    source = tmp_path / "texts.txt"
+    source.write_text("a strawberry\nhow to file a tax return\nhow to play the piano\n")
+    root = next(path for path in STAMPS if path.is_dir())
+    fruit = Picture(root / "food" / "fruit" / "strawberry.png")
+    found = {}
+    for metric in ("cosine", "ip", "l2"):
+        texts = es.build(source, name=metric, metric=metric, indexes=tmp_path / "indexes", precision="fp32")
+        if metric == "l2":
+            with pytest.raises(QueryError, match="Pictures find texts where the metric is cosine or ip"):
+                texts.search(fruit)
+        else:
+            found[metric] = texts.answer(fruit, 3)
+    assert [hit.text for hit in found["ip"].hits] == [hit.text for hit in found["cosine"].hits]
+    assert found["cosine"].hits[0].percentile > 0
+    assert {(hit.percentile, hit.closeness) for hit in found["ip"].hits} == {(None, None)}
+    texts = es.open("ip", tmp_path / "indexes")
+    length = np.linalg.norm(texts.space(fruit).vector)
+    assert length == pytest.approx(np.median(np.linalg.norm(texts.build.vectors, axis=1)), rel=1e-5)
 
 
 @pytest.fixture

@@ -161,3 +161,32 @@ def test_the_samples_are_the_same_each_time(make_searcher):
     searcher = make_searcher(fakes.fruit_entries())
     made = make_scale(searcher.build.backend, searcher.build.vectors, Metric.COSINE, None)
     np.testing.assert_array_equal(made.pairs, searcher.build.scale.pairs)
+
+
+def test_another_metric_needs_no_model_for_its_background(make_build):
+    """The background's vectors stay those of the encoder, whatever the distance; its scale is made anew."""
+    first = make_build(fakes.fruit_entries())
+    second = make_build(fakes.fruit_entries(), metric="l2")
+    asked = [np.load(build.folder / "background.npy") for build in (first, second)]
+    np.testing.assert_array_equal(*asked)
+    assert second.manifest.additions["scale"]["background"] == first.manifest.additions["scale"]["background"]
+    assert second.scale.limit > first.scale.limit
+
+
+def test_damaged_judgements_are_told(make_build, calibrated, tmp_path):
+    """A rebuild that finds the scale damaged says which judgements and background are to be given again."""
+    make_build(fakes.fruit_entries())
+    words = fakes.FRUITS
+    pairs, own = tmp_path / "pairs.tsv", tmp_path / "own.txt"
+    pairs.write_text(
+        "text1\ttext2\tscore\n"
+        + "".join(f"{a}\t{b}\t{len(set(a) & set(b))}\n" for a in words for b in words if a < b)
+    )
+    own.write_text("\n".join(f"{'xyz'[at % 3]} {at}" for at in range(150)))
+    build = calibrated(pairs=pairs, background=own).build
+    (build.folder / "scale.npz").write_bytes(b"x")
+    (build.folder / "background.npy").write_bytes(b"x")
+    told = fakes.Told()
+    again = make_build(fakes.fruit_entries(), progress=told)
+    assert f"to measure anew: embedsearch calibrate small --pairs {pairs} --background {own}" in told.stages
+    assert (again.manifest.additions["scale"]["people"], again.scale.people.shape) == (None, (2, 0))

@@ -210,3 +210,21 @@ def test_the_command_refuses_in_a_sentence(tmp_path, monkeypatch, arguments, cod
     assert result.exit_code == code
     assert told in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.scale
+def test_texts_and_pictures_are_compared_by_an_index_that_knows_both(small_model, tmp_path):
+    """Of two kinds all are taken across the bridge: their cosine distances there, and no percentiles."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, value in fakes.COLOURS.items():
+        Image.new("RGB", (40, 40), value).save(folder / f"{name}.png")
+    searcher = es.build(folder, name="both", model=str(small_model("clip")), indexes=tmp_path / "indexes")
+    things = ["a red thing", folder / "red.png", folder / "navy.png"]
+    made = compare(things, index="both", indexes=tmp_path / "indexes")
+    text = load_encoder(str(small_model("clip")), unit="text", precision="fp32").encode([things[0]])
+    pictures = searcher.encoder.encode(things[1:], "query")
+    np.testing.assert_allclose(made.distances, cosine(np.concatenate([text, pictures])), atol=1e-5)
+    assert (made.by, made.percentiles, made.pairs_of) == ("towers", None, "")
+    of_one_kind = compare(things[1:], index="both", indexes=tmp_path / "indexes")
+    assert (of_one_kind.by, of_one_kind.pairs_of) == ("", "the index both")

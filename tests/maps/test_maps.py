@@ -180,3 +180,35 @@ def test_laid_over_undoes_a_turn_a_mirror_and_a_shift():
 def test_the_columns_are_as_documented():
     """The file of a map is an array of x, y, cluster and kept."""
     assert ground.POINT.names == ("x", "y", "cluster", "kept")
+
+
+def test_a_damaged_map_is_laid_out_anew(make_build, map_of):
+    """A rebuild that finds the map damaged makes one with the same settings, and says so."""
+    records = random_texts(range(40))
+    make_build(records)
+    before, build = map_of(clusters=3, names="kind")
+    (build.folder / "map.npy").write_bytes(b"x")
+    told = fakes.Told()
+    after = load_map(make_build(records, progress=told))
+    assert after.facts["settings"] == before.facts["settings"]
+    assert len(after.facts["clusters"]) == 3
+    assert "the map is laid out anew: the one before is damaged" in told.stages
+
+
+def test_a_lost_map_is_told(make_build, map_of):
+    """Where the build around a map is damaged, the rebuild says how to make it again."""
+    records = random_texts(range(40))
+    make_build(records)
+    _, build = map_of()
+    (build.folder / "vectors.npy").write_bytes(b"x")
+    told = fakes.Told()
+    assert load_map(make_build(records, progress=told)) is None
+    assert "the map is lost: embedsearch map small" in told.stages
+
+
+def test_no_group_is_empty(make_build, map_of):
+    """Of items that are alike there are as many groups as differ, however many were asked for."""
+    make_build([fakes.text(f"{n}", "aab" if n % 2 else "xyz") for n in range(12)])
+    made, _ = map_of(clusters=5)
+    assert [each["size"] for each in made.facts["clusters"]] == [6, 6]
+    assert sorted(set(made.points["cluster"].tolist())) == [0, 1]
