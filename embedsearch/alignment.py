@@ -124,7 +124,7 @@ def _make(
     progress.stage(f"choosing by cross-validation on {min(AT_MOST, len(picture)):,} pairs")
     chosen = choose(known, images.places(vectors), images.names.mean(0) if len(images.names) else None)
     ridge = known.fit().ridge(chosen.strength)
-    if chosen.worse_than_classes:
+    if chosen.worse:
         ours, theirs = (
             ", ".join(f"{chosen.measured[by][f'recall@{k}']:.3f}" for k in (1, 5, 10))
             for by in ("both", "conse")

@@ -61,6 +61,7 @@ class Chosen:
         share: its share of a picture's place, (0, 1]; the rest is ConSE's.
         measured: `ridge`, and where there is a class head `conse` and `both`: recall@1, 5 and 10 (0 to 1)
             and the median rank; over `captions` queries and `answers` different answers.
+        worse: whether class names alone find more than both, by more than two standard errors.
     """
 
     strength: float
@@ -68,14 +69,7 @@ class Chosen:
     measured: dict[str, Measured]
     captions: int
     answers: int
-
-    @property
-    def worse_than_classes(self) -> bool:
-        """Whether class names alone were measured to find more than both together."""
-        if "conse" not in self.measured:
-            return False
-        found = {by: sum(self.measured[by][f"recall@{k}"] for k in (1, 5, 10)) for by in ("both", "conse")}
-        return found["both"] < found["conse"]
+    worse: bool = False
 
 
 def groups_of(picture: Rows, caption: Rows) -> Rows:
@@ -182,15 +176,13 @@ def choose(pairs: Pairs, conse: Vectors | None, centre: Vectors | None) -> Chose
                 tried[strength, share][part] = ranks_of(scores, answer, right[part])
     best = _best(tried, np.ones(len(right), np.bool_))
     ridges = {key: ranks for key, ranks in tried.items() if key[1] == 1}
-    measured = {"ridge": measure(_held_out(ridges, fold_of_query))}
+    measured, worse = {"ridge": measure(_held_out(ridges, fold_of_query))}, False
     if conse is not None and centre is not None:
         scores = normalized(pairs.queries - centre) @ conse.T  # (c, e) (e, p) -> (c, p)
-        measured = {
-            "conse": measure(ranks_of(scores, answer, right)),
-            **measured,
-            "both": measure(_held_out(tried, fold_of_query)),
-        }
-    return Chosen(*best, measured, len(right), right.shape[1])
+        classes, both = ranks_of(scores, answer, right), _held_out(tried, fold_of_query)
+        measured = {"conse": measure(classes), **measured, "both": measure(both)}
+        worse = _is_worse(both, classes)
+    return Chosen(*best, measured, len(right), right.shape[1], worse)
 
 
 def mix(ridge: Vectors, conse: Vectors | None, share: float) -> Vectors:
@@ -209,12 +201,19 @@ def _first(of: Rows, fold: Rows) -> Rows:
     return folds
 
 
-def _score(ranks: Ranks) -> float:
-    return float(np.mean([(ranks <= k).mean() for k in (1, 5, 10)]))
+def _scores(ranks: Ranks) -> npt.NDArray[np.float64]:
+    """Return the mean of recall@1, 5 and 10 of each query, (q,)."""
+    return np.asarray(np.mean([ranks <= k for k in (1, 5, 10)], axis=0))
+
+
+def _is_worse(ranks: Ranks, others: Ranks) -> bool:
+    """Whether the same queries are answered worse than by others, beyond chance: two standard errors."""
+    gained = _scores(ranks) - _scores(others)  # (q,)
+    return bool(gained.mean() + 2 * gained.std() / len(gained) ** 0.5 < 0)
 
 
 def _best(tried: dict[tuple[float, float], Ranks], among: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    return max(tried, key=lambda key: _score(tried[key][among]))
+    return max(tried, key=lambda key: float(_scores(tried[key][among]).mean()))
 
 
 def _held_out(tried: dict[tuple[float, float], Ranks], fold: Rows) -> Ranks:

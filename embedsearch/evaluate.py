@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from embedsearch.backends import Mask, Rows
-from embedsearch.encoders import Encoder
-from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
+from embedsearch.backends import Backend, Mask, Rows
+from embedsearch.errors import MissingExtraError, QueryError, SourceError
+from embedsearch.hits import Hit
 from embedsearch.items import FIELD
-from embedsearch.metrics import Vectors, distances
-from embedsearch.query import Vector
+from embedsearch.metrics import Metric, Vectors, distances
+from embedsearch.query import Text
 from embedsearch.records import Unit
 from embedsearch.search import Searcher
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
@@ -27,30 +27,66 @@ SHARES = (0.5, 0.1, 0.01, 0.001)
 DEEP = 100  # hits a query, judged by qrels
 
 
-def sample_queries(searcher: Searcher, sample: int = SAMPLE) -> tuple[Vectors, Rows]:
-    """Return vectors of items spread over the index (q, d) float32, and their rows (q,)."""
-    count = len(searcher)
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """Queries to measure with, and what answers them.
+
+    Attributes:
+        queries: (q, d) float32, raw.
+        own: (q,) the row that each query was taken from, which is not among its hits; None for other queries.
+        backend: the index.
+        vectors: (n, d) what it is over, raw.
+        metric: which distance.
+    """
+
+    queries: Vectors
+    own: Rows | None
+    backend: Backend
+    vectors: Vectors
+    metric: Metric
+
+
+def of_items(searcher: Searcher, sample: int = SAMPLE) -> Asked:
+    """Return items spread over the index as queries."""
+    build, count = searcher.build, len(searcher)
     rows = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(np.int64))
-    return np.asarray(searcher.build.vectors[rows], np.float32), rows
+    queries = np.asarray(build.vectors[rows], np.float32)  # (n, d) -> (q, d)
+    return Asked(queries, rows, build.backend, build.vectors, build.manifest.metric)
 
 
-def recall(
-    searcher: Searcher, queries: Vectors, own: Rows | None = None, k: int = 10, allow: Mask | None = None
-) -> float:
-    """Return recall@k of the index against comparing with every vector.
+def of_texts(searcher: Searcher, texts: list[str]) -> Asked:
+    """Return texts as queries: of an index of texts, or of one of pictures that texts find.
+
+    Raises:
+        QueryError: the index can't be asked with texts, or one of them is empty.
+        ItemError: one can't be embedded.
+    """
+    build = searcher.build
+    if searcher.manifest.unit is Unit.TEXT:
+        queries = searcher.encoder.encode(texts, "query")
+        return Asked(queries, None, build.backend, build.vectors, build.manifest.metric)
+    asked = [Text(text) for text in texts]
+    bridge = searcher.across(asked)
+    if bridge is None:
+        raise QueryError(
+            f"The index {searcher.manifest.name!r} holds {searcher.manifest.unit}s, which texts don't find."
+        )
+    return Asked(searcher.together(asked), None, bridge.backend, bridge.vectors, bridge.metric)
+
+
+def recall(asked: Asked, k: int = 10, allow: Mask | None = None) -> float:
+    """Return recall@k of an index against comparing with every vector.
 
     A hit counts when it is no farther than the exact k-th neighbour, so that ties count alike.
 
     Args:
-        searcher: the open index.
-        queries: (q, d) float32, raw.
-        own: (q,) the row that each query was taken from, which is not among its hits; None for other queries.
+        asked: the queries.
         k: how many neighbours.
         allow: (n,) which rows may be found.
     """
-    more = k if own is None else k + 1
-    found, rows = searcher.build.backend.search(queries, more, allow)
-    exact = _exact(searcher, queries, own, k, allow)
+    own = asked.own
+    found, rows = asked.backend.search(asked.queries, k if own is None else k + 1, allow)
+    exact = _exact(asked, k, allow)
     shares = []
     for at, (far, near) in enumerate(zip(found, exact, strict=True)):
         others = far if own is None else far[rows[at] != own[at]]
@@ -61,9 +97,9 @@ def recall(
     return float(np.mean(shares)) if shares else 1.0
 
 
-def _exact(searcher: Searcher, queries: Vectors, own: Rows | None, k: int, allow: Mask | None) -> Vectors:
+def _exact(asked: Asked, k: int, allow: Mask | None) -> Vectors:
     """Return the exact distances of the k nearest, (q, k) float32 ascending; infinite beyond what exists."""
-    vectors, metric = searcher.build.vectors, searcher.manifest.metric
+    queries, own, vectors = asked.queries, asked.own, asked.vectors
     best = np.full((len(queries), k), np.inf, np.float32)
     for start in range(0, len(vectors), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(vectors)))
@@ -71,7 +107,9 @@ def _exact(searcher: Searcher, queries: Vectors, own: Rows | None, k: int, allow
             rows = rows[allow[rows]]
         if not len(rows):
             continue
-        far = distances(queries, np.asarray(vectors[rows], np.float32), metric)  # (q, d) (b, d) -> (q, b)
+        far = distances(
+            queries, np.asarray(vectors[rows], np.float32), asked.metric
+        )  # (q, d) (b, d) -> (q, b)
         if own is not None:
             far[own[:, None] == rows] = np.inf
         near = np.partition(far, min(k, len(rows)) - 1, axis=1)[:, :k]
@@ -90,12 +128,10 @@ def latency(search: Callable[[Vectors], Any], queries: Vectors) -> dict[str, flo
     return {f"p{part}": round(float(np.percentile(spent, part)), 3) for part in (50, 95, 99)}
 
 
-def under_filters(
-    searcher: Searcher, queries: Vectors, own: Rows | None, k: int = 10
-) -> list[dict[str, Any]]:
+def under_filters(asked: Asked, k: int = 10) -> list[dict[str, Any]]:
     """Return recall and latency where random filters keep 50, 10, 1 and 0.1 percent of the items."""
-    draw = np.random.default_rng(0).random(len(searcher))
-    few = queries[: max(1, len(queries) // 5)]
+    draw = np.random.default_rng(0).random(len(asked.vectors))
+    few = asked.queries[: max(1, len(asked.queries) // 5)]
     told = []
     for share in SHARES:
         allow = draw < share
@@ -103,8 +139,8 @@ def under_filters(
             {
                 "share": share,
                 "allowed": int(allow.sum()),
-                "recall": round(recall(searcher, queries, own, k, allow), 4),
-                **latency(partial(searcher.build.backend.search, k=k, allow=allow), few),
+                "recall": round(recall(asked, k, allow), 4),
+                **latency(partial(asked.backend.search, k=k, allow=allow), few),
             }
         )
     return told
@@ -121,10 +157,11 @@ def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
         has = ", ".join(searcher.build.field_types) or "none"
         raise QueryError(f"The index {searcher.manifest.name!r} has no field {field!r}; it has {has}.")
     labels = np.array(searcher.build.items[name].to_pylist(), dtype=object)
-    queries, own = sample_queries(searcher, 10_000)
+    asked = of_items(searcher, 10_000)
+    own = np.arange(0) if asked.own is None else asked.own
     first, share = [], []
     for start in range(0, len(own), 1000):
-        _, rows = searcher.build.backend.search(queries[start : start + 1000], k + 1)
+        _, rows = asked.backend.search(asked.queries[start : start + 1000], k + 1)
         for row, found in zip(own[start : start + 1000].tolist(), rows, strict=True):
             others = [each for each in found.tolist() if each != row][:k]
             if others and labels[row] is not None:
@@ -147,6 +184,7 @@ def judged(searcher: Searcher, queries: Path, qrels: Path) -> dict[str, float]:
         qrels: judgements: TREC's four columns, or a table of query, item and grade.
 
     Raises:
+        QueryError, ItemError: as `of_texts`.
         SourceNotFoundError, SourceError: a file is missing or can't be read as such.
         MissingExtraError: ir-measures is not installed.
     """
@@ -160,10 +198,10 @@ def judged(searcher: Searcher, queries: Path, qrels: Path) -> dict[str, float]:
     asked = {identity: text for identity, text in read_queries(queries) if identity in known}
     if not asked:
         raise SourceError(f"No query of {queries} is judged in {qrels}: their ids differ.")
-    vectors = _encoder(searcher).encode(list(asked.values()), "query")
+    ground = of_texts(searcher, list(asked.values()))
     run = []
-    for start in range(0, len(vectors), 1000):
-        far, rows = searcher.build.backend.search(vectors[start : start + 1000], DEEP)
+    for start in range(0, len(ground.queries), 1000):
+        far, rows = ground.backend.search(ground.queries[start : start + 1000], DEEP)
         for identity, each, found in zip(list(asked)[start : start + 1000], far, rows, strict=True):
             names = searcher.build.read(found.tolist(), ["id"])["id"]
             run += [
@@ -200,28 +238,17 @@ def spearman(searcher: Searcher, pairs: Path) -> dict[str, float]:
         raise SourceError(
             f"{pairs}: three pairs or more, of different scores, are needed; it has {len(rows)}."
         )
-    encoder = _encoder(searcher)
+    if searcher.manifest.unit is not Unit.TEXT:
+        raise QueryError(
+            f"Judged pairs are texts, and the index {searcher.manifest.name!r} holds "
+            f"{searcher.manifest.unit}s."
+        )
+    encoder = searcher.encoder
     left, right = (encoder.encode([row[side] for row in rows], "passage") for side in (0, 1))
     metric = searcher.manifest.metric
     far = [float(distances(a[None], b[None], metric)[0, 0]) for a, b in zip(left, right, strict=True)]
     result = spearmanr(-np.array(far), [row[2] for row in rows])
     return {"pairs": len(rows), "spearman": round(float(result.statistic), 4)}
-
-
-def _encoder(searcher: Searcher) -> Encoder:
-    if searcher.manifest.unit is not Unit.TEXT:
-        raise QueryError(f"The index {searcher.manifest.name!r} holds {searcher.manifest.unit}s, not texts.")
-    return searcher.encoder
-
-
-def queries_of(searcher: Searcher, path: Path) -> Vectors:
-    """Return the vectors of the queries in a file, (q, d) float32.
-
-    Raises:
-        QueryError: the index does not hold texts.
-        SourceNotFoundError, SourceError: as `read_queries`.
-    """
-    return _encoder(searcher).encode([text for _, text in read_queries(path)], "query")
 
 
 def bytes_of(searcher: Searcher) -> dict[str, int]:
@@ -259,7 +286,6 @@ def evaluate(
         QueryError, SourceNotFoundError, SourceError, MissingExtraError: as the parts.
         ItemError: a query can't be embedded.
     """
-    own: npt.NDArray[np.int64] | None = None
     if qrels is not None and queries is None:
         raise QueryError("Judgements need the queries they judge: --queries FILE.")
     quality: dict[str, Any] = {}  # first, for what may be wrong with what was asked is found by it
@@ -270,11 +296,12 @@ def evaluate(
     if pairs is not None:
         quality["pairs"] = spearman(searcher, pairs)
     if queries is not None:
-        asked = queries_of(searcher, queries)
+        texts = [text for _, text in read_queries(queries)]
+        if not texts:
+            raise SourceError(f"{queries} holds no query to measure with.")
+        asked = of_texts(searcher, texts)
     else:
-        asked, own = sample_queries(searcher, sample)
-    if not len(asked):
-        raise ItemError("There is no query to measure with.")
+        asked = of_items(searcher, sample)
     manifest = searcher.manifest
     result: dict[str, Any] = {
         "index": manifest.name,
@@ -282,15 +309,21 @@ def evaluate(
         "backend": manifest.backend,
         "count": manifest.count,
         "dimension": manifest.dimension,
-        "asked": f"{len(asked)} queries of {queries}"
+        "asked": f"{len(asked.queries)} queries of {queries}"
         if queries
-        else f"{len(asked)} items, each without itself",
-        "recall": round(recall(searcher, asked, own, k), 4),
+        else f"{len(asked.queries)} items, each without itself",
+        "recall": round(recall(asked, k), 4),
         "recall_when_built": manifest.index.get("recall"),
-        "latency": latency(lambda query: searcher.search(Vector(query[0]), k), asked[:200]),
+        "latency": latency(partial(_found, searcher, asked.backend, k), asked.queries[:200]),
         "bytes": sum(bytes_of(searcher).values()),
         "bytes_of_files": bytes_of(searcher),
     }
     if filters:
-        result["filters"] = under_filters(searcher, asked, own, k)
+        result["filters"] = under_filters(asked, k)
     return result | quality
+
+
+def _found(searcher: Searcher, backend: Backend, k: int, query: Vectors) -> list[Hit]:
+    """Search with a ready vector, (1, d), and read the items found."""
+    far, rows = backend.search(query, k)
+    return searcher.items(rows[0].tolist(), far[0].tolist())

@@ -194,9 +194,10 @@ class Searcher:
                 return self.encoder.encode([source], "query")
             case Word(sentence, _):
                 if unit not in (Unit.WORD, Unit.TOKEN):
-                    texts = unit is Unit.TEXT or serves(self.bridge, Text(sentence))
-                    fit = "a whole text" if texts else "a picture (--image FILE) or an item (--item ID)"
-                    raise QueryError(self._misfit(fit))
+                    own = "a picture (--image FILE) or an item (--item ID)"
+                    if serves(self.bridge, Text(sentence)):
+                        own = f"a whole text, {own}"
+                    raise QueryError(self._misfit("a whole text" if unit is Unit.TEXT else own))
                 return self._word(query, sentence)
 
     def row(self, identity: str) -> int:

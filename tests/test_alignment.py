@@ -182,7 +182,7 @@ def test_an_alignment_that_finds_less_is_refused(shaded, tmp_path, monkeypatch):
     """What was measured to be worse than class names alone is not put in force."""
     worse = {"recall@1": 0.1, "recall@5": 0.2, "recall@10": 0.3, "median_rank": 9.0}
     better = worse | {"recall@10": 0.5}
-    chosen = Chosen(1.0, 0.5, {"conse": better, "ridge": worse, "both": worse}, 60, 60)
+    chosen = Chosen(1.0, 0.5, {"conse": better, "ridge": worse, "both": worse}, 60, 60, worse=True)
     monkeypatch.setattr(alignment, "choose", lambda *_: chosen)
     with pytest.raises(SourceError, match=r"0\.300, against 0\.100, 0\.200, 0\.500"):
         align("small", indexes=tmp_path)

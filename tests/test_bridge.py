@@ -12,7 +12,8 @@ from embedsearch.bridge import about
 from embedsearch.conse import place, text_vectors
 from embedsearch.demo import STAMPS
 from embedsearch.encoders.classifier import find_classifier
-from embedsearch.errors import EncoderMismatchError, ModelError, QueryError, RecipeError
+from embedsearch.errors import EncoderMismatchError, ModelError, QueryError, RecipeError, SourceError
+from embedsearch.evaluate import evaluate
 from embedsearch.metrics import Metric, normalized
 from embedsearch.query import Picture, Text
 from embedsearch.records import Unit
@@ -245,6 +246,21 @@ def test_a_text_is_explained_by_patches_of_two_towers(towers):
     assert made.score == pytest.approx(
         float(made.grid.sum() + sum(part.score for part in made.rest)), abs=1e-4
     )
+
+
+def test_texts_that_find_pictures_are_measured(towers, tmp_path):
+    """`eval --queries` asks an index of pictures across the bridge; exact search misses nothing there."""
+    searcher, _ = towers
+    path, judged = tmp_path / "queries.tsv", tmp_path / "qrels"
+    path.write_text("1\ta cat\n2\ta bank\n")
+    best = [searcher.search(text, 1)[0].id for text in ("a cat", "a bank")]
+    judged.write_text(f"1 0 {best[0]} 1\n2 0 {best[1]} 1\n")
+    told = evaluate(searcher, queries=path, qrels=judged, k=2, filters=True)
+    assert (told["recall"], told["judged"]["MRR"], told["asked"]) == (1, 1, f"2 queries of {path}")
+    assert [each["recall"] for each in told["filters"]] == [1, 1, 1, 1]
+    path.write_text("id\ttext\n")
+    with pytest.raises(SourceError, match="holds no query"):
+        evaluate(searcher, queries=path)
 
 
 def test_another_checkpoint_is_refused(towers):

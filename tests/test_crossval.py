@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from embedsearch import crossval
-from embedsearch.crossval import Pairs, answers_of, choose, folds_of, ranks_of
+from embedsearch.crossval import Pairs, _is_worse, answers_of, choose, folds_of, ranks_of
 from embedsearch.metrics import normalized
 from embedsearch.ridge import Fit
 
@@ -103,3 +103,12 @@ def test_many_pairs_are_measured_on_some(monkeypatch):
     chosen = choose(pairs, exact, pairs.captions.mean(0))
     assert chosen.captions <= 60
     assert chosen.measured["conse"]["recall@1"] == 1
+
+
+def test_worse_is_what_chance_does_not_explain():
+    """Two of six lost at the first place may be chance; forty of a hundred lost altogether are not."""
+    few = np.array([1, 1, 3, 3, 3, 3]), np.array([3, 3, 3, 3, 3, 3])
+    assert not _is_worse(few[1], few[0])
+    many = np.ones(100, np.int64)
+    assert _is_worse(np.where(np.arange(100) < 40, 50, many), many)
+    assert not _is_worse(many, many)

@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from embedsearch import evaluate as module
 from embedsearch.errors import QueryError, SourceError, SourceNotFoundError
-from embedsearch.evaluate import evaluate, judged, latency, precision, recall, sample_queries, spearman
+from embedsearch.evaluate import evaluate, judged, latency, of_items, precision, recall, spearman
 from embedsearch.records import Unit
 from embedsearch.search import Searcher
 from embedsearch.sources.delimited import CELL_LIMIT
@@ -38,19 +39,20 @@ def many(make_searcher):
 
 def test_exact_search_has_the_recall_of_one(many):
     """Against itself exact search misses nothing, filtered or not, with queries of the index or others."""
-    queries, own = sample_queries(many, 50)
-    assert recall(many, queries, own) == 1
-    assert recall(many, queries[:5] + 0.1, None) == 1
-    assert recall(many, queries, own, allow=np.arange(300) % 9 == 0) == 1
+    asked = of_items(many, 50)
+    assert recall(asked) == 1
+    assert recall(replace(asked, queries=asked.queries[:5] + 0.1, own=None)) == 1
+    assert recall(asked, allow=np.arange(300) % 9 == 0) == 1
 
 
 def test_what_is_missed_is_counted(many):
     """An index that never finds the nearest neighbour has a recall@10 of 0.9, under filters too."""
     many.build.backend = Missing(many.build.backend)
-    queries, _ = sample_queries(many, 50)
-    queries = queries + np.random.default_rng(1).random(queries.shape, np.float32)  # no ties
-    assert recall(many, queries, None) == pytest.approx(0.9, abs=0.01)
-    assert recall(many, queries, None, allow=np.arange(300) % 2 == 0) == pytest.approx(0.9, abs=0.01)
+    asked = of_items(many, 50)
+    queries = asked.queries + np.random.default_rng(1).random(asked.queries.shape, np.float32)  # no ties
+    asked = replace(asked, queries=queries, own=None)
+    assert recall(asked) == pytest.approx(0.9, abs=0.01)
+    assert recall(asked, allow=np.arange(300) % 2 == 0) == pytest.approx(0.9, abs=0.01)
 
 
 def test_latencies_are_percentiles():
@@ -144,7 +146,7 @@ def test_texts_are_asked_of_texts_only(make_build, tmp_path):
     """Queries and pairs are texts: an index of words is refused with a sentence."""
     searcher = Searcher(make_build([text("a", "The cat sat.")], unit=Unit.WORD), LetterEncoder)
     (tmp_path / "queries.tsv").write_text("1\tabc\n")
-    with pytest.raises(QueryError, match="holds words, not texts"):
+    with pytest.raises(QueryError, match="holds words, which texts don't find"):
         evaluate(searcher, queries=tmp_path / "queries.tsv")
 
 
