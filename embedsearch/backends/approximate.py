@@ -161,8 +161,7 @@ class ApproximateBackend:
         step = self._step(count / len(self._rows), k)
         if step is None or step.effort > count:
             return self._scan(queries, k, allow)
-        far, rows = self._ranked(queries, step.effort, step.depth, allow)
-        far, rows = far[:, :k], rows[:, :k]
+        far, rows = self._ranked(queries, k, step.effort, step.depth, allow)
         short = rows[:, -1] < 0
         if short.any():  # the graph ended among rows that are not allowed
             far[short], rows[short] = self._scan(queries[short], k, allow)
@@ -184,8 +183,10 @@ class ApproximateBackend:
         rows = np.arange(len(self)) if allow is None else np.flatnonzero(allow)
         return scan(queries, rows, self._vectors, self._metric, k)
 
-    def _ranked(self, queries: Vectors, effort: int, depth: int, allow: Mask | None) -> tuple[Vectors, Rows]:
-        """Search codes, rank what they find: distances and rows (q, depth), -1 at the end for none."""
+    def _ranked(
+        self, queries: Vectors, k: int, effort: int, depth: int, allow: Mask | None
+    ) -> tuple[Vectors, Rows]:
+        """Search codes, rank what they find: distances and rows (q, k), -1 at the end for none."""
         chosen = self._living if allow is None else self._translated(allow)
         parameters = _parameters(self._index, effort, depth, chosen)
         far, found = [], []
@@ -195,8 +196,8 @@ class ApproximateBackend:
             _, nodes = self._index.search(asked, depth, params=parameters)
             rows = np.where(nodes >= 0, self._rows[np.maximum(nodes, 0)], -1).astype(np.int64)
             ranked = rank(asked, rows, self._vectors, self._metric)
-            far.append(ranked[0])
-            found.append(ranked[1])
+            far.append(ranked[0][:, :k].copy())  # else all `depth` of them are held
+            found.append(ranked[1][:, :k].copy())
         return np.concatenate(far), np.concatenate(found)
 
     def _translated(self, allow: Mask) -> Any:
@@ -219,7 +220,7 @@ class ApproximateBackend:
         efforts = [effort for effort in efforts if effort <= indexed.sum()]
 
         def trial(asked: Vectors, effort: int, depth: int, mask: Mask | None) -> Vectors:
-            return self._ranked(asked, effort, depth, mask)[0][:, :K]
+            return self._ranked(asked, K, effort, depth, mask)[0]
 
         depths = GRAPH_DEPTHS if graph else LIST_DEPTHS
         return tune(trial, queries, self._vectors, indexed, self._metric, wanted, efforts, depths)
