@@ -239,7 +239,7 @@ def _embed(
     entries = islice(iter(source), done, None)
     try:
         waiting = computing = 0.0
-        for chunk in embed(entries, encoder, before, on_progress=progress.advance):
+        for chunk in embed(entries, encoder, before, staging, on_progress=progress.advance):
             staging.add(chunk)
             waiting, computing = waiting + chunk.waited, computing + chunk.computed
             progress.spent(waiting, computing)

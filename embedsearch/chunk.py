@@ -77,6 +77,7 @@ class Input:
         offset: where the sentence starts in the record's text.
         hash: the record's content hash.
         old: the rows `[start, end)` of the build before that hold its vectors already.
+        again: the row of this pass that holds its vector already, for its content was seen; -1 for none.
     """
 
     record: Record
@@ -85,6 +86,7 @@ class Input:
     offset: int
     hash: str
     old: Span | None = None
+    again: int = -1
 
     def id(self, span: Span | None) -> str:
         """Return the identity of the item that `span` of this input makes."""
@@ -95,13 +97,13 @@ class Input:
 
 @dataclass(slots=True)
 class Work:
-    """A chunk on its way; identical inputs are prepared and computed once.
+    """A chunk on its way; inputs that are alike are prepared and computed once.
 
     Attributes:
         chunk: what becomes of it.
         inputs: what gets vectors, in the source's order.
         prepared: the different ones among those that are computed.
-        which: for each input, where in `prepared` it is; -1 for those of the build before.
+        which: for each input, where in `prepared` it is; -1 for those that have a vector already.
     """
 
     chunk: Chunk

@@ -24,6 +24,7 @@ from embedsearch.encoders.probes import spread
 from embedsearch.metrics import Vectors
 from embedsearch.reading import Before, read
 from embedsearch.records import Entry, Rejected, Unit, unbroken
+from embedsearch.staging import Staging
 
 TOLD_EVERY = 16  # entries; a progress bar needs no more
 
@@ -48,6 +49,7 @@ def embed(
     entries: Iterable[Entry],
     encoder: Encoder,
     before: Before | None = None,
+    staging: Staging | None = None,
     *,
     on_progress: Callable[[int], None],
 ) -> Iterator[Chunk]:
@@ -57,10 +59,14 @@ def embed(
         entries: what a source yields.
         encoder: what makes the vectors.
         before: the build whose vectors serve again, where there is one.
+        staging: where the caller lays down each chunk before it asks for the next one; copies of what lies
+            there take its vectors. None embeds copies again that are read apart.
         on_progress: called with the number of entries just finished.
     """
     source = iter(entries)
     old = before.build.vectors if before else np.empty((0, encoder.dimension), np.float32)
+    # a record of many words has many vectors, whose places in the text a hash does not tell
+    seen = staging.seen if staging and encoder.spec.unit in (Unit.TEXT, Unit.IMAGE) else None
     stopped = threading.Event()
     # On a GPU the next chunk's first batches are launched while the last ones of this are fetched.
     computers = 2 if encoder.device.startswith("cuda") else 1
@@ -70,7 +76,7 @@ def embed(
         ThreadPoolExecutor(computers, thread_name_prefix="compute") as computer,
     ):
         # While the caller lays one chunk down, the next ones are computed and the one after them is read.
-        reading = reader.submit(read, source, encoder, before)
+        reading = reader.submit(read, source, encoder, before, seen)
         computing: deque[Future[Work]] = deque()
         try:
             while True:
@@ -78,13 +84,13 @@ def embed(
                 ready = reading.result()
                 ready.chunk.waited = time.perf_counter() - started
                 if ready.chunk.entries:
-                    reading = reader.submit(read, source, encoder, before)
+                    reading = reader.submit(read, source, encoder, before, seen)
                     computing.append(computer.submit(_compute, ready, encoder, old, on_progress, stopped))
                 while len(computing) > computers or (computing and not ready.chunk.entries):
                     started = time.perf_counter()
                     work = computing.popleft().result()
                     work.chunk.computed = time.perf_counter() - started
-                    yield _lay_down(work, before)
+                    yield _lay_down(work, before, staging)
                 if not ready.chunk.entries:
                     return
         finally:
@@ -120,8 +126,9 @@ def _compute(
     if work.which == list(range(len(prepared))):
         chunk.vectors = vectors
     else:
+        again = np.zeros((1, encoder.dimension), np.float32)  # filled in by `_lay_down`
         rows = [
-            vectors[spans[at]] if each.old is None else old[slice(*each.old)]
+            vectors[spans[at]] if at >= 0 else again if each.old is None else old[slice(*each.old)]
             for each, at in zip(work.inputs, work.which, strict=True)
         ]
         chunk.vectors = np.concatenate([vectors[:0], *rows])
@@ -140,9 +147,15 @@ def _quarantine(work: Work, bad: set[int]) -> None:
     work.which = [at for _, at in pairs if at not in bad]
 
 
-def _lay_down(work: Work, before: Before | None) -> Chunk:
+def _lay_down(work: Work, before: Before | None, staging: Staging | None) -> Chunk:
     """Say what each vector stands for; apart from the model's thread, which has the next chunk to do."""
     chunk = work.chunk
+    if again := [each.again for each in work.inputs if each.again >= 0]:
+        assert staging is not None  # where `again` is from
+        counts = [1 if each.old is None else each.old[1] - each.old[0] for each in work.inputs]
+        starts = accumulate(counts, initial=0)
+        copies = [start for start, each in zip(starts, work.inputs, strict=False) if each.again >= 0]
+        chunk.vectors[copies] = staging.vectors(again)
     rows = [row for each in work.inputs if each.old is not None for row in range(*each.old)]
     spoken = iter(before.spoken(rows) if before is not None and rows else ())
     for each, at in zip(work.inputs, work.which, strict=True):
@@ -151,7 +164,8 @@ def _lay_down(work: Work, before: Before | None) -> Chunk:
             chunk.items += [_old_item(each, *next(spoken)) for _ in range(*each.old)]
             chunk.reused += len(chunk.items) - start
         else:
-            chunk.items += [_item(each, span) for span in work.prepared[at].units or (None,)]
+            units = work.prepared[at].units if at >= 0 else None
+            chunk.items += [_item(each, span) for span in units or (None,)]
         chunk.ledger["rows"][each.entry] += len(chunk.items) - start
     for _, entry in chunk.rejected:
         if entry is not None:

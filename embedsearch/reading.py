@@ -13,6 +13,7 @@ from embedsearch.encoders import Encoder, Sentence, Span
 from embedsearch.encoders.segment import sentences, words
 from embedsearch.errors import ItemError
 from embedsearch.records import Content, Entry, Record, Rejected, Unit, unbroken
+from embedsearch.seen import Seen
 from embedsearch.store import Build
 
 # Records read ahead of the model. Texts: enough to sort by length. Pictures: each takes megabytes.
@@ -53,7 +54,7 @@ class Before:
             yield identity, text, None if start is None else (start, end)
 
 
-def read(source: Iterator[Entry], encoder: Encoder, before: Before | None) -> Work:
+def read(source: Iterator[Entry], encoder: Encoder, before: Before | None, earlier: Seen | None) -> Work:
     """Take the next entries off the source; what has no vector yet is prepared for the model."""
     unit = encoder.spec.unit
     entries = list(islice(source, CHUNK[unit]))
@@ -84,7 +85,7 @@ def read(source: Iterator[Entry], encoder: Encoder, before: Before | None) -> Wo
     work = Work(empty(len(entries), encoder.dimension, rows), [], [], [])
     work.chunk.digest = ledger.digest(described)
     work.chunk.rejected = rejected
-    _prepare(work, inputs, encoder)
+    _prepare(work, inputs, encoder, earlier)
     work.chunk.rejected = [
         (Rejected(unbroken(told.id), unbroken(told.reason)), entry) for told, entry in work.chunk.rejected
     ]
@@ -96,14 +97,20 @@ def _is_broken(record: Record) -> bool:
     return any(isinstance(each, (str, Path)) and unbroken(str(each)) != str(each) for each in held)
 
 
-def _prepare(work: Work, inputs: Sequence[Input], encoder: Encoder) -> None:
+def _prepare(work: Work, inputs: Sequence[Input], encoder: Encoder, earlier: Seen | None) -> None:
     """Prepare what has no vector yet, each different input once; what can't be is rejected."""
     chunk = work.chunk
+    new = [each for each in inputs if each.old is None]
+    found = earlier.find([each.hash for each in new]) if earlier and new else ()
+    for each, known in zip(new, found, strict=False):
+        if known is not None:
+            each.again, truncated = known
+            chunk.ledger["truncated"][each.entry] += truncated
     first: dict[object, int] = {}
     numbers: list[int] = []
     contents: list[Content | Sentence] = []
     for each in inputs:
-        if each.old is not None:
+        if each.old is not None or each.again >= 0:
             numbers.append(-1)
             continue
         # a picture is told by its hash, a text by itself

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from embedsearch.errors import RecipeError
 from embedsearch.integrity import sha256_of
 from embedsearch.metrics import Vectors
 from embedsearch.records import Entry, Rejected
+from embedsearch.seen import Seen
 from embedsearch.store import ITEMS, LEDGER, PROBES, REJECTED, VECTORS
 
 SHARD_VECTORS = 8192
@@ -74,7 +75,9 @@ class Staging:
             folder.mkdir(parents=True)
             stamp.write_text(key, encoding="utf-8")
         self.totals = Totals()
+        self.seen = Seen()
         self._shards = 0
+        self._ends: list[int] = []  # of the shards, in rows
         self._start_shard()
 
     def find_again(self, entries: Iterator[Entry]) -> int:
@@ -89,8 +92,8 @@ class Staging:
         while shard := self._read_shard(self._shards):
             if any(_digest(entries, count) != known for count, known in shard["read"]):
                 break
-            self.totals.add(Totals(**shard["totals"]))
-            self._shards += 1
+            self.seen.add(load_array(self._folder / f"{self._shards}.ledger.npy"), self.totals.items)
+            self._count(Totals(**shard["totals"]))
         for later in self._folder.glob("[0-9]*.json"):
             if int(later.stem) >= self._shards:
                 later.unlink()  # else it would seem to follow on the shards made now
@@ -121,6 +124,7 @@ class Staging:
         """Take in a chunk, and close the shard when it is large or old enough."""
         if chunk.probes and not (self._folder / PROBES).is_file():
             probes.save(self._folder / PROBES, chunk.probes)
+        self.seen.add(chunk.ledger, self.totals.items + self._open.items)
         self._items += chunk.items
         self._vectors.append(chunk.vectors)
         self._ledger.append(chunk.ledger)
@@ -165,9 +169,33 @@ class Staging:
             checksum = hashlib.sha256(text.encode()).hexdigest()
             aside.write_text(f"{checksum}\n{text}", encoding="utf-8")
             aside.replace(self._folder / f"{stem}.json")
-            self.totals.add(self._open)
-            self._shards += 1
+            self._count(self._open)
         self._start_shard()
+
+    def _count(self, shard: Totals) -> None:
+        self.totals.add(shard)
+        self._shards += 1
+        self._ends.append(self.totals.items)
+
+    def vectors(self, rows: Sequence[int]) -> Vectors:
+        """Return vectors that were added, (m, d) float32, by their rows (m,) in this build."""
+        wanted = np.asarray(rows, np.int64)
+        shards = np.searchsorted(self._ends, wanted, side="right")
+        starts = [0, *self._ends]
+        found: Vectors | None = None
+        for shard in np.unique(shards).tolist():
+            own = shards == shard
+            closed = shard < self._shards
+            held = (
+                load_array(self._folder / f"{shard}.npy", mapped=True)
+                if closed
+                else np.concatenate(self._vectors)
+            )
+            if found is None:
+                found = np.empty((len(wanted), held.shape[1]), np.float32)
+            found[own] = held[wanted[own] - starts[shard]]
+        assert found is not None  # rows are never none
+        return found
 
     def rejected(self) -> Iterator[dict[str, Any]]:
         """Yield everything that was quarantined, in order; see `Build.rejected`."""
