@@ -222,6 +222,7 @@ class Staging:
         Raises:
             RecipeError: a vector has a component that fp16 can't hold.
         """
+        self.seen = Seen()  # it takes memory that making the index needs
         schema = tables.merge(
             [self._folder / f"{shard}.parquet" for shard in range(self._shards)], folder / ITEMS
         )
