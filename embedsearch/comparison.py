@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from embedsearch.errors import QueryError
 from embedsearch.metrics import Metric, Vectors, distances
 from embedsearch.query import Picture, Text, as_single
 from embedsearch.records import Unit
-from embedsearch.relatedness import Numbers, pairs_and_shares, percentiles
+from embedsearch.relatedness import Closeness, Numbers, Scale, pairs_and_shares, percentiles
 from embedsearch.scaling import GENERAL, PAIRED, encoded, general
 from embedsearch.search import Searcher, open_index
 
@@ -29,11 +29,18 @@ class Pairs:
         distances: of some of them, ascending, (p,) float32; see `embedsearch.relatedness.Scale`.
         shares: share of all of them (0 to 1) that are no farther apart than each, (p,) float32.
         of: where they are from, such as "general sentences".
+        nearest: distances of an index's items to their nearest; empty where that was not measured.
     """
 
     distances: Numbers
     shares: Numbers
     of: str
+    nearest: Numbers = field(default_factory=lambda: np.empty(0, np.float32))
+
+    def word(self, distance: float) -> Closeness:
+        """Return a word for a distance; see `Scale.words`."""
+        none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
+        return Scale(self.distances, self.shares, self.nearest, none, none, nobody).word(distance)
 
     def histogram(self, edges: Numbers) -> Numbers:
         """Return the share of the pairs in each bin; what is nearer than the first edge counts to the first.
@@ -189,7 +196,9 @@ def compared(
 def index_pairs(searcher: Searcher) -> Pairs | None:
     """Return the random pairs of an index; None where it was built without a scale."""
     scale = searcher.build.scale
-    return None if scale is None else Pairs(scale.pairs, scale.shares, f"the index {searcher.manifest.name}")
+    if scale is None:
+        return None
+    return Pairs(scale.pairs, scale.shares, f"the index {searcher.manifest.name}", scale.nearest)
 
 
 def general_pairs(encoder: Encoder) -> Pairs | None:

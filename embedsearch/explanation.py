@@ -96,6 +96,18 @@ class Explanation:
         """
         return self.grid if self.grid is None or self.typical is None else self.grid - self.typical
 
+    @property
+    def drawn(self) -> npt.NDArray[np.float32] | None:
+        """The heat as it is drawn, (H, W) float32, from 0 on; None for texts.
+
+        Where there is no average item to compare with, patches are compared with the picture's least; the
+        difference is squared, as of a picture full of what was asked nearly all patches fit well.
+        """
+        if self.heat is None:
+            return None
+        above = np.maximum(self.heat if self.typical is not None else self.heat - self.heat.min(), 0)
+        return np.asarray(above if self.typical is not None else above**2, np.float32)
+
     def as_json(self) -> dict[str, Any]:
         """Return the explanation as plain JSON values."""
 

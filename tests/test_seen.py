@@ -73,7 +73,7 @@ TEXTS = [*"abcdefghijkl", LONG, "b", "m", LONG, *"hab", "x", "l", "n", "o", "a",
 
 @pytest.mark.usefixtures("small")
 def test_copies_read_apart_are_embedded_once(make_build):
-    """A text chunks later takes the first one's vector, whole or cut; only what was in flight is made again."""
+    """A text chunks later takes the first one's vector, whole or cut."""
     encoder = LetterEncoder(EncoderRecipe(Unit.TEXT))
     build = make_build([text(str(at), each, at=at) for at, each in enumerate(TEXTS)], load=lambda _: encoder)
     assert np.array_equal(build.vectors, LetterEncoder(EncoderRecipe(Unit.TEXT)).encode(TEXTS))

@@ -309,6 +309,6 @@ def demo_command(
         if not any(searcher.manifest.name == "pictures" for searcher in built):
             click.echo("No pictures were found; add yours: embedsearch build ~/Pictures --name pictures")
     if page:
-        from embedsearch.ui.launch import launch
+        from embedsearch.cli.page import serve
 
-        raise SystemExit(launch(root, port, browser))
+        serve(root, port, browser)

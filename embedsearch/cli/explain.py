@@ -61,12 +61,12 @@ def explain_command(
 
 
 def _save(searcher: Searcher, made: Explanation, path: Path) -> None:
-    if made.heat is None:
+    if made.drawn is None:
         raise QueryError(f"--save writes a picture, and {made.id!r} is a text. Leave it out.")
     from embedsearch.heatmap import overlay
 
     item = searcher.item(made.id)
-    image = overlay(item.picture or Path(item.path or ""), made.heat, made.box)
+    image = overlay(item.picture or Path(item.path or ""), made.drawn, made.box)
     try:
         image.save(path)
     except ValueError:
@@ -99,16 +99,16 @@ def _print(made: Explanation) -> None:
 
 def _print_grid(made: Explanation) -> None:
     assert made.grid is not None
-    assert made.heat is not None
+    assert made.drawn is not None
     (rows, columns), (left, upper, right, lower) = made.grid.shape, made.box
     more = "" if made.typical is None else " beyond the average item"
     click.echo(
         f"{rows} x {columns} patches, from {left:.0%} to {right:.0%} of the width and {upper:.0%} to "
         f"{lower:.0%} of the height; the darker, the more they score{more}:"
     )
-    top = max(float(made.heat.max()), 1e-12)
-    for row in made.heat:
-        steps = [round(max(0.0, float(each) / top) * (len(SHADES) - 1)) for each in row]
+    top = max(float(made.drawn.max()), 1e-12)
+    for row in made.drawn:
+        steps = [round(float(each) / top * (len(SHADES) - 1)) for each in row]
         click.echo("    " + "".join(2 * SHADES[step] for step in steps))
     click.echo(f"{float(made.grid.sum()):>9.4f}  all patches")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -18,6 +19,14 @@ from embedsearch.cli.options import example, indexes_option, option
 def ui_command(port: int | None, browser: bool, indexes: Path | None) -> None:
     """Serve the page on this machine until Ctrl-C."""
     from embedsearch.store import indexes_folder
-    from embedsearch.ui.launch import launch
 
-    raise SystemExit(launch(indexes_folder(indexes), port, browser))
+    serve(indexes_folder(indexes), port, browser)
+
+
+def serve(indexes: Path, port: int | None, browser: bool) -> NoReturn:
+    """Serve the page over a folder of indexes until Ctrl-C; without a port on the first free one."""
+    from embedsearch.ui.launch import address, free_port, launch
+
+    port = port or free_port()
+    click.echo(f"The page is at {address(port)} until Ctrl-C.")
+    raise SystemExit(launch(indexes, port, browser))

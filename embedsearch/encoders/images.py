@@ -19,7 +19,7 @@ from embedsearch.encoders.efficientnet_lite import LITE2, EfficientNetLite
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.files import ModelFiles
 from embedsearch.encoders.heads import Head, ImageHead
-from embedsearch.encoders.pixels import open_rgb
+from embedsearch.encoders.pixels import check_shape, open_rgb
 from embedsearch.encoders.preprocessing import Preprocessing, preprocessing
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.runtime import load_transformer
@@ -29,8 +29,6 @@ from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.recipe import EncoderRecipe
 
-# Sides of a picture, long to short: one scaled by its short side to 256 pixels still fits into memory.
-LONGEST = 1000
 # How often the side that the model sees a drafted picture keeps at least. Least cosine to decoding in full,
 # bundled model, 16 large pictures, mosaics of photos among them: 0.981 at once, 0.996 at twice, 0.998 at two
 # and a half times the side, and 0.9991 here.
@@ -79,8 +77,7 @@ class ImageEncoder(ModelEncoder):
     def _open(self, item: Any) -> Image.Image:
         least = DRAFT_SIDES * self._preprocessing.side if self.decoding == "draft" else None
         image = open_rgb(item, least)
-        if max(image.size) > LONGEST * min(image.size):
-            raise ItemError(f"the picture is too thin: {image.width} x {image.height} pixels")
+        check_shape(image)
         return image
 
     def _ready(self, image: Image.Image) -> Prepared:

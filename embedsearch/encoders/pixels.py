@@ -16,6 +16,8 @@ Picture = Path | str | bytes | Image.Image
 
 # Pillow refuses twice this number of pixels; a panorama of 170 megapixels still opens.
 BOMB_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
+# Sides of a picture, long to short: one scaled by its short side to 256 pixels still fits into memory.
+LONGEST = 1000
 
 
 def enable_heif() -> bool:
@@ -76,6 +78,16 @@ def open_rgb(picture: Picture, at_least: int | None = None) -> Image.Image:
         raise ItemError(f"the picture can't be decoded: {error or type(error).__name__}") from None
     except (MemoryError, OverflowError, ArithmeticError) as error:
         raise ItemError(f"the picture can't be decoded: {type(error).__name__}") from None
+
+
+def check_shape(image: Image.Image) -> None:
+    """Refuse a picture of a shape that no preprocessing makes anything of.
+
+    Raises:
+        ItemError: one side is more than `LONGEST` times the other.
+    """
+    if max(image.size) > LONGEST * min(image.size):
+        raise ItemError(f"the picture is too thin: {image.width} x {image.height} pixels")
 
 
 def pixels_of(picture: Path | bytes) -> int:

@@ -12,7 +12,7 @@ import streamlit as st
 from embedsearch.hits import Hit
 from embedsearch.metrics import Metric
 from embedsearch.records import Modality, Scalar
-from embedsearch.relatedness import shown_percentile
+from embedsearch.relatedness import Closeness, shown_percentile
 from embedsearch.ui import thumbnails
 
 SCALES = {
@@ -56,6 +56,11 @@ def grid(hits: Sequence[Hit], metric: Metric | None, doors: Doors, *, pictures: 
     """
     span = _span(hits, metric)
     explained: Hit | None = None
+    if doors.add is not None and hits:
+        st.html(
+            '<p class="es-quiet">On each card: more like it, why it is here, and + or − to add it to what is '
+            "asked or take it away.</p>"
+        )
     with st.container(key="es-grid-pictures" if pictures else "es-grid-texts"):
         for place, hit in enumerate(hits):
             with st.container(border=True, key=f"es-card-{place}"):
@@ -77,8 +82,10 @@ def _doors(hit: Hit, place: int, doors: Doors) -> bool:
         key=f"like-{place}-{hit.id}",
         on_click=doors.like,
         args=(hit.id,),
-        icon=":material/hub:",
         type="tertiary",
+    )
+    asked = doors.why is not None and st.button(
+        "Why", key=f"why-{place}-{hit.id}", type="tertiary", help="What in it made the distance"
     )
     if doors.add is not None:
         for adds, icon, told in (
@@ -95,13 +102,7 @@ def _doors(hit: Hit, place: int, doors: Doors) -> bool:
                 type="tertiary",
                 help=told,
             )
-    return doors.why is not None and st.button(
-        "Why",
-        key=f"why-{place}-{hit.id}",
-        icon=":material/help_center:",
-        type="tertiary",
-        help="What in it made the distance",
-    )
+    return asked
 
 
 def _said(hit: Hit) -> str:
@@ -109,10 +110,13 @@ def _said(hit: Hit) -> str:
     if hit.percentile is None:
         return ""
     people = "" if hit.score is None else f" · people: {hit.score:.1f}"
-    return (
-        f'<p class="es-said"><b>{html.escape(str(hit.closeness))}</b> · closer than '
-        f"{shown_percentile(hit.percentile)} % of random pairs{people}</p>"
+    # nearer than many pairs, and yet not near: a number would say the opposite of the word
+    share = (
+        ""
+        if hit.closeness is Closeness.UNRELATED
+        else f" · closer than {shown_percentile(hit.percentile)}\u00a0% of random pairs"
     )
+    return f'<p class="es-said"><b>{html.escape(str(hit.closeness))}</b>{share}{people}</p>'
 
 
 def picture(hit: Hit, key: str) -> None:

@@ -27,7 +27,7 @@ def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
     low, high = ends(made)
     nearest = {made.nearest(), made.nearest()[::-1]}
     heads = "".join(
-        f'<th scope="col" title="{_attribute(full(thing))}">{_small(thing)}<b>{thing.number}</b></th>'
+        f'<th scope="col" title="{_attribute(full(thing))}">{small(thing)}<b>{thing.number}</b></th>'
         for thing in things
     )
     rows = []
@@ -45,7 +45,7 @@ def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
             if made.percentiles is not None:
                 shown += f"<small>{shown_percentile(float(made.percentiles[row, column]))} %</small>"
             cells.append(f'<td{mark} style="--share: {share}%" title="{told}">{shown}</td>')
-        head = f'<th scope="row" title="{_attribute(full(thing))}"><div>{_small(thing)}<b>{thing.number}</b>'
+        head = f'<th scope="row" title="{_attribute(full(thing))}"><div>{small(thing)}<b>{thing.number}</b>'
         rows.append(f"<tr>{head}<span>{short(thing)}</span></div></th>{''.join(cells)}</tr>")
     under = (
         "" if made.percentiles is None else ", under it how many percent of random pairs are farther apart"
@@ -116,7 +116,8 @@ def _attribute(text: str) -> str:
     return html.escape(_END.sub("\u2060", text))
 
 
-def _small(thing: Thing) -> str:
+def small(thing: Thing) -> str:
+    """Return the HTML of a picture's thumbnail; nothing for a text."""
     if thing.picture is None:
         return ""
     data = base64.b64encode(thing.picture).decode()

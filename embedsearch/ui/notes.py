@@ -45,12 +45,11 @@ def calm() -> Iterator[None]:
 
 def tell(sentence: str) -> None:
     """Have `sentence` shown by the next run of the page; for callbacks, which show nothing themselves."""
-    st.session_state[_NOTICE] = sentence
+    st.session_state[_NOTICE] = (*st.session_state.get(_NOTICE, ()), sentence)
 
 
 def show_notices(problems: tuple[str, ...] = ()) -> None:
     """Show what callbacks had to tell, and `problems`."""
-    told = st.session_state.pop(_NOTICE, None)
-    sentences = (told, *problems) if told else problems
+    sentences = tuple(dict.fromkeys((*st.session_state.pop(_NOTICE, ()), *problems)))
     if sentences:
         st.warning("\n\n".join(literal(each) for each in sentences), icon=":material/info:")

@@ -53,21 +53,22 @@ def pick_picture(
     field = f"{key}-{turn}"
     paste = f"{key}-paste"
 
-    def take(picture: bytes | None) -> None:
+    def take(picture: bytes | None, name: str = "") -> None:
         if picture is None:
             return
         st.session_state[f"{key}-turn"] = turn + 1
         try:
             on_kept(uploads.keep(picture, indexes))
         except ItemError as error:
-            tell(f"That can't be used: {error}.")
+            tell(f"{name or 'That'} can't be used: {error}.")
         except OSError as error:
             tell(f"The picture can't be kept in {indexes / uploads.FOLDER}: {error.strerror}.")
 
     def uploaded() -> None:
         chosen = st.session_state[field]
         for file in chosen if many else [chosen]:
-            take(file.getvalue() if file else None)
+            if file:
+                take(file.getvalue(), file.name)
 
     def pasted() -> None:
         take(_decoded(st.session_state[paste].get("pasted")))

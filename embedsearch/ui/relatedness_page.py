@@ -55,11 +55,17 @@ def relatedness_page() -> None:
         index = _model(said.get("with", ""), unit, indexes)
         show_notices(things.problems(parameters))
         entered = things.enter(unit, indexes)
+        texts = sum(bool(entry.text.strip()) for entry in things.entries(parameters))
         if len(entered) < LEAST:
-            st.html('<p class="es-quiet">Give two or more, and how related they are stands here.</p>')
+            unpicked = unit is Unit.WORD and texts >= LEAST
+            missing = "Click a word in two or more of the sentences" if unpicked else "Give two or more"
+            st.html(f'<p class="es-quiet">{missing}, and how related they are stands here.</p>')
             return
         with st.spinner("Comparing …"):
             measure = _measure(index, unit, indexes)
+            entered = _readable(measure, entered)
+            if len(entered) < LEAST:
+                return
             made = _compare(measure, entered)
         _answer(made, entered, measure)
 
@@ -119,11 +125,17 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
     return Measure(load_encoder(recipe), Metric.COSINE, general_pairs(recipe), lacking)
 
 
-def _compare(measure: Measure, entered: list[Thing]) -> Comparison:
+def _readable(measure: Measure, entered: list[Thing]) -> list[Thing]:
+    """Return what the model can read; tell what is left out, and why."""
     ready = measure.encoder.prepare([thing.content for thing in entered], "query")
-    for thing, each in zip(entered, ready, strict=True):
-        if isinstance(each, ItemError):
-            raise ItemError(f"{thing.number}: {each}.")
+    pairs = list(zip(entered, ready, strict=True))
+    show_notices(
+        tuple(f"{thing.number} is left out: {each}." for thing, each in pairs if isinstance(each, ItemError))
+    )
+    return [thing for thing, each in pairs if not isinstance(each, ItemError)]
+
+
+def _compare(measure: Measure, entered: list[Thing]) -> Comparison:
     vectors = measure.encoder.encode([thing.content for thing in entered], "query")  # (n, d)
     labels = [matrix.full(thing) for thing in entered]
     return compared(labels, vectors, measure.encoder.spec, measure.metric, measure.pairs)
@@ -151,15 +163,17 @@ def _answer(made: Comparison, entered: list[Thing], measure: Measure) -> None:
 def _number(made: Comparison) -> str:
     """Return the HTML of the distance of two things."""
     distance = float(made.distances[0, 1])
-    beside = ""
+    word = beside = ""
     if made.percentiles is not None:
         share = shown_percentile(float(made.percentiles[0, 1]))
         beside = f"<p>closer than <b>{share}&nbsp;%</b> of random pairs of {html.escape(made.pairs_of)}</p>"
+        if made.pairs is not None:
+            word = f'<span class="es-word">{html.escape(str(made.pairs.word(distance)))}</span>'
     elif made.metric is Metric.COSINE:
         ends = "<span>0 same direction</span><span>1 nothing in common</span>"
         beside = f'{cards.track(distance)}<div class="es-ends">{ends}</div>'
     return (
-        f'<div class="es-answer" role="status"><span class="es-label">{made.metric} distance</span>'
+        f'<div class="es-answer" role="status">{word}<span class="es-label">{made.metric} distance</span>'
         f"<strong>{cards.number(distance)}</strong>{beside}</div>"
     )
 
@@ -168,7 +182,8 @@ def _nearest(made: Comparison, entered: list[Thing]) -> str:
     """Return the HTML of the sentence that names the most related pair."""
     row, column = made.nearest()
     pair = [
-        f"<b>{thing.number}</b>" + (f" “{matrix.short(thing)}”" if matrix.short(thing) else "")
+        f"<b>{thing.number}</b>"
+        + (matrix.small(thing) or (f" “{matrix.short(thing)}”" if matrix.short(thing) else ""))
         for thing in (entered[row], entered[column])
     ]
     of = f" of {html.escape(made.pairs_of)}" if made.pairs else ""

@@ -7,6 +7,7 @@ OPTIONS: dict[str, str | bool | int] = {
     "browser.gatherUsageStats": False,
     "client.showErrorDetails": "none",  # a person sees a sentence, the terminal the traceback
     "client.toolbarMode": "minimal",
+    "logger.hideWelcomeMessage": True,  # with it an advertisement for coding agents is laid over the page
     "server.fileWatcherType": "none",  # the watcher would import all of torch to look at it
     "server.maxUploadSize": 50,
     "server.showEmailPrompt": False,

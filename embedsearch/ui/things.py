@@ -14,7 +14,9 @@ from embedsearch.comparison import LEAST
 from embedsearch.encoders import Sentence
 from embedsearch.encoders.segment import words
 from embedsearch.errors import EmbedsearchError, ItemError, ItemNotFoundError
+from embedsearch.metrics import distances
 from embedsearch.records import Unit
+from embedsearch.search import Searcher
 from embedsearch.ui import address, picking, thumbnails
 from embedsearch.ui.notes import literal, tell
 from embedsearch.ui.resources import manifests, open_index
@@ -26,7 +28,9 @@ NOUNS = {Unit.TEXT: "Text", Unit.WORD: "Sentence", Unit.IMAGE: "Picture"}
 ALL = (TEXT, WORD, PICTURE)
 TRY = "Try an example"
 MAX_TEXT = 4000
-PICTURES = 5  # in an example
+PICTURES, NEAR = 5, 2  # in an example, and of these beside the first one
+SAMPLE = 300  # items that an example is chosen from
+COPY = 0.05  # of the median distance: what is nearer shows nothing but that it is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,17 +226,44 @@ def _button(label: str, icon: str, act: Callable[[], None]) -> None:
 
 
 def _example_pictures(index: str, indexes: Path) -> None:
-    """Enter pictures from all over an index, and choose its model."""
+    """Enter a picture of an index, two that are near to it and two that are far, and choose its model."""
     try:
         searcher = open_index(indexes, index).searcher
         kept = []
-        for row in np.linspace(0, len(searcher) - 1, PICTURES).astype(int).tolist():
+        for row in telling_rows(searcher):
             hit = searcher.item(searcher.build.items["id"][row].as_py())
             with suppress(ItemError, OSError):  # one that is gone is no example
                 kept.append(keep(hit.picture or Path(hit.path or "").read_bytes(), indexes))
         address.change({PICTURE: list(dict.fromkeys(kept)), "with": index})
     except EmbedsearchError as error:
         tell(str(error))
+
+
+def telling_rows(searcher: Searcher) -> list[int]:
+    """Return rows that show what near and far mean: an item, two near ones, and two far from all others.
+
+    Of a sample of items one is taken whose two nearest are nearer than most items' are, and no copies.
+    """
+    count = len(searcher)
+    if count <= PICTURES:
+        return list(range(count))
+    build = searcher.build
+    rows = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
+    vectors = np.asarray(build.vectors[rows], np.float32)
+    far, found = build.backend.search(vectors, 1 + NEAR)
+    apart = distances(vectors, vectors, searcher.manifest.metric)  # (m, d) (m, d) -> (m, m)
+    copies = (far[:, 1:] - far[:, :1]).min(1) < COPY * np.median(apart)
+    order = [at for at in np.argsort(far[:, -1], kind="stable").tolist() if not copies[at]]
+    start = order[len(order) // 4] if order else 0
+    chosen = [int(rows[start]), *(row for row in found[start].tolist() if row not in (-1, rows[start]))][
+        : 1 + NEAR
+    ]
+    closest = apart[start].copy()
+    while len(chosen) < PICTURES:
+        at = int(np.argmax(closest))  # the farthest from all chosen
+        chosen.append(int(rows[at]))
+        closest = np.minimum(closest, apart[at])
+    return list(dict.fromkeys(chosen))
 
 
 def _remove_button(label: str, key: str, remove: Callable[[int], None], at: int) -> None:

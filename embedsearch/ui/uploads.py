@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from embedsearch.encoders.pixels import open_rgb
+from embedsearch.encoders.pixels import check_shape, open_rgb
 from embedsearch.errors import ItemNotFoundError
 from embedsearch.records import content_hash
 from embedsearch.ui.address import is_kept_name
@@ -26,10 +26,11 @@ def keep(picture: bytes, indexes: Path) -> str:
         The copy's name: the hash of its content.
 
     Raises:
-        ItemError: it is no picture that can be read.
+        ItemError: it is no picture that can be read, or too thin to be embedded.
         OSError: the folder can't be written.
     """
     image = open_rgb(picture)
+    check_shape(image)
     image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")

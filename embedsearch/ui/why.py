@@ -21,7 +21,7 @@ OWN = (
     "Yellow parts fit your query more than they fit the average picture of this index; dark blue ones no "
     "more than that."
 )
-PLACED = "Yellow parts are what your query speaks of, as far as the model sees; dark blue ones are not."
+PLACED = "Of what is in this picture, yellow parts fit your query most and dark blue ones least."
 MEANT = {
     Metric.COSINE: "1 − distance",
     Metric.IP: "the distance without its sign",
@@ -35,7 +35,7 @@ def show(searcher: Searcher, query: AnyQuery, hit: Hit) -> None:
     with calm():
         with st.spinner("Computing what each part scores …"):
             made = searcher.explain(query, hit)
-        if made.heat is not None:
+        if made.drawn is not None:
             _picture(hit, made)
         else:
             _text(hit, made)
@@ -43,8 +43,8 @@ def show(searcher: Searcher, query: AnyQuery, hit: Hit) -> None:
 
 
 def _picture(hit: Hit, made: Explanation) -> None:
-    assert made.heat is not None
-    image = overlay(hit.picture or Path(hit.path or ""), made.heat, made.box)
+    assert made.drawn is not None
+    image = overlay(hit.picture or Path(hit.path or ""), made.drawn, made.box)
     with st.container(key="es-why-picture"):
         st.image(image, alt=f"Heat over {cards.title(hit)}", width="stretch")
     left, top, right, bottom = made.box
@@ -103,9 +103,10 @@ def _sum(made: Explanation) -> str:
     else:
         total = sum(part.score for part in made.words)
         rows = _row("the word" if made.kind == "word" else f"{len(made.words)} words and signs", total)
-    sign = "=" if made.exact else "≈"
-    answer = f"{made.score:.4f} {sign} {made.similarity:.4f}"
-    rows += rest + f'<tr class="es-total"><th>together</th><td>{answer}, {MEANT[made.metric]}</td></tr>'
+    answer = f"{made.score:.4f} {'=' if made.exact else '≈'}"
+    if not made.exact or f"{made.score:.4f}" != f"{made.similarity:.4f}":
+        answer += f" {made.similarity:.4f},"
+    rows += rest + f'<tr class="es-total"><th>together</th><td>{answer} {MEANT[made.metric]}</td></tr>'
     rows += _row("distance", made.recomputed, f"computed anew; {cards.number(made.stored)} in the index")
     note = f'<p class="es-quiet">{html.escape(made.note)}</p>' if made.note else ""
     return note + f"<table>{rows}</table>{_numbers(made)}"

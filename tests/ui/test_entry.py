@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch.ui.launch import SCRIPT, command
+from embedsearch.ui.launch import SCRIPT, address, command, free_port
 from embedsearch.ui.theme import OPTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +71,14 @@ def test_the_settings_stand_twice_and_equal():
     assert found == OPTIONS
 
 
+def test_the_first_free_port_is_taken():
+    """A port that somebody listens on is passed over."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        assert free_port(taken) != taken
+    assert free_port(taken) == taken
+
+
 def test_the_command_says_all_that_matters(monkeypatch):
     """No statistics sent, no watcher, this machine only unless the environment says otherwise."""
     monkeypatch.delenv("STREAMLIT_SERVER_ADDRESS", raising=False)
@@ -83,9 +91,10 @@ def test_the_command_says_all_that_matters(monkeypatch):
         "--server.port=8600",
     } <= set(flags)
     monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", "0.0.0.0")
-    flags = command(None, open_browser=True)
-    assert "--server.headless=false" in flags
-    assert not [flag for flag in flags if flag.startswith(("--server.port", "--server.address"))]
+    flags = command(8600, open_browser=True)
+    assert {"--server.headless=false", "--logger.hideWelcomeMessage=true"} <= set(flags)
+    assert not [flag for flag in flags if flag.startswith("--server.address")]
+    assert address(8600) == "http://0.0.0.0:8600"
 
 
 def test_ctrl_c_ends_the_page_cleanly(tmp_path):
