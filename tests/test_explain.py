@@ -170,7 +170,7 @@ def test_a_changed_picture_is_told(colours, tmp_path):
 def test_what_is_gone_is_an_error_in_words(colours, tmp_path):
     """A picture that is gone, an item that is not there and a query that does not fit are named."""
     (tmp_path / "red.png").unlink()
-    with pytest.raises(ItemError, match=r"'red' can't be explained: the file does not exist"):
+    with pytest.raises(ItemError, match=r"'red' can't be explained: .*red\.png: the file does not exist\.$"):
         colours.explain(Like("navy"), "red")
     with pytest.raises(ItemNotFoundError, match="nothing here"):
         colours.explain(Like("navy"), "nothing here")

@@ -181,7 +181,7 @@ def all_ready(items: Sequence[Any], prepared: Sequence[Prepared | ItemError]) ->
     ready = []
     for given, item in zip(items, prepared, strict=True):
         if isinstance(item, ItemError):
-            raise ItemError(f"{given}: {item}.") if isinstance(given, Path) else item
+            raise ItemError(f"{given}: {item}") if isinstance(given, Path) else item
         ready.append(item)
     return ready
 

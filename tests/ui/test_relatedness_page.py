@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from PIL import Image
 
 from embedsearch.comparison import compare
 from tests.ui.conftest import HOSTILE, shown
@@ -159,3 +160,34 @@ def test_links_of_the_compare_page_still_lead_there(visit):
     link = visit({"kind": "word", "t": BANKS[:2], "w": [2, 2]}, "relatedness")
     assert number(page) == number(link)
     expect(page).to_have_url(re.compile("/relatedness[?].*t=My"))
+
+
+def test_two_things_have_a_word_for_it(visit):
+    """The word stands above the number; for the same text twice it is `the same`."""
+    page = visit({"t": [A, A]}, "relatedness")
+    assert number(page) == 0
+    expect(page.locator(".es-word")).to_have_text("the same")
+    page = visit({"t": [A, B]}, "relatedness")
+    expect(page.locator(".es-word")).to_have_text("unrelated")
+
+
+def test_words_not_picked_are_asked_for(visit):
+    """Sentences without a picked word are not asked for again: their words are."""
+    page = visit({"kind": "word", "t": BANKS}, "relatedness")
+    expect(page.get_by_text("Click a word in two or more of the sentences")).to_be_visible()
+
+
+def test_bad_files_are_named_and_the_others_compared(visit, pictures, tmp_path):
+    """Of several files each refused one is named with its reason, and what can be read is compared."""
+    fake, thin, empty = tmp_path / "fake.png", tmp_path / "thin.png", tmp_path / "empty.jpg"
+    fake.write_text("no picture")
+    empty.write_bytes(b"")
+    Image.new("RGB", (3000, 2)).save(thin)
+    good = [pictures / "disc" / "red disc.png", pictures / "bars" / "red bars.png"]
+    page = visit({"kind": "image"}, "relatedness")
+    page.locator("input[type=file]").set_input_files([fake, good[0], thin, good[1], empty])
+    expect(page.locator(".es-answer strong")).to_be_visible()
+    told = page.get_by_role("alert").all_inner_texts()
+    said = " ".join(told)
+    for name in ("fake.png", "thin.png", "empty.jpg"):
+        assert f"{name} can't be used: " in said

@@ -1,5 +1,6 @@
 """What is entered on the Relatedness page, without a browser: the address, the table, the histogram."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from embedsearch.comparison import Pairs, compared
-from embedsearch.metrics import Metric
+from embedsearch.hits import Hit
+from embedsearch.metrics import Metric, distances
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Unit
-from embedsearch.ui import matrix, things
+from embedsearch.records import Modality, Unit
+from embedsearch.relatedness import Closeness
+from embedsearch.ui import cards, matrix, things
 from embedsearch.ui.histogram import LANES, _marks, _ticks, histogram
 from embedsearch.ui.things import Entry, Thing
+from tests import fakes
 from tests.fakes import LetterEncoder
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -140,3 +144,38 @@ def _page():
     from embedsearch.ui.relatedness_page import relatedness_page
 
     relatedness_page()
+
+
+def test_an_example_shows_near_and_far(make_searcher):
+    """An item, its two nearest and two far from all: of copies none is taken, and of few items all."""
+    groups = {"a": "abc", "m": "mno", "x": "xyz", "f": "fgh"}
+    records = []
+    for at in range(60):
+        draw = np.random.default_rng(at)
+        letters = "".join(draw.choice(list(groups["amxf"[at % 4]]), 12)) + "".join(draw.choice(list("ek"), 2))
+        records.append(fakes.text(str(at), letters))
+    searcher = make_searcher([*records, *(fakes.text(f"copy {n}", "aaaaa") for n in range(5))])
+    rows = things.telling_rows(searcher)
+    assert len(set(rows)) == 5
+    vectors = np.asarray(searcher.build.vectors)[rows]
+    apart = distances(vectors, vectors, Metric.COSINE)
+    assert 0 < apart[0, 1] <= apart[0, 2] < min(apart[0, 3:])
+    assert apart[3, 4] > 0.5
+    few = make_searcher(fakes.fruit_entries()[:4], name="few")
+    assert things.telling_rows(few) == [0, 1, 2, 3]
+
+
+def test_a_word_says_no_number_against_itself():
+    """An unrelated hit has its word alone: nearer than many pairs would sound like the contrary."""
+    hit = Hit(1, "a", 0.9, Modality.TEXT, "a", None, None, {}, None, 89.0, Closeness.UNRELATED, None)
+    assert cards._said(hit) == '<p class="es-said"><b>unrelated</b></p>'
+    near = replace(hit, closeness=Closeness.RELATED, percentile=99.5, score=3.25)
+    assert "<b>related</b> · closer than 99.50\u00a0% of random pairs · people: 3.2" in cards._said(near)
+
+
+def test_pairs_have_the_words_of_a_scale():
+    """A word for a pair is that of the index's scale; without nearest items the coarse ones are left."""
+    pairs = Pairs(EVEN, EVEN, "the index x", np.array([0.004, 0.006], np.float32))
+    words = [str(pairs.word(each)) for each in (0, 0.003, 0.0055, 0.008, 0.05, 0.5)]
+    assert words == ["the same", "very similar", "similar", "related", "loosely related", "unrelated"]
+    assert str(Pairs(EVEN, EVEN, "general sentences").word(0.003)) == "related"

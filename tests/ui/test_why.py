@@ -32,9 +32,11 @@ def test_a_texts_words_are_shaded_and_add_up(visit):
     table = dialog.locator(".es-why > table").inner_text()
     rest = [float(each) for each in re.findall(r"\[(?:CLS|SEP)\]\s+(-?[\d.]+)", table)]
     assert len(rest) == 2
-    total, similarity = map(float, re.search(r"together\s+([\d.]+) = ([\d.]+)", table).groups())
+    total = float(re.search(r"together\s+([\d.]+) = 1 − distance", table)[1])
     assert sum(scores) + sum(rest) == pytest.approx(total, abs=1e-3)
-    assert total == pytest.approx(similarity, abs=2e-4)
+    assert total == pytest.approx(
+        1 - float(re.search(r"distance\s+([\d.]+) computed anew", table)[1]), abs=2e-4
+    )
     assert marks[scores.index(max(scores))].inner_text() in {"parcel", "arrived"}
     dialog.get_by_text("The numbers").click()
     expect(dialog.locator("details table")).to_contain_text("parcel")
@@ -76,3 +78,31 @@ def test_a_shaded_text_is_shown_as_it_is():
     assert re.sub(r"<[^>]+>", "", made) == HOSTILE.replace("<", "&lt;").replace(">", "&gt;")
     assert made.count('class="es-against"') == 1
     assert '--share: 65%" title="-2.0000"' in made
+
+
+def test_a_picture_that_a_text_found_says_that_it_approximates(visit):
+    """What a text found has a heat of its own, compared within the picture, and the note that says so."""
+    page = visit({"index": "pictures", "q": "a round thing"})
+    answered(page)
+    dialog = opened(page)
+    expect(dialog.get_by_role("img", name=re.compile("^Heat over"))).to_be_visible()
+    expect(dialog).to_contain_text("Of what is in this picture, yellow parts fit your query most")
+    expect(dialog).to_contain_text("An approximation: the picture was found by its place among texts.")
+    expect(dialog.locator(".es-total")).to_contain_text("≈")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440, 1920])
+def test_a_cards_doors_stand_in_rows(visit, width):
+    """More like this, Why, + and − share one row; on a phone the first has a row of its own."""
+    page = visit({"index": "pictures", "q": "a round thing"}, width=width)
+    answered(page)
+    for card in cards(page).all()[:4]:
+        doors = card.locator("[class*=st-key-es-doors-] button:visible").all()
+        boxes = [door.bounding_box() for door in doors]
+        middles = [round(box["y"] + box["height"] / 2) for box in boxes]
+        first, rest = middles[0], middles[1:]
+        assert len(boxes) == 4
+        assert max(rest) - min(rest) <= 2
+        assert abs(first - rest[0]) <= 2 if width > 640 else first < rest[0] - 10
+        right = card.bounding_box()["x"] + card.bounding_box()["width"]
+        assert max(box["x"] + box["width"] for box in boxes) <= right
