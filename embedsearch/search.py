@@ -37,7 +37,7 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.relatedness import WEIGHTS, Scale
 from embedsearch.store import Build, indexes_folder, open_current
-from embedsearch.where import evaluate, parse
+from embedsearch.where import Tree, evaluate, parse
 
 if TYPE_CHECKING:
     from embedsearch.explanation import Explanation
@@ -80,11 +80,11 @@ class Searcher:
                 self._encoder = query_encoder(self.build, self._load)
             return self._encoder
 
-    def search(self, query: Any, k: int = 20, where: str | None = None) -> list[Hit]:
+    def search(self, query: Any, k: int = 20, where: str | Tree | None = None) -> list[Hit]:
         """Return the hits of `answer`, whose arguments and errors it shares."""
         return self.answer(query, k, where).hits
 
-    def answer(self, query: Any, k: int = 20, where: str | None = None) -> Answer:
+    def answer(self, query: Any, k: int = 20, where: str | Tree | None = None) -> Answer:
         """Find the `k` nearest items, and judge whether any is close.
 
         Args:
@@ -92,7 +92,8 @@ class Searcher:
                 `Word`, `Like`, `Vector`, or several of them in a `Query`. An item asked for with `Like` is
                 not among its own hits.
             k: how many, at least 1; fewer come when fewer exist.
-            where: a filter over the fields, such as ``"label = 'dress' and price < 40"``.
+            where: a filter over the fields, such as ``"label = 'dress' and price < 40"``, or the tree that
+                `embedsearch.where` makes of one.
 
         Raises:
             QueryError: the query does not fit this index, or k is under 1.
@@ -102,10 +103,12 @@ class Searcher:
         """
         if not isinstance(k, (int, np.integer)) or k < 1:
             raise QueryError(f"k must be a whole number, at least 1; got {k!r:.80}.")
-        if where is not None and not isinstance(where, str):
+        if where is not None and not isinstance(where, str | Tree):
             raise FilterError(f"A filter is a str, such as \"label = 'dress'\"; got {where!r:.80}.")
         asked = as_query(query)
-        allow = self.allowed(where) if where and where.strip() else None
+        if isinstance(where, str) and not where.strip():
+            where = None
+        allow = None if where is None else self.allowed(where)
         own = [self.row(identity) for identity in items_of(asked)]
         if own:
             allow = np.ones(len(self), np.bool_) if allow is None else allow.copy()
@@ -117,13 +120,14 @@ class Searcher:
         verdict, rate = (space.scale.verdict(far) if space.scale else None) or (None, None)
         return Answer(self._hits(rows[:k], far[:k], space.scale), verdict, rate, space.by)
 
-    def allowed(self, where: str) -> Mask:
+    def allowed(self, where: str | Tree) -> Mask:
         """Return which items a filter keeps, (n,) of truth values.
 
         Raises:
             FilterError: the filter can't be understood.
         """
-        return evaluate(parse(where), self.build.items, self.build.field_types)
+        tree = parse(where) if isinstance(where, str) else where
+        return evaluate(tree, self.build.items, self.build.field_types)
 
     def space(self, query: AnyQuery) -> Space:
         """Return where a query is compared with the items: as they were embedded, or across a bridge.
@@ -209,8 +213,8 @@ class Searcher:
         row = int(pc.index(self.build.items["id"], identity).as_py())
         if row < 0:
             raise ItemNotFoundError(
-                f"The index {self.manifest.name!r} has no item {identity!r}. "
-                "Ids stand beside the hits of a search."
+                f"The index {self.manifest.name!r} has no item {identity!r}. The hits of "
+                f"embedsearch search {self.manifest.name} have their ids beside them."
             )
         return row
 

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from embedsearch.ui.notes import tell
+
 COUNT, MAX_COUNT = 24, 200
 FIELD = "f."
 EXTRAS = ("plus", "plusitem", "minus", "minusitem")
 MAX_PARTS = 8
+OF_INDEX = ("item", "word", "where", "within", "page", *EXTRAS)  # parameters that mean one index's items
+SHORT = 40  # characters of a value in a sentence
 _KEPT = re.compile(r"[0-9a-f]{32}")
 
 
@@ -79,15 +83,14 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     if picture and not is_kept_name(picture):
         problems.append("The picture in the address is none that this page has kept. Upload it again.")
         picture = ""
+    parts = _parts(parameters, problems)
     return Asked(
         index=last.get("index", ""),
         text=last.get("q", ""),
         word=_number(last, "word", 0, problems),
         picture=picture,
         item=last.get("item", ""),
-        parts=tuple(
-            Extra(name, value) for name in EXTRAS for value in parameters.get(name, ()) if value.strip()
-        )[:MAX_PARTS],
+        parts=parts,
         count=count,
         where=last.get("where", ""),
         facets={
@@ -99,13 +102,30 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     )
 
 
+def _parts(parameters: Mapping[str, Sequence[str]], problems: list[str]) -> tuple[Extra, ...]:
+    """Return the parts, each once, as many as count."""
+    said = dict.fromkeys(
+        Extra(name, value) for name in EXTRAS for value in parameters.get(name, ()) if value.strip()
+    )
+    parts = tuple(said)
+    if len(parts) > MAX_PARTS:
+        lost = ", ".join(f"{'+' if part.adds else '−'} {short(part.value)}" for part in parts[MAX_PARTS:])
+        problems.append(f"At most {MAX_PARTS} parts are added and taken away; left out: {lost}.")
+    return parts[:MAX_PARTS]
+
+
+def short(text: str) -> str:
+    """Return the beginning of a value, as it stands in a sentence or on a button."""
+    return text if len(text) <= SHORT else text[: SHORT - 1].rstrip() + "…"
+
+
 def _number(last: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
     text = last.get(name, "")
     if not text:
         return default
     if re.fullmatch(r"-?[0-9]{1,9}", text):
         return int(text)
-    problems.append(f"The address says {name}={text[:40]}, which is not a whole number; it is left out.")
+    problems.append(f"The address says {name}={text[:SHORT]}, which is not a whole number; it is left out.")
     return default
 
 
@@ -119,6 +139,11 @@ def parameters() -> dict[str, list[str]]:
     return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
+def of_index(parameters: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the change of an address that takes out what means nothing in another index."""
+    return {name: "" for name in parameters if name in OF_INDEX or name.startswith(FIELD)}
+
+
 def change(changes: Mapping[str, str | Sequence[str]]) -> None:
     """Set parameters of the page's address; an empty value takes one out."""
     merged: dict[str, str | Sequence[str]] = {**parameters(), **changes}
@@ -126,9 +151,18 @@ def change(changes: Mapping[str, str | Sequence[str]]) -> None:
 
 
 def with_part(extra: Extra) -> dict[str, list[str]]:
-    """Return the change of the address that adds a part."""
-    values = parameters().get(extra.name, [])
-    return {extra.name: values if extra.value in values else [*values, extra.value]}
+    """Return the change of the address that adds a part; none where it is full, which is told."""
+    now = parameters()
+    parts = _parts(now, [])
+    if extra in parts:
+        return {}
+    if len(parts) == MAX_PARTS:
+        tell(
+            f"At most {MAX_PARTS} parts are added and taken away, so “{short(extra.value)}” is not among "
+            "them. Leave one out first."
+        )
+        return {}
+    return {extra.name: [*now.get(extra.name, []), extra.value]}
 
 
 def without_part(extra: Extra) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from embedsearch.query import Like, Picture, Single, Text, Word
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
 from embedsearch.store import Manifest
-from embedsearch.ui import address, cards, picking
+from embedsearch.ui import address, cards, picking, places
 from embedsearch.ui.address import Asked
 from embedsearch.ui.notes import literal
 from embedsearch.ui.uploads import find
@@ -38,9 +38,8 @@ def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
         return f"{each} · {NOUNS[manifest.unit]}" if manifest else f"{each} · damaged"
 
     def changed() -> None:
-        filters = [each for each in address.parameters() if each.startswith(address.FIELD)]
-        cleared = dict.fromkeys(["item", "word", "where", *address.EXTRAS, *filters], "")
-        address.change({**cleared, "index": st.session_state[INDEX] or ""})
+        left = address.of_index(address.parameters())
+        address.change({**left, "index": st.session_state[INDEX] or ""})
 
     address.follow(INDEX, name if name in known else None)
     st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
@@ -145,7 +144,8 @@ def show_asked(searcher: Searcher, asked: Asked, indexes: Path) -> None:
             else:
                 said = cards.text(hit)
             st.html(f'<div class="es-asked"><span class="es-label">More like</span>{said}</div>')
-            back = f"Back to “{_short(asked.text)}”" if asked.text.strip() else "Back"
+            places.link("map", "On the map", ":material/scatter_plot:", {"index": [name], "item": [hit.id]})
+            back = f"Back to “{address.short(asked.text)}”" if asked.text.strip() else "Back"
             _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
     elif isinstance(query(searcher, asked, indexes), Picture):
         picture = find(asked.picture, indexes).read_bytes()
@@ -159,7 +159,3 @@ def show_asked(searcher: Searcher, asked: Asked, indexes: Path) -> None:
 
 def _leave(label: str, icon: str, changes: Mapping[str, str]) -> None:
     st.button(label, icon=icon, on_click=address.change, args=(changes,), width="content")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:39].rstrip() + "…"

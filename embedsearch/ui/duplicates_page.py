@@ -15,7 +15,14 @@ from embedsearch.search import Searcher
 from embedsearch.store import Manifest, indexes_folder
 from embedsearch.ui import address, asking, cards
 from embedsearch.ui.notes import calm, show_notices
-from embedsearch.ui.resources import duplicate_finder, duplicates, manifests, open_index
+from embedsearch.ui.resources import (
+    duplicate_finder,
+    duplicates,
+    first_index,
+    manifests,
+    open_index,
+    with_copies,
+)
 
 KIND, KEPT, THRESHOLD, PAGE, INDEX = (f"dupes-{name}" for name in ("kind", "keep", "within", "page", "index"))
 KINDS = {"near": "Near copies", "exact": "Exact copies"}
@@ -31,13 +38,7 @@ def duplicates_page() -> None:
     said = {name: values[-1] for name, values in address.parameters().items() if values}
     with calm():
         st.subheader("What is here twice?", anchor=False)
-        known = {
-            name: manifest
-            for name, manifest in manifests(indexes).items()
-            if manifest is not None
-            and manifest.unit in (Unit.IMAGE, Unit.TEXT)
-            and manifest.metric is not Metric.IP
-        }
+        known = with_copies(manifests(indexes))
         if not known and not said.get("index"):
             st.html(
                 '<p class="es-about">Copies are found among pictures and among whole texts; there is no '
@@ -45,7 +46,7 @@ def duplicates_page() -> None:
             )
             st.code("embedsearch build ~/Pictures --name pictures", language="bash")
             return
-        name = said.get("index") or next(iter(known))
+        name = said.get("index") or first_index(known)
         choose, about = st.columns([1, 3], vertical_alignment="top")
         with choose:
             _choose_index(known, name)
@@ -67,7 +68,8 @@ def _choose_index(known: dict[str, Manifest], name: str) -> None:
         return f"{each} · {asking.NOUNS[known[each].unit]}"
 
     def changed() -> None:
-        address.change({"index": st.session_state[INDEX] or "", "within": "", "page": ""})
+        left = address.of_index(address.parameters())
+        address.change({**left, "index": st.session_state[INDEX] or ""})
 
     address.follow(INDEX, name if name in known else None)
     st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)

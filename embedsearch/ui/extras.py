@@ -13,7 +13,7 @@ from embedsearch.ui.address import Asked, Extra
 from embedsearch.ui.notes import literal
 
 PLUS, MINUS = "search-plus", "search-minus"
-SHORT = 40
+LACKING = "Only parts to take away: say what to look for as well."
 
 
 def whole(query: AnyQuery | None, asked: Asked) -> AnyQuery | None:
@@ -82,4 +82,4 @@ def _name(searcher: Searcher, extra: Extra) -> str:
             text = cards.title(searcher.item(extra.value))
         except ItemNotFoundError:
             text = f"{extra.value} (no such item)"
-    return text if len(text) <= SHORT else text[: SHORT - 1].rstrip() + "…"
+    return address.short(text)

@@ -1,4 +1,4 @@
-"""Fields to choose by: which of an index's fields can be, and a choice as a `where` text."""
+"""Fields to choose by: which of an index's fields can be, and a choice as a filter."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedsearch.items import FIELD
-from embedsearch.where import parse
+from embedsearch.where import Both, Compare, In, Literal, Tree, parse
 
 MAX_FACETS, MAX_OPTIONS, MAX_OPTION_LENGTH = 12, 200, 100
 MAX_SAFE = 2**53 - 1  # the largest whole number that a browser holds exactly
@@ -106,28 +107,28 @@ def ends(facet: Range, values: Sequence[str]) -> tuple[float, float]:
     return (int(low), int(high)) if facet.whole else (low, high)
 
 
-def condition(facets: Sequence[Facet], picked: Mapping[str, Sequence[str]], where: str) -> str:
-    """Return one filter of what was picked and of `where` as a person wrote it.
+def condition(facets: Sequence[Facet], picked: Mapping[str, Sequence[str]], where: str) -> Tree | None:
+    """Return one filter of what was picked and of `where` as a person wrote it; None for no filter.
+
+    What was picked never becomes text, so that its length does not count as what a person wrote.
 
     Raises:
         FilterError: `where` is no filter.
     """
-    parts: list[str] = []
+    parts: list[Tree] = []
     for facet in facets:
-        name = '"' + facet.field.replace('"', '""') + '"'
         values = picked.get(facet.field, ())
         if isinstance(facet, Choice):
             wanted = chosen(facet, values)
-            quoted = [value if facet.truth else "'" + value.replace("'", "''") + "'" for value in wanted]
-            if quoted:
-                parts.append(f"{name} IN ({', '.join(quoted)})")
+            if wanted:
+                kept: list[Literal] = [value == "true" if facet.truth else value for value in wanted]
+                parts.append(In(facet.field, tuple(kept)))
             continue
         low, high = ends(facet, values)
         if low > facet.low:
-            parts.append(f"{name} >= {low!r}")
+            parts.append(Compare(facet.field, ">=", low))
         if high < facet.high:
-            parts.append(f"{name} <= {high!r}")
+            parts.append(Compare(facet.field, "<=", high))
     if where.strip():
-        parse(where)  # by itself, so that a message quotes what the person wrote
-        parts.append(f"({where}\n)")
-    return " AND ".join(parts)
+        parts.append(parse(where))
+    return reduce(Both, parts) if parts else None

@@ -134,10 +134,12 @@ export default function ({ parentElement, setTriggerValue, data }) {
     tip.style.top = `${Math.min(Math.max(0, y - h / 2), Math.max(0, height - h))}px`;
   };
 
+  // whether an item is not dimmed: of the group that is singled out, or none is
+  const lit = (i) => view.only < 0 || data.group[i] === view.only;
   const nearest = (x, y, reach) => {
     let best = -1, least = reach * reach;
     for (let i = 0; i < count; i++) {
-      if (view.only >= 0 && data.group[i] !== view.only) continue;
+      if (!lit(i)) continue;
       const [ex, ey] = screen(px[i], py[i]);
       const far = (ex - x) ** 2 + (ey - y) ** 2;
       if (far < least) [best, least] = [i, far];
@@ -191,10 +193,14 @@ export default function ({ parentElement, setTriggerValue, data }) {
     else if (event.key === "Escape") point(-1);
     else if (event.key === "+" || event.key === "-") zoom(event.key === "+" ? 1.6 : 1 / 1.6);
     else if (!step) return;
-    else if (at < 0) point(data.chosen >= 0 ? data.chosen : nearest(width / 2, height / 2, 1e6));
+    else if (at < 0) {
+      const chosen = data.chosen >= 0 && lit(data.chosen);
+      point(chosen ? data.chosen : nearest(width / 2, height / 2, Infinity));
+    }
     else {
       let best = -1, least = Infinity;
       for (let i = 0; i < count; i++) {
+        if (!lit(i)) continue;
         const [dx, dy] = [px[i] - px[at], py[i] - py[at]];
         const ahead = dx * step[0] + dy * step[1];
         const far = ahead + 3 * Math.abs(dx * step[1] + dy * step[0]);

@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from embedsearch.backends import Rows
+from embedsearch.errors import ItemNotFoundError
 from embedsearch.hits import Hit
 from embedsearch.maps import Map, make_map
 from embedsearch.maps.addition import ground_of, load_map
@@ -23,10 +24,9 @@ from embedsearch.query import Like
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
 from embedsearch.store import indexes_folder
-from embedsearch.ui import address, asking, cards, map_data
+from embedsearch.ui import address, asking, cards, map_data, places
 from embedsearch.ui.notes import calm, show_notices
-from embedsearch.ui.resources import manifests, open_index
-from embedsearch.ui.search_page import search_page
+from embedsearch.ui.resources import first_index, manifests, open_index
 
 KEY = "map-plot"
 HTML = """<div class="map"><div class="legend" role="group" aria-label="Groups"></div>
@@ -63,7 +63,7 @@ def map_page() -> None:
             st.header("Nothing to map yet")
             st.code("embedsearch demo\nembedsearch build ~/Pictures --name pictures", language="bash")
             return
-        name = asked.index or next(iter(known))
+        name = asked.index or first_index(known)
         choose, about = st.columns([1, 3], vertical_alignment="top")
         with choose:
             asking.choose_index(known, name)
@@ -118,10 +118,14 @@ def _told(searcher: Searcher, drawn: Drawn) -> None:
 
 
 def _chosen(searcher: Searcher, item: str) -> tuple[Hit | None, list[int]]:
-    """Return the item that the address names, and the rows of its nearest neighbours."""
+    """Return the item that the address names, and the rows of its nearest neighbours; tell of a wrong one."""
     if not item:
         return None, []
-    hit = searcher.item(item)
+    try:
+        hit = searcher.item(item)
+    except ItemNotFoundError as error:
+        show_notices((str(error),))
+        return None, []
     return hit, [searcher.row(each.id) for each in searcher.search(Like(item), k=10)]
 
 
@@ -153,12 +157,8 @@ def _side(searcher: Searcher, chosen: Hit | None) -> None:
         said = f'<p class="es-title">{html.escape(cards.title(chosen))}</p>'
         body = said if searcher.manifest.unit is Unit.IMAGE else cards.text(chosen)
         st.html(f'<div class="es-body">{body}{cards.fields(chosen)}</div>')
-        st.page_link(
-            st.Page(search_page, title="Search", url_path="search", default=True),
-            label="More like this",
-            icon=":material/hub:",
-            query_params={"index": searcher.manifest.name, "item": chosen.id},
-        )
+        there = {"index": [searcher.manifest.name], "item": [chosen.id]}
+        places.link("", "More like this", ":material/hub:", there)
         st.button(
             "Clear",
             icon=":material/close:",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from embedsearch.comparison import general_pairs as measured_pairs
 from embedsearch.duplicates import DuplicateFinder, Duplicates
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.errors import EmbedsearchError
+from embedsearch.metrics import Metric
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
 from embedsearch.search import Searcher
 from embedsearch.store import Build, Manifest, current_build, list_names, open_current
 from embedsearch.ui.filters import Facet, find_facets
@@ -91,3 +94,18 @@ def manifests(indexes: Path) -> dict[str, Manifest | None]:
         except (EmbedsearchError, OSError):
             found[name] = None
     return found
+
+
+def first_index(known: Mapping[str, Manifest | None]) -> str:
+    """Return the index to open where none is named: one of pictures if there is one; empty for none."""
+    pictures = (name for name, manifest in known.items() if manifest and manifest.unit is Unit.IMAGE)
+    return next(pictures, next(iter(known), ""))
+
+
+def with_copies(known: Mapping[str, Manifest | None]) -> dict[str, Manifest]:
+    """Return the indexes in which copies can be looked for, see `embedsearch.duplicates`."""
+    return {
+        name: manifest
+        for name, manifest in known.items()
+        if manifest and manifest.unit in (Unit.IMAGE, Unit.TEXT) and manifest.metric is not Metric.IP
+    }

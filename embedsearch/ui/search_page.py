@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-from embedsearch.errors import EmbedsearchError
+from embedsearch.backends import Rows
 from embedsearch.hits import Answer, Hit
 from embedsearch.metrics import Metric
 from embedsearch.query import AnyQuery
 from embedsearch.records import Unit
 from embedsearch.relatedness import Verdict
 from embedsearch.search import Searcher
-from embedsearch.store import current_build, index_folder, indexes_folder
-from embedsearch.ui import address, asking, cards, extras, sidebar, why
+from embedsearch.store import indexes_folder
+from embedsearch.ui import address, asking, cards, extras, following, sidebar, why
 from embedsearch.ui.filters import condition
 from embedsearch.ui.notes import calm, literal, show_notices
-from embedsearch.ui.resources import manifests, open_index
+from embedsearch.ui.resources import Opened, first_index, manifests, open_index
+from embedsearch.ui.starters import starters
+from embedsearch.where import Tree
 
 EXAMPLES = 12
-FOLLOW = 5  # seconds between looks for a new build
+DRAWN = 15  # items that queries to start from are drawn from
 
 
 def search_page() -> None:
@@ -35,14 +36,13 @@ def search_page() -> None:
         if not known:
             _welcome(indexes)
             return
-        name = asked.index or next(iter(known))
+        name = asked.index or first_index(known)
         choose, ask = st.columns([1, 3], vertical_alignment="top")
         with choose:
             asking.choose_index(known, name)
         show_notices(asked.problems)
         opened = open_index(indexes, name)
         searcher = opened.searcher
-        _follow(indexes, name, searcher.manifest.build)
         with st.sidebar:
             filters = sidebar.show(opened, asked, name)
         with ask:
@@ -55,20 +55,14 @@ def search_page() -> None:
         if query is not None:
             _answer(searcher, query, asked.count, where)
             return
+        if asked.parts:
+            show_notices((extras.LACKING,))
         if not any(manifest and manifest.unit is Unit.IMAGE for manifest in known.values()):
             st.html(
                 '<p class="es-quiet">To search pictures as well, index a folder of them: '
                 "<code>embedsearch build ~/Pictures --name pictures</code></p>"
             )
-        _examples(searcher, where)
-
-
-@st.fragment(run_every=FOLLOW)
-def _follow(indexes: Path, name: str, build: str) -> None:
-    """Show the page anew when another build was put in force, without a click."""
-    with suppress(EmbedsearchError, OSError):
-        if current_build(index_folder(indexes, name)).name != build:
-            st.rerun()
+        _examples(opened, where)
 
 
 def _welcome(indexes: Path) -> None:
@@ -81,9 +75,9 @@ def _welcome(indexes: Path) -> None:
     st.caption(literal(f"Folder of indexes: {indexes}"))
 
 
-def _answer(searcher: Searcher, query: AnyQuery, count: int, where: str) -> None:
+def _answer(searcher: Searcher, query: AnyQuery, count: int, where: Tree | None) -> None:
     with st.spinner("Searching …"):
-        answer = searcher.answer(query, count, where or None)
+        answer = searcher.answer(query, count, where)
     if answer.hits and answer.verdict is Verdict.NOTHING_CLOSE:
         st.info(
             f"**Nothing here is close.** {_often(answer)} find something as close; what lies nearest is "
@@ -104,7 +98,7 @@ def _often(answer: Answer) -> str:
     return f"{share} of unrelated queries"
 
 
-def _count(searcher: Searcher, answer: Answer, where: str, metric: Metric) -> None:
+def _count(searcher: Searcher, answer: Answer, where: Tree | None, metric: Metric) -> None:
     hits = answer.hits
     total = int(searcher.allowed(where).sum()) if where else len(searcher)
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
@@ -119,16 +113,39 @@ def _count(searcher: Searcher, answer: Answer, where: str, metric: Metric) -> No
     st.html(f'<p class="es-quiet">The {len(hits)} nearest of {of}. {cards.SCALES[metric]}{close}</p>')
 
 
-def _examples(searcher: Searcher, where: str) -> None:
-    """Items from all over the index, so that a page without a query has something to click."""
+def _examples(opened: Opened, where: Tree | None) -> None:
+    """Queries and items from all over the index, so that a page without a query has something to click."""
+    searcher = opened.searcher
     rows = np.flatnonzero(searcher.allowed(where)) if where else np.arange(len(searcher))
     if not len(rows):
         st.info("Nothing passes the filter.", icon=":material/filter_alt:")
         return
-    spread = rows[np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int))]
-    hits = [searcher.item(searcher.build.items["id"][int(row)].as_py()) for row in spread]
+    _starters(opened, rows)
+    hits = _spread(searcher, rows, EXAMPLES)
     st.html('<p class="es-quiet">Some of what is here. Pick one to see what is related to it.</p>')
     _grid(searcher, hits, None, None)
+
+
+def _spread(searcher: Searcher, rows: Rows, count: int) -> list[Hit]:
+    """Return up to `count` items of `rows`, (n,), at equal steps."""
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+    return searcher.items(chosen.tolist(), [0.0] * len(chosen))
+
+
+def _starters(opened: Opened, rows: Rows) -> None:
+    """Show queries to start from."""
+    queries = starters(opened.searcher, opened.facets, _spread(opened.searcher, rows, DRAWN))
+    if not queries:
+        return
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="es-starters"):
+        st.html('<p class="es-quiet">Try</p>', width="content")
+        for query in queries:
+            st.button(
+                literal(query["q"]),
+                key=f"starter-{query['q']}",
+                on_click=address.change,
+                args=({"index": opened.searcher.manifest.name, **query},),
+            )
 
 
 def _grid(searcher: Searcher, hits: list[Hit], query: AnyQuery | None, metric: Metric | None) -> None:
@@ -139,10 +156,15 @@ def _grid(searcher: Searcher, hits: list[Hit], query: AnyQuery | None, metric: M
         metric,
         cards.Doors(
             partial(asking.like, manifest.name),
-            None if query is None else partial(why.show, searcher, query),
+            None if query is None else partial(_explain, searcher, query),
             None
             if query is None or manifest.unit in (Unit.WORD, Unit.TOKEN)
             else partial(extras.add, manifest.name),
         ),
         pictures=manifest.unit is Unit.IMAGE,
     )
+
+
+def _explain(searcher: Searcher, query: AnyQuery, hit: Hit) -> None:
+    following.hold()
+    why.show(searcher, query, hit)

@@ -29,7 +29,7 @@ MEANT = {
 }
 
 
-@st.dialog("Why this hit", width="medium")
+@st.dialog("Why this hit", width="medium", on_dismiss="rerun")  # so that the page knows it is closed
 def show(searcher: Searcher, query: AnyQuery, hit: Hit) -> None:
     """Explain a hit in a dialog; computed now, while it opens."""
     with calm():
