@@ -144,7 +144,8 @@ def show_asked(searcher: Searcher, asked: Asked, indexes: Path) -> None:
             else:
                 said = cards.text(hit)
             st.html(f'<div class="es-asked"><span class="es-label">More like</span>{said}</div>')
-            places.link("map", "On the map", ":material/scatter_plot:", {"index": [name], "item": [hit.id]})
+            here = {"index": [name], "item": [hit.id]}
+            places.link(places.MAP, "On the map", places.ICONS[places.MAP], here)
             back = f"Back to “{address.short(asked.text)}”" if asked.text.strip() else "Back"
             _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
     elif isinstance(query(searcher, asked, indexes), Picture):

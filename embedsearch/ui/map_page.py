@@ -158,7 +158,7 @@ def _side(searcher: Searcher, chosen: Hit | None) -> None:
         body = said if searcher.manifest.unit is Unit.IMAGE else cards.text(chosen)
         st.html(f'<div class="es-body">{body}{cards.fields(chosen)}</div>')
         there = {"index": [searcher.manifest.name], "item": [chosen.id]}
-        places.link("", "More like this", ":material/hub:", there)
+        places.link(places.SEARCH, "More like this", ":material/hub:", there)
         st.button(
             "Clear",
             icon=":material/close:",

@@ -19,19 +19,17 @@ HERE = Path(__file__)
 
 def show() -> None:
     """Show the page that the address names."""
-    relatedness = st.Page(
-        relatedness_page, title="Relatedness", icon=":material/compare_arrows:", url_path="relatedness"
-    )
+    relatedness = st.Page(relatedness_page, title="Relatedness", url_path=places.RELATEDNESS)
 
     def compare() -> None:
         """Lead links of version 0.3 to where the page is now."""
         st.switch_page(relatedness, query_params=things.from_compare(address.parameters()))
 
     pages = [
-        st.Page(search_page, title="Search", icon=":material/search:", url_path="search", default=True),
+        st.Page(search_page, title="Search", url_path="search", default=True),
         relatedness,
-        st.Page(map_page, title="Map", icon=":material/scatter_plot:", url_path="map"),
-        st.Page(duplicates_page, title="Duplicates", icon=":material/content_copy:", url_path="duplicates"),
+        st.Page(map_page, title="Map", url_path=places.MAP),
+        st.Page(duplicates_page, title="Duplicates", url_path=places.DUPLICATES),
     ]
     former = st.Page(compare, title="Compare", url_path="compare", visibility="hidden")
     # Streamlit's own bar leads to bare addresses, so the links are the page's own

@@ -12,6 +12,13 @@ from embedsearch.ui import address
 from embedsearch.ui.resources import first_index, with_copies
 
 SEARCH, RELATEDNESS, MAP, DUPLICATES = "", "relatedness", "map", "duplicates"  # as in the address
+# not the icons of the pages as Streamlit knows them, which the browser would fetch from another host
+ICONS = {
+    SEARCH: ":material/search:",
+    RELATEDNESS: ":material/compare_arrows:",
+    MAP: ":material/scatter_plot:",
+    DUPLICATES: ":material/content_copy:",
+}
 Parameters = Mapping[str, list[str]]
 _PAGES, _LAST, _INDEX = "places-pages", "places-last", "places-index"
 
@@ -46,10 +53,9 @@ def show_links(known: Mapping[str, Manifest | None]) -> None:
     index = st.session_state.get(_INDEX, "")
     with st.container(horizontal=True, gap="xxsmall", key="es-nav"):
         for at, page in st.session_state[_PAGES].items():
-            there = (
-                "" if at == RELATEDNESS or (at == DUPLICATES and index not in with_copies(known)) else index
-            )
-            link(at, page.title, page.icon, onward(st.session_state[_LAST].get(at, {}), there))
+            fits = at != RELATEDNESS and (at != DUPLICATES or index in with_copies(known))
+            last = st.session_state[_LAST].get(at, {})
+            link(at, page.title, ICONS[at], onward(last, index if fits else ""))
 
 
 def onward(last: Parameters, index: str) -> dict[str, list[str]]:

@@ -24,6 +24,9 @@ APP = Path(__file__).parents[2] / "app.py"
         ({"index": "questions", "f.nope": "x"}, "'nope', which can't be chosen by"),
         ({"index": "pictures", "image": "../../../etc/passwd"}, "none that this page has kept"),
         ({"index": "pictures", "image": "0" * 32}, "no longer kept"),
+        ({"index": "questions", "minus": "refund"}, "Only parts to take away: say what to look for"),
+        ({"index": "questions", "minusitem": ["x", "y"]}, "Only parts to take away: say what to look for"),
+        ({"index": "questions", "plus": [*"abcdefgh"], "minus": "snow"}, "left out: − snow."),
     ],
 )
 def test_a_wrong_address_gives_a_sentence(indexes, monkeypatch, parameters, sentence):
@@ -49,6 +52,21 @@ def test_what_does_not_fit_is_passed_over(indexes, monkeypatch, parameters):
     page = _run(indexes, monkeypatch, parameters)
     assert not [*page.warning, *page.error]
     assert len([button for button in page.button if button.label == "More like this"]) == 12
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"index": "questions", "q": "card", "plus": ["a", "a"]},
+        {"index": "questions", "plus": ["a", "a", " a"], "minus": ["a", "a"]},
+        {"index": ["pictures", "questions"], "q": ["x", "card"], "item": ["", ""]},
+        {"index": "questions", "f.topic": ["food", "food"]},
+    ],
+)
+def test_what_stands_twice_is_asked_once(indexes, monkeypatch, parameters):
+    """Parameters that stand twice break nothing."""
+    page = _run(indexes, monkeypatch, parameters)
+    assert not [*page.warning, *page.error]
 
 
 def _run(indexes, monkeypatch, parameters):

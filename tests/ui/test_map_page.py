@@ -155,9 +155,34 @@ def test_nothing_sticks_out(visit, width):
 
 
 def test_a_wrong_item_is_told(visit):
-    """An item that is not there gives a sentence."""
+    """An item that is not there gives a sentence that says where ids stand, and the map all the same."""
     page = visit({"index": "questions", "item": "nobody"}, "map")
-    expect(page.get_by_role("alert").filter(has_text="has no item")).to_be_visible()
+    alert = page.get_by_role("alert").filter(has_text="has no item 'nobody'")
+    expect(alert).to_contain_text("embedsearch search questions")
+    drawn(page)
+    assert dots(page) == len(QUESTIONS)
+
+
+def test_the_keyboard_stays_in_the_group_that_is_singled_out(visit):
+    """With a group singled out, the arrow keys reach its items alone, also from a chosen one of another."""
+    page = visit({"index": "questions", "item": "csv:1"}, "map")
+    plot = drawn(page)
+    buttons = page.locator(".legend button")
+    for number in range(buttons.count()):
+        name = buttons.nth(number).locator("span").inner_text()
+        buttons.nth(number).click()
+        plot.focus()
+        for key in [
+            "ArrowRight",
+            "ArrowUp",
+            "ArrowLeft",
+            "ArrowLeft",
+            "ArrowDown",
+            "ArrowDown",
+            "ArrowRight",
+        ]:
+            page.keyboard.press(key)
+            expect(page.locator(".map .tip .group")).to_have_text(name)
 
 
 def test_of_many_items_a_sample_and_the_chosen_are_drawn(indexes):

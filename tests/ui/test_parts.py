@@ -12,11 +12,10 @@ from embedsearch.hits import Hit
 from embedsearch.items import FIELD
 from embedsearch.records import Modality
 from embedsearch.ui import cards, thumbnails, uploads
-from embedsearch.ui.address import COUNT, MAX_COUNT, parse
+from embedsearch.ui.address import COUNT, MAX_COUNT, MAX_PARTS, Extra, of_index, parse
 from embedsearch.ui.filters import Choice, Range, condition, ends, find_facets
 from embedsearch.ui.notes import literal
-from embedsearch.where import evaluate
-from embedsearch.where import parse as parse_where
+from embedsearch.where import MAX_CHARACTERS, evaluate
 
 ODD = """it's "odd" \\ %_ -- ; 日本"""
 
@@ -70,6 +69,24 @@ def test_an_address_is_read_whole():
     assert (asked.facets, asked.where, asked.problems) == ({"label": ("u", "v")}, "n > 1", ())
 
 
+def test_parts_count_once_and_eight_of_them():
+    """A part that stands twice is one; of more than eight, the ones that are left out are named."""
+    asked = parse({"plus": ["a", "a", "b", " "], "minus": ["a"]})
+    assert asked.parts == (Extra("plus", "a"), Extra("plus", "b"), Extra("minus", "a"))
+    assert asked.problems == ()
+    many = parse({"plus": list("abcdefg"), "minus": ["x", "y", "z" * 60]})
+    assert [part.value for part in many.parts] == [*"abcdefg", "x"]
+    assert len(many.parts) == MAX_PARTS
+    assert many.problems == (f"At most 8 parts are added and taken away; left out: − y, − {'z' * 39}….",)
+
+
+def test_another_index_keeps_the_text_and_drops_the_items():
+    """What is asked in words goes along to another index; its items, filters and pages do not."""
+    said = {name: ["x"] for name in ("q", "image", "k", "item", "word", "where", "plus", "minusitem", "f.a")}
+    assert set(of_index(said)) == {"item", "word", "where", "plus", "minusitem", "f.a"}
+    assert set(of_index(said).values()) == {""}
+
+
 def test_fields_of_few_values_and_of_numbers_can_be_chosen_by():
     """Few different texts and truth values make a list, numbers a range; the rest is left to conditions."""
     items, types = table(
@@ -100,7 +117,7 @@ def test_a_choice_keeps_exactly_its_items(name):
     items, types = table(**{name: values}, n=range(6))
     facets = find_facets(items, types)
     for value in (ODD, "plain", "'"):
-        mask = evaluate(parse_where(condition(facets, {name: [value]}, "")), items, types)
+        mask = evaluate(condition(facets, {name: [value]}, ""), items, types)
         assert mask.tolist() == [each == value for each in values]
 
 
@@ -111,10 +128,21 @@ def test_choices_ranges_and_a_condition_hold_together():
     picked = {"label": ["a", "nope"], "n": ["4..15"], "x": ["0.5..1.75"]}
     filtered = condition(facets, picked, "n = 1 or n >= 8 -- all of it")
     kept = [8, 10, 12, 14]  # the even ones of 4 to 14, of which the condition keeps these
-    assert evaluate(parse_where(filtered), items, types).nonzero()[0].tolist() == kept
-    assert condition(facets, {"n": ["0..19"], "label": []}, " ") == ""
+    assert evaluate(filtered, items, types).nonzero()[0].tolist() == kept
+    assert condition(facets, {"n": ["0..19"], "label": []}, " ") is None
     with pytest.raises(FilterError, match="'n ='"):
         condition(facets, picked, "n =")
+
+
+def test_only_what_a_person_wrote_is_counted():
+    """A condition as long as one may be passes beside whatever was picked; one character more does not."""
+    items, types = table(label=["a", "b"] * 10, n=range(20))
+    facets = find_facets(items, types)
+    longest = "n >= 8".ljust(MAX_CHARACTERS)
+    for picked, kept in (({}, 12), ({"label": ["a"]}, 6)):
+        assert evaluate(condition(facets, picked, longest), items, types).sum() == kept
+    with pytest.raises(FilterError, match="has 4,001 characters"):
+        condition(facets, {"label": ["a"]}, longest + " ")
 
 
 @pytest.mark.parametrize(
