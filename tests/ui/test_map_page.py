@@ -163,25 +163,18 @@ def test_a_wrong_item_is_told(visit):
     assert dots(page) == len(QUESTIONS)
 
 
-def test_the_keyboard_stays_in_the_group_that_is_singled_out(visit):
+def test_the_keyboard_stays_in_the_group_that_is_singled_out(visit, indexes):
     """With a group singled out, the arrow keys reach its items alone, also from a chosen one of another."""
-    page = visit({"index": "questions", "item": "csv:1"}, "map")
+    item = open_index("questions", indexes).build.items["id"][0].as_py()
+    page = visit({"index": "questions", "item": item}, "map")
     plot = drawn(page)
     buttons = page.locator(".legend button")
     for number in range(buttons.count()):
         name = buttons.nth(number).locator("span").inner_text()
         buttons.nth(number).click()
         plot.focus()
-        for key in [
-            "ArrowRight",
-            "ArrowUp",
-            "ArrowLeft",
-            "ArrowLeft",
-            "ArrowDown",
-            "ArrowDown",
-            "ArrowRight",
-        ]:
-            page.keyboard.press(key)
+        for way in ("Right", "Up", "Left", "Left", "Down", "Down", "Right"):
+            page.keyboard.press(f"Arrow{way}")
             expect(page.locator(".map .tip .group")).to_have_text(name)
 
 
