@@ -16,6 +16,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 expect.set_options(timeout=60_000)
 
+LIKE, ADD = "[class*=st-key-like-] button:visible", "[class*=st-key-plus-] button:visible"
+
 
 def go(page, name):
     """Click a page's link at the top, and wait until that page is shown."""
@@ -125,16 +127,11 @@ def test_the_page_scrolls_up_when_something_else_is_asked(visit):
     page = visit({"index": "questions", "q": "refund"}, width=700)
     answered(page)
     top = "document.querySelector('[data-testid=stMain]').scrollTop"
-    for door in ("More like this", "Add this to what is asked"):
+    for door in (LIKE, ADD):
         last = cards(page).last
         last.scroll_into_view_if_needed()
         assert page.evaluate(top) > 300
-        button = (
-            last.get_by_role("button", name=door)
-            if door[0] == "M"
-            else last.locator("[class*=key-plus] button")
-        )
-        button.click()
+        last.locator(door).click()
         page.wait_for_function(f"{top} === 0")
         answered(page)
     cards(page).last.scroll_into_view_if_needed()
@@ -152,7 +149,7 @@ def test_a_ninth_part_is_told_and_not_added(visit):
     page = visit({"index": "questions", "q": "refund", "plus": parts})
     answered(page)
     before = page.url
-    cards(page).first.locator("[class*=key-plus] button").click()
+    cards(page).first.locator(ADD).click()
     expect(page.get_by_role("alert").filter(has_text="At most 8 parts")).to_be_visible()
     shown(page)
     assert page.url == before
@@ -178,9 +175,8 @@ def test_no_load_leaves_the_machine(visit, browser, site):
         page = visit({}, path)
         assert page.locator("link[rel='shortcut icon']").get_attribute("href").startswith("data:image/svg")
     assert len(seen) > 4
-    assert [
-        url for url in seen if not url.startswith((site, site.replace("http", "ws"), "data:", "blob:"))
-    ] == []
+    own = (site, site.replace("http", "ws"), "data:", "blob:")
+    assert [url for url in seen if not url.startswith(own)] == []
 
 
 @pytest.mark.parametrize("path", ["", "relatedness", "map", "duplicates"])
