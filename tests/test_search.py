@@ -21,6 +21,7 @@ from embedsearch.query import Like, Vector, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher, open_index
+from embedsearch.where import parse
 from tests.fakes import FRUITS as WORDS
 from tests.fakes import LetterEncoder, fruit_entries, letters, text, version
 
@@ -69,6 +70,8 @@ def test_a_filter_keeps_hits_to_its_rows(fruits):
     assert all(hit.distance == pytest.approx(everything[hit.id], abs=1e-6) for hit in hits)
     assert fruits.search("apple", where="length > 99") == []
     assert len(fruits.search("apple", k=10, where=" ")) == 10
+    made = fruits.search("apple", k=5, where=parse("length = 4"))
+    assert [hit.id for hit in made] == [hit.id for hit in hits]
     with pytest.raises(FilterError, match="Did you mean 'length'"):
         fruits.search("apple", where="lenght = 4")
 
