@@ -70,6 +70,7 @@ def test_the_way_round_the_pages_keeps_index_and_query(visit):
     page.get_by_label("Text 1").fill("a cat")
     page.get_by_label("Text 1").press("Tab")
     expect(page).to_have_url(re.compile("t=a"))
+    shown(page)
     go(page, "Duplicates")
     assert said(page) == ("/duplicates", {"index": ["questions"]})
     go(page, "Search")
@@ -84,6 +85,7 @@ def test_the_way_round_the_pages_keeps_index_and_query(visit):
         shown(page)
         if path == "/relatedness":  # where the text was entered
             page.go_back()
+            expect(page.get_by_label("Text 1")).to_have_value("")
             shown(page)
     answered(page)
     assert said(page)[1]["q"] == ["refund"]
