@@ -7,6 +7,7 @@ queries (the background) find.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -222,6 +223,14 @@ def percentiles(far: float | Numbers, pairs: Numbers, shares: Numbers) -> Number
         float32 of the shape of `far`, interpolated between pairs.
     """
     return np.asarray(100 * (1 - np.interp(far, pairs, shares, left=0)), np.float32)
+
+
+def told_percentile(closeness: Closeness, percentile: float) -> str:
+    """Return half a sentence that says a hit's percentile, so that number and word point the same way."""
+    if closeness is Closeness.UNRELATED:
+        nearer = math.ceil(100 - percentile)
+        return f"{nearer} % of random pairs are closer"
+    return f"closer than {shown_percentile(percentile)} % of random pairs"
 
 
 def shown_percentile(percentile: float) -> str:

@@ -70,7 +70,7 @@ def search_command(
 
 
 def _print(searcher: Searcher, answer: Answer) -> None:
-    from embedsearch.relatedness import Verdict, shown_percentile
+    from embedsearch.relatedness import Verdict, told_percentile
 
     manifest, hits = searcher.manifest, answer.hits
     bridge = searcher.bridge if answer.by else None
@@ -89,11 +89,9 @@ def _print(searcher: Searcher, answer: Answer) -> None:
             start, end = hit.span
             shown = f"{shown[:start]}[{shown[start:end]}]{shown[end:]}"
         head = f"{hit.rank:>3}  {hit.distance:.4f}  "
-        said = (
-            []
-            if hit.percentile is None
-            else [f"{hit.closeness}, closer than {shown_percentile(hit.percentile)} % of random pairs"]
-        )
+        said = []
+        if hit.percentile is not None and hit.closeness is not None:
+            said.append(f"{hit.closeness}, {told_percentile(hit.closeness, hit.percentile)}")
         said += [] if hit.score is None else [f"people: {hit.score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(lines))

@@ -12,7 +12,7 @@ import streamlit as st
 from embedsearch.hits import Hit
 from embedsearch.metrics import Metric
 from embedsearch.records import Modality, Scalar
-from embedsearch.relatedness import Closeness, shown_percentile
+from embedsearch.relatedness import told_percentile
 from embedsearch.ui import thumbnails
 
 SCALES = {
@@ -107,16 +107,11 @@ def _doors(hit: Hit, place: int, doors: Doors) -> bool:
 
 def _said(hit: Hit) -> str:
     """Return the HTML of what the distance of a hit says."""
-    if hit.percentile is None:
+    if hit.percentile is None or hit.closeness is None:
         return ""
     people = "" if hit.score is None else f" · people: {hit.score:.1f}"
-    # nearer than many pairs, and yet not near: a number would say the opposite of the word
-    share = (
-        ""
-        if hit.closeness is Closeness.UNRELATED
-        else f" · closer than {shown_percentile(hit.percentile)}\u00a0% of random pairs"
-    )
-    return f'<p class="es-said"><b>{html.escape(str(hit.closeness))}</b>{share}{people}</p>'
+    share = told_percentile(hit.closeness, hit.percentile).replace(" %", "\u00a0%")
+    return f'<p class="es-said"><b>{html.escape(str(hit.closeness))}</b> · {share}{people}</p>'
 
 
 def picture(hit: Hit, key: str) -> None:

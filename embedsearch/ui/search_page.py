@@ -13,7 +13,7 @@ from embedsearch.hits import Answer, Hit
 from embedsearch.metrics import Metric
 from embedsearch.query import AnyQuery
 from embedsearch.records import Unit
-from embedsearch.relatedness import Verdict
+from embedsearch.relatedness import Closeness, Verdict
 from embedsearch.search import Searcher
 from embedsearch.store import indexes_folder
 from embedsearch.ui import address, asking, cards, extras, following, sidebar, why
@@ -110,6 +110,8 @@ def _count(searcher: Searcher, answer: Answer, where: Tree | None, metric: Metri
         close = f" {_often(answer)} find something this close."
     elif answer.verdict is None and hits[0].percentile is not None:
         close = " Percentiles only: there are no unrelated queries to compare with."
+        if hits[0].closeness is Closeness.UNRELATED:  # the others are no nearer
+            close += " Many random pairs are as near as anything here."
     st.html(f'<p class="es-quiet">The {len(hits)} nearest of {of}. {cards.SCALES[metric]}{close}</p>')
 
 

@@ -166,9 +166,10 @@ def test_an_example_shows_near_and_far(make_searcher):
 
 
 def test_a_word_says_no_number_against_itself():
-    """An unrelated hit has its word alone: nearer than many pairs would sound like the contrary."""
+    """Of an unrelated hit it is said how many pairs are closer, not how many it is closer than."""
     hit = Hit(1, "a", 0.9, Modality.TEXT, "a", None, None, {}, None, 89.0, Closeness.UNRELATED, None)
-    assert cards._said(hit) == '<p class="es-said"><b>unrelated</b></p>'
+    assert "<b>unrelated</b> · 11\u00a0% of random pairs are closer</p>" in cards._said(hit)
+    assert "closer" not in cards._said(replace(hit, percentile=None))
     near = replace(hit, closeness=Closeness.RELATED, percentile=99.5, score=3.25)
     assert "<b>related</b> · closer than 99.50\u00a0% of random pairs · people: 3.2" in cards._said(near)
 
