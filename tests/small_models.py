@@ -274,6 +274,17 @@ def siglip2(folder: Path) -> None:
     SiglipModel(SiglipConfig(text_config=text, vision_config=_vision_shape())).save_pretrained(folder)
 
 
+def siglip2_naflex(folder: Path) -> None:
+    """SigLIP 2 for pictures of any shape: at most 16 patches of 8 pixels, padded and masked."""
+    from transformers import Siglip2Config, Siglip2ImageProcessor, Siglip2Model
+
+    Siglip2ImageProcessor(patch_size=8, max_num_patches=16).save_pretrained(folder)
+    tokenizer = _wordpiece(folder, model_input_names=["input_ids"])
+    text = {**_bert_shape(len(tokenizer)), "max_position_embeddings": 24}
+    vision = {**_vision_shape(), "num_patches": 16}
+    Siglip2Model(Siglip2Config(text_config=text, vision_config=vision)).save_pretrained(folder)
+
+
 TEXT_MODELS: dict[str, Callable[[Path], None]] = {
     "bert": bert, "roberta": roberta, "distilbert": distilbert, "mpnet": mpnet, "modernbert": modernbert,
 }  # fmt: skip
@@ -283,7 +294,9 @@ IMAGE_MODELS: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
-TWO_TOWERS: dict[str, Callable[[Path], None]] = {"clip": clip, "siglip": siglip, "siglip2": siglip2}
+TWO_TOWERS: dict[str, Callable[[Path], None]] = {
+    "clip": clip, "siglip": siglip, "siglip2": siglip2, "siglip2-naflex": siglip2_naflex,
+}  # fmt: skip
 
 
 def make(name: str, folder: Path) -> Path:

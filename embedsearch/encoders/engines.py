@@ -113,7 +113,11 @@ def settle(head: Head, recipe: EncoderRecipe, probes: Sequence[Inputs]) -> Engin
         ModelError: OpenVINO can't run this model.
     """
     device = _device(recipe)
-    tries = list(_tries(recipe, device, is_transformer=head.is_transformer))
+    if recipe.engine == "openvino" and not head.traceable:
+        raise ModelError(
+            f"OpenVINO can't run {head.spec.model}, which takes pictures of any shape. Use --engine torch."
+        )
+    tries = list(_tries(recipe, device, head))
     name, precision = tries[0]
     if name == "torch" and (precision == "fp32" or recipe.precision != "auto"):
         return TorchEngine(head, device, precision)
@@ -169,14 +173,15 @@ def _device(recipe: EncoderRecipe) -> torch.device:
     return torch.device("cpu")
 
 
-def _tries(recipe: EncoderRecipe, device: torch.device, *, is_transformer: bool) -> Iterator[tuple[str, str]]:
+def _tries(recipe: EncoderRecipe, device: torch.device, head: Head) -> Iterator[tuple[str, str]]:
     """Yield engines and precisions, the fastest first (the figures stand in the README)."""
-    fast = fastest_precision(recipe.precision, device, is_transformer=is_transformer)
+    fast = fastest_precision(recipe.precision, device, is_transformer=head.is_transformer)
     precisions = [fast, "fp32"] if recipe.precision == "auto" and fast != "fp32" else [fast]
     if recipe.engine != "auto":
         engines = [recipe.engine]
     else:
-        engines = ["openvino", "torch"] if device.type == "cpu" and encoders.has_openvino() else ["torch"]
+        traced = device.type == "cpu" and encoders.has_openvino() and head.traceable
+        engines = ["openvino", "torch"] if traced else ["torch"]
     for precision in precisions:
         for name in engines:
             # bfloat16 that the processor has to emulate gains nothing

@@ -28,7 +28,7 @@ PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 # Of a Dense layer of sentence-transformers, in a folder of its own.
 DENSE_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
 # Models of two towers with one space, by `model_type`, and the tokens that their texts have by default.
-TWO_TOWERS = {"clip": 77, "siglip": 64}
+TWO_TOWERS = {"clip": 77, "siglip": 64, "siglip2": 64}
 # Entries of a config.json that say who wrote it, not what the model computes.
 CONFIG_NOISE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 

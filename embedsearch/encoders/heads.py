@@ -35,8 +35,19 @@ class Apart(NamedTuple):
     map: tuple[int, int] | None = None
 
 
+def evenly(count: int) -> Tensor:
+    """Return the weights of a mean, (count,) float32."""
+    return torch.full((count,), 1 / count)
+
+
 class Head(nn.Module):
-    """A model, and which of its hidden states are taken."""
+    """A model, and which of its hidden states are taken.
+
+    Attributes:
+        traceable: whether what it computes is the same for inputs of every shape, so that it can be traced.
+    """
+
+    traceable = True
 
     def __init__(self, model: nn.Module, spec: EncoderSpec) -> None:
         super().__init__()
@@ -105,7 +116,7 @@ class TextHead(Head):
         straight = all(isinstance(part, STRAIGHT) for part in self.dense.modules())
         return Apart(
             rows=self.dense(rows) if self.spec.dense else rows,  # (T, D) -> (T, d)
-            weights=torch.full((len(rows),), 1 / len(rows)),
+            weights=evenly(len(rows)),
             vector=self._pooled(hidden, None)[0],
             exact=self.spec.pooling == "mean" and straight,
         )
@@ -131,7 +142,7 @@ class TextTowerHead(Head):
         rows = project(tower(**given).last_hidden_state[0]).float()  # (1, T, D) -> (T, d)
         return Apart(
             rows=rows,
-            weights=torch.full((len(rows),), 1 / len(rows)),
+            weights=evenly(len(rows)),
             vector=self.projected("text", **given)[0],
             exact=False,
         )
@@ -166,7 +177,7 @@ class WordHead(Head):
         hidden = self.hidden(**_given(input_ids, None, token_type_ids))
         return Apart(
             rows=hidden[0, tokens].float(),  # (1, T, D) -> (k, D)
-            weights=torch.full((len(tokens),), 1 / len(tokens)),
+            weights=evenly(len(tokens)),
             vector=token_rows(hidden, tokens, words, sizes)[0],
             exact=True,
         )
@@ -237,7 +248,7 @@ class ImageHead(Head):
             rows = tower.head(hidden[:, None])  # (T, 1, D) -> (T, d)
         return Apart(
             rows=rows.float(),
-            weights=torch.full((len(rows),), 1 / len(rows)),
+            weights=evenly(len(rows)),
             vector=self.projected("image", pixel_values=self._scaled(pixel_values))[0],
             exact=False,
         )

@@ -19,6 +19,7 @@ from embedsearch.encoders.efficientnet_lite import LITE2, EfficientNetLite
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.files import ModelFiles
 from embedsearch.encoders.heads import Head, ImageHead
+from embedsearch.encoders.naflex import MORE_INPUTS, NaFlexHead, padded_patches
 from embedsearch.encoders.pixels import check_shape, open_rgb
 from embedsearch.encoders.preprocessing import Preprocessing, preprocessing
 from embedsearch.encoders.probes import CLOSE, least_cosine
@@ -43,7 +44,9 @@ class ImageEncoder(ModelEncoder):
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
         model, self._preprocessing = _load(spec, files)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
-        head = ImageHead(model, spec, self._preprocessing.scale, self._preprocessing.shift)
+        self._patch = _naflex_patch(model)
+        kind = NaFlexHead if self._patch else ImageHead
+        head = kind(model, spec, self._preprocessing.scale, self._preprocessing.shift)
         super().__init__(recipe, spec, head, _probes())
         self.batch_budget = self._engine.batch_images
         self.decoding = self._settle_decoding(recipe.decoding)
@@ -112,8 +115,9 @@ class ImageEncoder(ModelEncoder):
         )
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
-        """Stack the pixels: n x (3, H, W) -> (B, 3, H, W); see `ModelEncoder.collate`."""
-        return {"pixel_values": np.stack([item.inputs["pixel_values"] for item in batch])}
+        """Stack the pixels: n x (3, H, W) -> (B, 3, H, W), or their patches; see `ModelEncoder.collate`."""
+        pixels = [item.inputs["pixel_values"] for item in batch]
+        return padded_patches(pixels, self._patch) if self._patch else {"pixel_values": np.stack(pixels)}
 
 
 def _probes() -> list[Image.Image]:
@@ -152,15 +156,27 @@ def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Preprocessin
     tower = getattr(whole, "vision_model", whole)  # CLIP and SigLIP carry a text tower beside it
     if getattr(tower, "main_input_name", "pixel_values") != "pixel_values":
         raise ModelError(f"{spec.model} is no vision model: it reads no pixels. Use it for texts.")
+    more = _more_inputs(tower)
+    if more and set(more) != MORE_INPUTS:
+        raise ModelError(
+            f"{spec.model} wants more than pixels ({', '.join(more)}), which is not supported. Take another "
+            "vision model."
+        )
+    return tower, preprocessing(files)
+
+
+def _more_inputs(tower: nn.Module) -> list[str]:
+    """Return what a vision model wants beside pixels."""
     parameters = inspect.signature(tower.forward).parameters.values()
-    more = [
+    wanted = [
         each.name
         for each in parameters
         if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
     ]
-    if len(more) > 1:
-        raise ModelError(
-            f"{spec.model} reads pictures of any shape and wants more than pixels ({', '.join(more[1:])}), "
-            "which is not supported. Take a checkpoint of a fixed size."
-        )
-    return tower, preprocessing(files)
+    return [name for name in wanted if name != "pixel_values"]
+
+
+def _naflex_patch(model: Any) -> int:
+    """Return the side in pixels of the patches that a model takes instead of a picture; 0 for a picture."""
+    tower = getattr(model, "vision_model", model)
+    return int(tower.config.patch_size) if set(_more_inputs(tower)) == MORE_INPUTS else 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from embedsearch.encoders import naflex
 from embedsearch.encoders.files import ModelFiles
 from embedsearch.encoders.resizing import pillow_resizing, same_pixels
 from embedsearch.errors import ModelError
@@ -52,6 +53,8 @@ def preprocessing(files: ModelFiles) -> Preprocessing:
     except (OSError, ValueError, KeyError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"{files.folder} has no image preprocessing that can be loaded: {first}") from error
+    if hasattr(processor, "max_num_patches"):
+        return Preprocessing(naflex.resizing(processor), 0, *_affine(processor))
     # EfficientNet's processor may move the range besides, which is no part of the formula
     plain = not getattr(processor, "rescale_offset", False) and not getattr(processor, "include_top", False)
     steps = {"do_rescale": False, "do_normalize": False} if plain else {}

@@ -26,7 +26,7 @@ from embedsearch.errors import ItemError, ModelError
 from embedsearch.recipe import EncoderRecipe
 
 # Trained on texts padded to the model's length, whose padding is read as text is.
-PADDED = ("siglip",)
+PADDED = ("siglip", "siglip2")
 
 
 class TextTower(ModelEncoder):

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from embedsearch.catalog import MODELS
 from embedsearch.encoders import Sentence, load_encoder
 from embedsearch.encoders.segment import words
-from embedsearch.errors import ModelError
 from embedsearch.records import Modality, Unit
 from tests.encoders import test_images, test_text, test_words
 from tests.encoders.test_images import pictures
@@ -164,16 +163,6 @@ def dinov2_interpolated(folder):
     Dinov2WithRegistersModel(config).save_pretrained(folder)
 
 
-def siglip_2(folder):
-    """SigLIP 2 in its NaFlex form: 16 patches of whatever shape, with a mask."""
-    from transformers import Siglip2Config, Siglip2ImageProcessor, Siglip2Model
-
-    Siglip2ImageProcessor(patch_size=8, max_num_patches=16).save_pretrained(folder)
-    vision = {**SHAPE, "patch_size": 8, "num_patches": 16}
-    config = Siglip2Config(text_config={**SHAPE, "vocab_size": 60}, vision_config=vision)
-    Siglip2Model(config).save_pretrained(folder)
-
-
 TEXTS = {"xlm-roberta": xlm_roberta, "deberta-v3": deberta}
 CNNS = {
     "efficientnet-top": efficientnet_top,
@@ -195,7 +184,7 @@ def more(tmp_path_factory):
             path.mkdir()
             with torch.random.fork_rng():
                 torch.manual_seed(7)
-                {**TEXTS, **CNNS, **TRANSFORMERS, "siglip-2": siglip_2}[name](path)
+                {**TEXTS, **CNNS, **TRANSFORMERS}[name](path)
         return path
 
     return folder
@@ -359,12 +348,6 @@ def test_a_transformer_is_the_mean_over_tokens(more, name, patches, skipped):
     assert {rows.shape[0] for rows in last} == {64 if name == "swin-v2" else 1 + 3 + 16}
     want = [rows[skipped:].mean(0).numpy() for rows in last]
     np.testing.assert_allclose(encoder.encode(pictures()), want, rtol=0, atol=1e-5)
-
-
-def test_siglip_2_of_any_shape_is_refused(more):
-    """A tower that wants shapes and masks beside pixels is a ModelError, not a traceback of torch."""
-    with pytest.raises(ModelError, match="pictures of any shape"):
-        load_encoder(more("siglip-2").as_posix(), unit="image", precision="fp32")
 
 
 @pytest.mark.parametrize("name", PROMPTS)

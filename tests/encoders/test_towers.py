@@ -51,6 +51,43 @@ def test_a_text_does_not_depend_on_its_batch(small_model, name):
     assert [each.truncated for each in tower.prepare(["x", LONG])] == [False, True]
 
 
+def test_pictures_of_any_shape_are_the_mean_of_their_patches(small_model):
+    """NaFlex: the mean over a picture's own patches, to 1e-5 of the plain call, whatever the batch."""
+    from transformers import AutoImageProcessor, AutoModel
+
+    folder = small_model("siglip2-naflex")
+    tall = pictures()[0].resize((30, 90))
+    images = [*pictures(), tall, pictures()[1].resize((200, 21))]
+    model = AutoModel.from_pretrained(folder).vision_model.eval()
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    want = []
+    for image in images:
+        inputs = processor(image, return_tensors="pt")
+        with torch.no_grad():
+            hidden = model(**inputs).last_hidden_state[0]
+        want.append(hidden[inputs["pixel_attention_mask"][0].bool()].mean(0).numpy())
+    encoder = load_encoder(folder.as_posix(), pooling="mean", precision="fp32")
+    np.testing.assert_allclose(encoder.encode(images), want, rtol=0, atol=1e-5)
+    alone = np.concatenate([encoder.encode([image]) for image in images])
+    encoder.batch_budget = 7
+    np.testing.assert_allclose(encoder.encode(images), alone, rtol=0, atol=1e-5)
+    apart = encoder.unpooled(tall)
+    rows, columns = apart.grid
+    assert (rows * columns == len(apart.rows), rows > columns, apart.exact) == (True, True, True)
+    np.testing.assert_allclose(apart.weights @ apart.rows, alone[len(pictures())], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(apart.box, (0, 0, 1, 1), atol=0.02)
+
+
+@pytest.mark.openvino
+def test_pictures_of_any_shape_run_in_torch(small_model):
+    """What depends on a picture's shape can't be traced: `auto` takes torch, OpenVINO is refused."""
+    pytest.importorskip("openvino")
+    folder = small_model("siglip2-naflex").as_posix()
+    assert load_encoder(folder).engine == "torch"
+    with pytest.raises(ModelError, match="pictures of any shape"):
+        load_encoder(folder, engine="openvino")
+
+
 @pytest.mark.openvino
 @pytest.mark.parametrize("unit", ["image", "text"])
 def test_openvino_gives_the_same(small_model, unit):

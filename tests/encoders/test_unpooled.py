@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
-from transformers import AutoModel
+from transformers import AutoImageProcessor, AutoModel
 
 from embedsearch.encoders import Sentence, load_encoder
 from embedsearch.encoders.efficientnet_lite import resized
@@ -261,10 +261,12 @@ def test_projected_patches_are_an_approximation(small_model, name):
     assert len(apart.rows) >= apart.grid[0] * apart.grid[1] > 1
     assert apart.weights.sum() == pytest.approx(1)
     model = AutoModel.from_pretrained(small_model(name)).eval()
-    pixels = torch.tensor(encoder.prepare(pictures()[:1])[0].inputs["pixel_values"])[None]
+    inputs = AutoImageProcessor.from_pretrained(small_model(name), backend="pil")(
+        pictures()[0], return_tensors="pt"
+    )
+    last = int(inputs["pixel_attention_mask"].sum()) - 1 if "pixel_attention_mask" in inputs else -1
     with torch.inference_mode():
-        scaled = pixels * encoder._engine.head.scale + encoder._engine.head.shift
-        hidden = model.vision_model(pixel_values=scaled).last_hidden_state[0, -1]
+        hidden = model.vision_model(**inputs).last_hidden_state[0, last]
         if name == "clip":
             want = model.visual_projection(model.vision_model.post_layernorm(hidden))
         else:
