@@ -155,7 +155,7 @@ def test_missing_files_and_folders_have_a_reason(tmp_path):
     """A path to nothing, or to a folder, is an ItemError."""
     with pytest.raises(ItemError, match="does not exist"):
         open_rgb(tmp_path / "nothing.png")
-    with pytest.raises(ItemError, match="can't be decoded"):
+    with pytest.raises(ItemError, match="it is a folder"):
         open_rgb(tmp_path)
 
 
