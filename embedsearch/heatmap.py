@@ -10,18 +10,19 @@ from embedsearch.encoders.pixels import Picture, open_rgb
 from embedsearch.encoders.unpooled import Box
 
 SIDE = 900  # longest side of what is drawn, in pixels
+DIM, UNSEEN = 0.65, 0.3  # of the picture's own brightness: under the heat, and where there is none
 # From no heat to the most: share, red, green, blue, and how much of the colour covers the picture.
 RAMP = (
-    (0.00, 30, 40, 90, 0.50),
-    (0.25, 90, 30, 150, 0.45),
-    (0.50, 225, 40, 110, 0.45),
-    (0.75, 255, 130, 30, 0.50),
+    (0.00, 30, 40, 90, 0.62),
+    (0.25, 90, 30, 150, 0.55),
+    (0.50, 225, 40, 110, 0.50),
+    (0.75, 255, 130, 30, 0.52),
     (1.00, 255, 235, 60, 0.58),
 )
 
 
 def overlay(picture: Picture, heat: npt.NDArray[np.floating], box: Box) -> Image.Image:
-    """Return a picture in grey with its heat over it, and what the model did not see darkened.
+    """Return a picture in dim grey with its heat over it, and what the model did not see darkened.
 
     Colours go from dark blue, where `heat` is 0 or less, to yellow, where it is greatest.
 
@@ -41,6 +42,7 @@ def overlay(picture: Picture, heat: npt.NDArray[np.floating], box: Box) -> Image
     width, height = image.size
     grey = np.asarray(image.convert("L"), np.float32)[:, :, None].repeat(3, axis=2)  # (h, w) -> (h, w, 3)
     grey = 0.65 * grey + 0.35 * np.asarray(image, np.float32)
+    dim = DIM * grey  # so that dark blue is dark on a white ground too
     # where each pixel lies in the box, as a share of it; outside it is below 0 or above 1
     left, top, right, bottom = box
     across = ((np.arange(width) + 0.5) / width - left) / (right - left)
@@ -51,7 +53,7 @@ def overlay(picture: Picture, heat: npt.NDArray[np.floating], box: Box) -> Image
     ramp = np.asarray(RAMP, np.float32)
     colours = np.stack([np.interp(at, ramp[:, 0], ramp[:, band]) for band in (1, 2, 3)], 2)  # (h, w, 3)
     cover = np.interp(at, ramp[:, 0], ramp[:, 4])[:, :, None]
-    shown = np.where(inside[:, :, None], grey * (1 - cover) + colours * cover, grey * 0.45)
+    shown = np.where(inside[:, :, None], dim * (1 - cover) + colours * cover, grey * UNSEEN)
     return Image.fromarray(shown.clip(0, 255).astype(np.uint8))
 
 

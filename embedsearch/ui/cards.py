@@ -23,6 +23,9 @@ SCALES = {
 LONG, LONGEST, VALUE = 320, 4000, 300  # characters: folded, cut, and of a field's value
 FIELDS = 6  # shown at once; the rest folds out
 AROUND = 160  # characters of a long sentence shown on each side of its word
+LIKE = "*More* like this"  # a narrow card leaves the first word out
+# What stands behind the sign is read out, and not shown.
+SIGNS = ((True, "plus", "\\+ *add to what is asked*"), (False, "minus", "− *take away from what is asked*"))
 
 
 def style() -> None:
@@ -58,8 +61,8 @@ def grid(hits: Sequence[Hit], metric: Metric | None, doors: Doors, *, pictures: 
     explained: Hit | None = None
     if doors.add is not None and hits:
         st.html(
-            '<p class="es-quiet">On each card: more like it, why it is here, and + or − to add it to what is '
-            "asked or take it away.</p>"
+            '<p class="es-quiet">On each card <b class="es-sign">+</b> adds it to what is asked, and '
+            '<b class="es-sign">−</b> takes it away.</p>'
         )
     with st.container(key="es-grid-pictures" if pictures else "es-grid-texts"):
         for place, hit in enumerate(hits):
@@ -68,7 +71,7 @@ def grid(hits: Sequence[Hit], metric: Metric | None, doors: Doors, *, pictures: 
                     picture(hit, f"es-picture-{place}")
                 head = _distance(hit, metric, span) + _said(hit) if metric else ""
                 st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
-                with st.container(horizontal=True, gap="small", key=f"es-doors-{place}"):
+                with st.container(horizontal=True, key=f"es-doors-{place}"):
                     if _doors(hit, place, doors):
                         explained = hit
     if doors.why and explained is not None:
@@ -78,7 +81,7 @@ def grid(hits: Sequence[Hit], metric: Metric | None, doors: Doors, *, pictures: 
 def _doors(hit: Hit, place: int, doors: Doors) -> bool:
     """Show the buttons of a card; return whether it is to be explained."""
     st.button(
-        "More like this",
+        LIKE,
         key=f"like-{place}-{hit.id}",
         on_click=doors.like,
         args=(hit.id,),
@@ -88,20 +91,17 @@ def _doors(hit: Hit, place: int, doors: Doors) -> bool:
         "Why", key=f"why-{place}-{hit.id}", type="tertiary", help="What in it made the distance"
     )
     if doors.add is not None:
-        for adds, icon, told in (
-            (True, ":material/add:", "Add this to what is asked"),
-            (False, ":material/remove:", "Take this away from what is asked"),
-        ):
-            st.button(
-                "",
-                key=f"{'plus' if adds else 'minus'}-{place}-{hit.id}",
-                on_click=doors.add,
-                args=(hit.id,),
-                kwargs={"adds": adds},
-                icon=icon,
-                type="tertiary",
-                help=told,
-            )
+        with st.container(horizontal=True, gap=None, width="content", key=f"es-signs-{place}"):
+            for adds, name, label in SIGNS:
+                st.button(
+                    label,
+                    key=f"{name}-{place}-{hit.id}",
+                    on_click=doors.add,
+                    args=(hit.id,),
+                    kwargs={"adds": adds},
+                    type="tertiary",
+                    help="Add this to what is asked" if adds else "Take this away from what is asked",
+                )
     return asked
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from embedsearch.comparison import Comparison
 from embedsearch.encoders import Sentence
 from embedsearch.metrics import Metric
-from embedsearch.relatedness import shown_percentile
+from embedsearch.relatedness import shown_percentile, told_percentile
 from embedsearch.ui import cards
 from embedsearch.ui.things import Thing
 
+FITTING = 5  # columns on a phone
 DEEPEST = 65  # percent of the accent, over which text is still easy to read in both themes
 SHORT = 70  # characters of a text
 AROUND = 24  # characters shown on each side of a word
@@ -38,20 +39,22 @@ def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
                 cells.append('<td class="es-itself">–</td>')
                 continue
             distance = float(made.distances[row, column])
-            share = round(DEEPEST * (1 - min(max((distance - low) / (high - low), 0), 1)), 1)
+            depth = round(DEEPEST * (1 - min(max((distance - low) / (high - low), 0), 1)), 1)
             mark = ' class="es-nearest"' if (row, column) in nearest else ""
             told = html.escape(f"{thing.number} and {other.number}: {said(made, row, column)}")
             shown = cards.number(distance)
             if made.percentiles is not None:
                 shown += f"<small>{shown_percentile(float(made.percentiles[row, column]))} %</small>"
-            cells.append(f'<td{mark} style="--share: {share}%" title="{told}">{shown}</td>')
+            cells.append(f'<td{mark} style="--share: {depth}%" title="{told}">{shown}</td>')
         head = f'<th scope="row" title="{_attribute(full(thing))}"><div>{small(thing)}<b>{thing.number}</b>'
         rows.append(f"<tr>{head}<span>{short(thing)}</span></div></th>{''.join(cells)}</tr>")
     under = (
         "" if made.percentiles is None else ", under it how many percent of random pairs are farther apart"
     )
+    many = f'<p class="es-quiet es-wide">{len(things)} columns: scroll sideways →</p>'
+    wide = many if len(things) > FITTING else ""
     return (
-        '<figure class="es-matrix"><div class="es-scroll" role="region" tabindex="0" '
+        f'<figure class="es-matrix">{wide}<div class="es-scroll" role="region" tabindex="0" '
         'aria-label="Distances, each to each"><table>'
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f'<figcaption class="es-quiet">The {made.metric} distance of each to each{under}.'
@@ -75,12 +78,19 @@ def ends(made: Comparison) -> tuple[float, float]:
 
 
 def said(made: Comparison, row: int, column: int) -> str:
-    """Return what is known of a pair, such as "0.3214, closer than 99.9 % of random pairs"."""
+    """Return what is known of a pair, such as "related, 0.3214, closer than 99.9 % of random pairs"."""
     distance = cards.number(float(made.distances[row, column]))
-    if made.percentiles is None:
+    if made.pairs is None:
         return distance
-    percentile = shown_percentile(float(made.percentiles[row, column]))
-    return f"{distance}, closer than {percentile}\u00a0% of random pairs"
+    return f"{made.pairs.word(float(made.distances[row, column]))}, {distance}, {share(made, row, column)}"
+
+
+def share(made: Comparison, row: int, column: int) -> str:
+    """Return how a pair lies among the random ones, as its word does; nothing where there are none."""
+    if made.pairs is None or made.percentiles is None:
+        return ""
+    word = made.pairs.word(float(made.distances[row, column]))
+    return told_percentile(word, float(made.percentiles[row, column])).replace(" %", "\u00a0%")
 
 
 def full(thing: Thing) -> str:

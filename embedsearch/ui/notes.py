@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from embedsearch.errors import EmbedsearchError, NotFoundError, UsageError
+from embedsearch.errors import EmbedsearchError, ItemError, NotFoundError, UsageError
 
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$^=&])")
 _SHORTCODE = re.compile(r":(?=[\w+-]+[:\[])")
@@ -31,6 +31,8 @@ def calm() -> Iterator[None]:
     """Show an error as a sentence in place; what nobody foresaw goes to the terminal in full."""
     try:
         yield
+    except ItemError as error:
+        st.warning(literal(sentence(str(error))), icon=":material/info:")
     except (UsageError, NotFoundError) as error:
         st.warning(literal(str(error)), icon=":material/info:")
     except EmbedsearchError as error:
@@ -43,9 +45,15 @@ def calm() -> Iterator[None]:
         )
 
 
-def tell(sentence: str) -> None:
-    """Have `sentence` shown by the next run of the page; for callbacks, which show nothing themselves."""
-    st.session_state[_NOTICE] = (*st.session_state.get(_NOTICE, ()), sentence)
+def sentence(reason: str) -> str:
+    """Return what is wrong with an item, which errors say as a part of a sentence, as a whole one."""
+    reason = reason.strip()
+    return f"{reason[:1].upper()}{reason[1:]}{'' if reason.endswith(('.', '!', '?')) else '.'}"
+
+
+def tell(told: str) -> None:
+    """Have a sentence shown by the next run of the page; for callbacks, which show nothing themselves."""
+    st.session_state[_NOTICE] = (*st.session_state.get(_NOTICE, ()), told)
 
 
 def show_notices(problems: tuple[str, ...] = ()) -> None:

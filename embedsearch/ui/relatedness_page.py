@@ -15,7 +15,6 @@ from embedsearch.errors import ItemError
 from embedsearch.metrics import Metric
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
-from embedsearch.relatedness import shown_percentile
 from embedsearch.store import indexes_folder
 from embedsearch.ui import address, cards, matrix, things
 from embedsearch.ui.histogram import histogram
@@ -164,11 +163,9 @@ def _number(made: Comparison) -> str:
     """Return the HTML of the distance of two things."""
     distance = float(made.distances[0, 1])
     word = beside = ""
-    if made.percentiles is not None:
-        share = shown_percentile(float(made.percentiles[0, 1]))
-        beside = f"<p>closer than <b>{share}&nbsp;%</b> of random pairs of {html.escape(made.pairs_of)}</p>"
-        if made.pairs is not None:
-            word = f'<span class="es-word">{html.escape(str(made.pairs.word(distance)))}</span>'
+    if made.pairs is not None:
+        word = f'<span class="es-word">{made.pairs.word(distance)}</span>'
+        beside = f"<p>{_among(matrix.share(made, 0, 1), made.pairs)}</p>"
     elif made.metric is Metric.COSINE:
         ends = "<span>0 same direction</span><span>1 nothing in common</span>"
         beside = f'{cards.track(distance)}<div class="es-ends">{ends}</div>'
@@ -181,13 +178,19 @@ def _number(made: Comparison) -> str:
 def _nearest(made: Comparison, entered: list[Thing]) -> str:
     """Return the HTML of the sentence that names the most related pair."""
     row, column = made.nearest()
-    pair = [
-        f"<b>{thing.number}</b>"
-        + (matrix.small(thing) or (f" “{matrix.short(thing)}”" if matrix.short(thing) else ""))
-        for thing in (entered[row], entered[column])
-    ]
-    of = f" of {html.escape(made.pairs_of)}" if made.pairs else ""
-    return (
-        f'<p class="es-most" role="status">Most related: {" and ".join(pair)}, at '
-        f"{matrix.said(made, row, column)}{of}.</p>"
-    )
+    pair = []
+    for thing in (entered[row], entered[column]):
+        name = f"{matrix.small(thing)}<b>{thing.number}</b>"
+        if thing.picture is None and matrix.short(thing):
+            pair.append(f"{name} “{matrix.short(thing)}”")
+        else:
+            pair.append(f'<span class="es-held">{name}</span>')
+    told = matrix.said(made, row, column)
+    if made.pairs is not None:
+        told = _among(told, made.pairs)
+    return f'<p class="es-most" role="status">Most related: {" and ".join(pair)} ({told}).</p>'
+
+
+def _among(told: str, pairs: Pairs) -> str:
+    """Return the HTML of what is told of random pairs, with where they are from."""
+    return html.escape(told.replace("random pairs", f"random pairs of {pairs.of}"))

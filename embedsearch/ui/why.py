@@ -8,20 +8,21 @@ from pathlib import Path
 import streamlit as st
 
 from embedsearch.explanation import Explanation, Part
-from embedsearch.heatmap import overlay
+from embedsearch.heatmap import RAMP, overlay
 from embedsearch.hits import Hit
 from embedsearch.metrics import Metric
-from embedsearch.query import AnyQuery
+from embedsearch.query import AnyQuery, Text
 from embedsearch.search import Searcher
 from embedsearch.ui import cards
 from embedsearch.ui.notes import calm
 
 LITTLE = 0.05
 OWN = (
-    "Yellow parts fit your query more than they fit the average picture of this index; dark blue ones no "
-    "more than that."
+    "Yellow parts fit {} more than they fit the average picture of this index; dark blue ones no more than "
+    "that."
 )
-PLACED = "Of what is in this picture, yellow parts fit your query most and dark blue ones least."
+PLACED = "Yellow marks the parts of this picture that fit {} best, dark blue those that fit it least."
+QUOTED = 80  # characters of a query that the sentence repeats
 MEANT = {
     Metric.COSINE: "1 − distance",
     Metric.IP: "the distance without its sign",
@@ -36,23 +37,35 @@ def show(searcher: Searcher, query: AnyQuery, hit: Hit) -> None:
         with st.spinner("Computing what each part scores …"):
             made = searcher.explain(query, hit)
         if made.drawn is not None:
-            _picture(hit, made)
+            _picture(hit, made, query)
         else:
             _text(hit, made)
         st.html(f'<div class="es-why">{_sum(made)}</div>')
 
 
-def _picture(hit: Hit, made: Explanation) -> None:
+def _picture(hit: Hit, made: Explanation, query: AnyQuery) -> None:
     assert made.drawn is not None
     image = overlay(hit.picture or Path(hit.path or ""), made.drawn, made.box)
     with st.container(key="es-why-picture"):
         st.image(image, alt=f"Heat over {cards.title(hit)}", width="stretch")
     left, top, right, bottom = made.box
     whole = min(left, top) <= 0.01 and max(1 - right, 1 - bottom) <= 0.01
+    asked = "your query"
+    if isinstance(query, Text) and len(query.text) <= QUOTED:
+        asked = f"“{html.escape(' '.join(query.text.split()))}”"
     st.html(
-        f'<div class="es-why"><p>{PLACED if made.typical is None else OWN}</p>'
+        f'<div class="es-why">{_colours()}<p>{(PLACED if made.typical is None else OWN).format(asked)}</p>'
         + ("" if whole else "<p>The model does not see the darkened edges.</p>")
         + "</div>"
+    )
+
+
+def _colours() -> str:
+    """Return the HTML of the heat's colours from least to most."""
+    ends = ", ".join(f"rgb({red} {green} {blue}) {at:.0%}" for at, red, green, blue, _ in RAMP)
+    return (
+        '<div class="es-heat" aria-hidden="true"><span>fits least</span>'
+        f'<i style="background: linear-gradient(to right, {ends})"></i><span>fits best</span></div>'
     )
 
 
@@ -99,15 +112,19 @@ def _sum(made: Explanation) -> str:
     rest = "".join(_row(part.text, part.score) for part in made.rest)
     if made.grid is not None:
         many = f"{made.grid.size} patches" if made.grid.size > 1 else "one patch"
-        rows = _row(many, float(made.grid.sum()))
+        rows = _row(many if made.typical is not None else f"{many}, each alone", float(made.grid.sum()))
     else:
         total = sum(part.score for part in made.words)
         rows = _row("the word" if made.kind == "word" else f"{len(made.words)} words and signs", total)
-    answer = f"{made.score:.4f} {'=' if made.exact else '≈'}"
+    head, answer = "together", f"{made.score:.4f} {'=' if made.exact else '≈'}"
     if not made.exact or f"{made.score:.4f}" != f"{made.similarity:.4f}":
         answer += f" {made.similarity:.4f},"
-    rows += rest + f'<tr class="es-total"><th>together</th><td>{answer} {MEANT[made.metric]}</td></tr>'
-    rows += _row("distance", made.recomputed, f"computed anew; {cards.number(made.stored)} in the index")
+    if made.grid is not None and made.typical is None:  # patches on their own, which add up to nothing
+        head, answer = "the whole picture", f"{made.similarity:.4f} ="
+    rows += rest + f'<tr class="es-total"><th>{head}</th><td>{answer} {MEANT[made.metric]}</td></tr>'
+    kept = cards.number(made.stored)
+    same = kept == cards.number(made.recomputed)
+    rows += _row("distance", made.recomputed, f"computed anew{', as' if same else f'; {kept}'} in the index")
     note = f'<p class="es-quiet">{html.escape(made.note)}</p>' if made.note else ""
     return note + f"<table>{rows}</table>{_numbers(made)}"
 

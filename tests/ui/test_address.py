@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from embedsearch.ui.cards import LIKE
+
 APP = Path(__file__).parents[2] / "app.py"
 
 
@@ -51,7 +53,7 @@ def test_what_does_not_fit_is_passed_over(indexes, monkeypatch, parameters):
     """Parameters that mean nothing for the index change nothing: its examples are shown."""
     page = _run(indexes, monkeypatch, parameters)
     assert not [*page.warning, *page.error]
-    assert len([button for button in page.button if button.label == "More like this"]) == 12
+    assert len([button for button in page.button if button.label == LIKE]) == 12
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ def test_two_texts_typed_are_compared(visit):
     page.get_by_label("Text 2").press("Control+Enter")
     made = compare([A, B])
     assert number(page) == pytest.approx(made.distances[0, 1], abs=1e-4)
-    expect(page.locator(".es-answer")).to_contain_text("of random pairs of general sentences")
-    share = re.search(r"closer than ([\d.]+)", page.locator(".es-answer").inner_text())[1]
-    assert float(share) == pytest.approx(made.percentiles[0, 1], abs=1)
+    told = r"(\d+)\s% of random pairs of general sentences are closer"
+    share = re.search(told, page.locator(".es-answer").inner_text())[1]
+    assert float(share) == pytest.approx(100 - made.percentiles[0, 1], abs=1)
     expect(page.locator(".es-pair b")).to_have_text(["1–2"])
     expect(page.get_by_text("all-MiniLM-L6-v2, mean pooling, last hidden layer")).to_be_visible()
     expect(page).to_have_url(re.compile("t=A.cat.*&t=The.bank"))
@@ -56,7 +56,7 @@ def test_three_texts_are_a_heat_map(visit):
     expect(page.locator(".es-most")).to_contain_text(f"Most related: 1 “{A}” and 3 “{C}”")
     framed = page.locator(".es-nearest")
     expect(framed).to_have_count(2)
-    expect(framed.first).to_have_attribute("title", re.compile(r"^1 and 3: 0\.\d{4}, closer than "))
+    expect(framed.first).to_have_attribute("title", re.compile(r"^1 and 3: related, 0\.\d{4}, closer than "))
     shades = [
         float(cell.get_attribute("style").split(":")[1].rstrip("%; "))
         for cell in page.locator(".es-matrix td[title]").all()
