@@ -20,7 +20,7 @@ from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.files import ModelFiles
 from embedsearch.encoders.heads import Head, ImageHead
 from embedsearch.encoders.naflex import MORE_INPUTS, NaFlexHead, padded_patches
-from embedsearch.encoders.pixels import check_shape, open_rgb
+from embedsearch.encoders.pixels import check_shape, keep_memory, open_rgb
 from embedsearch.encoders.preprocessing import Preprocessing, preprocessing
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.runtime import load_transformer
@@ -43,7 +43,9 @@ class ImageEncoder(ModelEncoder):
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
         model, self._preprocessing = _load(spec, files)
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+        threads = os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        keep_memory(threads)
         self._patch = _naflex_patch(model)
         kind = NaFlexHead if self._patch else ImageHead
         head = kind(model, spec, self._preprocessing.scale, self._preprocessing.shift)

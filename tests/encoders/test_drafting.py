@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from embedsearch.encoders import images, load_encoder
-from embedsearch.encoders.pixels import open_rgb
+from embedsearch.encoders.pixels import BLOCKS, keep_memory, open_rgb
 from embedsearch.errors import DeviceError, ModelError
 from tests.encoders.test_text import cosines
 
@@ -32,6 +32,25 @@ def test_both_sides_keep_so_many_pixels(at_least, size):
     assert open_rgb(jpeg(1600, 1200), at_least).size == size
 
 
+@pytest.mark.parametrize(
+    ("size", "drafted"),
+    [((1600, 1204), (400, 301)), ((1602, 1200), (801, 600)), ((1601, 1200), (1601, 1200))],
+)
+def test_a_scale_divides_both_sides(size, drafted):
+    """No side is rounded, which would move all of the picture against the one that is decoded in full."""
+    assert open_rgb(jpeg(*size), 100).size == drafted
+
+
+def test_memory_kept_for_pictures_is_never_less(monkeypatch):
+    """Threads that decode get blocks of Pillow's memory to keep, and whoever set more keeps that."""
+    kept = [4]
+    monkeypatch.setattr(Image.core, "get_blocks_max", lambda: kept[-1])
+    monkeypatch.setattr(Image.core, "set_blocks_max", kept.append)
+    keep_memory(2)
+    keep_memory(1)
+    assert kept == [4, 2 * BLOCKS, 2 * BLOCKS]
+
+
 def test_only_jpegs_are_drafted():
     """A PNG, and a picture that a caller has opened, are never changed."""
     assert open_rgb(jpeg(800, 600, "PNG"), 100).size == (800, 600)
@@ -51,7 +70,7 @@ def test_a_turned_photo_is_drafted_and_upright():
         assert (drafted.mode, drafted.size) == ("RGB", (400, 300))
 
 
-@pytest.mark.parametrize("size", [(4000, 3000), (2400, 1800), (1800, 3600)])
+@pytest.mark.parametrize("size", [(4000, 3000), (2400, 1800), (1800, 3600), (3758, 3506)])
 def test_a_drafted_picture_keeps_its_vector(size):
     """`auto` drafts for the bundled model, at a cosine of at least 0.999 to decoding in full."""
     drafting = load_encoder(unit="image", device="cpu")
