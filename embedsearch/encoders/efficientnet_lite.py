@@ -7,6 +7,7 @@ Its weights come as a torch file from a package. Preprocessing is the official o
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from embedsearch.encoders.preprocessing import Preprocessing
+from embedsearch.encoders.shrinking import Resize, by_pillow, by_torch
 from embedsearch.errors import ModelError
 
 SIDE = 260
@@ -44,13 +46,19 @@ class EfficientNetLite(nn.Module):
         return SimpleNamespace(last_hidden_state=features)
 
 
-def resized(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def resized(image: Image.Image, resize: Resize = by_pillow) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the central square of an RGB picture at the network's size: (3, 260, 260) uint8."""
     width, height = image.size
     side = max(1.0, min(width, height) * SIDE / (SIDE + MARGIN))
     left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box)).transpose(2, 0, 1)
+    square = resize(image, (SIDE, SIDE), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+    return np.asarray(square).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
 
 
-LITE2 = Preprocessing(resized, SIDE + MARGIN, scale=(1 / 128,) * 3, shift=(-127 / 128,) * 3)
+LITE2 = Preprocessing(
+    resized,
+    SIDE + MARGIN,
+    scale=(1 / 128,) * 3,
+    shift=(-127 / 128,) * 3,
+    shrunk=partial(resized, resize=by_torch),
+)

@@ -80,13 +80,18 @@ class ImageEncoder(ModelEncoder):
             return error
 
     def _open(self, item: Any) -> Image.Image:
-        least = DRAFT_SIDES * self._preprocessing.side if self.decoding == "draft" else None
-        image = open_rgb(item, least)
+        image = open_rgb(item, self._large)
         check_shape(image)
         return image
 
     def _ready(self, image: Image.Image) -> Prepared:
-        return Prepared({"pixel_values": self._preprocessing.pixels(image)}, cost=1)
+        shrunk = self._preprocessing.shrunk if self._large and min(image.size) >= self._large else None
+        return Prepared({"pixel_values": (shrunk or self._preprocessing.pixels)(image)}, cost=1)
+
+    @property
+    def _large(self) -> int | None:
+        """Pixels of the shorter side of a large picture; None where all pictures are treated alike."""
+        return DRAFT_SIDES * self._preprocessing.side if self.decoding == "draft" else None
 
     def take_apart(self, item: Any, role: Role, head: Head) -> Unpooled:  # noqa: ARG002
         """Take a picture apart into the patches that the model sees; see `Encoder.unpooled`."""

@@ -29,7 +29,6 @@ class OpenVinoEngine:
     device = "cpu"
     # Measured on two cores, each of which computes a batch of its own.
     batch_tokens = 1024
-    batch_images = 1
 
     def __init__(self, head: Head, precision: str, example: Inputs) -> None:
         """Trace `head` on `example`, and compile it.
@@ -41,6 +40,7 @@ class OpenVinoEngine:
         if precision not in PRECISIONS:
             raise DeviceError(f"OpenVINO computes in fp32 or bf16, not in {precision}. Use --precision fp32.")
         self.precision = precision
+        self.batch_images = 3 if head.is_transformer else 1
         try:
             self._compiled = _compile(head, PRECISIONS[precision], example)
         except Exception as error:  # the tracer raises whatever the model's code does

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,9 @@ from PIL import Image
 
 from embedsearch.encoders import naflex
 from embedsearch.encoders.files import ModelFiles
-from embedsearch.encoders.resizing import pillow_resizing, same_pixels
+from embedsearch.encoders.resizing import Pixels, pillow_resizing, same_pixels
+from embedsearch.encoders.shrinking import by_torch
 from embedsearch.errors import ModelError
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]] | np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +27,21 @@ class Preprocessing:
         side: the picture's shorter side in pixels once it is resized, before cropping; 0 where unknown.
         scale: by channel, of `pixels * scale + shift`, which the encoder does on the device.
         shift: by channel.
+        shrunk: `pixels` of a picture of at least three times the side, in less time, to within a grey of 255;
+            None where the side is unknown.
     """
 
     pixels: Callable[[Image.Image], Pixels]
     side: int
     scale: Sequence[float]
     shift: Sequence[float]
+    shrunk: Callable[[Image.Image], Pixels] | None = None
 
 
 def preprocessing(files: ModelFiles) -> Preprocessing:
     """Return what the model's own processor does.
 
-    Pillow resizes, so that every machine computes the same pixels.
+    Pillow resizes all but large pictures, so that every machine computes the same pixels.
 
     Raises:
         ModelError: the processor can't be loaded.
@@ -68,7 +71,7 @@ def preprocessing(files: ModelFiles) -> Preprocessing:
         return Preprocessing(pixels, 0, (1.0,) * 3, (0.0,) * 3)
     quick = pillow_resizing(processor)
     if quick and same_pixels(quick, pixels):
-        return Preprocessing(quick, quick.side, *_affine(processor))
+        return Preprocessing(quick, quick.side, *_affine(processor), shrunk=partial(quick, resize=by_torch))
     return Preprocessing(pixels, 0, *_affine(processor))
 
 
@@ -84,7 +87,9 @@ def _from_declaration(declared: dict[str, Any]) -> Preprocessing:
     resizing = pillow_resizing(processor)
     if resizing is None:
         raise ModelError(f"A DINOv3 picture is resized to a height and width; got {processor.size}.")
-    return Preprocessing(resizing, resizing.side, *_affine(processor))
+    return Preprocessing(
+        resizing, resizing.side, *_affine(processor), shrunk=partial(resizing, resize=by_torch)
+    )
 
 
 def _affine(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-Resize = Callable[[Image.Image], np.ndarray[Any, np.dtype[Any]]]
+from embedsearch.encoders.shrinking import Resize, by_pillow
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]] | np.ndarray[Any, np.dtype[np.float32]]
 
 # Wide, tall, smaller than any model's input, and of odd sides, where rounding shows.
 _PROBES = ((301, 203), (203, 301), (47, 61), (640, 639))
@@ -40,7 +42,7 @@ class PillowResizing:
         """The longest side that a picture's shorter side is resized to."""
         return max(self.size) if self.size else self.edge
 
-    def __call__(self, image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def __call__(self, image: Image.Image, resize: Resize = by_pillow) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Take an RGB picture to (3, H, W) uint8."""
         if self.size:
             height, width = self.size
@@ -48,7 +50,7 @@ class PillowResizing:
             width, height = image.size
             long = int(self.edge * max(width, height) / min(width, height))
             width, height = (self.edge, long) if width <= height else (long, self.edge)
-        image = image.resize((width, height), self.resample)
+        image = resize(image, (width, height), self.resample, None)
         if self.crop:
             left, top = (width - self.crop[1]) // 2, (height - self.crop[0]) // 2
             image = image.crop((left, top, left + self.crop[1], top + self.crop[0]))
@@ -69,7 +71,7 @@ def pillow_resizing(processor: Any) -> PillowResizing | None:
     )
 
 
-def same_pixels(ours: Resize, theirs: Resize) -> bool:
+def same_pixels(ours: Callable[[Image.Image], Pixels], theirs: Callable[[Image.Image], Pixels]) -> bool:
     """Whether both give the very same pixels of noise pictures of several shapes."""
     draw = np.random.default_rng(0)
     for width, height in _PROBES:

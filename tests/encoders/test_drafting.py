@@ -84,11 +84,11 @@ def test_a_drafted_picture_keeps_its_vector(size):
 
 
 def test_a_small_picture_is_decoded_in_full(small_model):
-    """Under twice the pixels that drafting keeps, both decodings give the very same vector."""
+    """Under the pixels that drafting keeps, both decodings give the very same vector."""
     small = jpeg(500, 375)
     folder = str(small_model("vit"))
     vectors = [
-        load_encoder(folder, decoding=decoding, precision="fp32").encode([jpeg(160, 120)])
+        load_encoder(folder, decoding=decoding, precision="fp32").encode([jpeg(126, 95)])
         for decoding in ("draft", "full")
     ]
     assert np.array_equal(*vectors)
@@ -96,6 +96,26 @@ def test_a_small_picture_is_decoded_in_full(small_model):
         load_encoder(unit="image", device="cpu", decoding=kind).encode([small]) for kind in ("draft", "full")
     ]
     assert np.array_equal(*bundled)
+
+
+def test_a_large_picture_of_any_kind_is_shrunk_by_torch(small_model, monkeypatch):
+    """Under `draft` a picture of three times the side is shrunk by torch, a smaller one by Pillow."""
+    encoder = load_encoder(str(small_model("vit")), decoding="draft", precision="fp32")
+    side = encoder._preprocessing.side
+    shrunk = []
+    known = encoder._preprocessing
+
+    def spy(image):
+        shrunk.append(image.size)
+        return known.shrunk(image)
+
+    monkeypatch.setattr(encoder, "_preprocessing", replace(known, shrunk=spy))
+    for size in ((3 * side, 4 * side), (3 * side - 1, 4 * side)):
+        encoder.encode([jpeg(*size, "PNG")])
+    assert shrunk == [(3 * side, 4 * side)]
+    full = load_encoder(str(small_model("vit")), decoding="full", precision="fp32")
+    large = jpeg(5 * side, 4 * side, "PNG")
+    assert cosines(encoder.encode([large]), full.encode([large])).min() >= 0.9999
 
 
 def test_auto_leaves_drafting_that_changes_the_vectors(small_model, monkeypatch):

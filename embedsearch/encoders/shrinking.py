@@ -1,0 +1,95 @@
+"""Large pictures shrunk by torch's integer kernel, in less than half the time that Pillow takes.
+
+Both filter alike and round to whole greys between the two passes. They differ by one grey of 255 at most: in
+about one of 300 values, in one of 7 where one side is shrunk twice as much as the other.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+
+# Left, top, right and bottom in pixels, which may lie between two.
+Cut = tuple[float, float, float, float]
+Resize = Callable[[Image.Image, tuple[int, int], Image.Resampling, Cut | None], Image.Image]
+
+FILTERS = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
+# Without these instructions the kernel takes three times as long as Pillow.
+_QUICK = ("AVX2", "AVX512")
+# Pixels of the result beside a cut that are computed to meet its first one between two pixels of the picture.
+_ASIDE = 32
+# How far, in pixels of the result, the first one of a cut may lie from where it should.
+_NEAR = 0.01
+# Pixels of the result that a filter may reach over.
+_REACH = 3
+
+# torch only reads the pixels, which Pillow hands out unwritable
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
+
+def by_pillow(
+    image: Image.Image, size: tuple[int, int], resample: Image.Resampling, cut: Cut | None = None
+) -> Image.Image:
+    """Resize a picture, or a cut of it, to a width and height, as `PIL.Image.Image.resize` does."""
+    return image.resize(size, resample, box=cut)
+
+
+def by_torch(
+    image: Image.Image, size: tuple[int, int], resample: Image.Resampling, cut: Cut | None = None
+) -> Image.Image:
+    """Do what `by_pillow` does, of an RGB picture that is shrunk to a third or less.
+
+    Where the filter, the processor or a cut between two pixels keeps torch from it, Pillow does it.
+    """
+    if resample not in FILTERS or torch.backends.cpu.get_cpu_capability() not in _QUICK:
+        return by_pillow(image, size, resample, cut)
+    # (H, W, 3) -> (1, 3, H, W), the channels last in memory, as the kernel likes them
+    pixels = torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None]
+    width, height = size
+    if cut is None:
+        shrunk = _interpolate(pixels, resample, size=(height, width))
+        return Image.fromarray(shrunk[0].permute(1, 2, 0).numpy())
+    across, down = (cut[2] - cut[0]) / width, (cut[3] - cut[1]) / height
+    (aside, left, column), (above, top, row) = _start(cut[0], across), _start(cut[1], down)
+    if max(aside, above) > _NEAR:
+        return by_pillow(image, size, resample, cut)
+    right, bottom = left + _span(column + width, across), top + _span(row + height, down)
+    shrunk = _interpolate(
+        pixels[:, :, top:bottom, left:right], resample, scale_factor=(1 / down, 1 / across)
+    )[:, :, row : row + height, column : column + width]
+    return Image.fromarray(shrunk[0].permute(1, 2, 0).contiguous().numpy())  # (1, 3, h, w) -> (h, w, 3)
+
+
+def _interpolate(pixels: torch.Tensor, resample: Image.Resampling, **size: tuple[float, ...]) -> torch.Tensor:
+    return torch.nn.functional.interpolate(pixels, mode=FILTERS[resample], antialias=True, **size)  # type: ignore[arg-type]
+
+
+def _start(offset: float, scale: float) -> tuple[float, int, int]:
+    """Return where to begin for pixels of the result to fall on a cut that begins at `offset`.
+
+    torch lays the first one over the beginning of what it is given, which is a whole pixel `first`. The one
+    `skip` behind it begins at first + skip * scale; both are chosen to be nearest to `offset`.
+
+    Args:
+        offset: in pixels of the picture.
+        scale: pixels of the picture to one of the result.
+
+    Returns:
+        How far it lies from `offset`, in pixels of the result; `first` and `skip`.
+    """
+    found = []
+    for skip in range(min(_ASIDE, int(offset / scale + 0.5)) + 1):
+        first = max(0, round(offset - skip * scale))
+        if not first or skip >= _REACH:  # a filter reaches for what was cut away in front
+            found.append((abs(first + skip * scale - offset) / scale, first, skip))
+    return min(found, default=(math.inf, 0, 0))
+
+
+def _span(count: int, scale: float) -> int:
+    """Return the pixels of a picture that `count` ones of the result and the filter's reach want."""
+    return math.ceil((count + _REACH) * scale)
