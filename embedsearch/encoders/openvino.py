@@ -76,6 +76,10 @@ class OpenVinoEngine:
 def _compile(head: Head, precision: str, example: Inputs) -> Any:
     import openvino
 
+    if hasattr(getattr(head.model, "config", None), "local_attention"):
+        # ModernBERT: fused attention masks by minus infinity, and OpenVINO 2026.4 makes NaN of a window
+        # that holds nothing but padding
+        head.model.set_attn_implementation("eager")  # type: ignore[operator]
     tensors = {name: torch.from_numpy(array) for name, array in example.items()}
     with warnings.catch_warnings(), quiet_transformers(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the tracer, about branches on shapes; `settle` compares vectors
