@@ -19,8 +19,9 @@ import numpy as np
 
 from embedsearch import __version__
 from embedsearch.additions import Making, refresh
+from embedsearch.arrays import load_array
 from embedsearch.backends import AUTO, check_kind
-from embedsearch.difference import Changes
+from embedsearch.difference import Changes, with_unusable
 from embedsearch.embed import embed
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
@@ -42,6 +43,7 @@ from embedsearch.sources.judgements import read_queries
 from embedsearch.staging import Staging, Totals
 from embedsearch.store import (
     BUILDS,
+    LEDGER,
     PROBES,
     QUERIES,
     Build,
@@ -164,7 +166,7 @@ def build_index(
             report=_report(staging.totals, time.perf_counter() - started),
             index=index,
             before=name_in_force(folder),
-            changes={} if changes is None else {**changes.as_dict(), "neighbours_kept": made.moved},
+            changes=_changed(changes, old, aside, made.moved),
             additions=carried,
             files=file_facts(aside),
         ).save(aside)
@@ -309,6 +311,16 @@ def _describe(encoder: Encoder) -> dict[str, Any]:
         "decoding": encoder.decoding,
         "device": encoder.device,
     }
+
+
+def _changed(
+    changes: Changes | None, old: Build | None, aside: Path, moved: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what a manifest tells of what became of the source, now that all was tried."""
+    if changes is None or old is None:
+        return {}
+    entries = load_array(aside / LEDGER, mapped=True)
+    return {**with_unusable(changes, old.ledger, entries).as_dict(), "neighbours_kept": moved}
 
 
 def _report(totals: Totals, seconds: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from embedsearch.cache import kept_vectors
 from embedsearch.encoders import Encoder, EncoderSpec, load_encoder
 from embedsearch.errors import QueryError
 from embedsearch.metrics import Metric, Vectors, distances
@@ -204,12 +205,14 @@ def index_pairs(searcher: Searcher) -> Pairs | None:
 def general_pairs(encoder: Encoder) -> Pairs | None:
     """Return the pairs of general sentences, or of a word in each, by the cosine distance; None for pictures.
 
-    Embeds a thousand sentences, which takes seconds.
+    Embeds a thousand sentences, which takes seconds, once per machine.
     """
     unit = encoder.spec.unit
     if unit is Unit.IMAGE:
         return None
-    vectors = encoded(encoder, general(unit)[:PAIRED])
+    asked = general(unit)[:PAIRED]
+    made_by = ["pairs", encoder.engine, encoder.precision]
+    vectors = kept_vectors(asked, encoder.spec.fingerprint, made_by, lambda: encoded(encoder, asked))
     apart = distances(vectors, vectors, Metric.COSINE)[np.triu_indices(len(vectors), 1)]
     return Pairs(*pairs_and_shares(apart), GENERAL if unit is Unit.TEXT else f"words in {GENERAL}")
 

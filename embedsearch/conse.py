@@ -7,15 +7,11 @@ centred, as vectors of one text model have a large part in common.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from embedsearch.arrays import load_array
+from embedsearch.cache import kept_vectors
 from embedsearch.encoders import Encoder, Role
 from embedsearch.metrics import Vectors, normalized
 
@@ -64,21 +60,4 @@ def text_vectors(
     Raises:
         ModelError: as `encoder`.
     """
-    asked = hashlib.sha256(repr([fingerprint, role, *texts]).encode()).hexdigest()
-    known = None
-    with contextlib.suppress(OSError, RuntimeError):  # no home folder, or none that may be entered
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        known = folder / "embedsearch" / "texts" / f"{asked}.npy"
-    if known is not None:
-        with contextlib.suppress(OSError, ValueError):
-            vectors: Vectors = load_array(known)
-            if vectors.ndim == 2 and len(vectors) == len(texts) and np.isfinite(vectors).all():
-                return vectors
-    vectors = normalized(encoder().encode(list(texts), role))
-    with contextlib.suppress(OSError):  # without a place to keep them, they are embedded again next time
-        if known is not None:
-            known.parent.mkdir(parents=True, exist_ok=True)
-            aside = known.with_name(f".{asked}-{os.getpid()}.npy")
-            np.save(aside, vectors)
-            aside.replace(known)
-    return vectors
+    return kept_vectors(texts, fingerprint, [role], lambda: normalized(encoder().encode(list(texts), role)))

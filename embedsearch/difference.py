@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from embedsearch import ledger as ledgers
 from embedsearch.ledger import Ledger
@@ -27,7 +28,8 @@ class Changes:
         changed: of a known identity, with another content or other fields.
         removed: of the build, and no longer in the source.
         unchanged: the same in all.
-        quarantined: entries that the source can't read now.
+        quarantined: entries that can't be used now: which the source can't read, or the encoder could not
+            when it last tried.
         to_embed: whose content the build has no vector of.
         requarantined: whether the source can't read other entries than then, or for other reasons.
         examples: a few identities of each kind.
@@ -147,6 +149,7 @@ def compare(
     """
     changes = Changes()
     still = np.zeros(len(ledger), np.bool_)
+    unusable = _unusable(ledger.entries)
     rejections = 0
     entries: Iterator[Entry] = iter(source)
     while block := list(islice(entries, BLOCK)):
@@ -158,7 +161,9 @@ def compare(
             record, seen = each
             if seen.known >= 0:
                 still[seen.known] = True
-            if seen.same:
+            if seen.same and unusable[seen.known]:
+                changes.quarantined += 1
+            elif seen.same:
                 changes.unchanged += 1
             else:
                 changes.note("changed" if seen.known >= 0 else "added", record.id)
@@ -169,3 +174,31 @@ def compare(
     changes.examples["removed"] = [removed_id(at) for at in gone[:EXAMPLES].tolist()]
     changes.requarantined = rejections != quarantined
     return changes
+
+
+def with_unusable(changes: Changes, ledger: Ledger, entries: ledgers.Entries) -> Changes:
+    """Return what changed, records that the encoder could not use counted as quarantined.
+
+    Args:
+        changes: as `compare` counts them, before anything is embedded.
+        ledger: of the build before.
+        entries: the rows of the new build's ledger.
+    """
+    bad = entries[_unusable(entries)]
+    known = ledger.find(bad["key"])
+    there = known >= 0
+    same = there.copy()
+    for name in ("facts", "high", "low"):
+        same[there] &= ledger.entries[name][known[there]] == bad[name][there]
+    added, changed = int((~there).sum()), int((there & ~same).sum())  # the same ones are counted already
+    return replace(
+        changes,
+        added=changes.added - added,
+        changed=changes.changed - changed,
+        quarantined=changes.quarantined + added + changed,
+    )
+
+
+def _unusable(entries: ledgers.Entries) -> npt.NDArray[np.bool_]:
+    """Return which records have no vector, for all of them was quarantined: (n,) of truth values."""
+    return np.asarray((entries["rows"] == 0) & (entries["bad"] > 0))

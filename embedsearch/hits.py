@@ -68,9 +68,15 @@ class Answer:
         foreign_rate: how often (0 to 1) an unrelated query finds something as close; None likewise.
         by: what let a text find pictures, or a picture texts: `towers`, `conse` or `align`, see
             `embedsearch.bridge`; the distances are of its space then. Empty for what the index holds.
+        limit: how far a hit may be to count as close by itself; None without a background.
     """
 
     hits: list[Hit]
     verdict: Verdict | None
     foreign_rate: float | None
     by: str = ""
+    limit: float | None = None
+
+    def is_far(self, hit: Hit) -> bool:
+        """Whether a hit is called not close: nothing is, and it is no exception."""
+        return self.verdict is Verdict.NOTHING_CLOSE and self.limit is not None and hit.distance > self.limit

@@ -9,19 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from embedsearch.cache import cache_folder
 from embedsearch.errors import IndexDamagedError
 
 # Files up to this size are read through at every opening; of larger ones it is noted that they were.
 ALWAYS = 2**20
-
-
-def cache_folder() -> Path:
-    """Return the folder for what is noted of this machine: $XDG_CACHE_HOME or ~/.cache.
-
-    Raises:
-        RuntimeError: there is no home folder.
-    """
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embedsearch"
 
 
 def sha256_of(path: Path) -> str:

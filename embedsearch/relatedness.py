@@ -33,6 +33,7 @@ FOREIGN_RATE = 0.17
 TOWARDS_ITEMS = 0.4
 FAR_ITEMS = 0.95  # share of items whose own nearest lie within the distance that the limit goes towards
 KEPT = 500  # distances of pairs
+AT_MOST = (0.0025, 0.005)  # share of random pairs that may be as near as what is called (very) similar
 SAME = 1e-3  # of the median distance of random pairs: as good as identical
 ROUNDING = 1e-6  # a distance of float32 vectors that is none
 
@@ -96,12 +97,15 @@ class Scale:
 
         `the same`: no distance to speak of. `very similar`: as near as the nearer half of items have their
         nearest. `similar`: as nearly all items (95 percent) have theirs. `related` and `loosely related`:
-        nearer than 99 and than 90 percent of random pairs are.
+        nearer than 99 and than 90 percent of random pairs are. Where items lie far apart, these words still
+        mean more than the next weaker one: nearer than 99.75 and than 99.5 percent of random pairs.
         """
         near = np.quantile(self.nearest, (0.5, FAR_ITEMS)) if len(self.nearest) else (-np.inf, -np.inf)
+        # of an index of few items no pair is among so small a share
+        first = float(self.pairs[np.argmax(self.shares > 0)])
         ends = [
             max(SAME * self._pair(0.5), ROUNDING) if self.pairs[0] >= 0 else -np.inf,
-            *near,
+            *(min(end, max(self._pair(share), first)) for end, share in zip(near, AT_MOST, strict=True)),
             self._pair(0.01),
             self._pair(0.1),
         ]

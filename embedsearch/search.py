@@ -118,7 +118,8 @@ class Searcher:
         found, at = space.backend.search(space.vector, counted, allow)  # (1, d) -> (1, k)
         far, rows = found[0].tolist(), at[0].tolist()
         verdict, rate = (space.scale.verdict(far) if space.scale else None) or (None, None)
-        return Answer(self._hits(rows[:k], far[:k], space.scale), verdict, rate, space.by)
+        limit = space.scale.limit if space.scale else None
+        return Answer(self._hits(rows[:k], far[:k], space.scale), verdict, rate, space.by, limit)
 
     def allowed(self, where: str | Tree) -> Mask:
         """Return which items a filter keeps, (n,) of truth values.

@@ -140,6 +140,15 @@ def test_the_quarantined_is_tried_again_when_it_changed(rebuild):
     assert build.items["id"].to_pylist() == ["apple", "fig", "skull"]
 
 
+def test_what_can_not_be_used_counts_as_quarantined(rebuild):
+    """Records that the encoder could not use are neither added, changed nor unchanged, then and later."""
+    rebuild(entries())
+    now = [*entries("apple", "berry"), text("cherry", UNREADABLE), text("skull", UNREADABLE)]
+    assert counts(rebuild(now)) == [0, 0, 3, 2, 2, 2]
+    assert counts(rebuild([*now, *entries("fig")])) == [1, 0, 0, 2, 2, 1]
+    assert counts(rebuild([*now[:-1], *entries("fig", "skull")])) == [0, 1, 0, 3, 1, 1]
+
+
 def test_what_the_source_cannot_read_counts_as_a_change(rebuild):
     """Another line that can't be read, or another reason, is published; its content was never known."""
     first = rebuild([*entries(), Rejected("line 9", "torn")])

@@ -66,14 +66,26 @@ def test_a_percentile_is_never_rounded_up(percentile, text):
 
 def test_words_follow_their_definitions():
     """Each word ends where its sample says: of nearest neighbours, then of pairs."""
-    ends = {word: end for end, word in scale().words}
-    assert ends[Closeness.VERY_SIMILAR] == pytest.approx(0.15)
-    assert ends[Closeness.SIMILAR] == pytest.approx(0.195)
-    assert ends[Closeness.RELATED] == ends[Closeness.SIMILAR]  # 1 percent of pairs are nearer than 0.02
-    assert ends[Closeness.LOOSELY] == ends[Closeness.SIMILAR]
-    assert [scale().word(each) for each in (0, 0.12, 0.19, 0.3)] == [
-        Closeness.SAME, Closeness.VERY_SIMILAR, Closeness.SIMILAR, Closeness.UNRELATED,
-    ]  # fmt: skip
+    made = scale(
+        nearest=np.linspace(0.001, 0.002, 11, dtype=np.float32),
+        pairs=np.linspace(0, 1, 1001),
+        shares=np.linspace(0, 1, 1001),
+    )
+    ends = {word: end for end, word in made.words}
+    assert ends[Closeness.VERY_SIMILAR] == pytest.approx(0.0015)
+    assert ends[Closeness.SIMILAR] == pytest.approx(0.00195)
+    assert ends[Closeness.RELATED] == pytest.approx(0.01)
+    assert ends[Closeness.LOOSELY] == pytest.approx(0.1)
+    assert [made.word(each) for each in (0, 0.0012, 0.0018, 0.005, 0.05, 0.3)] == list(Closeness)
+
+
+def test_similar_is_always_nearer_than_related():
+    """Where items have their nearest far away, only the nearest half percent of pairs is called similar."""
+    made = scale(pairs=np.linspace(0, 1, 1001), shares=np.linspace(0, 1, 1001))  # nearest at 0.1 to 0.2
+    ends = {word: end for end, word in made.words}
+    assert ends[Closeness.VERY_SIMILAR] == pytest.approx(0.0025)
+    assert ends[Closeness.SIMILAR] == pytest.approx(0.005)
+    assert (ends[Closeness.RELATED], ends[Closeness.LOOSELY]) == pytest.approx((0.01, 0.1))
 
 
 def test_a_nearer_distance_never_gets_a_weaker_word():

@@ -38,8 +38,13 @@ def _bar(name: str) -> Iterator[Bar]:
         bar.close()
 
 
-def _facts(searcher: Searcher) -> dict[str, Any]:
+def _facts(searcher: Searcher, *, published: bool = True) -> dict[str, Any]:
+    """Return what is told of a build; of one that was in force already, that nothing changed."""
     manifest = searcher.manifest
+    changes = dict(manifest.changes)
+    if not published:
+        kinds = ("added", "changed", "removed", "quarantined", "to_embed")
+        changes = {**dict.fromkeys(kinds, 0), "unchanged": manifest.report["records"], "examples": {}}
     return {
         "index": manifest.name,
         "build": manifest.build,
@@ -49,7 +54,7 @@ def _facts(searcher: Searcher) -> dict[str, Any]:
         "backend": manifest.backend,
         "recall": manifest.index.get("recall"),
         "report": dict(manifest.report),
-        "changes": dict(manifest.changes),
+        "changes": changes,
     }
 
 
@@ -66,7 +71,7 @@ def _tell(searcher: Searcher, json: bool, before: str = "") -> None:
     manifest, report = searcher.manifest, searcher.manifest.report
     published = manifest.build != before
     if json:
-        echo_json(**_facts(searcher), published=published)
+        echo_json(**_facts(searcher, published=published), published=published)
         return
     if not published:
         click.echo(f"{manifest.name}: nothing changed, {manifest.count:,} {manifest.unit}s")
@@ -75,10 +80,7 @@ def _tell(searcher: Searcher, json: bool, before: str = "") -> None:
         click.echo(f"{manifest.name}: {told(manifest.changes)}")
         kept = manifest.changes["neighbours_kept"]
         if kept and kept["share"] is not None:
-            click.echo(
-                f"of their 10 nearest neighbours, {kept['sample']:,} items kept {kept['share']:.1%}; the "
-                f"index was {'added to' if manifest.index['made'] == 'extended' else 'made anew'}"
-            )
+            click.echo(f"{kept['share']:.1%} of the 10 nearest neighbours of {kept['sample']:,} items stayed")
     wanted, recall = manifest.index.get("wanted"), manifest.index.get("recall")
     if wanted and recall < wanted:
         click.echo(
@@ -297,17 +299,19 @@ def demo_command(
     root = indexes_folder(indexes)
     built = []
     for recipe in demo_recipes(images, device):
+        before = _in_force(recipe.name, indexes)
         with _bar(recipe.name) as bar:
-            built.append(
-                make(recipe, root, again=images is not None and recipe.name == "pictures", progress=bar)
-            )
+            again = images is not None and recipe.name == "pictures"
+            built.append((make(recipe, root, again=again, progress=bar), before))
     if json:
-        echo_json(indexes=[_facts(searcher) for searcher in built])
+        echo_json(indexes=[_facts(searcher) for searcher, _ in built])
     else:
-        for searcher in built:
-            _tell(searcher, False)
-        if not any(searcher.manifest.name == "pictures" for searcher in built):
+        for searcher, before in built:
+            _tell(searcher, False, before)
+        if not any(searcher.manifest.name == "pictures" for searcher, _ in built):
             click.echo("No pictures were found; add yours: embedsearch build ~/Pictures --name pictures")
+        if not page:
+            click.echo("The page on them: embedsearch ui")
     if page:
         from embedsearch.cli.page import serve
 

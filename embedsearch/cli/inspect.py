@@ -260,7 +260,9 @@ def remove_command(name: str, yes: bool, indexes: Path | None, json: bool) -> No
     from embedsearch.store import index_folder, indexes_folder
 
     root = indexes_folder(indexes)
-    if not yes and sys.stdin.isatty():
+    if not yes and index_folder(root, name).is_dir():
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"Nobody can be asked whether to delete {name}; add --yes to delete it.")
         click.confirm(f"Delete {index_folder(root, name)}?", abort=True, err=True)
     folder = remove(root, name)
     if json:

@@ -67,7 +67,7 @@ def compare_command(
         click.echo(f"\n{each.model}, {each.pooling} pooling, layers {layer}{by}: {each.metric} distance")
         _matrix(each.distances, "{:.4f}")
         if each.percentiles is not None:
-            click.echo(f"closer than so many percent of random pairs ({each.pairs_of})")
+            click.echo(f"percent of random pairs ({each.pairs_of}) that are farther apart")
             _matrix(each.percentiles, "{:.2f}")
 
 
@@ -129,8 +129,8 @@ def told_background(facts: dict[str, Any]) -> str:
     """Return what the background of a scale is, and what counts as close by it."""
     background = facts["background"]
     if not background:
-        return "no background: percentiles only (--background names one)"
+        return "no unrelated queries: percentiles only (embedsearch calibrate NAME --background names some)"
     return (
         f"{background['count']:,} unrelated queries ({background['of']}); nothing is close where more than "
-        f"{facts['stated_rate']:.1%} of them find as much"
+        f"{facts['stated_rate']:.1%} of them find something as near"
     )

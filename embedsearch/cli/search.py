@@ -91,7 +91,8 @@ def _print(searcher: Searcher, answer: Answer) -> None:
         head = f"{hit.rank:>3}  {hit.distance:.4f}  "
         said = []
         if hit.percentile is not None and hit.closeness is not None:
-            said.append(f"{hit.closeness}, {told_percentile(hit.closeness, hit.percentile)}")
+            word = "not close" if answer.is_far(hit) else hit.closeness
+            said.append(f"{word}, {told_percentile(hit.closeness, hit.percentile)}")
         said += [] if hit.score is None else [f"people: {hit.score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(lines))

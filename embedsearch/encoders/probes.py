@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from embedsearch.arrays import load_arrays
+from embedsearch.cache import cache_folder
 from embedsearch.encoders import Encoder, Prepared, gather
 from embedsearch.errors import EncoderMismatchError
 from embedsearch.metrics import Vectors
@@ -110,5 +110,4 @@ def _known(path: Path, here: tuple[str, ...]) -> Path:
     """Return the file that notes that these probes were checked on this machine."""
     facts = [*here, version(here[0] if here[0] == "openvino" else "torch"), platform.node()]
     facts.append(hashlib.sha256(path.read_bytes()).hexdigest())
-    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(folder) / "embedsearch" / "checked" / hashlib.sha256(repr(facts).encode()).hexdigest()
+    return cache_folder() / "checked" / hashlib.sha256(repr(facts).encode()).hexdigest()

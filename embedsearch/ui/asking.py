@@ -69,7 +69,7 @@ def query(searcher: Searcher, asked: Asked, indexes: Path) -> Single | None:
 
 
 def ask(searcher: Searcher, asked: Asked, indexes: Path) -> None:
-    """Show the widgets that fit what the index can be asked with, and what serves across."""
+    """Show the widgets that fit what the index can be asked with."""
     unit, name, bridge = searcher.manifest.unit, searcher.manifest.name, searcher.bridge
     if unit is not Unit.IMAGE or bridge is not None:
         _ask_text(name, unit, asked)
@@ -80,18 +80,14 @@ def ask(searcher: Searcher, asked: Asked, indexes: Path) -> None:
         cleared = {"q": ""} if bridge is not None else {}
         address.change({"index": name, "image": picture, "item": "", **cleared})
 
-    served = (
-        f'<p class="es-quiet">{_CROSSING[bridge.asks]} {html.escape(bridge.about)}.</p>' if bridge else ""
-    )
-    if unit is Unit.IMAGE:
-        label = "Or a picture" if bridge else "A picture to search with"
-        picking.pick_picture(label, "search-picture", indexes, kept, listen=True)
-        if served:
-            st.html(served)
-        return
-    with st.expander("Or ask with a picture", expanded=bool(asked.picture and not asked.text)):
-        picking.pick_picture("A picture to search with", "search-picture", indexes, kept, listen=True)
-        st.html(served)
+    label = "Or a picture" if bridge else "A picture to search with"
+    picking.pick_picture(label, "search-picture", indexes, kept, listen=True)
+
+
+def crossed(searcher: Searcher, by: str) -> str:
+    """Return a sentence that says how texts found pictures, or pictures texts; nothing where they did not."""
+    bridge = searcher.bridge
+    return f" {_CROSSING[bridge.asks]} {bridge.about}." if by and bridge else ""
 
 
 def _ask_text(name: str, unit: Unit, asked: Asked) -> None:
@@ -102,21 +98,23 @@ def _ask_text(name: str, unit: Unit, asked: Asked) -> None:
         cleared = {"image": ""} if unit in _WHOLE and text.strip() else {}
         address.change({"index": name, "q": text, "word": word, "item": "", **cleared})
 
-    address.follow(TEXT, asked.text)
+    # what an item takes the place of would look as if it were asked too
+    address.follow(TEXT, "" if asked.item and unit in _WHOLE else asked.text)
     st.text_input(
-        "What do you look for?" if unit in _WHOLE else "A sentence with the word you mean",
+        "What are you looking for?" if unit in _WHOLE else "A sentence with the word you mean",
         key=TEXT,
         type="search",
         max_chars=MAX_TEXT,
         placeholder="Describe it in your own words" if unit in _WHOLE else "I left the key in the front door",
         on_change=changed,
     )
-    if unit not in _WHOLE and asked.text.strip():
-        _pick_word(name, asked)
 
 
-def _pick_word(name: str, asked: Asked) -> None:
-    spans = words(asked.text)
+def pick_word(searcher: Searcher, asked: Asked) -> None:
+    """Show the words of the sentence, to choose one; nothing where whole texts are asked with."""
+    name, spans = searcher.manifest.name, words(asked.text)
+    if searcher.manifest.unit in _WHOLE or not asked.text.strip():
+        return
 
     def changed() -> None:
         address.change({"index": name, "word": str(st.session_state[WORD] or ""), "item": ""})

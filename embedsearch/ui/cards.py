@@ -12,7 +12,7 @@ import streamlit as st
 from embedsearch.hits import Hit
 from embedsearch.metrics import Metric
 from embedsearch.records import Modality, Scalar
-from embedsearch.relatedness import told_percentile
+from embedsearch.relatedness import Closeness, told_percentile
 from embedsearch.ui import thumbnails
 
 SCALES = {
@@ -23,6 +23,8 @@ SCALES = {
 LONG, LONGEST, VALUE = 320, 4000, 300  # characters: folded, cut, and of a field's value
 FIELDS = 6  # shown at once; the rest folds out
 AROUND = 160  # characters of a long sentence shown on each side of its word
+# percent of the accent behind the word for a distance, over which text is easy to read in both themes
+DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5), strict=True))
 LIKE = "*More* like this"  # a narrow card leaves the first word out
 # What stands behind the sign is read out, and not shown.
 SIGNS = ((True, "plus", "\\+ *add to what is asked*"), (False, "minus", "− *take away from what is asked*"))
@@ -48,7 +50,14 @@ class Doors:
     add: Callable[..., None] | None = None
 
 
-def grid(hits: Sequence[Hit], metric: Metric | None, doors: Doors, *, pictures: bool) -> None:
+def grid(
+    hits: Sequence[Hit],
+    metric: Metric | None,
+    doors: Doors,
+    *,
+    pictures: bool,
+    is_far: Callable[[Hit], bool] = lambda _: False,
+) -> None:
     """Show `hits` as a grid of cards.
 
     Args:
@@ -56,20 +65,16 @@ def grid(hits: Sequence[Hit], metric: Metric | None, doors: Doors, *, pictures: 
         metric: the distance to show; None for items that nothing was compared with.
         doors: where the cards lead.
         pictures: whether the cards are of pictures, which need less width.
+        is_far: whether the page says of a hit that it is not close.
     """
     span = _span(hits, metric)
     explained: Hit | None = None
-    if doors.add is not None and hits:
-        st.html(
-            '<p class="es-quiet">On each card <b class="es-sign">+</b> adds it to what is asked, and '
-            '<b class="es-sign">−</b> takes it away.</p>'
-        )
     with st.container(key="es-grid-pictures" if pictures else "es-grid-texts"):
         for place, hit in enumerate(hits):
             with st.container(border=True, key=f"es-card-{place}"):
                 if hit.modality is Modality.IMAGE:
                     picture(hit, f"es-picture-{place}")
-                head = _distance(hit, metric, span) + _said(hit) if metric else ""
+                head = _distance(hit, metric, span, far=is_far(hit)) if metric else ""
                 st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
                 with st.container(horizontal=True, key=f"es-doors-{place}"):
                     if _doors(hit, place, doors):
@@ -105,13 +110,27 @@ def _doors(hit: Hit, place: int, doors: Doors) -> bool:
     return asked
 
 
-def _said(hit: Hit) -> str:
-    """Return the HTML of what the distance of a hit says."""
+def chip(closeness: Closeness | None, *, far: bool = False) -> str:
+    """Return the HTML of the word for a distance, shaded the deeper the nearer; nothing where there is none.
+
+    Args:
+        closeness: the word.
+        far: whether the page says that this is not close, which a word would contradict.
+    """
+    if closeness is None:
+        return ""
+    if far and closeness is not Closeness.UNRELATED:
+        return f'<b class="es-chip" style="--share: {DEPTHS[Closeness.UNRELATED]}%">not close</b>'
+    return f'<b class="es-chip" style="--share: {DEPTHS[closeness]}%">{closeness}</b>'
+
+
+def said(hit: Hit) -> str:
+    """Return the HTML of what the distance of a hit means; nothing where that is not known."""
     if hit.percentile is None or hit.closeness is None:
         return ""
     people = "" if hit.score is None else f" · people: {hit.score:.1f}"
     share = told_percentile(hit.closeness, hit.percentile).replace(" %", "\u00a0%")
-    return f'<p class="es-said"><b>{html.escape(str(hit.closeness))}</b> · {share}{people}</p>'
+    return f'<p class="es-said">{share}{people}</p>'
 
 
 def picture(hit: Hit, key: str) -> None:
@@ -201,12 +220,15 @@ def _span(hits: Sequence[Hit], metric: Metric | None) -> tuple[float, float]:
     return low, max(hit.distance for hit in hits)
 
 
-def _distance(hit: Hit, metric: Metric, span: tuple[float, float]) -> str:
+def _distance(hit: Hit, metric: Metric, span: tuple[float, float], *, far: bool) -> str:
+    """Return the HTML of a hit's rank, word and distance, of a bar that is fullest where it is near."""
     low, high = span
     share = (hit.distance - low) / (high - low) if high > low else 0.0
+    full = round(100 * (1 - min(max(share, 0.0), 1.0)), 1)
     return (
-        f'<div class="es-head" title="{html.escape(SCALES[metric])}"><span class="es-rank">{hit.rank}</span>'
-        f'{track(share)}<span class="es-distance">{number(hit.distance)}</span></div>'
+        f'<div class="es-head"><span class="es-rank">{hit.rank}</span>{chip(hit.closeness, far=far)}'
+        f'<span class="es-distance" title="{html.escape(SCALES[metric])}">{number(hit.distance)}</span></div>'
+        f'<div class="es-near" aria-hidden="true"><i style="width:{full}%"></i></div>{said(hit)}'
     )
 
 

@@ -46,7 +46,7 @@ def show(searcher: Searcher, asked: Asked) -> None:
                 args=({"index": name, **address.without_part(extra)},),
             )
         if texts:
-            with st.popover("More and less", icon=":material/tune:"):
+            with st.popover("Refine", icon=":material/tune:"):
                 _texts(name)
 
 
@@ -70,8 +70,8 @@ def _texts(name: str) -> None:
 
         st.text_input(label, key=key, max_chars=400, on_change=changed)
     st.caption(
-        "Each part becomes a vector of length 1; those of more are added, those of less taken away, and "
-        "what lies nearest to the sum is shown."
+        "Results move towards “more” and away from “less”, as do + and − on each card. Each part becomes a "
+        "vector of length 1; they are added up, and what lies nearest to the sum is shown."
     )
 
 

@@ -19,7 +19,7 @@ TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "heic", "avi
 LIMIT = 12_000_000  # bytes; as text they stay below Streamlit's limit for a widget's value
 _STYLE = """
 button {
-  min-height: 4.25rem; padding: .3rem 1.1rem; line-height: 1.3; white-space: nowrap;
+  min-height: 2.5rem; padding: .2rem .8rem; line-height: 1.3; white-space: nowrap;
   cursor: pointer; font: inherit; color: inherit; background: transparent;
   border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
 }
@@ -82,7 +82,7 @@ def pick_picture(
 def _mount() -> Callable[..., object]:
     return component(
         "embedsearch.paste",
-        html='<button type="button">Paste<br><small>Ctrl+V</small></button><div role="status"></div>',
+        html='<button type="button" title="Ctrl+V">Paste</button><div role="status"></div>',
         css=_STYLE,
         js=Path(__file__).with_name("paste.js").read_text(encoding="utf-8"),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from embedsearch.backends import Rows
+from embedsearch.errors import FilterError, ItemNotFoundError
 from embedsearch.hits import Answer, Hit
 from embedsearch.metrics import Metric
 from embedsearch.query import AnyQuery
@@ -17,6 +20,7 @@ from embedsearch.relatedness import Closeness, Verdict
 from embedsearch.search import Searcher
 from embedsearch.store import indexes_folder
 from embedsearch.ui import address, asking, cards, extras, following, sidebar, why
+from embedsearch.ui.address import Asked
 from embedsearch.ui.filters import condition
 from embedsearch.ui.notes import calm, literal, show_notices
 from embedsearch.ui.resources import Opened, first_index, manifests, open_index
@@ -37,19 +41,21 @@ def search_page() -> None:
             _welcome(indexes)
             return
         name = asked.index or first_index(known)
-        choose, ask = st.columns([1, 3], vertical_alignment="top")
-        with choose:
+        row = st.container(horizontal=True, vertical_alignment="bottom", key="es-ask")
+        with row:
             asking.choose_index(known, name)
         show_notices(asked.problems)
         opened = open_index(indexes, name)
         searcher = opened.searcher
+        asked, lost = _there(searcher, asked)
         with st.sidebar:
             filters = sidebar.show(opened, asked, name)
-        with ask:
+        with row:
             asking.ask(searcher, asked, indexes)
-        show_notices(filters)
+        asking.pick_word(searcher, asked)
+        where, wrong = _filter(opened, asked)
+        show_notices((*filters, *lost, *wrong))
         asking.show_asked(searcher, asked, indexes)
-        where = condition(opened.facets, asked.facets, asked.where)
         extras.show(searcher, asked)
         query = extras.whole(asking.query(searcher, asked, indexes), asked)
         if query is not None:
@@ -63,6 +69,27 @@ def search_page() -> None:
                 "<code>embedsearch build ~/Pictures --name pictures</code></p>"
             )
         _examples(opened, where)
+
+
+def _there(searcher: Searcher, asked: Asked) -> tuple[Asked, tuple[str, ...]]:
+    """Return what is asked without an item that the index no longer has, and what to tell of it."""
+    try:
+        if asked.item:
+            searcher.row(asked.item)
+    except ItemNotFoundError:
+        return replace(asked, item=""), (f"There is no item {asked.item!r:.80} in this index any more.",)
+    return asked, ()
+
+
+def _filter(opened: Opened, asked: Asked) -> tuple[Tree | None, tuple[str, ...]]:
+    """Return what is filtered by, without a condition that can't be understood, and what to tell of it."""
+    try:
+        where = condition(opened.facets, asked.facets, asked.where)
+        if where is not None:
+            opened.searcher.allowed(where)
+    except FilterError as error:
+        return condition(opened.facets, asked.facets, ""), (f"{error} The condition is left out.",)
+    return where, ()
 
 
 def _welcome(indexes: Path) -> None:
@@ -86,7 +113,7 @@ def _answer(searcher: Searcher, query: AnyQuery, count: int, where: Tree | None)
         )
     metric = searcher.bridge.metric if answer.by and searcher.bridge else searcher.manifest.metric
     _count(searcher, answer, where, metric)
-    _grid(searcher, answer.hits, query, metric)
+    _grid(searcher, answer.hits, query, metric, answer)
 
 
 def _often(answer: Answer) -> str:
@@ -112,7 +139,9 @@ def _count(searcher: Searcher, answer: Answer, where: Tree | None, metric: Metri
         close = " Percentiles only: there are no unrelated queries to compare with."
         if hits[0].closeness is Closeness.UNRELATED:  # the others are no nearer
             close += " Many random pairs are as near as anything here."
-    st.html(f'<p class="es-quiet">The {len(hits)} nearest of {of}. {cards.SCALES[metric]}{close}</p>')
+    crossed = html.escape(asking.crossed(searcher, answer.by))
+    told = f"The {len(hits)} nearest of {of}.{close} {cards.SCALES[metric]}{crossed}"
+    st.html(f'<p class="es-quiet">{told}</p>')
 
 
 def _examples(opened: Opened, where: Tree | None) -> None:
@@ -150,7 +179,13 @@ def _starters(opened: Opened, rows: Rows) -> None:
             )
 
 
-def _grid(searcher: Searcher, hits: list[Hit], query: AnyQuery | None, metric: Metric | None) -> None:
+def _grid(
+    searcher: Searcher,
+    hits: list[Hit],
+    query: AnyQuery | None,
+    metric: Metric | None,
+    answer: Answer | None = None,
+) -> None:
     """Show hits by `metric`; of items alone there is nothing to explain or to add to."""
     manifest = searcher.manifest
     cards.grid(
@@ -158,15 +193,16 @@ def _grid(searcher: Searcher, hits: list[Hit], query: AnyQuery | None, metric: M
         metric,
         cards.Doors(
             partial(asking.like, manifest.name),
-            None if query is None else partial(_explain, searcher, query),
+            None if query is None else partial(_explain, searcher, query, answer),
             None
             if query is None or manifest.unit in (Unit.WORD, Unit.TOKEN)
             else partial(extras.add, manifest.name),
         ),
         pictures=manifest.unit is Unit.IMAGE,
+        is_far=answer.is_far if answer else lambda _: False,
     )
 
 
-def _explain(searcher: Searcher, query: AnyQuery, hit: Hit) -> None:
+def _explain(searcher: Searcher, query: AnyQuery, answer: Answer | None, hit: Hit) -> None:
     following.hold()
-    why.show(searcher, query, hit)
+    why.show(searcher, query, hit, far=answer is not None and answer.is_far(hit))

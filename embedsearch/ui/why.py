@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 
+from embedsearch.encoders.segment import words
 from embedsearch.explanation import Explanation, Part
 from embedsearch.heatmap import RAMP, overlay
 from embedsearch.hits import Hit
 from embedsearch.metrics import Metric
-from embedsearch.query import AnyQuery, Text
+from embedsearch.query import AnyQuery, Like, Query, Text, Word, as_single
 from embedsearch.search import Searcher
 from embedsearch.ui import cards
 from embedsearch.ui.notes import calm
@@ -22,7 +24,9 @@ OWN = (
     "that."
 )
 PLACED = "Yellow marks the parts of this picture that fit {} best, dark blue those that fit it least."
-QUOTED = 80  # characters of a query that the sentence repeats
+QUOTED = 80  # characters of a query that a sentence repeats
+NAMED, STANDS_OUT = 3, 0.25  # words that are named, and the share of the score that they must make
+SEEN = 0.1  # share of the deepest shade that is seen as one
 MEANT = {
     Metric.COSINE: "1 − distance",
     Metric.IP: "the distance without its sign",
@@ -30,10 +34,13 @@ MEANT = {
 }
 
 
-@st.dialog("Why this hit", width="medium", on_dismiss="rerun")  # so that the page knows it is closed
-def show(searcher: Searcher, query: AnyQuery, hit: Hit) -> None:
-    """Explain a hit in a dialog; computed now, while it opens."""
+@st.dialog("Why was this found?", width="medium", on_dismiss="rerun")  # so that the page knows it is closed
+def show(searcher: Searcher, query: AnyQuery, hit: Hit, *, far: bool) -> None:
+    """Explain a hit in a dialog, computed now, while it opens; `far` where the page calls it not close."""
     with calm():
+        asked = f'<span class="es-label">You asked for</span> {_asked(searcher, query)}'
+        told = f'<div class="es-head">{cards.chip(hit.closeness, far=far)}{cards.said(hit)}</div>'
+        st.html(f'<div class="es-why"><p>{asked}</p>{told if hit.closeness else ""}</div>')
         with st.spinner("Computing what each part scores …"):
             made = searcher.explain(query, hit)
         if made.drawn is not None:
@@ -41,6 +48,30 @@ def show(searcher: Searcher, query: AnyQuery, hit: Hit) -> None:
         else:
             _text(hit, made)
         st.html(f'<div class="es-why">{_sum(made)}</div>')
+
+
+def _asked(searcher: Searcher, query: AnyQuery) -> str:
+    """Return the HTML of what was asked, in a line."""
+    if isinstance(query, Query):
+        signs = ("−" if part.weight < 0 else "+" if place else "" for place, part in enumerate(query.parts))
+        parts = (_asked(searcher, as_single(part.query)) for part in query.parts)
+        return " ".join(f"{sign} {part}".strip() for sign, part in zip(signs, parts, strict=True))
+    if isinstance(query, Text):
+        return f"“{_short(query.text)}”"
+    if isinstance(query, Word):
+        spans = words(query.sentence)
+        start, end = spans[int(query.word) - 1]
+        left, right = query.sentence[max(0, start - QUOTED // 2) : start], query.sentence[end:][: QUOTED // 2]
+        word = f"<mark>{html.escape(query.sentence[start:end])}</mark>"
+        return f"“{html.escape(left)}{word}{html.escape(right)}”"
+    if isinstance(query, Like):
+        return f"more like “{_short(cards.title(searcher.item(query.id)))}”"
+    return "your picture"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return html.escape(text if len(text) <= QUOTED else text[: QUOTED - 1].rstrip() + "…")
 
 
 def _picture(hit: Hit, made: Explanation, query: AnyQuery) -> None:
@@ -52,7 +83,7 @@ def _picture(hit: Hit, made: Explanation, query: AnyQuery) -> None:
     whole = min(left, top) <= 0.01 and max(1 - right, 1 - bottom) <= 0.01
     asked = "your query"
     if isinstance(query, Text) and len(query.text) <= QUOTED:
-        asked = f"“{html.escape(' '.join(query.text.split()))}”"
+        asked = f"“{_short(query.text)}”"
     st.html(
         f'<div class="es-why">{_colours()}<p>{(PLACED if made.typical is None else OWN).format(asked)}</p>'
         + ("" if whole else "<p>The model does not see the darkened edges.</p>")
@@ -72,7 +103,7 @@ def _colours() -> str:
 def _text(hit: Hit, made: Explanation) -> None:
     text = hit.text or ""
     shown = f'<p class="es-shaded">{_shaded(text, made.words)}</p>'
-    about = "<p>The stronger a word is shaded, the more it adds to the score.</p>"
+    about = f"<p>{_most(made.words)}The stronger a word is shaded, the more it adds to the score.</p>"
     if made.kind == "word":
         shown = f'<p class="es-shaded">{_shaded(text, made.neighbours, hit.span)}</p>'
         about = (
@@ -82,9 +113,30 @@ def _text(hit: Hit, made: Explanation) -> None:
         for head, only in (("Only in this sentence", made.only_here), ("Only in yours", made.only_asked)):
             if only:
                 about += f"<p><small>{head}: {html.escape(', '.join(only))}</small></p>"
-    if any(part.score < 0 for part in (*made.words, *made.neighbours)):
+    if _against(made.neighbours or made.words):
         about += "<p>Red words make it smaller.</p>"
     st.html(f'<div class="es-why">{shown}{about}</div>')
+
+
+def _most(parts: Sequence[Part]) -> str:
+    """Return the HTML of a sentence that names the words which add most; nothing where none stands out."""
+    sums: dict[str, float] = {}
+    for part in parts:
+        if any(letter.isalnum() for letter in part.text):
+            name = part.text.strip().casefold()
+            sums[name] = sums.get(name, 0.0) + part.score
+    best = sorted(sums, key=lambda name: -sums[name])[:NAMED]
+    total, named = sum(part.score for part in parts), sum(sums[name] for name in best)
+    if len(sums) <= NAMED or total <= 0 or named < STANDS_OUT * total:
+        return ""
+    share = "Most" if named > total / 2 else f"{100 * named / total:.0f}\u00a0%"
+    return f"{share} of the match comes from <b>{html.escape(', '.join(best))}</b>. "
+
+
+def _against(parts: Sequence[Part]) -> bool:
+    """Whether some words make the score smaller by so much that their shade is seen."""
+    most = max((abs(part.score) for part in parts), default=0.0)
+    return any(-part.score >= SEEN * max(most, LITTLE) for part in parts)
 
 
 def _shaded(text: str, parts: tuple[Part, ...], framed: tuple[int, int] | None = None) -> str:
@@ -126,7 +178,8 @@ def _sum(made: Explanation) -> str:
     same = kept == cards.number(made.recomputed)
     rows += _row("distance", made.recomputed, f"computed anew{', as' if same else f'; {kept}'} in the index")
     note = f'<p class="es-quiet">{html.escape(made.note)}</p>' if made.note else ""
-    return note + f"<table>{rows}</table>{_numbers(made)}"
+    told = "<summary>How the numbers add up</summary>"
+    return note + f'<details class="es-sum">{told}<table>{rows}</table></details>{_numbers(made)}'
 
 
 def _numbers(made: Explanation) -> str:
@@ -135,7 +188,7 @@ def _numbers(made: Explanation) -> str:
     if made.grid is not None or not parts:
         return ""
     rows = "".join(_row(part.text, part.score) for part in sorted(parts, key=lambda part: -part.score))
-    return f"<details><summary>The numbers</summary><table>{rows}</table></details>"
+    return f"<details><summary>The number of each word</summary><table>{rows}</table></details>"
 
 
 def _row(name: str, number: float, more: str = "") -> str:

@@ -170,7 +170,10 @@ def test_rebuild_needs_only_the_name_and_remove_deletes(run, sources, tmp_path, 
     rebuilt = run.json("rebuild", "faq", "--full")
     assert (rebuilt["count"], rebuilt["published"]) == (6, True)
     assert rebuilt["build"] != first
-    assert run.json("remove", "faq")["removed"] == "faq"
+    refused = run("remove", "faq")
+    assert (refused.exit_code, "add --yes" in refused.stderr) == (2, True)
+    assert (tmp_path / "indexes" / "faq").is_dir()
+    assert run.json("remove", "faq", "--yes")["removed"] == "faq"
     assert run.json("list")["indexes"] == []
     assert (sources / "questions.csv").is_file()
 
