@@ -12,8 +12,19 @@ from pathlib import Path
 from embedsearch.builder import build_index, compare_index
 from embedsearch.difference import Changes
 from embedsearch.encoders.files import absolute_model
+from embedsearch.errors import SourceNotFoundError
 from embedsearch.progress import Progress
-from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, IndexRecipe, Recipe, SourceRecipe, check_name
+from embedsearch.recipe import (
+    RECIPE_FILE,
+    EncoderRecipe,
+    IndexRecipe,
+    Recipe,
+    SourceRecipe,
+    check_name,
+    columns_of,
+    layers_of,
+    unit_of,
+)
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
 from embedsearch.sources import open_source
@@ -96,11 +107,13 @@ def build(
         EmbedsearchError: see `embedsearch.builder.build_index`.
     """
     check_name(name)
+    if not str(source).strip():
+        raise SourceNotFoundError("The source is empty. Name a folder, a file or a data set.")
     guessed, location = (kind, _absolute(source)) if kind else guess(str(source))
     source_recipe = SourceRecipe(
         kind=guessed,
         location=location,
-        text=(text,) if isinstance(text, str) else tuple(text),
+        text=columns_of(text),
         image=image,
         id=id,
         encoding=encoding,
@@ -112,11 +125,11 @@ def build(
         name=name,
         source=source_recipe,
         encoder=EncoderRecipe(
-            unit=Unit(unit),
+            unit=unit_of(unit),
             model=absolute_model(model),
             revision=revision,
             pooling=pooling,
-            layers=(layers,) if isinstance(layers, int) else tuple(layers),
+            layers=layers_of(layers),
             patch_tokens_only=patch_tokens_only,
             precision=precision,
             engine=engine,

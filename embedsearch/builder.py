@@ -261,7 +261,10 @@ def _check(recipe: Recipe) -> Metric:
 
 
 def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
-    old = Recipe.load(folder)
+    try:
+        old = Recipe.load(folder)
+    except RecipeError:  # lost or damaged: the build in force was made from something, too
+        old = Recipe.from_dict(recipe.name, Manifest.load(current_build(folder)).recipe)
     if old.source != recipe.source or old.encoder.unit != recipe.encoder.unit:
         raise RecipeError(
             f"An index {recipe.name!r} exists and was made from {old.source.location} ({old.encoder.unit}s). "

@@ -35,8 +35,12 @@ def write_lock(folder: Path) -> Iterator[None]:
             f"The index {folder.name!r} is being written by another process ({who}). Wait for it to end."
         ) from None
     try:
-        holder.write_text(f"pid {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M:%S}", encoding="utf-8")
+        with contextlib.suppress(OSError):  # on a full disk, which `gc` is about to free
+            holder.write_text(
+                f"pid {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M:%S}", encoding="utf-8"
+            )
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()

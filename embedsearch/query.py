@@ -82,7 +82,15 @@ class Part:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weight, (int, float)) or not math.isfinite(self.weight):
+        try:
+            if isinstance(self.weight, str):
+                raise TypeError(self.weight)
+            object.__setattr__(self, "weight", float(self.weight))
+        except (TypeError, ValueError, OverflowError):
+            raise QueryError(
+                f"The weight of a part must be a finite number; got {self.weight!r:.80}."
+            ) from None
+        if not math.isfinite(self.weight):
             raise QueryError(f"The weight of a part must be a finite number; got {self.weight!r:.80}.")
         if self.weight and not LEAST_WEIGHT <= abs(self.weight) <= 1 / LEAST_WEIGHT:
             raise QueryError(
@@ -106,7 +114,7 @@ class Query:
     parts: tuple[Part, ...]
 
     def __post_init__(self) -> None:
-        if not all(isinstance(part, Part) for part in self.parts):
+        if not isinstance(self.parts, tuple | list) or not all(isinstance(part, Part) for part in self.parts):
             raise QueryError("A Query takes parts, as in Query((Part('beach'), Part('people', -1))).")
         if not any(part.weight > 0 for part in self.parts):
             raise QueryError("A query of several parts needs one with a plus: what is looked for.")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from operator import index
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -44,6 +45,9 @@ class SourceRecipe:
     encoding: str = "utf-8"
     split: str = ""
 
+    def __post_init__(self) -> None:
+        _check_types(self)
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderRecipe:
@@ -77,6 +81,11 @@ class EncoderRecipe:
     device: str = "auto"
     batch_tokens: int = 0
 
+    def __post_init__(self) -> None:
+        _check_types(self)
+        if self.batch_tokens < 0:
+            raise RecipeError(f"A batch of {self.batch_tokens} tokens can't be; take 0 or more.")
+
 
 @dataclass(frozen=True, slots=True)
 class IndexRecipe:
@@ -103,6 +112,7 @@ class IndexRecipe:
     max_rejected: float = 0.5
 
     def __post_init__(self) -> None:
+        _check_types(self)
         if self.storage not in STORAGES:
             raise RecipeError(
                 f"Unknown storage {self.storage!r}; there are {', '.join(STORAGES)}."
@@ -156,9 +166,10 @@ class Recipe:
             raise RecipeError(
                 f"{path} is missing. Build the index again: embedsearch build SOURCE --name {folder.name}"
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RecipeError(
-                f"{path} is not valid TOML: {error}. Mend it, or build the index again."
+                f"{path} is not valid TOML: {error}. Mend it, or build the index again: "
+                f"embedsearch build SOURCE --name {folder.name}"
             ) from None
         return cls.from_dict(folder.name, document, path)
 
@@ -197,24 +208,72 @@ def _part(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
         if name not in known:
             raise RecipeError(f"{path} has an unknown entry {name!r}.{nearest(name, known)}")
     frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    kinds = get_type_hints(kind)
-    for name, value in frozen.items():
+    try:
+        return kind(**frozen)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from None
+
+
+def unit_of(value: Any) -> Unit:
+    """Return the unit of that name.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    try:
+        return Unit(value)
+    except ValueError:
+        raise RecipeError(
+            f"Unknown unit {value!r:.60}; there are {', '.join(Unit)}.{nearest(str(value), Unit)}"
+        ) from None
+
+
+def layers_of(value: Any) -> tuple[int, ...]:
+    """Return hidden layers, one or several, as numbers.
+
+    Raises:
+        RecipeError: they are none.
+    """
+    try:
+        return tuple(index(each) for each in (value if isinstance(value, Iterable) else (value,)))
+    except TypeError:
+        raise RecipeError(f"Layers are whole numbers, as in -1 or (-1, -2); got {value!r:.60}.") from None
+
+
+def columns_of(value: Any) -> tuple[str, ...]:
+    """Return the names of columns, one or several.
+
+    Raises:
+        RecipeError: they are no names.
+    """
+    if not isinstance(value, str | Sequence):
+        raise RecipeError(f"A column's name is a str, and several are a list of them; got {value!r:.60}.")
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _check_types(part: Any) -> None:
+    """See that a part of a recipe holds what it is declared to hold.
+
+    Raises:
+        RecipeError: it does not.
+    """
+    for name, kind in get_type_hints(type(part)).items():
+        value = getattr(part, name)
         if "\\x00" in repr(value):
-            raise RecipeError(f"{path}: the entry {name!r} holds a null character.")
-        if not _fits(value, kinds[name]):
-            inner = get_args(kinds[name])
-            wanted = f"list of {inner[0].__name__}" if inner else kinds[name].__name__
-            raise RecipeError(
-                f"{path}: the entry {name!r} is {values[name]!r}, where a {wanted} was expected."
-            )
-    return kind(**frozen)
+            raise RecipeError(f"the entry {name!r} holds a null character.")
+        if not _fits(value, kind):
+            inner = get_args(kind)
+            wanted = f"list of {inner[0].__name__}" if inner else kind.__name__
+            raise RecipeError(f"the entry {name!r} is {value!r:.80}, where a {wanted} was expected.")
 
 
 def _fits(value: Any, kind: Any) -> bool:
     """Whether a TOML value is of the type of a recipe's entry; a truth value is no whole number."""
     if inner := get_args(kind):  # tuple[X, ...]
-        return isinstance(value, tuple) and all(type(each) is inner[0] for each in value)
-    return type(value) is kind or (kind is float and type(value) is int)
+        return isinstance(value, tuple) and all(_fits(each, inner[0]) for each in value)
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, kind) or (kind is float and isinstance(value, int))
 
 
 def check_name(name: str) -> str:
@@ -223,7 +282,7 @@ def check_name(name: str) -> str:
     Raises:
         RecipeError: it can't (a path separator, a space, a leading dot, over 100 characters, ...).
     """
-    if not NAME_RULE.fullmatch(name) or name.endswith("."):
+    if not isinstance(name, str) or not NAME_RULE.fullmatch(name) or name.endswith("."):
         raise RecipeError(
             f"{name!r} can't name an index: use 1 to 100 letters, digits, '.', '_' or '-', "
             "a letter or digit first, as in 'holidays-2026'."

@@ -210,8 +210,14 @@ class Searcher:
 
         Raises:
             ItemNotFoundError: there is none of that id.
+            QueryError: it is no id.
         """
-        row = int(pc.index(self.build.items["id"], identity).as_py())
+        if not isinstance(identity, str):
+            raise QueryError(f"The id of an item is a str; got {identity!r:.80}.")
+        try:
+            row = int(pc.index(self.build.items["id"], identity).as_py())
+        except UnicodeEncodeError:  # half a character, or bytes of a command line that are no UTF-8
+            row = -1
         if row < 0:
             raise ItemNotFoundError(
                 f"The index {self.manifest.name!r} has no item {identity!r}. The hits of "

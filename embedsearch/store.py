@@ -127,7 +127,7 @@ class Manifest:
             if not {*items, VECTORS, REJECTED} <= set(values["files"]):
                 raise ValueError("it does not list the files of a build")
             return cls(**values)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise IndexDamagedError(
                 f"{path} can't be read ({_first_line(error)}). {mend(folder.parent.parent.name)}"
             ) from None

@@ -61,17 +61,23 @@ def watch(
         changed = Path(path)
         return (not single or changed == source) and not changed.is_relative_to(root)
 
-    events = changes(
-        source.parent if single else source,
-        watch_filter=concerns,
-        debounce=QUIET,
-        step=QUIET // 4,
-        stop_event=stop,
-        rust_timeout=POLL,
-        yield_on_timeout=True,
-        recursive=not single,
-    )
-    next(events)  # the watch begins before the first rebuild, so that nothing falls between them
+    watched = source.parent if single else source
+
+    def begin() -> Iterator[set[tuple[Change, str]]]:
+        events = changes(
+            watched,
+            watch_filter=concerns,
+            debounce=QUIET,
+            step=QUIET // 4,
+            stop_event=stop,
+            rust_timeout=POLL,
+            yield_on_timeout=True,
+            recursive=not single,
+        )
+        next(events, None)  # the watch begins before the next rebuild, so that nothing falls between them
+        return events
+
+    events, identity = begin(), _identity(watched)
     while True:
         try:
             before = name_in_force(folder)
@@ -81,7 +87,20 @@ def watch(
         else:
             yield searcher, searcher.manifest.build != before
         for found in events:
+            now = _identity(watched)
+            if now is not None and now != identity:  # made anew, and the old one tells nothing any more
+                events, identity = begin(), now
+                break
             if found:
                 break
         else:
             return
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from another one that takes its place; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

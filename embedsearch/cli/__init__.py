@@ -5,6 +5,7 @@ Commands are imported when they are called for, so that `embedsearch --help` is 
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 
@@ -77,7 +78,14 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:  # a full disk, a folder that may not be written
-            click.echo(f"Error: {error.strerror or error} {error.filename or ''}".rstrip(), err=True)
+            told = f"{error.strerror or error} {error.filename or ''}".rstrip()
+            # numpy tells of a disk that fills up by how many numbers it has written
+            if error.errno == errno.ENOSPC or "requested and" in told:
+                told += (
+                    ". The disk is full. What was built before is as it was; make room, then run the command "
+                    "again. `embedsearch gc NAME --unfinished` frees what an unfinished build holds."
+                )
+            click.echo(f"Error: {told}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("\nStopped. Work done so far is kept; the same command goes on from it.", err=True)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embedsearch.cli.options import device_option, echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.options import (
+    device_option,
+    echo_json,
+    example,
+    indexes_option,
+    json_option,
+    option,
+    plain,
+)
 
 if TYPE_CHECKING:
     from embedsearch.cli.progress import Bar
@@ -243,7 +251,7 @@ def rebuild_command(
         click.echo(f"{name}: {told(found.as_dict())}; {found.to_embed:,} to embed")
         for kind, identities in found.examples.items():
             for identity in identities:
-                click.echo(f"  {kind:<9} {identity}")
+                click.echo(f"  {kind:<9} {plain(identity)}")
         return
     before = _in_force(name, indexes)
     with _bar(name) as bar:

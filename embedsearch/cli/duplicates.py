@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
 
 if TYPE_CHECKING:
     from embedsearch.duplicates import Duplicates, Group
@@ -58,7 +58,7 @@ def dupes_command(
         echo_json(**found.as_json())
     elif others:
         for identity in found.others():
-            click.echo(identity)
+            click.echo(plain(identity))
     else:
         _print(searcher, found)
 
@@ -86,5 +86,5 @@ def _print_groups(searcher: Searcher, about: str, groups: tuple[Group, ...]) -> 
             shown = each.id if text is None else f"{each.id}  {' '.join(text.split())}"
             if text is not None and len(shown) > width:
                 shown = shown[: width - 4] + " ..."
-            click.echo(f"  {mark}  {shown}")
+            click.echo(f"  {mark}  {plain(shown)}")
         click.echo()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
 from embedsearch.cli.parts import GUARD, PartsCommand, query_of
 from embedsearch.errors import QueryError
 
@@ -75,7 +75,8 @@ def _save(searcher: Searcher, made: Explanation, path: Path) -> None:
 
 def _print(made: Explanation) -> None:
     click.echo(
-        f"{made.id}: {made.metric} distance {made.stored:.4f}, computed anew in float32 {made.recomputed:.4f}"
+        f"{plain(made.id)}: {made.metric} distance {made.stored:.4f}, computed anew in float32 "
+        f"{made.recomputed:.4f}"
     )
     if made.grid is not None:
         _print_grid(made)
@@ -83,16 +84,18 @@ def _print(made: Explanation) -> None:
     most = max((abs(part.score) for part in (*parts, *made.neighbours)), default=0.0)
     for part in parts:
         click.echo(_line(part, most))
-    sign = "=" if made.exact else "≈"
     meant = {"cosine": "1 - distance", "ip": "- distance", "l2": "q.v of |q|² + |v|² - 2 q.v"}[made.metric]
-    click.echo(f"{made.score:>9.4f}  {sign} {made.similarity:.4f}, {meant}")
+    if made.exact:
+        click.echo(f"{made.score:>9.4f}  = {made.similarity:.4f}, {meant}")
+    else:
+        click.echo(f"{made.similarity:>9.4f}  {meant}, which the parts approximate")
     if made.neighbours:
         click.echo("How much of it each word around it brings (what is lost without it):")
         for part in made.neighbours:
             click.echo(_line(part, most))
     for head, only in (("Only in this sentence", made.only_here), ("Only in yours", made.only_asked)):
         if only:
-            click.echo(f"{head}: {', '.join(only)}")
+            click.echo(plain(f"{head}: {', '.join(only)}"))
     if made.note:
         click.echo(made.note)
 
@@ -115,5 +118,5 @@ def _print_grid(made: Explanation) -> None:
 
 def _line(part: Part, most: float) -> str:
     bar = ("█" if part.score >= 0 else "▒") * round(BAR * abs(part.score) / most if most else 0)
-    text = " ".join(part.text.split()) or "(space)"
+    text = plain(" ".join(part.text.split())) or "(space)"
     return f"{part.score:>9.4f}  {text:<20} {bar}".rstrip()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
 
 if TYPE_CHECKING:
     from embedsearch.store import Build, Manifest
@@ -122,7 +122,7 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
         return
     if quarantine:
         for each in rejected:
-            click.echo(f"{each['id']}: {each['reason']}")
+            click.echo(plain(f"{each['id']}: {each['reason']}"))
         if not rejected:
             click.echo(f"The build of {name} could use everything.")
         return

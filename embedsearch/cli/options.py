@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from json import dumps
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+# control characters, and those that turn the direction of what follows
+_DRIVING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -30,6 +33,11 @@ indexes_option = option(
 )
 json_option = option("--json", "json", is_flag=True, help="Print one JSON object.")
 device_option = option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.", show_default=True)
+
+
+def plain(text: str) -> str:
+    r"""Return a text of a source on one line, what would drive a terminal shown as ``\x1b`` and the like."""
+    return _DRIVING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 def echo_json(**values: Any) -> None:

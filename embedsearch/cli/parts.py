@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from embedsearch.search import Searcher
 
 GUARD = "\0"  # in front of a text that begins with a minus, so that it is not taken for an option
+DIGITS = 9  # of the number of a word
 WEIGHT = re.compile(r"(?s)(.+):(-?\d+(?:\.\d+)?)")
 
 
@@ -61,7 +62,7 @@ def query_of(
     if word is not None:
         if len(texts) != 1 or images or items:
             raise click.UsageError("--word names a word of one sentence QUERY, and of nothing else.")
-        return Word(texts[0], int(word) if word.isdecimal() else word)
+        return Word(texts[0], int(word) if word.isdecimal() and len(word) < DIGITS else word)
     single = len(texts) + len(images) + len(items) == 1
     if not texts and not images and not items:
         raise click.UsageError("Ask with a QUERY, --image FILE, --item ID, or several of them.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
 
 BY = {"towers": "its two towers", "conse": "class names (ConSE)", "align": "the alignment with captions"}
 
@@ -60,7 +60,7 @@ def compare_command(
         echo_json(comparisons=[each.as_json() for each in compared])
         return
     for number, label in enumerate(compared[0].labels, 1):
-        click.echo(f"{number:>3}  {label}")
+        click.echo(f"{number:>3}  {plain(label)}")
     for each in compared:
         layer = ",".join(map(str, each.layers))
         by = f", texts and pictures together by {BY[each.by]}" if each.by else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
 from embedsearch.cli.parts import PartsCommand, query_of
 
 if TYPE_CHECKING:
@@ -95,9 +95,13 @@ def _print(searcher: Searcher, answer: Answer) -> None:
             said.append(f"{word}, {told_percentile(hit.closeness, hit.percentile)}")
         said += [] if hit.score is None else [f"people: {hit.score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
-        click.echo(head + ("\n" + " " * len(head)).join(lines))
-        fields = [f"{name} {value}" for name, value in hit.fields.items() if value is not None]
-        facts = textwrap.shorten(" | ".join([f"id {hit.id}", *fields]), max(60, width), placeholder=" ...")
+        click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))
+        # the id in full, for it is asked with again
+        facts, known = f"id {plain(hit.id)}", {hit.id, Path(hit.path or hit.id).name}
+        fields = [f"{name} {value}" for name, value in hit.fields.items() if value not in (None, *known)]
+        if fields:
+            rest = max(40, width - len(head) - len(facts) - 3)
+            facts += " | " + plain(textwrap.shorten(" | ".join(fields), rest, placeholder=" ..."))
         for line in (", ".join(said), facts):
             if line:
                 click.echo(" " * len(head) + click.style(line, dim=True))

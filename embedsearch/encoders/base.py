@@ -11,7 +11,16 @@ from typing import Any
 
 import torch
 
-from embedsearch.encoders import Encoder, EncoderSpec, Prepared, Role, all_ready, gather, open_encoder
+from embedsearch.encoders import (
+    Encoder,
+    EncoderSpec,
+    Prepared,
+    Role,
+    all_ready,
+    check_items,
+    gather,
+    open_encoder,
+)
 from embedsearch.encoders.engines import Inputs, TorchEngine, settle
 from embedsearch.encoders.heads import Apart, Head
 from embedsearch.encoders.unpooled import Unpooled
@@ -116,6 +125,7 @@ class ModelEncoder:
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
+        check_items(items, role)
         ready = all_ready(items, self.prepare(items, role))
         return gather(ready, self.run(ready), self.dimension)
 

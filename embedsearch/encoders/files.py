@@ -55,13 +55,25 @@ class ModelFiles:
         if not path.is_file():
             return None
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
+            read = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError, RecursionError) as error:
             raise ModelError(f"{path} can't be read as JSON: {error}. Fetch the model again.") from None
+        if name.endswith("config.json") and not isinstance(read, dict):
+            raise ModelError(
+                f"{path} holds {read!r:.60}, where an object was expected. Fetch the model again."
+            )
+        return read
 
 
 def absolute_model(model: str) -> str:
-    """Return a folder's absolute path; any other name as it is."""
+    """Return a folder's absolute path; any other name as it is.
+
+    Raises:
+        ModelError: it is no name.
+    """
+    if not isinstance(model, str | Path):
+        raise ModelError(f"A model is named by a str or a Path; got {model!r:.60}.")
+    model = str(model)
     looks_local = model.startswith((".", "/", "~")) or Path(model).expanduser().is_dir()
     return str(Path(model).expanduser().resolve()) if model and not known(model) and looks_local else model
 

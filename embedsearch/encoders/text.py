@@ -16,7 +16,7 @@ from embedsearch.encoders.files import ModelFiles
 from embedsearch.encoders.heads import Apart, Head, TextHead
 from embedsearch.encoders.runtime import load_dense, load_transformer
 from embedsearch.encoders.unpooled import Unpooled
-from embedsearch.errors import ItemError, ModelError
+from embedsearch.errors import ItemError, ModelError, UsageError
 from embedsearch.recipe import EncoderRecipe
 
 # An engine is tried on them: a short and a long one together, so that windows of attention hold nothing but
@@ -145,6 +145,8 @@ class TextEncoder(TextModel):
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """Tokenise texts, the role's prompt in front; see `Encoder.prepare`."""
         prompt = self.spec.prompts[role]
+        if wrong := [item for item in items if not isinstance(item, str)]:
+            raise UsageError(f"A text is a str; got {wrong[0]!r:.60}.")
         encodings = self._tokenizer([prompt + text for text in items], offsets=False)
         return [
             Prepared(

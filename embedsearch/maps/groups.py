@@ -56,13 +56,15 @@ def named(ground: Ground, settings: Settings, points: Points) -> list[dict[str, 
     groups = int(labels.max()) + 1
     texts = documents(ground.items, rows, ground.unit, settings.names)
     words = distinctive_words(texts, labels[rows], groups)
-    told = []
+    told: list[dict[str, Any]] = []
     for group in range(groups):
         own = points[labels == group]
         x, y = (float(np.median(own[axis])) if len(own) else 0.0 for axis in ("x", "y"))
+        name = ", ".join(words[group]) or f"group {group + 1}"
+        alike = sum(each["words"] == words[group] for each in told)
         told.append(
             {
-                "name": ", ".join(words[group]) or f"group {group + 1}",
+                "name": f"{name} ({alike + 1})" if alike else name,
                 "words": words[group],
                 "size": len(own),
                 "x": round(x, 5),

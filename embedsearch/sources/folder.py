@@ -140,6 +140,8 @@ def _place(name: str) -> dict[str, Scalar]:
 def _caption(picture: Path, encoding: str) -> str | None:
     """The text of the `.txt` file beside a picture; of a Tux Paint stamp the English line alone."""
     path = picture.with_suffix(".txt")
+    if not path.is_file():  # also a pipe, whose reader would wait for ever
+        return None
     try:
         encoding = encoding_of(path, encoding)
         with path.open(encoding=encoding, errors="replace") as file:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from embedsearch.errors import SourceError, SourceNotFoundError
 
 MAX_GRADE = 10**6
+MAX_SCORE = 1e9
 TEXT_COLUMNS = ("text", "query", "question")
 PAIR_COLUMNS = (("text1", "text2"), ("s1", "s2"), ("sentence1", "sentence2"))
 
@@ -42,7 +42,7 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
             continue
         if len(row) < 2:
             raise SourceError(f"{path}:{number}: an id and a text were expected; got {row!r:.80}.")
-        if number > 1 or row[1].casefold() not in TEXT_COLUMNS:
+        if number > 1 or row[1].strip().casefold() not in TEXT_COLUMNS:
             yield row[0], row[1]
 
 
@@ -87,7 +87,7 @@ def read_pairs(path: Path) -> Iterator[tuple[str, str, float]]:
     for number, row in enumerate(rows, 2):
         try:
             value = float(row[score])
-            if not math.isfinite(value):
+            if not abs(value) <= MAX_SCORE:
                 raise ValueError(row[score])
             yield row[left], row[right], value
         except (ValueError, IndexError):

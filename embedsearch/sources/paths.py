@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from embedsearch.errors import SourceError, SourceNotFoundError, nearest
@@ -68,36 +69,79 @@ def printable(name: str) -> str:
 def walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.DirEntry[str] | OSError]]:
     """Yield the files under `root` whose name is `wanted`, sorted by the parts of their path.
 
-    Hidden files and folders are passed over, and so are links back to a folder that the walk is in.
+    Hidden files and folders are passed over, and so are links back to a folder that the walk is in, and
+    further links to a folder that a link has led to.
 
     Yields:
         The path relative to `root`, with forward slashes; and the entry, or the error that kept a
-        folder, or a link, from being read. A broken link is yielded as an entry.
+        folder, a link, or what is no file from being read. A broken link is yielded as an entry.
     """
-    yield from _walk(root, "", wanted, frozenset())
-
-
-def _walk(
-    folder: Path, prefix: str, wanted: Callable[[str], bool], inside: frozenset[tuple[int, int]]
-) -> Iterator[tuple[str, os.DirEntry[str] | OSError]]:
-    try:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in inside:
-            return
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        yield prefix.rstrip("/") or ".", error
+    linked: set[Identity] = (
+        set()
+    )  # folders that a link has led to: else nine that link to each other never end
+    first = _Level.open(root, "", frozenset())
+    if isinstance(first, OSError):
+        yield ".", first
         return
-    inside |= {(status.st_dev, status.st_ino)}
-    for entry in entries:
+    levels = [first] if first else []
+    while levels:  # no recursion: a path may have two thousand parts
+        level = levels[-1]
+        entry = next(level.entries, None)
+        if entry is None:
+            levels.pop()
+            continue
         if entry.name.startswith("."):
             continue
+        name = level.prefix + entry.name
         try:
             if entry.is_dir():
-                yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", wanted, inside)
-            elif wanted(entry.name) and (entry.is_file() or entry.is_symlink()):
-                yield prefix + entry.name, entry
+                if entry.is_symlink():
+                    status = entry.stat()
+                    if (identity := (status.st_dev, status.st_ino)) in linked:
+                        continue
+                    linked.add(identity)
+                found = _Level.open(level.folder / entry.name, f"{name}/", level.inside)
+                if isinstance(found, OSError):
+                    yield name, found
+                elif found:
+                    levels.append(found)
+            elif wanted(entry.name):
+                regular = entry.is_file() or entry.is_symlink()
+                yield name, entry if regular else OSError("it is neither a file nor a folder")
         except OSError as error:  # a link to itself
             if wanted(entry.name):
-                yield prefix + entry.name, error
+                yield name, error
+
+
+Identity = tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Level:
+    """A folder that the walk is in.
+
+    Attributes:
+        folder: the folder.
+        prefix: its path relative to the root, a slash behind it.
+        entries: what is still to be looked at.
+        inside: the folders that it lies in, and itself.
+    """
+
+    folder: Path
+    prefix: str
+    entries: Iterator[os.DirEntry[str]]
+    inside: frozenset[Identity]
+
+    @classmethod
+    def open(cls, folder: Path, prefix: str, inside: frozenset[Identity]) -> _Level | OSError | None:
+        """Open a folder; None where the walk is in it already, and the error where it can't be read."""
+        try:
+            status = folder.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in inside:
+                return None
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            return error
+        return cls(folder, prefix, iter(entries), inside | {identity})

@@ -25,7 +25,10 @@ from embedsearch.ui.resources import (
 )
 
 KIND, KEPT, THRESHOLD, PAGE, INDEX = (f"dupes-{name}" for name in ("kind", "keep", "within", "page", "index"))
-KINDS = {"near": "Near copies", "exact": "Exact copies"}
+CAUTION = (
+    "Pictures that look alike to the model, which sees the middle of a picture and little fine detail: look "
+    "before you delete."
+)
 ROWS = 20  # groups a page
 SHOWN = 12  # members of a group
 AT_ONCE = 100_000  # items that are compared without being asked for
@@ -37,7 +40,7 @@ def duplicates_page() -> None:
     indexes = indexes_folder()
     said = {name: values[-1] for name, values in address.parameters().items() if values}
     with calm():
-        st.subheader("What is here twice?", anchor=False)
+        st.subheader("What appears more than once?", anchor=False)
         known = with_copies(manifests(indexes))
         if not known and not said.get("index"):
             st.html(
@@ -92,20 +95,22 @@ def _settings(searcher: Searcher, said: dict[str, str], automatic: float) -> tup
         problems = (f"The address says within={asked[:40]}, which is no step of the slider; it is left out.",)
         asked = ""
 
+    key = f"{THRESHOLD}-{searcher.manifest.name}"  # a step means another distance in another index
+
     def moved() -> None:
-        step = st.session_state[THRESHOLD]
+        step = st.session_state[key]
         address.change({"within": "" if step == middle else step, "page": ""})
 
     def label(step: str) -> str:
         return f"{cards.number(steps[step])}{' (automatic)' if step == middle else ''}"
 
     with within:
-        address.follow(THRESHOLD, asked or middle)
+        address.follow(key, asked or middle)
         st.select_slider(
-            "Near copies lie within",
+            f"{_kinds(searcher.manifest.unit)['near']} lie within",
             list(steps),
             format_func=label,
-            key=THRESHOLD,
+            key=key,
             on_change=moved,
             help=cards.SCALES[searcher.manifest.metric]
             + " The automatic threshold is derived from how far items of this index usually lie apart.",
@@ -141,7 +146,7 @@ def _show(searcher: Searcher, found: Duplicates, said: dict[str, str]) -> None:
     others = found.others()
     noun = asking.NOUNS[searcher.manifest.unit]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        kind = _choose_kind(by_kind, said.get("kind", ""))
+        kind = _choose_kind(by_kind, said.get("kind", ""), _kinds(searcher.manifest.unit))
         if others:
             st.download_button(
                 f"List of the {len(others):,} not kept",
@@ -156,6 +161,8 @@ def _show(searcher: Searcher, found: Duplicates, said: dict[str, str]) -> None:
         which = "have the same content" if kind == "exact" else "lie so near to one another"
         st.info(f"No two {noun} {which}.", icon=":material/check_circle:")
         return
+    if kind == "near" and searcher.manifest.unit is Unit.IMAGE:
+        st.html(f'<p class="es-quiet">{CAUTION}</p>')
     page = _page(len(groups), said.get("page", ""))
     with st.container(key=f"es-groups-{'pictures' if searcher.manifest.unit is Unit.IMAGE else 'texts'}"):
         for place, group in enumerate(groups[(page - 1) * ROWS : page * ROWS]):
@@ -163,20 +170,25 @@ def _show(searcher: Searcher, found: Duplicates, said: dict[str, str]) -> None:
     _turn(len(groups), page)
 
 
-def _choose_kind(by_kind: Mapping[str, Sequence[Group]], asked: str) -> str:
+def _kinds(unit: Unit) -> dict[str, str]:
+    """Return what the kinds of groups are called."""
+    return {"near": "Look-alikes" if unit is Unit.IMAGE else "Near copies", "exact": "Exact copies"}
+
+
+def _choose_kind(by_kind: Mapping[str, Sequence[Group]], asked: str, kinds: Mapping[str, str]) -> str:
     fallback = "near" if by_kind["near"] or not by_kind["exact"] else "exact"
-    kind = asked if asked in KINDS else fallback
+    kind = asked if asked in kinds else fallback
 
     def changed() -> None:
         address.change({"kind": st.session_state[KIND] or "", "page": ""})
 
     def label(each: str) -> str:
-        return f"{KINDS[each]} ({len(by_kind[each]):,})"
+        return f"{kinds[each]} ({len(by_kind[each]):,})"
 
     address.follow(KIND, kind)
     st.segmented_control(
         "Which copies",
-        list(KINDS),
+        list(kinds),
         format_func=label,
         key=KIND,
         required=True,
@@ -190,7 +202,7 @@ def _group(searcher: Searcher, group: Group, metric: Metric, place: int) -> None
     members = group.members[:SHOWN]
     hits = searcher.items([each.row for each in members], [each.distance for each in members])
     pictures = hits[0].modality is Modality.IMAGE
-    tie = "The same content" if group.exact else f"Tied by a distance of {cards.number(group.distance)}"
+    tie = "The same content" if group.exact else f"{cards.number(group.distance)} apart"
     more = f", the first {SHOWN} shown" if len(group.members) > SHOWN else ""
     form = "pair" if len(members) == 2 else "row"
     with st.container(border=True, key=f"es-{form}-{place}"):

@@ -94,14 +94,15 @@ export default function ({ parentElement, setTriggerValue, data }) {
     for (const group of shown.sort((a, b) => b.size - a.size)) {
       const text = make("text", { "text-anchor": "middle" }, labels);
       text.textContent = group.name.length > 34 ? group.name.slice(0, 33) + "…" : group.name;
-      const long = text.getComputedTextLength();
+      const long = text.getComputedTextLength() || 7.4 * text.textContent.length; // 0 until it is laid out
       let [x, y] = screen(...place(group.x, group.y));
       if (x < 0 || y < 0 || x > width || y > height) { text.remove(); continue; }
       x = Math.min(Math.max(x, long / 2 + 6), width - long / 2 - 6);
       const lies = (ty) => boxes.some((b) => Math.abs(b.x - x) < (b.long + long) / 2 + 6 && Math.abs(b.y - ty) < 19);
       const free = [0, 1, -1, 2, -2, 3, -3, 4, -4].map((step) => y + 19 * step)
         .find((ty) => !lies(ty) && ty > 14 && ty < height - 8);
-      y = free ?? y;
+      if (free === undefined) { text.remove(); continue; } // the legend has it
+      y = free;
       boxes.push({ x, y, long });
       text.setAttribute("x", x);
       text.setAttribute("y", y + 4);

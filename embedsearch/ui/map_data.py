@@ -18,7 +18,7 @@ from embedsearch.search import Searcher
 from embedsearch.ui import cards, thumbnails
 
 SHOWN = 4000  # items drawn
-PICTURES, SIDE = 600, 112  # items with a picture each, and its side in pixels
+PICTURES, SIDE = 1000, 96  # items with a picture each, and its side in pixels
 TITLE, NOTES, NOTE = 160, 3, 60  # characters of a title, fields, and characters of each
 # Paul Tol, Colour Schemes (2021): "muted" and "light", which people tell apart who don't see red or green
 COLOURS = {
@@ -62,13 +62,18 @@ def _items(folder: str, _searcher: Searcher, rows: tuple[int, ...]) -> dict[str,
     hits = _searcher.items(rows, [0.0] * len(rows))
     notes = []
     for hit in hits:
-        told = [f"{name}: {str(value)[:NOTE]}" for name, value in hit.fields.items() if value is not None]
+        named = cards.title(hit)
+        told = [
+            f"{name}: {str(value)[:NOTE]}"
+            for name, value in hit.fields.items()
+            if value is not None and str(value) != named
+        ]
         notes.append(" · ".join(told[:NOTES]))
     pictures = _searcher.manifest.unit is Unit.IMAGE and len(rows) <= PICTURES
     return {
         "title": [_title(hit) for hit in hits],
         "note": notes,
-        "pictures": [_small(hit) for hit in hits] if pictures else None,
+        "pictures": [small(hit) for hit in hits] if pictures else None,
     }
 
 
@@ -83,7 +88,7 @@ def _title(hit: Hit) -> str:
     return whole if len(whole) <= TITLE else whole[: TITLE - 1].rstrip() + "…"
 
 
-def _small(hit: Hit) -> str | None:
+def small(hit: Hit) -> str | None:
     """Return a picture as a `data:` address, or None where it can't be read."""
     thumbnail = thumbnails.of_bytes(hit.picture) if hit.picture else thumbnails.of_file(hit.path or "")
     if thumbnail is None:

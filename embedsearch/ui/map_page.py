@@ -19,6 +19,7 @@ from embedsearch.hits import Hit
 from embedsearch.maps import Map, make_map
 from embedsearch.maps.addition import ground_of, load_map
 from embedsearch.maps.ground import Ground, Method, Settings, sample
+from embedsearch.maps.umap_layout import is_installed
 from embedsearch.progress import Silent
 from embedsearch.query import Like
 from embedsearch.records import Modality, Unit
@@ -29,6 +30,8 @@ from embedsearch.ui.notes import calm, show_notices
 from embedsearch.ui.resources import first_index, manifests, open_index
 
 KEY = "map-plot"
+LOW = 0.15  # share of neighbours kept, under which a map says little of single items
+NAME = 90  # characters of a neighbour's name
 HTML = """<div class="map"><div class="legend" role="group" aria-label="Groups"></div>
 <div class="plot"><svg tabindex="0" role="application"></svg>
 <div class="zoom"><button type="button" data-zoom="in" title="Nearer" aria-label="Nearer">+</button>
@@ -77,7 +80,7 @@ def map_page() -> None:
         with plot:
             _plot(searcher, drawn, chosen, nearest)
         with side:
-            _side(searcher, chosen)
+            _side(searcher, chosen, nearest)
 
 
 @st.cache_resource(max_entries=12, show_spinner="Laying the index out …")
@@ -105,31 +108,36 @@ def _told(searcher: Searcher, drawn: Drawn) -> None:
         detail = f"Its two axes hold {sum(facts['explained']):.0%} of the variance."
     else:
         detail = "Distances between far groups mean little on it."
+    kept = facts["preserved"]
+    low = " Dots near each other are often not related." if kept < LOW else ""
     st.html(
-        f'<p class="es-about"><b>{facts["preserved"]:.0%}</b> of each item’s {k} nearest neighbours are '
-        f'still among its {k} nearest on this map{of}.</p><p class="es-quiet">By {method}. {detail}{shown} '
-        "Groups are made of the vectors, not of the map, and named by their distinctive words.</p>"
+        '<p class="es-about"><b>What lies near what.</b> Each dot is an item; colours are groups of related '
+        f'ones.</p><p class="es-quiet">A flat map shows only part of it: <b>{100 * kept:.0f}\u00a0%</b> of '
+        f"each item’s {k} nearest neighbours are among its {k} nearest here{of}.{low} By {method}. "
+        f"{detail}{shown} Groups are made of the vectors, not of the map, and named by their distinctive "
+        "words.</p>"
     )
     if facts["method"] == Method.PCA:
+        install = "" if is_installed() else "pip install 'embedsearch[umap]', then "
         st.html(
-            '<p class="es-quiet">A map that keeps more neighbours together: '
-            f"<code>embedsearch map {html.escape(searcher.manifest.name)} --method umap</code></p>"
+            f'<p class="es-quiet">A map that keeps more neighbours together: <code>{install}embedsearch map '
+            f"{html.escape(searcher.manifest.name)} --method umap</code></p>"
         )
 
 
-def _chosen(searcher: Searcher, item: str) -> tuple[Hit | None, list[int]]:
-    """Return the item that the address names, and the rows of its nearest neighbours; tell of a wrong one."""
+def _chosen(searcher: Searcher, item: str) -> tuple[Hit | None, list[Hit]]:
+    """Return the item that the address names, and its nearest neighbours; tell of a wrong one."""
     if not item:
         return None, []
     try:
         hit = searcher.item(item)
-    except ItemNotFoundError as error:
-        show_notices((str(error),))
+    except ItemNotFoundError:
+        show_notices((f"There is no item {item!r:.80} in this index any more.",))
         return None, []
-    return hit, [searcher.row(each.id) for each in searcher.search(Like(item), k=10)]
+    return hit, searcher.search(Like(item), k=10)
 
 
-def _plot(searcher: Searcher, drawn: Drawn, chosen: Hit | None, nearest: list[int]) -> None:
+def _plot(searcher: Searcher, drawn: Drawn, chosen: Hit | None, nearest: list[Hit]) -> None:
     name = searcher.manifest.name
 
     def clicked() -> None:
@@ -138,13 +146,13 @@ def _plot(searcher: Searcher, drawn: Drawn, chosen: Hit | None, nearest: list[in
             address.change({"index": name, "item": searcher.build.read([row], ["id"])["id"][0]})
 
     own = -1 if chosen is None else searcher.row(chosen.id)
-    data = map_data.plot(searcher, drawn.map, drawn.rows, own, nearest)
+    data = map_data.plot(searcher, drawn.map, drawn.rows, own, [searcher.row(each.id) for each in nearest])
     data["dark"] = st.context.theme.type == "dark"  # so that a change of theme draws it anew
     _mount()(key=KEY, data=data, on_chosen_change=clicked)
 
 
-def _side(searcher: Searcher, chosen: Hit | None) -> None:
-    """Show the chosen item, and the way to what is like it."""
+def _side(searcher: Searcher, chosen: Hit | None, nearest: list[Hit]) -> None:
+    """Show the chosen item, what lies nearest to it, and the way to more of that."""
     if chosen is None:
         st.html(
             '<p class="es-quiet">Point at an item to see what it is. Click it, and lines lead to its 10 '
@@ -167,6 +175,18 @@ def _side(searcher: Searcher, chosen: Hit | None) -> None:
             args=({"item": ""},),
             help="Choose no item",
         )
+    rows = "".join(f"<li>{_named(each)}{cards.chip(each.closeness)}</li>" for each in nearest)
+    st.html(
+        '<p class="es-quiet">Nearest to it, wherever the map has put them</p>'
+        f'<ol class="es-nearby">{rows}</ol>'
+    )
+
+
+def _named(hit: Hit) -> str:
+    """Return the HTML of an item in a line: a small picture, or the beginning of its text."""
+    name = html.escape(cards.title(hit)[:NAME])
+    picture = map_data.small(hit) if hit.modality is Modality.IMAGE else None
+    return f'<img alt="{name}" title="{name}" src="{picture}">' if picture else f"<span>{name}</span>"
 
 
 @partial(st.cache_resource, show_spinner=False)

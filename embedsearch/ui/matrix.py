@@ -18,6 +18,7 @@ from embedsearch.ui.things import Thing
 
 FITTING = 5  # columns on a phone
 DEEPEST = 65  # percent of the accent, over which text is still easy to read in both themes
+ALIKE = 99.0  # percent of random pairs that are farther apart than all of these
 SHORT = 70  # characters of a text
 AROUND = 24  # characters shown on each side of a word
 _END = re.compile(r"(?<=<)(?=/)|(?<=[-!\]])(?=>)")
@@ -25,7 +26,7 @@ _END = re.compile(r"(?<=<)(?=/)|(?<=[-!\]])(?=>)")
 
 def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
     """Return the HTML of the matrix of distances: the nearer, the deeper a cell is shaded."""
-    low, high = ends(made)
+    low, high, told_ends = ends(made)
     nearest = {made.nearest(), made.nearest()[::-1]}
     heads = "".join(
         f'<th scope="col" title="{_attribute(full(thing))}">{small(thing)}<b>{thing.number}</b></th>'
@@ -57,24 +58,26 @@ def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
         f'<figure class="es-matrix">{wide}<div class="es-scroll" role="region" tabindex="0" '
         'aria-label="Distances, each to each"><table>'
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        f'<figcaption class="es-quiet">The {made.metric} distance of each to each{under}.'
-        f"{_legend(made, low, high)}</figcaption></figure>"
+        f'<figcaption><span class="es-quiet">The {made.metric} distance of each to each{under}.</span>'
+        f"{_legend(low, high, told_ends)}</figcaption></figure>"
     )
 
 
-def ends(made: Comparison) -> tuple[float, float]:
-    """Return the distances that are shaded most and not at all.
+def ends(made: Comparison) -> tuple[float, float, tuple[str, str]]:
+    """Return the distances that are shaded most and not at all, and what they are.
 
-    From 0 to where half of the random pairs are farther apart; without pairs, and where things lie closer
-    than 0 can say (`ip`), the nearest and the farthest of these count.
+    From 0 to where half of the random pairs are farther apart. Where things lie closer than 0 can say (`ip`)
+    the nearest of these counts, and without pairs the farthest; both where all of these are nearer than
+    nearly all random pairs, as one word is in several sentences, and would be shaded alike.
     """
     apart = made.distances[np.triu_indices(len(made.distances), 1)]
-    low = float(apart.min()) if made.metric is Metric.IP else 0.0
-    if made.pairs is None:
-        high = float(apart.max())
-    else:
-        high = float(np.interp(0.5, made.pairs.shares, made.pairs.distances))
-    return low, high if high > low else low + 1.0
+    low, high = (float(apart.min()), "the nearest of these"), (float(apart.max()), "the farthest of these")
+    alike = made.percentiles is not None and made.percentiles.min() >= ALIKE
+    if made.metric is not Metric.IP and not (alike and len(apart) > 1):
+        low = (0.0, "the same")
+    if made.pairs is not None and not (alike and len(apart) > 1):
+        high = (float(np.interp(0.5, made.pairs.shares, made.pairs.distances)), "the median of random pairs")
+    return low[0], high[0] if high[0] > low[0] else low[0] + 1.0, (low[1], high[1])
 
 
 def said(made: Comparison, row: int, column: int) -> str:
@@ -134,10 +137,8 @@ def small(thing: Thing) -> str:
     return f'<img alt="Picture {thing.number}" src="data:image/jpeg;base64,{data}">'
 
 
-def _legend(made: Comparison, low: float, high: float) -> str:
-    end = "the median of random pairs" if made.pairs else "the farthest of these"
-    start = "the nearest of these" if made.metric is Metric.IP else "the same"
+def _legend(low: float, high: float, told: tuple[str, str]) -> str:
     return (
-        f'<span class="es-legend"><span>{cards.number(low)} {start}</span><i aria-hidden="true"></i>'
-        f"<span>{cards.number(high)} {end}</span></span>"
+        f'<span class="es-legend"><span>{cards.number(low)} {told[0]}</span><i aria-hidden="true"></i>'
+        f"<span>{cards.number(high)} {told[1]}</span></span>"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,14 +52,16 @@ def relatedness_page() -> None:
     with calm():
         st.subheader("How related are these?", anchor=False)
         unit = _unit(said.get("kind", ""))
-        index = _model(said.get("with", ""), unit, indexes)
-        show_notices(things.problems(parameters))
+        choices = _choices(unit, indexes)
+        index, problems = _chosen(said.get("with"), choices)
+        show_notices((*problems, *things.problems(parameters)))
         entered = things.enter(unit, indexes)
         texts = sum(bool(entry.text.strip()) for entry in things.entries(parameters))
         if len(entered) < LEAST:
             unpicked = unit is Unit.WORD and texts >= LEAST
-            missing = "Click a word in two or more of the sentences" if unpicked else "Give two or more"
-            st.html(f'<p class="es-quiet">{missing}, and how related they are stands here.</p>')
+            missing = "Click a word in two or more of the sentences" if unpicked else "Enter two or more"
+            st.html(f'<p class="es-quiet">{missing} to see how related they are.</p>')
+            _model(index, choices)
             return
         with st.spinner("Comparing …"):
             measure = _measure(index, unit, indexes)
@@ -67,6 +70,7 @@ def relatedness_page() -> None:
                 return
             made = _compare(measure, entered)
         _answer(made, entered, measure)
+        _model(index, choices)
 
 
 def _unit(asked: str) -> Unit:
@@ -88,23 +92,43 @@ def _unit(asked: str) -> Unit:
     return unit
 
 
-def _model(asked: str, unit: Unit, indexes: Path) -> str:
-    """Let a person choose a model; return the name of its index, empty for the bundled one."""
+def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
+    """Return what can be measured with: names of indexes, empty for the bundled model, and their labels.
+
+    The first is taken where nothing is chosen. Of pictures that is an index of the bundled model, where there
+    is one: it measures the same, and knows random pairs besides.
+    """
     bundled = DEFAULT_IMAGE_MODEL if unit is Unit.IMAGE else DEFAULT_TEXT_MODEL
-    labels = {"": f"{bundled} (bundled)"}
+    plain = {"": f"{bundled} (bundled)"}
+    labels: dict[str, str] = {}
+    same = ""
     for name, manifest in manifests(indexes).items():
         if manifest is not None and manifest.unit is unit:
             labels[name] = f"as the index {name}: {manifest.encoder['model']}"
+            if unit is Unit.IMAGE and not same and manifest.encoder["model"] == bundled:
+                same = name
+    return {same: labels[same], **labels} if same else {**plain, **labels}
+
+
+def _chosen(asked: str | None, choices: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Return which of `choices` the address names, and what to tell of a wrong one."""
+    first = next(iter(choices))
+    if not asked or asked in choices:
+        return asked or first, ()
+    return first, (f"There is no index {asked!r} to take a model from; {choices[first]} is used.",)
+
+
+def _model(index: str, choices: Mapping[str, str]) -> None:
+    """Let a person choose what to measure with."""
 
     def changed() -> None:
         address.change({"with": st.session_state[MODEL] or ""})
 
-    if asked not in labels:
-        show_notices((f"There is no index {asked!r} to take a model from; the bundled one is used.",))
-        asked = ""
-    address.follow(MODEL, asked)
-    st.selectbox("Model", list(labels), format_func=labels.__getitem__, key=MODEL, on_change=changed)
-    return asked
+    address.follow(MODEL, index)
+    with st.container(key="es-measured-with"):
+        st.selectbox(
+            "Measured with", list(choices), format_func=choices.__getitem__, key=MODEL, on_change=changed
+        )
 
 
 def _measure(index: str, unit: Unit, indexes: Path) -> Measure:

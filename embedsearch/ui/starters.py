@@ -38,6 +38,14 @@ def starters(searcher: Searcher, facets: Sequence[Facet], items: Iterable[Hit]) 
     return list(found.values())
 
 
+def _behind_name(text: str) -> str:
+    """Return what a text says behind a name and a colon, such as "os.path.split: Split a path": words."""
+    name, colon, rest = text.partition(": ")
+    clause = _CLAUSE.split(rest, 1)[0]
+    plain = all(part.strip("'’-\"()").isalpha() for part in clause.split()) and len(clause.split()) > 2
+    return rest if colon and " " not in name.strip() and plain else text
+
+
 def _of_picture(item: Hit, label: str) -> dict[str, str] | None:
     said = beginning(str(item.fields.get("caption") or item.fields.get(label) or ""))
     return {"q": said} if said else None
@@ -46,7 +54,7 @@ def _of_picture(item: Hit, label: str) -> dict[str, str] | None:
 def _of_text(item: Hit, unit: Unit) -> dict[str, str] | None:
     text = item.text or ""
     if unit is Unit.TEXT:
-        said = beginning(text)
+        said = beginning(_behind_name(text))
         return {"q": said} if said else None
     around = next(
         (s for s in sentences(text) if item.span and s[0] <= item.span[0] and item.span[1] <= s[1]), None

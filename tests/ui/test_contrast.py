@@ -12,7 +12,7 @@ expect = sync_api.expect
 LEAST = 4.5  # WCAG 2.2, success criterion 1.4.3
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 PAGES = {
-    "": ({"index": "questions", "q": "the package did not come"}, ".es-said"),
+    "": ({"index": "questions", "q": "the package did not come"}, ".es-chip"),
     "relatedness": ({"t": ["A cat sleeps", "The kitten naps", "The bank raised its rates"]}, ".es-matrix"),
     "map": ({"index": "questions"}, "[role=application]"),
     "duplicates": ({"index": "twice"}, ".es-keep"),

@@ -72,7 +72,7 @@ def test_the_list_of_what_is_not_kept_can_be_saved(visit):
 def test_pictures_are_shown(visit):
     """An index of pictures says that it has no copies, or shows them; nothing is raised."""
     page = visit({"index": "pictures"}, "duplicates")
-    expect(page.get_by_text(re.compile(r"Near copies \(\d+\)"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"(Near copies|Look-alikes) \(\d+\)"))).to_be_visible()
     assert (
         page.locator("[class*=st-key-es-copy-] img").count()
         == page.locator("[class*=st-key-es-copy-]").count()

@@ -62,8 +62,8 @@ def test_without_a_query_the_page_offers_items(visit, index, count):
 def test_a_typed_query_finds_the_right_text(visit):
     """A question in other words finds its neighbour first, with rank and distance; the address holds it."""
     page = visit({"index": "questions"})
-    page.get_by_label("What do you look for?").fill("the package did not come")
-    page.get_by_label("What do you look for?").press("Enter")
+    page.get_by_label("What are you looking for?").fill("the package did not come")
+    page.get_by_label("What are you looking for?").press("Enter")
     answered(page)
     assert texts(page)[0] == "My parcel has not arrived yet."
     assert cards(page).locator(".es-rank").first.inner_text() == "1"
@@ -74,8 +74,8 @@ def test_a_typed_query_finds_the_right_text(visit):
 def test_a_text_finds_pictures(visit):
     """An index of pictures is asked with a text too: the address holds it, and the page says what serves."""
     page = visit({"index": "pictures"})
-    page.get_by_label("What do you look for?").fill("rings")
-    page.get_by_label("What do you look for?").press("Enter")
+    page.get_by_label("What are you looking for?").fill("rings")
+    page.get_by_label("What are you looking for?").press("Enter")
     answered(page)
     expect(page.get_by_text("Texts find pictures by ImageNet class names (ConSE).")).to_be_visible()
     expect(page.locator(".es-facts")).to_contain_text("by text")
@@ -86,7 +86,7 @@ def test_a_text_finds_pictures(visit):
 def test_a_picture_finds_texts(visit, pictures):
     """An index of texts is asked with a picture too, which a text that is typed then replaces."""
     page = visit({"index": "questions"})
-    page.get_by_text("Or ask with a picture").click()
+    expect(page.get_by_text("Or a picture")).to_be_visible()
     page.locator("input[type=file]").set_input_files(
         {
             "name": "a.png",
@@ -97,8 +97,8 @@ def test_a_picture_finds_texts(visit, pictures):
     expect(page.get_by_text("What fits your picture")).to_be_visible()
     answered(page)
     assert len(texts(page)) > 5
-    page.get_by_label("What do you look for?").fill("the package did not come")
-    page.get_by_label("What do you look for?").press("Enter")
+    page.get_by_label("What are you looking for?").fill("the package did not come")
+    page.get_by_label("What are you looking for?").press("Enter")
     expect(page.get_by_text("What fits your picture")).to_have_count(0)
     answered(page)
     assert texts(page)[0] == "My parcel has not arrived yet."

@@ -165,7 +165,7 @@ def test_a_click_on_a_starter_asks_it(visit):
     label = buttons.first.inner_text()
     buttons.first.click()
     answered(page)
-    expect(page.get_by_label("What do you look for?")).to_have_value(label)
+    expect(page.get_by_label("What are you looking for?")).to_have_value(label)
     expect(buttons).to_have_count(0)
 
 

@@ -17,6 +17,7 @@ def opened(page, place=0):
     """Click a card's Why, and return the dialog once it holds the sum."""
     cards(page).nth(place).get_by_role("button", name="Why").click()
     dialog = page.get_by_role("dialog")
+    dialog.get_by_text("How the numbers add up").click()
     expect(dialog.locator(".es-total")).to_be_visible()
     return dialog
 
@@ -29,7 +30,7 @@ def test_a_texts_words_are_shaded_and_add_up(visit):
     assert dialog.locator(".es-shaded").inner_text() == "My parcel has not arrived yet."
     marks = dialog.locator(".es-shaded mark").all()
     scores = [float(mark.get_attribute("title")) for mark in marks]
-    table = dialog.locator(".es-why > table").inner_text()
+    table = dialog.locator(".es-sum table").inner_text()
     rest = [float(each) for each in re.findall(r"\[(?:CLS|SEP)\]\s+(-?[\d.]+)", table)]
     assert len(rest) == 2
     total = float(re.search(r"together\s+([\d.]+) = 1 − distance", table)[1])
@@ -38,8 +39,10 @@ def test_a_texts_words_are_shaded_and_add_up(visit):
         1 - float(re.search(r"distance\s+([\d.]+) computed anew", table)[1]), abs=2e-4
     )
     assert marks[scores.index(max(scores))].inner_text() in {"parcel", "arrived"}
-    dialog.get_by_text("The numbers").click()
-    expect(dialog.locator("details table")).to_contain_text("parcel")
+    dialog.get_by_text("The number of each word").click()
+    expect(dialog.locator("details:not(.es-sum) table")).to_contain_text("parcel")
+    expect(dialog).to_contain_text("You asked for “the package did not come”")
+    expect(dialog).to_contain_text(re.compile(r"comes from (?=.*(parcel|arrived))"))
 
 
 def test_a_picture_has_its_heat_laid_over(visit):
