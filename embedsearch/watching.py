@@ -56,12 +56,11 @@ def watch(
         )
     # A file is watched through its folder: editors replace files, and a watch on the old one sees nothing.
     single = source.is_file()
+    watched = source.parent if single else source
 
     def concerns(_: Change, path: str) -> bool:
         changed = Path(path)
-        return (not single or changed == source) and not changed.is_relative_to(root)
-
-    watched = source.parent if single else source
+        return (not single or changed in (source, watched)) and not changed.is_relative_to(root)
 
     def begin() -> Iterator[set[tuple[Change, str]]]:
         events = changes(
@@ -77,7 +76,7 @@ def watch(
         next(events, None)  # the watch begins before the next rebuild, so that nothing falls between them
         return events
 
-    events, identity = begin(), _identity(watched)
+    events, lost = begin(), False
     while True:
         try:
             before = name_in_force(folder)
@@ -87,20 +86,11 @@ def watch(
         else:
             yield searcher, searcher.manifest.build != before
         for found in events:
-            now = _identity(watched)
-            if now is not None and now != identity:  # made anew, and the old one tells nothing any more
-                events, identity = begin(), now
+            lost = lost or (Change.deleted, str(watched)) in found
+            if lost and watched.is_dir():  # made anew, and the watch is on the old one, which tells no more
+                events, lost = begin(), False
                 break
             if found:
                 break
         else:
             return
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Return what tells a folder from another one that takes its place; None where there is none."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import embedsearch as es
-from embedsearch.errors import FilterError, ItemError, QueryError
+from embedsearch.errors import FilterError, ItemError, ModelError, QueryError, RecipeError, UsageError
 from embedsearch.query import Like, Picture, Text, Vector, Word, as_query
 from tests.fakes import WORD_LIMIT, letters
 
@@ -152,3 +152,49 @@ def test_plain_values_become_queries(tmp_path):
     assert as_query(image) == Picture(image)
     assert as_query([1.0]).values == [1.0]
     assert as_query(Like("a")) == Like("a")
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: es.build("x.csv", name=None), RecipeError),
+        (lambda: es.build(__file__, name="x", kind="lines", text=5), RecipeError),
+        (lambda: es.build(__file__, name="x", kind="lines", unit="bogus"), RecipeError),
+        (lambda: es.build(__file__, name="x", kind="lines", layers=None), RecipeError),
+        (lambda: es.build(__file__, name="x", kind="lines", keep="2"), RecipeError),
+        (lambda: es.build(__file__, name="x", kind="lines", memory=5), RecipeError),
+        (lambda: es.build(__file__, name="x", kind="lines", batch_tokens=-1), RecipeError),
+        (lambda: es.open(None), RecipeError),
+        (lambda: es.load_encoder(5), ModelError),
+        (lambda: es.load_encoder(layers="a"), RecipeError),
+        (lambda: es.load_encoder(unit="foo"), RecipeError),
+        (lambda: es.load_encoder(precision=None), RecipeError),
+        (lambda: es.Query(5), QueryError),
+        (lambda: es.Query(es.Part("a")), QueryError),
+        (lambda: es.Part("a", 10**400), QueryError),
+    ],
+)
+def test_what_is_of_a_wrong_type_is_told(call, error):
+    """Arguments of the Python face that can't be meant are errors of our own tree."""
+    with pytest.raises(error):
+        call()
+
+
+def test_a_weight_may_be_a_number_of_numpy():
+    """float32 and int64 are numbers."""
+    assert [es.Part("a", weight).weight for weight in (np.float32(0.5), np.int64(2))] == [0.5, 2.0]
+
+
+def test_encode_takes_several_items(small_model):
+    """One text is no list of its letters; what is no text, and a role that there is not, are told."""
+    encoder = es.load_encoder(str(small_model("bert")), device="cpu", precision="fp32")
+    for items, role in (
+        ("abc", "query"),
+        (None, "query"),
+        ([None], "query"),
+        ([b"x"], "query"),
+        (["a"], "no"),
+    ):
+        with pytest.raises(UsageError):
+            encoder.encode(items, role)
+    assert encoder.encode(("a", "b")).shape[0] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.Di
                     levels.append(found)
             elif wanted(entry.name):
                 regular = entry.is_file() or entry.is_symlink()
-                yield name, entry if regular else OSError("it is neither a file nor a folder")
+                yield name, entry if regular else OSError(errno.EINVAL, "it is neither a file nor a folder")
         except OSError as error:  # a link to itself
             if wanted(entry.name):
                 yield name, error

@@ -211,6 +211,43 @@ def test_bad_input_is_one_line_on_stderr(built, arguments, code, said):
     assert "Traceback" not in result.stderr
 
 
+def test_no_text_drives_the_terminal(run, tmp_path):
+    """Control characters of a source are shown, not sent; ids are printed whole, and --item finds them."""
+    name = "a" * 180 + "\x1b]0;x\x07 \n\t.txt"
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / name).write_text("evil \x1b[2J text", encoding="utf-8")
+    (folder / "b.txt").write_text("another text", encoding="utf-8")
+    assert run("build", folder, "--name", "odd").exit_code == 0
+    found = run("search", "odd", "evil")
+    assert not set(found.stdout) & {"\x1b", "\x07"}
+    assert "id " + "a" * 180 + r"\x1b]0;x\x07 \n\t.txt" in found.stdout
+    assert run("search", "odd", "--item", name).exit_code == 0
+    assert "\x1b" not in run("compare", "evil \x1b[2J", "b").stdout
+
+
+@pytest.mark.parametrize("identity", ["\udcff", "\ud800"])
+def test_an_id_that_no_item_can_have_is_not_found(built, identity):
+    """Bytes of a command line that are no UTF-8 are no item, and no traceback."""
+    result = built("search", "faq", "--item", identity)
+    assert (result.exit_code, "has no item" in result.stderr) == (1, True)
+    assert built("search", "faq", "a b", "--word", "9" * 5000).exit_code == 1
+
+
+def test_a_build_without_its_recipe_is_built_again(run, sources):
+    """What the error advises works: the manifest knows what the index was made from."""
+    given = ("build", sources / "questions.csv", "--text", "question", "--name", "faq")
+    assert run(*given).exit_code == 0
+    for damage in (lambda path: path.unlink(), lambda path: path.write_text("a = [" + "[" * 5000)):
+        damage(run.indexes / "faq" / "recipe.toml")
+        lost = run("rebuild", "faq")
+        assert (lost.exit_code, "embedsearch build SOURCE --name faq" in lost.stderr) == (1, True)
+        assert run(*given).exit_code == 0
+        assert run("rebuild", "faq").exit_code == 0
+    empty = run("build", "", "--name", "faq")
+    assert (empty.exit_code, "The source is empty" in empty.stderr) == (1, True)
+
+
 def test_a_wrong_column_names_the_columns_there_are(run, sources):
     """--text with an unknown column says which there are, and which one may have been meant."""
     result = run("build", sources / "questions.csv", "--text", "qestion", "--name", "faq")

@@ -1,11 +1,16 @@
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
+
+from embedsearch import watching
 
 
 @pytest.fixture
@@ -148,6 +153,64 @@ def test_watch_follows_a_file(run, table, tmp_path):
             watching.wait(30)
     assert watching.returncode == 130
     assert run.json("info", "faq")["count"] == 4
+
+
+def test_watch_follows_a_folder_that_is_made_anew(run, tmp_path):
+    """A folder that was deleted and made again is watched again, and becomes a build."""
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text("A cat sleeps.", encoding="utf-8")
+    assert run("build", texts, "--name", "notes").exit_code == 0
+    stop, seen = threading.Event(), []
+
+    def follow():
+        for searcher, _ in watching.watch("notes", indexes=run.indexes, stop=stop):
+            seen.append(len(searcher))
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        until(lambda: seen == [1])
+        shutil.rmtree(texts)
+        texts.mkdir()
+        for name in ("b", "c"):
+            (texts / f"{name}.txt").write_text(f"The letter {name}.", encoding="utf-8")
+        until(lambda: seen[-1] == 2)
+        (texts / "d.txt").write_text("One more.", encoding="utf-8")
+        until(lambda: seen[-1] == 3)
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+def until(so, seconds=60):
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.mark.usefixtures("table")
+def test_a_full_disk_leaves_gc_to_free_it(run, monkeypatch):
+    """Where not even the lock's holder can be noted gc still deletes; a full disk is told with what helps."""
+    write = Path.write_text
+
+    def full(path, *given, **options):
+        if path.name == ".lock-holder":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, *given, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert run("gc", "faq").exit_code == 0
+
+    def refused(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("embedsearch.publishing.roll_back", refused)
+    told = run("rollback", "faq")
+    assert told.exit_code == 1
+    assert "gc NAME --unfinished" in told.stderr
 
 
 def test_what_cannot_be_watched_is_told(run, table):

@@ -132,6 +132,42 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path):
     assert [entry.id for entry in read("images", root)] == ["a/y.png", "other/x.png"]
 
 
+def test_folders_that_link_to_each_other_are_walked_once(tmp_path):
+    """Of nine folders with a link to each other one, each is read by itself and through one link."""
+    for own in range(9):
+        put(tmp_path / str(own) / "x.png")
+        for other in set(range(9)) - {own}:
+            (tmp_path / str(own) / f"to {other}").symlink_to(tmp_path / str(other))
+    found = [entry.id for entry in read("images", tmp_path)]
+    assert {f"{own}/x.png" for own in range(9)} <= set(found)
+    assert len(found) <= 18
+
+
+def test_a_deep_folder_is_walked_to_its_end(tmp_path):
+    """Folders nested deeper than Python may call are no matter."""
+    levels = [tmp_path]
+    for _ in range(1100):
+        levels.append(levels[-1] / "d")
+        levels[-1].mkdir()
+    put(levels[-1] / "x.png")
+    try:
+        assert [entry.id for entry in read("images", tmp_path)] == ["d/" * 1100 + "x.png"]
+    finally:  # what clears the folder of tests away calls itself
+        (levels[-1] / "x.png").unlink()
+        for level in reversed(levels[1:]):
+            level.rmdir()
+
+
+def test_what_is_no_file_is_rejected_and_never_waited_for(tmp_path):
+    """A pipe among the pictures is rejected; one where a caption would be is left alone."""
+    os.mkfifo(tmp_path / "a.png")
+    put(tmp_path / "b.png")
+    os.mkfifo(tmp_path / "b.txt")
+    entries = read("images", tmp_path)
+    assert rejected(entries) == {"a.png": "it can't be read: it is neither a file nor a folder"}
+    assert contents(entries) == [tmp_path / "b.png"]
+
+
 def test_a_folder_that_can_not_be_listed_is_rejected(tmp_path, monkeypatch):
     """A sub-folder without permission costs itself alone."""
     put(tmp_path / "a" / "x.png")
