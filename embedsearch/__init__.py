@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from embedsearch.search import Searcher
     from embedsearch.search import open_index as open
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 # public name -> where it is defined
 _HOMES = {

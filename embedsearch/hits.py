@@ -69,6 +69,7 @@ class Answer:
         by: what let a text find pictures, or a picture texts: `towers`, `conse` or `align`, see
             `embedsearch.bridge`; the distances are of its space then. Empty for what the index holds.
         limit: how far a hit may be to count as close by itself; None without a background.
+        truncated: whether a text that was asked is longer than the model reads, and its end did not count.
     """
 
     hits: list[Hit]
@@ -76,6 +77,7 @@ class Answer:
     foreign_rate: float | None
     by: str = ""
     limit: float | None = None
+    truncated: bool = False
 
     def is_far(self, hit: Hit) -> bool:
         """Whether a hit is called not close: nothing is, and it is no exception."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from embedsearch.explanation import Explanation
 
 ROUNDING = 1e-6  # of float32, in a sum of a few vectors
+SHORT_TEXT = 100  # characters, which every model reads to their end
 # what a vector's numbers may be without their squares leaving float32
 LEAST_SIZE, MOST_SIZE = 1e-12, 1e12
 
@@ -119,7 +120,18 @@ class Searcher:
         far, rows = found[0].tolist(), at[0].tolist()
         verdict, rate = (space.scale.verdict(far) if space.scale else None) or (None, None)
         limit = space.scale.limit if space.scale else None
-        return Answer(self._hits(rows[:k], far[:k], space.scale), verdict, rate, space.by, limit)
+        hits = self._hits(rows[:k], far[:k], space.scale)
+        return Answer(hits, verdict, rate, space.by, limit, self._is_cut(asked))
+
+    def _is_cut(self, query: AnyQuery) -> bool:
+        """Whether a text of a query is longer than the index's own model reads."""
+        if self.manifest.unit is not Unit.TEXT:
+            return False
+        texts = [
+            each.text for each in singles_of(query) if isinstance(each, Text) and len(each.text) > SHORT_TEXT
+        ]
+        ready = self.encoder.prepare(texts, "query") if texts else []
+        return any(not isinstance(item, ItemError) and item.truncated for item in ready)
 
     def allowed(self, where: str | Tree) -> Mask:
         """Return which items a filter keeps, (n,) of truth values.

@@ -2,6 +2,7 @@ import io
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -16,14 +17,16 @@ from embedsearch.errors import (
     ItemNotFoundError,
     QueryError,
 )
+from embedsearch.hits import Answer
 from embedsearch.metrics import Metric, distances
-from embedsearch.query import Like, Vector, Word
+from embedsearch.query import Like, Part, Query, Vector, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
-from embedsearch.search import Searcher, open_index
+from embedsearch.relatedness import Verdict
+from embedsearch.search import SHORT_TEXT, Searcher, open_index
 from embedsearch.where import parse
 from tests.fakes import FRUITS as WORDS
-from tests.fakes import LetterEncoder, fruit_entries, letters, text, version
+from tests.fakes import WORD_LIMIT, LetterEncoder, fruit_entries, letters, text, version
 
 ENTRIES = fruit_entries()
 
@@ -179,6 +182,26 @@ def test_threads_share_a_searcher(make_build):
         answers = list(pool.map(lambda _: [hit.id for hit in searcher.search("grape", k=3)], range(32)))
     assert len(loaded) == 1
     assert all(answer == answers[0] for answer in answers)
+
+
+def test_a_hit_is_far_where_nothing_is_close(fruits):
+    """Under "nothing is close" a hit within the limit is an exception, and no other is; else none is far."""
+    near, far = (replace(fruits.item("plum"), distance=distance) for distance in (0.1, 0.5))
+    nothing = Answer([near, far], Verdict.NOTHING_CLOSE, 0.5, limit=0.3)
+    assert [nothing.is_far(hit) for hit in (near, far)] == [False, True]
+    close = replace(nothing, verdict=Verdict.CLOSE)
+    assert not any(close.is_far(hit) for hit in (near, far))
+    assert not replace(nothing, limit=None).is_far(far)
+
+
+def test_a_query_beyond_the_model_s_limit_is_told(fruits):
+    """An answer says whether the end of its text did not count, in one of several parts too."""
+    long = "plum " * (WORD_LIMIT + SHORT_TEXT)
+    assert [fruits.answer(text).truncated for text in ("plum", "x" * (SHORT_TEXT + 1), long)] == [
+        False, False, True,
+    ]  # fmt: skip
+    assert fruits.answer(Query((Part("plum"), Part(long)))).truncated
+    assert not fruits.answer(Like("plum")).truncated
 
 
 def test_hits_are_plain_json(make_searcher):

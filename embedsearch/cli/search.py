@@ -63,6 +63,7 @@ def search_command(
             by=answer.by,
             verdict=answer.verdict,
             foreign_rate=answer.foreign_rate,
+            truncated=answer.truncated,
             hits=[hit.as_json() for hit in answer.hits],
         )
     else:
@@ -82,6 +83,9 @@ def _print(searcher: Searcher, answer: Answer) -> None:
         f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by "
         f"{bridge.metric if bridge else manifest.metric} distance (smaller is more related){found}"
     )
+    if answer.truncated:
+        limit = manifest.encoder["max_length"]
+        click.echo(f"only the beginning of the query counts: the model reads {limit} tokens")
     width = max(40, shutil.get_terminal_size().columns)
     for hit in hits:
         shown = hit.text if hit.text is not None else hit.path or hit.id

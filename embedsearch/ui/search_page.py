@@ -141,6 +141,9 @@ def _count(searcher: Searcher, answer: Answer, where: Tree | None, metric: Metri
             close += " Many random pairs are as near as anything here."
     crossed = html.escape(asking.crossed(searcher, answer.by))
     told = f"The {len(hits)} nearest of {of}.{close} {cards.SCALES[metric]}{crossed}"
+    if answer.truncated:
+        limit = searcher.manifest.encoder["max_length"]
+        told += f" Only the beginning of your text counts: the model reads {limit} tokens."
     st.html(f'<p class="es-quiet">{told}</p>')
 
 

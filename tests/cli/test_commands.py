@@ -53,6 +53,7 @@ def test_search_prints_the_documented_object(built):
         "by": "",
         "verdict": "close",
         "foreign_rate": 0.0,
+        "truncated": False,
         "hits": [
             {
                 "rank": 1,

@@ -28,7 +28,7 @@
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
       const owner = node.parentElement;
-      if (!node.data.trim() || !owner || owner.closest("style, script, svg, [disabled]")) continue;
+      if (!node.data.trim() || !owner || owner.closest("style, script, svg, [disabled], [data-testid=stIconMaterial]")) continue;
       if (root === document.body && !owner.closest("[class^='es-'], [class*=' es-'], [class*='st-key-es-']")) continue;
       const box = owner.getBoundingClientRect();
       if (box.width < 2 || box.height < 2 || !owner.checkVisibility({visibilityProperty: true})) continue;

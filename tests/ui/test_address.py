@@ -19,7 +19,7 @@ APP = Path(__file__).parents[2] / "app.py"
         ({"index": "questions", "k": "abc"}, "k=abc, which is not a whole number"),
         ({"index": "questions", "k": "99999999"}, "the page shows 1 to 200"),
         ({"index": "senses", "q": "a bank", "word": "99"}, "no word 99"),
-        ({"index": "questions", "item": "no such"}, "has no item 'no such'"),
+        ({"index": "questions", "item": "no such"}, "There is no item 'no such' in this index"),
         ({"index": "questions", "where": "price <"}, "can't be understood"),
         ({"index": "questions", "where": "prize > 1"}, "Did you mean 'price'?"),
         ({"index": "questions", "f.topic": "y"}, "No item has topic = 'y'"),

@@ -199,6 +199,7 @@ def test_a_chosen_value_filters_and_stays_in_the_address(visit):
     expect(page.get_by_text("The 2 nearest of 2 that pass the filter")).to_be_visible()
     page.reload()
     expect(page.get_by_text("The 2 nearest of 2 that pass the filter")).to_be_visible()
+    shown(page)
     assert texts(page)[0] == "The script of the film shows a bold smile."
 
 

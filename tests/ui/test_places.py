@@ -111,7 +111,7 @@ def test_an_index_without_copies_is_not_carried_to_duplicates(visit):
     page = visit({"index": "senses"})
     go(page, "Duplicates")
     assert said(page) == ("/duplicates", {})
-    expect(page.get_by_text(re.compile(r"Near copies \(\d+\)"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Look-alikes \(\d+\)"))).to_be_visible()
 
 
 def test_an_item_has_a_door_to_the_map(visit):
@@ -139,7 +139,7 @@ def test_the_page_scrolls_up_when_something_else_is_asked(visit):
     cards(page).last.scroll_into_view_if_needed()
     before = page.evaluate(top)
     cards(page).last.get_by_role("button", name="Why").click()
-    page.get_by_role("dialog").locator(".es-total").wait_for()
+    page.get_by_text("How the numbers add up").wait_for()
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     shown(page)
     assert page.evaluate(top) == before

@@ -103,22 +103,26 @@ def test_words_are_compared_in_their_sense(visit):
 
 
 def test_pictures_are_compared(visit, pictures):
-    """Several files at once; without an index no percentile is claimed, with one its pairs are drawn."""
+    """Several files at once, by an index of the bundled model, whose random pairs are drawn."""
     page = visit({"kind": "image"}, "relatedness")
     files = [pictures / "disc" / "red disc.png", pictures / "bars" / "red bars.png"]
     page.locator("input[type=file]").set_input_files(files)
     expect(page.get_by_alt_text("Picture 2", exact=True).first).to_be_visible()
     assert number(page) == pytest.approx(compare(files).distances[0, 1], abs=1e-3)
-    expect(page.get_by_text("There are no random pairs of pictures")).to_be_visible()
-    expect(page.locator(".es-histogram")).to_have_count(0)
+    expect(page.locator(".es-histogram")).to_contain_text("random pairs of the index pictures")
     shown(page)
     page.locator("input[type=file]").set_input_files(files[:1])
     assert cells(page)[0][2] == 0
-    shown(page)
-    page.get_by_label("Model").click()
-    page.get_by_role("option", name="as the index pictures").click()
-    expect(page.locator(".es-histogram")).to_contain_text("random pairs of the index pictures")
     expect(page.locator(".es-matrix thead img")).to_have_count(3)
+
+
+def test_pictures_without_an_index_have_no_percentile(visit, serve, tmp_path, pictures):
+    """Where no index of pictures knows random pairs, the distance stands alone, and the page says so."""
+    page = visit({"kind": "image"}, "relatedness", address=serve(tmp_path / "none"))
+    files = [pictures / "disc" / "red disc.png", pictures / "bars" / "red bars.png"]
+    page.locator("input[type=file]").set_input_files(files)
+    expect(page.get_by_text("There are no random pairs of pictures")).to_be_visible()
+    expect(page.locator(".es-histogram")).to_have_count(0)
 
 
 def test_an_example_of_pictures_comes_from_an_index(visit):

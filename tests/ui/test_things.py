@@ -64,11 +64,19 @@ def test_an_old_address_is_translated():
 def test_shades_end_where_the_scale_does():
     """0 is shaded most, the median of random pairs not at all; for ip the nearest and the farthest count."""
     pairs = Pairs(EVEN, EVEN**2, "somewhere")
-    assert matrix.ends(made(np.eye(3), pairs=pairs)[0]) == pytest.approx((0, 0.5**0.5), abs=1e-4)
+    assert matrix.ends(made(np.eye(3), pairs=pairs)[0])[:2] == pytest.approx((0, 0.5**0.5), abs=1e-4)
     vectors = [[1, 0], [2, 0], [0, 5]]
-    assert matrix.ends(made(vectors, Metric.IP)[0]) == (-2, 0)
-    assert matrix.ends(made(vectors, Metric.L2)[0]) == pytest.approx((0, 29**0.5))
-    assert matrix.ends(made([[1, 0]] * 3)[0]) == (0, 1)  # all alike: no division by zero
+    assert matrix.ends(made(vectors, Metric.IP)[0])[:2] == (-2, 0)
+    assert matrix.ends(made(vectors, Metric.L2)[0])[:2] == pytest.approx((0, 29**0.5))
+    assert matrix.ends(made([[1, 0]] * 3)[0])[:2] == (0, 1)  # all alike: no division by zero
+
+
+def test_shades_tell_apart_what_is_all_near():
+    """Where all are nearer than nearly all random pairs, the nearest is shaded most, the farthest not."""
+    near = [[1, 0], [1, 0.01], [1, 0.1]]
+    low, high, told = matrix.ends(made(near, pairs=Pairs(EVEN, EVEN, "somewhere"))[0])
+    assert (low, high) == pytest.approx((5e-5, 0.005), abs=1e-4)
+    assert told == ("the nearest of these", "the farthest of these")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +145,7 @@ def test_a_wrong_address_gives_a_sentence(indexes, monkeypatch, parameters, sent
     told = " ".join(each.value for each in page.warning).replace("\\", "")
     assert sentence in told
     assert bool(told) == bool(sentence)
-    assert page.selectbox[0].label == "Model"
+    assert page.selectbox[0].label == "Measured with"
 
 
 def _page():
@@ -168,10 +176,20 @@ def test_an_example_shows_near_and_far(make_searcher):
 def test_a_word_says_no_number_against_itself():
     """Of an unrelated hit it is said how many pairs are closer, not how many it is closer than."""
     hit = Hit(1, "a", 0.9, Modality.TEXT, "a", None, None, {}, None, 89.0, Closeness.UNRELATED, None)
-    assert "<b>unrelated</b> · 11\u00a0% of random pairs are closer</p>" in cards._said(hit)
-    assert "closer" not in cards._said(replace(hit, percentile=None))
+    assert ">11\u00a0% of random pairs are closer</p>" in cards.said(hit)
+    assert cards.said(replace(hit, percentile=None)) == ""
     near = replace(hit, closeness=Closeness.RELATED, percentile=99.5, score=3.25)
-    assert "<b>related</b> · closer than 99.50\u00a0% of random pairs · people: 3.2" in cards._said(near)
+    assert ">closer than 99.50\u00a0% of random pairs · people: 3.2" in cards.said(near)
+
+
+def test_a_chip_never_contradicts_the_page():
+    """A nearer word is shaded deeper; what the page says is not close has no word that says it is."""
+    depths = [int(cards.chip(each).split("--share: ")[1].split("%")[0]) for each in Closeness]
+    assert depths == sorted(depths, reverse=True)
+    assert ">related</b>" in cards.chip(Closeness.RELATED)
+    assert ">not close</b>" in cards.chip(Closeness.RELATED, far=True)
+    assert ">unrelated</b>" in cards.chip(Closeness.UNRELATED, far=True)
+    assert cards.chip(None) == ""
 
 
 def test_pairs_have_the_words_of_a_scale():
