@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+from embedsearch.alignment import align
 from embedsearch.builder import build_index
-from embedsearch.errors import IndexNotFoundError
+from embedsearch.errors import IndexNotFoundError, RecipeError, SourceError
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
@@ -48,7 +50,7 @@ def demo_recipes(images: Path | None, device: str) -> list[Recipe]:
 
 
 def make(recipe: Recipe, indexes: Path, *, again: bool, progress: Progress) -> Searcher:
-    """Return the demo index of `recipe`, built unless it is there already.
+    """Return the demo index of `recipe`, built unless it is there already; pictures aligned with captions.
 
     Args:
         recipe: one of `demo_recipes`.
@@ -61,4 +63,9 @@ def make(recipe: Recipe, indexes: Path, *, again: bool, progress: Progress) -> S
             return Searcher(open_build(indexes, recipe.name))
         except IndexNotFoundError:
             pass
-    return Searcher(build_index(recipe, indexes, replace=True, progress=progress))
+    searcher = Searcher(build_index(recipe, indexes, replace=True, progress=progress))
+    if recipe.name == PICTURES:
+        # where there are too few captions, or they help nothing, texts find pictures by class names alone
+        with suppress(RecipeError, SourceError):
+            return align(PICTURES, indexes=indexes, progress=progress)
+    return searcher

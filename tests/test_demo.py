@@ -1,9 +1,11 @@
 import re
+import shutil
 
 import pytest
 
 from embedsearch.builder import build_index
-from embedsearch.demo import demo_recipes
+from embedsearch.demo import STAMPS, demo_recipes, make
+from embedsearch.progress import Silent
 from embedsearch.query import Text, Word
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Record, Unit
@@ -110,3 +112,20 @@ def test_a_folder_of_pictures_takes_the_place_of_the_stamps(tmp_path):
         "python-words",
         "pictures",
     ]
+
+
+@pytest.mark.skipif(
+    not STAMPS[0].is_dir(), reason=f"{STAMPS[0]} is missing (apt install tuxpaint-stamps-default)"
+)
+def test_pictures_of_the_demo_are_aligned_where_they_have_captions(tmp_path):
+    """With captions enough texts find the demo's pictures by them too; with none by class names alone."""
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for path in sorted((STAMPS[0] / "food").rglob("*.png"))[:20]:
+        shutil.copy(path, plain)
+    by = []
+    for folder in (plain, STAMPS[0] / "food"):
+        recipe = next(each for each in demo_recipes(folder, "cpu") if each.name == "pictures")
+        searcher = make(recipe, tmp_path / f"ix-{folder.name}", again=False, progress=Silent())
+        by.append(searcher.answer("a sweet red fruit", 3).by)
+    assert by == ["conse", "align"]
