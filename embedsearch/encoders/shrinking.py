@@ -21,6 +21,8 @@ Resize = Callable[[Image.Image, tuple[int, int], Image.Resampling, Cut | None], 
 FILTERS = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
 # Without these instructions the kernel takes three times as long as Pillow.
 _QUICK = ("AVX2", "AVX512")
+# Pixels of a picture, of which torch needs a copy of three bytes each.
+_MOST = 50_000_000
 # Pixels of the result beside a cut that are computed to meet its first one between two pixels of the picture.
 _ASIDE = 32
 # How far, in pixels of the result, the first one of a cut may lie from where it should.
@@ -44,9 +46,11 @@ def by_torch(
 ) -> Image.Image:
     """Do what `by_pillow` does, of an RGB picture that is shrunk to a third or less.
 
-    Where the filter, the processor or a cut between two pixels keeps torch from it, Pillow does it.
+    Where the filter, the processor, a cut between two pixels or the size of the picture keeps torch from it,
+    Pillow does it.
     """
-    if resample not in FILTERS or torch.backends.cpu.get_cpu_capability() not in _QUICK:
+    quick = resample in FILTERS and torch.backends.cpu.get_cpu_capability() in _QUICK
+    if not quick or image.width * image.height > _MOST:
         return by_pillow(image, size, resample, cut)
     # (H, W, 3) -> (1, 3, H, W), the channels last in memory, as the kernel likes them
     pixels = torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None]

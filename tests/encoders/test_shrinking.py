@@ -77,16 +77,19 @@ def test_a_cut_at_the_picture_s_edge_is_met(monkeypatch):
 
 
 def test_what_torch_can_not_meet_is_left_to_pillow(monkeypatch):
-    """A cut that no pixel of the result falls on, another filter, another processor get Pillow's pixels."""
+    """A cut that no pixel of the result falls on, another filter or processor, a huge picture: Pillow's."""
     calls = calls_of_pillow(monkeypatch)
     between = noise(1168, 1551)  # four pixels to one, and half a pixel aside
     assert apart(resized(between, by_torch), resized(between)) == (0, 0)
     picture, size = noise(800, 600), (100, 90)
     lanczos = Image.Resampling.LANCZOS
     assert apart(by_torch(picture, size, lanczos), by_pillow(picture, size, lanczos)) == (0, 0)
+    monkeypatch.setattr(shrinking, "_MOST", 800 * 600 - 1)
+    assert apart(by_torch(picture, size, BICUBIC), by_pillow(picture, size, BICUBIC)) == (0, 0)
+    monkeypatch.setattr(shrinking, "_MOST", 800 * 600)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
     assert apart(by_torch(picture, size, BICUBIC), by_pillow(picture, size, BICUBIC)) == (0, 0)
-    assert len(calls) == 3
+    assert len(calls) == 4
 
 
 def test_both_preprocessings_crop_alike():
