@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dupes": ("duplicates", "Find exact and near copies in an index."),
     "map": ("map", "Lay an index out in two dimensions."),
     "verify": ("upkeep", "Check every file of an index."),
-    "rollback": ("upkeep", "Put the build before in force again."),
+    "rollback": ("upkeep", "Go back to the build before."),
     "gc": ("upkeep", "Delete builds that are no longer kept."),
     "models": ("inspect", "List the models known by name."),
     "ui": ("page", "Open the page in the browser."),

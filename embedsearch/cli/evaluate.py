@@ -47,7 +47,11 @@ def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) ->
     rows = [
         ("index", f"{name}: {result['count']:,} x {result['dimension']}, {result['backend']}"),
         ("asked", result["asked"]),
-        (f"recall@{k}", f"{result['recall']:.4f}" + (f" (when built: {built:.4f})" if built else "")),
+        (
+            f"recall@{k}",
+            f"{result['recall']:.4f} of what exact search finds"
+            + (f" (when built: {built:.4f})" if built else ""),
+        ),
         ("latency", ", ".join(f"{part} {value:.2f} ms" for part, value in latency.items())),
         ("on disk", f"{result['bytes'] / 1e6:,.1f} MB"),
     ]

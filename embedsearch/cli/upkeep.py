@@ -55,9 +55,7 @@ def verify_command(name: str, indexes: Path | None, json: bool) -> None:
         raise SystemExit(1)
 
 
-@click.command(
-    "rollback", short_help="Put the build before in force again.", **example("embedsearch rollback faq")
-)
+@click.command("rollback", short_help="Go back to the build before.", **example("embedsearch rollback faq"))
 @click.argument("name")
 @option("--to", default="", metavar="BUILD", help="Which build; `embedsearch verify` lists them.")
 @indexes_option
