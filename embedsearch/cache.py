@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ import numpy as np
 
 from embedsearch.arrays import load_array
 from embedsearch.metrics import Vectors
+
+# what numpy raises of files that are not what it wrote
+DAMAGED = (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 def cache_folder() -> Path:
@@ -44,15 +49,25 @@ def kept_vectors(
     with contextlib.suppress(OSError, RuntimeError):  # no home folder, or none that may be entered
         known = cache_folder() / "texts" / f"{asked}.npy"
     if known is not None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(*DAMAGED):
             vectors: Vectors = load_array(known)
             if vectors.ndim == 2 and len(vectors) == len(items) and np.isfinite(vectors).all():
                 return vectors
     vectors = make()
     with contextlib.suppress(OSError):  # without a place to keep them, they are made again next time
         if known is not None:
-            known.parent.mkdir(parents=True, exist_ok=True)
-            aside = known.with_name(f".{asked}-{os.getpid()}.npy")
-            np.save(aside, vectors)
-            aside.replace(known)
+            _keep(vectors, known)
     return vectors
+
+
+def _keep(vectors: Vectors, known: Path) -> None:
+    """Write vectors to a file in one step, whoever else writes it."""
+    known.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=known.parent, suffix=".npy", delete=False) as aside:
+        try:
+            np.save(aside, vectors)
+            aside.close()
+            Path(aside.name).replace(known)
+        except OSError:
+            Path(aside.name).unlink(missing_ok=True)
+            raise

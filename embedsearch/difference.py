@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ import numpy.typing as npt
 from embedsearch import ledger as ledgers
 from embedsearch.ledger import Ledger
 from embedsearch.records import Entry, Record, Rejected, content_hash, unbroken
+
+if TYPE_CHECKING:
+    from embedsearch.store import Build
 
 BLOCK = 4096
 EXAMPLES = 5
@@ -191,12 +194,25 @@ def with_unusable(changes: Changes, ledger: Ledger, entries: ledgers.Entries) ->
     for name in ("facts", "high", "low"):
         same[there] &= ledger.entries[name][known[there]] == bad[name][there]
     added, changed = int((~there).sum()), int((there & ~same).sum())  # the same ones are counted already
+    unusable = set(bad["key"].tolist())
+    examples = {
+        kind: [each for each in named if kind == "removed" or ledgers.hash_of(each) not in unusable]
+        for kind, named in changes.examples.items()
+    }
     return replace(
         changes,
+        examples={kind: named for kind, named in examples.items() if named},
         added=changes.added - added,
         changed=changes.changed - changed,
         quarantined=changes.quarantined + added + changed,
     )
+
+
+def unchanged(build: Build) -> Changes:
+    """Return what `compare` finds where a build's source is as it was then."""
+    report, unusable = build.manifest.report, int(_unusable(build.ledger.entries).sum())
+    bad = report["entries"] - report["records"] + unusable
+    return Changes(unchanged=report["records"] - unusable, quarantined=bad)
 
 
 def _unusable(entries: ledgers.Entries) -> npt.NDArray[np.bool_]:

@@ -69,7 +69,8 @@ class Answer:
         by: what let a text find pictures, or a picture texts: `towers`, `conse` or `align`, see
             `embedsearch.bridge`; the distances are of its space then. Empty for what the index holds.
         limit: how far a hit may be to count as close by itself; None without a background.
-        truncated: whether a text that was asked is longer than the model reads, and its end did not count.
+        truncated: whether a text that texts were asked with is longer than their model reads, and its end did
+            not count.
     """
 
     hits: list[Hit]

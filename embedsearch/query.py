@@ -83,7 +83,7 @@ class Part:
 
     def __post_init__(self) -> None:
         try:
-            if isinstance(self.weight, str):
+            if isinstance(self.weight, str | bytes):
                 raise TypeError(self.weight)
             object.__setattr__(self, "weight", float(self.weight))
         except (TypeError, ValueError, OverflowError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from operator import index
 from pathlib import Path
@@ -246,7 +246,7 @@ def columns_of(value: Any) -> tuple[str, ...]:
     Raises:
         RecipeError: they are no names.
     """
-    if not isinstance(value, str | Sequence):
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
         raise RecipeError(f"A column's name is a str, and several are a list of them; got {value!r:.60}.")
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -259,7 +259,10 @@ def _check_types(part: Any) -> None:
     """
     for name, kind in get_type_hints(type(part)).items():
         value = getattr(part, name)
-        if "\\x00" in repr(value):
+        if any(
+            isinstance(each, str) and "\0" in each
+            for each in (value if isinstance(value, tuple) else (value,))
+        ):
             raise RecipeError(f"the entry {name!r} holds a null character.")
         if not _fits(value, kind):
             inner = get_args(kind)

@@ -98,16 +98,24 @@ class Scale:
         `the same`: no distance to speak of. `very similar`: as near as the nearer half of items have their
         nearest. `similar`: as nearly all items (95 percent) have theirs. `related` and `loosely related`:
         nearer than 99 and than 90 percent of random pairs are. Where items lie far apart, these words still
-        mean more than the next weaker one: nearer than 99.75 and than 99.5 percent of random pairs.
+        mean more than the next weaker one: nearer than 99.75 and than 99.5 percent of random pairs. Pairs of
+        copies are not counted.
         """
         near = np.quantile(self.nearest, (0.5, FAR_ITEMS)) if len(self.nearest) else (-np.inf, -np.inf)
+        same = max(SAME * self._pair(0.5), ROUNDING) if self.pairs[0] >= 0 else -np.inf
+        # copies are pairs of their own, and say nothing of what is related
+        copies = float(np.interp(same, self.pairs, self.shares, left=0))
         # of an index of few items no pair is among so small a share
-        first = float(self.pairs[np.argmax(self.shares > 0)])
+        first = float(self.pairs[np.argmax((self.shares > 0) & (self.pairs > same))])
+
+        def apart(share: float) -> float:
+            return self._pair(copies + share * (1 - copies))
+
         ends = [
-            max(SAME * self._pair(0.5), ROUNDING) if self.pairs[0] >= 0 else -np.inf,
-            *(min(end, max(self._pair(share), first)) for end, share in zip(near, AT_MOST, strict=True)),
-            self._pair(0.01),
-            self._pair(0.1),
+            same,
+            *(min(end, max(apart(share), first)) for end, share in zip(near, AT_MOST, strict=True)),
+            apart(0.01),
+            apart(0.1),
         ]
         return tuple(zip(np.maximum.accumulate(ends).tolist(), list(Closeness)[:-1], strict=True))
 

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from embedsearch.explanation import Explanation
 
 ROUNDING = 1e-6  # of float32, in a sum of a few vectors
-SHORT_TEXT = 100  # characters, which every model reads to their end
 # what a vector's numbers may be without their squares leaving float32
 LEAST_SIZE, MOST_SIZE = 1e-12, 1e12
 
@@ -127,9 +126,7 @@ class Searcher:
         """Whether a text of a query is longer than the index's own model reads."""
         if self.manifest.unit is not Unit.TEXT:
             return False
-        texts = [
-            each.text for each in singles_of(query) if isinstance(each, Text) and len(each.text) > SHORT_TEXT
-        ]
+        texts = [each.text for each in singles_of(query) if isinstance(each, Text)]
         ready = self.encoder.prepare(texts, "query") if texts else []
         return any(not isinstance(item, ItemError) and item.truncated for item in ready)
 

@@ -58,9 +58,10 @@ def watch(
     single = source.is_file()
     watched = source.parent if single else source
 
-    def concerns(_: Change, path: str) -> bool:
+    def concerns(change: Change, path: str) -> bool:
         changed = Path(path)
-        return (not single or changed in (source, watched)) and not changed.is_relative_to(root)
+        gone = changed == watched and change is Change.deleted
+        return (not single or changed == source or gone) and not changed.is_relative_to(root)
 
     def begin() -> Iterator[set[tuple[Change, str]]]:
         events = changes(

@@ -12,6 +12,7 @@ from PIL import Image
 
 from embedsearch import ledger, reading
 from embedsearch.builder import build_index, compare_index
+from embedsearch.difference import unchanged
 from embedsearch.errors import IndexDamagedError
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Rejected, Unit
@@ -144,7 +145,11 @@ def test_what_can_not_be_used_counts_as_quarantined(rebuild):
     """Records that the encoder could not use are neither added, changed nor unchanged, then and later."""
     rebuild(entries())
     now = [*entries("apple", "berry"), text("cherry", UNREADABLE), text("skull", UNREADABLE)]
-    assert counts(rebuild(now)) == [0, 0, 3, 2, 2, 2]
+    first = rebuild(now)
+    assert counts(first) == [0, 0, 3, 2, 2, 2]
+    assert set(first.manifest.changes["examples"]) == {"removed"}
+    still = unchanged(first)
+    assert (still.unchanged, still.quarantined) == (2, 2)
     assert counts(rebuild([*now, *entries("fig")])) == [1, 0, 0, 2, 2, 1]
     assert counts(rebuild([*now[:-1], *entries("fig", "skull")])) == [0, 1, 0, 3, 1, 1]
 

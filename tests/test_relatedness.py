@@ -74,8 +74,8 @@ def test_words_follow_their_definitions():
     ends = {word: end for end, word in made.words}
     assert ends[Closeness.VERY_SIMILAR] == pytest.approx(0.0015)
     assert ends[Closeness.SIMILAR] == pytest.approx(0.00195)
-    assert ends[Closeness.RELATED] == pytest.approx(0.01)
-    assert ends[Closeness.LOOSELY] == pytest.approx(0.1)
+    assert ends[Closeness.RELATED] == pytest.approx(0.0105, abs=1e-5)  # the nearest 0.0005 are the same
+    assert ends[Closeness.LOOSELY] == pytest.approx(0.10045, abs=1e-5)
     assert [made.word(each) for each in (0, 0.0012, 0.0018, 0.005, 0.05, 0.3)] == list(Closeness)
 
 
@@ -83,9 +83,25 @@ def test_similar_is_always_nearer_than_related():
     """Where items have their nearest far away, only the nearest half percent of pairs is called similar."""
     made = scale(pairs=np.linspace(0, 1, 1001), shares=np.linspace(0, 1, 1001))  # nearest at 0.1 to 0.2
     ends = {word: end for end, word in made.words}
-    assert ends[Closeness.VERY_SIMILAR] == pytest.approx(0.0025)
-    assert ends[Closeness.SIMILAR] == pytest.approx(0.005)
-    assert (ends[Closeness.RELATED], ends[Closeness.LOOSELY]) == pytest.approx((0.01, 0.1))
+    assert ends[Closeness.VERY_SIMILAR] == pytest.approx(0.003, abs=1e-5)
+    assert ends[Closeness.SIMILAR] == pytest.approx(0.0055, abs=1e-5)
+    assert (ends[Closeness.RELATED], ends[Closeness.LOOSELY]) == pytest.approx((0.0105, 0.10045), abs=1e-5)
+
+
+def test_copies_take_no_word_away():
+    """Pairs of copies among the random ones leave the other words where they would be without them."""
+    draw = np.random.default_rng(0).uniform(0.3, 1, 100_000).astype(np.float32)
+    near = np.linspace(0.25, 0.35, 11, dtype=np.float32)
+    plain, copied = (
+        {word: end for end, word in scale(pairs=pairs, shares=shares, nearest=near).words}
+        for pairs, shares in (
+            pairs_and_shares(draw),
+            pairs_and_shares(np.concatenate([draw, np.zeros(3000, np.float32)])),
+        )
+    )
+    for word in (Closeness.VERY_SIMILAR, Closeness.SIMILAR, Closeness.RELATED, Closeness.LOOSELY):
+        assert copied[word] == pytest.approx(plain[word], abs=1e-3)
+    assert copied[Closeness.SAME] < 0.001
 
 
 def test_a_nearer_distance_never_gets_a_weaker_word():

@@ -23,7 +23,7 @@ from embedsearch.query import Like, Part, Query, Vector, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.relatedness import Verdict
-from embedsearch.search import SHORT_TEXT, Searcher, open_index
+from embedsearch.search import Searcher, open_index
 from embedsearch.where import parse
 from tests.fakes import FRUITS as WORDS
 from tests.fakes import WORD_LIMIT, LetterEncoder, fruit_entries, letters, text, version
@@ -196,8 +196,8 @@ def test_a_hit_is_far_where_nothing_is_close(fruits):
 
 def test_a_query_beyond_the_model_s_limit_is_told(fruits):
     """An answer says whether the end of its text did not count, in one of several parts too."""
-    long = "plum " * (WORD_LIMIT + SHORT_TEXT)
-    assert [fruits.answer(text).truncated for text in ("plum", "x" * (SHORT_TEXT + 1), long)] == [
+    long = "plum " * (WORD_LIMIT + 1)
+    assert [fruits.answer(text).truncated for text in ("plum", "plum " * WORD_LIMIT, long)] == [
         False, False, True,
     ]  # fmt: skip
     assert fruits.answer(Query((Part("plum"), Part(long)))).truncated

@@ -51,8 +51,9 @@ def _facts(searcher: Searcher, *, published: bool = True) -> dict[str, Any]:
     manifest = searcher.manifest
     changes = dict(manifest.changes)
     if not published:
-        kinds = ("added", "changed", "removed", "quarantined", "to_embed")
-        changes = {**dict.fromkeys(kinds, 0), "unchanged": manifest.report["records"], "examples": {}}
+        from embedsearch.difference import unchanged
+
+        changes = {**unchanged(searcher.build).as_dict(), "neighbours_kept": None}
     return {
         "index": manifest.name,
         "build": manifest.build,

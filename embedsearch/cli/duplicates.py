@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,9 @@ def dupes_command(
         echo_json(**found.as_json())
     elif others:
         for identity in found.others():
-            click.echo(plain(identity))
+            # one a line for a program; on a terminal nothing that drives it
+            broken = len(identity.splitlines()) > 1 or sys.stdout.isatty()
+            click.echo(plain(identity) if broken else identity)
     else:
         _print(searcher, found)
 

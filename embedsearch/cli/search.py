@@ -71,7 +71,7 @@ def search_command(
 
 
 def _print(searcher: Searcher, answer: Answer) -> None:
-    from embedsearch.relatedness import Verdict, told_percentile
+    from embedsearch.relatedness import Closeness, Verdict, told_percentile
 
     manifest, hits = searcher.manifest, answer.hits
     bridge = searcher.bridge if answer.by else None
@@ -95,7 +95,8 @@ def _print(searcher: Searcher, answer: Answer) -> None:
         head = f"{hit.rank:>3}  {hit.distance:.4f}  "
         said = []
         if hit.percentile is not None and hit.closeness is not None:
-            word = "not close" if answer.is_far(hit) else hit.closeness
+            unrelated = hit.closeness is Closeness.UNRELATED
+            word = "not close" if answer.is_far(hit) and not unrelated else hit.closeness
             said.append(f"{word}, {told_percentile(hit.closeness, hit.percentile)}")
         said += [] if hit.score is None else [f"people: {hit.score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ _MOST = 50_000_000
 # Pixels of the result beside a cut that are computed to meet its first one between two pixels of the picture.
 _ASIDE = 32
 # How far, in pixels of the result, the first one of a cut may lie from where it should.
-_NEAR = 0.01
+_NEAR = 0.001
 # Pixels of the result that a filter may reach over.
 _REACH = 3
 
@@ -52,21 +53,31 @@ def by_torch(
     quick = resample in FILTERS and torch.backends.cpu.get_cpu_capability() in _QUICK
     if not quick or image.width * image.height > _MOST:
         return by_pillow(image, size, resample, cut)
-    # (H, W, 3) -> (1, 3, H, W), the channels last in memory, as the kernel likes them
-    pixels = torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None]
     width, height = size
     if cut is None:
-        shrunk = _interpolate(pixels, resample, size=(height, width))
-        return Image.fromarray(shrunk[0].permute(1, 2, 0).numpy())
+        return _image(_interpolate(_pixels(np.asarray(image)), resample, size=(height, width)))
     across, down = (cut[2] - cut[0]) / width, (cut[3] - cut[1]) / height
     (aside, left, column), (above, top, row) = _start(cut[0], across), _start(cut[1], down)
     if max(aside, above) > _NEAR:
         return by_pillow(image, size, resample, cut)
-    right, bottom = left + _span(column + width, across), top + _span(row + height, down)
-    shrunk = _interpolate(
-        pixels[:, :, top:bottom, left:right], resample, scale_factor=(1 / down, 1 / across)
-    )[:, :, row : row + height, column : column + width]
-    return Image.fromarray(shrunk[0].permute(1, 2, 0).contiguous().numpy())  # (1, 3, h, w) -> (h, w, 3)
+    bottom = top + _span(row + height, down)
+    # whole rows need no copy
+    right = left + _span(column + width, across) if left else image.width
+    pixels = _pixels(np.asarray(image)[top:bottom, left:right])
+    shrunk = _interpolate(pixels, resample, scale_factor=(1 / down, 1 / across))
+    return _image(shrunk[:, :, row : row + height, column : column + width])
+
+
+def _pixels(array: np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:
+    """Return pixels as the kernel likes them: (H, W, 3) -> (1, 3, H, W), the channels last in memory.
+
+    numpy copies what is no whole rows: torch would start threads for it in each thread that decodes.
+    """
+    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None]
+
+
+def _image(pixels: torch.Tensor) -> Image.Image:
+    return Image.fromarray(pixels[0].permute(1, 2, 0).numpy())  # (1, 3, h, w) -> (h, w, 3)
 
 
 def _interpolate(pixels: torch.Tensor, resample: Image.Resampling, **size: tuple[float, ...]) -> torch.Tensor:

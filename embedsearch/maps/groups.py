@@ -64,7 +64,7 @@ def named(ground: Ground, settings: Settings, points: Points) -> list[dict[str, 
         alike = sum(each["words"] == words[group] for each in told)
         told.append(
             {
-                "name": f"{name} ({alike + 1})" if alike else name,
+                "name": f"{name} ({alike + 1})" if alike and words[group] else name,
                 "words": words[group],
                 "size": len(own),
                 "x": round(x, 5),

@@ -11,6 +11,10 @@ from pathlib import Path
 from embedsearch.errors import SourceError, SourceNotFoundError, nearest
 from embedsearch.recipe import SourceRecipe
 
+# Links on the way to a folder: nine folders that link to each other have a million ways through them all.
+MOST_LINKS = 2
+Identity = tuple[int, int]
+
 
 def not_found(path: Path) -> SourceNotFoundError:
     """Return the error for a missing `path`, with the likeliest sibling as a suggestion."""
@@ -71,16 +75,13 @@ def walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.Di
     """Yield the files under `root` whose name is `wanted`, sorted by the parts of their path.
 
     Hidden files and folders are passed over, and so are links back to a folder that the walk is in, and
-    further links to a folder that a link has led to.
+    links to folders within linked folders within linked folders.
 
     Yields:
         The path relative to `root`, with forward slashes; and the entry, or the error that kept a
         folder, a link, or what is no file from being read. A broken link is yielded as an entry.
     """
-    linked: set[Identity] = (
-        set()
-    )  # folders that a link has led to: else nine that link to each other never end
-    first = _Level.open(root, "", frozenset())
+    first = _Level.open(root, "", frozenset(), 0)
     if isinstance(first, OSError):
         yield ".", first
         return
@@ -96,12 +97,10 @@ def walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.Di
         name = level.prefix + entry.name
         try:
             if entry.is_dir():
-                if entry.is_symlink():
-                    status = entry.stat()
-                    if (identity := (status.st_dev, status.st_ino)) in linked:
-                        continue
-                    linked.add(identity)
-                found = _Level.open(level.folder / entry.name, f"{name}/", level.inside)
+                links = level.links + entry.is_symlink()
+                if links > MOST_LINKS:
+                    continue
+                found = _Level.open(level.folder / entry.name, f"{name}/", level.inside, links)
                 if isinstance(found, OSError):
                     yield name, found
                 elif found:
@@ -114,9 +113,6 @@ def walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.Di
                 yield name, error
 
 
-Identity = tuple[int, int]
-
-
 @dataclass(slots=True)
 class _Level:
     """A folder that the walk is in.
@@ -126,15 +122,19 @@ class _Level:
         prefix: its path relative to the root, a slash behind it.
         entries: what is still to be looked at.
         inside: the folders that it lies in, and itself.
+        links: how many links led here.
     """
 
     folder: Path
     prefix: str
     entries: Iterator[os.DirEntry[str]]
     inside: frozenset[Identity]
+    links: int
 
     @classmethod
-    def open(cls, folder: Path, prefix: str, inside: frozenset[Identity]) -> _Level | OSError | None:
+    def open(
+        cls, folder: Path, prefix: str, inside: frozenset[Identity], links: int
+    ) -> _Level | OSError | None:
         """Open a folder; None where the walk is in it already, and the error where it can't be read."""
         try:
             status = folder.stat()
@@ -145,4 +145,4 @@ class _Level:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             return error
-        return cls(folder, prefix, iter(entries), inside | {identity})
+        return cls(folder, prefix, iter(entries), inside | {identity}, links)

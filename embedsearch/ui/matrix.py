@@ -72,10 +72,10 @@ def ends(made: Comparison) -> tuple[float, float, tuple[str, str]]:
     """
     apart = made.distances[np.triu_indices(len(made.distances), 1)]
     low, high = (float(apart.min()), "the nearest of these"), (float(apart.max()), "the farthest of these")
-    alike = made.percentiles is not None and made.percentiles.min() >= ALIKE
-    if made.metric is not Metric.IP and not (alike and len(apart) > 1):
+    alike = made.percentiles is not None and made.percentiles.min() >= ALIKE and apart.max() > apart.min()
+    if made.metric is not Metric.IP and not alike:
         low = (0.0, "the same")
-    if made.pairs is not None and not (alike and len(apart) > 1):
+    if made.pairs is not None and not alike:
         high = (float(np.interp(0.5, made.pairs.shares, made.pairs.distances)), "the median of random pairs")
     return low[0], high[0] if high[0] > low[0] else low[0] + 1.0, (low[1], high[1])
 

@@ -16,7 +16,7 @@ from embedsearch.errors import ItemError
 from embedsearch.metrics import Metric
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
-from embedsearch.store import indexes_folder
+from embedsearch.store import Manifest, indexes_folder
 from embedsearch.ui import address, cards, matrix, things
 from embedsearch.ui.histogram import histogram
 from embedsearch.ui.notes import calm, show_notices
@@ -24,6 +24,7 @@ from embedsearch.ui.resources import general_pairs, load_encoder, manifests, ope
 from embedsearch.ui.things import Thing
 
 KINDS = {Unit.TEXT: "Texts", Unit.WORD: "Words in their sentences", Unit.IMAGE: "Pictures"}
+BUNDLED = "-"  # in the address; no index is called that
 KIND, MODEL = "relatedness-kind", "relatedness-model"
 
 
@@ -57,20 +58,21 @@ def relatedness_page() -> None:
         show_notices((*problems, *things.problems(parameters)))
         entered = things.enter(unit, indexes)
         texts = sum(bool(entry.text.strip()) for entry in things.entries(parameters))
-        if len(entered) < LEAST:
-            unpicked = unit is Unit.WORD and texts >= LEAST
-            missing = "Click a word in two or more of the sentences" if unpicked else "Enter two or more"
-            st.html(f'<p class="es-quiet">{missing} to see how related they are.</p>')
-            _model(index, choices)
-            return
-        with st.spinner("Comparing …"):
-            measure = _measure(index, unit, indexes)
-            entered = _readable(measure, entered)
+        try:
             if len(entered) < LEAST:
+                unpicked = unit is Unit.WORD and texts >= LEAST
+                missing = "Click a word in two or more of the sentences" if unpicked else "Enter two or more"
+                st.html(f'<p class="es-quiet">{missing} to see how related they are.</p>')
                 return
-            made = _compare(measure, entered)
-        _answer(made, entered, measure)
-        _model(index, choices)
+            with st.spinner("Comparing …"):
+                measure = _measure(index, unit, indexes)
+                entered = _readable(measure, entered)
+                if len(entered) < LEAST:
+                    return
+                made = _compare(measure, entered)
+            _answer(made, entered, measure)
+        finally:  # another can be chosen also where this one can't be opened
+            _model(index, choices)
 
 
 def _unit(asked: str) -> Unit:
@@ -93,21 +95,27 @@ def _unit(asked: str) -> Unit:
 
 
 def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
-    """Return what can be measured with: names of indexes, empty for the bundled model, and their labels.
+    """Return what can be measured with, and its label: names of indexes, and `BUNDLED`.
 
-    The first is taken where nothing is chosen. Of pictures that is an index of the bundled model, where there
-    is one: it measures the same, and knows random pairs besides.
+    The first is taken where nothing is chosen. Of pictures that is an index that measures as the bundled
+    model does by itself, where there is one: it knows random pairs besides.
     """
-    bundled = DEFAULT_IMAGE_MODEL if unit is Unit.IMAGE else DEFAULT_TEXT_MODEL
-    plain = {"": f"{bundled} (bundled)"}
-    labels: dict[str, str] = {}
-    same = ""
+    model = DEFAULT_IMAGE_MODEL if unit is Unit.IMAGE else DEFAULT_TEXT_MODEL
+    labels = {BUNDLED: f"{model} (bundled)"}
+    same = BUNDLED
     for name, manifest in manifests(indexes).items():
         if manifest is not None and manifest.unit is unit:
             labels[name] = f"as the index {name}: {manifest.encoder['model']}"
-            if unit is Unit.IMAGE and not same and manifest.encoder["model"] == bundled:
+            if unit is Unit.IMAGE and same == BUNDLED and _is_plain(manifest, model):
                 same = name
-    return {same: labels[same], **labels} if same else {**plain, **labels}
+    return {same: labels[same], **labels}
+
+
+def _is_plain(manifest: Manifest, model: str) -> bool:
+    """Whether an index has the vectors and the metric of a model as it comes."""
+    made = manifest.encoder
+    pooled = (made["model"], made["pooling"], list(made["layers"])) == (model, "mean", [-1])
+    return pooled and manifest.metric is Metric.COSINE
 
 
 def _chosen(asked: str | None, choices: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
@@ -122,7 +130,8 @@ def _model(index: str, choices: Mapping[str, str]) -> None:
     """Let a person choose what to measure with."""
 
     def changed() -> None:
-        address.change({"with": st.session_state[MODEL] or ""})
+        chosen = st.session_state[MODEL]
+        address.change({"with": "" if chosen == next(iter(choices)) else chosen})
 
     address.follow(MODEL, index)
     with st.container(key="es-measured-with"):
@@ -132,7 +141,7 @@ def _model(index: str, choices: Mapping[str, str]) -> None:
 
 
 def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
-    if index:
+    if index != BUNDLED:
         searcher = open_index(indexes, index).searcher
         lacking = (
             f"The index {index} has no random pairs to compare with; this measures them: embedsearch "

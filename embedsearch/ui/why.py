@@ -58,9 +58,9 @@ def _asked(searcher: Searcher, query: AnyQuery) -> str:
         return " ".join(f"{sign} {part}".strip() for sign, part in zip(signs, parts, strict=True))
     if isinstance(query, Text):
         return f"“{_short(query.text)}”"
-    if isinstance(query, Word):
+    if isinstance(query, Word) and isinstance(query.word, int):
         spans = words(query.sentence)
-        start, end = spans[int(query.word) - 1]
+        start, end = spans[query.word - 1]
         left, right = query.sentence[max(0, start - QUOTED // 2) : start], query.sentence[end:][: QUOTED // 2]
         word = f"<mark>{html.escape(query.sentence[start:end])}</mark>"
         return f"“{html.escape(left)}{word}{html.escape(right)}”"
@@ -113,7 +113,7 @@ def _text(hit: Hit, made: Explanation) -> None:
         for head, only in (("Only in this sentence", made.only_here), ("Only in yours", made.only_asked)):
             if only:
                 about += f"<p><small>{head}: {html.escape(', '.join(only))}</small></p>"
-    if _against(made.neighbours or made.words):
+    if _against(made.neighbours if made.kind == "word" else made.words):
         about += "<p>Red words make it smaller.</p>"
     st.html(f'<div class="es-why">{shown}{about}</div>')
 

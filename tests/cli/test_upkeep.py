@@ -31,6 +31,9 @@ def add(path, question):
 def test_a_rebuild_tells_what_changed(run, table):
     """The counts of changes, the share of kept neighbours, and no word of them where nothing changed."""
     assert run("rebuild", "faq").stdout == "faq: nothing changed, 6 texts\n"
+    still = run.json("rebuild", "faq")
+    dry = run.json("rebuild", "faq", "--dry-run")["changes"]
+    assert still["changes"] == {**dry, "neighbours_kept": None, "examples": {}}
     add(table, "Can I pay with a cheque?")
     dry = run("rebuild", "faq", "--dry-run")
     counts = "faq: 1 added, 0 changed, 0 removed, 6 unchanged, 0 quarantined"

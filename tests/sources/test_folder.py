@@ -132,15 +132,26 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path):
     assert [entry.id for entry in read("images", root)] == ["a/y.png", "other/x.png"]
 
 
-def test_folders_that_link_to_each_other_are_walked_once(tmp_path):
-    """Of nine folders with a link to each other one, each is read by itself and through one link."""
+def test_every_link_to_a_folder_is_followed(tmp_path):
+    """Two links to one folder are two folders; a link that was passed over keeps no other one out."""
+    put(tmp_path / "else" / "a.png")
+    root = tmp_path / "root"
+    put(root / "x" / "b.png")
+    for link, target in (("2019", tmp_path / "else"), ("2020", tmp_path / "else"), ("y", root / "x")):
+        (root / link).symlink_to(target)
+    (root / "x" / "up").symlink_to(root / "x")
+    found = [entry.id for entry in read("images", root)]
+    assert found == ["2019/a.png", "2020/a.png", "x/b.png", "y/b.png"]
+
+
+def test_folders_that_link_to_each_other_come_to_an_end(tmp_path):
+    """Of nine folders with a link to each other one, links are followed through two of them."""
     for own in range(9):
         put(tmp_path / str(own) / "x.png")
         for other in set(range(9)) - {own}:
             (tmp_path / str(own) / f"to {other}").symlink_to(tmp_path / str(other))
     found = [entry.id for entry in read("images", tmp_path)]
-    assert {f"{own}/x.png" for own in range(9)} <= set(found)
-    assert len(found) <= 18
+    assert [sum(each.count("to ") == links for each in found) for links in range(4)] == [9, 72, 504, 0]
 
 
 def test_a_deep_folder_is_walked_to_its_end(tmp_path):

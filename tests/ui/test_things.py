@@ -77,6 +77,8 @@ def test_shades_tell_apart_what_is_all_near():
     low, high, told = matrix.ends(made(near, pairs=Pairs(EVEN, EVEN, "somewhere"))[0])
     assert (low, high) == pytest.approx((5e-5, 0.005), abs=1e-4)
     assert told == ("the nearest of these", "the farthest of these")
+    told = matrix.ends(made([[1, 0]] * 3, pairs=Pairs(EVEN, EVEN, "somewhere"))[0])[2]
+    assert told == ("the same", "the median of random pairs")
 
 
 @pytest.mark.parametrize(
