@@ -33,9 +33,12 @@ def starters(searcher: Searcher, facets: Sequence[Facet], items: Iterable[Hit]) 
     found: dict[str, dict[str, str]] = {}
     for item in items:
         query = _of_picture(item, label) if unit is Unit.IMAGE else _of_text(item, unit)
-        if query and len(found) < COUNT:
+        if query:
             found.setdefault(query["q"].casefold(), query)
-    return list(found.values())
+    queries = list(found.values())
+    if unit is Unit.TEXT:  # a name alone shows less of what meaning finds than words do
+        queries.sort(key=lambda query: " " not in query["q"])
+    return queries[:COUNT]
 
 
 def _behind_name(text: str) -> str:

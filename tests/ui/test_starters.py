@@ -42,6 +42,12 @@ def test_queries_are_drawn_from_what_an_index_is_asked_with():
     """Texts give beginnings, pictures captions or labels, words their sentence; three, each once."""
     texts = [item(text) for text in ("One.", "one!", "Two.", "Three.", "Four.")]
     assert starters(searcher(Unit.TEXT), (), texts) == [{"q": "One"}, {"q": "Two"}, {"q": "Three"}]
+    named = [item(text) for text in ("ctypes.CDLL", "os.remove: Remove a file path.", "Join two paths.")]
+    assert [each["q"] for each in starters(searcher(Unit.TEXT), (), named)] == [
+        "Remove a file path",
+        "Join two paths",
+        "ctypes.CDLL",
+    ]
     facets = (Range("n", 0, 1, 1, True), Choice("label", {"star": 2, "disc": 1}, False))
     pictures = [item(label="star"), item(label="star", caption="A red star."), item(), item(label="disc")]
     found = starters(searcher(Unit.IMAGE, Modality.TEXT), facets, pictures)
