@@ -12,19 +12,10 @@ from pathlib import Path
 from embedsearch.builder import build_index, compare_index
 from embedsearch.difference import Changes
 from embedsearch.encoders.files import absolute_model
+from embedsearch.entries import columns_of, layers_of, unit_of
 from embedsearch.errors import SourceNotFoundError
 from embedsearch.progress import Progress
-from embedsearch.recipe import (
-    RECIPE_FILE,
-    EncoderRecipe,
-    IndexRecipe,
-    Recipe,
-    SourceRecipe,
-    check_name,
-    columns_of,
-    layers_of,
-    unit_of,
-)
+from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, IndexRecipe, Recipe, SourceRecipe, check_name
 from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
 from embedsearch.sources import open_source

@@ -15,14 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.errors import ItemError, UsageError
+from embedsearch.entries import layers_of, unit_of
+from embedsearch.errors import ItemError
 from embedsearch.metrics import Metric, Vectors
-from embedsearch.recipe import EncoderRecipe, layers_of, unit_of
+from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 
 if TYPE_CHECKING:
@@ -171,18 +172,6 @@ class Encoder(Protocol):
             ItemError: the item can't be read.
             ModelError: it is not known which tokens of this model are which part of a picture.
         """
-
-
-def check_items(items: Any, role: Any) -> None:
-    """See that `Encoder.encode` is given several items, and a role that there is.
-
-    Raises:
-        UsageError: it is not; one text is a sequence of letters, each of which would get a vector.
-    """
-    if isinstance(items, str | bytes | Path) or not hasattr(items, "__len__"):
-        raise UsageError(f"encode() takes a list of items, as in encode(['a cat']); got {items!r:.60}.")
-    if role not in get_args(Role):
-        raise UsageError(f"The role is one of {', '.join(get_args(Role))}; got {role!r:.60}.")
 
 
 def all_ready(items: Sequence[Any], prepared: Sequence[Prepared | ItemError]) -> list[Prepared]:

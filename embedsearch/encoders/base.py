@@ -7,7 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import torch
 
@@ -17,14 +18,13 @@ from embedsearch.encoders import (
     Prepared,
     Role,
     all_ready,
-    check_items,
     gather,
     open_encoder,
 )
 from embedsearch.encoders.engines import Inputs, TorchEngine, settle
 from embedsearch.encoders.heads import Apart, Head
 from embedsearch.encoders.unpooled import Unpooled
-from embedsearch.errors import DeviceError, ItemError, ModelError
+from embedsearch.errors import DeviceError, ItemError, ModelError, UsageError
 from embedsearch.metrics import Vectors
 from embedsearch.recipe import EncoderRecipe
 
@@ -125,7 +125,7 @@ class ModelEncoder:
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
-        check_items(items, role)
+        _check_items(items, role)
         ready = all_ready(items, self.prepare(items, role))
         return gather(ready, self.run(ready), self.dimension)
 
@@ -155,3 +155,15 @@ class ModelEncoder:
                     if name != "attention_mask"
                 }
             )
+
+
+def _check_items(items: Any, role: Any) -> None:
+    """See that `Encoder.encode` is given several items, and a role that there is.
+
+    Raises:
+        UsageError: it is not; one text is a sequence of letters, each of which would get a vector.
+    """
+    if isinstance(items, str | bytes | Path) or not hasattr(items, "__len__"):
+        raise UsageError(f"encode() takes a list of items, as in encode(['a cat']); got {items!r:.60}.")
+    if role not in get_args(Role):
+        raise UsageError(f"The role is one of {', '.join(get_args(Role))}; got {role!r:.60}.")

@@ -26,7 +26,7 @@ from embedsearch.records import Modality, Unit
 from embedsearch.search import Searcher
 from embedsearch.store import indexes_folder
 from embedsearch.ui import address, asking, cards, map_data, places
-from embedsearch.ui.notes import calm, show_notices
+from embedsearch.ui.notes import calm, gone, show_notices
 from embedsearch.ui.resources import first_index, manifests, open_index
 
 KEY = "map-plot"
@@ -132,7 +132,7 @@ def _chosen(searcher: Searcher, item: str) -> tuple[Hit | None, list[Hit]]:
     try:
         hit = searcher.item(item)
     except ItemNotFoundError:
-        show_notices((f"There is no item {item!r:.80} in this index any more.",))
+        show_notices((gone(item),))
         return None, []
     return hit, searcher.search(Like(item), k=10)
 

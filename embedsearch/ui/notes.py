@@ -45,6 +45,11 @@ def calm() -> Iterator[None]:
         )
 
 
+def gone(item: str) -> str:
+    """Return what is told of an item that an address names and the index has not."""
+    return f"There is no item {item!r:.80} in this index any more."
+
+
 def sentence(reason: str) -> str:
     """Return what is wrong with an item, which errors say as a part of a sentence, as a whole one."""
     reason = reason.strip()

@@ -22,7 +22,7 @@ from embedsearch.store import indexes_folder
 from embedsearch.ui import address, asking, cards, extras, following, sidebar, why
 from embedsearch.ui.address import Asked
 from embedsearch.ui.filters import condition
-from embedsearch.ui.notes import calm, literal, show_notices
+from embedsearch.ui.notes import calm, gone, literal, show_notices
 from embedsearch.ui.resources import Opened, first_index, manifests, open_index
 from embedsearch.ui.starters import starters
 from embedsearch.where import Tree
@@ -77,7 +77,7 @@ def _there(searcher: Searcher, asked: Asked) -> tuple[Asked, tuple[str, ...]]:
         if asked.item:
             searcher.row(asked.item)
     except ItemNotFoundError:
-        return replace(asked, item=""), (f"There is no item {asked.item!r:.80} in this index any more.",)
+        return replace(asked, item=""), (gone(asked.item),)
     return asked, ()
 
 

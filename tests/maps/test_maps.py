@@ -110,6 +110,18 @@ def test_groups_are_named_from_a_field(make_build, map_of):
         map_of(names="colour")
 
 
+def test_groups_of_the_same_words_are_told_apart(make_build, map_of, monkeypatch):
+    """A name that is there already gets a number; groups without words have one number each, no second."""
+    make_build(random_texts(range(90)))
+    made, _ = map_of(clusters=6, names="kind")
+    names = [each["name"] for each in made.facts["clusters"]]
+    assert len(set(names)) == 6
+    assert any(name.endswith(" (2)") for name in names)
+    monkeypatch.setattr("embedsearch.maps.groups.distinctive_words", lambda *_: [[], [], []])
+    made, _ = map_of(clusters=3, names="kind")
+    assert [each["name"] for each in made.facts["clusters"]] == ["group 1", "group 2", "group 3"]
+
+
 def test_a_field_that_is_gone_does_not_stop_a_rebuild(make_build, map_of):
     """A rebuild without the field that named the groups names them from the texts."""
     make_build(random_texts(range(30)))

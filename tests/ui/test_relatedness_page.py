@@ -1,9 +1,14 @@
 import re
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from embedsearch.comparison import compare
+from embedsearch.metrics import Metric
+from embedsearch.records import Unit
+from embedsearch.store import Manifest, current_build
+from embedsearch.ui.relatedness_page import BUNDLED, _choices, _chosen, _is_plain
 from tests.ui.conftest import HOSTILE, shown
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -195,3 +200,22 @@ def test_bad_files_are_named_and_the_others_compared(visit, pictures, tmp_path):
     said = " ".join(told)
     for name in ("fake.png", "thin.png", "empty.jpg"):
         assert f"{name} can't be used: " in said
+
+
+def test_pictures_are_measured_by_a_plain_index_and_the_model_can_be_chosen_back(indexes):
+    """An index comes first only where it measures as the bundled model does, which stays a choice."""
+    choices = _choices(Unit.IMAGE, indexes)
+    assert list(choices) == ["pictures", BUNDLED]
+    assert [_chosen(asked, choices)[0] for asked in (None, BUNDLED, "pictures", "nope")] == [
+        "pictures",
+        BUNDLED,
+        "pictures",
+        "pictures",
+    ]
+    assert next(iter(_choices(Unit.TEXT, indexes))) == BUNDLED
+    manifest = Manifest.load(current_build(indexes / "pictures"))
+    model = manifest.encoder["model"]
+    assert _is_plain(manifest, model)
+    assert not _is_plain(manifest, "another")
+    assert not _is_plain(replace(manifest, metric=Metric.L2), model)
+    assert not _is_plain(replace(manifest, encoder={**manifest.encoder, "layers": [-2]}), model)
