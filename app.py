@@ -1,5 +1,5 @@
 """The page's entry: streamlit run app.py."""
 
-from embedsearch.ui.pages import show
+from embedsearch.ui.app import show
 
 show()

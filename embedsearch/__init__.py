@@ -11,18 +11,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedsearch.alignment import align
-    from embedsearch.api import build, changes, rebuild
-    from embedsearch.calibration import calibrate
-    from embedsearch.comparison import compare
-    from embedsearch.encoders import Encoder, EncoderSpec, Sentence, load_encoder
+    from embedsearch.api import align, build, calibrate, changes, compare, rebuild
+    from embedsearch.distances.metric import Metric, distances
+    from embedsearch.encoders import Encoder, load_encoder
     from embedsearch.errors import EmbedsearchError
-    from embedsearch.hits import Answer, Hit
-    from embedsearch.metrics import Metric, distances
+    from embedsearch.index import Index
+    from embedsearch.index import open_index as open
+    from embedsearch.models.spec import EncoderSpec
     from embedsearch.query import Like, Part, Picture, Query, Text, Vector, Word
-    from embedsearch.records import Modality, Record, Rejected, Unit
-    from embedsearch.search import Searcher
-    from embedsearch.search import open_index as open
+    from embedsearch.records import Modality, Record, Rejected, Sentence, Unit
+    from embedsearch.results import Answer, Hit
 
 __version__ = "0.6.0"
 
@@ -30,31 +28,31 @@ __version__ = "0.6.0"
 _HOMES = {
     "EmbedsearchError": "errors:EmbedsearchError",
     "Encoder": "encoders:Encoder",
-    "EncoderSpec": "encoders:EncoderSpec",
-    "Answer": "hits:Answer",
-    "Hit": "hits:Hit",
+    "EncoderSpec": "models.spec:EncoderSpec",
+    "Answer": "results:Answer",
+    "Hit": "results:Hit",
     "Like": "query:Like",
-    "Metric": "metrics:Metric",
+    "Metric": "distances.metric:Metric",
     "Modality": "records:Modality",
     "Part": "query:Part",
     "Picture": "query:Picture",
     "Query": "query:Query",
     "Record": "records:Record",
     "Rejected": "records:Rejected",
-    "Searcher": "search:Searcher",
-    "Sentence": "encoders:Sentence",
+    "Index": "index:Index",
+    "Sentence": "records:Sentence",
     "Text": "query:Text",
     "Unit": "records:Unit",
     "Vector": "query:Vector",
     "Word": "query:Word",
-    "align": "alignment:align",
+    "align": "api:align",
     "build": "api:build",
-    "calibrate": "calibration:calibrate",
+    "calibrate": "api:calibrate",
     "changes": "api:changes",
-    "compare": "comparison:compare",
-    "distances": "metrics:distances",
+    "compare": "api:compare",
+    "distances": "distances.metric:distances",
     "load_encoder": "encoders:load_encoder",
-    "open": "search:open_index",
+    "open": "index:open_index",
     "rebuild": "api:rebuild",
 }
 
@@ -64,6 +62,7 @@ __all__ = [
     "Encoder",
     "EncoderSpec",
     "Hit",
+    "Index",
     "Like",
     "Metric",
     "Modality",
@@ -72,7 +71,6 @@ __all__ = [
     "Query",
     "Record",
     "Rejected",
-    "Searcher",
     "Sentence",
     "Text",
     "Unit",

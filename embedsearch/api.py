@@ -1,6 +1,6 @@
 """The Python face of building: plain arguments to a recipe to a build.
 
-`build` takes plain values; `embedsearch.builder` behind it takes a finished recipe.
+`build` takes plain values; `embedsearch.indexing.build` behind it takes a finished recipe.
 """
 
 from __future__ import annotations
@@ -8,19 +8,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
+from typing import Any
 
-from embedsearch.builder import build_index, compare_index
-from embedsearch.difference import Changes
-from embedsearch.encoders.files import absolute_model
-from embedsearch.entries import columns_of, layers_of, unit_of
+from embedsearch.analysis import compare as analysis
+from embedsearch.analysis.compare import Comparison
+from embedsearch.artifacts import alignment, calibration
 from embedsearch.errors import SourceNotFoundError
+from embedsearch.index import Index, open_index
+from embedsearch.indexing.build import build_index, compare_index
+from embedsearch.indexing.changes import Changes
+from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress
-from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, IndexRecipe, Recipe, SourceRecipe, check_name
+from embedsearch.recipe import (
+    RECIPE_FILE,
+    EncoderRecipe,
+    IndexRecipe,
+    Recipe,
+    SourceRecipe,
+    check_name,
+    columns_of,
+    layers_of,
+    unit_of,
+)
 from embedsearch.records import Modality, Unit
-from embedsearch.search import Searcher
 from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
-from embedsearch.store import index_folder, indexes_folder
+from embedsearch.store.folders import index_folder, indexes_folder
 
 
 def build(
@@ -56,7 +69,7 @@ def build(
     replace: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
-) -> Searcher:
+) -> Index:
     """Make the index `name` from a folder, a table or a data set, or bring it up to date, and open it.
 
     Args:
@@ -95,7 +108,7 @@ def build(
         progress: who is told how the build goes on.
 
     Raises:
-        EmbedsearchError: see `embedsearch.builder.build_index`.
+        EmbedsearchError: see `embedsearch.indexing.build.build_index`.
     """
     check_name(name)
     if not str(source).strip():
@@ -139,7 +152,7 @@ def build(
             max_rejected=max_rejected,
         ),
     )
-    return Searcher(
+    return Index(
         build_index(recipe, indexes_folder(indexes), replace=replace, strict=strict, progress=progress)
     )
 
@@ -162,7 +175,7 @@ def rebuild(
     keep: int = 0,
     indexes: str | Path | None = None,
     progress: Progress | None = None,
-) -> Searcher:
+) -> Index:
     """Bring the index `name` up to date with its source, and open it.
 
     Only what is new or changed is embedded; where nothing changed, nothing is published.
@@ -181,7 +194,7 @@ def rebuild(
 
     Raises:
         IndexNotFoundError: there is neither an index nor a recipe of that name.
-        EmbedsearchError: see `embedsearch.builder.build_index`.
+        EmbedsearchError: see `embedsearch.indexing.build.build_index`.
     """
     root = indexes_folder(indexes)
     recipe = _stored(root, name)
@@ -194,7 +207,7 @@ def rebuild(
         keep=keep or recipe.index.keep,
     )
     recipe = replaced(recipe, index=index)
-    return Searcher(build_index(recipe, root, full=full, strict=strict, progress=progress))
+    return Index(build_index(recipe, root, full=full, strict=strict, progress=progress))
 
 
 def changes(
@@ -214,7 +227,7 @@ def changes(
 
     Raises:
         IndexNotFoundError: there is no index of that name.
-        EmbedsearchError: see `embedsearch.builder.compare_index`.
+        EmbedsearchError: see `embedsearch.indexing.build.compare_index`.
     """
     root = indexes_folder(indexes)
     index_folder(root, name)
@@ -227,3 +240,84 @@ def _stored(root: Path, name: str) -> Recipe:
     if not (folder / RECIPE_FILE).is_file():
         folder = index_folder(root, name)
     return Recipe.load(folder)
+
+
+def compare(
+    things: Sequence[Any],
+    *,
+    index: str = "",
+    model: str = "",
+    pooling: str = "",
+    layers: int | Sequence[int] = -1,
+    indexes: str | Path | None = None,
+) -> Comparison:
+    """Compare two or more texts or images, each with each; texts with images by an index.
+
+    Args:
+        things: texts (str), or images (`Path`, bytes or PIL image).
+        index: compare by the model, the metric and the scale of this index; else by `model` with the cosine
+            distance and, for texts, beside pairs of general sentences.
+        model: as in `load_encoder`; so are pooling and layers.
+        pooling: see `load_encoder`.
+        layers: see `load_encoder`.
+        indexes: the folder of indexes.
+
+    Raises:
+        QueryError: there are fewer than two things, or of two kinds, or the index holds something else.
+        ItemError: an image can't be read.
+        ModelError, IndexNotFoundError, IndexDamagedError: as `load_encoder`, `open_index`.
+    """
+    opened = open_index(index, indexes) if index else None
+    return analysis.compare(things, index=opened, model=model, pooling=pooling, layers=layers)
+
+
+def align(
+    name: str,
+    captions: str | Path = "",
+    *,
+    field: str = "caption",
+    text_model: str | Path = "",
+    indexes: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Index:
+    """Align the images of the index `name` with captions, and open it; see `embedsearch.artifacts.alignment`.
+
+    Args:
+        name: the index's name.
+        captions: a .csv, .tsv or .jsonl with the columns `image` (an item's id, or its path) and `caption`;
+            without it the captions in the index serve.
+        field: the field that holds them.
+        text_model: what texts are asked through: as in `load_encoder`; the bundled text model without it.
+        indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
+        progress: who is told how it goes on.
+
+    Raises:
+        EmbedsearchError: see `embedsearch.artifacts.alignment.align`.
+    """
+    root = indexes_folder(indexes)
+    made = alignment.align(name, captions, field=field, text_model=text_model, root=root, progress=progress)
+    return Index(made)
+
+
+def calibrate(
+    name: str,
+    *,
+    pairs: str | Path = "",
+    background: str | Path = "",
+    indexes: str | Path | None = None,
+) -> Index:
+    """Measure the distance scale of the index `name` again, and open the index with it.
+
+    Args:
+        name: the index's name.
+        pairs: a table of two texts and people's score of how related they are. From then on a hit says which
+            score people would give. Empty for the judgements that the index has.
+        background: a file of unrelated texts, one a line, or a table, or a folder of unrelated images;
+            empty for what the index has, or the package's general sentences.
+        indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
+
+    Raises:
+        EmbedsearchError: see `embedsearch.artifacts.calibration.calibrate`.
+    """
+    root = indexes_folder(indexes)
+    return Index(calibration.calibrate(name, pairs=pairs, background=background, root=root))

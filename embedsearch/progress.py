@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from embedsearch.encoders import Encoder
+
+class Computing(Protocol):
+    """What is told of the encoder that a build embeds with; every encoder has it.
+
+    Attributes:
+        spec: what the vectors mean; see `embedsearch.models.spec.EncoderSpec`.
+        dimension: of the vectors.
+        device: where they are computed; empty where no model is loaded.
+        precision: in what.
+        engine: by what.
+        decoding: how images are read; empty for texts.
+    """
+
+    spec: Any
+    dimension: int
+    device: str
+    precision: str
+    engine: str
+    decoding: str
 
 
 class Progress(Protocol):
     """Who is told how a build goes on."""
 
-    def start(self, encoder: Encoder, total: int | None, done: int) -> None:
+    def start(self, encoder: Computing, total: int | None, done: int) -> None:
         """Embedding begins: `done` of `total` entries (None: unknown) were found ready."""
 
     def advance(self, entries: int) -> None:
@@ -26,7 +44,7 @@ class Progress(Protocol):
 class Silent:
     """Tells nobody."""
 
-    def start(self, encoder: Encoder, total: int | None, done: int) -> None:
+    def start(self, encoder: Computing, total: int | None, done: int) -> None:
         """See `Progress`."""
 
     def advance(self, entries: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 Scalar = str | int | float | bool | date | datetime | None
 Content = str | Path | bytes
+Span = tuple[int, int]
 
 
 class Modality(StrEnum):
@@ -32,6 +33,19 @@ class Unit(StrEnum):
     def modality(self) -> Modality:
         """The modality of the records that this unit is taken from."""
         return Modality.IMAGE if self is Unit.IMAGE else Modality.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence and the words in it that get a vector each.
+
+    Attributes:
+        text: the sentence.
+        spans: `[start, end)` in characters, one per word; None for every sub-token of the model.
+    """
+
+    text: str
+    spans: tuple[Span, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

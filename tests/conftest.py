@@ -15,12 +15,13 @@ os.environ.pop("EMBEDSEARCH_INDEXES", None)
 import pytest
 from PIL import Image
 
-from embedsearch import additions, sources
-from embedsearch.builder import build_index
+from embedsearch import artifacts as additions
+from embedsearch import sources
+from embedsearch.index import Index
+from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
 from embedsearch.records import Entry, Unit
-from embedsearch.search import Searcher
-from embedsearch.store import Build
+from embedsearch.store.build import Build
 from tests import fakes, small_models
 
 
@@ -117,11 +118,11 @@ def make_build(make_recipe, tmp_path) -> Callable[..., Build]:
 
 
 @pytest.fixture
-def make_searcher(make_build) -> Callable[..., Searcher]:
+def make_searcher(make_build) -> Callable[..., Index]:
     """Return a function that builds and opens an index of letter counts."""
 
-    def make(entries: Iterable[Entry], **options) -> Searcher:
-        return Searcher(make_build(entries, **options), fakes.LetterEncoder)
+    def make(entries: Iterable[Entry], **options) -> Index:
+        return Index(make_build(entries, **options), fakes.LetterEncoder)
 
     return make
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from embedsearch.builder import build_index
-from embedsearch.metrics import Metric, distances
+from embedsearch.distances.metric import Metric, distances
+from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
-from embedsearch.store import Build, current_build
+from embedsearch.store.build import Build
+from embedsearch.store.folders import current_build
 from tests.fakes import LetterEncoder, letters
 
 ROOT = Path(__file__).parents[1]

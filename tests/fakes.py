@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.encoders import Encoder, EncoderSpec, Prepared, Role, Sentence, Span, all_ready, gather
-from embedsearch.encoders.pixels import open_rgb
-from embedsearch.encoders.segment import words
-from embedsearch.encoders.unpooled import Unpooled
+from embedsearch.distances.metric import Vectors
+from embedsearch.encoders import Encoder, Prepared, all_ready, gather
+from embedsearch.encoders.hidden_states import Unpooled
+from embedsearch.encoders.vision.decode import open_rgb
 from embedsearch.errors import ItemError
-from embedsearch.metrics import Vectors
+from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.progress import Silent
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
-from embedsearch.records import Entry, Modality, Record, Unit
+from embedsearch.records import Entry, Modality, Record, Sentence, Span, Unit
+from embedsearch.splitters.words import words
 
 UNREADABLE = "☠"
 WORD_LIMIT = 8

@@ -2,8 +2,8 @@ import re
 from pathlib import Path
 
 import embedsearch
-from embedsearch.catalog import MODELS
 from embedsearch.cli import COMMANDS
+from embedsearch.models.catalog import MODELS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

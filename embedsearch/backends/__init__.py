@@ -14,8 +14,8 @@ from typing import Any, Protocol, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import RecipeError, nearest
-from embedsearch.metrics import Metric, Vectors
 
 Rows = npt.NDArray[np.int64]
 Nodes = npt.NDArray[np.int32]
@@ -180,3 +180,10 @@ def choose(count: int, dimension: int, memory: int) -> str:
 def needed(kind: str, count: int, dimension: int) -> int:
     """Return about how many bytes making an index of this kind holds."""
     return int(1.1 * count * BACKENDS[kind].bytes(dimension))
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that programs may still take."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)

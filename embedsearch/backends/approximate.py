@@ -15,12 +15,12 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
-from embedsearch.arrays import load_array
 from embedsearch.backends import EXACT_UP_TO, Mask, Nodes, Rows, Settings, needed
 from embedsearch.backends.files import read_index, write_index
 from embedsearch.backends.flat import BLOCK, faiss_metric, rank, ready, scan, selector
 from embedsearch.backends.tuning import MAX_QUERIES, K, Step, hold_out, recall, truth, tune
-from embedsearch.metrics import Metric, Vectors
+from embedsearch.disk.npy import load_array
+from embedsearch.distances.metric import Metric, Vectors
 
 LINKS, CONSTRUCTION = 16, 100
 LIST_TRAINING, CODE_TRAINING = 50, 65_536  # vectors a list, and for codes, that are trained on

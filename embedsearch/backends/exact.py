@@ -12,7 +12,7 @@ import numpy as np
 from embedsearch.backends import Mask, Rows, Settings
 from embedsearch.backends.files import read_index, write_index
 from embedsearch.backends.flat import BLOCK, faiss_metric, ready, selector, to_distances
-from embedsearch.metrics import Metric, Vectors
+from embedsearch.distances.metric import Metric, Vectors
 
 
 class ExactBackend:

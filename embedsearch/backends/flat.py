@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 
 from embedsearch.backends import Mask, Rows
-from embedsearch.metrics import Metric, Vectors, from_similarity, normalized
+from embedsearch.distances.metric import Metric, Vectors, from_similarity, normalized
 
 BLOCK = 16_384  # rows at a time
 CACHED = 2**19  # numbers: candidates ranked together stay in the processor's cache

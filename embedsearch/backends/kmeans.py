@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from embedsearch.backends import Rows
 from embedsearch.backends.flat import BLOCK, ready, taken
-from embedsearch.metrics import Metric, Vectors
+from embedsearch.distances.metric import Metric, Vectors
 
 ROUNDS, TRIES = 25, 3
 Labels = npt.NDArray[np.int16]

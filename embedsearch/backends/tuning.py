@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from embedsearch.backends import Mask, Rows
 from embedsearch.backends.flat import BLOCK, scan
-from embedsearch.metrics import Metric, Vectors
+from embedsearch.distances.metric import Metric, Vectors
 
 K = 10  # recall@10
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)

@@ -31,7 +31,7 @@ def align_command(
     name: str, captions: Path | None, field: str, text_model: str, indexes: Path | None, json: bool
 ) -> None:
     """Fit the pictures of the index NAME to captions, and measure by cross-validation how they are found."""
-    from embedsearch.alignment import align
+    from embedsearch.api import align
     from embedsearch.cli.progress import Bar
 
     bar = Bar(name)

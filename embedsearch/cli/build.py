@@ -21,7 +21,7 @@ from embedsearch.cli.options import (
 
 if TYPE_CHECKING:
     from embedsearch.cli.progress import Bar
-    from embedsearch.search import Searcher
+    from embedsearch.index import Index
 
 BACKENDS = ["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq"]
 
@@ -46,12 +46,12 @@ def _bar(name: str) -> Iterator[Bar]:
         bar.close()
 
 
-def _facts(searcher: Searcher, *, published: bool = True) -> dict[str, Any]:
+def _facts(searcher: Index, *, published: bool = True) -> dict[str, Any]:
     """Return what is told of a build; of one that was in force already, that nothing changed."""
     manifest = searcher.manifest
     changes = dict(manifest.changes)
     if not published:
-        from embedsearch.difference import unchanged
+        from embedsearch.indexing.changes import unchanged
 
         changes = {**unchanged(searcher.build).as_dict(), "neighbours_kept": None}
     return {
@@ -70,12 +70,12 @@ def _facts(searcher: Searcher, *, published: bool = True) -> dict[str, Any]:
 def _in_force(name: str, indexes: Path | None) -> str:
     """Return the id of the build in force; empty where there is none, or a damaged one."""
     from embedsearch.recipe import check_name
-    from embedsearch.store import indexes_folder, name_in_force
+    from embedsearch.store.folders import indexes_folder, name_in_force
 
     return name_in_force(indexes_folder(indexes) / check_name(name))
 
 
-def _tell(searcher: Searcher, json: bool, before: str = "") -> None:
+def _tell(searcher: Index, json: bool, before: str = "") -> None:
     """Print what came of a build; `before` is the build that was in force."""
     manifest, report = searcher.manifest, searcher.manifest.report
     published = manifest.build != before
@@ -302,8 +302,8 @@ def demo_command(
 
     What is built already stays; with --images the pictures are read again.
     """
-    from embedsearch.demo import demo_recipes, make
-    from embedsearch.store import indexes_folder
+    from embedsearch.demo.indexes import demo_recipes, make
+    from embedsearch.store.folders import indexes_folder
 
     root = indexes_folder(indexes)
     built = []

@@ -12,8 +12,8 @@ import click
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
 
 if TYPE_CHECKING:
-    from embedsearch.duplicates import Duplicates, Group
-    from embedsearch.search import Searcher
+    from embedsearch.analysis.duplicates import Duplicates, Group
+    from embedsearch.index import Index
 
 
 @click.command(
@@ -45,9 +45,9 @@ def dupes_command(
 
     Exact copies have the same content. Near ones lie within a distance of the one that is kept.
     """
+    from embedsearch.analysis.duplicates import find_duplicates
     from embedsearch.cli.progress import Bar
-    from embedsearch.duplicates import find_duplicates
-    from embedsearch.search import open_index
+    from embedsearch.index import open_index
 
     searcher = open_index(name, indexes)
     bar = Bar(name)
@@ -66,7 +66,7 @@ def dupes_command(
         _print(searcher, found)
 
 
-def _print(searcher: Searcher, found: Duplicates) -> None:
+def _print(searcher: Index, found: Duplicates) -> None:
     manifest = searcher.manifest
     how = "derived from the index" if found.auto else "as asked"
     click.echo(
@@ -78,7 +78,7 @@ def _print(searcher: Searcher, found: Duplicates) -> None:
     _print_groups(searcher, about, found.near)
 
 
-def _print_groups(searcher: Searcher, about: str, groups: tuple[Group, ...]) -> None:
+def _print_groups(searcher: Index, about: str, groups: tuple[Group, ...]) -> None:
     counted = f"{len(groups):,} group{'' if len(groups) == 1 else 's'}" if groups else "none"
     click.echo(f"\n{about}: {counted}")
     width = max(40, shutil.get_terminal_size().columns - len("  0.0000  "))

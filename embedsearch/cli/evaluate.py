@@ -35,8 +35,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @json_option
 def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) -> None:
     """Compare the index NAME with exact search, time it, and judge it by labels, qrels or pairs."""
-    from embedsearch.evaluate import evaluate
-    from embedsearch.search import open_index
+    from embedsearch.analysis.evaluate import evaluate
+    from embedsearch.index import open_index
 
     result = evaluate(open_index(name, indexes), **options)
     if json:

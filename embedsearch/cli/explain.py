@@ -12,8 +12,8 @@ from embedsearch.cli.parts import GUARD, PartsCommand, query_of
 from embedsearch.errors import QueryError
 
 if TYPE_CHECKING:
-    from embedsearch.explanation import Explanation, Part
-    from embedsearch.search import Searcher
+    from embedsearch.explain.explanation import Explanation, Part
+    from embedsearch.index import Index
 
 BAR = 24  # characters of the longest bar
 SHADES = " ·░▒▓█"
@@ -47,7 +47,7 @@ def explain_command(
 
     Ids stand beside the hits of `embedsearch search`; QUERY and its options are those of it.
     """
-    from embedsearch.search import open_index
+    from embedsearch.index import open_index
 
     searcher = open_index(name, indexes)
     query = query_of(searcher, asked[:-1], image, item, word)
@@ -60,10 +60,10 @@ def explain_command(
         _print(made)
 
 
-def _save(searcher: Searcher, made: Explanation, path: Path) -> None:
+def _save(searcher: Index, made: Explanation, path: Path) -> None:
     if made.drawn is None:
         raise QueryError(f"--save writes a picture, and {made.id!r} is a text. Leave it out.")
-    from embedsearch.heatmap import overlay
+    from embedsearch.explain.heatmap import overlay
 
     item = searcher.item(made.id)
     image = overlay(item.picture or Path(item.path or ""), made.drawn, made.box)

@@ -12,7 +12,8 @@ import click
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
 
 if TYPE_CHECKING:
-    from embedsearch.store import Build, Manifest
+    from embedsearch.store.build import Build
+    from embedsearch.store.manifest import Manifest
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -27,7 +28,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def list_command(indexes: Path | None, json: bool) -> None:
     """List the indexes with their size, metric and model."""
     from embedsearch.errors import EmbedsearchError
-    from embedsearch.store import Manifest, current_build, indexes_folder, list_names
+    from embedsearch.store.folders import current_build, indexes_folder, list_names
+    from embedsearch.store.manifest import Manifest
 
     root = indexes_folder(indexes)
     found: list[dict[str, Any]] = []
@@ -85,10 +87,11 @@ def list_command(indexes: Path | None, json: bool) -> None:
 @json_option
 def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path | None, json: bool) -> None:
     """Tell what the index NAME was made from and what it holds; its files are verified."""
-    from embedsearch.bridge import ASKED_BY, open_bridge, told
+    from embedsearch.crossmodal import ASKED_BY, open_bridge, told
     from embedsearch.encoders import open_encoder
     from embedsearch.recipe import EncoderRecipe
-    from embedsearch.store import indexes_folder, open_build
+    from embedsearch.store.build import open_build
+    from embedsearch.store.folders import indexes_folder
 
     build = open_build(indexes_folder(indexes), name)
     manifest = build.manifest
@@ -159,8 +162,8 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
 
 
 def _diagnose(build: Build) -> dict[str, Any]:
+    from embedsearch.analysis.diagnostics import diagnose
     from embedsearch.cli.progress import Bar
-    from embedsearch.diagnostics import diagnose
 
     bar = Bar(build.manifest.name)
     try:
@@ -226,7 +229,7 @@ def models_command(json: bool) -> None:
     """List the models known by name; any other encoder is named by its hub id or its folder."""
     from dataclasses import asdict
 
-    from embedsearch.catalog import MODELS
+    from embedsearch.models.catalog import MODELS
 
     if json:
         echo_json(models=[asdict(row) | {"bundled": bool(row.package)} for row in MODELS])
@@ -256,8 +259,8 @@ def models_command(json: bool) -> None:
 @json_option
 def remove_command(name: str, yes: bool, indexes: Path | None, json: bool) -> None:
     """Delete the index NAME with all its builds; what it was made from is not touched."""
-    from embedsearch.publishing import remove
-    from embedsearch.store import index_folder, indexes_folder
+    from embedsearch.store.folders import index_folder, indexes_folder
+    from embedsearch.store.versions import remove
 
     root = indexes_folder(indexes)
     if not yes and index_folder(root, name).is_dir():

@@ -11,7 +11,7 @@ from embedsearch.cli.options import echo_json, example, indexes_option, json_opt
 
 if TYPE_CHECKING:
     from embedsearch.maps import Map
-    from embedsearch.store import Manifest
+    from embedsearch.store.manifest import Manifest
 
 
 @click.command(
@@ -56,11 +56,11 @@ def map_command(
     It says honestly what two dimensions cost: which share of each item's 10 nearest neighbours are still
     among its 10 nearest on the map. After a rebuild old items stay near where they were.
     """
+    from embedsearch.artifacts.map import load_map, map_index
     from embedsearch.cli.progress import Bar
-    from embedsearch.maps.addition import load_map, map_index
+    from embedsearch.maps.export import save_csv
     from embedsearch.maps.ground import Method, Settings
-    from embedsearch.maps.saving import save_csv
-    from embedsearch.store import indexes_folder
+    from embedsearch.store.folders import indexes_folder
 
     if save is not None and not save.resolve().parent.is_dir():
         raise click.BadParameter(f"there is no folder {save.resolve().parent}", param_hint="--save")

@@ -18,7 +18,7 @@ from embedsearch.cli.options import example, indexes_option, option
 @indexes_option
 def ui_command(port: int | None, browser: bool, indexes: Path | None) -> None:
     """Serve the page on this machine until Ctrl-C."""
-    from embedsearch.store import indexes_folder
+    from embedsearch.store.folders import indexes_folder
 
     serve(indexes_folder(indexes), port, browser)
 

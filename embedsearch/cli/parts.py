@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from embedsearch.index import Index
     from embedsearch.query import AnyQuery
-    from embedsearch.search import Searcher
 
 GUARD = "\0"  # in front of a text that begins with a minus, so that it is not taken for an option
 DIGITS = 9  # of the number of a word
@@ -37,7 +37,7 @@ class PartsCommand(click.Command):
 
 
 def query_of(
-    searcher: Searcher,
+    searcher: Index,
     texts: tuple[str, ...],
     images: tuple[Path, ...],
     items: tuple[str, ...],
@@ -107,7 +107,7 @@ def _weighed(text: str) -> tuple[str, float]:
     return (match[1], float(match[2])) if match else (text, 1.0)
 
 
-def _has(searcher: Searcher, item: str) -> bool:
+def _has(searcher: Index, item: str) -> bool:
     from embedsearch.errors import ItemNotFoundError
 
     try:

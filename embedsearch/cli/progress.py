@@ -5,17 +5,17 @@ from __future__ import annotations
 import click
 from tqdm import tqdm
 
-from embedsearch.encoders import Encoder
+from embedsearch.progress import Computing
 
 
 class Bar:
-    """A progress bar with rate and time left; fulfils `embedsearch.builder.Progress`."""
+    """A progress bar with rate and time left; fulfils `embedsearch.indexing.build.Progress`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._bar: tqdm[None] | None = None
 
-    def start(self, encoder: Encoder, total: int | None, done: int) -> None:
+    def start(self, encoder: Computing, total: int | None, done: int) -> None:
         """Say once what computes where, and open the bar."""
         self.close()
         if not encoder.device:

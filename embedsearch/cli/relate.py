@@ -36,7 +36,7 @@ def compare_command(
     json: bool,
 ) -> None:
     """Print how far each TEXT or picture is from each, and how many percent of random pairs are farther."""
-    from embedsearch.comparison import compare
+    from embedsearch.api import compare
 
     if index and (model or pooling or layers != "-1"):
         raise click.UsageError("--index brings its own model, pooling and layers: leave those options out.")
@@ -99,7 +99,7 @@ def calibrate_command(
     name: str, pairs: Path | None, background: Path | None, indexes: Path | None, json: bool
 ) -> None:
     """Measure the distances of random pairs in the index NAME, of nearest items, and of unrelated queries."""
-    from embedsearch.calibration import calibrate
+    from embedsearch.api import calibrate
 
     searcher = calibrate(name, pairs=pairs or "", background=background or "", indexes=indexes)
     facts, scale = searcher.manifest.additions["scale"], searcher.build.scale

@@ -13,8 +13,8 @@ from embedsearch.cli.options import echo_json, example, indexes_option, json_opt
 from embedsearch.cli.parts import PartsCommand, query_of
 
 if TYPE_CHECKING:
-    from embedsearch.hits import Answer
-    from embedsearch.search import Searcher
+    from embedsearch.index import Index
+    from embedsearch.results import Answer
 
 
 @click.command(
@@ -48,7 +48,7 @@ def search_command(
     A query may have several parts, with signs and weights: "+beach" "-people:0.5" --item 42:0.5. Their
     vectors, of unit length for cosine distance, are added up.
     """
-    from embedsearch.search import open_index
+    from embedsearch.index import open_index
 
     searcher = open_index(name, indexes)
     asked = query_of(searcher, query, image, item, word)
@@ -70,8 +70,8 @@ def search_command(
         _print(searcher, answer)
 
 
-def _print(searcher: Searcher, answer: Answer) -> None:
-    from embedsearch.relatedness import Closeness, Verdict, told_percentile
+def _print(searcher: Index, answer: Answer) -> None:
+    from embedsearch.distances.scale import Closeness, Verdict, told_percentile
 
     manifest, hits = searcher.manifest, answer.hits
     bridge = searcher.bridge if answer.by else None

@@ -20,7 +20,7 @@ def watch_command(name: str, indexes: Path | None) -> None:
     """Rebuild the index NAME now, and again whenever its folder or file changes, until Ctrl-C."""
     from embedsearch.cli.build import told
     from embedsearch.cli.progress import Bar
-    from embedsearch.watching import watch
+    from embedsearch.watch import watch
 
     bar = Bar(name)
     for searcher, published in watch(name, indexes=indexes, progress=bar):
@@ -42,8 +42,8 @@ def verify_command(name: str, indexes: Path | None, json: bool) -> None:
 
     Exit code 1 where one is damaged.
     """
-    from embedsearch.publishing import verify_builds
-    from embedsearch.store import indexes_folder
+    from embedsearch.store.folders import indexes_folder
+    from embedsearch.store.versions import verify_builds
 
     found = verify_builds(indexes_folder(indexes), name)
     if json:
@@ -62,8 +62,8 @@ def verify_command(name: str, indexes: Path | None, json: bool) -> None:
 @json_option
 def rollback_command(name: str, to: str, indexes: Path | None, json: bool) -> None:
     """Put an earlier build of the index NAME in force, the newest whole one before the present one."""
-    from embedsearch.publishing import roll_back
-    from embedsearch.store import indexes_folder
+    from embedsearch.store.folders import indexes_folder
+    from embedsearch.store.versions import roll_back
 
     manifest = roll_back(indexes_folder(indexes), name, to).manifest
     if json:
@@ -82,8 +82,8 @@ def rollback_command(name: str, to: str, indexes: Path | None, json: bool) -> No
 @json_option
 def gc_command(name: str, keep: int | None, unfinished: bool, indexes: Path | None, json: bool) -> None:
     """Delete builds of the index NAME beyond those kept; the one in force always stays."""
-    from embedsearch.publishing import collect
-    from embedsearch.store import indexes_folder
+    from embedsearch.store.folders import indexes_folder
+    from embedsearch.store.versions import collect
 
     freed = collect(indexes_folder(indexes), name, keep, unfinished=unfinished)
     if json:

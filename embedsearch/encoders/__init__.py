@@ -8,90 +8,24 @@ To add a family: a file here with a class of the `Encoder` shape, and its row in
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.entries import layers_of, unit_of
+from embedsearch.distances.metric import Vectors
 from embedsearch.errors import ItemError
-from embedsearch.metrics import Metric, Vectors
-from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Unit
+from embedsearch.models.spec import EncoderSpec, Role
+from embedsearch.recipe import EncoderRecipe, layers_of, unit_of
+from embedsearch.records import Span, Unit
 
 if TYPE_CHECKING:
-    from embedsearch.encoders.unpooled import Unpooled
-
-Role = Literal["query", "passage"]
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence and the words in it that get a vector each.
-
-    Attributes:
-        text: the sentence.
-        spans: `[start, end)` in characters, one per word; None for every sub-token of the model.
-    """
-
-    text: str
-    spans: tuple[Span, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderSpec:
-    """Everything that decides what a vector means, and where the model came from.
-
-    Two specs with one `fingerprint` make the same vectors, whatever the model is called and wherever
-    its files lie. `model`, `revision` and `files` are for people and for loading; they are not compared.
-
-    Attributes:
-        model: the name, hub id or folder that was asked for.
-        revision: the hub commit, or empty.
-        unit: what gets a vector of its own.
-        pooling: how hidden states become one vector.
-        layers: hidden layers averaged; (-1,) is `last_hidden_state`.
-        patch_tokens_only: whether CLS and register tokens are left out of an image's mean.
-        max_length: longest input in tokens, special tokens included; None for images.
-        prompts: text put before a query and before a passage.
-        files: sha256 of the weights, configuration, tokenizer and preprocessor files, by role.
-        dense: folders of the Dense layers behind the pooling; their content is among `files`.
-        metric: the distance that the model declares.
-    """
-
-    model: str
-    revision: str
-    unit: Unit
-    pooling: str
-    layers: tuple[int, ...]
-    patch_tokens_only: bool
-    max_length: int | None
-    prompts: Mapping[Role, str]
-    files: Mapping[str, str]
-    dense: tuple[str, ...] = ()
-    metric: Metric = Metric.COSINE
-
-    @property
-    def fingerprint(self) -> str:
-        """64 hex digits: SHA-256 over the content, without names and places."""
-        content = {
-            "unit": self.unit,
-            "pooling": self.pooling,
-            "layers": self.layers,
-            "patch_tokens_only": self.patch_tokens_only,
-            "max_length": self.max_length,
-            "prompts": dict(self.prompts),
-            "files": dict(self.files),
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    from embedsearch.encoders.hidden_states import Unpooled
 
 
 @dataclass(slots=True)
@@ -220,8 +154,8 @@ def encoder_spec(recipe: EncoderRecipe) -> EncoderSpec:
     Raises:
         ModelError: the model can't be found or can't be used as asked (see its subclasses).
     """
-    from embedsearch.encoders.files import find_files
-    from embedsearch.encoders.spec import make_spec
+    from embedsearch.models.files import find_files
+    from embedsearch.models.spec import make_spec
 
     return make_spec(recipe, find_files(recipe))
 
@@ -232,8 +166,8 @@ def open_encoder(recipe: EncoderRecipe) -> Encoder:
     Raises:
         ModelError: the model can't be found, loaded or used as asked (see its subclasses).
     """
-    from embedsearch.encoders.files import find_files
-    from embedsearch.encoders.spec import PROJECTION, make_spec
+    from embedsearch.models.files import find_files
+    from embedsearch.models.spec import PROJECTION, make_spec
 
     files = find_files(recipe)
     spec = make_spec(recipe, files)
@@ -285,7 +219,7 @@ def load_encoder(
         >>> load_encoder("all-MiniLM-L6-v2", precision="fp32").encode(["a cat", "a kitten"]).shape
         (2, 384)
     """
-    from embedsearch.encoders.files import absolute_model, default_unit
+    from embedsearch.models.files import absolute_model, default_unit
 
     model = absolute_model(model)
     recipe = EncoderRecipe(

@@ -12,20 +12,15 @@ from typing import Any, get_args
 
 import torch
 
-from embedsearch.encoders import (
-    Encoder,
-    EncoderSpec,
-    Prepared,
-    Role,
-    all_ready,
-    gather,
-    open_encoder,
-)
-from embedsearch.encoders.engines import Inputs, TorchEngine, settle
+from embedsearch.distances.metric import Vectors
+from embedsearch.encoders import Encoder, Prepared, all_ready, gather, open_encoder
+from embedsearch.encoders.engines import Inputs
+from embedsearch.encoders.engines.choose import settle
+from embedsearch.encoders.engines.torch import TorchEngine
 from embedsearch.encoders.heads import Apart, Head
-from embedsearch.encoders.unpooled import Unpooled
+from embedsearch.encoders.hidden_states import Unpooled
 from embedsearch.errors import DeviceError, ItemError, ModelError, UsageError
-from embedsearch.metrics import Vectors
+from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 
 log = logging.getLogger("embedsearch")

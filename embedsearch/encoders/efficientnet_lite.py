@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from embedsearch.encoders.preprocessing import Preprocessing
-from embedsearch.encoders.shrinking import Resize, by_pillow, by_torch
+from embedsearch.encoders.vision.preprocess import Preprocessing
+from embedsearch.encoders.vision.resize import Resize, by_pillow, by_torch
 from embedsearch.errors import ModelError
 
 SIDE = 260

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from embedsearch.encoders import EncoderSpec
 from embedsearch.encoders.pooling import cls_position, image_mean, layer_mean, masked_mean, token_rows
-from embedsearch.encoders.spec import PROJECTION
 from embedsearch.errors import ModelError
+from embedsearch.models.spec import PROJECTION, EncoderSpec
 
 # What maps a mean to the mean of what it maps.
 STRAIGHT = (nn.Sequential, nn.Linear, nn.Identity)

@@ -13,21 +13,21 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from embedsearch.encoders import EncoderSpec, Prepared, Role
+from embedsearch.encoders import Prepared
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.efficientnet_lite import LITE2, EfficientNetLite
 from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.files import ModelFiles
+from embedsearch.encoders.engines.devices import load_transformer
 from embedsearch.encoders.heads import Head, ImageHead
-from embedsearch.encoders.naflex import MORE_INPUTS, NaFlexHead, padded_patches
-from embedsearch.encoders.pixels import check_shape, keep_memory, open_rgb
-from embedsearch.encoders.preprocessing import Preprocessing, preprocessing
+from embedsearch.encoders.hidden_states import Unpooled
 from embedsearch.encoders.probes import CLOSE, least_cosine
-from embedsearch.encoders.runtime import load_transformer
-from embedsearch.encoders.seen import grid_of, seen_box
-from embedsearch.encoders.spec import PROJECTION
-from embedsearch.encoders.unpooled import Unpooled
+from embedsearch.encoders.vision.decode import check_shape, keep_memory, open_rgb
+from embedsearch.encoders.vision.field_of_view import grid_of, seen_box
+from embedsearch.encoders.vision.naflex import MORE_INPUTS, NaFlexHead, padded_patches
+from embedsearch.encoders.vision.preprocess import Preprocessing, preprocessing
 from embedsearch.errors import DeviceError, ItemError, ModelError
+from embedsearch.models.files import ModelFiles
+from embedsearch.models.spec import PROJECTION, EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 
 # How often the side that the model sees a drafted picture keeps at least. Cosine to decoding in full, bundled

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.arrays import load_arrays
-from embedsearch.cache import cache_folder
+from embedsearch.disk.cache import cache_folder
+from embedsearch.disk.npy import load_arrays
+from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, Prepared, gather
 from embedsearch.errors import EncoderMismatchError
-from embedsearch.metrics import Vectors
 
 COUNT = 16
 # Least cosine to torch in fp32 on inputs decoded in full that is taken unasked.

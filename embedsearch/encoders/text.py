@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from embedsearch.encoders import EncoderSpec, Prepared, Role, Sentence, Span
+from embedsearch.encoders import Prepared
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.files import ModelFiles
+from embedsearch.encoders.engines.devices import load_dense, load_transformer
 from embedsearch.encoders.heads import Apart, Head, TextHead
-from embedsearch.encoders.runtime import load_dense, load_transformer
-from embedsearch.encoders.unpooled import Unpooled
+from embedsearch.encoders.hidden_states import Unpooled
 from embedsearch.errors import ItemError, ModelError, UsageError
+from embedsearch.models.files import ModelFiles
+from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Sentence, Span
 
 # An engine is tried on them: a short and a long one together, so that windows of attention hold nothing but
 # padding, and one alone.

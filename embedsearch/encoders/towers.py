@@ -14,15 +14,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from embedsearch.encoders import EncoderSpec, Prepared, Role
+from embedsearch.encoders import Prepared
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.files import TOKENIZER_FILES, ModelFiles
+from embedsearch.encoders.engines.devices import load_transformer
 from embedsearch.encoders.heads import Head, TextTowerHead
-from embedsearch.encoders.runtime import load_transformer
+from embedsearch.encoders.hidden_states import Unpooled
 from embedsearch.encoders.text import PROBES, unpooled_text
-from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import ItemError, ModelError
+from embedsearch.models.files import TOKENIZER_FILES, ModelFiles
+from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 
 # Trained on texts padded to the model's length, whose padding is read as text is.

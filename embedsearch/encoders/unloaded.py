@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from embedsearch.encoders import EncoderSpec, Prepared, Role
-from embedsearch.encoders.unpooled import Unpooled
+from embedsearch.distances.metric import Vectors
+from embedsearch.encoders import Prepared
+from embedsearch.encoders.hidden_states import Unpooled
 from embedsearch.errors import SourceError
-from embedsearch.metrics import Vectors
+from embedsearch.models.spec import EncoderSpec, Role
 
 
 class UnloadedEncoder:

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.encoders import EncoderSpec, Prepared, Role, Sentence, Span
+from embedsearch.encoders import Prepared
 from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.files import ModelFiles
 from embedsearch.encoders.heads import Head, WordHead
-from embedsearch.encoders.segment import words
+from embedsearch.encoders.hidden_states import Unpooled
 from embedsearch.encoders.text import PROBES, TextModel, unpooled_text
-from embedsearch.encoders.unpooled import Unpooled
 from embedsearch.errors import ItemError
+from embedsearch.models.files import ModelFiles
+from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Sentence, Span
+from embedsearch.splitters.words import words
 
 
 class WordEncoder(TextModel):

@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 
 from embedsearch.backends import Rows
+from embedsearch.distances.metric import Vectors
+from embedsearch.maps.clusters import grouped, named
 from embedsearch.maps.ground import POINT, SEED, Earlier, Ground, Method, Points, Settings, sample, xy_of
-from embedsearch.maps.groups import grouped, named
-from embedsearch.maps.naming import check_field, text_fields
-from embedsearch.maps.pca import principal_plane, project
-from embedsearch.maps.preservation import NEIGHBOURS, preserved
+from embedsearch.maps.labels import check_field, text_fields
+from embedsearch.maps.layouts.pca import principal_plane, project
+from embedsearch.maps.layouts.umap import LAID_OUT, is_installed, lay_out, placed
+from embedsearch.maps.quality import NEIGHBOURS, preserved
 from embedsearch.maps.stability import laid_over, moved
-from embedsearch.maps.umap_layout import LAID_OUT, is_installed, lay_out, placed
-from embedsearch.metrics import Vectors
 from embedsearch.progress import Progress
 
 MEASURED = 20_000  # items up to which each is measured; of more, `SAMPLE`

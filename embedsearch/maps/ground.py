@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from embedsearch.backends import Backend, Rows
-from embedsearch.ledger import Ledger
-from embedsearch.metrics import Metric, Vectors
+from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.records import Unit
+from embedsearch.store.source_state import Ledger
 
 POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("cluster", "<i2"), ("kept", "<f4")])
 Points = npt.NDArray[np.void]
@@ -52,7 +52,7 @@ class Ground:
         backend: the index over them.
         metric: which distance.
         unit: what an item is.
-        items: see `embedsearch.items`.
+        items: see `embedsearch.store.items`.
         keys: (n,) uint64, random but the same for the same item in every build: samples are its smallest.
     """
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from embedsearch.backends import Rows
-from embedsearch.ledger import Ledger
-from embedsearch.metrics import Vectors
+from embedsearch.distances.metric import Vectors
+from embedsearch.store.source_state import Ledger
 
 LEAST = 3  # points that fix a plane's position and orientation
 

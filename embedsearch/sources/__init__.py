@@ -46,8 +46,8 @@ SOURCES: dict[str, str] = {
     "parquet": "embedsearch.sources.parquet:ParquetFile",
     "lines": "embedsearch.sources.lines:TextLines",
     "dataset": "embedsearch.sources.dataset:HubDataset",
-    "python-docs": "embedsearch.sources.pydocs:PythonDocs",
-    "python-sentences": "embedsearch.sources.pydocs:PythonSentences",
+    "python-docs": "embedsearch.demo.pydocs:PythonDocs",
+    "python-sentences": "embedsearch.demo.pydocs:PythonSentences",
 }
 
 

@@ -3,3 +3,7 @@
 The address of the page is its state (`address`): widgets show what it says and write what a person
 changes back to it, so a reload or a link shows the same result.
 """
+
+from pathlib import Path
+
+ASSETS = Path(__file__).with_name("assets")

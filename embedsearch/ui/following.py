@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from embedsearch.errors import EmbedsearchError
-from embedsearch.store import current_build, index_folder, list_names
+from embedsearch.store.folders import current_build, index_folder, list_names
 
 EVERY = 5  # seconds between looks
 _HELD = "following-held"

@@ -8,7 +8,8 @@ from functools import partial
 import streamlit as st
 from streamlit.components.v2 import component
 
-from embedsearch.ui import address, places
+from embedsearch.ui import navigation as places
+from embedsearch.ui import url_state as address
 
 # of each page, the parameters that say what is asked, and not how much of it is shown
 ASKED = {

@@ -6,8 +6,8 @@ import pytest
 from embedsearch.backends import BACKENDS, Settings, backend_class, choose, needed
 from embedsearch.backends import approximate as module
 from embedsearch.backends.tuning import hold_out, masks, recall, truth
+from embedsearch.distances.metric import Metric
 from embedsearch.errors import IndexDamagedError
-from embedsearch.metrics import Metric
 
 KINDS = [kind for kind in BACKENDS if kind != "exact"]
 COUNT, DIMENSION = 4000, 32

@@ -5,8 +5,8 @@ import pytest
 
 from embedsearch.backends import BACKENDS, Settings, backend_class
 from embedsearch.backends.exact import ExactBackend
+from embedsearch.distances.metric import Metric
 from embedsearch.errors import IndexDamagedError, RecipeError
-from embedsearch.metrics import Metric
 
 NONE = np.empty((0, 24), np.float32)  # an exact index holds its vectors itself
 

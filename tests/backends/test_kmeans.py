@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedsearch.backends.kmeans import assign, centroids
-from embedsearch.metrics import Metric, normalized
+from embedsearch.distances.metric import Metric, normalized
 
 
 @pytest.mark.parametrize("metric", list(Metric))

@@ -11,7 +11,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
 import embedsearch as es
-from embedsearch.encoders.files import find_files
+from embedsearch.models.files import find_files
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from tests.benchmarks.common import leave_one_out, need, plain_neighbours

@@ -20,7 +20,7 @@ def need(*parts):
 
 def text_model_folder():
     """Return the folder of the bundled text model."""
-    from embedsearch.encoders.files import find_files
+    from embedsearch.models.files import find_files
     from embedsearch.recipe import EncoderRecipe
     from embedsearch.records import Unit
 

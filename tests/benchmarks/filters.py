@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from embedsearch.backends import Settings, backend_class
-from embedsearch.metrics import Metric
+from embedsearch.distances.metric import Metric
 from tests.benchmarks.rows import definition_vectors
 
 SHARES = (1.0, 0.5, 0.1, 0.01, 0.001)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from embedsearch.embed import embed
+from embedsearch.indexing.runners.local import embed
 from embedsearch.recipe import EncoderRecipe
 
 

@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 import embedsearch as es
-from embedsearch.demo import STAMPS
-from embedsearch.encoders.pixels import open_rgb
+from embedsearch.demo.indexes import STAMPS
+from embedsearch.encoders.vision.decode import open_rgb
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Record
 from embedsearch.sources import open_source

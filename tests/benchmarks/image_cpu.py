@@ -18,7 +18,7 @@ from PIL import Image
 
 import embedsearch as es
 from embedsearch.encoders.efficientnet_lite import EfficientNetLite, resized
-from embedsearch.encoders.files import find_files
+from embedsearch.models.files import find_files
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from tests.benchmarks.common import need

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import embedsearch as es
+from embedsearch.artifacts.map import ground_of, load_map, map_index
 from embedsearch.maps import make_map
-from embedsearch.maps.addition import ground_of, load_map, map_index
 from embedsearch.maps.ground import Earlier, Method, Settings
 from embedsearch.maps.stability import rows_of_same_ids
 from embedsearch.progress import Silent

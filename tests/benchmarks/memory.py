@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from embedsearch.builder import build_index
-from embedsearch.encoders import EncoderSpec, Prepared
+from embedsearch.encoders import Prepared
+from embedsearch.indexing.build import build_index
+from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 

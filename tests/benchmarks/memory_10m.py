@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from embedsearch.builder import build_index
-from embedsearch.metrics import normalized
-from embedsearch.store import open_build
+from embedsearch.distances.metric import normalized
+from embedsearch.indexing.build import build_index
+from embedsearch.store.build import open_build
 from tests.benchmarks.memory import anonymous
 from tests.benchmarks.numbers import RowEncoder, recipe, write_queries
 from tests.benchmarks.rows import token_rows

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import embedsearch as es
+from embedsearch.distances.scale import Verdict
 from embedsearch.recipe import SourceRecipe
-from embedsearch.relatedness import Verdict
 from embedsearch.sources import open_source
 from tests.benchmarks.common import need, read_jsonl
 

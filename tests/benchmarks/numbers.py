@@ -6,7 +6,8 @@ So a build goes its whole way without a model, and what is measured is the rest.
 import numpy as np
 
 from embedsearch import sources
-from embedsearch.encoders import EncoderSpec, Prepared
+from embedsearch.encoders import Prepared
+from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
 from embedsearch.records import Modality, Record, Unit
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import embedsearch as es
-from embedsearch.encoders import Sentence
+from embedsearch.records import Sentence
 
 COUNT, QUERIES = 1_000_000, 2000
 OF_ONE_TOKEN = 1000  # rows; else "the" and "of" would be a third of them

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from embedsearch.backends import Settings, backend_class
-from embedsearch.builder import build_index
-from embedsearch.metrics import Metric, normalized
+from embedsearch.distances.metric import Metric, normalized
+from embedsearch.index import Index
+from embedsearch.indexing.build import build_index
 from embedsearch.query import Vector
-from embedsearch.search import Searcher
 from tests.benchmarks.numbers import RowEncoder, recipe, write_queries
 from tests.benchmarks.rows import cache, token_rows
 
@@ -139,7 +139,7 @@ def overhead(built, queries):
     """Print what a search with a ready vector takes beside FAISS's own call with the same parameters."""
     from embedsearch.backends.approximate import _parameters
 
-    searcher, backend = Searcher(built), built.backend
+    searcher, backend = Index(built), built.backend
     step = backend._step(1.0, K)
     parameters = _parameters(backend._index, step.effort, step.depth, None)
     unit = normalized(queries)

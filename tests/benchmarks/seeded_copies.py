@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 import embedsearch as es
-from embedsearch.duplicates import find_duplicates
-from embedsearch.encoders.pixels import open_rgb
-from embedsearch.stars import stars
+from embedsearch.analysis.duplicates import find_duplicates
+from embedsearch.analysis.grouping import stars
+from embedsearch.encoders.vision.decode import open_rgb
 from tests.benchmarks.common import need
 
 KINDS = ("resized", "recompressed", "flipped", "cropped")

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import embedsearch as es
-from embedsearch.metrics import distances
-from embedsearch.relatedness import Closeness
+from embedsearch.distances.metric import distances
+from embedsearch.distances.scale import Closeness
 from tests.benchmarks.common import need
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import embedsearch as es
-from embedsearch.encoders.runtime import PRECISIONS
+from embedsearch.encoders.engines.devices import PRECISIONS
 from tests.benchmarks.common import text_model_folder
 
 COUNT, REPEATS = 4000, 5

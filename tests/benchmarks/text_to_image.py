@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import embedsearch as es
-from embedsearch.demo import STAMPS
+from embedsearch.demo.indexes import STAMPS
 
 
 def main():

@@ -320,7 +320,7 @@ BUILT = {"index", "build", "unit", "count", "metric", "backend", "recall", "repo
 
 def test_demo_prints_its_indexes_and_builds_each_once(run, sources, monkeypatch):
     """The command demo --no-page --json prints what build prints for each index; what is built stays."""
-    from embedsearch import demo
+    from embedsearch.demo import indexes as demo
     from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
     from embedsearch.records import Unit
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch import watching
+from embedsearch import watch as watching
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_a_full_disk_leaves_gc_to_free_it(run, monkeypatch):
     def refused(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("embedsearch.publishing.roll_back", refused)
+    monkeypatch.setattr("embedsearch.store.versions.roll_back", refused)
     told = run("rollback", "faq")
     assert told.exit_code == 1
     assert "gc NAME --unfinished" in told.stderr

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedsearch.catalog import MODELS, known
-from embedsearch.encoders import files, load_encoder
-from embedsearch.encoders.files import find_files
+from embedsearch.encoders import load_encoder
 from embedsearch.errors import ModelChecksumError, ModelError
+from embedsearch.models import files
+from embedsearch.models.catalog import MODELS, known
+from embedsearch.models.files import find_files
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 

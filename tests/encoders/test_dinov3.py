@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from embedsearch.encoders import load_encoder
-from embedsearch.encoders.files import ModelFiles
-from embedsearch.encoders.preprocessing import preprocessing
+from embedsearch.encoders.vision.preprocess import preprocessing
 from embedsearch.errors import ModelError
+from embedsearch.models.files import ModelFiles
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # as the published checkpoints say it

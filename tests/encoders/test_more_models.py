@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from embedsearch.catalog import MODELS
-from embedsearch.encoders import Sentence, load_encoder
-from embedsearch.encoders.segment import words
-from embedsearch.records import Modality, Unit
+from embedsearch.encoders import load_encoder
+from embedsearch.models.catalog import MODELS
+from embedsearch.records import Modality, Sentence, Unit
+from embedsearch.splitters.words import words
 from tests.encoders import test_images, test_text, test_words
 from tests.encoders.test_images import pictures
-from tests.encoders.test_spec import declare
 from tests.encoders.test_text import LONG
+from tests.models.test_spec import declare
 from tests.small_models import HEADS, HIDDEN, LAYERS, SENTENCES
 
 ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedsearch.builder import build_index
 from embedsearch.encoders import open_encoder, probes
 from embedsearch.errors import DeviceError, EncoderMismatchError
+from embedsearch.index import Index
+from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Unit
-from embedsearch.search import Searcher
-from embedsearch.store import PROBES
+from embedsearch.store.manifest import PROBES
 from tests import fakes
 from tests.fakes import LetterEncoder, text
 from tests.small_models import SENTENCES
@@ -52,16 +52,16 @@ def test_sixteen_probes_are_spread_over_the_first_chunk(make_build):
 def test_the_engine_that_made_the_index_is_not_checked(make_build, elsewhere):
     """The same engine, precision and kind of device needs no check."""
     encoder = elsewhere(0.0)
-    Searcher(make_build(ENTRIES, load=encoder), encoder).search("word")
+    Index(make_build(ENTRIES, load=encoder), encoder).search("word")
     assert encoder.runs == 2  # the build's one chunk and the query
 
 
 def test_another_engine_is_checked_once(make_build, elsewhere):
     """Another engine embeds the probes at its first query, and is known afterwards."""
     build, encoder = make_build(ENTRIES), elsewhere(1e-4)
-    assert Searcher(build, encoder).search("worda x", k=1)[0].id == "0"
+    assert Index(build, encoder).search("worda x", k=1)[0].id == "0"
     assert encoder.runs == 2
-    assert Searcher(build, encoder).search("worda x", k=1)[0].id == "0"
+    assert Index(build, encoder).search("worda x", k=1)[0].id == "0"
     assert encoder.runs == 3
 
 
@@ -72,9 +72,9 @@ def test_another_engine_with_other_vectors_is_refused(make_build, elsewhere):
         with pytest.raises(
             EncoderMismatchError, match=r"made with letters in fp32 on cpu\. Here other in fp32"
         ):
-            Searcher(build, encoder).search("word")
+            Index(build, encoder).search("word")
     with pytest.raises(EncoderMismatchError, match="Run: embedsearch rebuild small"):
-        Searcher(build, encoder).search("word")
+        Index(build, encoder).search("word")
 
 
 def test_a_cache_that_can_not_be_written_is_no_error(make_build, elsewhere, monkeypatch, tmp_path):
@@ -83,7 +83,7 @@ def test_a_cache_that_can_not_be_written_is_no_error(make_build, elsewhere, monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     build, encoder = make_build(ENTRIES), elsewhere(0.0)
     for _ in range(2):
-        Searcher(build, encoder).search("word")
+        Index(build, encoder).search("word")
     assert encoder.runs == 4
 
 
@@ -180,7 +180,7 @@ def test_the_engine_of_the_build_answers_where_torch_is_too_far(make_build, else
     def load(recipe):
         return (LetterEncoder if recipe.engine == "letters" else other)(recipe)
 
-    searcher = Searcher(build, load)
+    searcher = Index(build, load)
     assert searcher.search("worda x", k=1)[0].id == "0"
     assert searcher.encoder.engine == "letters"
 
@@ -193,7 +193,7 @@ def test_no_home_is_no_error(make_build, elsewhere, monkeypatch):
 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", nowhere)
-    assert Searcher(make_build(ENTRIES), elsewhere(0.0)).search("worda x", k=1)[0].id == "0"
+    assert Index(make_build(ENTRIES), elsewhere(0.0)).search("worda x", k=1)[0].id == "0"
 
 
 def test_half_written_probes_do_not_count(tmp_path, monkeypatch):

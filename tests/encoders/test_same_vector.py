@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from embedsearch import encoders
-from embedsearch.builder import build_index
 from embedsearch.encoders import load_encoder, open_encoder
+from embedsearch.index import Index
+from embedsearch.indexing.build import build_index
 from embedsearch.query import Picture, Text, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
-from embedsearch.search import Searcher
 from tests import fakes
 from tests.encoders.test_images import pictures
 from tests.encoders.test_text import LONG, cosines
@@ -32,7 +32,7 @@ ENGINES = [
 def searcher(make_recipe, tmp_path, folder, unit, entries, engine):
     """Build an index in fp32 by `engine`; queries go through torch."""
     encoder = EncoderRecipe(unit, str(folder), precision="fp32", engine=engine, device="cpu")
-    return Searcher(build_index(make_recipe(entries, encoder=encoder, unit=unit), tmp_path), open_encoder)
+    return Index(build_index(make_recipe(entries, encoder=encoder, unit=unit), tmp_path), open_encoder)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from embedsearch.encoders import Sentence, load_encoder
-from embedsearch.encoders.segment import words
+from embedsearch.encoders import load_encoder
 from embedsearch.errors import ItemError
+from embedsearch.records import Sentence
+from embedsearch.splitters.words import words
 from tests.small_models import SENTENCES, TEXT_MODELS
 
 

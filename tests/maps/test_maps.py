@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from embedsearch import maps
+from embedsearch.artifacts.map import ground_of, load_map
 from embedsearch.errors import QueryError
-from embedsearch.maps import ground, groups, make_map
-from embedsearch.maps.addition import ground_of, load_map
+from embedsearch.maps import clusters as groups
+from embedsearch.maps import ground, make_map
 from embedsearch.maps.ground import Settings, keys_of, sample
 from embedsearch.maps.stability import laid_over
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
-from embedsearch.store import open_build
+from embedsearch.store.build import open_build
 from tests import fakes
 from tests.maps.conftest import random_texts
 
@@ -117,7 +118,7 @@ def test_groups_of_the_same_words_are_told_apart(make_build, map_of, monkeypatch
     names = [each["name"] for each in made.facts["clusters"]]
     assert len(set(names)) == 6
     assert any(name.endswith(" (2)") for name in names)
-    monkeypatch.setattr("embedsearch.maps.groups.distinctive_words", lambda *_: [[], [], []])
+    monkeypatch.setattr("embedsearch.maps.clusters.distinctive_words", lambda *_: [[], [], []])
     made, _ = map_of(clusters=3, names="kind")
     assert [each["name"] for each in made.facts["clusters"]] == ["group 1", "group 2", "group 3"]
 

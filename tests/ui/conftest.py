@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import pytest
 from PIL import Image, ImageDraw
 
-from embedsearch.builder import build_index
 from embedsearch.encoders import open_encoder
+from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.ui.launch import command

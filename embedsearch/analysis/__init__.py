@@ -1,0 +1,1 @@
+"""What an index is like as a whole: copies, neighbours, quality, and comparisons."""

@@ -1,0 +1,228 @@
+"""Several things, one model: the distance of each to each, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.artifacts.scale import GENERAL, PAIRED, encoded, general
+from embedsearch.disk.cache import kept_vectors
+from embedsearch.distances.metric import Metric, Vectors, distances
+from embedsearch.distances.scale import Closeness, Numbers, Scale, pairs_and_shares, percentiles
+from embedsearch.encoders import Encoder, load_encoder
+from embedsearch.errors import QueryError
+from embedsearch.models.spec import EncoderSpec
+from embedsearch.query import Picture, Text, as_single
+from embedsearch.records import Unit
+from embedsearch.search.searcher import Searcher
+
+LEAST = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Random pairs, which distances are held against.
+
+    Attributes:
+        distances: of some of them, ascending, (p,) float32; see `embedsearch.distances.scale.Scale`.
+        shares: share of all of them (0 to 1) that are no farther apart than each, (p,) float32.
+        of: where they are from, such as "general sentences".
+        nearest: distances of an index's items to their nearest; empty where that was not measured.
+    """
+
+    distances: Numbers
+    shares: Numbers
+    of: str
+    nearest: Numbers = field(default_factory=lambda: np.empty(0, np.float32))
+
+    def word(self, distance: float) -> Closeness:
+        """Return a word for a distance; see `Scale.words`."""
+        none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
+        return Scale(self.distances, self.shares, self.nearest, none, none, nobody).word(distance)
+
+    def histogram(self, edges: Numbers) -> Numbers:
+        """Return the share of the pairs in each bin; what is nearer than the first edge counts to the first.
+
+        Args:
+            edges: of the bins, ascending, (b + 1,).
+
+        Returns:
+            (b,) float32; adds up to 1 where no pair is farther apart than the last edge.
+        """
+        reached = np.interp(edges, self.distances, self.shares)
+        reached[0] = 0
+        return np.diff(reached).astype(np.float32)  # (b + 1,) -> (b,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """How far things are apart.
+
+    Attributes:
+        labels: what was compared, in order: texts, and the names of pictures.
+        distances: (n, n) float32; smaller is more related.
+        percentiles: (n, n) float32, percent (0 to 100) of random pairs that are farther apart; None where
+            there is nothing to compare with.
+        pairs: the random pairs; None where there are none.
+        metric: which distance.
+        model: which model.
+        pooling: how its hidden states became one vector.
+        layers: which hidden layers.
+        by: what brought texts and pictures into one space, see `embedsearch.crossmodal`; empty where
+            there is one kind.
+    """
+
+    labels: tuple[str, ...]
+    distances: Vectors
+    percentiles: Vectors | None
+    pairs: Pairs | None
+    metric: Metric
+    model: str
+    pooling: str
+    layers: tuple[int, ...]
+    by: str = ""
+
+    @property
+    def pairs_of(self) -> str:
+        """Where the random pairs are from; empty without percentiles."""
+        return "" if self.pairs is None else self.pairs.of
+
+    def nearest(self) -> tuple[int, int]:
+        """Return the rows of the two different things that are nearest to each other, the first of equals."""
+        rows, columns = np.triu_indices(len(self.labels), 1)
+        best = int(np.argmin(self.distances[rows, columns]))
+        return int(rows[best]), int(columns[best])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the comparison as plain JSON values."""
+        return {
+            "labels": list(self.labels),
+            "distances": np.round(self.distances.astype(float), 6).tolist(),
+            "percentiles": None
+            if self.percentiles is None
+            else np.round(self.percentiles.astype(float), 4).tolist(),
+            "pairs_of": self.pairs_of,
+            "metric": str(self.metric),
+            "model": self.model,
+            "pooling": self.pooling,
+            "layers": list(self.layers),
+            "by": self.by,
+        }
+
+
+def compare(
+    things: Sequence[Any],
+    *,
+    index: Searcher | None = None,
+    model: str = "",
+    pooling: str = "",
+    layers: int | Sequence[int] = -1,
+) -> Comparison:
+    """Compare two or more texts or pictures, each with each; texts with pictures by an index.
+
+    Args:
+        things: texts (str), or pictures (`Path`, bytes or PIL image).
+        index: compare by the model, the metric and the scale of this open index; else by `model` with the
+            cosine distance and, for texts, beside pairs of general sentences.
+        model: as in `load_encoder`; so are pooling and layers.
+        pooling: see `load_encoder`.
+        layers: see `load_encoder`.
+
+    Raises:
+        QueryError: there are fewer than two things, or of two kinds, or the index holds something else.
+        ItemError: a picture can't be read.
+        ModelError, EncoderMismatchError: as `load_encoder`.
+    """
+    queries = [as_single(thing) for thing in things]
+    if len(queries) < LEAST:
+        raise QueryError(f"Two things or more are needed to compare; {len(queries)} came.")
+    kinds = {type(query) for query in queries}
+    if not kinds <= {Text, Picture}:
+        raise QueryError("Texts and pictures can be compared: a str, a Path, bytes or a PIL image.")
+    if any(isinstance(query, Text) and not query.text.strip() for query in queries):
+        raise QueryError("One of the texts is empty: there is nothing to compare.")
+    labels = [_label(query) for query in queries]
+    if index is not None:
+        vectors, bridge = index.together(queries), index.across(queries)
+        if bridge is not None:  # its scale knows pairs of a text and a picture alone
+            made = compared(labels, vectors, index.encoder.spec, bridge.metric, None)
+            return replace(made, by=bridge.by)
+        metric = index.manifest.metric
+        return compared(labels, vectors, index.encoder.spec, metric, index_pairs(index))
+    if len(kinds) > 1:
+        raise QueryError(
+            "A text and a picture can be compared by an index whose pictures texts find: name it with "
+            "--index NAME."
+        )
+    unit = Unit.IMAGE if Picture in kinds else Unit.TEXT
+    encoder = _open(model, unit, pooling, layers)
+    things = [query.text if isinstance(query, Text) else query.source for query in queries]  # type: ignore[union-attr]
+    vectors = encoder.encode(things, "query")  # as the sentences of the random pairs
+    return compared(labels, vectors, encoder.spec, Metric.COSINE, general_pairs(encoder))
+
+
+def compared(
+    labels: Sequence[str], vectors: Vectors, spec: EncoderSpec, metric: Metric, pairs: Pairs | None
+) -> Comparison:
+    """Compare things by their vectors, each with each.
+
+    Args:
+        labels: what they are called, n.
+        vectors: (n, d) float32, raw.
+        spec: of the encoder that made the vectors.
+        metric: which distance.
+        pairs: distances of random pairs by the same encoder and metric; None for no percentiles.
+    """
+    far = distances(vectors, vectors, metric)  # (n, d) (n, d) -> (n, n)
+    if metric is not Metric.IP:
+        np.fill_diagonal(far, 0)
+    return Comparison(
+        labels=tuple(labels),
+        distances=far,
+        percentiles=None if pairs is None else percentiles(far, pairs.distances, pairs.shares),
+        pairs=pairs,
+        metric=metric,
+        model=spec.model,
+        pooling=spec.pooling,
+        layers=spec.layers,
+    )
+
+
+def index_pairs(searcher: Searcher) -> Pairs | None:
+    """Return the random pairs of an index; None where it was built without a scale."""
+    scale = searcher.build.scale
+    if scale is None:
+        return None
+    return Pairs(scale.pairs, scale.shares, f"the index {searcher.manifest.name}", scale.nearest)
+
+
+def general_pairs(encoder: Encoder) -> Pairs | None:
+    """Return the pairs of general sentences, or of a word in each, by the cosine distance; None for pictures.
+
+    Embeds a thousand sentences, which takes seconds, once per machine.
+    """
+    unit = encoder.spec.unit
+    if unit is Unit.IMAGE:
+        return None
+    asked = general(unit)[:PAIRED]
+    made_by = ["pairs", encoder.engine, encoder.precision]
+    vectors = kept_vectors(asked, encoder.spec.fingerprint, made_by, lambda: encoded(encoder, asked))
+    apart = distances(vectors, vectors, Metric.COSINE)[np.triu_indices(len(vectors), 1)]
+    return Pairs(*pairs_and_shares(apart), GENERAL if unit is Unit.TEXT else f"words in {GENERAL}")
+
+
+def _open(model: str, unit: Unit, pooling: str, layers: int | Sequence[int]) -> Encoder:
+    # a few things are compared before another engine has compiled its model
+    return load_encoder(
+        model, unit=unit, pooling=pooling, layers=layers, engine="torch", precision="fp32", decoding="full"
+    )
+
+
+def _label(query: Any) -> str:
+    if isinstance(query, Text):
+        return query.text
+    return Path(query.source).name if isinstance(query.source, (str, Path)) else "a picture"

@@ -1,0 +1,144 @@
+"""What is odd about an index as a whole: hubs, a common direction, copies, and vectors of unequal length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embedsearch.analysis.duplicates import DuplicateFinder
+from embedsearch.analysis.neighbours import BLOCK, random_pairs, spread
+from embedsearch.backends import Rows
+from embedsearch.distances.metric import Metric, normalized
+from embedsearch.progress import Progress, Silent
+from embedsearch.records import Unit
+from embedsearch.store.build import Build
+
+SAMPLE = 10_000
+K = 10
+HUBS = 10
+Counts = npt.NDArray[np.int64]
+
+
+def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = None) -> dict[str, Any]:
+    """Measure an index; of a large one a sample, the same each time.
+
+    Args:
+        build: the index.
+        sample: how many items are asked for their neighbours, and looked at.
+        progress: who is told how it goes on.
+
+    Returns:
+        `asked`: how many items were looked at.
+        `hubness`: `k`; the `mean` count of an item among the neighbours of those asked; the `skewness` of
+        N_k, which is in how many items' k nearest neighbours an item stands (Radovanović et al. 2010; None
+        where it can't be told); and `hubs`, those that stand in the most: `id`, `count`, and the `share` of
+        the items asked.
+        `anisotropy`: the mean cosine of random pairs (Ethayarajh 2019), -1 to 1; None for a single item.
+        `duplicates`: `exact`, the share of items whose content an earlier one has; `near`, the share of
+        different contents that have another within `threshold`. None for words and inner products.
+        `norms`: `mean`, `std`, `min` and `max` of the lengths of the stored vectors.
+    """
+    progress = progress or Silent()
+    rows = spread(np.arange(len(build.vectors)), sample)
+    counts = occurrences(build, rows, progress)
+    vectors = np.asarray(build.vectors[rows], np.float32)
+    first, second = random_pairs(np.arange(len(rows)))
+    unit = normalized(vectors)
+    cosines = [
+        np.einsum("nd,nd->n", unit[first[at : at + BLOCK]], unit[second[at : at + BLOCK]])
+        for at in range(0, len(first), BLOCK)
+    ]
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return {
+        "asked": len(rows),
+        "hubness": {
+            "k": K,
+            "mean": round(float(counts.mean()), 4),
+            "skewness": _rounded(skewness(counts, len(rows))),
+            "hubs": _hubs(build, counts, len(rows)),
+        },
+        "anisotropy": _rounded(float(np.concatenate(cosines).mean()) if cosines else None),
+        "duplicates": _duplicates(build, progress),
+        "norms": {
+            "mean": _rounded(float(norms.mean())),
+            "std": _rounded(float(norms.std())),
+            "min": _rounded(float(norms.min())),
+            "max": _rounded(float(norms.max())),
+        },
+    }
+
+
+def occurrences(build: Build, rows: Rows, progress: Progress, k: int = K) -> Counts:
+    """Return in how many of these rows' `k` nearest neighbours each row of the index stands, (n,).
+
+    No row is its own neighbour.
+    """
+    counts = np.zeros(len(build.vectors), np.int64)
+    progress.stage("asking for neighbours", len(rows))
+    for start in range(0, len(rows), BLOCK):
+        part = rows[start : start + BLOCK]
+        _, found = build.backend.search(np.asarray(build.vectors[part], np.float32), k + 1)
+        own = found == part[:, None]
+        own[~own.any(1), -1] = True  # among more copies than k an item may not find itself
+        np.add.at(counts, found[~own], 1)
+        progress.advance(len(part))
+    return counts
+
+
+def skewness(counts: Counts, asked: int) -> float | None:
+    """Return the skewness of N_k over all items, from the counts of a sample of the items that were asked.
+
+    Drawn without replacement, a count c of N has the factorial moments E[c (c-1) ...] = N (N-1) ... times
+    m (m-1) ... / (n (n-1) ...), so dividing by that gives the moments of N without bias. With all items asked
+    it is the skewness itself.
+
+    Args:
+        counts: (n,) see `occurrences`.
+        asked: m, how many items were asked.
+
+    Returns:
+        None where the moments can't be told: too few items, or all occur equally often.
+    """
+    count = len(counts)
+    if asked < 3 or count < 3:
+        return None
+    c = counts.astype(np.float64)
+    shares = np.cumprod([(asked - each) / (count - each) for each in range(3)])
+    one, two, three = (
+        float(falling.mean()) / share
+        for falling, share in zip((c, c * (c - 1), c * (c - 1) * (c - 2)), shares.tolist(), strict=True)
+    )
+    square, cube = two + one, three + 3 * two + one  # E[N^2] and E[N^3]
+    variance = square - one**2
+    if variance <= 1e-9:
+        return None
+    return float((cube - 3 * one * square + 2 * one**3) / variance**1.5)
+
+
+def _hubs(build: Build, counts: Counts, asked: int) -> list[dict[str, Any]]:
+    most = np.argsort(-counts, kind="stable")[:HUBS]
+    most = most[counts[most] > 0]
+    ids = build.read(most.tolist(), ["id"])["id"]
+    return [
+        {"id": identity, "count": count, "share": round(count / asked, 4)}
+        for identity, count in zip(ids, counts[most].tolist(), strict=True)
+    ]
+
+
+def _duplicates(build: Build, progress: Progress) -> dict[str, float] | None:
+    if build.manifest.unit in (Unit.WORD, Unit.TOKEN) or build.manifest.metric is Metric.IP:
+        return None
+    progress.stage("looking for copies")
+    finder = DuplicateFinder(build)
+    threshold = finder.scale.threshold
+    return {
+        "exact": round(1 - len(finder.firsts) / len(build.vectors), 4),
+        "near": round(float((finder.scale.nearest <= threshold).mean()), 4),
+        "threshold": threshold,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,315 @@
+"""Copies among the items of an index: exact ones by their content, near ones by their vectors.
+
+Exact copies have the same content, byte by byte; identical vectors alone do not make them. Near copies are
+looked for among different contents, each of which is represented by the first item that has it: so an item
+that is kept of its exact copies may stand in a group of near ones too.
+
+Groups are stars, not chains, which single links would let grow without end: each item of a group lies within
+the threshold of the one that is kept, and all that is kept lies farther apart; see
+`embedsearch.analysis.grouping`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.analysis.grouping import stars
+from embedsearch.analysis.neighbours import (
+    Distances,
+    Pairs,
+    Usual,
+    all_within,
+    measure_usual,
+    overflows,
+    pairs_within,
+)
+from embedsearch.backends import Mask, Rows
+from embedsearch.distances.metric import Metric
+from embedsearch.encoders.vision.decode import pixels_of
+from embedsearch.errors import QueryError
+from embedsearch.progress import Progress, Silent
+from embedsearch.records import Unit
+from embedsearch.search.searcher import Searcher
+from embedsearch.store.build import Build
+
+AUTO = "auto"
+KEEP = ("best", "first")
+BATCH = 4096  # items whose sizes are read at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One item of a group.
+
+    Attributes:
+        id: the item's identity.
+        row: its place in the build.
+        distance: to the item that is kept; 0 for itself and for exact copies.
+    """
+
+    id: str
+    row: int
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Items that are copies of one another.
+
+    Attributes:
+        exact: whether they have the same content; else they are near copies, all of different contents.
+        members: the one to keep, then the others from the nearest to the farthest.
+        distance: the largest distance that ties one of them to the one to keep.
+    """
+
+    exact: bool
+    members: tuple[Member, ...]
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """What `find_duplicates` found.
+
+    Attributes:
+        index: the index's name.
+        build: the build's id.
+        metric: which distance.
+        threshold: up to which distance two items counted as near copies.
+        auto: whether the threshold was derived from the index.
+        keep: what is kept of a group, `best` or `first`.
+        count: number of items of the index.
+        groups: exact copies first, in the order of the source; then near ones, nearest first.
+    """
+
+    index: str
+    build: str
+    metric: Metric
+    threshold: float
+    auto: bool
+    keep: str
+    count: int
+    groups: tuple[Group, ...]
+
+    @property
+    def exact(self) -> tuple[Group, ...]:
+        """The groups of exact copies."""
+        return tuple(group for group in self.groups if group.exact)
+
+    @property
+    def near(self) -> tuple[Group, ...]:
+        """The groups of near copies."""
+        return tuple(group for group in self.groups if not group.exact)
+
+    def others(self) -> list[str]:
+        """Return the ids of all that is not kept: without them no two items are copies."""
+        return list(dict.fromkeys(each.id for group in self.groups for each in group.members[1:]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as plain JSON values."""
+        groups = [{**asdict(group), "keep": group.members[0].id} for group in self.groups]
+        return {**asdict(self), "metric": str(self.metric), "groups": groups, "others": self.others()}
+
+
+class DuplicateFinder:
+    """Finds the copies in one build; a second threshold or choice costs little. May be shared by threads."""
+
+    def __init__(self, build: Build) -> None:
+        """Open a build.
+
+        Raises:
+            QueryError: it holds words, or its metric is the inner product.
+        """
+        manifest = build.manifest
+        if manifest.unit in (Unit.WORD, Unit.TOKEN):
+            raise QueryError(
+                f"The index {manifest.name!r} holds {manifest.unit}s: the same word in two sentences is no "
+                "duplicate. Build an index of whole texts from the same source: --unit text."
+            )
+        if manifest.metric is Metric.IP:
+            raise QueryError(
+                f"The index {manifest.name!r} compares by the inner product, in which a long vector is "
+                "nearer to an item than the item's own copy. Build it with --metric cosine to find copies."
+            )
+        self.build = build
+        self._pairs: Pairs | None = None
+        self._sizes: dict[int, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _contents(self) -> tuple[Rows, Rows]:
+        """The rows sorted by content (n,), and where in them each of m contents starts (m,)."""
+        column = self.build.items["hash"].dictionary_encode()
+        parts = [chunk.indices.to_numpy() for chunk in column.chunks]
+        codes = np.concatenate(parts) if parts else np.empty(0, np.int32)
+        order = np.argsort(codes, kind="stable")
+        return order, np.flatnonzero(np.diff(codes[order], prepend=-1))
+
+    @cached_property
+    def firsts(self) -> Rows:
+        """The first row of each content, ascending."""
+        order, starts = self._contents
+        return np.sort(order[starts])
+
+    @cached_property
+    def allow(self) -> Mask | None:
+        """The same as truth values (n,); None where all contents differ."""
+        if len(self.firsts) == len(self.build.vectors):
+            return None
+        allow = np.zeros(len(self.build.vectors), np.bool_)
+        allow[self.firsts] = True
+        return allow
+
+    @cached_property
+    def scale(self) -> Usual:
+        """What is usual among the different contents of the index."""
+        return measure_usual(self.build, self.firsts, self.allow)
+
+    @property
+    def compared(self) -> bool:
+        """Whether items were compared already, which is what takes long."""
+        return self._pairs is not None
+
+    def compare(self, limit: float, progress: Progress | None = None) -> Pairs:
+        """Return the pairs of items up to a distance, or up to a larger one that was asked for before."""
+        with self._lock:
+            if self._pairs is None or self._pairs.limit < limit:
+                self._pairs = pairs_within(
+                    self.build, self.firsts, self.allow, limit, self.scale, progress or Silent()
+                )
+            return self._pairs
+
+    def find(
+        self,
+        threshold: float | str = AUTO,
+        keep: str = "best",
+        progress: Progress | None = None,
+    ) -> Duplicates:
+        """See `find_duplicates`."""
+        if keep not in KEEP:
+            raise QueryError(f"What is kept of a group is 'best' or 'first'; got {keep!r}.")
+        limit = self.scale.threshold if threshold == AUTO else checked(threshold)
+        pairs = self.compare(limit, progress)
+        near = self._near_groups(pairs, limit, keep)
+        manifest = self.build.manifest
+        return Duplicates(
+            index=manifest.name,
+            build=manifest.build,
+            metric=manifest.metric,
+            threshold=limit,
+            auto=threshold == AUTO,
+            keep=keep,
+            count=manifest.count,
+            groups=(*self._exact_groups(), *near),
+        )
+
+    def _exact_groups(self) -> list[Group]:
+        order, starts = self._contents
+        groups = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]
+        groups.sort(key=lambda rows: int(rows[0]))
+        return [self._group(True, rows, np.zeros(len(rows))) for rows in groups]
+
+    def _near_groups(self, pairs: Pairs, limit: float, keep: str) -> list[Group]:
+        last = int(np.searchsorted(pairs.distances, limit, side="right"))
+        first, second, distances = pairs.first[:last], pairs.second[:last], pairs.distances[:last]
+        kept, distance = stars(
+            first,
+            second,
+            distances,
+            self._ranks(np.union1d(first, second), keep),
+            overflows(pairs, limit, self.scale),
+            lambda row: all_within(self.build, row, self.allow, limit, self.scale),
+        )
+        others = np.flatnonzero(kept >= 0)
+        others = others[np.lexsort((distance[others], kept[others]))]
+        centres, starts = np.unique(kept[others], return_index=True)
+        groups = []
+        for centre, start, end in zip(centres, starts, np.append(starts, len(others))[1:], strict=True):
+            part = others[start:end]
+            rows = np.concatenate([[centre], part])
+            groups.append(self._group(False, rows, np.concatenate([[0.0], distance[part]])))
+        return sorted(groups, key=lambda group: (group.distance, group.members[0].row))
+
+    def _group(self, exact: bool, rows: Rows, distances: Distances) -> Group:
+        ids = self.build.read(rows.tolist(), ["id"])["id"]
+        members = zip(ids, rows.tolist(), distances.tolist(), strict=True)
+        return Group(exact, tuple(Member(*each) for each in members), float(distances.max()))
+
+    def _ranks(self, rows: Rows, keep: str) -> Rows:
+        """Return in which order rows are kept (n,): smaller first; those not asked for last, by place."""
+        rank = np.arange(len(self.build.vectors)) + len(self.build.vectors)
+        if keep == "first":
+            return rank
+        self._measure(row for row in rows.tolist() if row not in self._sizes)
+        ordered = sorted(rows.tolist(), key=lambda row: (*(-size for size in self._sizes[row]), row))
+        rank[np.array(ordered, np.int64)] = np.arange(len(ordered))
+        return rank
+
+    def _measure(self, rows: Iterable[int]) -> None:
+        """Read the sizes of items: pixels and bytes of a picture, characters of a text."""
+        missing = list(rows)
+        for start in range(0, len(missing), BATCH):
+            part = missing[start : start + BATCH]
+            columns = self.build.read(part, ["text", "path", "picture"])
+            for row, text, path, picture in zip(part, *columns.values(), strict=True):
+                self._sizes[row] = _size(text, path, picture)
+
+
+def _size(text: str | None, path: str | None, picture: bytes | None) -> tuple[int, int]:
+    if text is not None:
+        return len(text), 0
+    if picture is not None:
+        return pixels_of(picture), len(picture)
+    try:
+        return pixels_of(Path(path or "")), Path(path or "").stat().st_size
+    except (OSError, ValueError):
+        return 0, 0
+
+
+def checked(threshold: float | str) -> float:
+    """Return a threshold, a distance, as a number.
+
+    Raises:
+        QueryError: it is none, or is below 0.
+    """
+    try:
+        number = float(threshold)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise QueryError(f"A threshold is {AUTO!r} or a distance of 0 or more; got {threshold!r}.")
+    return number
+
+
+def find_duplicates(
+    searcher: Searcher,
+    threshold: float | str = AUTO,
+    keep: str = "best",
+    progress: Progress | None = None,
+) -> Duplicates:
+    """Group the items of an index that are copies of one another; nothing is deleted.
+
+    Args:
+        searcher: an open index of texts or pictures.
+        threshold: the distance up to which two items of different contents are near copies; `auto` derives
+            it from the index, see `embedsearch.analysis.neighbours.Usual.threshold`.
+        keep: which item of a group to keep: `best` the largest (pictures by pixels, then by bytes; texts by
+            characters), `first` the first in the order of the source. Of exact copies it is the first.
+        progress: who is told how it goes on.
+
+    Raises:
+        QueryError: the index holds words or compares by the inner product, or an argument is none of these.
+
+    Example:
+        >>> find_duplicates(open_index("holidays")).others()  # doctest: +SKIP
+        ['2019/IMG_0042 (1).jpg']
+    """
+    return DuplicateFinder(searcher.build).find(threshold, keep, progress)

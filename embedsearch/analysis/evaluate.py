@@ -1,0 +1,329 @@
+"""How good an index is: recall against exact search, latency, and quality where there are judgements."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.backends import Backend, Mask, Rows
+from embedsearch.distances.metric import Metric, Vectors, distances
+from embedsearch.errors import MissingExtraError, QueryError, SourceError
+from embedsearch.query import Text
+from embedsearch.records import Unit
+from embedsearch.results import Hit
+from embedsearch.search.searcher import Searcher
+from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
+from embedsearch.store.items import FIELD
+
+SAMPLE = 500
+BLOCK = 65_536  # rows compared with at a time
+SHARES = (0.5, 0.1, 0.01, 0.001)
+DEEP = 100  # hits a query, judged by qrels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """Queries to measure with, and what answers them.
+
+    Attributes:
+        queries: (q, d) float32, raw.
+        own: (q,) the row that each query was taken from, which is not among its hits; None for other queries.
+        backend: the index.
+        vectors: (n, d) what it is over, raw.
+        metric: which distance.
+    """
+
+    queries: Vectors
+    own: Rows | None
+    backend: Backend
+    vectors: Vectors
+    metric: Metric
+
+
+def of_items(searcher: Searcher, sample: int = SAMPLE) -> Asked:
+    """Return items spread over the index as queries."""
+    build, count = searcher.build, len(searcher)
+    rows = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(np.int64))
+    queries = np.asarray(build.vectors[rows], np.float32)  # (n, d) -> (q, d)
+    return Asked(queries, rows, build.backend, build.vectors, build.manifest.metric)
+
+
+def of_texts(searcher: Searcher, texts: list[str]) -> Asked:
+    """Return texts as queries: of an index of texts, or of one of pictures that texts find.
+
+    Raises:
+        QueryError: the index can't be asked with texts, or one of them is empty.
+        ItemError: one can't be embedded.
+    """
+    build = searcher.build
+    if searcher.manifest.unit is Unit.TEXT:
+        queries = searcher.encoder.encode(texts, "query")
+        return Asked(queries, None, build.backend, build.vectors, build.manifest.metric)
+    asked = [Text(text) for text in texts]
+    bridge = searcher.across(asked)
+    if bridge is None:
+        raise QueryError(
+            f"The index {searcher.manifest.name!r} holds {searcher.manifest.unit}s, which texts don't find."
+        )
+    return Asked(searcher.together(asked), None, bridge.backend, bridge.vectors, bridge.metric)
+
+
+def recall(asked: Asked, k: int = 10, allow: Mask | None = None) -> float:
+    """Return recall@k of an index against comparing with every vector.
+
+    A hit counts when it is no farther than the exact k-th neighbour, so that ties count alike.
+
+    Args:
+        asked: the queries.
+        k: how many neighbours.
+        allow: (n,) which rows may be found.
+    """
+    own = asked.own
+    found, rows = asked.backend.search(asked.queries, k if own is None else k + 1, allow)
+    exact = _exact(asked, k, allow)
+    shares = []
+    for at, (far, near) in enumerate(zip(found, exact, strict=True)):
+        others = far if own is None else far[rows[at] != own[at]]
+        best = near[np.isfinite(near)]
+        if len(best):
+            limit = best[-1] + 1e-5 + 1e-5 * abs(best[-1])
+            shares.append(min(int((others[:k] <= limit).sum()), len(best)) / len(best))
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def _exact(asked: Asked, k: int, allow: Mask | None) -> Vectors:
+    """Return the exact distances of the k nearest, (q, k) float32 ascending; infinite beyond what exists."""
+    queries, own, vectors = asked.queries, asked.own, asked.vectors
+    best = np.full((len(queries), k), np.inf, np.float32)
+    for start in range(0, len(vectors), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(vectors)))
+        if allow is not None:
+            rows = rows[allow[rows]]
+        if not len(rows):
+            continue
+        far = distances(
+            queries, np.asarray(vectors[rows], np.float32), asked.metric
+        )  # (q, d) (b, d) -> (q, b)
+        if own is not None:
+            far[own[:, None] == rows] = np.inf
+        near = np.partition(far, min(k, len(rows)) - 1, axis=1)[:, :k]
+        best = np.sort(np.concatenate([best, near], 1), axis=1)[:, :k]
+    return best
+
+
+def latency(search: Callable[[Vectors], Any], queries: Vectors) -> dict[str, float]:
+    """Return the 50th, 95th and 99th percentile of the milliseconds that one query takes."""
+    search(queries[:1])
+    spent = []
+    for query in queries:
+        started = time.perf_counter()
+        search(query[None])
+        spent.append(1000 * (time.perf_counter() - started))
+    return {f"p{part}": round(float(np.percentile(spent, part)), 3) for part in (50, 95, 99)}
+
+
+def under_filters(asked: Asked, k: int = 10) -> list[dict[str, Any]]:
+    """Return recall and latency where random filters keep 50, 10, 1 and 0.1 percent of the items."""
+    draw = np.random.default_rng(0).random(len(asked.vectors))
+    few = asked.queries[: max(1, len(asked.queries) // 5)]
+    told = []
+    for share in SHARES:
+        allow = draw < share
+        told.append(
+            {
+                "share": share,
+                "allowed": int(allow.sum()),
+                "recall": round(recall(asked, k, allow), 4),
+                **latency(partial(asked.backend.search, k=k, allow=allow), few),
+            }
+        )
+    return told
+
+
+def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
+    """Return P@1 and P@k: the share of an item's nearest other items that have its value of `field`.
+
+    Raises:
+        QueryError: the index has no such field.
+    """
+    name = FIELD + field
+    if name not in searcher.build.items.column_names:
+        has = ", ".join(searcher.build.field_types) or "none"
+        raise QueryError(f"The index {searcher.manifest.name!r} has no field {field!r}; it has {has}.")
+    labels = np.array(searcher.build.items[name].to_pylist(), dtype=object)
+    asked = of_items(searcher, 10_000)
+    own = np.arange(0) if asked.own is None else asked.own
+    first, share = [], []
+    for start in range(0, len(own), 1000):
+        _, rows = asked.backend.search(asked.queries[start : start + 1000], k + 1)
+        for row, found in zip(own[start : start + 1000].tolist(), rows, strict=True):
+            others = [each for each in found.tolist() if each != row][:k]
+            if others and labels[row] is not None:
+                same = labels[others] == labels[row]
+                first.append(bool(same[0]))
+                share.append(float(np.mean(same)))
+    if not share:
+        raise QueryError(
+            f"No item of the index {searcher.manifest.name!r} has a value of {field!r} and a neighbour."
+        )
+    return {"P@1": round(float(np.mean(first)), 4), f"P@{k}": round(float(np.mean(share)), 4)}
+
+
+def judged(searcher: Searcher, queries: Path, qrels: Path) -> dict[str, float]:
+    """Return nDCG@10, MRR and recall@100 over judged queries, by ir-measures.
+
+    Args:
+        searcher: the open index.
+        queries: a table or JSONL of queries with their ids; see `read_queries`.
+        qrels: judgements: TREC's four columns, or a table of query, item and grade.
+
+    Raises:
+        QueryError, ItemError: as `of_texts`.
+        SourceNotFoundError, SourceError: a file is missing or can't be read as such.
+        MissingExtraError: ir-measures is not installed.
+    """
+    try:
+        import ir_measures
+        from ir_measures import RR, R, nDCG
+    except ImportError:
+        raise MissingExtraError("Judged queries need ir-measures: pip install 'embedsearch[eval]'") from None
+    judgements = [ir_measures.Qrel(*each) for each in read_qrels(qrels)]
+    known = {each.query_id for each in judgements}
+    asked = {identity: text for identity, text in read_queries(queries) if identity in known}
+    if not asked:
+        raise SourceError(f"No query of {queries} is judged in {qrels}: their ids differ.")
+    ground = of_texts(searcher, list(asked.values()))
+    run = []
+    for start in range(0, len(ground.queries), 1000):
+        far, rows = ground.backend.search(ground.queries[start : start + 1000], DEEP)
+        for identity, each, found in zip(list(asked)[start : start + 1000], far, rows, strict=True):
+            names = searcher.build.read(found.tolist(), ["id"])["id"]
+            run += [
+                ir_measures.ScoredDoc(identity, name, -float(distance))
+                for name, distance in zip(names, each, strict=True)
+            ]
+    judgements = [each for each in judgements if each.query_id in asked]
+    measured = ir_measures.calc_aggregate([nDCG @ 10, RR, R @ DEEP], judgements, run)
+    return {
+        "queries": len(asked),
+        "nDCG@10": round(measured[nDCG @ 10], 4),
+        "MRR": round(measured[RR], 4),
+        f"recall@{DEEP}": round(measured[R @ DEEP], 4),
+    }
+
+
+def spearman(searcher: Searcher, pairs: Path) -> dict[str, float]:
+    """Return Spearman's rank correlation of relatedness and human scores over pairs of texts.
+
+    Args:
+        searcher: the open index, whose encoder and metric are used.
+        pairs: see `read_pairs`.
+
+    Raises:
+        SourceNotFoundError, SourceError: as `read_pairs`.
+        MissingExtraError: SciPy is not installed.
+    """
+    try:
+        from scipy.stats import spearmanr
+    except ImportError:
+        raise MissingExtraError("Pairs need SciPy: pip install 'embedsearch[eval]'") from None
+    rows = list(read_pairs(pairs))
+    if len(rows) < 3 or len({row[2] for row in rows}) < 2:
+        raise SourceError(
+            f"{pairs}: three pairs or more, of different scores, are needed; it has {len(rows)}."
+        )
+    if searcher.manifest.unit is not Unit.TEXT:
+        raise QueryError(
+            f"Judged pairs are texts, and the index {searcher.manifest.name!r} holds "
+            f"{searcher.manifest.unit}s."
+        )
+    encoder = searcher.encoder
+    left, right = (encoder.encode([row[side] for row in rows], "passage") for side in (0, 1))
+    metric = searcher.manifest.metric
+    far = [float(distances(a[None], b[None], metric)[0, 0]) for a, b in zip(left, right, strict=True)]
+    result = spearmanr(-np.array(far), [row[2] for row in rows])
+    return {"pairs": len(rows), "spearman": round(float(result.statistic), 4)}
+
+
+def bytes_of(searcher: Searcher) -> dict[str, int]:
+    """Return the size of the build's files, by name."""
+    return {name: int(facts["size"]) for name, facts in searcher.manifest.files.items()}
+
+
+def evaluate(
+    searcher: Searcher,
+    *,
+    k: int = 10,
+    sample: int = SAMPLE,
+    queries: Path | None = None,
+    filters: bool = False,
+    labels: str = "",
+    qrels: Path | None = None,
+    pairs: Path | None = None,
+) -> dict[str, Any]:
+    """Measure an index.
+
+    Args:
+        searcher: the open index.
+        k: how many neighbours.
+        sample: how many items of the index serve as queries where `queries` are not given.
+        queries: a file of queries, for recall and latency, and judged by `qrels`.
+        filters: measure under filters too.
+        labels: a field; measures P@k.
+        qrels: judgements of `queries`.
+        pairs: pairs of texts with human scores.
+
+    Returns:
+        `recall`, `latency` in milliseconds, `bytes`, and what was asked for beside.
+
+    Raises:
+        QueryError, SourceNotFoundError, SourceError, MissingExtraError: as the parts.
+        ItemError: a query can't be embedded.
+    """
+    if qrels is not None and queries is None:
+        raise QueryError("Judgements need the queries they judge: --queries FILE.")
+    quality: dict[str, Any] = {}  # first, for what may be wrong with what was asked is found by it
+    if labels:
+        quality["labels"] = {"field": labels, **precision(searcher, labels, k)}
+    if qrels is not None and queries is not None:
+        quality["judged"] = judged(searcher, queries, qrels)
+    if pairs is not None:
+        quality["pairs"] = spearman(searcher, pairs)
+    if queries is not None:
+        texts = [text for _, text in read_queries(queries)]
+        if not texts:
+            raise SourceError(f"{queries} holds no query to measure with.")
+        asked = of_texts(searcher, texts)
+    else:
+        asked = of_items(searcher, sample)
+    manifest = searcher.manifest
+    result: dict[str, Any] = {
+        "index": manifest.name,
+        "build": manifest.build,
+        "backend": manifest.backend,
+        "count": manifest.count,
+        "dimension": manifest.dimension,
+        "asked": f"{len(asked.queries)} queries of {queries}"
+        if queries
+        else f"{len(asked.queries)} items, each without itself",
+        "recall": round(recall(asked, k), 4),
+        "recall_when_built": manifest.index.get("recall"),
+        "latency": latency(partial(_found, searcher, asked.backend, k), asked.queries[:200]),
+        "bytes": sum(bytes_of(searcher).values()),
+        "bytes_of_files": bytes_of(searcher),
+    }
+    if filters:
+        result["filters"] = under_filters(asked, k)
+    return result | quality
+
+
+def _found(searcher: Searcher, backend: Backend, k: int, query: Vectors) -> list[Hit]:
+    """Search with a ready vector, (1, d), and read the items found."""
+    far, rows = backend.search(query, k)
+    return searcher.items(rows[0].tolist(), far[0].tolist())

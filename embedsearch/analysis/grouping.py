@@ -1,0 +1,52 @@
+"""Near items as groups around one that is kept: stars, in which no chain can grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from embedsearch.analysis.neighbours import Distances
+from embedsearch.backends import Mask, Rows
+
+Around = Callable[[int], tuple[Rows, Distances]]
+
+
+def stars(
+    first: Rows, second: Rows, distances: Distances, rank: Rows, more: Mask, around: Around
+) -> tuple[Rows, Distances]:
+    """Choose which rows are kept, and give each other row to one of them.
+
+    In the order of `rank`, a row that is near one kept before it joins that one, the nearest of them; else it
+    is kept. So every row is as near to the one it joins as the pairs are, and no two kept rows make a pair.
+
+    Args:
+        first: (p,) rows that are near `second`, each pair once.
+        second: (p,) rows.
+        distances: (p,) of the pairs.
+        rank: (n,) of each row; the smaller is kept first.
+        more: (n,) of which rows the pairs may not be all there are.
+        around: finds all rows near such a one, and how far they are.
+
+    Returns:
+        The row that each one joins (n,), -1 for those kept; and the distance to it (n,), infinite for those.
+    """
+    count = len(rank)
+    sources, targets = np.concatenate([first, second]), np.concatenate([second, first])  # (p,) -> (2 p,)
+    order = np.argsort(sources, kind="stable")
+    rows, starts = np.unique(sources[order], return_index=True)
+    targets, far = targets[order], np.concatenate([distances, distances])[order]
+    ends = np.append(starts[1:], len(order))
+    kept, distance = np.full(count, -1, np.int64), np.full(count, np.inf)
+    for at in np.argsort(rank[rows], kind="stable").tolist():
+        row = int(rows[at])
+        if kept[row] >= 0:
+            continue
+        near, apart = targets[starts[at] : ends[at]], far[starts[at] : ends[at]]
+        if more[row]:
+            found, measured = around(row)
+            missed = ~np.isin(near, found)  # an approximate index may see a pair from one side only
+            near, apart = np.concatenate([found, near[missed]]), np.concatenate([measured, apart[missed]])
+        joins = (rank[near] > rank[row]) & (apart < distance[near])
+        kept[near[joins]], distance[near[joins]] = row, apart[joins]
+    return kept, distance

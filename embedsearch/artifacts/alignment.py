@@ -1,0 +1,256 @@
+"""An index of pictures aligned with captions, so that texts find its pictures.
+
+A ridge regression from the pictures' vectors to the vectors of their captions, in closed form; where the
+image model has a class head, its places (`embedsearch.crossmodal.class_names`) are added. Only the captions
+are embedded.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.artifacts import amend
+from embedsearch.artifacts.crossmodal import conse_facts, unrelated, write
+from embedsearch.backends import Rows
+from embedsearch.crossmodal import NAME
+from embedsearch.crossmodal.class_names import place, text_vectors
+from embedsearch.crossmodal.crossval import AT_MOST, Chosen, Pairs, choose, groups_of
+from embedsearch.crossmodal.projection import Placing, described, text_recipe
+from embedsearch.distances.metric import Vectors, normalized
+from embedsearch.encoders import Encoder, encoder_spec, open_encoder
+from embedsearch.encoders.class_head import Classifier, find_classifier
+from embedsearch.errors import ModelError, RecipeError, SourceError
+from embedsearch.models.files import absolute_model
+from embedsearch.models.spec import PROJECTION
+from embedsearch.progress import Progress, Silent
+from embedsearch.recipe import EncoderRecipe, Recipe
+from embedsearch.records import Rejected, Unit
+from embedsearch.sources.captions import read_captions
+from embedsearch.store.build import Build
+from embedsearch.store.items import FIELD
+
+FIT_AT_MOST = 100_000  # pairs; more are taken evenly
+LEAST = 4  # pictures with captions of their own
+TUNE_WITH = 1000  # captions
+Pair = tuple[int, str]
+
+
+def align(
+    name: str,
+    captions: str | Path = "",
+    *,
+    field: str = "caption",
+    text_model: str | Path = "",
+    root: Path,
+    progress: Progress | None = None,
+) -> Build:
+    """Align the pictures of the index `name` with captions, and publish the build that is.
+
+    Strength and mixing weight are chosen by cross-validation; a caption is never both fitted and asked. What
+    was measured stands in the manifest, `additions["bridge"]["align"]`. Rebuilds place new pictures likewise.
+
+    Args:
+        name: the index's name.
+        captions: a .csv, .tsv or .jsonl with the columns `image` (an item's id, or its path) and `caption`;
+            without it the captions in the index serve.
+        field: the field that holds them.
+        text_model: what texts are asked through: as in `load_encoder`; the bundled text model without it.
+        root: the folder of indexes.
+        progress: who is told how it goes on.
+
+    Raises:
+        RecipeError: the index holds no pictures, or has no such field.
+        SourceError: too few captions belong to its pictures.
+        ModelError: the text model can't be had.
+        IndexNotFoundError, IndexDamagedError, IndexBusyError: as `embedsearch.artifacts.amend`.
+    """
+    aligner = partial(
+        _make,
+        captions=Path(captions).expanduser() if captions else None,
+        field=field,
+        recipe=text_recipe(absolute_model(str(text_model))),
+        progress=progress or Silent(),
+    )
+    return amend(root, name, NAME, aligner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """The pictures' side: their class head and where it places them."""
+
+    classifier: Classifier | None
+    names: Vectors
+
+    def places(self, vectors: Vectors) -> Vectors | None:
+        """Return where class names place pictures, (n, e) of unit length; None without class head."""
+        if self.classifier is None:
+            return None
+        return place(self.classifier.logits(vectors), self.names, self.names.mean(0))
+
+
+def _make(
+    build: Build,
+    folder: Path,
+    *,
+    captions: Path | None,
+    field: str,
+    recipe: EncoderRecipe,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write the aligned places into `folder`; see `embedsearch.artifacts.amend`."""
+    _check(build)
+    pairs, left_out = _from_file(build, captions, progress) if captions else (_from_field(build, field), 0)
+    rows, texts, picture, caption = _numbered(_some(pairs))
+    if not pairs or (groups := len(np.unique(groups_of(picture, caption)))) < LEAST:
+        apart = f", {groups} of them with captions of their own" if pairs and groups < len(rows) else ""
+        raise SourceError(
+            f"{len(texts)} different captions belong to {len(rows)} pictures of the index "
+            f"{build.manifest.name!r}{apart}; at least {LEAST} pictures with captions of their own are "
+            "needed, and some hundreds to be of use."
+        )
+    progress.stage(f"embedding {len(texts):,} captions")
+    text = open_encoder(recipe)
+    answers = normalized(text.encode(texts))
+    prompted = text.spec.prompts["query"] != text.spec.prompts["passage"]
+    queries = normalized(text.encode(texts, "query")) if prompted else answers
+    images = _class_head(build, text)
+    vectors = np.asarray(build.vectors[rows], np.float32)
+    known = Pairs(normalized(vectors), answers, queries, picture, caption)
+    progress.stage(f"choosing by cross-validation on {min(AT_MOST, len(picture)):,} pairs")
+    chosen = choose(known, images.places(vectors), images.names.mean(0) if len(images.names) else None)
+    ridge = known.fit().ridge(chosen.strength)
+    if chosen.worse:
+        ours, theirs = (
+            ", ".join(f"{chosen.measured[by][f'recall@{k}']:.3f}" for k in (1, 5, 10))
+            for by in ("both", "conse")
+        )
+        raise SourceError(
+            f"Aligned with these {len(texts)} captions, texts would find fewer pictures than by class names "
+            f"alone (recall@1, 5 and 10 by cross-validation {ours}, against {theirs}). The index "
+            f"{build.manifest.name!r} stays as it is. Give more captions, or better ones."
+        )
+    step = max(1, len(queries) // TUNE_WITH)
+    placing = Placing(ridge.target, images.names, ridge, chosen.share, queries[::step][:TUNE_WITH])
+    index_recipe = Recipe.from_dict(build.manifest.name, dict(build.manifest.recipe)).index
+    background = unrelated(text.spec.fingerprint, lambda: text)
+    index = write(folder, build.vectors, placing, images.classifier, index_recipe, background, progress)
+    source = str(captions.resolve()) if captions else f"the field {field}"
+    return {
+        "by": "align",
+        "text": described(text.spec),
+        **({"conse": conse_facts(images.classifier)} if images.classifier else {}),
+        "align": {"source": source, "pairs": len(picture), "pictures": len(rows), "left_out": left_out}
+        | _facts(chosen, texts),
+        "index": index,
+    }
+
+
+def _facts(chosen: Chosen, texts: list[str]) -> dict[str, Any]:
+    return {
+        "captions": len(texts),
+        "strength": chosen.strength,
+        "share": chosen.share,
+        "asked": chosen.captions,
+        "answers": chosen.answers,
+        "measured": chosen.measured,
+    }
+
+
+def _check(build: Build) -> None:
+    name, made = build.manifest.name, build.manifest.encoder
+    if build.manifest.unit is not Unit.IMAGE:
+        raise RecipeError(f"The index {name!r} holds {build.manifest.unit}s; only pictures can be aligned.")
+    if made["pooling"] == PROJECTION:
+        raise RecipeError(
+            f"The index {name!r} is searched by texts already, through the text tower of {made['model']}."
+        )
+
+
+def _class_head(build: Build, text: Encoder) -> _Images:
+    """Return the class head of the model that made a build, its names embedded by `text`."""
+    recipe = Recipe.from_dict(build.manifest.name, dict(build.manifest.recipe)).encoder
+    try:
+        spec = encoder_spec(recipe)
+        same = spec.fingerprint == build.manifest.encoder["fingerprint"]
+        classifier = find_classifier(spec) if same else None
+    except ModelError:
+        classifier = None  # captions alone serve
+    if classifier is None:
+        return _Images(None, np.empty((0, text.dimension), np.float32))
+    names = text_vectors(classifier.names, text.spec.fingerprint, lambda: text)
+    return _Images(classifier, names)
+
+
+def _from_field(build: Build, field: str) -> list[Pair]:
+    fields = build.manifest.fields
+    if field not in fields:
+        has = f"it has {', '.join(fields)}" if fields else "it has none"
+        raise RecipeError(
+            f"The index {build.manifest.name!r} has no field {field!r} with captions ({has}). Name another "
+            "with --field, or a file with --captions."
+        )
+    said = build.items[FIELD + field].to_pylist()
+    return [(row, str(text).strip()) for row, text in enumerate(said) if text and str(text).strip()]
+
+
+def _from_file(build: Build, captions: Path, progress: Progress) -> tuple[list[Pair], int]:
+    """Return the rows of the pictures that a file names, by id or path, with their captions.
+
+    What is broken or names no picture is counted, and told of.
+    """
+    rows = {str(identity): row for row, identity in enumerate(build.items["id"].to_pylist())}
+    paths = {path: row for row, path in enumerate(build.items["path"].to_pylist()) if path}
+    found: list[Pair] = []
+    unknown: list[str] = []
+    broken: list[Rejected] = []
+    for pair in read_captions(captions):
+        if isinstance(pair, Rejected):
+            broken.append(pair)
+            continue
+        image, text = pair
+        try:
+            beside = str((captions.parent / image).resolve())
+        except (OSError, ValueError):  # no file has such a name
+            beside = image
+        row = rows.get(image, rows.get(os.path.normpath(image), paths.get(image, paths.get(beside))))
+        if row is None:
+            unknown.append(image)
+        else:
+            found.append((row, text))
+    if found and unknown:
+        progress.stage(
+            f"{len(unknown):,} of {len(found) + len(unknown):,} captions are of no picture of the index, the "
+            f"first of {unknown[0]!r}"
+        )
+    if broken:
+        progress.stage(f"{len(broken):,} lines were left out, the first {broken[0].id}: {broken[0].reason}")
+    if not found:
+        first = f" {unknown[0]!r} is none of its items." if unknown else ""
+        first += f" {broken[0].id}: {broken[0].reason}." if broken else ""
+        raise SourceError(
+            f"{captions} names no picture of the index {build.manifest.name!r}.{first} The column image "
+            "holds ids of items, or paths."
+        )
+    return found, len(unknown) + len(broken)
+
+
+def _some(pairs: list[Pair]) -> list[Pair]:
+    """Return at most `FIT_AT_MOST` pairs, evenly spread."""
+    if len(pairs) <= FIT_AT_MOST:
+        return pairs
+    return [pairs[at] for at in np.unique(np.linspace(0, len(pairs) - 1, FIT_AT_MOST).astype(int)).tolist()]
+
+
+def _numbered(pairs: list[Pair]) -> tuple[list[int], list[str], Rows, Rows]:
+    """Return the rows and the texts that occur, and for each pair the number of its row and of its text."""
+    rows: dict[int, int] = {}
+    texts: dict[str, int] = {}
+    numbers = [(rows.setdefault(row, len(rows)), texts.setdefault(text, len(texts))) for row, text in pairs]
+    picture, caption = np.array(numbers, np.int64).reshape(-1, 2).T
+    return list(rows), list(texts), picture, caption

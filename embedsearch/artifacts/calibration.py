@@ -1,0 +1,158 @@
+"""The command that makes the scale of an index anew: with another background, with people's judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.artifacts import amend
+from embedsearch.artifacts.scale import (
+    BACKGROUND,
+    GENERAL,
+    LEAST_BACKGROUND,
+    encoded,
+    general,
+    make_scale,
+    of_unit,
+    write_scale,
+)
+from embedsearch.disk.npy import load_array
+from embedsearch.distances.metric import distances
+from embedsearch.distances.scale import Numbers, Scale
+from embedsearch.encoders import Encoder, open_encoder
+from embedsearch.encoders.query_encoder import query_encoder
+from embedsearch.errors import MissingExtraError, QueryError, SourceError
+from embedsearch.recipe import EncoderRecipe, SourceRecipe
+from embedsearch.records import Modality, Record, Unit
+from embedsearch.sources import open_source
+from embedsearch.sources.guess import guess
+from embedsearch.sources.judgements import read_pairs
+from embedsearch.store.build import Build, open_build
+from embedsearch.store.manifest import PROBES, SCALE, Manifest
+
+Load = Callable[[EncoderRecipe], Encoder]
+MOST_BACKGROUND = 5000
+LEAST_PAIRS = 20
+
+
+def calibrate(
+    name: str,
+    *,
+    pairs: str | Path = "",
+    background: str | Path = "",
+    root: Path,
+    load: Load = open_encoder,
+) -> Build:
+    """Make the scale of the index `name` anew, and publish the build that has it.
+
+    Args:
+        name: the index's name.
+        pairs: a table of two texts and people's score of how related they are; see `read_pairs`. From then
+            on a hit says which score people would give. Empty for the judgements that the index has.
+        background: a file of unrelated texts, one a line, or a table, or a folder of unrelated pictures;
+            empty for what the index has, or the package's general sentences.
+        root: the folder of indexes.
+        load: what makes the encoder.
+
+    Raises:
+        QueryError: there are judgements of texts for an index of something else.
+        SourceNotFoundError, SourceError: a file is missing, or holds too little.
+        MissingExtraError: SciPy is not installed, and there are pairs.
+        IndexNotFoundError, IndexDamagedError, IndexBusyError, ModelError: as `open_index`, `amend`.
+    """
+    current = open_build(root, name)
+    manifest = current.manifest
+    if manifest.count < 2:
+        raise QueryError(f"The index {name!r} holds one item: there is no pair to measure.")
+    unit = manifest.unit
+
+    @cache
+    def encoder() -> Encoder:
+        made, stored = manifest.encoder, manifest.recipe["encoder"]
+        return query_encoder(name, made, stored, current.folder / PROBES, load)
+
+    before = dict(manifest.additions.get("scale", {}))
+    told, people, foreign = before.get("people"), None, None
+    if pairs:
+        people, told = _people(manifest, encoder, Path(pairs))
+    if background:
+        items = read_background(Path(background), unit)
+        foreign = encoded(encoder(), items)
+        before["background"] = {"of": str(Path(background).expanduser().resolve()), "count": len(foreign)}
+    elif not before and unit is not Unit.IMAGE:
+        foreign = encoded(encoder(), general(unit))
+        before["background"] = {"of": GENERAL, "count": len(foreign)}
+
+    def make(build: Build, folder: Path) -> dict[str, Any]:
+        kept = build.folder / BACKGROUND
+        asked = load_array(kept) if foreign is None and kept.is_file() else foreign
+        judged = (
+            Scale.load(build.folder / SCALE).people if people is None and before.get("people") else people
+        )
+        scale = make_scale(build.backend, build.vectors, build.manifest.metric, asked, judged)
+        assert scale is not None  # there are two items
+        return write_scale(folder, len(build.vectors), scale, asked, before.get("background"), told)
+
+    return amend(root, name, "scale", make)
+
+
+def read_background(path: Path, unit: Unit) -> list[Any]:
+    """Read a background: at most 5,000 of what `path` holds, spread over it.
+
+    Raises:
+        SourceNotFoundError, SourceError: it is missing, of another kind than the index, or holds too little.
+    """
+    kind, location = guess(str(path))
+    source = open_source(SourceRecipe(kind, location))
+    if source.modality() is not unit.modality:
+        raise SourceError(
+            f"{path} holds {source.modality()}s; a background of {unit.modality}s was expected."
+        )
+    contents = [entry.content for entry in islice(source, 100_000) if isinstance(entry, Record)]
+    if len(contents) < LEAST_BACKGROUND:
+        raise SourceError(
+            f"{path} holds {len(contents)} {unit.modality}s; a background needs {LEAST_BACKGROUND} or more."
+        )
+    contents = contents[:: -(-len(contents) // MOST_BACKGROUND)]
+    return contents if unit.modality is Modality.IMAGE else of_unit([str(each) for each in contents], unit)
+
+
+def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> tuple[Numbers, dict[str, Any]]:
+    """Fit people's scores by distance: the nearest falling function (isotonic regression).
+
+    Source: Barlow et al. 1972, Statistical Inference under Order Restrictions.
+    """
+    try:
+        from scipy.optimize import isotonic_regression
+        from scipy.stats import spearmanr
+    except ImportError:
+        raise MissingExtraError("Judged pairs need SciPy: pip install 'embedsearch[eval]'") from None
+    if manifest.unit is not Unit.TEXT:
+        raise QueryError(f"Judged pairs are texts, and the index {manifest.name!r} holds {manifest.unit}s.")
+    rows = list(read_pairs(path))
+    if len(rows) < LEAST_PAIRS or len({row[2] for row in rows}) < 2:
+        raise SourceError(
+            f"{path}: {LEAST_PAIRS} pairs or more, of different scores, were expected; it has {len(rows)}."
+        )
+    left, right = (encoder().encode([row[side] for row in rows]) for side in (0, 1))
+    metric = manifest.metric
+    far = np.array([distances(a[None], b[None], metric)[0, 0] for a, b in zip(left, right, strict=True)])
+    scores = np.array([row[2] for row in rows])
+    order = np.lexsort((-scores, far))
+    fitted = isotonic_regression(scores[order], increasing=False)
+    ends = np.flatnonzero(np.diff(fitted.x, append=-np.inf) < 0)  # the last pair of each step
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    middles = (far[order][starts] + far[order][ends]) / 2
+    told = {
+        "of": str(path.expanduser().resolve()),
+        "pairs": len(rows),
+        "spearman": round(float(spearmanr(-far, scores).statistic), 4),
+        "lowest": float(scores.min()),
+        "highest": float(scores.max()),
+    }
+    return np.array([middles, fitted.x[ends]], np.float32), told

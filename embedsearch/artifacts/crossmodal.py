@@ -1,0 +1,235 @@
+"""The pictures of a build, placed among texts: an addition that builds of pictures carry.
+
+They have an index of their own, over their places; see `embedsearch.crossmodal.projection`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.artifacts import Making
+from embedsearch.artifacts.scale import cross_scale, general
+from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose, free_memory
+from embedsearch.backends.flat import ready
+from embedsearch.backends.tuning import MAX_QUERIES, K, recall, truth
+from embedsearch.crossmodal import NAME
+from embedsearch.crossmodal.class_names import TEMPERATURE, TOP, text_vectors
+from embedsearch.crossmodal.projection import (
+    INDEX,
+    MAP,
+    PLACES,
+    SCALE,
+    Placing,
+    described,
+    open_index,
+    open_places,
+    text_recipe,
+    tower_recipe,
+)
+from embedsearch.disk.npy import load_array
+from embedsearch.distances.metric import Metric, Vectors
+from embedsearch.encoders import Encoder, encoder_spec, open_encoder
+from embedsearch.encoders.class_head import Classifier, find_classifier, imagenet_names
+from embedsearch.errors import ModelError
+from embedsearch.models.spec import PROJECTION, EncoderSpec
+from embedsearch.progress import Progress
+from embedsearch.recipe import IndexRecipe, parse_memory
+from embedsearch.records import Unit
+from embedsearch.store.build import Build
+from embedsearch.store.manifest import FILES
+
+BLOCK = 4096  # pictures placed together
+
+
+def by_class_names(spec: EncoderSpec) -> tuple[Placing, dict[str, Any]] | None:
+    """Return how an image model's class head places pictures among texts of the bundled text model.
+
+    Args:
+        spec: of the image encoder.
+
+    Returns:
+        The placing, and the addition's facts; None where the encoder has no class head.
+
+    Raises:
+        ModelError: the text model can't be loaded.
+    """
+    classifier = find_classifier(spec)
+    if classifier is None:
+        return None
+    recipe = text_recipe()
+    text = encoder_spec(recipe)
+    names = text_vectors(classifier.names, text.fingerprint, lambda: open_encoder(recipe))
+    centre = names.mean(0)
+    placing = Placing(centre, names, None, 0.0, names[:MAX_QUERIES])
+    return placing, {"by": "conse", "text": described(text), "conse": conse_facts(classifier)}
+
+
+def conse_facts(classifier: Classifier) -> dict[str, Any]:
+    """Return what a manifest says of the class head that places pictures."""
+    return {"classes": len(classifier.names), "temperature": TEMPERATURE, "top": TOP}
+
+
+def refresh(making: Making) -> dict[str, Any] | None:
+    """Place the pictures of a build, as the build before placed them where there is one; see `additions`."""
+    spec = making.encoder.spec
+    if spec.unit is not Unit.IMAGE:
+        return None
+    try:
+        if spec.pooling == PROJECTION:
+            return _by_towers(making)
+        before = making.before if making.readable(MAP) else None
+        known = making.facts_before(NAME, any_metric=True)
+        if before is not None and known is not None:
+            placing, facts = Placing.load(before.folder), dict(known)
+        else:
+            _tell_what_is_lost(making)
+            made = by_class_names(spec)
+            if made is None:
+                return None
+            placing, facts = made
+            before = None
+        classifier = find_classifier(spec) if placing.by_classes else None
+        index = write(
+            making.folder,
+            making.vectors,
+            placing,
+            classifier,
+            making.recipe.index,
+            _background(making, facts["text"], before),
+            making.progress,
+            before if making.readable(PLACES) and making.readable(INDEX) else None,
+            making.kept,
+        )
+    except (ModelError, ImportError) as error:
+        making.progress.stage(f"not searchable by text: {error}")
+        return None
+    return {**{key: value for key, value in facts.items() if key != FILES}, "index": index}
+
+
+def _background(making: Making, text: Mapping[str, Any], before: Build | None) -> Vectors | Path:
+    """Return the vectors of unrelated texts, or of the build before the scale that was made of them.
+
+    Raises:
+        ModelError: the text model can't be loaded, and there is no such scale.
+    """
+    recipe = text_recipe(text["model"], text["revision"], text["pooling"])
+    try:
+        return unrelated(text["fingerprint"], lambda: open_encoder(recipe))
+    except ModelError as error:
+        if before is None or not making.readable(SCALE):
+            raise
+        making.progress.stage(f"the scale of text queries is that of the build before: {error}")
+        return before.folder / SCALE
+
+
+def _tell_what_is_lost(making: Making) -> None:
+    if making.before is not None and making.before.manifest.additions.get(NAME, {}).get("by") == "align":
+        why = "of other vectors" if making.facts_before(NAME, any_metric=True) is None else "damaged"
+        making.progress.stage(
+            f"the alignment with captions was {why}: align them again with embedsearch align "
+            f"{making.recipe.name}"
+        )
+
+
+def unrelated(fingerprint: str, encoder: Callable[[], Encoder]) -> Vectors:
+    """Return the vectors of general sentences as a text model's queries; see `text_vectors`."""
+    return text_vectors(general(Unit.TEXT), fingerprint, encoder, "query")
+
+
+def _by_towers(making: Making) -> dict[str, Any] | None:
+    """Measure distances and recall of texts in an index of pictures, where both have one space."""
+    spec = making.encoder.spec
+    if "tokenizer" not in spec.files:
+        return None
+    recipe = tower_recipe(spec)
+    if making.metric is Metric.COSINE:
+        asked = unrelated(encoder_spec(recipe).fingerprint, lambda: open_encoder(recipe))
+        cross_scale(making.backend, making.vectors, making.metric, asked).save(making.folder / SCALE)
+    if making.backend.facts["kind"] == "exact":
+        return {"by": "towers"}
+    making.progress.stage("measuring the recall of text queries")
+    texts = [f"a photo of a {name}" for name in imagenet_names()[::5]]
+    queries = open_encoder(recipe).encode(texts, "query")
+    every = np.ones(len(making.vectors), np.bool_)
+    exact = truth(ready(queries, making.metric), making.vectors, [every], making.metric)[0]
+    reached, _ = recall(making.backend.search(queries, K)[0], exact)
+    return {"by": "towers", "index": {"recall": round(reached, 4), "queries": len(texts), "asked": "texts"}}
+
+
+def write(
+    folder: Path,
+    vectors: Vectors,
+    placing: Placing,
+    classifier: Classifier | None,
+    recipe: IndexRecipe,
+    background: Vectors | Path,
+    progress: Progress,
+    old: Build | None = None,
+    kept: Rows | None = None,
+) -> dict[str, Any]:
+    """Place pictures, and write their places, an index over them, and the placing into `folder`.
+
+    Args:
+        folder: of the build in the making.
+        vectors: (n, d) float32 or float16, raw, of the pictures.
+        placing: how they are placed.
+        classifier: the class head, where there is one.
+        recipe: how the index is made.
+        background: (b, e) float32, vectors of unrelated texts; or the scale to take over.
+        progress: who is told how it goes on.
+        old: a build whose places are of the same placing.
+        kept: (n,) which row of `old` holds the same vector, -1 for none.
+
+    Returns:
+        What the index says of itself; its recall is that for text queries.
+    """
+    count, dimension = len(vectors), len(placing.centre)
+    stored = open_places(old) if old is not None and kept is not None else None
+    shape, kind = (count, dimension), np.float32 if recipe.storage == "fp32" else np.float16
+    places = np.lib.format.open_memmap(folder / PLACES, "w+", kind, shape)
+    progress.stage("placing pictures among texts", count)
+    for start in range(0, count, BLOCK):
+        part = slice(start, min(start + BLOCK, count))
+        new = np.ones(part.stop - start, np.bool_)
+        if stored is not None and kept is not None:
+            new = kept[part] < 0
+            places[part][~new] = stored[kept[part][~new]]
+        if new.any():
+            places[part][new] = placing(vectors[part][new], classifier)
+        progress.advance(part.stop - start)
+    places.flush()
+    places = load_array(folder / PLACES, mapped=True)
+    placing.save(folder)
+    backend = _index(places, placing, recipe, progress, old, kept)
+    backend.save(folder / INDEX)
+    if isinstance(background, Path):
+        shutil.copyfile(background, folder / SCALE)
+    else:
+        cross_scale(backend, places, Metric.COSINE, placing.asked(background)).save(folder / SCALE)
+    return {**backend.facts, "asked": "texts"}
+
+
+def _index(
+    places: Vectors,
+    placing: Placing,
+    recipe: IndexRecipe,
+    progress: Progress,
+    old: Build | None,
+    kept: Rows | None,
+) -> Backend:
+    """Return an index over places, tuned with texts."""
+    memory = parse_memory(recipe.memory) if recipe.memory else free_memory() // 2
+    count, dimension = places.shape
+    kind = recipe.backend if recipe.backend != AUTO else choose(count, dimension, memory)
+    queries = placing.asked(placing.queries)
+    settings = Settings(memory, recipe.recall, queries, progress.stage, progress.advance)
+    if old is not None and kept is not None and old.manifest.additions[NAME]["index"]["kind"] == kind:
+        extended = open_index(old).extended(old.folder / INDEX, places, kept, settings)
+        if extended is not None:
+            return extended
+    return backend_class(kind).build(kind, places, Metric.COSINE, settings)

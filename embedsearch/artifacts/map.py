@@ -1,0 +1,98 @@
+"""The map as an addition of a build: `map.npy`, a row of `maps.POINT` per vector, and its facts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from embedsearch.artifacts import Making, amend
+from embedsearch.disk.npy import load_array
+from embedsearch.maps import Map, make_map, still_fitting
+from embedsearch.maps.ground import Earlier, Ground, Method, Points, Settings, keys_of
+from embedsearch.maps.layouts.umap import is_installed
+from embedsearch.maps.stability import rows_of_same_ids
+from embedsearch.progress import Progress
+from embedsearch.store.build import Build
+from embedsearch.store.items import open_table
+from embedsearch.store.manifest import FILES, ITEMS, LEDGER
+from embedsearch.store.source_state import Ledger
+
+ADDITION, FILE = "map", "map.npy"
+
+
+def load_map(build: Build) -> Map | None:
+    """Return the map that a build carries, memory-mapped; None where it has none."""
+    if ADDITION not in build.manifest.additions:
+        return None
+    facts = {name: value for name, value in build.manifest.additions[ADDITION].items() if name != FILES}
+    return Map(cast(Points, load_array(build.folder / FILE, mapped=True)), facts)
+
+
+def ground_of(build: Build) -> Ground:
+    """Return what a map of a build is made of."""
+    manifest = build.manifest
+    ledger = build.ledger if (build.folder / LEDGER).is_file() else None
+    keys = keys_of(ledger, manifest.count)
+    return Ground(build.vectors, build.backend, manifest.metric, manifest.unit, build.items, keys)
+
+
+def map_index(indexes: Path, name: str, settings: Settings, progress: Progress) -> Build:
+    """Make the map of the index `name` anew, oriented like the one it had, and put it in force.
+
+    Raises:
+        IndexNotFoundError, IndexDamagedError, IndexBusyError: as `amend`.
+        QueryError, MissingExtraError: as `make_map`.
+    """
+
+    def make(build: Build, folder: Path) -> dict[str, Any]:
+        had = load_map(build)
+        same = np.arange(build.manifest.count)
+        earlier = None if had is None else Earlier(had.facts, had.points, same, anew=True)
+        return _save(make_map(ground_of(build), settings, earlier, progress), folder)
+
+    return amend(indexes, name, ADDITION, make)
+
+
+def refresh(making: Making) -> dict[str, Any] | None:
+    """Make the map of a new build, old items near where they were; None where the build before had none.
+
+    Items are those with the same vector, else those with the same identity. Under another model or metric the
+    layout is made from nothing, and laid over the old one as well as it can be.
+    """
+    if making.before is None or ADDITION not in making.before.manifest.additions:
+        return None
+    facts = making.before.manifest.additions[ADDITION]
+    had = load_map(making.before) if making.readable(FILE) else None
+    ledger = Ledger.load(making.folder / LEDGER)
+    items = open_table(making.folder / ITEMS)
+    ground = Ground(
+        making.vectors,
+        making.backend,
+        making.metric,
+        making.recipe.encoder.unit,
+        items,
+        keys_of(ledger, len(making.vectors)),
+    )
+    chosen = facts["settings"]
+    settings = still_fitting(Settings(Method(chosen["method"]), chosen["clusters"], chosen["names"]), items)
+    earlier = None
+    if had is None:
+        making.progress.stage("the map is laid out anew: the one before is damaged")
+    else:
+        rows = rows_of_same_ids(ledger, making.before.ledger)
+        if making.kept is not None:
+            rows = np.where(making.kept >= 0, making.kept, rows)
+        earlier = Earlier(facts, had.points, rows, anew=making.facts_before(ADDITION) is None)
+    again = earlier is not None and not earlier.anew and earlier.rows.max() >= 0
+    if settings.method is Method.UMAP and not is_installed() and not again:
+        making.progress.stage("umap-learn is not installed: the map is made by PCA")
+        settings = replace(settings, method=Method.PCA)
+    return _save(make_map(ground, settings, earlier, making.progress), making.folder)
+
+
+def _save(made: Map, folder: Path) -> dict[str, Any]:
+    np.save(folder / FILE, made.points)
+    return made.facts

@@ -1,0 +1,205 @@
+"""What an index's distances are like, measured with every build.
+
+Three samples make a scale: distances of random pairs of items, of items and their nearest, and of what
+unrelated queries find. These, the background, are by default 1,000 general sentences of WordNet (see
+`general_sentences.LICENSE.txt`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedsearch.artifacts import Making
+from embedsearch.backends import Backend, Rows
+from embedsearch.disk.npy import load_array
+from embedsearch.distances.metric import Metric, Vectors, distances
+from embedsearch.distances.scale import WEIGHTS, Numbers, Scale, closeness_of, pairs_and_shares
+from embedsearch.encoders import Encoder
+from embedsearch.errors import ItemError, SourceError
+from embedsearch.records import Sentence, Unit
+from embedsearch.splitters.words import words
+from embedsearch.store.manifest import SCALE
+
+BACKGROUND = "background.npy"
+SENTENCES = Path(__file__).with_name("general_sentences.txt")
+GENERAL = "general sentences"  # what the package brings
+PAIRED = 1000  # items whose pairs are all compared
+SAMPLE = 2000  # items that look for their nearest
+LEAST_BACKGROUND = 100
+
+
+def make_scale(
+    backend: Backend,
+    vectors: Vectors,
+    metric: Metric,
+    background: Vectors | None,
+    people: Numbers | None = None,
+    seed: int = 0,
+) -> Scale | None:
+    """Measure what the distances of an index are like.
+
+    Args:
+        backend: the index.
+        vectors: (n, d) what it is over, raw.
+        metric: which distance.
+        background: (b, d) float32 unrelated queries, raw; None for none.
+        people: see `Scale`.
+        seed: of the samples.
+
+    Returns:
+        The scale; None where there are no two items to compare.
+    """
+    count = len(vectors)
+    if count < 2:
+        return None
+    draw = np.random.default_rng(seed)
+    some = _drawn(draw, count, PAIRED)
+    sample = np.asarray(vectors[some], np.float32)
+    above = np.triu(np.ones((len(some), len(some)), np.bool_), 1)
+    apart = distances(sample, sample, metric)[above]  # (m, m) -> (m (m - 1) / 2,)
+    rows = _drawn(draw, count, SAMPLE)
+    nearest = _to_others(backend, np.asarray(vectors[rows], np.float32), rows)
+    foreign = np.empty(0, np.float32)
+    if background is not None:
+        found, _ = backend.search(background, len(WEIGHTS))
+        foreign = np.sort(closeness_of(found))
+    pairs, shares = pairs_and_shares(apart)
+    return Scale(
+        pairs=pairs,
+        shares=shares,
+        nearest=np.sort(nearest[:, 0]),
+        answers=np.sort(closeness_of(nearest)),
+        foreign=foreign,
+        people=np.empty((2, 0), np.float32) if people is None else people,
+    )
+
+
+def cross_scale(backend: Backend, vectors: Vectors, metric: Metric, asked: Vectors, seed: int = 0) -> Scale:
+    """Measure what distances of texts to pictures are like: of unrelated texts, to any and to the nearest.
+
+    Args:
+        backend: the index that is searched.
+        vectors: (n, e) what it is over.
+        metric: which distance.
+        asked: (b, e) float32, where unrelated texts are asked from.
+        seed: of the sample.
+    """
+    rows = _drawn(np.random.default_rng(seed), len(vectors), PAIRED)
+    apart = distances(asked, np.asarray(vectors[rows], np.float32), metric)  # (b, e) (m, e) -> (b, m)
+    pairs, shares = pairs_and_shares(apart.ravel())
+    none = np.empty(0, np.float32)
+    found, _ = backend.search(asked, len(WEIGHTS))
+    return Scale(pairs, shares, none, none, np.sort(closeness_of(found)), np.empty((2, 0), np.float32))
+
+
+def refresh(making: Making) -> dict[str, Any] | None:
+    """Make the scale of a build in the making; see `additions.refresh`."""
+    before = making.facts_before("scale") or {}
+    people: Numbers | None = None
+    if making.before is not None and before.get("people") and making.readable(SCALE):
+        people = Scale.load(making.before.folder / SCALE).people
+    making.progress.stage("measuring how far apart things are")
+    background, told = _background(making)
+    _tell_lost(making, people, told)
+    scale = make_scale(making.backend, making.vectors, making.metric, background, people)
+    if scale is None:
+        return None
+    judged = None if people is None else before["people"]
+    return write_scale(making.folder, len(making.vectors), scale, background, told, judged)
+
+
+def general(unit: Unit) -> list[Any]:
+    """Return the package's background for texts, words or tokens: general sentences, or a word of each."""
+    return of_unit(SENTENCES.read_text(encoding="utf-8").splitlines(), unit)
+
+
+def of_unit(texts: Sequence[str], unit: Unit) -> list[Any]:
+    """Return texts as an index of `unit` is asked: as they are, or one word in each."""
+    if unit is Unit.TEXT:
+        return list(texts)
+    draw = np.random.default_rng(0)
+    found = [(text, words(text)) for text in texts]
+    return [Sentence(text, (spans[int(draw.integers(len(spans)))],)) for text, spans in found if spans]
+
+
+def encoded(encoder: Encoder, items: Sequence[Any]) -> Vectors:
+    """Return the vectors of what can be read of a background, (b, d) float32.
+
+    Raises:
+        SourceError: too little of it can.
+    """
+    ready = [item for item in encoder.prepare(items, "query") if not isinstance(item, ItemError)]
+    if len(ready) < LEAST_BACKGROUND:
+        raise SourceError(f"Only {len(ready)} of the background can be read; {LEAST_BACKGROUND} are needed.")
+    vectors = np.empty((len(ready), encoder.dimension), np.float32)
+    for position, rows in encoder.run(ready):
+        vectors[position] = rows[0]
+    return vectors
+
+
+def _background(making: Making) -> tuple[Vectors | None, dict[str, Any] | None]:
+    """Return the background's vectors and what is said of it: of the build before, or of the package."""
+    told = (making.facts_before("scale", any_metric=True) or {}).get("background")
+    if told and making.before is not None and making.readable(BACKGROUND):
+        return load_array(making.before.folder / BACKGROUND), told
+    unit = making.recipe.encoder.unit
+    if unit is Unit.IMAGE or not making.embeds:
+        return None, None
+    vectors = encoded(making.encoder, general(unit))
+    return vectors, {"of": GENERAL, "count": len(vectors)}
+
+
+def _tell_lost(making: Making, people: Numbers | None, background: dict[str, Any] | None) -> None:
+    """Tell of judgements and a background that were measured with another model, or are damaged."""
+    had = making.before.manifest.additions.get("scale", {}) if making.before else {}
+    lost = []
+    if people is None:
+        lost.append(("--pairs", had.get("people")))
+    if background != had.get("background"):
+        lost.append(("--background", had.get("background")))
+    given = [(option, told["of"]) for option, told in lost if told]
+    options = [f" {option} {of}" for option, of in given if of != GENERAL]
+    if given:
+        making.progress.stage(
+            f"to measure anew: embedsearch calibrate {making.recipe.name}{''.join(options)}"
+        )
+
+
+def write_scale(
+    folder: Path,
+    count: int,
+    scale: Scale,
+    background: Vectors | None,
+    told: dict[str, Any] | None,
+    people: Any,
+) -> dict[str, Any]:
+    """Write the scale of `count` items and its background into a build's folder; return its facts."""
+    paired = min(PAIRED, count)
+    scale.save(folder / SCALE)
+    if background is not None:
+        np.save(folder / BACKGROUND, background)
+    limit = scale.limit
+    return {
+        "pairs": paired * (paired - 1) // 2,
+        "background": told,
+        "limit": None if limit is None else round(limit, 6),
+        "stated_rate": scale.stated_rate,
+        "people": people,
+    }
+
+
+def _drawn(draw: np.random.Generator, count: int, wanted: int) -> Rows:
+    return np.sort(draw.choice(count, min(count, wanted), replace=False))
+
+
+def _to_others(backend: Backend, queries: Vectors, rows: Rows) -> Vectors:
+    """Return the distances of items to their nearest other items, (m, k) ascending."""
+    far, found = backend.search(queries, len(WEIGHTS) + 1)
+    own = found == rows[:, None]
+    own[~own.any(1), -1] = True  # copies came before it: leave out the last
+    others: Vectors = far[~own].reshape(len(rows), -1)  # (m, k + 1) -> (m, k)
+    return others

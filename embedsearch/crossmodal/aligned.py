@@ -1,0 +1,72 @@
+"""Images that are projected among texts when they are indexed: by captions, by class names, or by both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from embedsearch.crossmodal import NAME, Load, content
+from embedsearch.crossmodal.projection import (
+    Placing,
+    open_index,
+    open_places,
+    open_scale,
+    text_recipe,
+)
+from embedsearch.distances.metric import Metric, Vectors
+from embedsearch.encoders import Encoder
+from embedsearch.encoders.class_head import find_classifier
+from embedsearch.errors import EncoderMismatchError
+from embedsearch.query import Single
+from embedsearch.records import Modality
+from embedsearch.store.build import Build
+
+
+class Placed:
+    """An index of pictures that carries their places among texts."""
+
+    asks = Modality.TEXT
+    metric = Metric.COSINE
+
+    def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
+        self._build, self._load, self._own = build, load, own
+        self._facts: Mapping[str, Any] = build.manifest.additions[NAME]
+        self.by = str(self._facts["by"])
+        self.model = str(self._facts["text"]["model"])
+        self.about = about(self._facts)
+        # opened now: two rebuilds later the build's files are gone
+        self.backend, self.vectors, self.scale = open_index(build), open_places(build), open_scale(build)
+        self._placing = Placing.load(build.folder)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        text = self._facts["text"]
+        encoder = self._load(text_recipe(text["model"], text["revision"], text["pooling"]))
+        if encoder.spec.fingerprint != text["fingerprint"]:
+            name = self._build.manifest.name
+            raise EncoderMismatchError(
+                f"The pictures of the index {name!r} are placed among texts of {text['model']} (fingerprint "
+                f"{text['fingerprint'][:12]}); the text encoder found now is {encoder.spec.model} "
+                f"({encoder.spec.fingerprint[:12]}). Run: embedsearch align {name}, or remove and build it."
+            )
+        return encoder
+
+    def ask(self, query: Single) -> Vectors:
+        """See `Bridge.ask`."""
+        return self._placing.asked(self._encoder.encode([content(query)], "query"))
+
+    def carry(self, vector: Vectors) -> Vectors:
+        """See `Bridge.carry`: a picture is placed as those of the index were."""
+        classifier = find_classifier(self._own().spec) if self._placing.by_classes else None
+        return self._placing(vector, classifier)
+
+
+def about(facts: Mapping[str, Any]) -> str:
+    """Return half a sentence that says how pictures were placed among texts."""
+    classes = facts.get("conse", {}).get("classes", 0)
+    if facts["by"] == "conse":
+        return f"by {'ImageNet' if classes == 1000 else f'{classes:,}'} class names (ConSE)"
+    return f"by an alignment with {facts['align']['captions']:,} captions" + (
+        " and class names" if classes and facts["align"]["share"] < 1 else ""
+    )

@@ -1,0 +1,128 @@
+"""Pictures placed among texts by the names of the classes that they look like.
+
+A picture's place is the mean of the class names' vectors, weighted by the probabilities that an image model
+gives the classes: the convex combination of semantic embeddings (ConSE, Norouzi et al. 2013). Both sides are
+centred, as vectors of one text model have a large part in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from embedsearch.crossmodal import Load, content
+from embedsearch.disk.cache import kept_vectors
+from embedsearch.distances.metric import Metric, Vectors, normalized
+from embedsearch.encoders import Encoder
+from embedsearch.encoders.class_head import Classifier, find_classifier
+from embedsearch.errors import QueryError
+from embedsearch.models.catalog import DEFAULT_IMAGE_MODEL
+from embedsearch.models.spec import Role
+from embedsearch.query import Single
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Modality, Unit
+from embedsearch.store.build import Build
+
+SAMPLE = 1000  # items whose median length is that of a place
+# Measured on 785 stamps with a caption: 1 to 3, and 10 to 1,000 classes, change recall@10 by 0.02 at most.
+TEMPERATURE, TOP = 2.0, 50
+
+
+def probabilities(logits: Vectors) -> Vectors:
+    """Return the softmax of logits / TEMPERATURE over each row's TOP classes, 0 elsewhere: (n, C) float32."""
+    scaled = logits / TEMPERATURE
+    shares = np.exp(scaled - scaled.max(1, keepdims=True))
+    if shares.shape[1] > TOP:
+        least = np.partition(shares, -TOP, axis=1)[:, -TOP, None]  # (n, C) -> (n, 1)
+        shares[shares < least] = 0
+    return np.asarray(shares / shares.sum(1, keepdims=True), np.float32)
+
+
+def place(logits: Vectors, names: Vectors, centre: Vectors) -> Vectors:
+    """Return where pictures lie in a text model's space.
+
+    Args:
+        logits: (n, C) float32, class scores before the softmax.
+        names: (C, e) float32, vectors of the classes' names, of unit length.
+        centre: (e,) float32, their mean.
+
+    Returns:
+        (n, e) float32, of unit length; the origin is `centre`.
+    """
+    return normalized(probabilities(logits) @ (names - centre))  # (n, C) (C, e) -> (n, e)
+
+
+def text_vectors(
+    texts: Sequence[str], fingerprint: str, encoder: Callable[[], Encoder], role: Role = "passage"
+) -> Vectors:
+    """Return the vectors of texts that are asked for again and again, embedded once per machine.
+
+    Args:
+        texts: what to embed: names of classes, general sentences.
+        fingerprint: of the text encoder.
+        encoder: gives it, loaded, where it is needed.
+        role: see `Encoder.encode`.
+
+    Returns:
+        (n, e) float32 of unit length.
+
+    Raises:
+        ModelError: as `encoder`.
+    """
+    return kept_vectors(texts, fingerprint, [role], lambda: normalized(encoder().encode(list(texts), role)))
+
+
+class ClassNames:
+    """An index of texts, asked with pictures that the bundled image model names."""
+
+    by = "conse"
+    asks = Modality.IMAGE
+    about = "by the names of what is in the picture (ConSE)"
+
+    def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
+        self._build, self._load, self._own = build, load, own
+        self.model = DEFAULT_IMAGE_MODEL
+        # percentiles among pairs of texts; what unrelated pictures find, and what people say, is not known
+        none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
+        # a place has no length of its own, on which other distances depend
+        cosine = build.manifest.metric is Metric.COSINE
+        self.scale = replace(build.scale, foreign=none, people=nobody) if build.scale and cosine else None
+        self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return self._load(EncoderRecipe(Unit.IMAGE, self.model, precision="fp32", engine="torch"))
+
+    @cached_property
+    def _classifier(self) -> Classifier | None:
+        return find_classifier(self._encoder.spec)
+
+    @cached_property
+    def _length(self) -> float:
+        """How long a place is made, so that parts of a query count alike: as the texts are, for ip."""
+        if self.metric is Metric.COSINE:
+            return 1.0
+        rows = np.unique(np.linspace(0, len(self.vectors) - 1, SAMPLE).astype(np.int64))
+        return float(np.median(np.linalg.norm(np.asarray(self.vectors[rows], np.float32), axis=1)))
+
+    def ask(self, query: Single) -> Vectors:
+        """See `Bridge.ask`."""
+        build = self._build
+        classifier = self._classifier
+        if classifier is None:
+            raise QueryError(
+                f"The index {build.manifest.name!r} holds texts embedded by "
+                f"{build.manifest.encoder['model']}; ask it with a text. {self.model} has no class head that "
+                "names what is in a picture."
+            )
+        vector = self._encoder.encode([content(query)], "query")
+        names = text_vectors(classifier.names, build.manifest.encoder["fingerprint"], self._own)
+        placed = place(classifier.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
+        return placed * self._length
+
+    def carry(self, vector: Vectors) -> Vectors:
+        """See `Bridge.carry`: pictures are placed among the texts themselves."""
+        return vector

@@ -1,0 +1,57 @@
+"""One model with a tower for texts and one for images, and one space for both (CLIP, SigLIP)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from embedsearch.crossmodal import Load, content, short
+from embedsearch.crossmodal.projection import (
+    open_scale,
+)
+from embedsearch.distances.metric import Vectors
+from embedsearch.encoders import Encoder
+from embedsearch.errors import EncoderMismatchError
+from embedsearch.models.spec import PROJECTION
+from embedsearch.query import Single
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Modality, Unit
+from embedsearch.store.build import Build
+
+
+class Towers:
+    """An index of one tower's vectors, asked through the other tower of the same checkpoint."""
+
+    by = "towers"
+
+    def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:  # noqa: ARG002
+        self._build, self._load = build, load
+        self.asks = Modality.TEXT if build.manifest.unit is Unit.IMAGE else Modality.IMAGE
+        self.model = str(build.manifest.encoder["model"])
+        self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
+        self.scale = open_scale(build) if self.asks is Modality.TEXT else None
+        self.about = f"by the {self.asks} tower of {short(self.model)}"
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        made = self._build.manifest.encoder
+        unit = Unit.TEXT if self.asks is Modality.TEXT else Unit.IMAGE
+        recipe = EncoderRecipe(
+            unit, self.model, made["revision"], PROJECTION, precision="fp32", engine="torch"
+        )
+        encoder = self._load(recipe)
+        if dict(encoder.spec.files) != dict(made["files"]):
+            raise EncoderMismatchError(
+                f"The index {self._build.manifest.name!r} was made with {self.model}, whose files are others "
+                f"now, so that its two towers can't be compared. Run: embedsearch rebuild "
+                f"{self._build.manifest.name}"
+            )
+        return encoder
+
+    def ask(self, query: Single) -> Vectors:
+        """See `Bridge.ask`."""
+        return self._encoder.encode([content(query)], "query")
+
+    def carry(self, vector: Vectors) -> Vectors:
+        """See `Bridge.carry`: there is one space."""
+        return vector

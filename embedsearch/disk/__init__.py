@@ -1,0 +1,1 @@
+"""Files that survive: NumPy arrays, checksums, the cache folder of this machine, and locks."""

@@ -1,0 +1,87 @@
+"""Checksums of a build's files: taken when it is written, compared when it is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from embedsearch.disk.cache import cache_folder
+from embedsearch.errors import IndexDamagedError
+
+# Files up to this size are read through at every opening; of larger ones it is noted that they were.
+ALWAYS = 2**20
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and SHA-256 of every file in `folder`, by name, and see that they are on the disk."""
+    facts = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        facts[path.name] = {"size": path.stat().st_size, "sha256": sha256_of(path)}
+    return facts
+
+
+def verify(path: Path, facts: Mapping[str, Any], mend: str, *, whole: bool = False) -> None:
+    """Compare a file with what was written.
+
+    A large file that was found right on this machine, and has the size and the time of then, is not read.
+
+    Args:
+        path: the file.
+        facts: its `size` in bytes and its `sha256`.
+        mend: what to do about damage, a sentence.
+        whole: read it in any case.
+
+    Raises:
+        IndexDamagedError: it is missing, truncated or altered; the message names it.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise IndexDamagedError(f"{path} is missing ({error.strerror}). {mend}") from None
+    if stat.st_size != facts["size"]:
+        raise IndexDamagedError(
+            f"{path} has {stat.st_size:,} bytes where {facts['size']:,} were written. {mend}"
+        )
+    if not whole and stat.st_size > ALWAYS and _is_noted(stat, facts["sha256"]):
+        return
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise IndexDamagedError(f"{path} can't be read ({error.strerror}). {mend}") from None
+    if found != facts["sha256"]:
+        raise IndexDamagedError(f"{path} was altered: its checksum is not the manifest's. {mend}")
+    note(path, facts["sha256"])
+
+
+def note(path: Path, checksum: str) -> None:
+    """Note that a large file, as it is now, has this checksum; without a place for notes nothing is noted."""
+    with contextlib.suppress(OSError, RuntimeError):
+        stat = path.stat()
+        if stat.st_size <= ALWAYS:
+            return
+        noted = _note(stat, checksum)
+        noted.parent.mkdir(parents=True, exist_ok=True)
+        noted.touch()
+
+
+def _is_noted(stat: os.stat_result, checksum: str) -> bool:
+    with contextlib.suppress(OSError, RuntimeError):
+        return _note(stat, checksum).is_file()
+    return False
+
+
+def _note(stat: os.stat_result, checksum: str) -> Path:
+    facts = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, checksum)
+    return cache_folder() / "verified" / hashlib.sha256(repr(facts).encode()).hexdigest()

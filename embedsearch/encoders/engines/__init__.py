@@ -1,0 +1,37 @@
+"""What runs a model: torch on any device, or OpenVINO on a CPU. One engine a file; `choose` picks one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from embedsearch.distances.metric import Vectors
+
+Inputs = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
+
+ENGINES = ("torch", "openvino")
+
+
+class Engine(Protocol):
+    """Runs a head on batches.
+
+    Attributes:
+        name: as in `ENGINES`.
+        device: where.
+        precision: in what.
+        ahead: batches to start before the oldest one's vectors are waited for.
+        batch_tokens: padded tokens in a batch of texts that it computes fastest.
+        batch_images: pictures in a batch, likewise.
+    """
+
+    name: str
+    device: str
+    precision: str
+    ahead: int
+    batch_tokens: int
+    batch_images: int
+
+    def start(self, inputs: Inputs) -> Callable[[], Vectors]:
+        """Start computing a batch; the call returned waits for its vectors, (n, d) float32."""

@@ -1,0 +1,118 @@
+"""The choice of an engine and a precision, held against torch in float32."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from embedsearch import encoders
+from embedsearch.encoders.engines import ENGINES, Engine, Inputs
+from embedsearch.encoders.engines.devices import cpu_has_bf16, fastest_precision, pick_device
+from embedsearch.encoders.engines.torch import TorchEngine
+from embedsearch.encoders.heads import Head
+from embedsearch.encoders.probes import CLOSE, least_cosine
+from embedsearch.errors import DeviceError, MissingExtraError, ModelError, nearest
+from embedsearch.recipe import EncoderRecipe
+
+# Under this an engine that was asked for by name computes something else.
+SAME = 0.9
+
+log = logging.getLogger("embedsearch")
+
+
+def settle(head: Head, recipe: EncoderRecipe, probes: Sequence[Inputs]) -> Engine:
+    """Return the engine and precision that `recipe` asks for, or the fastest that keeps the vectors.
+
+    What `recipe` leaves open is tried from the fastest measured on; it is taken when its vectors of the
+    probes have a cosine of at least `CLOSE` to those of torch in fp32.
+
+    Args:
+        head: what to run; it belongs to the engine afterwards.
+        recipe: device, engine and precision.
+        probes: two batches of different shapes, the first with padding where there is any.
+
+    Raises:
+        DeviceError: the device, engine or precision is unknown, or this machine has it not.
+        MissingExtraError: OpenVINO was asked for and is not installed.
+        ModelError: OpenVINO can't run this model.
+    """
+    device = _device(recipe)
+    if recipe.engine == "openvino" and not head.traceable:
+        raise ModelError(
+            f"OpenVINO can't run {head.spec.model}, which takes pictures of any shape. Use --engine torch."
+        )
+    tries = list(_tries(recipe, device, head))
+    name, precision = tries[0]
+    if name == "torch" and (precision == "fp32" or recipe.precision != "auto"):
+        return TorchEngine(head, device, precision)
+    exact = TorchEngine(copy.deepcopy(head), torch.device("cpu"), "fp32")
+    wanted = np.concatenate([exact.start(probe)() for probe in probes])
+    chosen = recipe.engine == name and recipe.precision == precision
+    for name, precision in tries:
+        if (name, precision) == ("torch", "fp32"):
+            return TorchEngine(head, device, precision)
+        try:
+            engine = _open(name, copy.deepcopy(head), device, precision, probes[0])
+            cosine = least_cosine(np.concatenate([engine.start(probe)() for probe in probes]), wanted)
+        except ModelError as error:
+            if recipe.engine == name:
+                raise
+            log.info("%s", error)
+            continue
+        if cosine >= (SAME if chosen else CLOSE):
+            return engine
+        log.info("%s in %s: cosine %.4f to torch in fp32, which is too far", name, precision, cosine)
+    raise ModelError(
+        f"{recipe.engine} in {precision} gives other vectors of {head.spec.model} than torch in fp32 does "
+        f"(cosine {cosine:.4f}). Use --engine torch, or --precision fp32."
+    )
+
+
+def _open(name: str, head: Head, device: torch.device, precision: str, example: Inputs) -> Engine:
+    if name == "torch":
+        return TorchEngine(head, device, precision)
+    from embedsearch.encoders.engines.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(head, precision, example)
+
+
+def _device(recipe: EncoderRecipe) -> torch.device:
+    if recipe.engine not in (*ENGINES, "auto"):
+        raise DeviceError(
+            f"Unknown engine {recipe.engine!r}; there are auto, {', '.join(ENGINES)}."
+            + nearest(recipe.engine, ("auto", *ENGINES))
+        )
+    if recipe.engine != "openvino":
+        return pick_device(recipe.device)
+    if not encoders.has_openvino():
+        raise MissingExtraError(
+            "--engine openvino was asked for, but OpenVINO is not installed: "
+            "pip install 'embedsearch[openvino]', or use --engine torch."
+        )
+    if recipe.device not in ("auto", "cpu"):
+        raise DeviceError(
+            f"OpenVINO computes on the CPU here, and --device {recipe.device} was asked for. Use "
+            f"--engine torch, or --device cpu."
+        )
+    return torch.device("cpu")
+
+
+def _tries(recipe: EncoderRecipe, device: torch.device, head: Head) -> Iterator[tuple[str, str]]:
+    """Yield engines and precisions, the fastest first (the figures stand in the README)."""
+    fast = fastest_precision(recipe.precision, device, is_transformer=head.is_transformer)
+    precisions = [fast, "fp32"] if recipe.precision == "auto" and fast != "fp32" else [fast]
+    if recipe.engine != "auto":
+        engines = [recipe.engine]
+    else:
+        traced = device.type == "cpu" and encoders.has_openvino() and head.traceable
+        engines = ["openvino", "torch"] if traced else ["torch"]
+    for precision in precisions:
+        for name in engines:
+            # bfloat16 that the processor has to emulate gains nothing
+            if name == "openvino" and precision == "bf16" and not cpu_has_bf16() and recipe.engine == "auto":
+                continue
+            yield name, precision

@@ -1,0 +1,71 @@
+"""The encoder that queries of an index are embedded with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from embedsearch.encoders import Encoder
+from embedsearch.encoders.probes import check
+from embedsearch.errors import DeviceError, EncoderMismatchError, MissingExtraError, ModelError
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
+
+
+def query_encoder(
+    name: str,
+    made: Mapping[str, Any],
+    stored: Mapping[str, Any],
+    probes: Path,
+    load: Callable[[EncoderRecipe], Encoder],
+) -> Encoder:
+    """Load the encoder that made a build, for queries.
+
+    Args:
+        name: of the index.
+        made: what its manifest says of the encoder that made it.
+        stored: the encoder's part of the recipe that it was made from.
+        probes: the file of inputs and vectors that it keeps; see `embedsearch.encoders.probes`.
+        load: what makes an encoder.
+
+    Raises:
+        ModelError: it can't be loaded here.
+        EncoderMismatchError: the model of that name is not the one that made the build.
+    """
+    recipe = EncoderRecipe(
+        unit=Unit(stored["unit"]),
+        model=stored["model"],
+        revision=made["revision"],
+        pooling=made["pooling"],
+        layers=tuple(stored["layers"]),
+        patch_tokens_only=stored["patch_tokens_only"],
+        precision=made["precision"],
+        engine="torch",  # one query is answered before another engine has compiled its model
+        decoding=made.get("decoding") or "auto",
+    )
+    try:
+        encoder = load(recipe)
+    except DeviceError:  # made on a GPU in a precision that this machine has not
+        encoder = load(EncoderRecipe(**{**asdict(recipe), "precision": "auto"}))
+    if encoder.spec.fingerprint != made["fingerprint"]:
+        raise EncoderMismatchError(
+            f"The index {name!r} holds vectors of "
+            f"{made['model']} (fingerprint {made['fingerprint'][:12]}, pooling {made['pooling']}); the "
+            f"query encoder found now is {encoder.spec.model} (fingerprint "
+            f"{encoder.spec.fingerprint[:12]}, pooling {encoder.spec.pooling}). "
+            f"Run: embedsearch rebuild {name}"
+        )
+    mend = f"embedsearch rebuild {name} (or build it with --precision fp32)"
+    try:
+        check(encoder, made, probes, mend)
+    except EncoderMismatchError as mismatch:
+        if made["engine"] == encoder.engine:
+            raise
+        try:  # what made the index starts later, and is right
+            encoder = load(replace(recipe, engine=made["engine"]))
+        except (ModelError, MissingExtraError):
+            raise mismatch from None
+        check(encoder, made, probes, mend)
+    return encoder

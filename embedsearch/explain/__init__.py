@@ -1,0 +1,1 @@
+"""Why a hit is as near as it is."""

@@ -1,0 +1,136 @@
+"""What an explanation of a hit holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from embedsearch.distances.metric import Metric
+from embedsearch.encoders.hidden_states import WHOLE, Box
+from embedsearch.records import Span
+
+Kind = Literal["text", "word", "image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A token, a word, or what stands for no place in the item.
+
+    Attributes:
+        text: as it stands in the item; a special token as the model calls it.
+        span: `[start, end)` in the item's text; None for special tokens and a prompt's.
+        score: what it adds to the score; of a neighbouring word, what is lost without it.
+    """
+
+    text: str
+    span: Span | None
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """What made the score of one hit.
+
+    `score` is the sum of `tokens` (or of `grid`) and `rest`. Where `exact`, it is `similarity` to 1e-4.
+
+    Attributes:
+        id: the item's.
+        kind: `text`, `image`, or `word` (one word or token in its sentence).
+        metric: the index's.
+        score: the sum of all parts.
+        similarity: what they are to add up to: 1 - `recomputed` for cosine, -`recomputed` for ip, and for l2
+            the cross term q.v, with recomputed^2 = |q|^2 + |v|^2 - 2 q.v.
+        recomputed: the distance to the item's vector, computed anew in float32.
+        stored: the distance to the vector that the index holds.
+        query_norm: |q|.
+        norm: |v|, of the vector computed anew.
+        scores: (T,) float32, all tokens in their order, special ones among them; of pictures all rows.
+        tokens: the tokens that stand in the text; none for pictures.
+        words: the same, tokens of one word summed; what stands between words is a part of its own.
+        rest: special tokens, a prompt's tokens, and a picture's CLS and registers.
+        grid: (H, W) float32, the score of each patch; None for texts.
+        typical: (H, W) float32, the score that each patch would have with the average item of the index,
+            w_t m.h_t / |v| for cosine, m the mean of the items' unit vectors; None for texts, and for a
+            picture found by its place among texts, where nothing is subtracted.
+        box: left, top, right, bottom of the grid as shares of the upright picture's sides; the model sees no
+            more of it. Beyond [0, 1] where it is padded.
+        neighbours: of a word, the words around it in its sentence; the score of each is how much smaller the
+            similarity gets when it is left out of the sentence.
+        only_here: of a word, which words of its sentence the query's sentence has not.
+        only_asked: the words of the query's sentence that this one has not.
+        exact: whether the parts add up; False for an approximation, which `note` explains.
+        note: what has to be said with it, in sentences; often empty.
+    """
+
+    id: str
+    kind: Kind
+    metric: Metric
+    score: float
+    similarity: float
+    recomputed: float
+    stored: float
+    query_norm: float
+    norm: float
+    scores: npt.NDArray[np.float32]
+    tokens: tuple[Part, ...]
+    words: tuple[Part, ...]
+    rest: tuple[Part, ...]
+    exact: bool
+    note: str
+    grid: npt.NDArray[np.float32] | None = None
+    typical: npt.NDArray[np.float32] | None = None
+    box: Box = WHOLE
+    neighbours: tuple[Part, ...] = ()
+    only_here: tuple[str, ...] = ()
+    only_asked: tuple[str, ...] = ()
+
+    @property
+    def heat(self) -> npt.NDArray[np.float32] | None:
+        """How much more each patch scores with the query than with the average item, (H, W) float32.
+
+        `grid` is `typical` + `heat`, or `heat` alone where there is no `typical`. A patch of large hidden
+        states scores high whatever is asked, which cancels here.
+        """
+        return self.grid if self.grid is None or self.typical is None else self.grid - self.typical
+
+    @property
+    def drawn(self) -> npt.NDArray[np.float32] | None:
+        """The heat as it is drawn, (H, W) float32, from 0 on; None for texts.
+
+        Where there is no average item to compare with, patches are compared with the picture's least; the
+        difference is squared, as of a picture full of what was asked nearly all patches fit well.
+        """
+        if self.heat is None:
+            return None
+        above = np.maximum(self.heat if self.typical is not None else self.heat - self.heat.min(), 0)
+        return np.asarray(above if self.typical is not None else above**2, np.float32)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the explanation as plain JSON values."""
+
+        def parts(of: tuple[Part, ...]) -> list[dict[str, Any]]:
+            return [{"text": each.text, "span": each.span, "score": each.score} for each in of]
+
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "metric": str(self.metric),
+            "score": self.score,
+            "similarity": self.similarity,
+            "recomputed": self.recomputed,
+            "stored": self.stored,
+            "exact": self.exact,
+            "note": self.note,
+            "words": parts(self.words),
+            "tokens": parts(self.tokens),
+            "rest": parts(self.rest),
+            "grid": None if self.grid is None else self.grid.tolist(),
+            "typical": None if self.typical is None else self.typical.tolist(),
+            "box": None if self.grid is None else list(self.box),
+            "neighbours": parts(self.neighbours),
+            "only_here": list(self.only_here),
+            "only_asked": list(self.only_asked),
+        }

@@ -1,0 +1,1 @@
+"""Who maps batches to vectors."""

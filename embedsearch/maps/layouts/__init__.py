@@ -1,0 +1,1 @@
+"""Layouts: vectors to two dimensions."""

@@ -1,0 +1,75 @@
+"""A plane through the vectors: principal component analysis in closed form (Pearson 1901, Hotelling 1933)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from embedsearch.distances.metric import Metric, Vectors, normalized
+
+BLOCK = 2**22  # components at a time: 32 MB in float64
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """The two directions in which vectors differ most.
+
+    Attributes:
+        mean: (d,) of the vectors, as the index compares them.
+        axes: (2, d) orthonormal; the largest component of each is positive. A row of zeros where there is no
+            such direction.
+        explained: (2,) the share of all variance along each, in [0, 1].
+    """
+
+    mean: Floats
+    axes: Floats
+    explained: Floats
+
+
+def _blocks(vectors: Vectors, metric: Metric) -> Iterator[Floats]:
+    """Yield vectors as the index compares them, some rows at a time: (b, d) float64."""
+    rows = max(1, BLOCK // max(1, vectors.shape[1]))
+    for start in range(0, len(vectors), rows):
+        part = np.asarray(vectors[start : start + rows], np.float32)
+        yield (normalized(part) if metric is Metric.COSINE else part).astype(np.float64)
+
+
+def principal_plane(vectors: Vectors, metric: Metric) -> Plane:
+    """Return the plane through the mean that keeps most of the variance.
+
+    Mean and covariance are summed block by block, so that neither all vectors nor a copy of them are in
+    memory; the axes are the covariance's first two eigenvectors.
+
+    Args:
+        vectors: (n, d) float32 or float16, raw, n at least 1; they may be memory-mapped.
+        metric: for cosine, the vectors are scaled to unit length.
+    """
+    count, dimension = vectors.shape
+    shift = next(_blocks(vectors[:1], metric))[0]  # near the mean already: no digits are lost to it
+    total, products = np.zeros(dimension), np.zeros((dimension, dimension))
+    for block in _blocks(vectors, metric):
+        centred = block - shift
+        total += centred.sum(0)
+        products += centred.T @ centred  # (b, d) -> (d, d)
+    mean = total / count
+    covariance = products / count - np.outer(mean, mean)
+    values, directions = np.linalg.eigh(covariance)  # ascending
+    values = np.maximum(values, 0)
+    whole = float(values.sum())
+    axes, explained = np.zeros((2, dimension)), np.zeros(2)
+    for at in range(min(2, dimension)):
+        axis = directions[:, -1 - at]
+        if values[-1 - at] > 1e-12 * max(whole, 1e-30):
+            axes[at] = axis * np.sign(axis[np.argmax(np.abs(axis))])
+            explained[at] = values[-1 - at] / whole
+    return Plane(mean + shift, axes, explained)
+
+
+def project(vectors: Vectors, metric: Metric, plane: Plane) -> Vectors:
+    """Return where raw vectors (n, d) lie on a plane: (n, 2) float32, in the units of the vectors."""
+    parts = [(block - plane.mean) @ plane.axes.T for block in _blocks(vectors, metric)]  # (b, d) -> (b, 2)
+    return np.concatenate(parts).astype(np.float32)

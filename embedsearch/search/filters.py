@@ -1,0 +1,227 @@
+"""A filter as text to a closed tree to an Arrow expression: `label = 'dress' and price < 40`.
+
+sqlglot parses; only comparisons, IN, BETWEEN, AND, OR, NOT and IS NULL over the index's fields are let
+through, so what a person types never reaches an engine that could do more. As in SQL, a comparison with
+a missing value is neither true nor false, and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import sqlglot
+from sqlglot import expressions as sql
+from sqlglot.errors import SqlglotError
+
+from embedsearch.backends import Mask
+from embedsearch.errors import FilterError, nearest
+from embedsearch.store.items import FIELD
+
+MAX_CHARACTERS = 4000
+Literal = str | int | float | bool
+
+_OPERATORS: dict[type[sql.Expression], str] = {
+    sql.EQ: "=", sql.NEQ: "!=", sql.LT: "<", sql.LTE: "<=", sql.GT: ">", sql.GTE: ">=",
+}  # fmt: skip
+_COMPUTE: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
+    ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+_FLIPPED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`field operator value`."""
+
+    field: str
+    operator: str
+    value: Literal
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """`field IN (values)`."""
+
+    field: str
+    values: tuple[Literal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """`field IS NULL`."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """`NOT part`."""
+
+    part: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """`left AND right`."""
+
+    left: Tree
+    right: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """`left OR right`."""
+
+    left: Tree
+    right: Tree
+
+
+Tree = Compare | In | IsNull | Not | Both | Either
+
+
+def parse(text: str) -> Tree:
+    """Return the tree of a filter.
+
+    Raises:
+        FilterError: the text is no such filter.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise FilterError(f"The filter has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read.")
+    try:
+        # As a SELECT's condition, so that a second statement or a clause behind it is no expression.
+        return _tree(sqlglot.parse_one(text, into=sql.Condition))
+    except (SqlglotError, RecursionError, ValueError):
+        raise FilterError(
+            f"The filter {text!r} can't be understood. Write it like: label = 'dress' and price < 40"
+        ) from None
+
+
+def _tree(node: Any) -> Tree:
+    if isinstance(node, sql.Paren):
+        return _tree(node.this)
+    if isinstance(node, sql.And):
+        return Both(_tree(node.left), _tree(node.right))
+    if isinstance(node, sql.Or):
+        return Either(_tree(node.left), _tree(node.right))
+    if isinstance(node, sql.Not):
+        return Not(_tree(node.this))
+    if isinstance(node, sql.Between) and not node.args.get("symmetric"):
+        field = _field(node.this)
+        low, high = _literal(node.args["low"]), _literal(node.args["high"])
+        return Both(Compare(field, ">=", low), Compare(field, "<=", high))
+    if isinstance(node, sql.In) and node.expressions and not node.args.get("query"):
+        return In(_field(node.this), tuple(_literal(value) for value in node.expressions))
+    if isinstance(node, sql.Is) and isinstance(node.expression, sql.Null):
+        return IsNull(_field(node.this))
+    if type(node) in _OPERATORS:
+        sign = _OPERATORS[type(node)]
+        if isinstance(node.expression, sql.Column) and not isinstance(node.this, sql.Column):
+            return Compare(_field(node.expression), _FLIPPED[sign], _literal(node.this))
+        return Compare(_field(node.this), sign, _literal(node.expression))
+    if isinstance(node, sql.Column):
+        return Compare(_field(node), "=", True)
+    raise FilterError(
+        f"A filter can't hold {_show(node)}; it may hold =, !=, <, <=, >, >=, IN, BETWEEN, AND, OR, NOT and "
+        "IS NULL over fields and plain values."
+    )
+
+
+def _field(node: Any) -> str:
+    if isinstance(node, sql.Column) and isinstance(node.this, sql.Identifier):
+        return ".".join(part.name for part in node.parts)
+    raise FilterError(f"A field was expected where the filter has {_show(node)}, as in: price < 40")
+
+
+def _literal(node: Any) -> Literal:
+    if isinstance(node, sql.Neg):
+        value = _literal(node.this)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return -value
+    if isinstance(node, sql.Boolean):
+        return bool(node.this)
+    if isinstance(node, sql.Literal):
+        if node.is_string:
+            return str(node.this)
+        number = str(node.this)
+        return int(number) if number.isdigit() else float(number)
+    if isinstance(node, sql.Column):
+        raise FilterError(
+            f"A value was expected where the filter has {_show(node)}: texts go in single quotes."
+        )
+    raise FilterError(f"A plain value was expected where the filter has {_show(node)}.")
+
+
+def _show(node: Any) -> str:
+    return repr(node.sql()) if isinstance(node, sql.Expression) else repr(node)
+
+
+def evaluate(tree: Tree, items: pa.Table, types: Mapping[str, pa.DataType]) -> Mask:
+    """Return which rows of `items` the filter keeps, (n,) of truth values.
+
+    Raises:
+        FilterError: the tree names an unknown field, or compares it with a value of another type.
+    """
+    wanted = _expression(tree, types)
+    result = ds.dataset(items).to_table(columns={"keep": wanted})["keep"]
+    return pc.fill_null(result, False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _expression(tree: Tree, types: Mapping[str, pa.DataType]) -> pc.Expression:
+    match tree:
+        case Both(left, right):
+            return _expression(left, types) & _expression(right, types)
+        case Either(left, right):
+            return _expression(left, types) | _expression(right, types)
+        case Not(part):
+            return ~_expression(part, types)
+        case IsNull(field):
+            _type(field, types)
+            return pc.field(FIELD + field).is_null()
+        case In(field, values):
+            kind = _type(field, types)
+            parts = [pc.field(FIELD + field) == _scalar(field, kind, value) for value in values]
+            joined = parts[0]
+            for part in parts[1:]:
+                joined = joined | part
+            return joined
+        case Compare(field, sign, value):
+            kind = _type(field, types)
+            return _COMPUTE[sign](pc.field(FIELD + field), _scalar(field, kind, value))
+
+
+def _type(field: str, types: Mapping[str, pa.DataType]) -> pa.DataType:
+    if field not in types:
+        has = f"it has {', '.join(types)}" if types else "it has none"
+        raise FilterError(f"The index has no field {field!r} ({has}).{nearest(field, types)}")
+    return types[field]
+
+
+def _scalar(field: str, kind: pa.DataType, value: Literal) -> Any:
+    """Return `value` as a scalar that compares with a column of type `kind`."""
+    try:
+        if pa.types.is_boolean(kind):
+            accepted = isinstance(value, bool)
+        elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            accepted = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if accepted and pa.types.is_floating(kind):
+                return pa.scalar(float(value), kind)
+        elif pa.types.is_date(kind):
+            return pa.scalar(date.fromisoformat(str(value)), kind)
+        elif pa.types.is_timestamp(kind):
+            moment = datetime.fromisoformat(str(value))
+            return pa.scalar(moment.astimezone() if kind.tz and moment.tzinfo is None else moment, kind)
+        else:
+            accepted = isinstance(value, str)
+        if accepted:
+            return pa.scalar(value)
+    except (ValueError, OverflowError, pa.ArrowInvalid):  # no such date; a whole number over 64 bits
+        pass
+    raise FilterError(f"The field {field!r} holds values of type {kind}, which {value!r} is not.")

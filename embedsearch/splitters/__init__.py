@@ -1,0 +1,1 @@
+"""A record to the units that get a vector each."""

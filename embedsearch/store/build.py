@@ -1,0 +1,184 @@
+"""One index on disk: `indexes/NAME/{recipe.toml, current, builds/ID/...}`.
+
+A build is written under a name of its own and published by replacing the one line of `current`, so a
+reader sees the old build or the new one, never half of either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedsearch.backends import Backend, backend_class
+from embedsearch.disk.checksums import verify
+from embedsearch.disk.npy import load_array
+from embedsearch.distances.metric import Vectors
+from embedsearch.distances.scale import Scale
+from embedsearch.errors import IndexDamagedError
+from embedsearch.store.folders import current_build, index_folder
+from embedsearch.store.items import FIELD, open_table
+from embedsearch.store.manifest import (
+    INDEX,
+    ITEMS,
+    LEDGER,
+    OLD_ITEMS,
+    REJECTED,
+    SCALE,
+    VECTORS,
+    Manifest,
+    mend,
+)
+from embedsearch.store.source_state import Ledger
+
+T = TypeVar("T")
+
+
+class Build:
+    """A published build, opened for reading: its manifest, items, vectors and index.
+
+    Everything large is memory-mapped: the system may take its pages back.
+
+    Attributes:
+        folder: its own.
+        manifest: what it says of itself.
+        damaged: files of additions that may not be read; empty of a whole build.
+    """
+
+    def __init__(self, folder: Path, *, whole: bool = False, spare: bool = False) -> None:
+        """Open and verify the build in `folder`.
+
+        Args:
+            folder: the build's own.
+            whole: read all files through; else large ones that were found right before are not.
+            spare: open it where no files are damaged but additions' (see `embedsearch.artifacts`).
+
+        Raises:
+            IndexDamagedError: a file is missing, truncated or altered; named with the mending command.
+        """
+        self.folder = folder
+        self.manifest = Manifest.load(folder)
+        spared = self.manifest.added_files if spare else frozenset()
+        damaged = set()
+        for name, facts in self.manifest.files.items():
+            try:
+                verify(folder / name, facts, mend(folder.parent.parent.name), whole=whole)
+            except IndexDamagedError:
+                if name not in spared:
+                    raise
+                damaged.add(name)
+        self.damaged = frozenset(damaged)
+
+    @cached_property
+    def items(self) -> pa.Table:
+        """All items, a row per vector; see `embedsearch.store.items`."""
+        if self.manifest.schema == 1:
+            return pq.read_table(self.folder / OLD_ITEMS)
+        return open_table(self.folder / ITEMS)
+
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.int64]:
+        """Where each batch of the items starts."""
+        return np.cumsum([0, *(len(batch) for batch in self.items["id"].chunks[:-1])])
+
+    @cached_property
+    def _columns(self) -> dict[str, list[pa.Array]]:
+        """The batches of each column; none of one that holds nothing."""
+        columns = {name: self.items[name] for name in self.items.column_names}
+        return {
+            name: column.chunks if column.null_count < len(column) else [] for name, column in columns.items()
+        }
+
+    def read(self, rows: Sequence[int], columns: Iterable[str]) -> dict[str, list[Any]]:
+        """Return the values of items in some columns, read where they lie on disk.
+
+        Args:
+            rows: which items.
+            columns: names of columns.
+        """
+        batches = (np.searchsorted(self._starts, rows, side="right") - 1).tolist() if len(rows) else []
+        places = [(batch, row - int(self._starts[batch])) for batch, row in zip(batches, rows, strict=True)]
+        read: dict[str, list[Any]] = {}
+        for name in columns:
+            chunks = self._columns[name]
+            read[name] = (
+                [chunks[batch][at].as_py() for batch, at in places] if chunks else [None] * len(places)
+            )
+        return read
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The raw vectors (n, d) float32 or float16, memory-mapped."""
+        vectors: Vectors = load_array(self.folder / VECTORS, mapped=True)
+        return vectors
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is known of the entries that it was made from."""
+        return Ledger.load(self.folder / LEDGER)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The index over the vectors."""
+        manifest = self.manifest
+        return backend_class(manifest.backend).load(
+            self.folder / INDEX, self.vectors, manifest.metric, manifest.index
+        )
+
+    @cached_property
+    def scale(self) -> Scale | None:
+        """What its distances are like; None of a build that was made without."""
+        return Scale.load(self.folder / SCALE) if "scale" in self.manifest.additions else None
+
+    def rejected(self) -> list[dict[str, Any]]:
+        """Return what was quarantined: `id`, `reason`, and `entry`, the record's place in the ledger."""
+        text = (self.folder / REJECTED).read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.split("\n") if line]  # splitlines() cuts at U+2028 too
+
+    @property
+    def field_types(self) -> dict[str, pa.DataType]:
+        """Arrow type of each field, by name."""
+        columns = self.items.schema
+        return {
+            column.name.removeprefix(FIELD): column.type
+            for column in columns
+            if column.name.startswith(FIELD)
+        }
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """Size of the build's files."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
+
+def open_current(indexes: Path, name: str, make: Callable[[Path], T]) -> T:
+    """Return what `make` makes of the folder of the build in force of the index `name`.
+
+    Builds that are published meanwhile may take the folder away; then the new one is opened.
+
+    Raises:
+        RecipeError, IndexNotFoundError, IndexDamagedError: as `index_folder`, `current_build`, `Build`.
+    """
+    while True:
+        build = current_build(index_folder(indexes, name))
+        try:
+            return make(build)
+        except (IndexDamagedError, OSError):
+            if current_build(index_folder(indexes, name)) == build:
+                raise
+
+
+def open_build(indexes: Path, name: str) -> Build:
+    """Open the build in force of the index `name`.
+
+    Raises:
+        RecipeError, IndexNotFoundError, IndexDamagedError: as `open_current`.
+    """
+    return open_current(indexes, name, Build)

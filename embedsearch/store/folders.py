@@ -1,0 +1,78 @@
+"""Which folders are indexes, and which build of one is current."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from embedsearch.errors import IndexDamagedError, IndexNotFoundError, nearest
+from embedsearch.recipe import RECIPE_FILE, check_name
+from embedsearch.store.manifest import BUILDS, CURRENT, MANIFEST, mend
+
+BUILD_RULE = re.compile(r"[\w-]{1,99}")
+
+
+def indexes_folder(folder: str | Path | None = None) -> Path:
+    """Return the folder that holds the indexes: `folder`, else $EMBEDSEARCH_INDEXES, else ./indexes."""
+    return Path(folder or os.environ.get("EMBEDSEARCH_INDEXES") or "indexes").expanduser().resolve()
+
+
+def list_names(indexes: Path) -> list[str]:
+    """Return the names of the published indexes in the folder `indexes`, sorted."""
+    if not indexes.is_dir():
+        return []
+    return sorted(folder.name for folder in indexes.iterdir() if is_published(folder))
+
+
+def is_published(folder: Path) -> bool:
+    """Whether an index in `folder` was ever put in force; its pointer may have been lost since."""
+    return (folder / CURRENT).is_file() or any(folder.glob(f"{BUILDS}/[!.]*/{MANIFEST}"))
+
+
+def name_in_force(folder: Path) -> str:
+    """Return the id of the build in force of the index in `folder`; empty where none or a damaged one is."""
+    try:
+        return current_build(folder).name
+    except IndexDamagedError:
+        return ""
+
+
+def index_folder(indexes: Path, name: str) -> Path:
+    """Return the folder of a published index.
+
+    Raises:
+        RecipeError: `name` can't be an index's name.
+        IndexNotFoundError: there is none; the nearest name is suggested.
+    """
+    folder = indexes / check_name(name)
+    if not is_published(folder):
+        names = list_names(indexes)
+        has = f"it holds {', '.join(names)}" if names else "it holds none"
+        unfinished = (
+            " Its first build was never finished: embedsearch rebuild " + name + "."
+            if (folder / RECIPE_FILE).is_file()
+            else ""
+        )
+        raise IndexNotFoundError(
+            f"There is no index {name!r} in {indexes} ({has}).{nearest(name, names)}{unfinished}"
+        )
+    return folder
+
+
+def current_build(folder: Path) -> Path:
+    """Return the folder of the build in force of the index in `folder`.
+
+    Raises:
+        IndexDamagedError: `current` names no build.
+    """
+    try:
+        text = (folder / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        text = ""
+    build = folder / BUILDS / text
+    if not BUILD_RULE.fullmatch(text) or not build.is_dir():
+        raise IndexDamagedError(
+            f"{folder / CURRENT} names the build {text[:60]!r}, which is not there. {mend(folder.name)}"
+        )
+    return build

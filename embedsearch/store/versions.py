@@ -1,0 +1,257 @@
+"""Which build of an index is in force: publish, go back, clear away. The caller of most holds the write lock.
+
+To publish is three steps: the name of the new build is written beside `current`, its folder takes its place
+under `builds/`, and the name replaces `current`. A run that is killed between two of them left a whole build;
+the next writer ends what it began.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedsearch.disk.checksums import note
+from embedsearch.disk.lock import write_lock
+from embedsearch.errors import EmbedsearchError, IndexDamagedError, RecipeError, nearest
+from embedsearch.recipe import RECIPE_FILE, Recipe, check_name
+from embedsearch.store.build import Build
+from embedsearch.store.folders import BUILD_RULE, current_build, index_folder, name_in_force
+from embedsearch.store.manifest import BUILDS, CURRENT, ITEMS, VECTORS, Manifest
+
+COMING = f".{CURRENT}.new"
+ASIDE, STAGING = ".new-", ".staging"
+
+
+def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
+    """Put the finished build in `aside` in force as `build`, and keep as many as the recipe says.
+
+    The build that was in force before is among the kept ones.
+    """
+    before = folder / BUILDS / (name_in_force(folder) or ASIDE)
+    target = folder / BUILDS / build
+    recipe.save(folder)
+    _write(folder / COMING, build)
+    _sync(aside)
+    aside.replace(target)
+    _sync(folder / BUILDS)
+    _put_in_force(folder)
+    for name, facts in Manifest.load(target).files.items():
+        note(target / name, facts["sha256"])
+    for old in _surplus(folder, recipe.index.keep, before if _is_whole(before) else None):
+        shutil.rmtree(old)
+    return target
+
+
+def recover(folder: Path) -> None:
+    """End or take back what a killed writer began, and clear away builds that were not finished."""
+    coming = folder / COMING
+    if coming.is_file():
+        if _names_a_build(folder, coming):
+            _put_in_force(folder)
+        else:
+            coming.unlink()
+    for left in (folder / BUILDS).glob(f"{ASIDE}*"):
+        shutil.rmtree(left)
+
+
+def builds_of(folder: Path) -> list[Path]:
+    """Return the folders of the builds of an index, oldest first."""
+    builds = folder / BUILDS
+    found = builds.iterdir() if builds.is_dir() else ()
+    return sorted(path for path in found if not path.name.startswith(".") and path.is_dir())
+
+
+def roll_back(indexes: Path, name: str, to: str = "") -> Build:
+    """Put an earlier build of the index `name` in force, its recipe with it.
+
+    Args:
+        indexes: the folder of indexes.
+        name: the index's name.
+        to: which build; without it the newest whole one before the one in force.
+
+    Raises:
+        RecipeError: there is no such build, or none before the one in force.
+        IndexDamagedError: the build asked for is damaged.
+        IndexNotFoundError, IndexBusyError: as `index_folder`, `write_lock`.
+    """
+    folder = index_folder(indexes, name)
+    with write_lock(folder):
+        recover(folder)
+        build = _earlier(folder, to)
+        Recipe.from_dict(name, dict(build.manifest.recipe)).save(folder)
+        _write(folder / COMING, build.folder.name)
+        _put_in_force(folder)
+    return build
+
+
+def _earlier(folder: Path, to: str) -> Build:
+    builds = builds_of(folder)
+    names = [build.name for build in builds]
+    if to:
+        if to not in names:
+            raise RecipeError(
+                f"The index {folder.name!r} has no build {to!r}; it has {', '.join(names)}."
+                + nearest(to, names)
+            )
+        return Build(folder / BUILDS / to)
+    in_force = name_in_force(folder)
+    if in_force:
+        earlier = [build for build in builds if build.name < in_force]
+        with contextlib.suppress(IndexDamagedError):  # what it was made after comes first
+            last = folder / BUILDS / Manifest.load(folder / BUILDS / in_force).before
+            earlier = sorted(earlier, key=lambda build: build == last)
+    else:  # `current` is damaged: any build is better than none
+        earlier = builds
+    for build in reversed(earlier):
+        try:
+            return Build(build)
+        except IndexDamagedError:
+            continue
+    raise RecipeError(
+        f"The index {folder.name!r} has no whole build before {in_force or 'this'!r} to go back to. "
+        f"Make it anew: embedsearch rebuild {folder.name}"
+    )
+
+
+def verify_builds(indexes: Path, name: str) -> list[tuple[str, str]]:
+    """Read every file of every build of the index `name`.
+
+    Returns:
+        Each build's id and what is wrong with it; empty where it is whole.
+
+    Raises:
+        IndexNotFoundError, RecipeError: as `index_folder`.
+    """
+    folder = index_folder(indexes, name)
+    found = []
+    try:
+        current_build(folder)
+    except IndexDamagedError as error:
+        found.append((CURRENT, str(error)))
+    for build in builds_of(folder):
+        try:
+            Build(build, whole=True)
+        except IndexDamagedError as error:
+            if build.is_dir():  # else it is no longer kept, since this moment
+                found.append((build.name, str(error)))
+        else:
+            found.append((build.name, ""))
+    return found
+
+
+@dataclass(slots=True)
+class Freed:
+    """What was cleared away: folders, and their bytes together."""
+
+    folders: list[Path] = field(default_factory=list)
+    bytes: int = 0
+
+
+def collect(indexes: Path, name: str, keep: int | None = None, *, unfinished: bool = False) -> Freed:
+    """Delete builds of the index `name` that are no longer kept.
+
+    Args:
+        indexes: the folder of indexes.
+        name: the index's name.
+        keep: how many builds stay, the one in force among them; as the recipe says without it.
+        unfinished: whether the work of a run that was stopped goes too; else the next run goes on with it.
+
+    Raises:
+        IndexNotFoundError, IndexBusyError, RecipeError: as `index_folder`, `write_lock`, `Recipe.load`.
+    """
+    folder = index_folder(indexes, name)
+    freed = Freed()
+    with write_lock(folder):
+        recover(folder)
+        gone = _surplus(folder, Recipe.load(folder).index.keep if keep is None else keep, None)
+        if unfinished and (folder / BUILDS / STAGING).is_dir():
+            gone.append(folder / BUILDS / STAGING)
+        for each in gone:
+            freed.bytes += sum(path.stat().st_size for path in each.rglob("*") if path.is_file())
+            shutil.rmtree(each)
+            freed.folders.append(each)
+    return freed
+
+
+def remove(indexes: Path, name: str) -> Path:
+    """Delete the index `name`, finished or not, and return the folder that held it.
+
+    Raises:
+        RecipeError, IndexNotFoundError: as `index_folder`.
+        IndexBusyError: another process is writing it.
+    """
+    folder = indexes / check_name(name)
+    if not (folder / RECIPE_FILE).is_file():
+        folder = index_folder(indexes, name)
+    with write_lock(folder):
+        (folder / CURRENT).unlink(missing_ok=True)  # first, so that no reader finds half of it
+        shutil.rmtree(folder)
+    return folder
+
+
+def _surplus(folder: Path, keep: int, before: Path | None) -> list[Path]:
+    """Return the builds beyond the `keep` newest; the one in force and that `before` it count as newest.
+
+    Where all of these hold the same items, for only additions were made anew, one more stays: there is to be
+    something to go back to.
+    """
+    try:
+        in_force = current_build(folder)
+    except EmbedsearchError:
+        return []  # which one is good is not known
+    newest = sorted(builds_of(folder), key=_is_whole)[::-1]  # damaged ones last
+    order = list(dict.fromkeys([in_force, *([before] if before else []), *newest]))
+    kept, rest = order[: max(1, keep)], order[max(1, keep) :]
+    if len(kept) > 1 and len({_content(build) for build in kept}) == 1:
+        spare = next(
+            (build for build in rest if _is_whole(build) and _content(build) != _content(kept[0])), None
+        )
+        rest = [build for build in rest if build != spare]
+    return rest
+
+
+def _content(build: Path) -> tuple[str, ...]:
+    """Return what tells builds of other items or vectors apart."""
+    try:
+        files = Manifest.load(build).files
+    except IndexDamagedError:
+        return (build.name,)
+    return tuple(str(files[name]["sha256"]) for name in (ITEMS, VECTORS) if name in files)
+
+
+def _is_whole(build: Path) -> bool:
+    try:
+        Build(build)
+    except IndexDamagedError:
+        return False
+    return True
+
+
+def _put_in_force(folder: Path) -> None:
+    (folder / COMING).replace(folder / CURRENT)
+    _sync(folder)
+
+
+def _names_a_build(folder: Path, pointer: Path) -> bool:
+    name = pointer.read_text(encoding="utf-8", errors="replace").strip()
+    return bool(BUILD_RULE.fullmatch(name)) and (folder / BUILDS / name).is_dir()
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """See that a folder's entries are on the disk, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

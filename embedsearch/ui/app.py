@@ -1,0 +1,56 @@
+"""The pages, and the way between them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from embedsearch.store.folders import indexes_folder
+from embedsearch.ui import ASSETS, following, scrolling
+from embedsearch.ui import navigation as places
+from embedsearch.ui import url_state as address
+from embedsearch.ui.cached import manifests
+from embedsearch.ui.pages.duplicates import duplicates_page
+from embedsearch.ui.pages.map import map_page
+from embedsearch.ui.pages.relatedness import relatedness_page
+from embedsearch.ui.pages.search import search_page
+from embedsearch.ui.widgets import cards
+from embedsearch.ui.widgets import compared as things
+
+
+def show() -> None:
+    """Show the page that the address names."""
+    relatedness = st.Page(relatedness_page, title="Relatedness", url_path=places.RELATEDNESS)
+
+    def compare() -> None:
+        """Lead links of version 0.3 to where the page is now."""
+        st.switch_page(relatedness, query_params=things.from_compare(address.parameters()))
+
+    pages = [
+        st.Page(search_page, title="Search", url_path="search", default=True),
+        relatedness,
+        st.Page(map_page, title="Map", url_path=places.MAP),
+        st.Page(duplicates_page, title="Duplicates", url_path=places.DUPLICATES),
+    ]
+    former = st.Page(compare, title="Compare", url_path="compare", visibility="hidden")
+    # Streamlit's own bar leads to bare addresses, so the links are the page's own
+    page = st.navigation([*pages, former], position="hidden")
+    st.set_page_config(
+        page_title=f"{page.title} · embedsearch",
+        page_icon=str(ASSETS / "icon.svg"),  # a named icon would be fetched from another host
+        layout="wide",
+        menu_items={"About": "embedsearch: semantic similarity search for your pictures, texts and words."},
+    )
+    st.html(ASSETS / "nav.css")
+    cards.style()
+    st.logo(str(ASSETS / "logo.svg"), size="large")
+    if page is former:
+        page.run()
+        return
+    indexes = indexes_folder()
+    known = manifests(indexes)
+    places.register(pages)
+    index = places.arrive(page.url_path, known)
+    places.show_links(known)
+    scrolling.follow(page.url_path)
+    following.follow(indexes, index)
+    page.run()

@@ -1,0 +1,113 @@
+"""What the page loads once: opened indexes and models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.analysis.compare import Pairs
+from embedsearch.analysis.compare import general_pairs as measured_pairs
+from embedsearch.analysis.duplicates import DuplicateFinder, Duplicates
+from embedsearch.distances.metric import Metric
+from embedsearch.encoders import Encoder, open_encoder
+from embedsearch.errors import EmbedsearchError
+from embedsearch.index import Index
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
+from embedsearch.store.build import Build, open_current
+from embedsearch.store.folders import current_build, list_names
+from embedsearch.store.manifest import Manifest
+from embedsearch.ui.widgets.filters import Facet, find_facets
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open index, and what can be chosen of its fields."""
+
+    searcher: Index
+    facets: tuple[Facet, ...]
+
+
+@st.cache_resource(max_entries=6, show_spinner="Loading the model …")
+def load_encoder(recipe: EncoderRecipe) -> Encoder:
+    """Return the encoder of `recipe`, one for all indexes and visitors."""
+    return open_encoder(recipe)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Measuring pairs of general sentences, once for this model …")
+def general_pairs(recipe: EncoderRecipe) -> Pairs | None:
+    """Return `embedsearch.analysis.compare.general_pairs` of the encoder of `recipe`."""
+    return measured_pairs(load_encoder(recipe))
+
+
+@st.cache_resource(max_entries=12, show_spinner="Opening the index …")
+def _open(build: Path) -> Opened:
+    searcher = Index(Build(build), load_encoder)
+    return Opened(searcher, find_facets(searcher.build.items, searcher.build.field_types))
+
+
+def open_index(indexes: Path, name: str) -> Opened:
+    """Return the index `name`; a build published since the last call is picked up.
+
+    Raises:
+        RecipeError, IndexNotFoundError, IndexDamagedError: as `embedsearch.store.build.open_current`.
+    """
+    return open_current(indexes, name, _open)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _finder(build: Path, _searcher: Index) -> DuplicateFinder:  # noqa: ARG001  it makes the cache's key
+    return DuplicateFinder(_searcher.build)
+
+
+def duplicate_finder(searcher: Index) -> DuplicateFinder:
+    """Return what finds copies in the build of `searcher`, one for all visitors, with what it compared.
+
+    Raises:
+        QueryError: the index holds words, or compares by the inner product.
+    """
+    return _finder(searcher.build.folder, searcher)
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _duplicates(build: Path, threshold: float | str, keep: str, _finder: DuplicateFinder) -> Duplicates:  # noqa: ARG001
+    return _finder.find(threshold, keep)
+
+
+def duplicates(finder: DuplicateFinder, threshold: float | str, keep: str) -> Duplicates:
+    """Return the groups of copies; see `DuplicateFinder.find`."""
+    return _duplicates(finder.build.folder, threshold, keep, finder)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _manifest(build: Path) -> Manifest:
+    return Manifest.load(build)
+
+
+def manifests(indexes: Path) -> dict[str, Manifest | None]:
+    """Return the manifest of each index, None where it can't be read."""
+    found: dict[str, Manifest | None] = {}
+    for name in list_names(indexes):
+        try:
+            found[name] = _manifest(current_build(indexes / name))
+        except (EmbedsearchError, OSError):
+            found[name] = None
+    return found
+
+
+def first_index(known: Mapping[str, Manifest | None]) -> str:
+    """Return the index to open where none is named: one of pictures if there is one; empty for none."""
+    pictures = (name for name, manifest in known.items() if manifest and manifest.unit is Unit.IMAGE)
+    return next(pictures, next(iter(known), ""))
+
+
+def with_copies(known: Mapping[str, Manifest | None]) -> dict[str, Manifest]:
+    """Return the indexes in which copies can be looked for, see `embedsearch.analysis.duplicates`."""
+    return {
+        name: manifest
+        for name, manifest in known.items()
+        if manifest and manifest.unit in (Unit.IMAGE, Unit.TEXT) and manifest.metric is not Metric.IP
+    }

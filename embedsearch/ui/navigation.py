@@ -1,0 +1,78 @@
+"""The way from page to page: it keeps the index, and each page what was last asked there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from embedsearch.store.manifest import Manifest
+from embedsearch.ui import url_state as address
+from embedsearch.ui.cached import first_index, with_copies
+
+SEARCH, RELATEDNESS, MAP, DUPLICATES = "", "relatedness", "map", "duplicates"  # as in the address
+# not the icons of the pages as Streamlit knows them, which the browser would fetch from another host
+ICONS = {
+    SEARCH: ":material/search:",
+    RELATEDNESS: ":material/compare_arrows:",
+    MAP: ":material/scatter_plot:",
+    DUPLICATES: ":material/content_copy:",
+}
+Parameters = Mapping[str, list[str]]
+_PAGES, _LAST, _INDEX = "places-pages", "places-last", "places-index"
+
+
+def register(pages: list[StreamlitPage]) -> None:
+    """Make `pages` the ones that `link` leads to."""
+    st.session_state[_PAGES] = {page.url_path: page for page in pages}
+
+
+def arrive(at: str, known: Mapping[str, Manifest | None]) -> str:
+    """Remember what the address asks of the page `at`; return the name of the index that it shows.
+
+    The address alone says what a page shows: what is remembered goes into links, and nowhere else.
+
+    Args:
+        at: the page, as in the address.
+        known: the manifest of each index, None where it can't be read.
+    """
+    said = address.parameters()
+    last = st.session_state.setdefault(_LAST, {})
+    if at == RELATEDNESS:  # which asks a model, and has no index of its own
+        last[at] = said
+        return said.get("with", [""])[-1]
+    index = said.get("index", [""])[-1] or first_index(with_copies(known) if at == DUPLICATES else known)
+    last[at] = {**said, "index": [index]} if index else said
+    st.session_state[_INDEX] = index
+    return index
+
+
+def show_links(known: Mapping[str, Manifest | None]) -> None:
+    """Show the way to each page, with what its address is to be."""
+    index = st.session_state.get(_INDEX, "")
+    with st.container(horizontal=True, gap="xxsmall", key="es-nav"):
+        for at, page in st.session_state[_PAGES].items():
+            fits = at != RELATEDNESS and (at != DUPLICATES or index in with_copies(known))
+            last = st.session_state[_LAST].get(at, {})
+            link(at, page.title, ICONS[at], onward(last, index if fits else ""))
+
+
+def onward(last: Parameters, index: str) -> dict[str, list[str]]:
+    """Return the address of a page: its last one, moved to `index` where that was another's.
+
+    Args:
+        last: the last parameters of the page.
+        index: the index that one is in; empty for the page's own.
+    """
+    if not index or last.get("index") == [index]:
+        return dict(last)
+    left = address.of_index(last)
+    return {**{name: values for name, values in last.items() if name not in left}, "index": [index]}
+
+
+def link(at: str, label: str, icon: str, parameters: Parameters) -> None:
+    """Show a link to the page `at` with these parameters."""
+    st.page_link(
+        st.session_state[_PAGES][at], label=label, icon=icon, query_params=parameters, width="content"
+    )

@@ -1,0 +1,256 @@
+"""The Duplicates page: groups of copies in one index, and which one of each to keep."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from embedsearch.analysis.duplicates import AUTO, KEEP, Duplicates, Group
+from embedsearch.distances.metric import Metric
+from embedsearch.index import Index
+from embedsearch.records import Modality, Unit
+from embedsearch.results import Hit
+from embedsearch.store.folders import indexes_folder
+from embedsearch.store.manifest import Manifest
+from embedsearch.ui import url_state as address
+from embedsearch.ui.cached import (
+    duplicate_finder,
+    duplicates,
+    first_index,
+    manifests,
+    open_index,
+    with_copies,
+)
+from embedsearch.ui.widgets import cards
+from embedsearch.ui.widgets import query_input as asking
+from embedsearch.ui.widgets.notes import calm, show_notices
+
+KIND, KEPT, THRESHOLD, PAGE, INDEX = (f"dupes-{name}" for name in ("kind", "keep", "within", "page", "index"))
+CAUTION = (
+    "Pictures that look alike to the model, which sees the middle of a picture and little fine detail: look "
+    "before you delete."
+)
+ROWS = 20  # groups a page
+SHOWN = 12  # members of a group
+AT_ONCE = 100_000  # items that are compared without being asked for
+STEPS = 40  # of the slider, up to twice the automatic threshold
+
+
+def duplicates_page() -> None:
+    """Show the page for what the address asks."""
+    indexes = indexes_folder()
+    said = {name: values[-1] for name, values in address.parameters().items() if values}
+    with calm():
+        st.subheader("What appears more than once?", anchor=False)
+        known = with_copies(manifests(indexes))
+        if not known and not said.get("index"):
+            st.html(
+                '<p class="es-about">Copies are found among pictures and among whole texts; there is no '
+                "index of either here yet.</p>"
+            )
+            st.code("embedsearch build ~/Pictures --name pictures", language="bash")
+            return
+        name = said.get("index") or first_index(known)
+        choose, about = st.columns([1, 3], vertical_alignment="top")
+        with choose:
+            _choose_index(known, name)
+        searcher = open_index(indexes, name).searcher
+        finder = duplicate_finder(searcher)
+        with about:
+            if len(searcher) > AT_ONCE and not finder.compared and not _asked(len(searcher)):
+                return
+            with st.spinner("Comparing each item with its neighbours …"):
+                automatic = finder.scale.threshold
+                finder.compare(2 * automatic)
+            threshold, keep = _settings(searcher, said, automatic)
+        found = duplicates(finder, AUTO if threshold is None else threshold, keep)
+        _show(searcher, found, said)
+
+
+def _choose_index(known: dict[str, Manifest], name: str) -> None:
+    def label(each: str) -> str:
+        return f"{each} · {asking.NOUNS[known[each].unit]}"
+
+    def changed() -> None:
+        left = address.of_index(address.parameters())
+        address.change({**left, "index": st.session_state[INDEX] or ""})
+
+    address.follow(INDEX, name if name in known else None)
+    st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
+
+
+def _asked(count: int) -> bool:
+    """Offer to compare many items; say whether that was asked for."""
+    st.html(f'<p class="es-quiet">Comparing {count:,} items with their neighbours takes a while.</p>')
+    return st.button("Look for copies", icon=":material/content_copy:", type="primary")
+
+
+def _settings(searcher: Index, said: dict[str, str], automatic: float) -> tuple[float | None, str]:
+    """Show the threshold and what is kept; return both, the threshold None for the automatic one."""
+    within, keep = st.columns([3, 2], gap="medium")
+    steps = {str(step): step / STEPS * 2 * automatic for step in range(STEPS + 1)}
+    middle = str(STEPS // 2)
+    asked = said.get("within", "")
+    problems: tuple[str, ...] = ()
+    if asked and asked not in steps:
+        problems = (f"The address says within={asked[:40]}, which is no step of the slider; it is left out.",)
+        asked = ""
+
+    key = f"{THRESHOLD}-{searcher.manifest.name}"  # a step means another distance in another index
+
+    def moved() -> None:
+        step = st.session_state[key]
+        address.change({"within": "" if step == middle else step, "page": ""})
+
+    def label(step: str) -> str:
+        return f"{cards.number(steps[step])}{' (automatic)' if step == middle else ''}"
+
+    with within:
+        address.follow(key, asked or middle)
+        st.select_slider(
+            f"{_kinds(searcher.manifest.unit)['near']} lie within",
+            list(steps),
+            format_func=label,
+            key=key,
+            on_change=moved,
+            help=cards.SCALES[searcher.manifest.metric]
+            + " The automatic threshold is derived from how far items of this index usually lie apart.",
+        )
+    with keep:
+        chosen = _choose_kept(searcher.manifest.unit, said.get("keep", ""))
+    show_notices(problems)
+    return (steps[asked] if asked else None), chosen
+
+
+def _choose_kept(unit: Unit, asked: str) -> str:
+    keep = asked if asked in KEEP else KEEP[0]
+
+    def changed() -> None:
+        chosen = st.session_state[KEPT] or KEEP[0]
+        address.change({"keep": "" if chosen == KEEP[0] else chosen})
+
+    labels = {"best": "the largest" if unit is Unit.IMAGE else "the longest", "first": "the first"}
+    address.follow(KEPT, keep)
+    st.segmented_control(
+        "Keep of each group",
+        list(KEEP),
+        format_func=labels.__getitem__,
+        key=KEPT,
+        required=True,
+        on_change=changed,
+    )
+    return keep
+
+
+def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
+    by_kind = {"near": found.near, "exact": found.exact}
+    others = found.others()
+    noun = asking.NOUNS[searcher.manifest.unit]
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        kind = _choose_kind(by_kind, said.get("kind", ""), _kinds(searcher.manifest.unit))
+        if others:
+            st.download_button(
+                f"List of the {len(others):,} not kept",
+                "\n".join(others) + "\n",
+                file_name=f"{found.index}-copies.txt",
+                mime="text/plain",
+                icon=":material/download:",
+                help="Their ids, one a line. Nothing is deleted here.",
+            )
+    groups = by_kind[kind]
+    if not groups:
+        which = "have the same content" if kind == "exact" else "lie so near to one another"
+        st.info(f"No two {noun} {which}.", icon=":material/check_circle:")
+        return
+    if kind == "near" and searcher.manifest.unit is Unit.IMAGE:
+        st.html(f'<p class="es-quiet">{CAUTION}</p>')
+    page = _page(len(groups), said.get("page", ""))
+    with st.container(key=f"es-groups-{'pictures' if searcher.manifest.unit is Unit.IMAGE else 'texts'}"):
+        for place, group in enumerate(groups[(page - 1) * ROWS : page * ROWS]):
+            _group(searcher, group, found.metric, place)
+    _turn(len(groups), page)
+
+
+def _kinds(unit: Unit) -> dict[str, str]:
+    """Return what the kinds of groups are called."""
+    return {"near": "Look-alikes" if unit is Unit.IMAGE else "Near copies", "exact": "Exact copies"}
+
+
+def _choose_kind(by_kind: Mapping[str, Sequence[Group]], asked: str, kinds: Mapping[str, str]) -> str:
+    fallback = "near" if by_kind["near"] or not by_kind["exact"] else "exact"
+    kind = asked if asked in kinds else fallback
+
+    def changed() -> None:
+        address.change({"kind": st.session_state[KIND] or "", "page": ""})
+
+    def label(each: str) -> str:
+        return f"{kinds[each]} ({len(by_kind[each]):,})"
+
+    address.follow(KIND, kind)
+    st.segmented_control(
+        "Which copies",
+        list(kinds),
+        format_func=label,
+        key=KIND,
+        required=True,
+        on_change=changed,
+        label_visibility="collapsed",
+    )
+    return kind
+
+
+def _group(searcher: Index, group: Group, metric: Metric, place: int) -> None:
+    members = group.members[:SHOWN]
+    hits = searcher.items([each.row for each in members], [each.distance for each in members])
+    pictures = hits[0].modality is Modality.IMAGE
+    tie = "The same content" if group.exact else f"{cards.number(group.distance)} apart"
+    more = f", the first {SHOWN} shown" if len(group.members) > SHOWN else ""
+    form = "pair" if len(members) == 2 else "row"
+    with st.container(border=True, key=f"es-{form}-{place}"):
+        st.html(f'<p class="es-quiet">{tie} · {len(group.members):,} items{more}</p>')
+        with st.container(key=f"es-{'pictures' if pictures else 'texts'}-of-{place}"):
+            for number, hit in enumerate(hits):
+                _member(hit, group.exact, metric, f"{place}-{number}", kept=number == 0)
+
+
+def _member(hit: Hit, exact: bool, metric: Metric, key: str, *, kept: bool) -> None:
+    if kept:
+        tie = '<span class="es-keep">keep</span>'
+    elif exact:
+        tie = '<span class="es-distance">the same</span>'
+    else:
+        tie = (
+            f'<span class="es-distance" title="{html.escape(cards.SCALES[metric])}">'
+            f"{cards.number(hit.distance)}</span>"
+        )
+    with st.container(key=f"es-copy-{key}"):
+        if hit.modality is Modality.IMAGE:
+            cards.picture(hit, f"es-picture-copy-{key}")
+            name = html.escape(hit.id[: cards.VALUE])
+            said = f'<p class="es-id" title="{name}">{name}</p>'
+        else:
+            said = cards.text(hit)
+        st.html(f'<div class="es-body"><div class="es-head">{tie}</div>{said}</div>')
+
+
+def _page(count: int, asked: str) -> int:
+    last = -(-count // ROWS)
+    return min(max(int(asked), 1), last) if asked.isdecimal() and len(asked) < 9 else 1
+
+
+def _turn(count: int, page: int) -> None:
+    """Show the way to the other pages, where there are any."""
+    last = -(-count // ROWS)
+    if last == 1:
+        return
+
+    key = f"{PAGE}-{page}-{last}"  # the widget takes its page from the address by being a new one
+
+    def changed() -> None:
+        number = st.session_state[key]
+        address.change({"page": "" if number == 1 else str(number)})
+
+    with st.container(key="es-turn"):
+        st.pagination(last, default=page, key=key, on_change=changed, width="stretch")

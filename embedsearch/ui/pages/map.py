@@ -1,0 +1,200 @@
+"""The Map page: an index in two dimensions, and what that costs."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from streamlit.components.v2 import component
+
+from embedsearch.artifacts.map import ground_of, load_map
+from embedsearch.backends import Rows
+from embedsearch.errors import ItemNotFoundError
+from embedsearch.index import Index
+from embedsearch.maps import Map, make_map
+from embedsearch.maps.ground import Ground, Method, Settings, sample
+from embedsearch.maps.layouts.umap import is_installed
+from embedsearch.progress import Silent
+from embedsearch.query import Like
+from embedsearch.records import Modality, Unit
+from embedsearch.results import Hit
+from embedsearch.store.folders import indexes_folder
+from embedsearch.ui import ASSETS
+from embedsearch.ui import navigation as places
+from embedsearch.ui import url_state as address
+from embedsearch.ui.cached import first_index, manifests, open_index
+from embedsearch.ui.widgets import cards, map_data
+from embedsearch.ui.widgets import query_input as asking
+from embedsearch.ui.widgets.notes import calm, gone, show_notices
+
+KEY = "map-plot"
+LOW = 0.15  # share of neighbours kept, under which a map says little of single items
+NAME = 90  # characters of a neighbour's name
+HTML = """<div class="map"><div class="legend" role="group" aria-label="Groups"></div>
+<div class="plot"><svg tabindex="0" role="application"></svg>
+<div class="zoom"><button type="button" data-zoom="in" title="Nearer" aria-label="Nearer">+</button>
+<button type="button" data-zoom="out" title="Farther" aria-label="Farther">−</button>
+<button type="button" data-zoom="all" title="All of it" aria-label="All of it">⤢</button></div>
+<div class="tip" role="status" hidden><img alt="" hidden><b></b><span class="note"></span>
+<span class="group"></span><span class="kept"></span></div></div></div>"""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A map, and which of its items the page shows.
+
+    Attributes:
+        map: the map.
+        rows: the items shown, ascending.
+        stored: whether the build carries it; else it was computed for the page.
+    """
+
+    map: Map
+    rows: Rows
+    stored: bool
+
+
+def map_page() -> None:
+    """Show the page for what the address asks."""
+    indexes = indexes_folder()
+    asked = address.parse(address.parameters())
+    with calm():
+        known = manifests(indexes)
+        if not known and not asked.index:
+            st.header("Nothing to map yet")
+            st.code("embedsearch demo\nembedsearch build ~/Pictures --name pictures", language="bash")
+            return
+        name = asked.index or first_index(known)
+        choose, about = st.columns([1, 3], vertical_alignment="top")
+        with choose:
+            asking.choose_index(known, name)
+        show_notices(asked.problems)
+        searcher = open_index(indexes, name).searcher
+        drawn = _drawn(str(searcher.build.folder), searcher)
+        with about:
+            _told(searcher, drawn)
+        chosen, nearest = _chosen(searcher, asked.item)
+        plot, side = st.columns([3, 1], gap="medium")
+        with plot:
+            _plot(searcher, drawn, chosen, nearest)
+        with side:
+            _side(searcher, chosen, nearest)
+
+
+@st.cache_resource(max_entries=12, show_spinner="Laying the index out …")
+def _drawn(build: str, _searcher: Index) -> Drawn:  # noqa: ARG001  the build's folder is the cache's key
+    ground = ground_of(_searcher.build)
+    stored = load_map(_searcher.build)
+    made = stored or make_map(ground, Settings(Method.PCA), None, Silent())
+    return Drawn(made, _shown(ground, made), stored is not None)
+
+
+def _shown(ground: Ground, made: Map) -> Rows:
+    """Return the items to show, (m,): all, or of a large index some of those that were measured."""
+    measured = made.measured
+    return np.asarray(measured[sample(ground.keys[measured], map_data.SHOWN)])
+
+
+def _told(searcher: Index, drawn: Drawn) -> None:
+    """Say what the map is, and honestly what it keeps."""
+    facts, count = drawn.map.facts, len(searcher)
+    k = facts["neighbours"]
+    method = "PCA" if facts["method"] == Method.PCA else "UMAP"
+    of = "" if facts["measured"] == count else f" (measured on {facts['measured']:,} of them)"
+    shown = "" if len(drawn.rows) == count else f" A sample of {len(drawn.rows):,} of {count:,} is shown."
+    if facts["explained"]:
+        detail = f"Its two axes hold {sum(facts['explained']):.0%} of the variance."
+    else:
+        detail = "Distances between far groups mean little on it."
+    kept = facts["preserved"]
+    low = " Dots near each other are often not related." if kept < LOW else ""
+    st.html(
+        '<p class="es-about"><b>What lies near what.</b> Each dot is an item; colours are groups of related '
+        f'ones.</p><p class="es-quiet">A flat map shows only part of it: <b>{100 * kept:.0f}\u00a0%</b> of '
+        f"each item’s {k} nearest neighbours are among its {k} nearest here{of}.{low} By {method}. "
+        f"{detail}{shown} Groups are made of the vectors, not of the map, and named by their distinctive "
+        "words.</p>"
+    )
+    if facts["method"] == Method.PCA:
+        install = "" if is_installed() else "pip install 'embedsearch[umap]', then "
+        st.html(
+            f'<p class="es-quiet">A map that keeps more neighbours together: <code>{install}embedsearch map '
+            f"{html.escape(searcher.manifest.name)} --method umap</code></p>"
+        )
+
+
+def _chosen(searcher: Index, item: str) -> tuple[Hit | None, list[Hit]]:
+    """Return the item that the address names, and its nearest neighbours; tell of a wrong one."""
+    if not item:
+        return None, []
+    try:
+        hit = searcher.item(item)
+    except ItemNotFoundError:
+        show_notices((gone(item),))
+        return None, []
+    return hit, searcher.search(Like(item), k=10)
+
+
+def _plot(searcher: Index, drawn: Drawn, chosen: Hit | None, nearest: list[Hit]) -> None:
+    name = searcher.manifest.name
+
+    def clicked() -> None:
+        row = st.session_state[KEY].get("chosen")
+        if isinstance(row, int) and 0 <= row < len(searcher):
+            address.change({"index": name, "item": searcher.build.read([row], ["id"])["id"][0]})
+
+    own = -1 if chosen is None else searcher.row(chosen.id)
+    data = map_data.plot(searcher, drawn.map, drawn.rows, own, [searcher.row(each.id) for each in nearest])
+    data["dark"] = st.context.theme.type == "dark"  # so that a change of theme draws it anew
+    _mount()(key=KEY, data=data, on_chosen_change=clicked)
+
+
+def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
+    """Show the chosen item, what lies nearest to it, and the way to more of that."""
+    if chosen is None:
+        st.html(
+            '<p class="es-quiet">Point at an item to see what it is. Click it, and lines lead to its 10 '
+            "nearest neighbours by distance, wherever the map has put them.</p>"
+        )
+        return
+    with st.container(border=True, key="es-card-chosen"):
+        if chosen.modality is Modality.IMAGE:
+            cards.picture(chosen, "es-picture-chosen")
+        said = f'<p class="es-title">{html.escape(cards.title(chosen))}</p>'
+        body = said if searcher.manifest.unit is Unit.IMAGE else cards.text(chosen)
+        st.html(f'<div class="es-body">{body}{cards.fields(chosen)}</div>')
+        there = {"index": [searcher.manifest.name], "item": [chosen.id]}
+        places.link(places.SEARCH, "More like this", ":material/hub:", there)
+        st.button(
+            "Clear",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=address.change,
+            args=({"item": ""},),
+            help="Choose no item",
+        )
+    rows = "".join(f"<li>{_named(each)}{cards.chip(each.closeness)}</li>" for each in nearest)
+    st.html(
+        '<p class="es-quiet">Nearest to it, wherever the map has put them</p>'
+        f'<ol class="es-nearby">{rows}</ol>'
+    )
+
+
+def _named(hit: Hit) -> str:
+    """Return the HTML of an item in a line: a small picture, or the beginning of its text."""
+    name = html.escape(cards.title(hit)[:NAME])
+    picture = map_data.small(hit) if hit.modality is Modality.IMAGE else None
+    return f'<img alt="{name}" title="{name}" src="{picture}">' if picture else f"<span>{name}</span>"
+
+
+@partial(st.cache_resource, show_spinner=False)
+def _mount() -> Callable[..., object]:
+    files: dict[str, Any] = {
+        kind: (ASSETS / f"map.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")
+    }
+    return component("embedsearch.map", html=HTML, css=files["css"], js=files["js"])

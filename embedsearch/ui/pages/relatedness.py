@@ -1,0 +1,232 @@
+"""The Relatedness page: two to ten things, one model, how far each is from each."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.analysis.compare import LEAST, Comparison, Pairs, compared, index_pairs
+from embedsearch.distances.metric import Metric
+from embedsearch.encoders import Encoder
+from embedsearch.errors import ItemError
+from embedsearch.models.catalog import DEFAULT_IMAGE_MODEL, DEFAULT_TEXT_MODEL
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
+from embedsearch.store.folders import indexes_folder
+from embedsearch.store.manifest import Manifest
+from embedsearch.ui import url_state as address
+from embedsearch.ui.cached import general_pairs, load_encoder, manifests, open_index
+from embedsearch.ui.widgets import cards, matrix
+from embedsearch.ui.widgets import compared as things
+from embedsearch.ui.widgets.compared import Thing
+from embedsearch.ui.widgets.histogram import histogram
+from embedsearch.ui.widgets.notes import calm, show_notices
+
+KINDS = {Unit.TEXT: "Texts", Unit.WORD: "Words in their sentences", Unit.IMAGE: "Pictures"}
+BUNDLED = "-"  # in the address; no index is called that
+KIND, MODEL = "relatedness-kind", "relatedness-model"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What distances are measured with, and held against.
+
+    Attributes:
+        encoder: the model.
+        metric: which distance.
+        pairs: random pairs; None where there are none.
+        lacking: why there are none, and what to do about it.
+    """
+
+    encoder: Encoder
+    metric: Metric
+    pairs: Pairs | None
+    lacking: str = ""
+
+
+def relatedness_page() -> None:
+    """Show the page for what the address asks."""
+    indexes = indexes_folder()
+    parameters = address.parameters()
+    said = {name: values[-1] for name, values in parameters.items() if values}
+    with calm():
+        st.subheader("How related are these?", anchor=False)
+        unit = _unit(said.get("kind", ""))
+        choices = _choices(unit, indexes)
+        index, problems = _chosen(said.get("with"), choices)
+        show_notices((*problems, *things.problems(parameters)))
+        entered = things.enter(unit, indexes)
+        texts = sum(bool(entry.text.strip()) for entry in things.entries(parameters))
+        try:
+            if len(entered) < LEAST:
+                unpicked = unit is Unit.WORD and texts >= LEAST
+                missing = "Click a word in two or more of the sentences" if unpicked else "Enter two or more"
+                st.html(f'<p class="es-quiet">{missing} to see how related they are.</p>')
+                return
+            with st.spinner("Comparing …"):
+                measure = _measure(index, unit, indexes)
+                entered = _readable(measure, entered)
+                if len(entered) < LEAST:
+                    return
+                made = _compare(measure, entered)
+            _answer(made, entered, measure)
+        finally:  # another can be chosen also where this one can't be opened
+            _model(index, choices)
+
+
+def _unit(asked: str) -> Unit:
+    unit = Unit(asked) if asked in KINDS else Unit.TEXT
+
+    def changed() -> None:
+        address.change({"kind": st.session_state[KIND] or Unit.TEXT, "with": ""})
+
+    address.follow(KIND, unit)
+    st.segmented_control(
+        "What to compare",
+        list(KINDS),
+        format_func=KINDS.__getitem__,
+        key=KIND,
+        required=True,
+        on_change=changed,
+        label_visibility="collapsed",
+    )
+    return unit
+
+
+def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
+    """Return what can be measured with, and its label: names of indexes, and `BUNDLED`.
+
+    The first is taken where nothing is chosen. Of pictures that is an index that measures as the bundled
+    model does by itself, where there is one: it knows random pairs besides.
+    """
+    model = DEFAULT_IMAGE_MODEL if unit is Unit.IMAGE else DEFAULT_TEXT_MODEL
+    labels = {BUNDLED: f"{model} (bundled)"}
+    same = BUNDLED
+    for name, manifest in manifests(indexes).items():
+        if manifest is not None and manifest.unit is unit:
+            labels[name] = f"as the index {name}: {manifest.encoder['model']}"
+            if unit is Unit.IMAGE and same == BUNDLED and _is_plain(manifest, model):
+                same = name
+    return {same: labels[same], **labels}
+
+
+def _is_plain(manifest: Manifest, model: str) -> bool:
+    """Whether an index has the vectors and the metric of a model as it comes."""
+    made = manifest.encoder
+    pooled = (made["model"], made["pooling"], list(made["layers"])) == (model, "mean", [-1])
+    return pooled and manifest.metric is Metric.COSINE
+
+
+def _chosen(asked: str | None, choices: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Return which of `choices` the address names, and what to tell of a wrong one."""
+    first = next(iter(choices))
+    if not asked or asked in choices:
+        return asked or first, ()
+    return first, (f"There is no index {asked!r} to take a model from; {choices[first]} is used.",)
+
+
+def _model(index: str, choices: Mapping[str, str]) -> None:
+    """Let a person choose what to measure with."""
+
+    def changed() -> None:
+        chosen = st.session_state[MODEL]
+        address.change({"with": "" if chosen == next(iter(choices)) else chosen})
+
+    address.follow(MODEL, index)
+    with st.container(key="es-measured-with"):
+        st.selectbox(
+            "Measured with", list(choices), format_func=choices.__getitem__, key=MODEL, on_change=changed
+        )
+
+
+def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
+    if index != BUNDLED:
+        searcher = open_index(indexes, index).searcher
+        lacking = (
+            f"The index {index} has no random pairs to compare with; this measures them: embedsearch "
+            f"calibrate {index}"
+        )
+        return Measure(searcher.encoder, searcher.manifest.metric, index_pairs(searcher), lacking)
+    # as `embedsearch.compare` loads it, so that both give the same numbers
+    recipe = EncoderRecipe(unit=unit, engine="torch", precision="fp32", decoding="full")
+    lacking = (
+        "There are no random pairs of pictures to compare with, so these are distances alone. Choose the "
+        "model of an index of pictures, and its own pairs stand here."
+    )
+    return Measure(load_encoder(recipe), Metric.COSINE, general_pairs(recipe), lacking)
+
+
+def _readable(measure: Measure, entered: list[Thing]) -> list[Thing]:
+    """Return what the model can read; tell what is left out, and why."""
+    ready = measure.encoder.prepare([thing.content for thing in entered], "query")
+    pairs = list(zip(entered, ready, strict=True))
+    show_notices(
+        tuple(f"{thing.number} is left out: {each}." for thing, each in pairs if isinstance(each, ItemError))
+    )
+    return [thing for thing, each in pairs if not isinstance(each, ItemError)]
+
+
+def _compare(measure: Measure, entered: list[Thing]) -> Comparison:
+    vectors = measure.encoder.encode([thing.content for thing in entered], "query")  # (n, d)
+    labels = [matrix.full(thing) for thing in entered]
+    return compared(labels, vectors, measure.encoder.spec, measure.metric, measure.pairs)
+
+
+def _answer(made: Comparison, entered: list[Thing], measure: Measure) -> None:
+    drawn = "" if made.pairs is None else histogram(made, made.pairs, entered)
+    if len(entered) == LEAST:
+        parts = _number(made) + drawn
+    else:
+        parts = _nearest(made, entered) + matrix.heat_map(made, entered) + drawn
+    st.html(f'<div class="es-relatedness">{parts}</div>')
+    if made.pairs is None:
+        st.html(f'<p class="es-quiet">{html.escape(measure.lacking)}</p>')
+    layers = (
+        "last hidden layer" if made.layers == (-1,) else f"hidden layers {', '.join(map(str, made.layers))}"
+    )
+    model = f"Model: {html.escape(made.model)}, {html.escape(made.pooling)} pooling, {layers}."
+    st.html(
+        f'<p class="es-quiet">{model} '
+        f"{cards.SCALES[made.metric]} What counts as near differs from model to model.</p>"
+    )
+
+
+def _number(made: Comparison) -> str:
+    """Return the HTML of the distance of two things."""
+    distance = float(made.distances[0, 1])
+    word = beside = ""
+    if made.pairs is not None:
+        word = f'<span class="es-word">{made.pairs.word(distance)}</span>'
+        beside = f"<p>{_among(matrix.share(made, 0, 1), made.pairs)}</p>"
+    elif made.metric is Metric.COSINE:
+        ends = "<span>0 same direction</span><span>1 nothing in common</span>"
+        beside = f'{cards.track(distance)}<div class="es-ends">{ends}</div>'
+    return (
+        f'<div class="es-answer" role="status">{word}<span class="es-label">{made.metric} distance</span>'
+        f"<strong>{cards.number(distance)}</strong>{beside}</div>"
+    )
+
+
+def _nearest(made: Comparison, entered: list[Thing]) -> str:
+    """Return the HTML of the sentence that names the most related pair."""
+    row, column = made.nearest()
+    pair = []
+    for thing in (entered[row], entered[column]):
+        name = f"{matrix.small(thing)}<b>{thing.number}</b>"
+        if thing.picture is None and matrix.short(thing):
+            pair.append(f"{name} “{matrix.short(thing)}”")
+        else:
+            pair.append(f'<span class="es-held">{name}</span>')
+    told = matrix.said(made, row, column)
+    if made.pairs is not None:
+        told = _among(told, made.pairs)
+    return f'<p class="es-most" role="status">Most related: {" and ".join(pair)} ({told}).</p>'
+
+
+def _among(told: str, pairs: Pairs) -> str:
+    """Return the HTML of what is told of random pairs, with where they are from."""
+    return html.escape(told.replace("random pairs", f"random pairs of {pairs.of}"))

@@ -1,0 +1,215 @@
+"""The Search page: an index, a query, its nearest items."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from embedsearch.backends import Rows
+from embedsearch.distances.metric import Metric
+from embedsearch.distances.scale import Closeness, Verdict
+from embedsearch.errors import FilterError, ItemNotFoundError
+from embedsearch.index import Index
+from embedsearch.query import AnyQuery
+from embedsearch.records import Unit
+from embedsearch.results import Answer, Hit
+from embedsearch.search.filters import Tree
+from embedsearch.store.folders import indexes_folder
+from embedsearch.ui import following
+from embedsearch.ui import url_state as address
+from embedsearch.ui.cached import Opened, first_index, manifests, open_index
+from embedsearch.ui.url_state import Asked
+from embedsearch.ui.widgets import cards, sidebar, why
+from embedsearch.ui.widgets import query_input as asking
+from embedsearch.ui.widgets import weighted_terms as extras
+from embedsearch.ui.widgets.filters import condition
+from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
+from embedsearch.ui.widgets.starters import starters
+
+EXAMPLES = 12
+DRAWN = 15  # items that queries to start from are drawn from
+
+
+def search_page() -> None:
+    """Show the page for what the address asks."""
+    indexes = indexes_folder()
+    asked = address.parse(address.parameters())
+    with calm():
+        known = manifests(indexes)
+        if not known:
+            _welcome(indexes)
+            return
+        name = asked.index or first_index(known)
+        row = st.container(horizontal=True, vertical_alignment="bottom", key="es-ask")
+        with row:
+            asking.choose_index(known, name)
+        show_notices(asked.problems)
+        opened = open_index(indexes, name)
+        searcher = opened.searcher
+        asked, lost = _there(searcher, asked)
+        with st.sidebar:
+            filters = sidebar.show(opened, asked, name)
+        with row:
+            asking.ask(searcher, asked, indexes)
+        asking.pick_word(searcher, asked)
+        where, wrong = _filter(opened, asked)
+        show_notices((*filters, *lost, *wrong))
+        asking.show_asked(searcher, asked, indexes)
+        extras.show(searcher, asked)
+        query = extras.whole(asking.query(searcher, asked, indexes), asked)
+        if query is not None:
+            _answer(searcher, query, asked.count, where)
+            return
+        if asked.parts:
+            show_notices((extras.LACKING,))
+        if not any(manifest and manifest.unit is Unit.IMAGE for manifest in known.values()):
+            st.html(
+                '<p class="es-quiet">To search pictures as well, index a folder of them: '
+                "<code>embedsearch build ~/Pictures --name pictures</code></p>"
+            )
+        _examples(opened, where)
+
+
+def _there(searcher: Index, asked: Asked) -> tuple[Asked, tuple[str, ...]]:
+    """Return what is asked without an item that the index no longer has, and what to tell of it."""
+    try:
+        if asked.item:
+            searcher.row(asked.item)
+    except ItemNotFoundError:
+        return replace(asked, item=""), (gone(asked.item),)
+    return asked, ()
+
+
+def _filter(opened: Opened, asked: Asked) -> tuple[Tree | None, tuple[str, ...]]:
+    """Return what is filtered by, without a condition that can't be understood, and what to tell of it."""
+    try:
+        where = condition(opened.facets, asked.facets, asked.where)
+        if where is not None:
+            opened.searcher.allowed(where)
+    except FilterError as error:
+        return condition(opened.facets, asked.facets, ""), (f"{error} The condition is left out.",)
+    return where, ()
+
+
+def _welcome(indexes: Path) -> None:
+    st.header("Nothing to search yet")
+    st.html(
+        '<p class="es-about">There are no indexes in this folder. Make the demo ones, or one of your own, '
+        "and reload this page.</p>"
+    )
+    st.code("embedsearch demo\nembedsearch build ~/Pictures --name pictures", language="bash")
+    st.caption(literal(f"Folder of indexes: {indexes}"))
+
+
+def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None) -> None:
+    with st.spinner("Searching …"):
+        answer = searcher.answer(query, count, where)
+    if answer.hits and answer.verdict is Verdict.NOTHING_CLOSE:
+        st.info(
+            f"**Nothing here is close.** {_often(answer)} find something as close; what lies nearest is "
+            "shown all the same.",
+            icon=":material/explore_off:",
+        )
+    metric = searcher.bridge.metric if answer.by and searcher.bridge else searcher.manifest.metric
+    _count(searcher, answer, where, metric)
+    _grid(searcher, answer.hits, query, metric, answer)
+
+
+def _often(answer: Answer) -> str:
+    """Return how many unrelated queries find something as close as an answer."""
+    rate = answer.foreign_rate or 0.0
+    share = (
+        "Fewer than 0.1 %" if rate < 0.001 else f"{100 * rate:.1f} %" if rate < 0.1 else f"{100 * rate:.0f} %"
+    )
+    return f"{share} of unrelated queries"
+
+
+def _count(searcher: Index, answer: Answer, where: Tree | None, metric: Metric) -> None:
+    hits = answer.hits
+    total = int(searcher.allowed(where).sum()) if where else len(searcher)
+    of = f"{total:,} that pass the filter" if where else f"{total:,}"
+    if not hits:
+        st.info("Nothing passes the filter.", icon=":material/filter_alt:")
+        return
+    close = ""
+    if answer.verdict is Verdict.CLOSE:
+        close = f" {_often(answer)} find something this close."
+    elif answer.verdict is None and hits[0].percentile is not None:
+        close = " Percentiles only: there are no unrelated queries to compare with."
+        if hits[0].closeness is Closeness.UNRELATED:  # the others are no nearer
+            close += " Many random pairs are as near as anything here."
+    crossed = html.escape(asking.crossed(searcher, answer.by))
+    told = f"The {len(hits)} nearest of {of}.{close} {cards.SCALES[metric]}{crossed}"
+    if answer.truncated:
+        limit = searcher.manifest.encoder["max_length"]
+        told += f" Only the beginning of your text counts: the model reads {limit} tokens."
+    st.html(f'<p class="es-quiet">{told}</p>')
+
+
+def _examples(opened: Opened, where: Tree | None) -> None:
+    """Queries and items from all over the index, so that a page without a query has something to click."""
+    searcher = opened.searcher
+    rows = np.flatnonzero(searcher.allowed(where)) if where else np.arange(len(searcher))
+    if not len(rows):
+        st.info("Nothing passes the filter.", icon=":material/filter_alt:")
+        return
+    _starters(opened, rows)
+    hits = _spread(searcher, rows, EXAMPLES)
+    st.html('<p class="es-quiet">Some of what is here. Pick one to see what is related to it.</p>')
+    _grid(searcher, hits, None, None)
+
+
+def _spread(searcher: Index, rows: Rows, count: int) -> list[Hit]:
+    """Return up to `count` items of `rows`, (n,), at equal steps."""
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+    return searcher.items(chosen.tolist(), [0.0] * len(chosen))
+
+
+def _starters(opened: Opened, rows: Rows) -> None:
+    """Show queries to start from."""
+    queries = starters(opened.searcher, opened.facets, _spread(opened.searcher, rows, DRAWN))
+    if not queries:
+        return
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="es-starters"):
+        st.html('<p class="es-quiet">Try</p>', width="content")
+        for query in queries:
+            st.button(
+                literal(query["q"]),
+                key=f"starter-{query['q']}",
+                on_click=address.change,
+                args=({"index": opened.searcher.manifest.name, **query},),
+            )
+
+
+def _grid(
+    searcher: Index,
+    hits: list[Hit],
+    query: AnyQuery | None,
+    metric: Metric | None,
+    answer: Answer | None = None,
+) -> None:
+    """Show hits by `metric`; of items alone there is nothing to explain or to add to."""
+    manifest = searcher.manifest
+    cards.grid(
+        hits,
+        metric,
+        cards.Doors(
+            partial(asking.like, manifest.name),
+            None if query is None else partial(_explain, searcher, query, answer),
+            None
+            if query is None or manifest.unit in (Unit.WORD, Unit.TOKEN)
+            else partial(extras.add, manifest.name),
+        ),
+        pictures=manifest.unit is Unit.IMAGE,
+        is_far=answer.is_far if answer else lambda _: False,
+    )
+
+
+def _explain(searcher: Index, query: AnyQuery, answer: Answer | None, hit: Hit) -> None:
+    following.hold()
+    why.show(searcher, query, hit, far=answer is not None and answer.is_far(hit))

@@ -1,0 +1,179 @@
+"""The page's address: what is asked for, and the only state that counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from embedsearch.ui.widgets.notes import tell
+
+COUNT, MAX_COUNT = 24, 200
+FIELD = "f."
+EXTRAS = ("plus", "plusitem", "minus", "minusitem")
+MAX_PARTS = 8
+OF_INDEX = ("item", "word", "where", "within", "page", *EXTRAS)  # parameters that mean one index's items
+SHORT = 40  # characters of a value in a sentence
+_KEPT = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A part that is added to what is asked, or taken away from it.
+
+    Attributes:
+        name: of its parameter, a row of `EXTRAS`.
+        value: the text, or the item's id.
+    """
+
+    name: str
+    value: str
+
+    @property
+    def adds(self) -> bool:
+        """Whether it is added."""
+        return self.name.startswith("plus")
+
+    @property
+    def is_item(self) -> bool:
+        """Whether it is an item of the index, and not a text."""
+        return self.name.endswith("item")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an address asks for; what it says wrongly is left out and told in `problems`.
+
+    Attributes:
+        index: the index's name, or empty.
+        text: the text, or the sentence of a word.
+        word: which word of `text`, counted from 1; 0 for none yet.
+        picture: the name of a kept picture, see `embedsearch.ui.widgets.uploads`.
+        item: the item to find more like; goes before all else.
+        parts: what is added and taken away: texts and items with their sign.
+        count: how many results.
+        where: a filter as a person wrote it.
+        facets: chosen values by field, as they stand in the address.
+        problems: one sentence each.
+    """
+
+    index: str = ""
+    text: str = ""
+    word: int = 0
+    picture: str = ""
+    item: str = ""
+    parts: tuple[Extra, ...] = ()
+    count: int = COUNT
+    where: str = ""
+    facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
+    """Return what the query parameters of an address ask for; whatever they hold, nothing is raised."""
+    problems: list[str] = []
+    last = {name: values[-1] for name, values in parameters.items() if values}
+    count = _number(last, "k", COUNT, problems)
+    if not 1 <= count <= MAX_COUNT:
+        problems.append(f"The address asks for k={count} results; the page shows 1 to {MAX_COUNT}.")
+        count = min(max(count, 1), MAX_COUNT)
+    picture = last.get("image", "")
+    if picture and not is_kept_name(picture):
+        problems.append("The picture in the address is none that this page has kept. Upload it again.")
+        picture = ""
+    parts = _parts(parameters, problems)
+    return Asked(
+        index=last.get("index", ""),
+        text=last.get("q", ""),
+        word=_number(last, "word", 0, problems),
+        picture=picture,
+        item=last.get("item", ""),
+        parts=parts,
+        count=count,
+        where=last.get("where", ""),
+        facets={
+            name.removeprefix(FIELD): tuple(filter(None, values))
+            for name, values in parameters.items()
+            if name.startswith(FIELD) and any(values)
+        },
+        problems=tuple(problems),
+    )
+
+
+def _parts(parameters: Mapping[str, Sequence[str]], problems: list[str]) -> tuple[Extra, ...]:
+    """Return the parts, each once, as many as count."""
+    said = dict.fromkeys(
+        Extra(name, value) for name in EXTRAS for value in parameters.get(name, ()) if value.strip()
+    )
+    parts = tuple(said)
+    if len(parts) > MAX_PARTS:
+        lost = ", ".join(f"{'+' if part.adds else '−'} {short(part.value)}" for part in parts[MAX_PARTS:])
+        problems.append(f"At most {MAX_PARTS} parts are added and taken away; left out: {lost}.")
+    return parts[:MAX_PARTS]
+
+
+def short(text: str) -> str:
+    """Return the beginning of a value, as it stands in a sentence or on a button."""
+    return text if len(text) <= SHORT else text[: SHORT - 1].rstrip() + "…"
+
+
+def _number(last: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
+    text = last.get(name, "")
+    if not text:
+        return default
+    if re.fullmatch(r"-?[0-9]{1,9}", text):
+        return int(text)
+    problems.append(f"The address says {name}={text[:SHORT]}, which is not a whole number; it is left out.")
+    return default
+
+
+def is_kept_name(name: str) -> bool:
+    """Say whether `name` has the form of a kept picture's name; nothing else becomes part of a path."""
+    return _KEPT.fullmatch(name) is not None
+
+
+def parameters() -> dict[str, list[str]]:
+    """Return the query parameters of the page's address, all values of each."""
+    return {name: st.query_params.get_all(name) for name in st.query_params}
+
+
+def of_index(parameters: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the change of an address that takes out what means nothing in another index."""
+    return {name: "" for name in parameters if name in OF_INDEX or name.startswith(FIELD)}
+
+
+def change(changes: Mapping[str, str | Sequence[str]]) -> None:
+    """Set parameters of the page's address; an empty value takes one out."""
+    merged: dict[str, str | Sequence[str]] = {**parameters(), **changes}
+    st.query_params.from_dict({name: value for name, value in merged.items() if value})
+
+
+def with_part(extra: Extra) -> dict[str, list[str]]:
+    """Return the change of the address that adds a part; none where it is full, which is told."""
+    now = parameters()
+    parts = _parts(now, [])
+    if extra in parts:
+        return {}
+    if len(parts) == MAX_PARTS:
+        tell(
+            f"At most {MAX_PARTS} parts are added and taken away, so “{short(extra.value)}” is not among "
+            "them. Leave one out first."
+        )
+        return {}
+    return {extra.name: [*now.get(extra.name, []), extra.value]}
+
+
+def without_part(extra: Extra) -> dict[str, list[str]]:
+    """Return the change of the address that leaves a part out."""
+    return {extra.name: [value for value in parameters().get(extra.name, []) if value != extra.value]}
+
+
+def follow(key: str, value: object) -> None:
+    """Let the widget `key` show `value`, which the address says.
+
+    Writing an equal value again would throw away what a person is typing into the widget.
+    """
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value

@@ -1,0 +1,242 @@
+"""Hits and items as cards. Whatever comes from a source passes through `html.escape`."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.distances.metric import Metric
+from embedsearch.distances.scale import Closeness, told_percentile
+from embedsearch.records import Modality, Scalar
+from embedsearch.results import Hit
+from embedsearch.ui import ASSETS
+from embedsearch.ui.widgets import thumbnails
+
+SCALES = {
+    Metric.COSINE: "Cosine distance, 0 to 2: smaller is more related.",
+    Metric.L2: "Euclidean distance, from 0: smaller is more related.",
+    Metric.IP: "Negative inner product, without bounds: smaller is more related.",
+}
+LONG, LONGEST, VALUE = 320, 4000, 300  # characters: folded, cut, and of a field's value
+FIELDS = 6  # shown at once; the rest folds out
+AROUND = 160  # characters of a long sentence shown on each side of its word
+# percent of the accent behind the word for a distance, over which text is easy to read in both themes
+DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5), strict=True))
+LIKE = "*More* like this"  # a narrow card leaves the first word out
+# What stands behind the sign is read out, and not shown.
+SIGNS = ((True, "plus", "\\+ *add to what is asked*"), (False, "minus", "− *take away from what is asked*"))
+
+
+def style() -> None:
+    """Put the cards' style sheet on the page."""
+    st.html(ASSETS / "style.css")
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where a card leads.
+
+    Attributes:
+        like: called with an item's id by "More like this".
+        why: called with a hit by "Why"; None for items that nothing was compared with.
+        add: called with an item's id, and whether it is added or taken away; None where nothing is asked.
+    """
+
+    like: Callable[[str], None]
+    why: Callable[[Hit], None] | None = None
+    add: Callable[..., None] | None = None
+
+
+def grid(
+    hits: Sequence[Hit],
+    metric: Metric | None,
+    doors: Doors,
+    *,
+    pictures: bool,
+    is_far: Callable[[Hit], bool] = lambda _: False,
+) -> None:
+    """Show `hits` as a grid of cards.
+
+    Args:
+        hits: what to show, in order.
+        metric: the distance to show; None for items that nothing was compared with.
+        doors: where the cards lead.
+        pictures: whether the cards are of pictures, which need less width.
+        is_far: whether the page says of a hit that it is not close.
+    """
+    span = _span(hits, metric)
+    explained: Hit | None = None
+    with st.container(key="es-grid-pictures" if pictures else "es-grid-texts"):
+        for place, hit in enumerate(hits):
+            with st.container(border=True, key=f"es-card-{place}"):
+                if hit.modality is Modality.IMAGE:
+                    picture(hit, f"es-picture-{place}")
+                head = _distance(hit, metric, span, far=is_far(hit)) if metric else ""
+                st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
+                with st.container(horizontal=True, key=f"es-doors-{place}"):
+                    if _doors(hit, place, doors):
+                        explained = hit
+    if doors.why and explained is not None:
+        doors.why(explained)
+
+
+def _doors(hit: Hit, place: int, doors: Doors) -> bool:
+    """Show the buttons of a card; return whether it is to be explained."""
+    st.button(
+        LIKE,
+        key=f"like-{place}-{hit.id}",
+        on_click=doors.like,
+        args=(hit.id,),
+        type="tertiary",
+    )
+    asked = doors.why is not None and st.button(
+        "Why", key=f"why-{place}-{hit.id}", type="tertiary", help="What in it made the distance"
+    )
+    if doors.add is not None:
+        with st.container(horizontal=True, gap=None, width="content", key=f"es-signs-{place}"):
+            for adds, name, label in SIGNS:
+                st.button(
+                    label,
+                    key=f"{name}-{place}-{hit.id}",
+                    on_click=doors.add,
+                    args=(hit.id,),
+                    kwargs={"adds": adds},
+                    type="tertiary",
+                    help="Add this to what is asked" if adds else "Take this away from what is asked",
+                )
+    return asked
+
+
+def chip(closeness: Closeness | None, *, far: bool = False) -> str:
+    """Return the HTML of the word for a distance, shaded the deeper the nearer; nothing where there is none.
+
+    Args:
+        closeness: the word.
+        far: whether the page says that this is not close, which a word would contradict.
+    """
+    if closeness is None:
+        return ""
+    if far and closeness is not Closeness.UNRELATED:
+        return f'<b class="es-chip" style="--share: {DEPTHS[Closeness.UNRELATED]}%">not close</b>'
+    return f'<b class="es-chip" style="--share: {DEPTHS[closeness]}%">{closeness}</b>'
+
+
+def said(hit: Hit) -> str:
+    """Return the HTML of what the distance of a hit means; nothing where that is not known."""
+    if hit.percentile is None or hit.closeness is None:
+        return ""
+    people = "" if hit.score is None else f" · people: {hit.score:.1f}"
+    share = told_percentile(hit.closeness, hit.percentile).replace(" %", "\u00a0%")
+    return f'<p class="es-said">{share}{people}</p>'
+
+
+def picture(hit: Hit, key: str) -> None:
+    """Show the thumbnail of a hit, or a placeholder with its name."""
+    name = title(hit)
+    small = thumbnails.of_bytes(hit.picture) if hit.picture else thumbnails.of_file(hit.path or "")
+    with st.container(key=key):
+        if small is None:
+            st.html(
+                f'<div class="es-missing" role="img" aria-label="{html.escape(name)}, not readable">'
+                f"<span>{html.escape(name)}</span><small>The picture can’t be read</small></div>"
+            )
+        else:
+            st.image(small, alt=name, width="stretch")
+
+
+def title(hit: Hit) -> str:
+    """Return what to call a hit in one line: the picture's caption or name, else its text."""
+    if hit.modality is Modality.IMAGE:
+        caption = hit.fields.get("caption")
+        return str(caption) if caption else Path(hit.path or hit.id).name
+    return hit.text or hit.id
+
+
+def text(hit: Hit) -> str:
+    """Return the HTML of a hit's text, its word marked; a long one folds out."""
+    whole = hit.text or ""
+    if hit.span:
+        start, end = hit.span
+        left, right = max(0, start - AROUND), min(len(whole), end + AROUND)
+        shown = (
+            ("…" if left else "")
+            + html.escape(whole[left:start])
+            + f"<mark>{html.escape(whole[start:end])}</mark>"
+            + html.escape(whole[end:right])
+            + ("…" if right < len(whole) else "")
+        )
+        return f'<p class="es-text">{shown}</p>'
+    shown = html.escape(whole[:LONGEST])
+    if len(whole) > LONGEST:
+        shown += f" … <small>({len(whole):,} characters in all)</small>"
+    if len(whole) <= LONG and whole.count("\n") < 6:
+        return f'<p class="es-text">{shown}</p>'
+    return f'<details class="es-long"><summary><p class="es-text">{shown}</p></summary></details>'
+
+
+def fields(hit: Hit) -> str:
+    """Return the HTML of a hit's fields, the first few at once."""
+    named = title(hit)
+    rows = [
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(_value(value))}</dd>"
+        for name, value in hit.fields.items()
+        if value is not None and str(value).strip() and str(value) != named
+    ]
+    first, rest = "".join(rows[:FIELDS]), "".join(rows[FIELDS:])
+    shown = f'<dl class="es-fields">{first}</dl>' if first else ""
+    if rest:
+        more = f"<summary>{len(rows) - FIELDS} more fields</summary>"
+        shown += f'<details class="es-rest">{more}<dl class="es-fields">{rest}</dl></details>'
+    return shown
+
+
+def number(distance: float) -> str:
+    """Return a distance as text."""
+    return f"{distance:.4f}" if abs(distance) < 100 else f"{distance:,.1f}"
+
+
+def track(share: float) -> str:
+    """Return the HTML of a line with a mark at `share` (0 is near, 1 is far) of its length."""
+    at = round(100 * min(max(share, 0.0), 1.0), 1)
+    return f'<span class="es-track" aria-hidden="true"><i style="left:{at}%"></i></span>'
+
+
+def _content(hit: Hit) -> str:
+    if hit.modality is Modality.IMAGE:
+        name = html.escape(title(hit)[:VALUE])
+        kind = "es-title" if hit.fields.get("caption") else "es-name"
+        return f'<p class="{kind}" title="{name}">{name}</p>'
+    return text(hit)
+
+
+def _span(hits: Sequence[Hit], metric: Metric | None) -> tuple[float, float]:
+    """Return the distances at the two ends of the tracks."""
+    if metric is Metric.COSINE or not hits:
+        return 0.0, 1.0
+    low = 0.0 if metric is Metric.L2 else min(hit.distance for hit in hits)
+    return low, max(hit.distance for hit in hits)
+
+
+def _distance(hit: Hit, metric: Metric, span: tuple[float, float], *, far: bool) -> str:
+    """Return the HTML of a hit's rank, word and distance, of a bar that is fullest where it is near."""
+    low, high = span
+    share = (hit.distance - low) / (high - low) if high > low else 0.0
+    full = round(100 * (1 - min(max(share, 0.0), 1.0)), 1)
+    return (
+        f'<div class="es-head"><span class="es-rank">{hit.rank}</span>{chip(hit.closeness, far=far)}'
+        f'<span class="es-distance" title="{html.escape(SCALES[metric])}">{number(hit.distance)}</span></div>'
+        f'<div class="es-near" aria-hidden="true"><i style="width:{full}%"></i></div>{said(hit)}'
+    )
+
+
+def _value(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    shown = str(value)
+    return shown if len(shown) <= VALUE else shown[:VALUE] + "…"

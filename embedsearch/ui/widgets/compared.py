@@ -1,0 +1,295 @@
+"""What is held against each other on the Relatedness page: entered here, and kept in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from embedsearch.analysis.compare import LEAST
+from embedsearch.distances.metric import distances
+from embedsearch.errors import EmbedsearchError, ItemError, ItemNotFoundError
+from embedsearch.index import Index
+from embedsearch.records import Sentence, Unit
+from embedsearch.splitters.words import words
+from embedsearch.ui import url_state as address
+from embedsearch.ui.cached import manifests, open_index
+from embedsearch.ui.widgets import image_input as picking
+from embedsearch.ui.widgets import thumbnails
+from embedsearch.ui.widgets.notes import literal, tell
+from embedsearch.ui.widgets.uploads import find, keep
+
+MOST = 10
+TEXT, WORD, PICTURE = "t", "w", "p"  # parameters of the address, one value a thing
+NOUNS = {Unit.TEXT: "Text", Unit.WORD: "Sentence", Unit.IMAGE: "Picture"}
+ALL = (TEXT, WORD, PICTURE)
+TRY = "Try an example"
+MAX_TEXT = 4000
+PICTURES, NEAR = 5, 2  # in an example, and of these beside the first one
+SAMPLE = 300  # items that an example is chosen from
+COPY = 0.05  # of the median distance: what is nearer shows nothing but that it is the same
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A text, and which of its words is meant, counted from 1; 0 for none yet."""
+
+    text: str = ""
+    word: int = 0
+
+
+EXAMPLES = {
+    Unit.TEXT: (
+        Entry("A cat is asleep on the sofa."),
+        Entry("The kitten takes a nap on the couch."),
+        Entry("A dog barks at the postman."),
+        Entry("The central bank raised interest rates."),
+        Entry("Loans became dearer this month."),
+    ),
+    Unit.WORD: (
+        Entry("My bank sent me a letter.", 2),
+        Entry("The bank gave us a loan for the house.", 2),
+        Entry("We sat on the bank of the river.", 5),
+        Entry("Willows grow along the bank of the stream.", 5),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something to compare.
+
+    Attributes:
+        number: what it is called on the page, counted from 1.
+        content: what the model reads.
+        picture: a thumbnail as JPEG; None for texts.
+    """
+
+    number: int
+    content: str | Sentence | Path
+    picture: bytes | None = None
+
+
+def entries(parameters: Mapping[str, Sequence[str]]) -> list[Entry]:
+    """Return the texts that an address holds, as many as are shown: two at least, ten at most."""
+    texts = list(parameters.get(TEXT, ()))[:MOST]
+    chosen = parameters.get(WORD, ())
+    said = [Entry(text, _number(chosen[at] if at < len(chosen) else "")) for at, text in enumerate(texts)]
+    return said + [Entry()] * (LEAST - len(said))
+
+
+def names(parameters: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the names of the pictures that an address holds, ten at most."""
+    return [name for name in parameters.get(PICTURE, ()) if name][:MOST]
+
+
+def problems(parameters: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return what an address asks in vain, a sentence each."""
+    most = max(len(parameters.get(name, ())) for name in (TEXT, PICTURE))
+    return () if most <= MOST else (f"The address holds {most} things; the first {MOST} are compared.",)
+
+
+def change(said: Sequence[Entry]) -> dict[str, list[str]]:
+    """Return the change of the address that makes it hold these texts."""
+    any_text = any(entry.text for entry in said) or len(said) > LEAST
+    any_word = any(entry.word for entry in said)
+    return {
+        TEXT: [entry.text for entry in said] if any_text else [],
+        WORD: [str(entry.word or "") for entry in said] if any_word else [],
+    }
+
+
+def from_compare(parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the parameters of an address that the Compare page of version 0.3 made, as they are said now."""
+    last = {name: values[-1] for name, values in parameters.items() if values}
+    said = [Entry(last.get(side, ""), _number(last.get(f"w{side}", ""))) for side in "ab"]
+    kept = {name: [last[name]] for name in ("kind", "with") if name in last}
+    return {**kept, **change(said), PICTURE: [last[name] for name in ("pa", "pb") if name in last]}
+
+
+def enter(unit: Unit, indexes: Path) -> list[Thing]:
+    """Show the fields of a kind; return what has been entered."""
+    return _pictures(indexes) if unit is Unit.IMAGE else _texts(unit, indexes)
+
+
+def _texts(unit: Unit, indexes: Path) -> list[Thing]:
+    said = entries(address.parameters())
+    things: list[Thing] = []
+    with st.container(key="es-things"):
+        for at, entry in enumerate(said):
+            with st.container(key=f"es-thing-{at}"):
+                content = _text(unit, at, entry, removable=len(said) > LEAST)
+            if content is not None:
+                things.append(Thing(at + 1, content))
+    with st.container(horizontal=True, gap="small"):
+        if len(said) < MOST:
+            st.button(
+                f"Add a {NOUNS[unit].lower()}", icon=":material/add:", on_click=_add, key="relatedness-add"
+            )
+        _clear_or_example(unit, any(entry.text for entry in said), indexes)
+    return things
+
+
+def _text(unit: Unit, at: int, entry: Entry, *, removable: bool) -> str | Sentence | None:
+    key, noun = f"relatedness-text-{at}", NOUNS[unit]
+
+    def changed() -> None:
+        text = st.session_state[key] or ""
+        # A sentence of one word leaves nothing to pick.
+        _replace(at, Entry(text, 1 if unit is Unit.WORD and len(words(text)) == 1 else 0))
+
+    address.follow(key, entry.text)
+    st.text_area(f"{noun} {at + 1}", key=key, height=80, max_chars=MAX_TEXT, on_change=changed)
+    if removable:
+        _remove_button(f"Remove {noun.lower()} {at + 1}", f"relatedness-remove-{at}", _remove, at)
+    if not entry.text.strip():
+        return None
+    return _word(at, entry) if unit is Unit.WORD else entry.text
+
+
+def _word(at: int, entry: Entry) -> Sentence | None:
+    spans = words(entry.text)
+    numbers = range(1, len(spans) + 1)
+    key = f"relatedness-word-{at}"
+
+    def label(number: int) -> str:
+        start, end = spans[number - 1]
+        return literal(entry.text[start:end])
+
+    def changed() -> None:
+        _replace(at, Entry(entry.text, st.session_state[key] or 0))
+
+    address.follow(key, entry.word if entry.word in numbers else None)
+    st.pills(
+        f"Word of sentence {at + 1}", list(numbers), format_func=label, key=key, on_change=changed, wrap=True
+    )
+    return Sentence(entry.text, (spans[entry.word - 1],)) if entry.word in numbers else None
+
+
+def _pictures(indexes: Path) -> list[Thing]:
+    kept = names(address.parameters())
+
+    def took(name: str) -> None:
+        now = names(address.parameters())
+        if len(now) == MOST:
+            tell(f"{MOST} pictures are compared at most; remove one first.")
+        else:
+            address.change({PICTURE: [*now, name]})
+
+    if len(kept) < MOST:
+        picking.pick_picture(
+            f"Pictures, up to {MOST}", "relatedness-picture", indexes, took, listen=True, many=True
+        )
+    things: list[Thing] = []
+    with st.container(key="es-things-pictures"):
+        for at, name in enumerate(kept):
+            with st.container(key=f"es-thing-{at}"):
+                thing = _picture(at + 1, name, indexes)
+                _remove_button(f"Remove picture {at + 1}", f"relatedness-remove-{at}", _remove_picture, at)
+            if thing is not None:
+                things.append(thing)
+    _clear_or_example(Unit.IMAGE, bool(kept), indexes)
+    return things
+
+
+def _picture(number: int, name: str, indexes: Path) -> Thing | None:
+    st.html(f'<p class="es-label">Picture {number}</p>')
+    with st.container(key=f"es-picture-compared-{number}"):
+        try:
+            path = find(name, indexes)
+        except ItemNotFoundError:
+            st.html(
+                f'<div class="es-missing" role="img" aria-label="Picture {number}, no longer kept">'
+                "<small>No longer kept here. Upload it again.</small></div>"
+            )
+            return None
+        small = thumbnails.of_file(str(path))
+        if small is not None:
+            st.image(small, alt=f"Picture {number}", width="stretch")
+    return Thing(number, path, small)
+
+
+def _clear_or_example(unit: Unit, entered: bool, indexes: Path) -> None:
+    if entered:
+        _button("Start over", ":material/restart_alt:", lambda: address.change(dict.fromkeys(ALL, "")))
+    elif unit in EXAMPLES:
+        _button(TRY, ":material/lightbulb:", lambda: address.change(change(EXAMPLES[unit])))
+    elif index := next((name for name, each in manifests(indexes).items() if each and each.unit is unit), ""):
+        _button(TRY, ":material/lightbulb:", lambda: _example_pictures(index, indexes))
+
+
+def _button(label: str, icon: str, act: Callable[[], None]) -> None:
+    st.button(label, icon=icon, type="tertiary", on_click=act, width="content")
+
+
+def _example_pictures(index: str, indexes: Path) -> None:
+    """Enter a picture of an index, two that are near to it and two that are far, and choose its model."""
+    try:
+        searcher = open_index(indexes, index).searcher
+        kept = []
+        for row in telling_rows(searcher):
+            hit = searcher.item(searcher.build.items["id"][row].as_py())
+            with suppress(ItemError, OSError):  # one that is gone is no example
+                kept.append(keep(hit.picture or Path(hit.path or "").read_bytes(), indexes))
+        address.change({PICTURE: list(dict.fromkeys(kept)), "with": index})
+    except EmbedsearchError as error:
+        tell(str(error))
+
+
+def telling_rows(searcher: Index) -> list[int]:
+    """Return rows that show what near and far mean: an item, two near ones, and two far from all others.
+
+    Of a sample of items one is taken whose two nearest are nearer than most items' are, and no copies.
+    """
+    count = len(searcher)
+    if count <= PICTURES:
+        return list(range(count))
+    build = searcher.build
+    rows = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
+    vectors = np.asarray(build.vectors[rows], np.float32)
+    far, found = build.backend.search(vectors, 1 + NEAR)
+    apart = distances(vectors, vectors, searcher.manifest.metric)  # (m, d) (m, d) -> (m, m)
+    copies = (far[:, 1:] - far[:, :1]).min(1) < COPY * np.median(apart)
+    order = [at for at in np.argsort(far[:, -1], kind="stable").tolist() if not copies[at]]
+    start = order[len(order) // 4] if order else 0
+    chosen = [int(rows[start]), *(row for row in found[start].tolist() if row not in (-1, rows[start]))][
+        : 1 + NEAR
+    ]
+    closest = apart[start].copy()
+    while len(chosen) < PICTURES:
+        at = int(np.argmax(closest))  # the farthest from all chosen
+        chosen.append(int(rows[at]))
+        closest = np.minimum(closest, apart[at])
+    return list(dict.fromkeys(chosen))
+
+
+def _remove_button(label: str, key: str, remove: Callable[[int], None], at: int) -> None:
+    st.button("", key=key, icon=":material/close:", type="tertiary", help=label, on_click=remove, args=(at,))
+
+
+def _add() -> None:
+    address.change(change([*entries(address.parameters()), Entry()]))
+
+
+def _remove(at: int) -> None:
+    said = entries(address.parameters())
+    address.change(change(said[:at] + said[at + 1 :]))
+
+
+def _remove_picture(at: int) -> None:
+    kept = names(address.parameters())
+    address.change({PICTURE: kept[:at] + kept[at + 1 :]})
+
+
+def _replace(at: int, entry: Entry) -> None:
+    said = entries(address.parameters())
+    said[at] = entry
+    address.change(change(said))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else 0

@@ -1,0 +1,100 @@
+"""What the browser needs to draw a map: places, groups, and a line or a small picture of each item."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from embedsearch.backends import Rows
+from embedsearch.index import Index
+from embedsearch.maps import Map
+from embedsearch.records import Unit
+from embedsearch.results import Hit
+from embedsearch.ui.widgets import cards, thumbnails
+
+SHOWN = 4000  # items drawn
+PICTURES, SIDE = 1000, 96  # items with a picture each, and its side in pixels
+TITLE, NOTES, NOTE = 160, 3, 60  # characters of a title, fields, and characters of each
+# Paul Tol, Colour Schemes (2021): "muted" and "light", which people tell apart who don't see red or green
+COLOURS = {
+    "light": ("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#999933", "#AA4499", "#44AA99"),
+    "dark": ("#77AADD", "#EE8866", "#44BB99", "#EEDD88", "#FFAABB", "#BBCC33", "#99DDFF", "#DDDDDD"),
+}
+
+
+def plot(searcher: Index, made: Map, rows: Rows, chosen: int, nearest: list[int]) -> dict[str, Any]:
+    """Return the data of the plot, plain JSON values.
+
+    Args:
+        searcher: the index.
+        made: its map.
+        rows: (m,) the items drawn, ascending.
+        chosen: a row that is drawn in any case, as are its `nearest`; -1 for none.
+        nearest: rows.
+    """
+    drawn = np.union1d(rows, [row for row in (chosen, *nearest) if row >= 0]).astype(np.int64)
+    points = made.points[drawn]
+    place = {row: at for at, row in enumerate(drawn.tolist())}
+    items = _items(str(searcher.build.folder), searcher, tuple(drawn.tolist()))
+    return {
+        "index": searcher.manifest.name,
+        "row": drawn.tolist(),
+        "x": [round(float(x), 5) for x in points["x"]],
+        "y": [round(float(y), 5) for y in points["y"]],
+        "group": points["cluster"].tolist(),
+        "kept": [None if np.isnan(share) else round(float(share), 3) for share in points["kept"]],
+        "k": min(made.facts["neighbours"], max(1, len(made.points) - 1)),
+        "groups": [{key: each[key] for key in ("name", "size", "x", "y")} for each in made.facts["clusters"]],
+        "colours": COLOURS,
+        "chosen": place.get(chosen, -1),
+        "neighbours": [place[row] for row in nearest],
+        **items,
+    }
+
+
+@st.cache_data(max_entries=12, show_spinner=False)
+def _items(folder: str, _searcher: Index, rows: tuple[int, ...]) -> dict[str, Any]:  # noqa: ARG001
+    hits = _searcher.items(rows, [0.0] * len(rows))
+    notes = []
+    for hit in hits:
+        named = cards.title(hit)
+        told = [
+            f"{name}: {str(value)[:NOTE]}"
+            for name, value in hit.fields.items()
+            if value is not None and str(value) != named
+        ]
+        notes.append(" · ".join(told[:NOTES]))
+    pictures = _searcher.manifest.unit is Unit.IMAGE and len(rows) <= PICTURES
+    return {
+        "title": [_title(hit) for hit in hits],
+        "note": notes,
+        "pictures": [small(hit) for hit in hits] if pictures else None,
+    }
+
+
+def _title(hit: Hit) -> str:
+    """Return an item in one line; of a word, it in brackets within what stands around it."""
+    if hit.span and hit.text:
+        start, end = hit.span
+        left, right = max(0, start - TITLE // 3), min(len(hit.text), end + TITLE // 3)
+        around = f"{hit.text[left:start]}[{hit.text[start:end]}]{hit.text[end:right]}"
+        return ("…" if left else "") + around + ("…" if right < len(hit.text) else "")
+    whole = cards.title(hit)
+    return whole if len(whole) <= TITLE else whole[: TITLE - 1].rstrip() + "…"
+
+
+def small(hit: Hit) -> str | None:
+    """Return a picture as a `data:` address, or None where it can't be read."""
+    thumbnail = thumbnails.of_bytes(hit.picture) if hit.picture else thumbnails.of_file(hit.path or "")
+    if thumbnail is None:
+        return None
+    image = Image.open(io.BytesIO(thumbnail))
+    image.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=70)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

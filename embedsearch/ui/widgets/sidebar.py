@@ -1,0 +1,156 @@
+"""The Search page's side: what the index is, how many results, and filters by field."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import streamlit as st
+
+from embedsearch.crossmodal import ASKED_BY, told
+from embedsearch.store.manifest import Manifest
+from embedsearch.ui import url_state as address
+from embedsearch.ui.cached import Opened
+from embedsearch.ui.url_state import FIELD, MAX_COUNT, Asked
+from embedsearch.ui.widgets import cards
+from embedsearch.ui.widgets import query_input as asking
+from embedsearch.ui.widgets.filters import Choice, Facet, Range, chosen, ends
+from embedsearch.ui.widgets.notes import literal
+
+COUNT, WHERE = "search-count", "search-where"
+COUNTS = (6, 12, 24, 48, 96, MAX_COUNT)
+
+
+def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
+    """Show the sidebar.
+
+    Returns:
+        What the address asks of the fields in vain, a sentence each.
+    """
+    _facts(opened)
+    _results(asked, index)
+    st.subheader("Filter", anchor=False)
+    for facet in opened.facets:
+        key = f"search-{index}-{facet.field}"
+        if isinstance(facet, Choice):
+            _choose(facet, asked.facets.get(facet.field, ()), key, index)
+        else:
+            _slide(facet, asked.facets.get(facet.field, ()), key, index)
+    _where(opened, asked, index)
+    return _unknown(opened.facets, asked)
+
+
+def _facts(opened: Opened) -> None:
+    manifest, bridge = opened.searcher.manifest, opened.searcher.bridge
+    rejected = manifest.report.get("rejected", 0)
+    rows = {
+        "holds": f"{manifest.count:,} {asking.NOUNS[manifest.unit]}",
+        "model": str(manifest.encoder["model"]).rstrip("/").rpartition("/")[2],
+        "distance": manifest.metric,
+        "search": _search(manifest),
+        **({ASKED_BY[bridge.asks]: told(bridge, manifest)} if bridge else {}),
+        "built": manifest.created[:10],
+        **({"left out": f"{rejected:,} unreadable"} if rejected else {}),
+    }
+    listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
+    st.subheader(literal(manifest.name), anchor=False)
+    st.html(f'<dl class="es-facts" title="{html.escape(cards.SCALES[manifest.metric])}">{listed}</dl>')
+
+
+def _search(manifest: Manifest) -> str:
+    """Return how the index is searched, and which share of what is nearest it was measured to find."""
+    if not manifest.index.get("queries"):
+        return "exact"
+    return f"{manifest.backend}, finds {manifest.index['recall']:.1%} of the 10 nearest"
+
+
+def _results(asked: Asked, index: str) -> None:
+    def changed() -> None:
+        count = st.session_state[COUNT]
+        address.change({"index": index, "k": "" if count == address.COUNT else str(count)})
+
+    address.follow(COUNT, asked.count)
+    st.select_slider("Number of results", sorted({*COUNTS, asked.count}), key=COUNT, on_change=changed)
+
+
+def _choose(facet: Choice, values: Sequence[str], key: str, index: str) -> None:
+    def changed() -> None:
+        address.change({"index": index, FIELD + facet.field: st.session_state[key]})
+
+    def label(value: str) -> str:
+        shown = {"true": "yes", "false": "no"}.get(value, value) if facet.truth else value
+        return f"{shown} ({facet.options[value]:,})"
+
+    address.follow(key, chosen(facet, values))
+    st.multiselect(
+        literal(facet.field),
+        list(facet.options),
+        format_func=label,
+        key=key,
+        placeholder="Any",
+        on_change=changed,
+    )
+
+
+def _slide(facet: Range, values: Sequence[str], key: str, index: str) -> None:
+    def changed() -> None:
+        low, high = st.session_state[key]
+        whole = (low, high) == (facet.low, facet.high)
+        address.change({"index": index, FIELD + facet.field: "" if whole else f"{low!r}..{high!r}"})
+
+    address.follow(key, ends(facet, values))
+    st.slider(
+        literal(facet.field),
+        int(facet.low) if facet.whole else facet.low,
+        int(facet.high) if facet.whole else facet.high,
+        step=int(facet.step) if facet.whole else facet.step,
+        key=key,
+        on_change=changed,
+    )
+
+
+def _where(opened: Opened, asked: Asked, index: str) -> None:
+    fields = opened.searcher.build.field_types
+    if not fields:
+        st.caption("The items of this index have no fields.")
+        return
+
+    def changed() -> None:
+        address.change({"index": index, "where": st.session_state[WHERE] or ""})
+
+    address.follow(WHERE, asked.where)
+    st.text_input(
+        "Condition",
+        key=WHERE,
+        placeholder=_sample(opened.facets, next(iter(fields))),
+        help=literal(
+            "Comparisons, IN, BETWEEN, IS NULL, AND, OR and NOT over the fields "
+            + ", ".join(fields)
+            + ". Texts go in single quotes."
+        ),
+        on_change=changed,
+    )
+
+
+def _sample(facets: Sequence[Facet], field: str) -> str:
+    """Return a condition that fits the index, as an example of how to write one."""
+    for facet in facets:
+        if isinstance(facet, Choice) and not facet.truth:
+            return f"{facet.field} = '{next(iter(facet.options))}'"
+        if isinstance(facet, Range):
+            return f"{facet.field} > {facet.low:g}"
+    return f"{field} is not null"
+
+
+def _unknown(facets: Sequence[Facet], asked: Asked) -> tuple[str, ...]:
+    known = {facet.field: facet for facet in facets}
+    told: list[str] = []
+    for field, values in asked.facets.items():
+        facet = known.get(field)
+        if facet is None:
+            told.append(f"The address filters by {field!r}, which can't be chosen by here; that is left out.")
+        elif isinstance(facet, Choice):
+            lost = [value for value in values if value not in facet.options]
+            if lost:
+                told.append(f"No item has {field} = {lost[0]!r}; that is left out of the filter.")
+    return tuple(told)

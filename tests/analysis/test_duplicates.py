@@ -1,0 +1,186 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedsearch.analysis.duplicates import find_duplicates
+from embedsearch.analysis.neighbours import Usual, measure_usual
+from embedsearch.distances.metric import Metric
+from embedsearch.errors import QueryError
+from embedsearch.records import Unit
+from tests.fakes import LetterEncoder, colour, picture, text
+
+
+def members(groups):
+    """Return the ids of each group, the kept one first."""
+    return [[each.id for each in group.members] for group in groups]
+
+
+# by their letters "abc" and "cba" are the same, and so are "xy" and "yx"
+MIXED = [
+    text("1", "abc"),
+    text("2", "xy"),
+    text("3", "abc"),
+    text("4", "cba"),
+    text("5", "lonely"),
+    text("6", "yx"),
+    text("7", "abc"),
+]
+
+
+def test_exact_copies_stand_apart_from_identical_vectors(make_searcher):
+    """Only equal contents are exact copies; of equal vectors of other contents each content is in once."""
+    found = find_duplicates(make_searcher(MIXED))
+    assert members(found.exact) == [["1", "3", "7"]]
+    assert members(found.near) == [["1", "4"], ["2", "6"]]
+    assert [group.distance for group in found.groups] == [0, 0, 0]
+    assert found.others() == ["3", "7", "4", "6"]
+
+
+def test_nothing_of_what_is_left_is_a_copy(make_searcher):
+    """An index without `others` has no copies at the same threshold."""
+    entries = [text(str(at), "ab" * at + "c" * (at % 4) + "d") for at in range(1, 40)]
+    found = find_duplicates(make_searcher(entries), 0.05)
+    gone = set(found.others())
+    left = make_searcher([each for each in entries if each.id not in gone], replace_old=True)
+    assert gone
+    assert find_duplicates(left, 0.05).groups == ()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_distances_are_those_of_the_vectors(make_searcher, metric):
+    """Each member's distance is the exact one to the kept item, within the threshold; the largest ties it."""
+    entries = [text("a", "aaab"), text("b", "aabb"), text("c", "zz")]
+    limit = {"cosine": 0.2, "l2": 1.5}[metric]
+    found = find_duplicates(make_searcher(entries, metric=metric), limit)
+    (group,) = found.near
+    expected = {"cosine": 1 - 8 / np.sqrt(10 * 8), "l2": np.sqrt(2)}[metric]
+    assert group.members[1].distance == pytest.approx(expected, abs=1e-12)
+    assert group.distance == group.members[1].distance
+
+
+def test_the_longest_text_or_the_first_is_kept(make_searcher):
+    """`best` keeps the longest text of a group, the first of equal ones; `first` the first in the source."""
+    searcher = make_searcher([text("short", "ab"), text("long", "abab"), text("as long", "baba")])
+    assert members(find_duplicates(searcher).near) == [["long", "short", "as long"]]
+    assert members(find_duplicates(searcher, keep="first").near) == [["short", "long", "as long"]]
+
+
+def test_the_largest_picture_is_kept(make_searcher, tmp_path):
+    """`best` keeps the picture of the most pixels, of as many that of the most bytes; a lost file last."""
+    entries = []
+    for name, side in (("small", 4), ("large", 16), ("gone", 32)):
+        path = tmp_path / f"{name}.png"
+        Image.new("RGB", (side, side), "red").save(path)
+        entries.append(picture(name, path))
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "heavy.bmp")
+    entries.append(picture("heavy", (tmp_path / "heavy.bmp").read_bytes()))
+    searcher = make_searcher(entries, unit=Unit.IMAGE)
+    (tmp_path / "gone.png").unlink()
+    assert members(find_duplicates(searcher).near) == [["heavy", "small", "large", "gone"]]
+    assert colour(tmp_path / "large.png")[0] == 1
+
+
+@pytest.mark.parametrize("copies", [40, 200])
+def test_a_group_may_be_larger_than_the_neighbours_looked_at(make_searcher, copies):
+    """All copies of one thing are one group, however many there are."""
+    entries = [text(str(at), "ab" + " " * at) for at in range(copies)] + [text("z", "zz")]
+    found = find_duplicates(make_searcher(entries), keep="first")
+    assert members(found.near) == [[str(at) for at in range(copies)]]
+
+
+def test_neighbours_beyond_those_looked_at_are_asked_for(make_searcher):
+    """Where each item has hundreds of near ones, and others are nearer, the first still takes in all."""
+    letters = "bcdefghijklmnopqrstuvwxyz"
+    entries = [text(a + b, "a" * 40 + a + b) for a, b in combinations(letters, 2)]
+    (group,) = find_duplicates(make_searcher(entries), 0.01, keep="first").groups
+    assert group.members[0].id == "bc"
+    assert len(group.members) == len(entries) == 300
+
+
+def test_an_approximate_index_finds_the_same_groups(make_searcher):
+    """A graph searched for neighbours gives the groups that exact search gives."""
+    draw = np.random.default_rng(0)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    words = ["".join(letters[draw.integers(0, 26, 12)]) for _ in range(1200)]
+    entries = [text(str(at), word) for at, word in enumerate(words)]
+    entries += [text(f"copy {at}", words[at][::-1]) for at in range(0, 1200, 40)]
+    exact = find_duplicates(make_searcher(entries, backend="exact"))
+    graph = find_duplicates(make_searcher(entries, backend="hnsw", replace_old=True))
+    assert exact.threshold == pytest.approx(graph.threshold, rel=0.02)
+    assert len(exact.near) >= 30
+    assert {tuple(each) for each in members(graph.near)} == {tuple(each) for each in members(exact.near)}
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_the_automatic_threshold_does_not_depend_on_the_size_of_vectors(metric):
+    """The rule is the same in squared Euclidean distances of unit vectors, which are twice the cosine's."""
+    double = 2 if metric == "l2" else 1
+    threshold = Usual(Metric(metric), 0.6 * double, 0.24 * double, 1, np.empty(0)).threshold
+    assert (threshold**2 / 2 if metric == "l2" else threshold) == pytest.approx(0.066)
+
+
+@pytest.mark.parametrize(
+    ("random", "crowded", "expected"),
+    [(0.6, 0.24, 0.066), (0.8, 0.14, 0.042), (0.6, 0.001, 0.018), (0.6, np.inf, 0.066), (0.0, 0.0, 0.0)],
+)
+def test_the_automatic_threshold_has_its_bounds(random, crowded, expected):
+    """It is 0.3 of how near the tenth neighbour is, from 3 to 11 percent of how far random pairs are."""
+    assert Usual(Metric.COSINE, random, crowded, 1, np.empty(0)).threshold == pytest.approx(expected)
+
+
+def test_the_scale_is_that_of_all_pairs(make_build):
+    """The scale is the median over pairs and the quartile of tenth neighbours, by comparing all with all."""
+    draw = np.random.default_rng(1)
+    entries = [text(str(at), "".join(draw.choice(list("abcdef"), 9))) for at in range(60)]
+    build = make_build(entries)
+    scale = measure_usual(build, np.arange(60), None)
+    unit = np.asarray(build.vectors) / np.linalg.norm(build.vectors, axis=1, keepdims=True)
+    far = 1 - unit @ unit.T
+    others = np.sort(far + 9 * np.eye(60), axis=1)
+    assert scale.random == pytest.approx(np.median(far[np.triu_indices(60, 1)]), rel=0.05)
+    assert scale.crowded == pytest.approx(np.quantile(others[:, 9], 0.25, method="lower"), abs=1e-6)
+    assert scale.nearest == pytest.approx(others[:, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("entries", [[text("a", "one")], [text("a", "one"), text("b", "one")]])
+def test_one_content_has_no_near_copies(make_searcher, entries):
+    """An index of a single content has no near group, and is no error."""
+    found = find_duplicates(make_searcher(entries))
+    assert (found.near, len(found.exact)) == ((), len(entries) - 1)
+
+
+@pytest.mark.parametrize("threshold", ["near", float("nan"), -0.1, float("inf"), ""])
+def test_a_threshold_is_a_distance(fruits, threshold):
+    """Anything but `auto` and numbers from 0 is refused with what was given."""
+    with pytest.raises(QueryError, match="'auto' or a distance of 0 or more"):
+        find_duplicates(fruits, threshold)
+
+
+def test_words_are_no_duplicates(terms):
+    """An index of words is refused: the same word in two sentences is no copy."""
+    with pytest.raises(QueryError, match="--unit text"):
+        find_duplicates(terms)
+
+
+def test_inner_products_are_refused(make_searcher):
+    """By the inner product a copy need not be nearest, so the index is refused with what helps."""
+    with pytest.raises(QueryError, match="--metric cosine"):
+        find_duplicates(make_searcher([text("a", "a"), text("b", "b")], metric="ip"))
+
+
+def test_what_to_keep_is_one_of_two(fruits):
+    """An unknown choice is refused."""
+    with pytest.raises(QueryError, match="'best' or 'first'; got 'worst'"):
+        find_duplicates(fruits, keep="worst")
+
+
+def test_no_model_is_loaded(make_build):
+    """Copies are found without an encoder, which may not be here any more."""
+    from embedsearch.index import Index
+
+    def none(_recipe):
+        raise AssertionError("a model was asked for")
+
+    assert len(find_duplicates(Index(make_build(MIXED, load=LetterEncoder), none)).groups) == 3

@@ -1,0 +1,237 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedsearch.api import align
+from embedsearch.artifacts import alignment
+from embedsearch.artifacts import crossmodal as places
+from embedsearch.crossmodal.crossval import Chosen
+from embedsearch.crossmodal.projection import open_places, open_scale
+from embedsearch.errors import (
+    EncoderMismatchError,
+    ModelError,
+    RecipeError,
+    SourceError,
+    SourceNotFoundError,
+)
+from embedsearch.index import Index
+from embedsearch.query import Picture, Text
+from embedsearch.records import Unit
+from embedsearch.store.build import open_build
+from embedsearch.store.versions import roll_back
+from tests import fakes
+
+
+@pytest.fixture(autouse=True)
+def letters(monkeypatch):
+    """Texts are counted letters."""
+    monkeypatch.setattr(alignment, "open_encoder", fakes.LetterEncoder)
+
+
+def shades(folder, count=60, start=0):
+    """Return plain pictures; the redder one is, the more r its caption has, and so with g and b."""
+    random = np.random.default_rng(start)
+    entries = []
+    for number in range(start, start + count):
+        colour = random.integers(1, 11, 3)
+        path = folder / f"{number}.png"
+        Image.new("RGB", (4, 4), tuple((25 * colour).tolist())).save(path)
+        caption = "".join(letter * int(many) for letter, many in zip("rgb", colour, strict=True))
+        entries.append(fakes.picture(f"{number}", path, caption=caption))
+    return entries
+
+
+@pytest.fixture
+def shaded(make_build, tmp_path):
+    """Sixty plain pictures with captions."""
+    entries = shades(tmp_path)
+    return make_build(entries, unit=Unit.IMAGE), entries
+
+
+@pytest.mark.usefixtures("shaded")
+def test_captions_find_their_pictures(tmp_path):
+    """After align a text finds the picture that it describes, by the cosine in the texts' space."""
+    aligned = Index(align("small", indexes=tmp_path).build, fakes.LetterEncoder)
+    assert (aligned.bridge.by, aligned.bridge.about) == ("align", "by an alignment with 59 captions")
+    facts = aligned.manifest.additions["bridge"]
+    assert facts["align"]["source"] == "the field caption"
+    assert facts["align"]["measured"]["ridge"]["recall@5"] > 0.8
+    assert (facts["align"]["pairs"], facts["align"]["share"]) == (60, 1.0)
+    hits = aligned.search("rrrrrrrrrrgb", 5)
+    found = np.array([[hit.fields["caption"].count(letter) for letter in "rgb"] for hit in hits])
+    share = found[:, 0] / found.sum(1)
+    assert share[0] > 0.7
+    assert share.min() > 0.4
+    space = aligned.space(Text("rrg"))
+    assert (space.by, space.metric) == ("align", "cosine")
+    own = aligned.search(Picture(tmp_path / "0.png"), 1)[0]
+    assert (own.id, own.distance < 1e-5) == ("0", True)
+
+
+def test_an_alignment_survives_a_rebuild(shaded, make_build, tmp_path):
+    """New pictures are placed by the stored map; what was measured stays; rollback takes it back."""
+    _, entries = shaded
+    first = align("small", indexes=tmp_path)
+    more = [*entries[1:], *shades(tmp_path, 3, start=100)]
+    second = Index(make_build(more, unit=Unit.IMAGE), fakes.LetterEncoder)
+    told, before = (build.manifest.additions["bridge"] for build in (second, first.build))
+    assert told["align"] == before["align"]
+    assert len(second) == 62
+    places = np.asarray(second.space(Text("r")).vectors)
+    np.testing.assert_array_equal(places[:59], np.load(first.build.folder / "bridge.npy")[1:])
+    ridge = np.load(second.build.folder / "bridge.npz")
+    raw = np.asarray(second.build.vectors[59:])
+    unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    want = (unit - ridge["source"]) @ ridge["weights"]
+    np.testing.assert_allclose(places[59:], want / np.linalg.norm(want, axis=1, keepdims=True), atol=1e-5)
+    assert roll_back(tmp_path, "small").folder == first.build.folder
+
+
+def test_vectors_of_another_encoder_lose_the_alignment(shaded, make_build, tmp_path):
+    """The map is of one model's vectors: embedded by another one, the index is no longer aligned."""
+    align("small", indexes=tmp_path)
+    build = make_build(shaded[1], unit=Unit.IMAGE, load=fakes.version("2"))
+    assert "bridge" not in build.manifest.additions
+
+
+@pytest.mark.usefixtures("shaded")
+def test_another_text_encoder_is_refused(tmp_path):
+    """A text is embedded by what the pictures were aligned with, and by nothing else."""
+    build = align("small", indexes=tmp_path).build
+    with pytest.raises(EncoderMismatchError, match="embedsearch align small"):
+        Index(build, fakes.version("2")).search("rrr")
+
+
+@pytest.mark.usefixtures("shaded")
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_captions_come_from_a_file(tmp_path, suffix):
+    """Pictures are named by id, by path, or beside the file; others and empty captions are left out."""
+    names = ["0", "1.png", str(tmp_path / "2.png"), "gone.png", "4", *map(str, range(5, 30))]
+    said = ["r, rr", "gg", "b", "x", "", *("rgb"[n % 3] * n for n in range(5, 30))]
+    path = tmp_path / f"said{suffix}"
+    rows = list(zip(names, said, strict=True))
+    if suffix == ".jsonl":
+        lines = [json.dumps({"image": name, "caption": text}) for name, text in rows]
+    else:
+        mark = "," if suffix == ".csv" else "\t"
+        lines = [f"caption{mark}image", *(f'"{text}"{mark}{name}' for name, text in rows)]
+    path.write_text("\n".join(lines))
+    facts = align("small", path, indexes=tmp_path).manifest.additions["bridge"]["align"]
+    assert (facts["pictures"], facts["pairs"], facts["source"]) == (28, 28, str(path))
+
+
+@pytest.mark.usefixtures("shaded")
+def test_what_can_not_be_aligned_is_refused(make_build, tmp_path):
+    """No captions, no pictures, too few of them, a field or file that is not there: an error in words."""
+    with pytest.raises(RecipeError, match="no field 'title'"):
+        align("small", field="title", indexes=tmp_path)
+    with pytest.raises(SourceNotFoundError, match=r"gone\.csv"):
+        align("small", tmp_path / "gone.csv", indexes=tmp_path)
+    for text, message in (
+        ("image,caption\nnobody,x\n", "'nobody' is none of its items"),
+        ("image,caption\n0,x\n1,x\n", "1 different captions"),
+        ("image,caption\n", "names no picture"),
+        ("picture,text\n0,x\n", "columns image and caption"),
+        ("image,caption\n0\n", "said.csv:2: the row does not fit the header"),
+    ):
+        path = tmp_path / "said.csv"
+        path.write_text(text)
+        with pytest.raises(SourceError, match=message):
+            align("small", path, indexes=tmp_path)
+    make_build(fakes.fruit_entries(), name="texts")
+    with pytest.raises(RecipeError, match="only pictures"):
+        align("texts", indexes=tmp_path)
+    assert "bridge" not in open_build(tmp_path, "small").manifest.additions
+
+
+@pytest.mark.usefixtures("shaded")
+@pytest.mark.parametrize("suffix", [".TSV", ".csv", ".JSONL"])
+def test_lines_that_serve_nothing_are_told(tmp_path, suffix):
+    """An open quote costs its line alone; what names no picture is counted, and told of."""
+    rows = [(str(n), "rgb"[n % 3] * (n + 1)) for n in range(30)] + [("gone", "x"), ("./3", "bb ")]
+    path = tmp_path / f"said{suffix}"
+    if suffix == ".JSONL":
+        lines = [json.dumps({"image": name, "caption": text}) for name, text in rows]
+        lines.insert(6, '{"image": "5", "caption": ')
+    else:
+        mark = "\t" if suffix == ".TSV" else ","
+        lines = [f"image{mark}caption", *(f"{name} {mark}{text}" for name, text in rows)]
+        lines.insert(6, f'7{mark}"5 inch nail')
+    path.write_text("\n".join(lines))
+    told = fakes.Told()
+    facts = align("small", path, indexes=tmp_path, progress=told).manifest.additions["bridge"]["align"]
+    assert (facts["pairs"], facts["pictures"], facts["left_out"]) == (31, 30, 2)
+    said = "\n".join(told.stages)
+    assert "1 of 32 captions are of no picture of the index, the first of 'gone'" in said
+    assert f"1 lines were left out, the first said{suffix}:7: " in said
+
+
+@pytest.mark.usefixtures("shaded")
+def test_captions_of_few_pictures_are_too_few(tmp_path):
+    """Four pictures with captions of their own are needed, however many captions one has."""
+    path = tmp_path / "said.csv"
+    path.write_text("image,caption\n" + "".join(f"{n % 3},{'r' * n}\n" for n in range(1, 21)))
+    with pytest.raises(
+        SourceError, match=r"20 different captions belong to 3 pictures .* at least 4 pictures"
+    ):
+        align("small", path, indexes=tmp_path)
+
+
+def test_an_alignment_that_finds_less_is_refused(shaded, tmp_path, monkeypatch):
+    """What was measured to be worse than class names alone is not put in force."""
+    worse = {"recall@1": 0.1, "recall@5": 0.2, "recall@10": 0.3, "median_rank": 9.0}
+    better = worse | {"recall@10": 0.5}
+    chosen = Chosen(1.0, 0.5, {"conse": better, "ridge": worse, "both": worse}, 60, 60, worse=True)
+    monkeypatch.setattr(alignment, "choose", lambda *_: chosen)
+    with pytest.raises(SourceError, match=r"0\.300, against 0\.100, 0\.200, 0\.500"):
+        align("small", indexes=tmp_path)
+    assert open_build(tmp_path, "small").folder == shaded[0].folder
+
+
+def test_an_alignment_survives_a_lost_text_model(shaded, make_build, tmp_path, monkeypatch):
+    """Where the text model can't be loaded a rebuild keeps places and scale, and says so."""
+    first = align("small", indexes=tmp_path)
+
+    def fails(*_):
+        raise ModelError("it is gone")
+
+    monkeypatch.setattr(places, "unrelated", fails)
+    told = fakes.Told()
+    second = make_build([*shaded[1], *shades(tmp_path, 1, start=100)], unit=Unit.IMAGE, progress=told)
+    assert second.manifest.additions["bridge"]["by"] == "align"
+    before, after = (open_scale(build) for build in (first.build, second))
+    np.testing.assert_array_equal(before.foreign, after.foreign)
+    assert "the scale of text queries is that of the build before: it is gone" in told.stages
+
+
+@pytest.mark.parametrize("file", ["bridge.npy", "bridge-scale.npz", "bridge.faiss"])
+def test_an_alignment_survives_damage_to_what_it_makes(shaded, make_build, tmp_path, file):
+    """Places, their index and their scale are made anew from the map; no picture is embedded again."""
+    first = align("small", indexes=tmp_path)
+    wanted = np.array(open_places(first.build))
+    (first.build.folder / file).write_bytes(b"x")
+    second = make_build(shaded[1], unit=Unit.IMAGE)
+    assert second.folder != first.build.folder
+    assert second.manifest.additions["bridge"]["align"] == first.manifest.additions["bridge"]["align"]
+    np.testing.assert_allclose(np.array(open_places(second)), wanted, atol=1e-6)
+    assert second.manifest.report["seconds"] >= 0
+    assert (second.manifest.changes["to_embed"], second.manifest.changes["unchanged"]) == (0, 60)
+
+
+def test_a_lost_alignment_is_told(shaded, make_build, tmp_path):
+    """Where the map itself, or the build around it, is damaged, the rebuild says how to align again."""
+    for file in ("bridge.npz", "vectors.npy"):
+        (align("small", indexes=tmp_path).build.folder / file).write_bytes(b"x")
+        told = fakes.Told()
+        build = make_build(shaded[1], unit=Unit.IMAGE, progress=told)
+        assert "bridge" not in build.manifest.additions
+        assert any("embedsearch align small" in stage for stage in told.stages)
+
+
+def test_an_alignment_survives_another_metric(shaded, make_build, tmp_path):
+    """Places are of unit vectors, so the distance of the index says nothing about them."""
+    first = align("small", indexes=tmp_path)
+    second = make_build(shaded[1], unit=Unit.IMAGE, metric="l2")
+    assert second.manifest.additions["bridge"]["align"] == first.manifest.additions["bridge"]["align"]

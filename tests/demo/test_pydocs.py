@@ -1,0 +1,383 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embedsearch.demo import pydocs, pydocs_builtin, pydocs_installed
+from embedsearch.demo.pydocs import PythonDocs, PythonSentences, Sentence, choose
+from embedsearch.demo.pydocs_builtin import EXTENSION_MODULES, SCRIPT, read_builtins
+from embedsearch.demo.pydocs_installed import read_installed
+from embedsearch.demo.pydocs_text import description, sentences, without_signature
+from embedsearch.errors import SourceNotFoundError
+from embedsearch.recipe import SourceRecipe
+from embedsearch.records import Modality, Record, Rejected, content_hash
+from embedsearch.sources import open_source
+
+DOCS = SourceRecipe(kind="python-docs", location="installed")
+SENTENCES = SourceRecipe(kind="python-sentences", location="installed")
+
+
+@pytest.fixture(scope="module")
+def reading():
+    """What is installed, read once, and the modules that this process imported on the way."""
+    before = set(sys.modules)
+    found = read_installed()
+    return found, set(sys.modules) - before
+
+
+@pytest.fixture(scope="module")
+def docs(reading):
+    """All entries of PythonDocs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pydocs, "read_installed", lambda: reading[0])
+        return list(PythonDocs(DOCS))
+
+
+@pytest.fixture(scope="module")
+def chosen(reading):
+    """All entries of PythonSentences, the same read again, and how many it says there are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pydocs, "read_installed", lambda: reading[0])
+        source = PythonSentences(SENTENCES)
+        return list(source), list(source), source.count()
+
+
+@pytest.fixture
+def library(tmp_path):
+    """A small standard library; a module that is imported leaves a file behind."""
+
+    def write(**modules):
+        for name, text in modules.items():
+            path = tmp_path / "lib" / f"{name.replace('__', '/', 1) if not name.startswith('_') else name}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return read_installed(tmp_path / "lib", {}, [])
+
+    return write
+
+
+def names(found):
+    """The names of the items, in order."""
+    return [item.name for item in found.items]
+
+
+def test_os_path_split_is_the_record_that_people_look_for(docs):
+    """posixpath.split is shown as os.path.split, with its parameters and its first paragraph."""
+    [record] = [record for record in docs if record.id == "os.path.split"]
+    assert record.modality is Modality.TEXT
+    assert record.content.startswith("os.path.split: Split a pathname. Returns tuple")
+    assert record.fields == {
+        "module": "os.path",
+        "kind": "function",
+        "signature": "(p)",
+        "package": "python",
+    }
+
+
+def test_methods_of_built_in_types_go_by_the_name_of_the_type(docs):
+    """str.strip stands in no source file; the module builtins is not part of its name."""
+    [record] = [record for record in docs if record.id == "str.strip"]
+    assert record.fields == {
+        "module": "builtins",
+        "kind": "method",
+        "signature": "(chars=None, /)",
+        "package": "python",
+    }
+    assert record.content.startswith(
+        "str.strip: Return a copy of the string with leading and trailing whitespace"
+    )
+
+
+def test_every_package_is_there_and_none_drowns_the_rest(docs):
+    """Thousands of items; torch is less than a third of them."""
+    packages = [record.fields["package"] for record in docs]
+    assert 6000 <= len(docs) <= 12000
+    assert packages.count("python") > 4000
+    assert packages.count("numpy") > 800
+    assert packages.count("PIL") > 250
+    assert 800 < packages.count("torch") < len(docs) / 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "len", "math.sqrt", "os.listdir", "random.choice", "subprocess.run", "shutil.rmtree", "json.dumps",
+        "pathlib.Path", "collections.abc.Mapping", "datetime.datetime", "itertools.permutations",
+        "numpy.sqrt", "numpy.matmul", "numpy.linalg.norm", "torch.matmul", "torch.nn.Linear",
+        "torch.nn.functional.conv2d", "torch.special.entr", "PIL.Image.Image.rotate",
+    ],
+)  # fmt: skip
+def test_a_thing_has_its_public_name(docs, name):
+    """What users write is the id, wherever the definition stands."""
+    assert name in {record.id for record in docs}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ntpath.split", "posixpath.split", "genericpath.exists", "builtins.len", "numpy._core.fromnumeric.sum",
+     "bytearray.strip", "random.Random.choice", "torch.nn.modules.linear.Linear", "numpy.char.upper"],
+)  # fmt: skip
+def test_copies_are_left_out(docs, name):
+    """The same thing under another platform's, a private or a longer name would fill the hits."""
+    assert name not in {record.id for record in docs}
+
+
+def test_torch_keeps_to_what_its_users_call(docs):
+    """Neither its internal tools nor the methods of all its classes, but those of Tensor."""
+    torch = [record for record in docs if record.fields["package"] == "torch"]
+    assert [record.id for record in torch if record.id.startswith("torch.ao.")] == []
+    methods = {record.id.rpartition(".")[0] for record in torch if record.fields["kind"] == "method"}
+    assert methods == {"torch.Tensor"}
+
+
+def test_ids_are_unique_and_contents_say_something(docs):
+    """Each content is the id and words about it, of at most 600 characters."""
+    assert all(isinstance(record, Record) for record in docs)
+    assert len({record.id for record in docs}) == len(docs)
+    assert [record.id for record in docs] == sorted(record.id for record in docs)
+    for record in docs:
+        name, _, words = record.content.partition(": ")
+        assert name == record.id
+        assert words.strip()
+        assert len(words) <= 604
+
+
+def test_private_names_are_left_out(docs):
+    """No component of an id begins with an underscore."""
+    assert [record.id for record in docs if any(part.startswith("_") for part in record.id.split("."))] == []
+
+
+def test_reading_imports_nothing_into_this_process(reading):
+    """Sources are parsed: what the documentation is about is not executed here."""
+    about = {
+        "antigravity",
+        "this",
+        "turtle",
+        "tkinter",
+        "numpy.ma",
+        "torch.onnx",
+        "PIL.ImageQt",
+        "cgi",
+        "xml.sax",
+    }
+    assert reading[1] & about == set()
+
+
+def test_the_other_process_imports_neither_antigravity_nor_this():
+    """The one opens a browser, the other prints a poem."""
+    request = json.dumps([[*EXTENSION_MODULES], []])
+    tell = "\nsys.stderr.write(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", SCRIPT + tell, request], capture_output=True, text=True, check=True
+    )
+    imported = set(done.stderr.split())
+    assert {"antigravity", "this"} & {*imported, *EXTENSION_MODULES} == set()
+    assert "sqlite3" in imported or "zlib" in imported
+
+
+def test_a_module_is_never_executed(library, tmp_path):
+    """Its docstrings are read even where importing it would do harm."""
+    found = library(
+        harm=f"open({str(tmp_path / 'done')!r}, 'w')\nraise SystemExit\ndef f(a, *, b=1):\n    'Do it.'\n"
+    )
+    assert [(item.name, item.signature, item.doc) for item in found.items] == [
+        ("harm.f", "(a, *, b=1)", "Do it.")
+    ]
+    assert not (tmp_path / "done").exists()
+
+
+def test_all_decides_what_is_public(library):
+    """Where `__all__` is a literal list, nothing else is offered."""
+    found = library(
+        a="__all__ = ['f']\ndef f():\n    'One.'\ndef g():\n    'Two.'\ndef _h():\n    'Three.'\n"
+    )
+    assert names(found) == ["a.f"]
+
+
+def test_a_public_name_is_followed_into_a_private_module(library):
+    """What a package takes from its own inside, and what a star brings, has the public name only."""
+    found = library(
+        package____init__="from ._inner import Thing, helper as _helper\n",
+        package___inner="class Thing:\n    'A thing.'\n    def __init__(self, size): ...\n"
+        "    def grow(self, by=1):\n        'Grow.'\n",
+    )
+    assert [(item.name, item.kind, item.signature) for item in found.items] == [
+        ("package.Thing", "class", "(size)"),
+        ("package.Thing.grow", "method", "(by=1)"),
+    ]
+
+
+def test_what_has_no_docstring_is_no_item(library):
+    """It is not rejected either: it is just not documented."""
+    found = library(a="def f(): ...\nclass C: ...\n")
+    assert found.items == []
+    assert found.rejected == []
+
+
+def test_a_file_that_is_no_python_is_rejected_with_the_reason(library, tmp_path):
+    """The others are read all the same."""
+    found = library(broken="def f(:\n", good="def f():\n    'Good.'\n", null="\0")
+    assert names(found) == ["good.f"]
+    assert [entry.id for entry in found.rejected] == [
+        str(tmp_path / "lib/broken.py"),
+        str(tmp_path / "lib/null.py"),
+    ]
+    assert found.rejected[0].reason.startswith("Not readable as Python source: invalid syntax")
+
+
+def test_a_failing_process_is_one_rejected_entry(monkeypatch, tmp_path):
+    """Without the modules written in C, those in Python are still read."""
+    (tmp_path / "a.py").write_text("def f():\n    'Do it.'\n")
+    monkeypatch.setattr(pydocs_builtin, "SCRIPT", "raise RuntimeError('no luck')")
+    found = read_installed(tmp_path, {}, ["math"])
+    assert names(found) == ["a.f"]
+    assert found.rejected == [
+        Rejected(
+            "extension modules",
+            "The process that imports the modules written in C failed: RuntimeError: no luck",
+        )
+    ]
+
+
+def test_modules_that_this_platform_has_not_are_passed_over():
+    """The list names modules of all platforms."""
+    assert "math.sqrt" in {item.name for item in read_builtins([], ["no_such_module", "math"])}
+
+
+def test_both_sources_are_opened_by_their_kind():
+    """Each kind opens its source, a source of texts."""
+    for recipe, kind in ((DOCS, PythonDocs), (SENTENCES, PythonSentences)):
+        source = open_source(recipe)
+        assert isinstance(source, kind)
+        assert source.modality() is Modality.TEXT
+
+
+def test_the_count_is_that_of_the_entries(monkeypatch):
+    """The count is what iteration yields, and the documentation is read once for both."""
+    reads = []
+    entries = [Rejected("a.py", "broken"), Rejected("b.py", "broken")]
+    monkeypatch.setattr(pydocs, "_documented", lambda: iter(reads.append(1) or entries))
+    source = PythonDocs(DOCS)
+    assert (source.count(), list(source), reads) == (2, entries, [1])
+
+
+def test_a_python_without_sources_is_named(monkeypatch):
+    """The message says which folder was looked into."""
+    monkeypatch.setattr(pydocs, "standard_library", lambda: Path("/no/such/python"))
+    with pytest.raises(SourceNotFoundError, match="/no/such/python does not hold the sources"):
+        PythonDocs(DOCS)
+
+
+def test_a_signature_is_taken_off_the_text():
+    """Docstrings of C functions begin with it, in several fashions."""
+    assert without_signature("D.pop(k[,d]) -> v, remove the given key and return it.", "pop") == (
+        "Remove the given key and return it.",
+        "(k[,d])",
+    )
+    assert without_signature("sqrt(x, /)\n\nReturn the root.", "sqrt") == ("Return the root.", "(x, /)")
+    assert without_signature("Return the root.", "sqrt") == ("Return the root.", None)
+
+
+def test_a_description_ends_where_sections_begin():
+    """Parameters, examples and marks are no part of it."""
+    doc = """Join *paths* with :func:`~os.path.join`.
+
+    It takes ``bytes`` too.
+
+    Args:
+        paths: what to join.
+
+    >>> join("a")
+    """
+    assert description(doc) == "Join paths with os.path.join. It takes bytes too."
+
+
+def test_sentences_are_prose():
+    """No code, no tables, no headings, nothing under six words."""
+    doc = """Return the date of the Gregorian calendar, e.g. Monday, as a tuple. Short one.
+
+    The call f(x) = 3 is no sentence for a reader.
+
+    Notes
+    -----
+    The Unicode standard names the characters of all scripts.
+
+    >>> print("This is code in an example of it.")
+
+    +------+-------+
+    | This is a table of several words.
+    """
+    assert list(sentences(doc)) == [
+        "Return the date of the Gregorian calendar, e.g. Monday, as a tuple.",
+        "The Unicode standard names the characters of all scripts.",
+    ]
+
+
+def test_sentences_are_whole_unique_and_within_bounds(chosen):
+    """6 to 40 words; the id is the hash of the text."""
+    entries, again, count = chosen
+    assert entries == again
+    assert count == len(entries)
+    assert 2500 <= len(entries) <= 4000
+    assert len({entry.content for entry in entries}) == len(entries)
+    for entry in entries:
+        assert 6 <= len(entry.content.split()) <= 40
+        assert entry.content[0].isupper()
+        assert entry.content[-1] in ".!?"
+        assert entry.id == content_hash(entry.content)[:16]
+        assert set(entry.fields) == {"module", "name", "package"}
+
+
+@pytest.mark.parametrize(
+    ("word", "cue"),
+    [
+        ("address", r"socket|host|IPv?\d?\b|network|ipaddress|DNS"),
+        ("address", r"email|smtplib|SMTP"),
+        ("key", r"dict|mapping|hash|KeyError"),
+        ("key", r"curses|turtle|press|keyboard|Tab key"),
+        ("key", r"sort|order|compar"),
+        ("class", r"subclass|base class|instance|metaclass"),
+        (
+            "class",
+            r"class (?:ind|prob|dim|value|imbal)|\bloss\b|classification|classes\.|target class|each class",
+        ),
+    ],
+)
+def test_a_word_of_several_senses_is_there_in_each(chosen, word, cue):
+    """At least 15 sentences hold the word where the text, or where it comes from, shows the sense."""
+    whole = re.compile(rf"\b{word}(?:e?s)?\b", re.IGNORECASE)
+    found = [
+        e for e in chosen[0] if whole.search(e.content) and re.search(cue, f"{e.content} {e.fields['name']}")
+    ]
+    assert len(found) >= 15
+
+
+@pytest.mark.parametrize(
+    "name", ["Unicode", "Windows", "POSIX", "HTTP", "Python", "Gregorian", "RFC", "Fourier"]
+)
+def test_named_things_are_there(chosen, name):
+    """Names stand inside sentences."""
+    assert any(f" {name}" in entry.content for entry in chosen[0])
+
+
+def test_the_choice_holds_what_names_things_before_what_does_not():
+    """A word that is mostly written small is no name; the same wording is taken once; order is kept."""
+    texts = [
+        "The result goes to the output file.",
+        "It was made for Windows in some office.",
+        "It was made for Tuesday in some office.",
+        "Look here for Windows and for other systems.",
+        "The Thing is what the thing was and this thing is.",
+        "Take care of the Thing before anything else is lost.",
+        "Some say that it came on Tuesday at dawn.",
+    ]
+    candidates = [Sentence(text, f"m{n}", f"m{n}.f", "python") for n, text in enumerate(texts)]
+    assert [sentence.text for sentence in choose(candidates)] == [texts[1], texts[3], texts[6]]
+
+
+def test_debian_without_the_language_reference_still_has_sentences(tmp_path):
+    """pydoc_data is a package of its own there."""
+    assert pydocs_installed.language_reference(tmp_path) == {}

@@ -1,0 +1,129 @@
+"""Copies far apart: what a pass has embedded already is found again by its content."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedsearch.indexing import read as reading
+from embedsearch.indexing import shards as staging
+from embedsearch.indexing.build import build_index
+from embedsearch.indexing.dedupe import Seen
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
+from embedsearch.store import source_state as ledger
+from tests.fakes import WORD_LIMIT, LetterEncoder, colour, letters, picture, text
+
+
+def entries(hashes, rows=1, bad=0, truncated=0):
+    """Return rows of a ledger with these content hashes."""
+    made = np.zeros(len(hashes), ledger.ENTRY)
+    made["high"] = [int(each[:16], 16) for each in hashes]
+    made["low"] = [int(each[16:], 16) for each in hashes]
+    made["rows"], made["bad"], made["truncated"] = rows, bad, truncated
+    return made
+
+
+def named(number):
+    """Return a content hash: its halves differ, and so do those of its neighbours."""
+    return f"{number * 7919 % 1000003:016x}{number:016x}"
+
+
+@pytest.mark.parametrize("sizes", [[1], [5, 5, 5], [1] * 40, [30, 1, 2, 60, 1]])
+def test_every_content_is_found_at_its_first_row(sizes):
+    """Whatever the runs, each hash leads to the first row that had it, and others lead nowhere."""
+    seen, row, want = Seen(), 0, {}
+    draw = np.random.default_rng(len(sizes))
+    for size in sizes:
+        numbers = draw.integers(0, 50, size).tolist()
+        seen.add(entries([named(each) for each in numbers]), row)
+        for each in numbers:
+            want.setdefault(each, row)
+            row += 1
+    found = seen.find([named(each) for each in range(60)])
+    assert [each and each[0] for each in found] == [want.get(each) for each in range(60)]
+
+
+def test_what_has_no_vector_of_its_own_is_not_known():
+    """Records without a vector, with several, or with a quarantined part are embedded again."""
+    seen = Seen()
+    seen.add(entries([named(1)], rows=0), 0)
+    seen.add(entries([named(2)], rows=3), 0)
+    seen.add(entries([named(3)], bad=1), 3)
+    seen.add(entries([named(4), named(5)], truncated=1), 4)
+    assert seen.find([named(each) for each in (1, 2, 3, 4, 5)]) == [None, None, None, (4, True), (5, True)]
+    assert Seen().find([named(1)]) == [None]
+
+
+def test_halves_of_a_hash_are_both_compared():
+    """A content whose hash begins alike is another one."""
+    seen = Seen()
+    seen.add(entries(["a" * 32]), 0)
+    assert seen.find(["a" * 16 + "b" * 16, "a" * 32]) == [None, (0, False)]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Read three entries at a time, and close a shard at five vectors."""
+    for unit in (Unit.TEXT, Unit.IMAGE):
+        monkeypatch.setitem(reading.CHUNK, unit, 3)
+    monkeypatch.setattr(staging, "SHARD_VECTORS", 5)
+
+
+LONG = " ".join(["long"] * (WORD_LIMIT + 3))
+TEXTS = [*"abcdefghijkl", LONG, "b", "m", LONG, *"hab", "x", "l", "n", "o", "a", "x"]
+
+
+@pytest.mark.usefixtures("small")
+def test_copies_read_apart_are_embedded_once(make_build):
+    """A text chunks later takes the first one's vector, whole or cut."""
+    encoder = LetterEncoder(EncoderRecipe(Unit.TEXT))
+    build = make_build([text(str(at), each, at=at) for at, each in enumerate(TEXTS)], load=lambda _: encoder)
+    assert np.array_equal(build.vectors, LetterEncoder(EncoderRecipe(Unit.TEXT)).encode(TEXTS))
+    assert build.items["text"].to_pylist() == TEXTS
+    assert build.items["id"].to_pylist() == [str(at) for at in range(len(TEXTS))]
+    assert build.items["field:at"].to_pylist() == list(range(len(TEXTS)))
+    assert build.manifest.report["truncated"] == 2
+    assert sorted(set(encoder.embedded)) == sorted(set(TEXTS))
+    assert {each: encoder.embedded.count(each) for each in "abhl"} == dict.fromkeys("abhl", 1)
+
+
+@pytest.mark.usefixtures("small")
+def test_copies_of_pictures_are_decoded_once(make_build, tmp_path):
+    """A picture's copy, whatever it is called, takes the vector of the first one."""
+    encoder = LetterEncoder(EncoderRecipe(Unit.IMAGE))
+    shades, made = [10 * (at % 12) for at in range(30)], []
+    for at, shade in enumerate(shades):
+        Image.new("RGB", (4, 4), (shade, 0, 0)).save(tmp_path / f"{at}.png")
+        made.append(picture(str(at), tmp_path / f"{at}.png"))
+    build = make_build(made, unit=Unit.IMAGE, load=lambda _: encoder)
+    assert len(encoder.embedded) == 12
+    assert np.array_equal(build.vectors, [colour(tmp_path / f"{at}.png") for at in range(30)])
+
+
+@pytest.mark.usefixtures("small")
+def test_a_stopped_run_knows_what_it_had_seen(make_recipe, tmp_path):
+    """After a run that broke off, copies of what its whole shards hold are not embedded again."""
+    made = [text(str(at), each) for at, each in enumerate(TEXTS)]
+
+    class Breaking(list):
+        def __iter__(self):
+            yield from made[:13]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_index(make_recipe(Breaking(made)), tmp_path, load=LetterEncoder)
+    encoder = LetterEncoder(EncoderRecipe(Unit.TEXT))
+    build = build_index(make_recipe(made), tmp_path, load=lambda _: encoder)
+    assert not {"a", "b", "h"} & set(encoder.embedded)
+    assert np.array_equal(build.vectors, LetterEncoder(EncoderRecipe(Unit.TEXT)).encode(TEXTS))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_rebuild_keeps_and_copies(make_build):
+    """Beside vectors kept of the build before, new copies of new contents are embedded once."""
+    make_build([text(str(at), each) for at, each in enumerate("abcdef")])
+    encoder = LetterEncoder(EncoderRecipe(Unit.TEXT))
+    now = [*"axbcydefz", *"mnopqr", *"xyzw", "a", "x"]
+    build = make_build([text(f"{at}{each}", each) for at, each in enumerate(now)], load=lambda _: encoder)
+    assert sorted(encoder.embedded) == sorted("mnopqrwxyz")
+    assert np.array_equal(build.vectors, [letters(each) for each in now])

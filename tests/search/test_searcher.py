@@ -1,0 +1,237 @@
+import io
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedsearch.distances.metric import Metric, distances
+from embedsearch.distances.scale import Verdict
+from embedsearch.errors import (
+    DeviceError,
+    EncoderMismatchError,
+    FilterError,
+    IndexNotFoundError,
+    ItemNotFoundError,
+    QueryError,
+)
+from embedsearch.index import Index, open_index
+from embedsearch.query import Like, Part, Query, Vector, Word
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Modality, Unit
+from embedsearch.results import Answer
+from embedsearch.search.filters import parse
+from tests.fakes import FRUITS as WORDS
+from tests.fakes import WORD_LIMIT, LetterEncoder, fruit_entries, letters, text, version
+
+ENTRIES = fruit_entries()
+
+
+@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("k", [1, 3, 10])
+def test_hits_equal_exact_numpy(make_searcher, metric, k):
+    """Ids, order and distances are those of comparing with every vector."""
+    searcher = make_searcher(ENTRIES, metric=str(metric))
+    want = distances(letters("grapple")[None], np.stack([letters(word) for word in WORDS]), metric)[0]
+    hits = searcher.search("grapple", k=k)
+    assert [hit.rank for hit in hits] == list(range(1, k + 1))
+    assert [hit.distance for hit in hits] == pytest.approx(np.sort(want)[:k].tolist(), abs=1e-6)
+    assert [hit.distance for hit in hits] == pytest.approx(
+        [want[WORDS.index(hit.id)] for hit in hits], abs=1e-6
+    )
+    assert len({hit.id for hit in hits}) == k
+
+
+def test_a_hit_tells_what_it_is(fruits):
+    """A hit holds rank, id, distance, modality, text and fields; a text has neither path nor span."""
+    hit = fruits.search("pear", k=1)[0]
+    assert (hit.rank, hit.id, hit.text, hit.modality) == (1, "pear", "pear", Modality.TEXT)
+    assert hit.distance == pytest.approx(0, abs=1e-6)
+    assert hit.fields == {"length": 4, "first": "p"}
+    assert (hit.path, hit.span, hit.picture) == (None, None, None)
+
+
+def test_a_large_k_gives_everything(fruits):
+    """More hits than items can't be had; the whole index comes, each item once."""
+    assert sorted(hit.id for hit in fruits.search("a", k=10**6)) == sorted(WORDS)
+    assert len(fruits) == 10
+    for k in (0, -1):
+        with pytest.raises(QueryError, match="k must be a whole number, at least 1"):
+            fruits.search("a", k=k)
+
+
+def test_a_filter_keeps_hits_to_its_rows(fruits):
+    """With a filter only items that it keeps are found, ranked anew, even where fewer than k are left."""
+    hits = fruits.search("apple", k=5, where="length = 4")
+    assert {hit.id for hit in hits} == {"date", "pear", "plum"}
+    assert [hit.rank for hit in hits] == [1, 2, 3]
+    everything = {hit.id: hit.distance for hit in fruits.search("apple", k=10)}
+    assert all(hit.distance == pytest.approx(everything[hit.id], abs=1e-6) for hit in hits)
+    assert fruits.search("apple", where="length > 99") == []
+    assert len(fruits.search("apple", k=10, where=" ")) == 10
+    made = fruits.search("apple", k=5, where=parse("length = 4"))
+    assert [hit.id for hit in made] == [hit.id for hit in hits]
+    with pytest.raises(FilterError, match="Did you mean 'length'"):
+        fruits.search("apple", where="lenght = 4")
+
+
+def test_more_like_an_item_leaves_the_item_out(fruits):
+    """`Like` asks with the item's own vector and never finds the item itself, filtered or not."""
+    hits = fruits.search(Like("apple"), k=10)
+    assert hits[0].id == "apples"
+    assert sorted(hit.id for hit in hits) == sorted(set(WORDS) - {"apple"})
+    vector = fruits.search(Vector(letters("apple")), k=10)
+    assert [hit.id for hit in vector if hit.id != "apple"] == [hit.id for hit in hits]
+    assert [hit.id for hit in fruits.search(Like("pear"), where="length = 4 and first = 'p'")] == ["plum"]
+    with pytest.raises(ItemNotFoundError, match="no item 'papaya'"):
+        fruits.search(Like("papaya"))
+
+
+def test_more_like_needs_no_model(make_build):
+    """Items and vectors are asked without loading the encoder."""
+    searcher = Index(make_build(ENTRIES), lambda recipe: pytest.fail("the model was loaded"))  # noqa: ARG005
+    assert searcher.search(Like("apple"), k=1)[0].id == "apples"
+    assert searcher.search(letters("fig"), k=1)[0].id == "fig"
+    assert searcher.item("fig").text == "fig"
+
+
+def test_an_item_is_looked_up_by_its_id(fruits):
+    """An item is a hit at rank 0 and distance 0."""
+    item = fruits.item("fig")
+    assert (item.rank, item.id, item.distance, item.fields["length"]) == (0, "fig", 0.0, 3)
+    with pytest.raises(ItemNotFoundError):
+        fruits.item("Fig")
+
+
+def test_a_picture_hit_is_a_path_or_bytes(colours, tmp_path):
+    """A hit on a picture names its file, or holds its bytes, which JSON leaves out."""
+    hits = {hit.id: hit for hit in colours.search(Like("red"), k=4)}
+    assert hits["pink"].path == str(tmp_path / "pink.png")
+    assert (hits["white"].path, hits["pink"].text) == (None, None)
+    assert Image.open(io.BytesIO(hits["white"].picture)).size == (4, 4)
+    assert hits["white"].modality is Modality.IMAGE
+    assert "picture" not in hits["white"].as_json()
+
+
+def test_a_word_hit_shows_its_sentence(terms):
+    """A hit on a word holds the sentence, and where in it the word stands."""
+    hit = terms.search(Word("dogs and a den", "den"), k=1)[0]
+    assert (hit.id, hit.text, hit.text[slice(*hit.span)], hit.fields) == (
+        "b#4",
+        "dog den",
+        "den",
+        {"who": "b"},
+    )
+    assert hit.as_json()["span"] == [4, 7]
+
+
+def test_another_model_is_refused(make_build):
+    """A model of the same name and dimension but other weights is refused, both named, and the way out."""
+    build = make_build(ENTRIES)
+    searcher = Index(build, version("2"))
+    with pytest.raises(EncoderMismatchError, match="embedsearch rebuild small") as caught:
+        searcher.search("apple")
+    assert build.manifest.encoder["fingerprint"][:12] in str(caught.value)
+    assert "26-d vectors of letters" in str(caught.value)
+    assert searcher.search(Like("apple"), k=1)[0].id == "apples"
+
+
+def test_the_query_is_embedded_as_the_index_was(make_build):
+    """The model is opened once, with the unit, pooling, layers and precision that the index was made with."""
+    asked = []
+
+    def load(recipe):
+        asked.append(recipe)
+        return LetterEncoder(recipe)
+
+    recipe = EncoderRecipe(
+        Unit.TEXT, "letters", pooling="cls", layers=(-2,), precision="bf16", batch_tokens=99
+    )
+    searcher = Index(make_build(ENTRIES, encoder=recipe), load)
+    assert searcher.search("apple", k=1)[0].id == searcher.search("apple", k=1)[0].id == "apple"
+    want = EncoderRecipe(Unit.TEXT, "letters", pooling="cls", layers=(-2,), precision="bf16", engine="torch")
+    assert asked == [want]
+
+
+def test_a_precision_that_is_not_here_gives_way(make_build):
+    """An index made in fp16 on a GPU is searched on a machine that has no fp16, in what that one has."""
+
+    def load(recipe):
+        if recipe.precision == "fp16":
+            raise DeviceError("no fp16 here")
+        return LetterEncoder(recipe)
+
+    searcher = Index(make_build(ENTRIES, encoder=EncoderRecipe(Unit.TEXT, precision="fp16")), load)
+    assert searcher.search("apple", k=1)[0].id == "apple"
+
+
+def test_threads_share_a_searcher(make_build):
+    """Eight threads that ask at once load the model once and get the same hits."""
+    loaded = []
+
+    def load(recipe):
+        loaded.append(recipe)
+        return LetterEncoder(recipe)
+
+    searcher = Index(make_build(ENTRIES), load)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: [hit.id for hit in searcher.search("grape", k=3)], range(32)))
+    assert len(loaded) == 1
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_a_hit_is_far_where_nothing_is_close(fruits):
+    """Under "nothing is close" a hit within the limit is an exception, and no other is; else none is far."""
+    near, far = (replace(fruits.item("plum"), distance=distance) for distance in (0.1, 0.5))
+    nothing = Answer([near, far], Verdict.NOTHING_CLOSE, 0.5, limit=0.3)
+    assert [nothing.is_far(hit) for hit in (near, far)] == [False, True]
+    close = replace(nothing, verdict=Verdict.CLOSE)
+    assert not any(close.is_far(hit) for hit in (near, far))
+    assert not replace(nothing, limit=None).is_far(far)
+
+
+def test_a_query_beyond_the_model_s_limit_is_told(fruits):
+    """An answer says whether the end of its text did not count, in one of several parts too."""
+    long = "plum " * (WORD_LIMIT + 1)
+    assert [fruits.answer(text).truncated for text in ("plum", "plum " * WORD_LIMIT, long)] == [
+        False, False, True,
+    ]  # fmt: skip
+    assert fruits.answer(Query((Part("plum"), Part(long)))).truncated
+    assert not fruits.answer(Like("plum")).truncated
+
+
+def test_hits_are_plain_json(make_searcher):
+    """Dates and moments become ISO texts, numbers that JSON lacks become null; the rest stays."""
+    fields = {
+        "day": date(2024, 5, 17), "at": datetime(2024, 5, 17, 8, 30),
+        "utc": datetime(2024, 5, 17, tzinfo=UTC), "n": 3, "x": 0.5, "yes": True, "no": None,
+        "name": "ü", "nan": math.nan, "inf": -math.inf,
+    }  # fmt: skip
+    hit = make_searcher([text("a", "apple", **fields)]).search("apple", k=1)[0]
+    assert {name: hit.fields[name] for name in fields if name != "nan"} == {
+        name: value for name, value in fields.items() if name != "nan"
+    }
+    printed = json.loads(json.dumps(hit.as_json(), allow_nan=False))
+    assert printed == {
+        "rank": 1, "id": "a", "distance": pytest.approx(0, abs=1e-6), "modality": "text", "text": "apple",
+        "path": None, "span": None,
+        "fields": {
+            "day": "2024-05-17", "at": "2024-05-17T08:30:00", "utc": "2024-05-17T00:00:00+00:00", "n": 3,
+            "x": 0.5, "yes": True, "no": None, "name": "ü", "nan": None, "inf": None,
+        },
+        "percentile": None, "closeness": None, "score": None,
+    }  # fmt: skip
+
+
+def test_an_index_is_opened_by_name(make_build, tmp_path, monkeypatch):
+    """`open_index` takes the folder of indexes as an argument or from the environment."""
+    make_build(ENTRIES)
+    assert open_index("small", tmp_path, load=LetterEncoder).search("fig", k=1)[0].id == "fig"
+    monkeypatch.setenv("EMBEDSEARCH_INDEXES", str(tmp_path))
+    assert len(open_index("small")) == 10
+    with pytest.raises(IndexNotFoundError):
+        open_index("large")

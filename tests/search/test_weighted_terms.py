@@ -1,0 +1,128 @@
+"""Queries of several parts: their arithmetic, and how a command line says them."""
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from embedsearch.cli.parts import PartsCommand, query_of
+from embedsearch.distances.metric import Metric, normalized
+from embedsearch.errors import QueryError
+from embedsearch.query import Like, Part, Query, Text, Vector, Word
+from tests import fakes
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_the_vector_is_the_weighted_sum(make_searcher, metric):
+    """Unit vectors are added up for cosine, raw ones for the other metrics."""
+    searcher = make_searcher(fakes.fruit_entries(), metric=metric)
+    asked = Query((Part("apple"), Part("fig", -0.5), Part(Vector(np.ones(26)), 2)))
+    vectors = [fakes.letters("apple")[None], fakes.letters("fig")[None], np.ones((1, 26), np.float32)]
+    if metric is Metric.COSINE:
+        vectors = [normalized(vector) for vector in vectors]
+    want = vectors[0] - 0.5 * vectors[1] + 2 * vectors[2]
+    np.testing.assert_allclose(searcher.vector(asked), want, atol=1e-6)
+
+
+def test_items_asked_with_are_not_their_own_hits(fruits):
+    """Whatever their sign."""
+    ids = {hit.text: hit.id for hit in fruits.search("apple", k=10)}
+    asked = Query((Part("apple"), Part(Like(ids["fig"])), Part(Like(ids["pear"]), -1)))
+    assert {hit.text for hit in fruits.search(asked, k=10)} == set(fakes.FRUITS) - {"fig", "pear"}
+
+
+def test_minus_pushes_away(fruits):
+    """What is taken away falls behind."""
+    near = [hit.text for hit in fruits.search(Query((Part("grape"), Part("apple", -0.9))), k=10)]
+    plain = [hit.text for hit in fruits.search("grape", k=10)]
+    assert near.index("apple") > plain.index("apple")
+    assert near[0] == "grape"
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ((), "needs one with a plus"),
+        ((Part("apple", -1),), "needs one with a plus"),
+        (("apple", "fig"), "takes parts"),
+    ],
+)
+def test_what_is_no_query_is_told(parts, said):
+    """Nothing looked for, and what is no part."""
+    with pytest.raises(QueryError, match=said):
+        Query(parts)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), "1", 1e45, -1e-50])
+def test_a_weight_is_a_number_that_counts(weight):
+    """Weights that are no numbers, or that float32 can't hold beside a weight of 1, are refused."""
+    with pytest.raises(QueryError, match="The weight of a part must"):
+        Part("apple", weight)
+
+
+def test_the_widest_weights_are_told_apart(fruits):
+    """A part with the greatest weight decides; beside it one with the least takes nothing away."""
+    far = fruits.search(Query((Part("grape", 1e6), Part("apple", -1e-6))), k=3)
+    want = [hit.distance for hit in fruits.search("grape", k=3)]
+    assert [hit.distance for hit in far] == pytest.approx(want, abs=1e-6)
+
+
+def test_parts_that_cancel_out_are_told(fruits):
+    """Nothing is left to look for."""
+    with pytest.raises(QueryError, match="cancel each other out"):
+        fruits.search(Query((Part("apple"), Part("apple", -1))))
+
+
+def asked(searcher, *arguments):
+    """Return the query that a command line stands for."""
+    found = []
+
+    @click.command(cls=PartsCommand)
+    @click.argument("query", nargs=-1)
+    @click.option("--image", multiple=True, type=click.Path())
+    @click.option("--item", multiple=True)
+    @click.option("--word")
+    @click.option("-k", type=int)
+    def command(query, image, item, word, k):
+        found.append((query_of(searcher, query, image, item, word), k))
+
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "want"),
+    [
+        (["beach"], Text("beach")),
+        (["+beach"], Text("beach")),
+        (["+ 1 is 2"], Text("+ 1 is 2")),
+        (["at 10:30"], Text("at 10:30")),
+        (["+beach", "-people"], Query((Part("beach"), Part("people", -1)))),
+        (["-kids:0.5", "+beach:2"], Query((Part("kids", -0.5), Part("beach", 2)))),
+        (["beach", "-house"], Query((Part("beach"), Part("house", -1)))),
+        (["--item", "fig"], Like("fig")),
+        (["--item", "a:1"], Like("a:1")),
+        (["--item", "fig:0.5", "+apple"], Query((Part("apple"), Part(Like("fig"), 0.5)))),
+        (["--item", "fig:-1", "--item", "plum"], Query((Part(Like("fig"), -1), Part(Like("plum"))))),
+        (["the key", "--word", "2"], Word("the key", 2)),
+    ],
+)
+def test_a_command_line_says_parts(make_searcher, arguments, want):
+    """Signs, weights and items; an item whose id looks like a weight is that item."""
+    entries = [fakes.text(name, name) for name in (*fakes.FRUITS, "a:1")]
+    assert asked(make_searcher(entries), *arguments)[0] == want
+
+
+@pytest.mark.parametrize("number", ["-k3", "-k 3"])
+def test_options_are_still_options(fruits, number):
+    """-k is no text, and the value of an option is no option."""
+    query, k = asked(fruits, "+beach", *number.split(), "-sand")
+    assert (query, k) == (Query((Part("beach"), Part("sand", -1))), 3)
+
+
+@pytest.mark.parametrize("texts", [("two", "texts"), ()])
+def test_what_can_not_be_told_apart_is_refused(fruits, texts):
+    """Two texts without signs, and nothing at all."""
+    with pytest.raises(click.UsageError, match=r"Put one query into quotes|Ask with a QUERY"):
+        query_of(fruits, texts, (), (), None)
