@@ -15,7 +15,7 @@ from embedsearch.errors import EmbedsearchError, RecipeError
 from embedsearch.index import Index
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe
-from embedsearch.store.folders import index_folder, indexes_folder, name_in_force
+from embedsearch.store.folders import current_id, index_folder, indexes_folder
 
 QUIET = 1600  # milliseconds; changes that come closer together are taken as one
 POLL = 500  # milliseconds between looks at whether to stop
@@ -80,7 +80,7 @@ def watch(
     events, lost = begin(), False
     while True:
         try:
-            before = name_in_force(folder)
+            before = current_id(folder)
             searcher = rebuild(name, indexes=root, progress=progress)
         except (EmbedsearchError, OSError) as error:
             log.warning("%s: %s", name, error)

@@ -15,8 +15,7 @@ os.environ.pop("EMBEDSEARCH_INDEXES", None)
 import pytest
 from PIL import Image
 
-from embedsearch import artifacts as additions
-from embedsearch import sources
+from embedsearch import artifacts, sources
 from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
@@ -42,7 +41,7 @@ def no_openvino(request, monkeypatch) -> None:
 def no_scale(request, monkeypatch) -> None:
     """Embed nothing but what a test gives: a scale takes 1,000 sentences with every build."""
     if "scale" not in request.keywords:
-        monkeypatch.delitem(additions.ADDITIONS, "scale")
+        monkeypatch.delitem(artifacts.ARTIFACTS, "scale")
 
 
 SHARED = Path(os.environ.get("EMBEDSEARCH_DATA", Path(__file__).parents[2] / "shared" / "data"))

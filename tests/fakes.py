@@ -10,7 +10,7 @@ import numpy as np
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, Prepared, all_ready, gather
-from embedsearch.encoders.hidden_states import Unpooled
+from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.vision.decode import open_rgb
 from embedsearch.errors import ItemError
 from embedsearch.models.spec import EncoderSpec, Role
@@ -121,8 +121,8 @@ class LetterEncoder:
         prepared = all_ready(items, self.prepare(items, role))
         return gather(prepared, self.run(prepared), self.dimension)
 
-    def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:
-        """See `Encoder.unpooled`: a text's tokens are words, a word's its letters, a picture's its pixels.
+    def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
+        """See `Encoder.hidden_states`: of words of a text, letters of a word, pixels of an image.
 
         A row is a token's letters times the number of tokens, so that their mean is the letters counted.
         """
@@ -140,7 +140,7 @@ class LetterEncoder:
             names, grid = [text[start:end] for start, end in spans], None
             rows = np.stack([letters(name) for name in names]) * len(names)
         weights = np.full(len(rows), 1 / len(rows), np.float32)
-        return Unpooled(rows, weights, vector, True, tuple(names), tuple(spans), grid)
+        return HiddenStates(rows, weights, vector, True, tuple(names), tuple(spans), grid)
 
 
 def version(number: str) -> Callable[[EncoderRecipe], Encoder]:

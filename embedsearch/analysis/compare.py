@@ -147,10 +147,10 @@ def compare(
         raise QueryError("One of the texts is empty: there is nothing to compare.")
     labels = [_label(query) for query in queries]
     if index is not None:
-        vectors, bridge = index.together(queries), index.across(queries)
-        if bridge is not None:  # its scale knows pairs of a text and a picture alone
-            made = compared(labels, vectors, index.encoder.spec, bridge.metric, None)
-            return replace(made, by=bridge.by)
+        vectors, crossmodal = index.together(queries), index.across(queries)
+        if crossmodal is not None:  # its scale knows pairs of a text and a picture alone
+            made = compared(labels, vectors, index.encoder.spec, crossmodal.metric, None)
+            return replace(made, by=crossmodal.by)
         metric = index.manifest.metric
         return compared(labels, vectors, index.encoder.spec, metric, index_pairs(index))
     if len(kinds) > 1:

@@ -4,8 +4,8 @@ Exact copies have the same content, byte by byte; identical vectors alone do not
 looked for among different contents, each of which is represented by the first item that has it: so an item
 that is kept of its exact copies may stand in a group of near ones too.
 
-Groups are stars, not chains, which single links would let grow without end: each item of a group lies within
-the threshold of the one that is kept, and all that is kept lies farther apart; see
+Groups are greedy_groups, not chains, which single links would let grow without end: each item of a group lies
+within the threshold of the one that is kept, and all that is kept lies farther apart; see
 `embedsearch.analysis.grouping`.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.analysis.grouping import stars
+from embedsearch.analysis.grouping import greedy_groups
 from embedsearch.analysis.neighbours import (
     Distances,
     Pairs,
@@ -220,7 +220,7 @@ class DuplicateFinder:
     def _near_groups(self, pairs: Pairs, limit: float, keep: str) -> list[Group]:
         last = int(np.searchsorted(pairs.distances, limit, side="right"))
         first, second, distances = pairs.first[:last], pairs.second[:last], pairs.distances[:last]
-        kept, distance = stars(
+        kept, distance = greedy_groups(
             first,
             second,
             distances,

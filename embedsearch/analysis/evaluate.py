@@ -66,12 +66,12 @@ def of_texts(searcher: Searcher, texts: list[str]) -> Asked:
         queries = searcher.encoder.encode(texts, "query")
         return Asked(queries, None, build.backend, build.vectors, build.manifest.metric)
     asked = [Text(text) for text in texts]
-    bridge = searcher.across(asked)
-    if bridge is None:
+    crossmodal = searcher.across(asked)
+    if crossmodal is None:
         raise QueryError(
             f"The index {searcher.manifest.name!r} holds {searcher.manifest.unit}s, which texts don't find."
         )
-    return Asked(searcher.together(asked), None, bridge.backend, bridge.vectors, bridge.metric)
+    return Asked(searcher.together(asked), None, crossmodal.backend, crossmodal.vectors, crossmodal.metric)
 
 
 def recall(asked: Asked, k: int = 10, allow: Mask | None = None) -> float:

@@ -1,4 +1,4 @@
-"""Near items as groups around one that is kept: stars, in which no chain can grow."""
+"""Near items as groups around one that is kept: greedy_groups, in which no chain can grow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from embedsearch.backends import Mask, Rows
 Around = Callable[[int], tuple[Rows, Distances]]
 
 
-def stars(
+def greedy_groups(
     first: Rows, second: Rows, distances: Distances, rank: Rows, more: Mask, around: Around
 ) -> tuple[Rows, Distances]:
     """Choose which rows are kept, and give each other row to one of them.

@@ -32,8 +32,8 @@ from embedsearch.store.versions import ASIDE, publish, recover
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
-    """A build in the making: its vectors and its index are there, its manifest is not yet.
+class ArtifactContext:
+    """A build in the context: its vectors and its index are there, its manifest is not yet.
 
     Attributes:
         recipe: what it is made from.
@@ -84,23 +84,24 @@ class Making:
         )
 
 
-# name -> "module:function"; the function takes a `Making` and returns the addition's facts, None for none
-ADDITIONS: dict[str, str] = {
+# name -> "module:function"; the function takes a `ArtifactContext` and returns the addition's facts, None for
+# none
+ARTIFACTS: dict[str, str] = {
     "scale": "embedsearch.artifacts.scale:refresh",
     "bridge": "embedsearch.artifacts.crossmodal:refresh",
     "map": "embedsearch.artifacts.map:refresh",
 }
 
 
-def refresh(making: Making) -> dict[str, Any]:
+def refresh(context: ArtifactContext) -> dict[str, Any]:
     """Make or carry over all additions of a build; return their facts by name, with their files."""
     facts = {}
-    for name, home in ADDITIONS.items():
+    for name, home in ARTIFACTS.items():
         module, function = home.split(":")
-        there = {path.name for path in making.folder.iterdir()}
-        made = getattr(import_module(module), function)(making)
+        there = {path.name for path in context.folder.iterdir()}
+        made = getattr(import_module(module), function)(context)
         if made is not None:
-            facts[name] = {**made, FILES: sorted({path.name for path in making.folder.iterdir()} - there)}
+            facts[name] = {**made, FILES: sorted({path.name for path in context.folder.iterdir()} - there)}
     return facts
 
 
@@ -110,7 +111,7 @@ def amend(indexes: Path, name: str, addition: str, make: Callable[[Build, Path],
     Args:
         indexes: the folder of indexes.
         name: the index's name.
-        addition: which, a name in `ADDITIONS`.
+        addition: which, a name in `ARTIFACTS`.
         make: puts the addition's files into a folder and returns its facts. It is given the build in force.
 
     Raises:

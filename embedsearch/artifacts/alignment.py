@@ -21,10 +21,10 @@ from embedsearch.backends import Rows
 from embedsearch.crossmodal import NAME
 from embedsearch.crossmodal.class_names import place, text_vectors
 from embedsearch.crossmodal.crossval import AT_MOST, Chosen, Pairs, choose, groups_of
-from embedsearch.crossmodal.projection import Placing, described, text_recipe
+from embedsearch.crossmodal.projection import Projection, described, text_recipe
 from embedsearch.distances.metric import Vectors, normalized
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
-from embedsearch.encoders.class_head import Classifier, find_classifier
+from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.errors import ModelError, RecipeError, SourceError
 from embedsearch.models.files import absolute_model
 from embedsearch.models.spec import PROJECTION
@@ -84,14 +84,14 @@ def align(
 class _Images:
     """The pictures' side: their class head and where it places them."""
 
-    classifier: Classifier | None
+    class_head: ClassHead | None
     names: Vectors
 
     def places(self, vectors: Vectors) -> Vectors | None:
         """Return where class names place pictures, (n, e) of unit length; None without class head."""
-        if self.classifier is None:
+        if self.class_head is None:
             return None
-        return place(self.classifier.logits(vectors), self.names, self.names.mean(0))
+        return place(self.class_head.logits(vectors), self.names, self.names.mean(0))
 
 
 def _make(
@@ -136,15 +136,15 @@ def _make(
             f"{build.manifest.name!r} stays as it is. Give more captions, or better ones."
         )
     step = max(1, len(queries) // TUNE_WITH)
-    placing = Placing(ridge.target, images.names, ridge, chosen.share, queries[::step][:TUNE_WITH])
+    projection = Projection(ridge.target, images.names, ridge, chosen.share, queries[::step][:TUNE_WITH])
     index_recipe = Recipe.from_dict(build.manifest.name, dict(build.manifest.recipe)).index
     background = unrelated(text.spec.fingerprint, lambda: text)
-    index = write(folder, build.vectors, placing, images.classifier, index_recipe, background, progress)
+    index = write(folder, build.vectors, projection, images.class_head, index_recipe, background, progress)
     source = str(captions.resolve()) if captions else f"the field {field}"
     return {
         "by": "align",
         "text": described(text.spec),
-        **({"conse": conse_facts(images.classifier)} if images.classifier else {}),
+        **({"conse": conse_facts(images.class_head)} if images.class_head else {}),
         "align": {"source": source, "pairs": len(picture), "pictures": len(rows), "left_out": left_out}
         | _facts(chosen, texts),
         "index": index,
@@ -178,13 +178,13 @@ def _class_head(build: Build, text: Encoder) -> _Images:
     try:
         spec = encoder_spec(recipe)
         same = spec.fingerprint == build.manifest.encoder["fingerprint"]
-        classifier = find_classifier(spec) if same else None
+        class_head = find_class_head(spec) if same else None
     except ModelError:
-        classifier = None  # captions alone serve
-    if classifier is None:
+        class_head = None  # captions alone serve
+    if class_head is None:
         return _Images(None, np.empty((0, text.dimension), np.float32))
-    names = text_vectors(classifier.names, text.spec.fingerprint, lambda: text)
-    return _Images(classifier, names)
+    names = text_vectors(class_head.names, text.spec.fingerprint, lambda: text)
+    return _Images(class_head, names)
 
 
 def _from_field(build: Build, field: str) -> list[Pair]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.artifacts import Making
+from embedsearch.artifacts import ArtifactContext
 from embedsearch.artifacts.scale import cross_scale, general
 from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose, free_memory
 from embedsearch.backends.flat import ready
@@ -22,19 +22,19 @@ from embedsearch.crossmodal.class_names import TEMPERATURE, TOP, text_vectors
 from embedsearch.crossmodal.projection import (
     INDEX,
     MAP,
-    PLACES,
+    PROJECTED,
     SCALE,
-    Placing,
+    Projection,
     described,
     open_index,
-    open_places,
+    open_projected,
     text_recipe,
     tower_recipe,
 )
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
-from embedsearch.encoders.class_head import Classifier, find_classifier, imagenet_names
+from embedsearch.encoders.class_head import ClassHead, find_class_head, imagenet_names
 from embedsearch.errors import ModelError
 from embedsearch.models.spec import PROJECTION, EncoderSpec
 from embedsearch.progress import Progress
@@ -46,72 +46,72 @@ from embedsearch.store.manifest import FILES
 BLOCK = 4096  # pictures placed together
 
 
-def by_class_names(spec: EncoderSpec) -> tuple[Placing, dict[str, Any]] | None:
+def by_class_names(spec: EncoderSpec) -> tuple[Projection, dict[str, Any]] | None:
     """Return how an image model's class head places pictures among texts of the bundled text model.
 
     Args:
         spec: of the image encoder.
 
     Returns:
-        The placing, and the addition's facts; None where the encoder has no class head.
+        The projection, and the addition's facts; None where the encoder has no class head.
 
     Raises:
         ModelError: the text model can't be loaded.
     """
-    classifier = find_classifier(spec)
-    if classifier is None:
+    class_head = find_class_head(spec)
+    if class_head is None:
         return None
     recipe = text_recipe()
     text = encoder_spec(recipe)
-    names = text_vectors(classifier.names, text.fingerprint, lambda: open_encoder(recipe))
+    names = text_vectors(class_head.names, text.fingerprint, lambda: open_encoder(recipe))
     centre = names.mean(0)
-    placing = Placing(centre, names, None, 0.0, names[:MAX_QUERIES])
-    return placing, {"by": "conse", "text": described(text), "conse": conse_facts(classifier)}
+    projection = Projection(centre, names, None, 0.0, names[:MAX_QUERIES])
+    return projection, {"by": "conse", "text": described(text), "conse": conse_facts(class_head)}
 
 
-def conse_facts(classifier: Classifier) -> dict[str, Any]:
+def conse_facts(class_head: ClassHead) -> dict[str, Any]:
     """Return what a manifest says of the class head that places pictures."""
-    return {"classes": len(classifier.names), "temperature": TEMPERATURE, "top": TOP}
+    return {"classes": len(class_head.names), "temperature": TEMPERATURE, "top": TOP}
 
 
-def refresh(making: Making) -> dict[str, Any] | None:
+def refresh(context: ArtifactContext) -> dict[str, Any] | None:
     """Place the pictures of a build, as the build before placed them where there is one; see `additions`."""
-    spec = making.encoder.spec
+    spec = context.encoder.spec
     if spec.unit is not Unit.IMAGE:
         return None
     try:
         if spec.pooling == PROJECTION:
-            return _by_towers(making)
-        before = making.before if making.readable(MAP) else None
-        known = making.facts_before(NAME, any_metric=True)
+            return _by_towers(context)
+        before = context.before if context.readable(MAP) else None
+        known = context.facts_before(NAME, any_metric=True)
         if before is not None and known is not None:
-            placing, facts = Placing.load(before.folder), dict(known)
+            projection, facts = Projection.load(before.folder), dict(known)
         else:
-            _tell_what_is_lost(making)
+            _tell_what_is_lost(context)
             made = by_class_names(spec)
             if made is None:
                 return None
-            placing, facts = made
+            projection, facts = made
             before = None
-        classifier = find_classifier(spec) if placing.by_classes else None
+        class_head = find_class_head(spec) if projection.by_classes else None
         index = write(
-            making.folder,
-            making.vectors,
-            placing,
-            classifier,
-            making.recipe.index,
-            _background(making, facts["text"], before),
-            making.progress,
-            before if making.readable(PLACES) and making.readable(INDEX) else None,
-            making.kept,
+            context.folder,
+            context.vectors,
+            projection,
+            class_head,
+            context.recipe.index,
+            _background(context, facts["text"], before),
+            context.progress,
+            before if context.readable(PROJECTED) and context.readable(INDEX) else None,
+            context.kept,
         )
     except (ModelError, ImportError) as error:
-        making.progress.stage(f"not searchable by text: {error}")
+        context.progress.stage(f"not searchable by text: {error}")
         return None
     return {**{key: value for key, value in facts.items() if key != FILES}, "index": index}
 
 
-def _background(making: Making, text: Mapping[str, Any], before: Build | None) -> Vectors | Path:
+def _background(context: ArtifactContext, text: Mapping[str, Any], before: Build | None) -> Vectors | Path:
     """Return the vectors of unrelated texts, or of the build before the scale that was made of them.
 
     Raises:
@@ -121,18 +121,18 @@ def _background(making: Making, text: Mapping[str, Any], before: Build | None) -
     try:
         return unrelated(text["fingerprint"], lambda: open_encoder(recipe))
     except ModelError as error:
-        if before is None or not making.readable(SCALE):
+        if before is None or not context.readable(SCALE):
             raise
-        making.progress.stage(f"the scale of text queries is that of the build before: {error}")
+        context.progress.stage(f"the scale of text queries is that of the build before: {error}")
         return before.folder / SCALE
 
 
-def _tell_what_is_lost(making: Making) -> None:
-    if making.before is not None and making.before.manifest.additions.get(NAME, {}).get("by") == "align":
-        why = "of other vectors" if making.facts_before(NAME, any_metric=True) is None else "damaged"
-        making.progress.stage(
+def _tell_what_is_lost(context: ArtifactContext) -> None:
+    if context.before is not None and context.before.manifest.additions.get(NAME, {}).get("by") == "align":
+        why = "of other vectors" if context.facts_before(NAME, any_metric=True) is None else "damaged"
+        context.progress.stage(
             f"the alignment with captions was {why}: align them again with embedsearch align "
-            f"{making.recipe.name}"
+            f"{context.recipe.name}"
         )
 
 
@@ -141,57 +141,57 @@ def unrelated(fingerprint: str, encoder: Callable[[], Encoder]) -> Vectors:
     return text_vectors(general(Unit.TEXT), fingerprint, encoder, "query")
 
 
-def _by_towers(making: Making) -> dict[str, Any] | None:
+def _by_towers(context: ArtifactContext) -> dict[str, Any] | None:
     """Measure distances and recall of texts in an index of pictures, where both have one space."""
-    spec = making.encoder.spec
+    spec = context.encoder.spec
     if "tokenizer" not in spec.files:
         return None
     recipe = tower_recipe(spec)
-    if making.metric is Metric.COSINE:
+    if context.metric is Metric.COSINE:
         asked = unrelated(encoder_spec(recipe).fingerprint, lambda: open_encoder(recipe))
-        cross_scale(making.backend, making.vectors, making.metric, asked).save(making.folder / SCALE)
-    if making.backend.facts["kind"] == "exact":
+        cross_scale(context.backend, context.vectors, context.metric, asked).save(context.folder / SCALE)
+    if context.backend.facts["kind"] == "exact":
         return {"by": "towers"}
-    making.progress.stage("measuring the recall of text queries")
+    context.progress.stage("measuring the recall of text queries")
     texts = [f"a photo of a {name}" for name in imagenet_names()[::5]]
     queries = open_encoder(recipe).encode(texts, "query")
-    every = np.ones(len(making.vectors), np.bool_)
-    exact = truth(ready(queries, making.metric), making.vectors, [every], making.metric)[0]
-    reached, _ = recall(making.backend.search(queries, K)[0], exact)
+    every = np.ones(len(context.vectors), np.bool_)
+    exact = truth(ready(queries, context.metric), context.vectors, [every], context.metric)[0]
+    reached, _ = recall(context.backend.search(queries, K)[0], exact)
     return {"by": "towers", "index": {"recall": round(reached, 4), "queries": len(texts), "asked": "texts"}}
 
 
 def write(
     folder: Path,
     vectors: Vectors,
-    placing: Placing,
-    classifier: Classifier | None,
+    projection: Projection,
+    class_head: ClassHead | None,
     recipe: IndexRecipe,
     background: Vectors | Path,
     progress: Progress,
     old: Build | None = None,
     kept: Rows | None = None,
 ) -> dict[str, Any]:
-    """Place pictures, and write their places, an index over them, and the placing into `folder`.
+    """Place pictures, and write their places, an index over them, and the projection into `folder`.
 
     Args:
-        folder: of the build in the making.
+        folder: of the build in the context.
         vectors: (n, d) float32 or float16, raw, of the pictures.
-        placing: how they are placed.
-        classifier: the class head, where there is one.
+        projection: how they are placed.
+        class_head: the class head, where there is one.
         recipe: how the index is made.
         background: (b, e) float32, vectors of unrelated texts; or the scale to take over.
         progress: who is told how it goes on.
-        old: a build whose places are of the same placing.
+        old: a build whose places are of the same projection.
         kept: (n,) which row of `old` holds the same vector, -1 for none.
 
     Returns:
         What the index says of itself; its recall is that for text queries.
     """
-    count, dimension = len(vectors), len(placing.centre)
-    stored = open_places(old) if old is not None and kept is not None else None
+    count, dimension = len(vectors), len(projection.centre)
+    stored = open_projected(old) if old is not None and kept is not None else None
     shape, kind = (count, dimension), np.float32 if recipe.storage == "fp32" else np.float16
-    places = np.lib.format.open_memmap(folder / PLACES, "w+", kind, shape)
+    places = np.lib.format.open_memmap(folder / PROJECTED, "w+", kind, shape)
     progress.stage("placing pictures among texts", count)
     for start in range(0, count, BLOCK):
         part = slice(start, min(start + BLOCK, count))
@@ -200,23 +200,23 @@ def write(
             new = kept[part] < 0
             places[part][~new] = stored[kept[part][~new]]
         if new.any():
-            places[part][new] = placing(vectors[part][new], classifier)
+            places[part][new] = projection(vectors[part][new], class_head)
         progress.advance(part.stop - start)
     places.flush()
-    places = load_array(folder / PLACES, mapped=True)
-    placing.save(folder)
-    backend = _index(places, placing, recipe, progress, old, kept)
+    places = load_array(folder / PROJECTED, mapped=True)
+    projection.save(folder)
+    backend = _index(places, projection, recipe, progress, old, kept)
     backend.save(folder / INDEX)
     if isinstance(background, Path):
         shutil.copyfile(background, folder / SCALE)
     else:
-        cross_scale(backend, places, Metric.COSINE, placing.asked(background)).save(folder / SCALE)
+        cross_scale(backend, places, Metric.COSINE, projection.asked(background)).save(folder / SCALE)
     return {**backend.facts, "asked": "texts"}
 
 
 def _index(
     places: Vectors,
-    placing: Placing,
+    projection: Projection,
     recipe: IndexRecipe,
     progress: Progress,
     old: Build | None,
@@ -226,7 +226,7 @@ def _index(
     memory = parse_memory(recipe.memory) if recipe.memory else free_memory() // 2
     count, dimension = places.shape
     kind = recipe.backend if recipe.backend != AUTO else choose(count, dimension, memory)
-    queries = placing.asked(placing.queries)
+    queries = projection.asked(projection.queries)
     settings = Settings(memory, recipe.recall, queries, progress.stage, progress.advance)
     if old is not None and kept is not None and old.manifest.additions[NAME]["index"]["kind"] == kind:
         extended = open_index(old).extended(old.folder / INDEX, places, kept, settings)

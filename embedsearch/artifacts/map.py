@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from embedsearch.artifacts import Making, amend
+from embedsearch.artifacts import ArtifactContext, amend
 from embedsearch.disk.npy import load_array
 from embedsearch.maps import Map, make_map, still_fitting
 from embedsearch.maps.ground import Earlier, Ground, Method, Points, Settings, keys_of
@@ -17,8 +17,8 @@ from embedsearch.maps.stability import rows_of_same_ids
 from embedsearch.progress import Progress
 from embedsearch.store.build import Build
 from embedsearch.store.items import open_table
-from embedsearch.store.manifest import FILES, ITEMS, LEDGER
-from embedsearch.store.source_state import Ledger
+from embedsearch.store.manifest import FILES, ITEMS, SOURCE_STATE
+from embedsearch.store.source_state import SourceState
 
 ADDITION, FILE = "map", "map.npy"
 
@@ -34,8 +34,8 @@ def load_map(build: Build) -> Map | None:
 def ground_of(build: Build) -> Ground:
     """Return what a map of a build is made of."""
     manifest = build.manifest
-    ledger = build.ledger if (build.folder / LEDGER).is_file() else None
-    keys = keys_of(ledger, manifest.count)
+    source_state = build.source_state if (build.folder / SOURCE_STATE).is_file() else None
+    keys = keys_of(source_state, manifest.count)
     return Ground(build.vectors, build.backend, manifest.metric, manifest.unit, build.items, keys)
 
 
@@ -56,41 +56,41 @@ def map_index(indexes: Path, name: str, settings: Settings, progress: Progress) 
     return amend(indexes, name, ADDITION, make)
 
 
-def refresh(making: Making) -> dict[str, Any] | None:
+def refresh(context: ArtifactContext) -> dict[str, Any] | None:
     """Make the map of a new build, old items near where they were; None where the build before had none.
 
     Items are those with the same vector, else those with the same identity. Under another model or metric the
     layout is made from nothing, and laid over the old one as well as it can be.
     """
-    if making.before is None or ADDITION not in making.before.manifest.additions:
+    if context.before is None or ADDITION not in context.before.manifest.additions:
         return None
-    facts = making.before.manifest.additions[ADDITION]
-    had = load_map(making.before) if making.readable(FILE) else None
-    ledger = Ledger.load(making.folder / LEDGER)
-    items = open_table(making.folder / ITEMS)
+    facts = context.before.manifest.additions[ADDITION]
+    had = load_map(context.before) if context.readable(FILE) else None
+    source_state = SourceState.load(context.folder / SOURCE_STATE)
+    items = open_table(context.folder / ITEMS)
     ground = Ground(
-        making.vectors,
-        making.backend,
-        making.metric,
-        making.recipe.encoder.unit,
+        context.vectors,
+        context.backend,
+        context.metric,
+        context.recipe.encoder.unit,
         items,
-        keys_of(ledger, len(making.vectors)),
+        keys_of(source_state, len(context.vectors)),
     )
     chosen = facts["settings"]
     settings = still_fitting(Settings(Method(chosen["method"]), chosen["clusters"], chosen["names"]), items)
     earlier = None
     if had is None:
-        making.progress.stage("the map is laid out anew: the one before is damaged")
+        context.progress.stage("the map is laid out anew: the one before is damaged")
     else:
-        rows = rows_of_same_ids(ledger, making.before.ledger)
-        if making.kept is not None:
-            rows = np.where(making.kept >= 0, making.kept, rows)
-        earlier = Earlier(facts, had.points, rows, anew=making.facts_before(ADDITION) is None)
+        rows = rows_of_same_ids(source_state, context.before.source_state)
+        if context.kept is not None:
+            rows = np.where(context.kept >= 0, context.kept, rows)
+        earlier = Earlier(facts, had.points, rows, anew=context.facts_before(ADDITION) is None)
     again = earlier is not None and not earlier.anew and earlier.rows.max() >= 0
     if settings.method is Method.UMAP and not is_installed() and not again:
-        making.progress.stage("umap-learn is not installed: the map is made by PCA")
+        context.progress.stage("umap-learn is not installed: the map is made by PCA")
         settings = replace(settings, method=Method.PCA)
-    return _save(make_map(ground, settings, earlier, making.progress), making.folder)
+    return _save(make_map(ground, settings, earlier, context.progress), context.folder)
 
 
 def _save(made: Map, folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.artifacts import Making
+from embedsearch.artifacts import ArtifactContext
 from embedsearch.backends import Backend, Rows
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors, distances
@@ -96,20 +96,20 @@ def cross_scale(backend: Backend, vectors: Vectors, metric: Metric, asked: Vecto
     return Scale(pairs, shares, none, none, np.sort(closeness_of(found)), np.empty((2, 0), np.float32))
 
 
-def refresh(making: Making) -> dict[str, Any] | None:
+def refresh(context: ArtifactContext) -> dict[str, Any] | None:
     """Make the scale of a build in the making; see `additions.refresh`."""
-    before = making.facts_before("scale") or {}
+    before = context.facts_before("scale") or {}
     people: Numbers | None = None
-    if making.before is not None and before.get("people") and making.readable(SCALE):
-        people = Scale.load(making.before.folder / SCALE).people
-    making.progress.stage("measuring how far apart things are")
-    background, told = _background(making)
-    _tell_lost(making, people, told)
-    scale = make_scale(making.backend, making.vectors, making.metric, background, people)
+    if context.before is not None and before.get("people") and context.readable(SCALE):
+        people = Scale.load(context.before.folder / SCALE).people
+    context.progress.stage("measuring how far apart things are")
+    background, told = _background(context)
+    _tell_lost(context, people, told)
+    scale = make_scale(context.backend, context.vectors, context.metric, background, people)
     if scale is None:
         return None
     judged = None if people is None else before["people"]
-    return write_scale(making.folder, len(making.vectors), scale, background, told, judged)
+    return write_scale(context.folder, len(context.vectors), scale, background, told, judged)
 
 
 def general(unit: Unit) -> list[Any]:
@@ -141,21 +141,21 @@ def encoded(encoder: Encoder, items: Sequence[Any]) -> Vectors:
     return vectors
 
 
-def _background(making: Making) -> tuple[Vectors | None, dict[str, Any] | None]:
+def _background(context: ArtifactContext) -> tuple[Vectors | None, dict[str, Any] | None]:
     """Return the background's vectors and what is said of it: of the build before, or of the package."""
-    told = (making.facts_before("scale", any_metric=True) or {}).get("background")
-    if told and making.before is not None and making.readable(BACKGROUND):
-        return load_array(making.before.folder / BACKGROUND), told
-    unit = making.recipe.encoder.unit
-    if unit is Unit.IMAGE or not making.embeds:
+    told = (context.facts_before("scale", any_metric=True) or {}).get("background")
+    if told and context.before is not None and context.readable(BACKGROUND):
+        return load_array(context.before.folder / BACKGROUND), told
+    unit = context.recipe.encoder.unit
+    if unit is Unit.IMAGE or not context.embeds:
         return None, None
-    vectors = encoded(making.encoder, general(unit))
+    vectors = encoded(context.encoder, general(unit))
     return vectors, {"of": GENERAL, "count": len(vectors)}
 
 
-def _tell_lost(making: Making, people: Numbers | None, background: dict[str, Any] | None) -> None:
+def _tell_lost(context: ArtifactContext, people: Numbers | None, background: dict[str, Any] | None) -> None:
     """Tell of judgements and a background that were measured with another model, or are damaged."""
-    had = making.before.manifest.additions.get("scale", {}) if making.before else {}
+    had = context.before.manifest.additions.get("scale", {}) if context.before else {}
     lost = []
     if people is None:
         lost.append(("--pairs", had.get("people")))
@@ -164,8 +164,8 @@ def _tell_lost(making: Making, people: Numbers | None, background: dict[str, Any
     given = [(option, told["of"]) for option, told in lost if told]
     options = [f" {option} {of}" for option, of in given if of != GENERAL]
     if given:
-        making.progress.stage(
-            f"to measure anew: embedsearch calibrate {making.recipe.name}{''.join(options)}"
+        context.progress.stage(
+            f"to measure anew: embedsearch calibrate {context.recipe.name}{''.join(options)}"
         )
 
 

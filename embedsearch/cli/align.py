@@ -41,14 +41,14 @@ def align_command(
         )
     finally:
         bar.close()
-    bridge = searcher.manifest.additions["bridge"]
-    facts = bridge["align"]
+    crossmodal = searcher.manifest.additions["bridge"]
+    facts = crossmodal["align"]
     if json:
-        echo_json(index=name, build=searcher.manifest.build, text=bridge["text"], align=facts)
+        echo_json(index=name, build=searcher.manifest.build, text=crossmodal["text"], align=facts)
         return
     click.echo(
         f"{name}: {facts['pictures']:,} pictures aligned with {facts['captions']:,} captions, "
-        f"through {bridge['text']['model']}"
+        f"through {crossmodal['text']['model']}"
     )
     click.echo(f"{'':<20} recall@1  recall@5  recall@10  median rank of {facts['answers']:,}")
     for part, measured in facts["measured"].items():

@@ -70,9 +70,9 @@ def _facts(searcher: Index, *, published: bool = True) -> dict[str, Any]:
 def _in_force(name: str, indexes: Path | None) -> str:
     """Return the id of the build in force; empty where there is none, or a damaged one."""
     from embedsearch.recipe import check_name
-    from embedsearch.store.folders import indexes_folder, name_in_force
+    from embedsearch.store.folders import current_id, indexes_folder
 
-    return name_in_force(indexes_folder(indexes) / check_name(name))
+    return current_id(indexes_folder(indexes) / check_name(name))
 
 
 def _tell(searcher: Index, json: bool, before: str = "") -> None:

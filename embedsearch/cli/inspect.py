@@ -87,7 +87,7 @@ def list_command(indexes: Path | None, json: bool) -> None:
 @json_option
 def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path | None, json: bool) -> None:
     """Tell what the index NAME was made from and what it holds; its files are verified."""
-    from embedsearch.crossmodal import ASKED_BY, open_bridge, told
+    from embedsearch.crossmodal import ASKED_BY, open_crossmodal, told
     from embedsearch.encoders import open_encoder
     from embedsearch.recipe import EncoderRecipe
     from embedsearch.store.build import open_build
@@ -95,8 +95,10 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
 
     build = open_build(indexes_folder(indexes), name)
     manifest = build.manifest
-    bridge = open_bridge(build, open_encoder, lambda: open_encoder(EncoderRecipe(manifest.unit)))
-    crossing = {"by": bridge.by, "asks": str(bridge.asks), "model": bridge.model} if bridge else None
+    crossmodal = open_crossmodal(build, open_encoder, lambda: open_encoder(EncoderRecipe(manifest.unit)))
+    crossing = (
+        {"by": crossmodal.by, "asks": str(crossmodal.asks), "model": crossmodal.model} if crossmodal else None
+    )
     rejected = build.rejected() if quarantine else []
     measured = _diagnose(build) if diagnostics else {}
     if json:
@@ -111,7 +113,7 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
             metric=str(manifest.metric),
             backend=manifest.backend,
             search=dict(manifest.index),
-            bridge=crossing,
+            crossmodal=crossing,
             changes=dict(manifest.changes),
             additions=dict(manifest.additions),
             bytes=build.bytes_on_disk,
@@ -141,7 +143,11 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
         ("distance", f"{manifest.metric}; smaller is more related"),
         ("search", _search(manifest)),
         ("scale", _scale(manifest)),
-        *([(ASKED_BY[bridge.asks], f"{told(bridge, manifest)}, read by {bridge.model}")] if bridge else []),
+        *(
+            [(ASKED_BY[crossmodal.asks], f"{told(crossmodal, manifest)}, read by {crossmodal.model}")]
+            if crossmodal
+            else []
+        ),
         ("model", f"{encoder['model']} {encoder['revision']}".rstrip()),
         (
             "vector",

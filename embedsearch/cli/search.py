@@ -53,13 +53,13 @@ def search_command(
     searcher = open_index(name, indexes)
     asked = query_of(searcher, query, image, item, word)
     answer = searcher.answer(asked, k, where)
-    bridge = searcher.bridge if answer.by else None
+    crossmodal = searcher.crossmodal if answer.by else None
     if json:
         manifest = searcher.manifest
         echo_json(
             index=manifest.name,
             build=manifest.build,
-            metric=str(bridge.metric if bridge else manifest.metric),
+            metric=str(crossmodal.metric if crossmodal else manifest.metric),
             by=answer.by,
             verdict=answer.verdict,
             foreign_rate=answer.foreign_rate,
@@ -74,14 +74,14 @@ def _print(searcher: Index, answer: Answer) -> None:
     from embedsearch.distances.scale import Closeness, Verdict, told_percentile
 
     manifest, hits = searcher.manifest, answer.hits
-    bridge = searcher.bridge if answer.by else None
-    found = f", found {bridge.about}" if bridge else ""
+    crossmodal = searcher.crossmodal if answer.by else None
+    found = f", found {crossmodal.about}" if crossmodal else ""
     if answer.verdict is Verdict.NOTHING_CLOSE:
         rate = 100 * (answer.foreign_rate or 0)
         click.echo(f"nothing here is close: {rate:.0f} % of unrelated queries find something as close.")
     click.echo(
         f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by "
-        f"{bridge.metric if bridge else manifest.metric} distance (smaller is more related){found}"
+        f"{crossmodal.metric if crossmodal else manifest.metric} distance (smaller is more related){found}"
     )
     if answer.truncated:
         limit = manifest.encoder["max_length"]

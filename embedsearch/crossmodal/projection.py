@@ -21,18 +21,18 @@ from embedsearch.crossmodal.ridge import Ridge
 from embedsearch.disk.npy import load_array, load_arrays
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import Scale
-from embedsearch.encoders.class_head import Classifier
+from embedsearch.encoders.class_head import ClassHead
 from embedsearch.errors import ModelError, RecipeError
 from embedsearch.models.spec import PROJECTION, EncoderSpec
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.store.build import Build
 
-MAP, PLACES, INDEX, SCALE = "bridge.npz", "bridge.npy", "bridge.faiss", "bridge-scale.npz"
+MAP, PROJECTED, INDEX, SCALE = "bridge.npz", "bridge.npy", "bridge.faiss", "bridge-scale.npz"
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
+class Projection:
     """How pictures are placed in a text model's space.
 
     Attributes:
@@ -54,7 +54,7 @@ class Placing:
         """Whether class names have a share in a place."""
         return self.share < 1 and len(self.names) > 0
 
-    def __call__(self, vectors: Vectors, classifier: Classifier | None) -> Vectors:
+    def __call__(self, vectors: Vectors, class_head: ClassHead | None) -> Vectors:
         """Place pictures by their raw vectors: (n, d) -> (n, e) float32 of unit length.
 
         Raises:
@@ -63,9 +63,9 @@ class Placing:
         vectors = np.asarray(vectors, np.float32)
         classes = None
         if self.by_classes:
-            if classifier is None:
+            if class_head is None:
                 raise ModelError("The pictures are placed by class names, and their model has no class head.")
-            classes = place(classifier.logits(vectors), self.names, self.names.mean(0))
+            classes = place(class_head.logits(vectors), self.names, self.names.mean(0))
             if self.ridge is None:
                 return classes
         if self.ridge is None:
@@ -89,7 +89,7 @@ class Placing:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Placing:
+    def load(cls, folder: Path) -> Projection:
         """Read what `save` has written."""
         arrays = load_arrays(folder / MAP)
         ridge = Ridge(arrays["source"], arrays["target"], arrays["weights"]) if "weights" in arrays else None
@@ -127,9 +127,9 @@ def described(spec: EncoderSpec) -> dict[str, Any]:
     }
 
 
-def open_places(build: Build) -> Vectors:
+def open_projected(build: Build) -> Vectors:
     """Return the places of a build's pictures, (n, e) float32 or float16 of unit length, memory-mapped."""
-    places: Vectors = load_array(build.folder / PLACES, mapped=True)
+    places: Vectors = load_array(build.folder / PROJECTED, mapped=True)
     return places
 
 
@@ -142,4 +142,4 @@ def open_index(build: Build) -> Backend:
     """Return the index over the places of a build's pictures."""
     facts: Mapping[str, Any] = build.manifest.additions[NAME]["index"]
     kind = backend_class(facts["kind"])
-    return kind.load(build.folder / INDEX, open_places(build), Metric.COSINE, facts)
+    return kind.load(build.folder / INDEX, open_projected(build), Metric.COSINE, facts)

@@ -171,7 +171,7 @@ def choose(candidates: list[Sentence], most: int = MOST_SENTENCES) -> list[Sente
 
 
 def has_rare_sense(text: str) -> bool:
-    """Whether a sentence has `address` or `key`, or `class` as what a classifier tells apart."""
+    """Whether a sentence has `address` or `key`, or `class` as what a class_head tells apart."""
     return bool(RARE_WORDS.search(text) or (CLASS.search(text) and NOT_OF_PYTHON.search(text)))
 
 

@@ -53,7 +53,7 @@ class ModuleText:
         docs: every docstring by its dotted name within the module; the module's own under "".
         definitions: top-level functions and classes by name, documented or not.
         imports: local name -> (module, name there).
-        stars: modules imported with `*`.
+        greedy_groups: modules imported with `*`.
         exported: names listed literally in `__all__`; None where there is no `__all__`.
         exported_is_all: False where a part of `__all__` is computed.
         extension_docs: dotted name -> docstring of things written in C, from `add_docstr` calls.
@@ -62,7 +62,7 @@ class ModuleText:
     docs: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, Definition] = field(default_factory=dict)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
-    stars: list[str] = field(default_factory=list)
+    greedy_groups: list[str] = field(default_factory=list)
     exported: list[str] | None = None
     exported_is_all: bool = True
     extension_docs: dict[str, str] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def _take(statement: ast.stmt, package: str, text: ModuleText) -> None:
             source = ".".join([*parts, *([statement.module] if statement.module else [])])
             for alias in statement.names:
                 if alias.name == "*":
-                    text.stars.append(source)
+                    text.greedy_groups.append(source)
                 else:
                     text.imports[alias.asname or alias.name] = (source, alias.name)
                     if alias.name == "__all__":

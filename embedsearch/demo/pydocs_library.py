@@ -54,7 +54,7 @@ class Library:
         is_package = self._paths[module].name == "__init__.py"
         if is_package:
             names |= {local for local, (source, _) in text.imports.items() if source.startswith(inside)}
-        for source in text.stars:
+        for source in text.greedy_groups:
             if is_private(source) or (is_package and source.startswith(inside)):
                 names |= set(self._starred(source))
         return sorted(name for name in names if not name.startswith("_"))
@@ -71,7 +71,7 @@ class Library:
                 continue
             if here[1] in text.definitions:
                 return here
-            pending.extend((star, here[1]) for star in reversed(text.stars))
+            pending.extend((star, here[1]) for star in reversed(text.greedy_groups))
             if here[1] in text.imports:
                 pending.append(text.imports[here[1]])
         return None
@@ -85,7 +85,7 @@ class Library:
             yield from text.exported
         if text.exported is None or not text.exported_is_all:
             yield from text.definitions
-            for star in text.stars:
+            for star in text.greedy_groups:
                 yield from self._starred(star, depth + 1)
 
 

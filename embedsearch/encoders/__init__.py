@@ -25,7 +25,7 @@ from embedsearch.recipe import EncoderRecipe, layers_of, unit_of
 from embedsearch.records import Span, Unit
 
 if TYPE_CHECKING:
-    from embedsearch.encoders.hidden_states import Unpooled
+    from embedsearch.encoders.hidden_states import HiddenStates
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class Encoder(Protocol):
             UsageError: `items` is no sequence of several, or `role` is none.
         """
 
-    def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:
+    def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
         """Return the hidden states of one item, computed in float32 by torch whatever the engine is.
 
         Args:

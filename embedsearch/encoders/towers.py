@@ -19,7 +19,7 @@ from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import load_transformer
 from embedsearch.encoders.heads import Head, TextTowerHead
-from embedsearch.encoders.hidden_states import Unpooled
+from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.text import PROBES, unpooled_text
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.models.files import TOKENIZER_FILES, ModelFiles
@@ -66,8 +66,8 @@ class TextTower(ModelEncoder):
             for at, each in enumerate(ids)
         ]
 
-    def take_apart(self, item: Any, role: Role, head: Head) -> Unpooled:
-        """Take a text apart into its tokens; see `Encoder.unpooled`."""
+    def take_apart(self, item: Any, role: Role, head: Head) -> HiddenStates:
+        """Take a text apart into its tokens; see `Encoder.hidden_states`."""
         if not self._tokenizer.is_fast:
             raise ModelError(
                 f"{self.spec.model} has only a slow tokenizer, which does not say where "

@@ -7,7 +7,7 @@ from typing import Any
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Prepared
-from embedsearch.encoders.hidden_states import Unpooled
+from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import SourceError
 from embedsearch.models.spec import EncoderSpec, Role
 
@@ -42,6 +42,6 @@ class UnloadedEncoder:
         """See `prepare`."""
         raise NotImplementedError
 
-    def unpooled(self, item: Any, role: Role = "passage") -> Unpooled:
+    def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
         """See `prepare`."""
         raise NotImplementedError

@@ -10,7 +10,7 @@ import numpy as np
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.heads import Head, WordHead
-from embedsearch.encoders.hidden_states import Unpooled
+from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.text import PROBES, TextModel, unpooled_text
 from embedsearch.errors import ItemError
 from embedsearch.models.files import ModelFiles
@@ -65,8 +65,8 @@ class WordEncoder(TextModel):
             lost=len(found) - len(kept),
         )
 
-    def take_apart(self, item: Sentence, role: Role, head: Head) -> Unpooled:  # noqa: ARG002
-        """Take the one word of a sentence apart into its sub-tokens; see `Encoder.unpooled`."""
+    def take_apart(self, item: Sentence, role: Role, head: Head) -> HiddenStates:  # noqa: ARG002
+        """Take the one word of a sentence apart into its sub-tokens; see `Encoder.hidden_states`."""
         encoding = self._tokenizer([item.text], offsets=True)[0]
         prepared = self._prepare(item, encoding)
         if isinstance(prepared, ItemError):

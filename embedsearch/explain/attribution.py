@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedsearch.distances.metric import Metric, Vectors, distances, normalized
-from embedsearch.encoders.hidden_states import Unpooled
+from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import ItemError
 from embedsearch.explain.explanation import Explanation, Kind, Part
@@ -25,7 +25,7 @@ from embedsearch.records import Sentence, Span, Unit
 from embedsearch.splitters.words import words
 
 if TYPE_CHECKING:
-    from embedsearch.crossmodal import Bridge
+    from embedsearch.crossmodal import Crossmodal
     from embedsearch.encoders import Encoder
     from embedsearch.results import Hit
     from embedsearch.search.query_vectors import Space
@@ -75,13 +75,13 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     item = searcher.item(hit if isinstance(hit, str) else hit.id)
     content = _content(item)
     try:
-        apart = searcher.encoder.unpooled(content)
+        apart = searcher.encoder.hidden_states(content)
     except ItemError as error:
         raise ItemError(f"The item {item.id!r} can't be explained: {error}.") from None
-    bridge = searcher.bridge
-    placed = bridge is not None and space.by == bridge.by in PLACED and apart.grid is not None
-    if bridge is not None and placed:
-        apart = _placed(bridge, apart)
+    crossmodal = searcher.crossmodal
+    placed = crossmodal is not None and space.by == crossmodal.by in PLACED and apart.grid is not None
+    if crossmodal is not None and placed:
+        apart = _placed(crossmodal, apart)
     made = _explanation(searcher, space, item, apart, placed=placed)
     if apart.grid is not None:
         return _with_grid(made, None if placed else space.vectors, apart)
@@ -106,14 +106,14 @@ def _content(item: Hit) -> Any:
     return item.picture if item.picture is not None else Path(item.path or "")
 
 
-def _placed(bridge: Bridge, apart: Unpooled) -> Unpooled:
+def _placed(crossmodal: Crossmodal, apart: HiddenStates) -> HiddenStates:
     """Return where each patch, and the whole picture, lies among texts: the rows (T, d) -> (T, e)."""
-    rows, vector = bridge.carry(apart.rows), bridge.carry(apart.vector[None])[0]
+    rows, vector = crossmodal.carry(apart.rows), crossmodal.carry(apart.vector[None])[0]
     return replace(apart, rows=rows, vector=vector, exact=False)
 
 
 def _explanation(
-    searcher: Searcher, space: Space, item: Hit, apart: Unpooled, *, placed: bool
+    searcher: Searcher, space: Space, item: Hit, apart: HiddenStates, *, placed: bool
 ) -> Explanation:
     vector, metric = space.vector, space.metric  # (1, d)
     query, factor = vector[0], _factor(vector[0], apart.vector, metric)
@@ -167,7 +167,7 @@ def _factor(query: npt.NDArray[np.float32], vector: npt.NDArray[np.float32], met
 
 
 def _split(
-    apart: Unpooled, scores: npt.NDArray[np.float32], text: str
+    apart: HiddenStates, scores: npt.NDArray[np.float32], text: str
 ) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """Return the tokens that stand in the text, and the rest, without a picture's patches."""
     patches = apart.grid[0] * apart.grid[1] if apart.grid else 0
@@ -195,7 +195,7 @@ def _without_space(text: str, span: Span) -> Span:
     return (start, end) if start < end else span
 
 
-def _with_grid(made: Explanation, items: Vectors | None, apart: Unpooled) -> Explanation:
+def _with_grid(made: Explanation, items: Vectors | None, apart: HiddenStates) -> Explanation:
     """Add the patches' scores as a map, and what they would be with the average of `items`, (n, d)."""
     height, width = apart.grid or (0, 0)
     first = len(made.scores) - height * width
@@ -239,7 +239,7 @@ def _neighbours(encoder: Encoder, vector: Vectors, content: Sentence, made: Expl
         left = start - 1 if start and text[start - 1] == " " else start
         moved = end - left if end <= own[0] else 0
         shorter = Sentence(text[:left] + text[end:], ((own[0] - moved, own[1] - moved),))
-        without = encoder.unpooled(shorter).vector
+        without = encoder.hidden_states(shorter).vector
         similarity = float(without @ vector[0]) * _factor(vector[0], without, made.metric)
         parts.append(Part(text[start:end], (start, end), made.similarity - similarity))
     return tuple(parts)

@@ -16,8 +16,8 @@ from embedsearch.indexing.read import Before
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe, parse_memory
 from embedsearch.store.build import Build
-from embedsearch.store.manifest import INDEX, LEDGER, QUERIES, VECTORS
-from embedsearch.store.source_state import Ledger
+from embedsearch.store.manifest import INDEX, QUERIES, SOURCE_STATE, VECTORS
+from embedsearch.store.source_state import SourceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ def make_index(
     kept = None
     index = None
     if before is not None and before.build.manifest.metric is metric:
-        kept = kept_rows(Ledger.load(aside / LEDGER), before.ledger, vectors, before.build.vectors)
+        kept = kept_rows(
+            SourceState.load(aside / SOURCE_STATE), before.source_state, vectors, before.build.vectors
+        )
         if last == kind:
             index = before.build.backend.extended(before.build.folder / INDEX, vectors, kept, settings)
     made = "extended" if index is not None else "anew"
@@ -88,15 +90,15 @@ BLOCK = 65_536
 SAMPLE, NEIGHBOURS = 200, 10
 
 
-def kept_rows(new: Ledger, old: Ledger, vectors: Vectors, old_vectors: Vectors) -> Rows:
+def kept_rows(new: SourceState, old: SourceState, vectors: Vectors, old_vectors: Vectors) -> Rows:
     """Return for each row the row of the build before that holds the same vector, (n,); -1 for new ones.
 
     No row of the old build is named twice.
 
     Args:
-        new: of the build in the making.
+        new: of the build in the context.
         old: of the build before.
-        vectors: (n, d) of the build in the making.
+        vectors: (n, d) of the build in the context.
         old_vectors: (m, d) of the build before.
     """
     places = old.find(new.entries["key"])

@@ -11,7 +11,7 @@ from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.probes import Probe
 from embedsearch.records import Content, Record, Rejected, Sentence, Span
-from embedsearch.store import source_state as ledger
+from embedsearch.store import source_state
 from embedsearch.store.items import Item
 
 
@@ -23,8 +23,10 @@ class Chunk:
         entries: how many entries of the source it covers.
         items: one per vector.
         vectors: (n, d) float32, raw.
-        ledger: (m,) of `embedsearch.store.source_state.ENTRY`, a row for each record that could be read.
-        rejected: what could not be used, and where in `ledger` its record is; None where it is not there.
+        source_state: (m,) of `embedsearch.store.source_state.ENTRY`, a row for each record that could be
+            read.
+        rejected: what could not be used, and where in `source_state` its record is; None where it is not
+            there.
         reused: how many of its vectors are those of the build before.
         probes: a few of its inputs with their vectors; see `embedsearch.encoders.probes`.
         digest: of its entries, so that a later run knows them again.
@@ -35,7 +37,7 @@ class Chunk:
     entries: int
     items: list[Item]
     vectors: Vectors
-    ledger: ledger.Entries
+    source_state: source_state.Entries
     rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
     reused: int = 0
     probes: list[Probe] = field(default_factory=list)
@@ -50,7 +52,7 @@ class Input:
 
     Attributes:
         record: where it comes from.
-        entry: where the record stands in the chunk's ledger.
+        entry: where the record stands in the chunk's source_state.
         content: what the encoder reads: the record's content, or one sentence of it.
         offset: where the sentence starts in the record's text.
         hash: the record's content hash.
@@ -91,5 +93,5 @@ class Work:
 
 
 def empty(entries: int, dimension: int, rows: Sequence[tuple[int, ...]]) -> Chunk:
-    """Return a chunk of which nothing is embedded yet, its ledger made of `rows`."""
-    return Chunk(entries, [], np.empty((0, dimension), np.float32), np.array(rows, ledger.ENTRY))
+    """Return a chunk of which nothing is embedded yet, its source_state made of `rows`."""
+    return Chunk(entries, [], np.empty((0, dimension), np.float32), np.array(rows, source_state.ENTRY))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.artifacts import Making, refresh
+from embedsearch.artifacts import ArtifactContext, refresh
 from embedsearch.backends import AUTO, check_kind
 from embedsearch.crossmodal.projection import tower_recipe
 from embedsearch.disk.checksums import file_facts
@@ -40,9 +40,9 @@ from embedsearch.records import Rejected, Unit
 from embedsearch.sources import Source, open_source
 from embedsearch.sources.judgements import read_queries
 from embedsearch.store.build import Build
-from embedsearch.store.folders import current_build, is_published, name_in_force
+from embedsearch.store.folders import current_build, current_id, is_published
 from embedsearch.store.items import FIELD
-from embedsearch.store.manifest import BUILDS, LEDGER, PROBES, QUERIES, Manifest
+from embedsearch.store.manifest import BUILDS, PROBES, QUERIES, SOURCE_STATE, Manifest
 from embedsearch.store.versions import ASIDE, STAGING, publish, recover
 
 MOST_QUERIES = 1000  # to tune with
@@ -105,7 +105,7 @@ def build_index(
             progress.stage(f"comparing {recipe.source.location} with the build in force", source.count())
             changes = compare_source(source, before, progress)
             as_it_is = _as_json(recipe.as_dict()) == _as_json(before.build.manifest.recipe)
-            in_force = name_in_force(folder) == before.build.folder.name and not before.build.damaged
+            in_force = current_id(folder) == before.build.folder.name and not before.build.damaged
             if not changes and as_it_is and in_force:
                 recipe.save(folder)
                 shutil.rmtree(folder / BUILDS / STAGING, ignore_errors=True)  # of a run killed at its end
@@ -134,7 +134,9 @@ def build_index(
                 "lower --recall. Nothing was published; what was embedded is kept for the next run."
             )
         carried = refresh(
-            Making(recipe, aside, made.vectors, made.backend, metric, encoder, old, made.kept, progress)
+            ArtifactContext(
+                recipe, aside, made.vectors, made.backend, metric, encoder, old, made.kept, progress
+            )
         )
         created = datetime.now(UTC)
         build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"
@@ -157,7 +159,7 @@ def build_index(
             },
             report=_report(staging.totals, time.perf_counter() - started),
             index=index,
-            before=name_in_force(folder),
+            before=current_id(folder),
             changes=_changed(changes, old, aside, made.moved),
             additions=carried,
             files=file_facts(aside),
@@ -314,8 +316,8 @@ def _changed(
     """Return what a manifest tells of what became of the source, now that all was tried."""
     if changes is None or old is None:
         return {}
-    entries = load_array(aside / LEDGER, mapped=True)
-    return {**with_unusable(changes, old.ledger, entries).as_dict(), "neighbours_kept": moved}
+    entries = load_array(aside / SOURCE_STATE, mapped=True)
+    return {**with_unusable(changes, old.source_state, entries).as_dict(), "neighbours_kept": moved}
 
 
 def _report(totals: Totals, seconds: float) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedsearch.records import Entry, Record, Rejected, content_hash, unbroken
-from embedsearch.store import source_state as ledgers
-from embedsearch.store.source_state import Ledger
+from embedsearch.store import source_state as source_states
+from embedsearch.store.source_state import SourceState
 
 if TYPE_CHECKING:
     from embedsearch.store.build import Build
@@ -68,13 +68,13 @@ class Seen:
 
     Attributes:
         described: see `embedsearch.store.source_state.describe`.
-        known: where the ledger has the same identity; else -1.
+        known: where the source_state has the same identity; else -1.
         hash: its content hash, 32 hex digits.
-        same: whether content and fields are those of the ledger too.
-        source: where the ledger has the same content, and so its vectors; else -1.
+        same: whether content and fields are those of the source_state too.
+        source: where the source_state has the same content, and so its vectors; else -1.
     """
 
-    described: ledgers.Described
+    described: source_states.Described
     known: int
     hash: str = ""
     same: bool = False
@@ -85,21 +85,21 @@ Looked = tuple[Record, Seen] | Rejected
 
 
 def look(
-    entries: Sequence[Entry], described: Sequence[ledgers.Described], ledger: Ledger | None
+    entries: Sequence[Entry], described: Sequence[source_states.Described], source_state: SourceState | None
 ) -> list[Looked]:
-    """Hold entries against a ledger. A file whose size and time are those of the ledger is not read.
+    """Compare entries with a source state. A file of the same size and time is not read.
 
     Args:
         entries: what the source yields.
         described: of each, see `embedsearch.store.source_state.describe`.
-        ledger: of the build before, where there is one.
+        source_state: of the build before, where there is one.
 
     Returns:
         Each record with what was seen of it, or `Rejected` where it can't be read.
     """
-    ledger = ledger or Ledger(np.empty(0, ledgers.ENTRY))
-    found = ledger.find([facts[0] for facts in described])
-    rows = ledger.rows(found)
+    source_state = source_state or SourceState(np.empty(0, source_states.ENTRY))
+    found = source_state.find([facts[0] for facts in described])
+    rows = source_state.rows(found)
     looked: list[Looked] = []
     touched: list[Seen] = []
     for entry, facts, known, row in zip(entries, described, found.tolist(), rows, strict=True):
@@ -122,7 +122,7 @@ def look(
             else:
                 touched.append(seen)
         looked.append((entry, seen))
-    elsewhere = ledger.find_content([each.hash for each in touched])
+    elsewhere = source_state.find_content([each.hash for each in touched])
     for seen, source in zip(touched, elsewhere.tolist(), strict=True):
         seen.source = source
     return looked
@@ -136,27 +136,27 @@ def rejection(rejected: Rejected) -> int:
 
 def compare(
     source: Iterable[Entry],
-    ledger: Ledger,
+    source_state: SourceState,
     quarantined: int,
     removed_id: Callable[[int], str],
     on_progress: Callable[[int], None],
 ) -> Changes:
-    """Count what changed since the build that `ledger` is of.
+    """Count what changed since the build that `source_state` is of.
 
     Args:
         source: all entries, as they are now.
-        ledger: of the build.
+        source_state: of the build.
         quarantined: the sum of `rejection` over what the source could not read then.
-        removed_id: gives the identity of a row of the ledger.
+        removed_id: gives the identity of a row of the source_state.
         on_progress: called with the number of entries just read.
     """
     changes = Changes()
-    still = np.zeros(len(ledger), np.bool_)
-    unusable = _unusable(ledger.entries)
+    still = np.zeros(len(source_state), np.bool_)
+    unusable = _unusable(source_state.entries)
     rejections = 0
     entries: Iterator[Entry] = iter(source)
     while block := list(islice(entries, BLOCK)):
-        for each in look(block, [ledgers.describe(entry) for entry in block], ledger):
+        for each in look(block, [source_states.describe(entry) for entry in block], source_state):
             if isinstance(each, Rejected):
                 changes.quarantined += 1
                 rejections += rejection(each)
@@ -179,24 +179,24 @@ def compare(
     return changes
 
 
-def with_unusable(changes: Changes, ledger: Ledger, entries: ledgers.Entries) -> Changes:
+def with_unusable(changes: Changes, source_state: SourceState, entries: source_states.Entries) -> Changes:
     """Return what changed, records that the encoder could not use counted as quarantined.
 
     Args:
         changes: as `compare` counts them, before anything is embedded.
-        ledger: of the build before.
-        entries: the rows of the new build's ledger.
+        source_state: of the build before.
+        entries: the rows of the new build's source_state.
     """
     bad = entries[_unusable(entries)]
-    known = ledger.find(bad["key"])
+    known = source_state.find(bad["key"])
     there = known >= 0
     same = there.copy()
     for name in ("facts", "high", "low"):
-        same[there] &= ledger.entries[name][known[there]] == bad[name][there]
+        same[there] &= source_state.entries[name][known[there]] == bad[name][there]
     added, changed = int((~there).sum()), int((there & ~same).sum())  # the same ones are counted already
     unusable = set(bad["key"].tolist())
     examples = {
-        kind: [each for each in named if kind == "removed" or ledgers.hash_of(each) not in unusable]
+        kind: [each for each in named if kind == "removed" or source_states.hash_of(each) not in unusable]
         for kind, named in changes.examples.items()
     }
     return replace(
@@ -210,11 +210,11 @@ def with_unusable(changes: Changes, ledger: Ledger, entries: ledgers.Entries) ->
 
 def unchanged(build: Build) -> Changes:
     """Return what `compare` finds where a build's source is as it was then."""
-    report, unusable = build.manifest.report, int(_unusable(build.ledger.entries).sum())
+    report, unusable = build.manifest.report, int(_unusable(build.source_state.entries).sum())
     bad = report["entries"] - report["records"] + unusable
     return Changes(unchanged=report["records"] - unusable, quarantined=bad)
 
 
-def _unusable(entries: ledgers.Entries) -> npt.NDArray[np.bool_]:
+def _unusable(entries: source_states.Entries) -> npt.NDArray[np.bool_]:
     """Return which records have no vector, for all of them was quarantined: (n,) of truth values."""
     return np.asarray((entries["rows"] == 0) & (entries["bad"] > 0))

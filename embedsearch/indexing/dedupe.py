@@ -26,7 +26,7 @@ class Seen:
         """Take in records of one vector each; of records without one nothing is known.
 
         Args:
-            entries: (m,) of `ledger.ENTRY`, in the source's order.
+            entries: (m,) of `source_state.ENTRY`, in the source's order.
             first_row: the row of the first vector among theirs.
         """
         starts = first_row + np.cumsum(entries["rows"], dtype=np.int64) - entries["rows"]

@@ -95,7 +95,7 @@ def compare_source(source: Source, before: Before, progress: Progress) -> Change
     """Hold a source against the build in force."""
     unread = [each for each in before.build.rejected() if each["entry"] is None]
     then = sum(rejection(Rejected(each["id"], each["reason"])) for each in unread)
-    return compare(source, before.ledger, then, before.identity, progress.advance)
+    return compare(source, before.source_state, then, before.identity, progress.advance)
 
 
 def suited_encoder(

@@ -13,7 +13,7 @@ from embedsearch.indexing.changes import look
 from embedsearch.indexing.dedupe import Seen
 from embedsearch.records import Content, Entry, Record, Rejected, Sentence, Span, Unit, unbroken
 from embedsearch.splitters.words import sentences, words
-from embedsearch.store import source_state as ledger
+from embedsearch.store import source_state
 from embedsearch.store.build import Build
 
 # Records read ahead of the model. Texts: enough to sort by length. Pictures: each takes megabytes.
@@ -26,7 +26,7 @@ class Before:
 
     def __init__(self, build: Build) -> None:
         self.build = build
-        self.ledger = build.ledger
+        self.source_state = build.source_state
         # what its encoder could not use is not tried again
         self.rejected: dict[int, list[Rejected]] = {}
         for each in build.rejected():
@@ -36,7 +36,7 @@ class Before:
 
     def place(self, at: int) -> tuple[int, int]:
         """Return the rows `[start, end)` of a record's vectors."""
-        return int(self.ledger.starts[at]), int(self.ledger.starts[at + 1])
+        return int(self.source_state.starts[at]), int(self.source_state.starts[at + 1])
 
     def identity(self, at: int) -> str:
         """Return the id of a record; of one without vectors, how it was listed."""
@@ -58,32 +58,32 @@ def read(source: Iterator[Entry], encoder: Encoder, before: Before | None, earli
     """Take the next entries off the source; what has no vector yet is prepared for the model."""
     unit = encoder.spec.unit
     entries = list(islice(source, CHUNK[unit]))
-    described = [ledger.describe(entry) for entry in entries]
+    described = [source_state.describe(entry) for entry in entries]
     inputs: list[Input] = []
     rows: list[tuple[int, ...]] = []
     rejected: list[tuple[Rejected, int | None]] = []
-    for each in look(entries, described, before.ledger if before else None):
+    for each in look(entries, described, before.source_state if before else None):
         if isinstance(each, Rejected):
             rejected.append((each, None))
             continue
         record, seen = each
         at = len(rows)
         if _is_broken(record):
-            rows.append(ledger.row(seen.described, seen.hash))
+            rows.append(source_state.row(seen.described, seen.hash))
             rejected.append((Rejected(record.id, BROKEN), at))
             continue
         if before is not None and seen.source >= 0:
-            rows.append(ledger.row(seen.described, seen.hash, before.ledger.entries[seen.source]))
+            rows.append(source_state.row(seen.described, seen.hash, before.source_state.entries[seen.source]))
             rejected += [(told, at) for told in before.rejected.get(seen.source, ())]
             inputs.append(Input(record, at, record.content, 0, seen.hash, before.place(seen.source)))
             continue
-        rows.append(ledger.row(seen.described, seen.hash))
+        rows.append(source_state.row(seen.described, seen.hash))
         try:
             inputs.extend(_inputs(record, unit, at, seen.hash))
         except ItemError as error:
             rejected.append((Rejected(record.id, str(error)), at))
     work = Work(empty(len(entries), encoder.dimension, rows), [], [], [])
-    work.chunk.digest = ledger.digest(described)
+    work.chunk.digest = source_state.digest(described)
     work.chunk.rejected = rejected
     _prepare(work, inputs, encoder, earlier)
     work.chunk.rejected = [
@@ -105,7 +105,7 @@ def _prepare(work: Work, inputs: Sequence[Input], encoder: Encoder, earlier: See
     for each, known in zip(new, found, strict=False):
         if known is not None:
             each.again, truncated = known
-            chunk.ledger["truncated"][each.entry] += truncated
+            chunk.source_state["truncated"][each.entry] += truncated
     first: dict[object, int] = {}
     numbers: list[int] = []
     contents: list[Content | Sentence] = []
@@ -128,8 +128,8 @@ def _prepare(work: Work, inputs: Sequence[Input], encoder: Encoder, earlier: See
             if isinstance(outcome, ItemError):
                 chunk.rejected.append((Rejected(source_input.id(None), str(outcome)), source_input.entry))
                 continue
-            chunk.ledger["truncated"][source_input.entry] += outcome.truncated
-            chunk.ledger["lost"][source_input.entry] += outcome.lost
+            chunk.source_state["truncated"][source_input.entry] += outcome.truncated
+            chunk.source_state["lost"][source_input.entry] += outcome.lost
             if number not in places:
                 places[number] = len(work.prepared)
                 work.prepared.append(outcome)

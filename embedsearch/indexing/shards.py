@@ -1,4 +1,4 @@
-"""A build in the making: shards on disk, found again by the next run of the same recipe.
+"""A build in the context: shards on disk, found again by the next run of the same recipe.
 
 Each shard is four files; the last one written, `N.json`, makes it count. A killed run leaves whole
 shards, and perhaps one without its `.json`, which the next run overwrites.
@@ -30,9 +30,9 @@ from embedsearch.indexing.batch import Chunk
 from embedsearch.indexing.dedupe import Seen
 from embedsearch.records import Entry, Rejected
 from embedsearch.store import items as tables
-from embedsearch.store import source_state as ledger
+from embedsearch.store import source_state
 from embedsearch.store.items import Item
-from embedsearch.store.manifest import ITEMS, LEDGER, PROBES, REJECTED, VECTORS
+from embedsearch.store.manifest import ITEMS, PROBES, REJECTED, SOURCE_STATE, VECTORS
 
 SHARD_VECTORS = 8192
 SHARD_SECONDS = 60.0
@@ -115,7 +115,7 @@ class Staging:
     def _start_shard(self) -> None:
         self._items: list[Item] = []
         self._vectors: list[Vectors] = []
-        self._ledger: list[ledger.Entries] = []
+        self._ledger: list[source_state.Entries] = []
         self._rejected: list[tuple[Rejected, int | None]] = []
         self._read: list[tuple[int, str]] = []
         self._open = Totals()
@@ -125,10 +125,10 @@ class Staging:
         """Take in a chunk, and close the shard when it is large or old enough."""
         if chunk.probes and not (self._folder / PROBES).is_file():
             probes.save(self._folder / PROBES, chunk.probes)
-        self.seen.add(chunk.ledger, self.totals.items + self._open.items)
+        self.seen.add(chunk.source_state, self.totals.items + self._open.items)
         self._items += chunk.items
         self._vectors.append(chunk.vectors)
-        self._ledger.append(chunk.ledger)
+        self._ledger.append(chunk.source_state)
         self._rejected += [
             (each, entry if entry is None else entry + self._open.records) for each, entry in chunk.rejected
         ]
@@ -136,12 +136,12 @@ class Staging:
         self._open.add(
             Totals(
                 entries=chunk.entries,
-                records=len(chunk.ledger),
+                records=len(chunk.source_state),
                 items=len(chunk.items),
                 reused=chunk.reused,
                 rejected=len(chunk.rejected),
-                truncated=int(chunk.ledger["truncated"].sum()),
-                lost_words=int(chunk.ledger["lost"].sum()),
+                truncated=int(chunk.source_state["truncated"].sum()),
+                lost_words=int(chunk.source_state["lost"].sum()),
                 waited=chunk.waited,
                 computed=chunk.computed,
             )
@@ -210,7 +210,7 @@ class Staging:
             records += held["totals"]["records"]
 
     def write(self, folder: Path, dimension: int, storage: str) -> pa.Schema:
-        """Join the shards into the items, vectors, ledger, probes and quarantine files of a build.
+        """Join the shards into the items, vectors, source_state, probes and quarantine files of a build.
 
         Args:
             folder: where they go.
@@ -228,7 +228,7 @@ class Staging:
             [self._folder / f"{shard}.parquet" for shard in range(self._shards)], folder / ITEMS
         )
         self._join(folder / VECTORS, "{}.npy", STORAGE[storage], (self.totals.items, dimension))
-        self._join(folder / LEDGER, "{}.ledger.npy", ledger.ENTRY, (self.totals.records,))
+        self._join(folder / SOURCE_STATE, "{}.ledger.npy", source_state.ENTRY, (self.totals.records,))
         if (self._folder / PROBES).is_file():  # work begun by an earlier version has none
             shutil.copyfile(self._folder / PROBES, folder / PROBES)
         with (folder / REJECTED).open("w", encoding="utf-8") as file:
@@ -262,4 +262,4 @@ class Staging:
 
 
 def _digest(entries: Iterator[Entry], count: int) -> str:
-    return ledger.digest(ledger.describe(entry) for entry in islice(entries, count))
+    return source_state.digest(source_state.describe(entry) for entry in islice(entries, count))

@@ -14,7 +14,7 @@ import pyarrow as pa
 from embedsearch.backends import Backend, Rows
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.records import Unit
-from embedsearch.store.source_state import Ledger
+from embedsearch.store.source_state import SourceState
 
 POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("cluster", "<i2"), ("kept", "<f4")])
 Points = npt.NDArray[np.void]
@@ -81,14 +81,14 @@ class Earlier:
     anew: bool = False
 
 
-def keys_of(ledger: Ledger | None, count: int) -> npt.NDArray[np.uint64]:
-    """Return a key for each vector, (n,) uint64, see `Ground`; without a ledger by row."""
-    if ledger is None:
+def keys_of(source_state: SourceState | None, count: int) -> npt.NDArray[np.uint64]:
+    """Return a key for each vector, (n,) uint64, see `Ground`; without a source_state by row."""
+    if source_state is None:
         record, within = np.arange(count, dtype=np.uint64), np.zeros(count, np.uint64)
     else:
-        counts = np.asarray(ledger.entries["rows"], np.int64)
-        record = np.repeat(ledger.entries["key"], counts)
-        within = (np.arange(count) - np.repeat(ledger.starts[:-1], counts)).astype(np.uint64)
+        counts = np.asarray(source_state.entries["rows"], np.int64)
+        record = np.repeat(source_state.entries["key"], counts)
+        within = (np.arange(count) - np.repeat(source_state.starts[:-1], counts)).astype(np.uint64)
     mixed = record + (within + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64 (Steele 2014)
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)

@@ -8,12 +8,12 @@ import numpy as np
 
 from embedsearch.backends import Rows
 from embedsearch.distances.metric import Vectors
-from embedsearch.store.source_state import Ledger
+from embedsearch.store.source_state import SourceState
 
 LEAST = 3  # points that fix a plane's position and orientation
 
 
-def rows_of_same_ids(new: Ledger, old: Ledger) -> Rows:
+def rows_of_same_ids(new: SourceState, old: SourceState) -> Rows:
     """Return for each row the row of the build before of the same record, (n,); -1 for none.
 
     Content and vector may have changed; the number of vectors a record has must not.

@@ -19,7 +19,7 @@ class Space:
         vectors: (n, d) what it is over, raw.
         metric: the distance of the hits.
         scale: what such distances are like; None where that was not measured.
-        by: what brought the query there, see `Bridge.by`; empty for the index's own space.
+        by: what brought the query there, see `Crossmodal.by`; empty for the index's own space.
     """
 
     vector: Vectors

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from embedsearch.backends import Mask
-from embedsearch.crossmodal import Bridge, open_bridge, serves
+from embedsearch.crossmodal import Crossmodal, open_crossmodal, serves
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import WEIGHTS, Scale
 from embedsearch.encoders import Encoder, open_encoder
@@ -60,7 +60,7 @@ class Searcher:
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
         # what lets texts find pictures, or pictures texts; None where nothing does
-        self.bridge: Bridge | None = open_bridge(build, load, lambda: self.encoder)
+        self.crossmodal: Crossmodal | None = open_crossmodal(build, load, lambda: self.encoder)
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -144,23 +144,25 @@ class Searcher:
         return evaluate(tree, self.build.items, self.build.field_types)
 
     def space(self, query: AnyQuery) -> Space:
-        """Return where a query is compared with the items: as they were embedded, or across a bridge.
+        """Return where a query is compared with the items: as they were embedded, or across a crossmodal.
 
-        Of a query of several parts one across the bridge takes all others with it.
+        Of a query of several parts one across the crossmodal takes all others with it.
 
         Raises:
             QueryError, ItemNotFoundError, ItemError, ModelError: as `search`.
         """
-        bridge = self.across(singles_of(query))
-        if bridge is None:
+        crossmodal = self.across(singles_of(query))
+        if crossmodal is None:
             build = self.build
             return Space(self.vector(query), build.backend, build.vectors, build.manifest.metric, build.scale)
-        vector = _summed(query, lambda single: self._carried(bridge, single), bridge.metric)
-        return Space(vector, bridge.backend, bridge.vectors, bridge.metric, bridge.scale, bridge.by)
+        vector = _summed(query, lambda single: self._carried(crossmodal, single), crossmodal.metric)
+        return Space(
+            vector, crossmodal.backend, crossmodal.vectors, crossmodal.metric, crossmodal.scale, crossmodal.by
+        )
 
-    def across(self, singles: Sequence[Single]) -> Bridge | None:
-        """Return the bridge that one of these, and so all, are taken across; None where none needs it."""
-        return self.bridge if any(serves(self.bridge, each) for each in singles) else None
+    def across(self, singles: Sequence[Single]) -> Crossmodal | None:
+        """Return the crossmodal that one of these, and so all, are taken across; None where none needs it."""
+        return self.crossmodal if any(serves(self.crossmodal, each) for each in singles) else None
 
     def together(self, singles: Sequence[Single]) -> Vectors:
         """Return the raw vectors of several things in one space, (n, d) float32: see `across`.
@@ -168,12 +170,16 @@ class Searcher:
         Raises:
             QueryError, ItemNotFoundError, ItemError, ModelError: as `search`.
         """
-        bridge = self.across(singles)
-        rows = [self._single(each) if bridge is None else self._carried(bridge, each) for each in singles]
+        crossmodal = self.across(singles)
+        rows = [
+            self._single(each) if crossmodal is None else self._carried(crossmodal, each) for each in singles
+        ]
         return np.concatenate(rows)  # n x (1, d) -> (n, d)
 
-    def _carried(self, bridge: Bridge, single: Single) -> Vectors:
-        return bridge.ask(single) if serves(bridge, single) else bridge.carry(self._single(single))
+    def _carried(self, crossmodal: Crossmodal, single: Single) -> Vectors:
+        return (
+            crossmodal.ask(single) if serves(crossmodal, single) else crossmodal.carry(self._single(single))
+        )
 
     def vector(self, query: AnyQuery) -> Vectors:
         """Return the raw vector of a query among the items' own, (1, d) float32.
@@ -213,7 +219,7 @@ class Searcher:
             case Word(sentence, _):
                 if unit not in (Unit.WORD, Unit.TOKEN):
                     own = "a picture (--image FILE) or an item (--item ID)"
-                    if serves(self.bridge, Text(sentence)):
+                    if serves(self.crossmodal, Text(sentence)):
                         own = f"a whole text, {own}"
                     raise QueryError(self._misfit("a whole text" if unit is Unit.TEXT else own))
                 return self._word(query, sentence)

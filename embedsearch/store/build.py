@@ -28,15 +28,15 @@ from embedsearch.store.items import FIELD, open_table
 from embedsearch.store.manifest import (
     INDEX,
     ITEMS,
-    LEDGER,
     OLD_ITEMS,
     REJECTED,
     SCALE,
+    SOURCE_STATE,
     VECTORS,
     Manifest,
     mend,
 )
-from embedsearch.store.source_state import Ledger
+from embedsearch.store.source_state import SourceState
 
 T = TypeVar("T")
 
@@ -120,9 +120,9 @@ class Build:
         return vectors
 
     @property
-    def ledger(self) -> Ledger:
+    def source_state(self) -> SourceState:
         """What is known of the entries that it was made from."""
-        return Ledger.load(self.folder / LEDGER)
+        return SourceState.load(self.folder / SOURCE_STATE)
 
     @cached_property
     def backend(self) -> Backend:
@@ -138,7 +138,7 @@ class Build:
         return Scale.load(self.folder / SCALE) if "scale" in self.manifest.additions else None
 
     def rejected(self) -> list[dict[str, Any]]:
-        """Return what was quarantined: `id`, `reason`, and `entry`, the record's place in the ledger."""
+        """Return what was rejected: `id`, `reason`, and `entry`, the record's place in the source state."""
         text = (self.folder / REJECTED).read_text(encoding="utf-8")
         return [json.loads(line) for line in text.split("\n") if line]  # splitlines() cuts at U+2028 too
 

@@ -30,7 +30,7 @@ def is_published(folder: Path) -> bool:
     return (folder / CURRENT).is_file() or any(folder.glob(f"{BUILDS}/[!.]*/{MANIFEST}"))
 
 
-def name_in_force(folder: Path) -> str:
+def current_id(folder: Path) -> str:
     """Return the id of the build in force of the index in `folder`; empty where none or a damaged one is."""
     try:
         return current_build(folder).name

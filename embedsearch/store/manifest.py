@@ -14,7 +14,7 @@ from embedsearch.errors import IndexDamagedError
 from embedsearch.records import Unit
 
 CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
-ITEMS, VECTORS, LEDGER, REJECTED = "items.arrow", "vectors.npy", "ledger.npy", "rejected.jsonl"
+ITEMS, VECTORS, SOURCE_STATE, REJECTED = "items.arrow", "vectors.npy", "ledger.npy", "rejected.jsonl"
 INDEX, PROBES, QUERIES, SCALE = "index.faiss", "probes.npz", "queries.npy", "scale.npz"
 OLD_ITEMS = "items.parquet"  # of format 1
 FILES = "files"  # of an addition, in its facts
@@ -44,7 +44,7 @@ class Manifest:
         changes: what became of the source since the build before, where there was one.
         before: the build that was in force until this one.
         additions: what it carries beside its index, by name; see `embedsearch.artifacts`.
-        schema: version of this format; 1 has neither ledger nor checksum of its own.
+        schema: version of this format; 1 has neither source_state nor checksum of its own.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Manifest:
             if schema == SCHEMA and checksum != _checksum(values):
                 raise ValueError("it was altered: its checksum is another")
             values["unit"], values["metric"] = Unit(values["unit"]), Metric(values["metric"])
-            items = {ITEMS, LEDGER} if schema == SCHEMA else {OLD_ITEMS}
+            items = {ITEMS, SOURCE_STATE} if schema == SCHEMA else {OLD_ITEMS}
             if not {*items, VECTORS, REJECTED} <= set(values["files"]):
                 raise ValueError("it does not list the files of a build")
             return cls(**values)

@@ -82,7 +82,7 @@ def row(described: Described, content_hash: str, before: Any = None) -> tuple[in
 
 
 class Row(NamedTuple):
-    """What the ledger says of one record; see `ENTRY`."""
+    """What the source_state says of one record; see `ENTRY`."""
 
     facts: int
     hash: str
@@ -98,7 +98,7 @@ class Row(NamedTuple):
         return size < 0 or (modified == self.modified and modified != 0)
 
 
-class Ledger:
+class SourceState:
     """The rows of one build, looked up by identity or by content."""
 
     def __init__(self, entries: Entries) -> None:
@@ -116,7 +116,7 @@ class Ledger:
         return len(self.entries)
 
     @classmethod
-    def load(cls, path: Path) -> Ledger:
+    def load(cls, path: Path) -> SourceState:
         """Read what `save` wrote, memory-mapped."""
         return cls(cast(Entries, load_array(path, mapped=True)))
 

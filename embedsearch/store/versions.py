@@ -18,7 +18,7 @@ from embedsearch.disk.lock import write_lock
 from embedsearch.errors import EmbedsearchError, IndexDamagedError, RecipeError, nearest
 from embedsearch.recipe import RECIPE_FILE, Recipe, check_name
 from embedsearch.store.build import Build
-from embedsearch.store.folders import BUILD_RULE, current_build, index_folder, name_in_force
+from embedsearch.store.folders import BUILD_RULE, current_build, current_id, index_folder
 from embedsearch.store.manifest import BUILDS, CURRENT, ITEMS, VECTORS, Manifest
 
 COMING = f".{CURRENT}.new"
@@ -30,7 +30,7 @@ def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
 
     The build that was in force before is among the kept ones.
     """
-    before = folder / BUILDS / (name_in_force(folder) or ASIDE)
+    before = folder / BUILDS / (current_id(folder) or ASIDE)
     target = folder / BUILDS / build
     recipe.save(folder)
     _write(folder / COMING, build)
@@ -97,7 +97,7 @@ def _earlier(folder: Path, to: str) -> Build:
                 + nearest(to, names)
             )
         return Build(folder / BUILDS / to)
-    in_force = name_in_force(folder)
+    in_force = current_id(folder)
     if in_force:
         earlier = [build for build in builds if build.name < in_force]
         with contextlib.suppress(IndexDamagedError):  # what it was made after comes first

@@ -5,31 +5,29 @@ from __future__ import annotations
 import streamlit as st
 
 from embedsearch.store.folders import indexes_folder
-from embedsearch.ui import ASSETS, following, scrolling
-from embedsearch.ui import navigation as places
-from embedsearch.ui import url_state as address
+from embedsearch.ui import ASSETS, following, navigation, scrolling, url_state
 from embedsearch.ui.cached import manifests
 from embedsearch.ui.pages.duplicates import duplicates_page
 from embedsearch.ui.pages.map import map_page
 from embedsearch.ui.pages.relatedness import relatedness_page
 from embedsearch.ui.pages.search import search_page
 from embedsearch.ui.widgets import cards
-from embedsearch.ui.widgets import compared as things
+from embedsearch.ui.widgets import compared_items as compared
 
 
 def show() -> None:
     """Show the page that the address names."""
-    relatedness = st.Page(relatedness_page, title="Relatedness", url_path=places.RELATEDNESS)
+    relatedness = st.Page(relatedness_page, title="Relatedness", url_path=navigation.RELATEDNESS)
 
     def compare() -> None:
         """Lead links of version 0.3 to where the page is now."""
-        st.switch_page(relatedness, query_params=things.from_compare(address.parameters()))
+        st.switch_page(relatedness, query_params=compared.from_compare(url_state.parameters()))
 
     pages = [
         st.Page(search_page, title="Search", url_path="search", default=True),
         relatedness,
-        st.Page(map_page, title="Map", url_path=places.MAP),
-        st.Page(duplicates_page, title="Duplicates", url_path=places.DUPLICATES),
+        st.Page(map_page, title="Map", url_path=navigation.MAP),
+        st.Page(duplicates_page, title="Duplicates", url_path=navigation.DUPLICATES),
     ]
     former = st.Page(compare, title="Compare", url_path="compare", visibility="hidden")
     # Streamlit's own bar leads to bare addresses, so the links are the page's own
@@ -48,9 +46,9 @@ def show() -> None:
         return
     indexes = indexes_folder()
     known = manifests(indexes)
-    places.register(pages)
-    index = places.arrive(page.url_path, known)
-    places.show_links(known)
+    navigation.register(pages)
+    index = navigation.arrive(page.url_path, known)
+    navigation.show_links(known)
     scrolling.follow(page.url_path)
     following.follow(indexes, index)
     page.run()

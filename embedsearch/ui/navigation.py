@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from embedsearch.store.manifest import Manifest
-from embedsearch.ui import url_state as address
+from embedsearch.ui import url_state
 from embedsearch.ui.cached import first_index, with_copies
 
 SEARCH, RELATEDNESS, MAP, DUPLICATES = "", "relatedness", "map", "duplicates"  # as in the address
@@ -37,7 +37,7 @@ def arrive(at: str, known: Mapping[str, Manifest | None]) -> str:
         at: the page, as in the address.
         known: the manifest of each index, None where it can't be read.
     """
-    said = address.parameters()
+    said = url_state.parameters()
     last = st.session_state.setdefault(_LAST, {})
     if at == RELATEDNESS:  # which asks a model, and has no index of its own
         last[at] = said
@@ -67,7 +67,7 @@ def onward(last: Parameters, index: str) -> dict[str, list[str]]:
     """
     if not index or last.get("index") == [index]:
         return dict(last)
-    left = address.of_index(last)
+    left = url_state.of_index(last)
     return {**{name: values for name, values in last.items() if name not in left}, "index": [index]}
 
 

@@ -8,13 +8,12 @@ from functools import partial
 import streamlit as st
 from streamlit.components.v2 import component
 
-from embedsearch.ui import navigation as places
-from embedsearch.ui import url_state as address
+from embedsearch.ui import navigation, url_state
 
 # of each page, the parameters that say what is asked, and not how much of it is shown
 ASKED = {
-    places.SEARCH: ("index", "q", "word", "image", "item", *address.EXTRAS),
-    places.DUPLICATES: ("index", "kind", "page"),
+    navigation.SEARCH: ("index", "q", "word", "image", "item", *url_state.EXTRAS),
+    navigation.DUPLICATES: ("index", "kind", "page"),
 }
 _SCRIPT = """
 let last = null;
@@ -35,7 +34,7 @@ def asked(at: str, parameters: Mapping[str, Sequence[str]]) -> str:
 def follow(at: str) -> None:
     """Scroll to the top when what is asked of the page `at` is not what the last run was asked."""
     with st.container(key="es-scrolling"):
-        _mount()(key="scrolling", data={"asked": asked(at, address.parameters())})
+        _mount()(key="scrolling", data={"asked": asked(at, url_state.parameters())})
 
 
 @partial(st.cache_resource, show_spinner=False)

@@ -215,7 +215,7 @@ def test_the_command_refuses_in_a_sentence(tmp_path, monkeypatch, arguments, cod
 
 @pytest.mark.scale
 def test_texts_and_pictures_are_compared_by_an_index_that_knows_both(small_model, tmp_path):
-    """Of two kinds all are taken across the bridge: their cosine distances there, and no percentiles."""
+    """Of two kinds all are taken across the crossmodal: their cosine distances there, and no percentiles."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name, value in fakes.COLOURS.items():

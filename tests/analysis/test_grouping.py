@@ -1,15 +1,17 @@
 import numpy as np
 import pytest
 
-from embedsearch.analysis.grouping import stars
+from embedsearch.analysis.grouping import greedy_groups
 
 
 def group(pairs, count, rank=None, more=(), around=None):
-    """Run `stars` over (first, second, distance) triples, and return which row each one joins."""
+    """Run `greedy_groups` over (first, second, distance) triples, and return which row each one joins."""
     first, second, far = (np.array(each) for each in zip(*pairs, strict=True))
     rank = np.arange(count) if rank is None else np.array(rank)
     full = np.isin(np.arange(count), more)
-    kept, distance = stars(first, second, far.astype(float), rank, full, around or (lambda _row: None))
+    kept, distance = greedy_groups(
+        first, second, far.astype(float), rank, full, around or (lambda _row: None)
+    )
     return kept.tolist(), distance.tolist()
 
 
@@ -55,7 +57,9 @@ def test_nothing_kept_is_near_another(seed):
     far = np.linalg.norm(points[:, None] - points[None], axis=2)
     first, second = np.nonzero(np.triu(far <= 0.2, 1))
     rank = np.random.default_rng(seed + 10).permutation(60)
-    kept, distance = stars(first, second, far[first, second], rank, np.zeros(60, bool), lambda _row: None)
+    kept, distance = greedy_groups(
+        first, second, far[first, second], rank, np.zeros(60, bool), lambda _row: None
+    )
     staying = np.flatnonzero(kept < 0)
     gone = np.flatnonzero(kept >= 0)
     assert (far[np.ix_(staying, staying)] + np.eye(len(staying)) > 0.2).all()

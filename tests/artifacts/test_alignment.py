@@ -5,10 +5,9 @@ import pytest
 from PIL import Image
 
 from embedsearch.api import align
-from embedsearch.artifacts import alignment
-from embedsearch.artifacts import crossmodal as places
+from embedsearch.artifacts import alignment, crossmodal
 from embedsearch.crossmodal.crossval import Chosen
-from embedsearch.crossmodal.projection import open_places, open_scale
+from embedsearch.crossmodal.projection import open_projected, open_scale
 from embedsearch.errors import (
     EncoderMismatchError,
     ModelError,
@@ -54,7 +53,7 @@ def shaded(make_build, tmp_path):
 def test_captions_find_their_pictures(tmp_path):
     """After align a text finds the picture that it describes, by the cosine in the texts' space."""
     aligned = Index(align("small", indexes=tmp_path).build, fakes.LetterEncoder)
-    assert (aligned.bridge.by, aligned.bridge.about) == ("align", "by an alignment with 59 captions")
+    assert (aligned.crossmodal.by, aligned.crossmodal.about) == ("align", "by an alignment with 59 captions")
     facts = aligned.manifest.additions["bridge"]
     assert facts["align"]["source"] == "the field caption"
     assert facts["align"]["measured"]["ridge"]["recall@5"] > 0.8
@@ -197,7 +196,7 @@ def test_an_alignment_survives_a_lost_text_model(shaded, make_build, tmp_path, m
     def fails(*_):
         raise ModelError("it is gone")
 
-    monkeypatch.setattr(places, "unrelated", fails)
+    monkeypatch.setattr(crossmodal, "unrelated", fails)
     told = fakes.Told()
     second = make_build([*shaded[1], *shades(tmp_path, 1, start=100)], unit=Unit.IMAGE, progress=told)
     assert second.manifest.additions["bridge"]["by"] == "align"
@@ -210,12 +209,12 @@ def test_an_alignment_survives_a_lost_text_model(shaded, make_build, tmp_path, m
 def test_an_alignment_survives_damage_to_what_it_makes(shaded, make_build, tmp_path, file):
     """Places, their index and their scale are made anew from the map; no picture is embedded again."""
     first = align("small", indexes=tmp_path)
-    wanted = np.array(open_places(first.build))
+    wanted = np.array(open_projected(first.build))
     (first.build.folder / file).write_bytes(b"x")
     second = make_build(shaded[1], unit=Unit.IMAGE)
     assert second.folder != first.build.folder
     assert second.manifest.additions["bridge"]["align"] == first.manifest.additions["bridge"]["align"]
-    np.testing.assert_allclose(np.array(open_places(second)), wanted, atol=1e-6)
+    np.testing.assert_allclose(np.array(open_projected(second)), wanted, atol=1e-6)
     assert second.manifest.report["seconds"] >= 0
     assert (second.manifest.changes["to_embed"], second.manifest.changes["unchanged"]) == (0, 60)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embedsearch import artifacts as additions
+from embedsearch import artifacts
 from embedsearch.artifacts import amend
 from embedsearch.errors import IndexDamagedError, QueryError
 from embedsearch.store.build import Build, open_build
@@ -11,17 +11,17 @@ from embedsearch.store.versions import builds_of, roll_back
 from tests import fakes
 
 
-def counted(making):
+def counted(context):
     """An addition: a file with the number of vectors, and how it came about."""
-    before = making.facts_before("counted")
-    (making.folder / "counted.npy").write_bytes(b"%d" % len(making.vectors))
-    return {"count": len(making.vectors), "before": before and before["count"]}
+    before = context.facts_before("counted")
+    (context.folder / "counted.npy").write_bytes(b"%d" % len(context.vectors))
+    return {"count": len(context.vectors), "before": before and before["count"]}
 
 
 @pytest.fixture(autouse=True)
 def with_counted(monkeypatch):
     """Let every build carry `counted`."""
-    monkeypatch.setattr(additions, "ADDITIONS", {"counted": "tests.artifacts.test_artifacts:counted"})
+    monkeypatch.setattr(artifacts, "ADDITIONS", {"counted": "tests.artifacts.test_artifacts:counted"})
 
 
 def test_every_build_carries_it(make_build):

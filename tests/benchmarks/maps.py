@@ -42,7 +42,9 @@ def main():
             write(table, [rows[at] for at in sorted(order[:-tenth])])
             new = es.rebuild(method, indexes=folder).build
             after = load_map(new)
-            same = Earlier(before.facts, before.points, rows_of_same_ids(new.ledger, old.ledger), anew=True)
+            same = Earlier(
+                before.facts, before.points, rows_of_same_ids(new.source_state, old.source_state), anew=True
+            )
             fresh = make_map(ground_of(new), Settings(method), same, Silent())
             print(
                 f"map_{method} value={before.facts['preserved']:.3f} (share of 10 neighbours kept, "

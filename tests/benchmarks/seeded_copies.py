@@ -3,8 +3,8 @@
 A hundred photos each were resized to a half, compressed at JPEG quality 50, flipped left to right, or cropped
 by 5 percent. Ours: `find_duplicates` with its automatic threshold. Peer: the perceptual hash dHash, 64 bits,
 within 10 bits as is usual, and within the number of bits that serves it best on these very photos; grouped
-by the same stars. A pair counts as found where both are in one group, and is right where one is the other's
-copy.
+by the same greedy_groups. A pair counts as found where both are in one group, and is right where one is the
+other's copy.
 
 The rule for the automatic threshold was chosen on these photos. Held out: the same on 550 of Tux Paint's
 stamps, small drawings and photos, many of them variants of one another, which count as mistakes where found.
@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 import embedsearch as es
 from embedsearch.analysis.duplicates import find_duplicates
-from embedsearch.analysis.grouping import stars
+from embedsearch.analysis.grouping import greedy_groups
 from embedsearch.encoders.vision.decode import open_rgb
 from tests.benchmarks.common import need
 
@@ -58,12 +58,12 @@ def dhash(path):
 
 
 def hashed_groups(ids, hashes, bits):
-    """Return groups of ids whose hashes differ by at most so many bits, as stars."""
+    """Return groups of ids whose hashes differ by at most so many bits, as greedy_groups."""
     far = (hashes[:, None] != hashes[None]).sum(2)  # (n, 64) (n, 64) -> (n, n)
     first, second = np.nonzero(np.triu(far <= bits, 1))
     rank = np.arange(len(ids))
     distances = far[first, second].astype(float)
-    kept, _ = stars(first, second, distances, rank, np.zeros(len(ids), bool), lambda _row: None)
+    kept, _ = greedy_groups(first, second, distances, rank, np.zeros(len(ids), bool), lambda _row: None)
     return [
         [ids[centre], *(ids[row] for row in np.flatnonzero(kept == centre))]
         for centre in np.unique(kept[kept >= 0])

@@ -19,7 +19,7 @@ def main():
         sys.exit("skipped: the Tux Paint stamps are not installed (Debian: tuxpaint-stamps-default)")
     with tempfile.TemporaryDirectory() as indexes:
         built = es.build(folder, name="stamps", precision="fp32", indexes=indexes)
-        print(f"searchable {built.bridge.about}: {built.manifest.count} pictures")
+        print(f"searchable {built.crossmodal.about}: {built.manifest.count} pictures")
         started = time.perf_counter()
         aligned = es.align("stamps", indexes=indexes)
         seconds = time.perf_counter() - started

@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from embedsearch.crossmodal import class_names as conse
+from embedsearch.crossmodal import class_names
 from embedsearch.encoders import encoder_spec, load_encoder
-from embedsearch.encoders.class_head import find_classifier, imagenet_names
+from embedsearch.encoders.class_head import find_class_head, imagenet_names
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from tests.encoders.test_images import pictures
@@ -16,7 +16,7 @@ from tests.encoders.test_images import pictures
 def test_probabilities_are_a_softmax_over_the_best_classes():
     """Logits are halved, the 50 largest make the softmax, the others have no share."""
     logits = np.random.default_rng(0).normal(0, 3, (4, 200)).astype(np.float32)
-    got = conse.probabilities(logits)
+    got = class_names.probabilities(logits)
     for row, values in zip(got, logits.astype(np.float64), strict=True):
         best = np.argsort(-values)[:50]
         want = np.zeros(200)
@@ -31,7 +31,7 @@ def test_a_place_is_the_weighted_mean_of_centred_names():
     logits = np.full((2, 4), -100, np.float32)
     logits[0, 2] = 100
     logits[1, :2] = 100
-    got = conse.place(logits, names, centre)
+    got = class_names.place(logits, names, centre)
     want = np.stack([names[2] - centre, (names[0] + names[1]) / 2 - centre])
     np.testing.assert_allclose(got, want / np.linalg.norm(want, axis=1, keepdims=True), atol=1e-6)
 
@@ -44,22 +44,22 @@ def test_the_bundled_class_head_is_the_networks_own():
 
     recipe = EncoderRecipe(Unit.IMAGE, precision="fp32", decoding="full")
     encoder = load_encoder(unit="image", precision="fp32", decoding="full")
-    classifier = find_classifier(encoder_spec(recipe))
+    class_head = find_class_head(encoder_spec(recipe))
     ready = encoder.prepare(pictures()[:2])
-    got = classifier.logits(encoder.encode(pictures()[:2]))
+    got = class_head.logits(encoder.encode(pictures()[:2]))
     network = EfficientNet.from_name("efficientnet-lite2").eval()
     network.load_state_dict(torch.load(find_files(recipe).weights[0], weights_only=True))
     pixels = np.stack([each.inputs["pixel_values"] for each in ready])
     with torch.no_grad():
         want = network((torch.from_numpy(pixels).float() - 127) / 128).numpy()
     np.testing.assert_allclose(got, want, atol=1e-4)
-    assert classifier.names == imagenet_names()
-    assert (len(set(classifier.names)), classifier.names[:2]) == (998, ("tench", "goldfish"))
+    assert class_head.names == imagenet_names()
+    assert (len(set(class_head.names)), class_head.names[:2]) == (998, ("tench", "goldfish"))
 
 
 @pytest.fixture
 def classified(tmp_path):
-    """Return a function that saves a small image classifier, and gives its folder."""
+    """Return a function that saves a small image class_head, and gives its folder."""
 
     def make(kind, config, processor="ViTImageProcessor", **size):
         import transformers
@@ -108,26 +108,26 @@ def test_class_heads_give_the_plain_logits(classified, name):
     kind, config, options = CLASSIFIERS[name]
     folder = classified(kind, config)
     encoder = load_encoder(folder.as_posix(), unit="image", precision="fp32", **options)
-    classifier = find_classifier(encoder.spec)
-    assert classifier.names == ("tench", "goldfish", "red fox")
+    class_head = find_class_head(encoder.spec)
+    assert class_head.names == ("tench", "goldfish", "red fox")
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     model = AutoModelForImageClassification.from_pretrained(folder).eval()
     with torch.no_grad():
         want = [model(**processor(image, return_tensors="pt")).logits[0].numpy() for image in pictures()]
-    np.testing.assert_allclose(classifier.logits(encoder.encode(pictures())), want, atol=1e-4)
+    np.testing.assert_allclose(class_head.logits(encoder.encode(pictures())), want, atol=1e-4)
 
 
 def test_a_head_that_reads_something_else_is_not_used(classified, small_model):
     """ViT's head reads CLS: the mean has no class head; nor has a model without names, or without a head."""
     folder = classified("ViT", SHAPE)
     mean = load_encoder(folder.as_posix(), unit="image", precision="fp32")
-    assert find_classifier(mean.spec) is None
-    assert find_classifier(load_encoder(small_model("resnet").as_posix(), precision="fp32").spec) is None
+    assert find_class_head(mean.spec) is None
+    assert find_class_head(load_encoder(small_model("resnet").as_posix(), precision="fp32").spec) is None
     config = json.loads((folder / "config.json").read_text())
     config["id2label"] = {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
     (folder / "config.json").write_text(json.dumps(config))
     unnamed = load_encoder(folder.as_posix(), unit="image", pooling="cls", precision="fp32")
-    assert find_classifier(unnamed.spec) is None
+    assert find_class_head(unnamed.spec) is None
 
 
 def test_other_files_have_no_head_of_this_encoder(classified):
@@ -136,7 +136,7 @@ def test_other_files_have_no_head_of_this_encoder(classified):
     spec = load_encoder(folder.as_posix(), unit="image", precision="fp32").spec
     state = load_file(folder / "model.safetensors")
     save_file({name: value * 1.5 for name, value in state.items()}, folder / "model.safetensors")
-    assert find_classifier(spec) is None
+    assert find_class_head(spec) is None
 
 
 def test_class_names_are_embedded_once(monkeypatch, tmp_path):
@@ -150,9 +150,9 @@ def test_class_names_are_embedded_once(monkeypatch, tmp_path):
             return np.arange(2.0 * len(items), dtype=np.float32).reshape(len(items), 2) + 1
 
     for names, fingerprint in ((["a", "b"], "1"), (["a", "b"], "1"), (["a", "c"], "1"), (["a", "b"], "2")):
-        got = conse.text_vectors(names, fingerprint, Encoder)
+        got = class_names.text_vectors(names, fingerprint, Encoder)
         np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-6)
-    conse.text_vectors(["a", "b"], "1", Encoder, "query")
+    class_names.text_vectors(["a", "b"], "1", Encoder, "query")
     asked_with = [
         (["a", "b"], "passage"),
         (["a", "c"], "passage"),

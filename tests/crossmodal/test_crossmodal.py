@@ -7,7 +7,7 @@ from PIL import Image
 
 import embedsearch as es
 from embedsearch.analysis.evaluate import evaluate
-from embedsearch.artifacts import crossmodal as places
+from embedsearch.artifacts import crossmodal
 from embedsearch.artifacts.scale import general
 from embedsearch.backends import approximate
 from embedsearch.crossmodal.aligned import about
@@ -15,7 +15,7 @@ from embedsearch.crossmodal.class_names import place, text_vectors
 from embedsearch.demo.indexes import STAMPS
 from embedsearch.distances.metric import Metric, normalized
 from embedsearch.distances.scale import closeness_of
-from embedsearch.encoders.class_head import find_classifier
+from embedsearch.encoders.class_head import find_class_head
 from embedsearch.errors import EncoderMismatchError, ModelError, QueryError, RecipeError, SourceError
 from embedsearch.index import Index
 from embedsearch.query import Picture, Text
@@ -46,13 +46,13 @@ def pictures(stamps, tmp_path_factory):
 
 def test_a_text_finds_pictures_by_class_names(pictures):
     """With nothing said, an index of the bundled model is asked with texts: places are those of ConSE."""
-    assert (pictures.bridge.by, pictures.bridge.asks.value) == ("conse", "text")
+    assert (pictures.crossmodal.by, pictures.crossmodal.asks.value) == ("conse", "text")
     hits = pictures.search("an insect with wings", 3)
     text = es.load_encoder("all-MiniLM-L6-v2", precision="fp32")
-    classifier = find_classifier(pictures.encoder.spec)
-    names = text_vectors(classifier.names, text.spec.fingerprint, lambda: text)
+    class_head = find_class_head(pictures.encoder.spec)
+    names = text_vectors(class_head.names, text.spec.fingerprint, lambda: text)
     centre = names.mean(0)
-    placed = place(classifier.logits(np.asarray(pictures.build.vectors)), names, centre)
+    placed = place(class_head.logits(np.asarray(pictures.build.vectors)), names, centre)
     asked = normalized(normalized(text.encode(["an insect with wings"])) - centre)
     far = 1 - (placed @ asked.T)[:, 0]
     order = np.argsort(far)[:3]
@@ -68,15 +68,15 @@ def test_texts_have_a_scale_of_their_own(pictures):
     answer = pictures.answer("an insect with wings", 3)
     text = es.load_encoder("all-MiniLM-L6-v2", precision="fp32")
     asked = normalized(text.encode(general(Unit.TEXT), "query"))
-    centre = normalized(np.asarray(pictures.bridge._placing.names)).mean(0)
+    centre = normalized(np.asarray(pictures.crossmodal._placing.names)).mean(0)
     asked = normalized(asked - centre)
-    apart = 1 - asked @ np.asarray(pictures.bridge.vectors).T
+    apart = 1 - asked @ np.asarray(pictures.crossmodal.vectors).T
     for hit in answer.hits:
         assert hit.percentile == pytest.approx(100 * (apart > hit.distance).mean(), abs=0.3)
     closest = closeness_of(np.sort(apart, 1))
     own = float(closeness_of([[hit.distance for hit in answer.hits]])[0])
     assert answer.foreign_rate == pytest.approx((closest <= own).mean(), abs=2e-3)
-    assert pictures.bridge.scale.limit == pytest.approx(np.quantile(closest, 0.17), abs=1e-4)
+    assert pictures.crossmodal.scale.limit == pytest.approx(np.quantile(closest, 0.17), abs=1e-4)
 
 
 def test_what_serves_is_said_for_what_has_a_share():
@@ -114,9 +114,9 @@ def test_a_text_is_explained_by_where_patches_lie(pictures):
     """Each patch scores as if it were a picture placed alone; the average item takes nothing off."""
     hit = pictures.search("an insect", 1)[0]
     made = pictures.explain("an insect", hit)
-    apart = pictures.encoder.unpooled(Path(hit.path))
+    apart = pictures.encoder.hidden_states(Path(hit.path))
     query = pictures.space(Text("an insect")).vector[0]
-    alone = pictures.bridge.carry(apart.rows) @ query  # (81, e) (e,) -> (81,)
+    alone = pictures.crossmodal.carry(apart.rows) @ query  # (81, e) (e,) -> (81,)
     np.testing.assert_allclose(made.grid.ravel(), alone / 81, atol=1e-6)
     np.testing.assert_array_equal(made.heat, made.grid)
     assert (made.exact, made.typical, made.kind) == (False, None, "image")
@@ -133,18 +133,18 @@ def test_a_filter_holds_for_texts_too(pictures):
 
 
 def test_a_build_needs_no_text_model(stamps, tmp_path, monkeypatch):
-    """Where the text model can't be loaded the index is made all the same, without the bridge."""
+    """Where the text model can't be loaded the index is made all the same, without the crossmodal."""
 
     def fails(*_):
         raise ModelError("there is no text model")
 
-    monkeypatch.setattr(places, "encoder_spec", fails)
+    monkeypatch.setattr(crossmodal, "encoder_spec", fails)
     few = tmp_path / "few"
     few.mkdir()
     shutil.copy(next(stamps.glob("*.png")), few)
     searcher = es.build(few, name="few", precision="fp32", indexes=tmp_path / "indexes")
     assert "bridge" not in searcher.manifest.additions
-    assert searcher.bridge is None
+    assert searcher.crossmodal is None
     with pytest.raises(QueryError, match="embedsearch align few"):
         searcher.search("a text")
 
@@ -161,7 +161,7 @@ def test_a_rebuild_places_new_pictures(stamps, tmp_path, monkeypatch):
     for path in paths[4:]:
         shutil.copy(path, folder)
     (folder / paths[0].name).unlink()
-    monkeypatch.setattr(places, "open_encoder", None)
+    monkeypatch.setattr(crossmodal, "open_encoder", None)
     second = es.rebuild("some", indexes=tmp_path / "indexes")
     after = second.space(Text("a")).vectors
     np.testing.assert_array_equal(after[:3], before[1:])
@@ -178,7 +178,7 @@ def test_a_text_index_is_asked_with_a_picture(tmp_path):
         "a strawberry or another sweet fruit\nhow to file a tax return\nhow to play the piano\n"
     )
     texts = es.build(source, name="texts", indexes=tmp_path / "indexes", precision="fp32")
-    assert (texts.bridge.by, texts.bridge.asks.value) == ("conse", "image")
+    assert (texts.crossmodal.by, texts.crossmodal.asks.value) == ("conse", "image")
     root = next(path for path in STAMPS if path.is_dir())
     fruit = root / "food" / "fruit" / "strawberry.png"
     hits = texts.search(Picture(fruit), 3)
@@ -228,7 +228,7 @@ def towers(small_model, tmp_path):
 def test_two_towers_need_no_places(towers):
     """With CLIP a text is compared with the pictures' own vectors, by the cosine of the two projections."""
     searcher, model = towers
-    assert (searcher.bridge.by, searcher.manifest.dimension) == ("towers", 16)
+    assert (searcher.crossmodal.by, searcher.manifest.dimension) == ("towers", 16)
     assert searcher.manifest.additions["bridge"] == {"by": "towers", "files": ["bridge-scale.npz"]}
     hits = searcher.search("a cat sleeps", 4)
     text = es.load_encoder(str(model), unit="text", precision="fp32").encode(["a cat sleeps"])
@@ -249,7 +249,7 @@ def test_a_text_is_explained_by_patches_of_two_towers(towers):
 
 
 def test_texts_that_find_pictures_are_measured(towers, tmp_path):
-    """`eval --queries` asks an index of pictures across the bridge; exact search misses nothing there."""
+    """`eval --queries` asks an index of pictures across the crossmodal; exact search misses nothing there."""
     searcher, _ = towers
     path, judged = tmp_path / "queries.tsv", tmp_path / "qrels"
     path.write_text("1\ta cat\n2\ta bank\n")
@@ -333,13 +333,13 @@ def test_a_picture_among_texts_has_percentiles_alone(stamps, tmp_path):
 
 def test_words_and_lengths_have_no_bridge(terms, make_searcher):
     """Words in their sentence, and texts by Euclidean distance, are not asked with pictures."""
-    assert terms.bridge is None
-    assert make_searcher(fakes.fruit_entries(), name="fruits", metric="l2").bridge is None
+    assert terms.crossmodal is None
+    assert make_searcher(fakes.fruit_entries(), name="fruits", metric="l2").crossmodal is None
 
 
 def test_a_fake_has_no_class_head(colours):
-    """An encoder that is no model on disk gets no bridge, and nothing is looked up for it."""
-    assert colours.bridge is None
+    """An encoder that is no model on disk gets no crossmodal, and nothing is looked up for it."""
+    assert colours.crossmodal is None
     with pytest.raises(QueryError, match="embedsearch align small"):
         colours.search("red")
 

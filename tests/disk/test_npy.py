@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embedsearch.disk import npy as arrays
+from embedsearch.disk import npy
 from embedsearch.disk.npy import TRIES, load_array, load_arrays
 
 
@@ -18,7 +18,7 @@ def disturbed(monkeypatch):
             raise SystemError("AST constructor recursion depth mismatch (before=141, after=43)")
         return plain(*given, **options)
 
-    monkeypatch.setattr(arrays.np, "load", load)
+    monkeypatch.setattr(npy.np, "load", load)
     return lambda times: left.extend([None] * times)
 
 

@@ -31,7 +31,7 @@ def test_a_texts_tokens_add_up_to_its_vector(small_model, name):
     """The weighted rows of a mean-pooled text are its vector, whatever the tokenizer."""
     encoder = load_encoder(small_model(name).as_posix(), pooling="mean", precision="fp32")
     for text in SENTENCES:
-        apart = encoder.unpooled(text)
+        apart = encoder.hidden_states(text)
         assert apart.exact
         assert adds_up(apart, encoder.encode([text])[0])
         np.testing.assert_array_equal(apart.rows.shape, (len(apart.names), 32))
@@ -42,7 +42,7 @@ def test_tokens_stand_where_they_are_in_the_text(small_model, name):
     """The first and the last token are special and stand for no place; the others cover every letter."""
     encoder = load_encoder(small_model(name).as_posix(), pooling="mean", precision="fp32")
     text = SENTENCES[2]
-    spans = encoder.unpooled(text).spans
+    spans = encoder.hidden_states(text).spans
     assert spans[0] is None
     assert spans[-1] is None
     covered = {place for span in spans if span for place in range(*span)}
@@ -54,12 +54,12 @@ def test_layers_add_up_too(small_model, layers):
     """Other layers than the last, and several of them averaged, add up for texts, words and pictures."""
     bert, vit = small_model("bert").as_posix(), small_model("vit").as_posix()
     text = load_encoder(bert, pooling="mean", layers=layers, precision="fp32")
-    assert adds_up(text.unpooled(SENTENCES[0]), text.encode([SENTENCES[0]])[0])
+    assert adds_up(text.hidden_states(SENTENCES[0]), text.encode([SENTENCES[0]])[0])
     word = load_encoder(bert, unit="word", layers=layers, precision="fp32")
     sentence = Sentence(SENTENCES[2], ((6, 10),))
-    assert adds_up(word.unpooled(sentence), word.encode([sentence])[0])
+    assert adds_up(word.hidden_states(sentence), word.encode([sentence])[0])
     image = load_encoder(vit, layers=layers, precision="fp32")
-    assert adds_up(image.unpooled(pictures()[0]), image.encode(pictures()[:1])[0])
+    assert adds_up(image.hidden_states(pictures()[0]), image.encode(pictures()[:1])[0])
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first"])
@@ -68,7 +68,7 @@ def test_a_word_is_made_of_its_sub_tokens(small_model, pooling):
     encoder = load_encoder(small_model("bert").as_posix(), unit="word", pooling=pooling, precision="fp32")
     start = SENTENCES[2].index("unbelievably")
     sentence = Sentence(SENTENCES[2], ((start, start + len("unbelievably")),))
-    apart = encoder.unpooled(sentence)
+    apart = encoder.hidden_states(sentence)
     assert apart.exact
     assert adds_up(apart, encoder.encode([sentence])[0])
     assert apart.spans[0][0] == start
@@ -85,7 +85,7 @@ def test_a_pictures_patches_add_up_to_its_vector(small_model, name, patch_tokens
     )
     last = plain(small_model(name), pictures()[0])[1]
     for picture in pictures():
-        apart = encoder.unpooled(picture)
+        apart = encoder.hidden_states(picture)
         assert apart.exact
         assert adds_up(apart, encoder.encode([picture])[0])
         if last.ndim == 4:
@@ -104,7 +104,7 @@ def test_a_maps_positions_are_its_rows(small_model):
     """The rows of a CNN are the positions of its map, row by row."""
     encoder = load_encoder(small_model("resnet").as_posix(), precision="fp32")
     last = plain(small_model("resnet"), pictures()[0])[1][0]  # (D, H, W)
-    got = encoder.unpooled(pictures()[0]).rows.reshape(*last.shape[1:], last.shape[0])
+    got = encoder.hidden_states(pictures()[0]).rows.reshape(*last.shape[1:], last.shape[0])
     np.testing.assert_allclose(got, last.permute(1, 2, 0).numpy(), atol=1e-5)
 
 
@@ -113,13 +113,13 @@ def test_a_patch_stands_for_its_place(small_model, name):
     """What is painted into one patch changes that patch's row of the embeddings or of the map most."""
     encoder = load_encoder(small_model(name).as_posix(), layers=0, precision="fp32")
     before = Image.new("RGB", (32, 32), "grey")
-    rows, columns = encoder.unpooled(before).grid
+    rows, columns = encoder.hidden_states(before).grid
     for row, column in ((0, 0), (rows - 1, 0), (1, columns - 1)):
         after = before.copy()
         height, width = 32 // rows, 32 // columns
         box = (column * width, row * height, (column + 1) * width - 1, (row + 1) * height - 1)
         ImageDraw.Draw(after).rectangle(box, "red")
-        change = encoder.unpooled(after).rows - encoder.unpooled(before).rows
+        change = encoder.hidden_states(after).rows - encoder.hidden_states(before).rows
         moved = np.linalg.norm(change, axis=1)[-rows * columns :].reshape(rows, columns)
         assert np.unravel_index(moved.argmax(), moved.shape) == (row, column)
 
@@ -129,11 +129,11 @@ def test_the_bundled_models_add_up():
     for precision in ("fp32", "bf16"):
         encoder = load_encoder(engine="torch", precision=precision)
         exact = load_encoder(engine="torch", precision="fp32").encode(["How do I get my money back?"])[0]
-        apart = encoder.unpooled("How do I get my money back?")
+        apart = encoder.hidden_states("How do I get my money back?")
         assert adds_up(apart, exact)
         assert (apart.names[0], apart.names[-1], len(apart.names)) == ("[CLS]", "[SEP]", 10)
     image = load_encoder(unit="image", engine="torch", precision="fp32")
-    apart = image.unpooled(pictures()[2])
+    apart = image.hidden_states(pictures()[2])
     assert apart.grid == (9, 9)
     assert adds_up(apart, image.encode([pictures()[2]])[0])
 
@@ -146,18 +146,18 @@ def test_openvino_s_encoder_takes_apart_in_torch(small_model):
     encoder = load_encoder(folder, pooling="mean", engine="openvino", precision="fp32")
     exact = load_encoder(folder, pooling="mean", engine="torch", precision="fp32")
     assert encoder.engine == "openvino"
-    assert adds_up(encoder.unpooled(SENTENCES[0]), exact.encode([SENTENCES[0]])[0])
+    assert adds_up(encoder.hidden_states(SENTENCES[0]), exact.encode([SENTENCES[0]])[0])
 
 
 def test_cls_pooling_is_told_as_an_approximation(small_model):
     """With [CLS] pooling the rows are all tokens' states, the vector the first one's, and not exact."""
     encoder = load_encoder(small_model("bert").as_posix(), pooling="cls", precision="fp32")
-    apart = encoder.unpooled(SENTENCES[0])
+    apart = encoder.hidden_states(SENTENCES[0])
     assert not apart.exact
     np.testing.assert_allclose(apart.rows[0], apart.vector, atol=1e-6)
     np.testing.assert_allclose(apart.weights, 1 / len(apart.rows))
     image = load_encoder(small_model("vit").as_posix(), pooling="cls", precision="fp32")
-    assert not image.unpooled(pictures()[0]).exact
+    assert not image.hidden_states(pictures()[0]).exact
 
 
 @pytest.mark.parametrize(("activation", "exact"), [("Identity", True), ("Tanh", False)])
@@ -176,7 +176,7 @@ def test_dense_layers_are_exact_where_they_do_not_bend(small_model, tmp_path, ac
     weights = {"linear.weight": torch.randn(8, 32), "linear.bias": torch.randn(8)}
     save_file(weights, folder / "2_Dense" / "model.safetensors")
     encoder = load_encoder(folder.as_posix(), precision="fp32")
-    apart = encoder.unpooled(SENTENCES[0])
+    apart = encoder.hidden_states(SENTENCES[0])
     np.testing.assert_allclose(apart.vector, encoder.encode([SENTENCES[0]])[0], atol=1e-6)
     assert apart.rows.shape[1] == 8
     assert apart.exact is exact
@@ -190,7 +190,7 @@ def test_a_prompt_is_no_part_of_the_text(small_model, tmp_path):
     declare(folder, {"pooling_mode": "mean"})
     (folder / "config_sentence_transformers.json").write_text('{"prompts": {"passage": "cat: "}}')
     encoder = load_encoder(folder.as_posix(), precision="fp32")
-    apart = encoder.unpooled("bank rate")
+    apart = encoder.hidden_states("bank rate")
     placed = [span for span in apart.spans if span]
     assert (placed[0][0], placed[-1][1]) == (0, len("bank rate"))
     assert apart.spans[:3] == (None, None, None)
@@ -200,14 +200,14 @@ def test_a_prompt_is_no_part_of_the_text(small_model, tmp_path):
 def test_a_long_text_says_that_it_was_cut(small_model):
     """What lies beyond the model's limit has no token, and that is told."""
     encoder = load_encoder(small_model("bert").as_posix(), pooling="mean", precision="fp32")
-    assert encoder.unpooled("bank " * 300).truncated
-    assert not encoder.unpooled("bank").truncated
+    assert encoder.hidden_states("bank " * 300).truncated
+    assert not encoder.hidden_states("bank").truncated
 
 
 def test_a_lost_picture_is_an_item_error(small_model, tmp_path):
     """A picture that is gone is an ItemError, as in `encode`."""
     with pytest.raises(ItemError, match="does not exist"):
-        load_encoder(small_model("vit").as_posix()).unpooled(tmp_path / "gone.png")
+        load_encoder(small_model("vit").as_posix()).hidden_states(tmp_path / "gone.png")
 
 
 @pytest.mark.parametrize("size", [(400, 300), (300, 400), (1000, 90), (64, 64), (37, 53)])
@@ -235,7 +235,7 @@ def test_the_box_fits_what_the_processor_crops(small_model, name):
     """For models that crop, the part is the central square of the shorter side."""
     encoder = load_encoder(small_model(name).as_posix(), pooling="mean", precision="fp32")
     np.testing.assert_allclose(
-        encoder.unpooled(Image.new("RGB", (200, 100))).box, (0.25, 0, 0.75, 1), atol=0.01
+        encoder.hidden_states(Image.new("RGB", (200, 100))).box, (0.25, 0, 0.75, 1), atol=0.01
     )
 
 
@@ -256,7 +256,7 @@ def test_grids_follow_from_the_number_of_tokens(tokens, patch, size, want):
 def test_projected_patches_are_an_approximation(small_model, name):
     """Each patch is projected as the vector is, the vector stays that of the model, and it is inexact."""
     encoder = load_encoder(small_model(name).as_posix(), unit="image", precision="fp32")
-    apart = encoder.unpooled(pictures()[0])
+    apart = encoder.hidden_states(pictures()[0])
     assert not apart.exact
     np.testing.assert_allclose(apart.vector, encoder.encode(pictures()[:1])[0], atol=1e-5)
     assert len(apart.rows) >= apart.grid[0] * apart.grid[1] > 1
@@ -280,7 +280,7 @@ def test_projected_tokens_are_an_approximation(small_model, name):
     """The tokens of a text tower are projected one by one, without the padding, and cover the text."""
     encoder = load_encoder(small_model(name).as_posix(), unit="text", precision="fp32")
     text = SENTENCES[0][:9]
-    apart = encoder.unpooled(text)
+    apart = encoder.hidden_states(text)
     assert not apart.exact
     np.testing.assert_allclose(apart.vector, encoder.encode([text])[0], atol=1e-5)
     assert len(apart.rows) == len(apart.names) <= len(text) + 2

@@ -71,7 +71,7 @@ def test_pictures_of_any_shape_are_the_mean_of_their_patches(small_model):
     alone = np.concatenate([encoder.encode([image]) for image in images])
     encoder.batch_budget = 7
     np.testing.assert_allclose(encoder.encode(images), alone, rtol=0, atol=1e-5)
-    apart = encoder.unpooled(tall)
+    apart = encoder.hidden_states(tall)
     rows, columns = apart.grid
     assert (rows * columns == len(apart.rows), rows > columns, apart.exact) == (True, True, True)
     np.testing.assert_allclose(apart.weights @ apart.rows, alone[len(pictures())], rtol=0, atol=1e-5)

@@ -142,8 +142,8 @@ def test_leaving_a_neighbour_out_tells_what_it_did(make_build):
     class Around(fakes.LetterEncoder):
         """A word's vector is its sentence's letters."""
 
-        def unpooled(self, item, role="passage"):
-            made = super().unpooled(item, role)
+        def hidden_states(self, item, role="passage"):
+            made = super().hidden_states(item, role)
             vector = fakes.letters(item.text)
             return type(made)(vector[None], np.ones(1, np.float32), vector, True, ("w",), (item.spans[0],))
 

@@ -13,7 +13,7 @@ from embedsearch.errors import (
     SourceError,
     TooManyRejectedError,
 )
-from embedsearch.indexing import read as reading
+from embedsearch.indexing import read
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected, Unit, content_hash
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_vectors_stand_in_the_order_of_the_source(make_build, monkeypatch):
     """Row n is the source's n-th record, whatever order and chunks the encoder took them in."""
-    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, 3)
+    monkeypatch.setitem(read.CHUNK, Unit.TEXT, 3)
     build = make_build(ENTRIES)
     assert build.items["id"].to_pylist() == [word[0] for word in WORDS]
     assert build.items["text"].to_pylist() == WORDS
@@ -286,7 +286,7 @@ class Listener:
 @pytest.mark.parametrize("unit", [Unit.TEXT, Unit.WORD])
 def test_progress_counts_every_entry_once(make_recipe, tmp_path, monkeypatch, unit):
     """What is told sums up to the number of entries, rejected ones and many words or none included."""
-    monkeypatch.setitem(reading.CHUNK, unit, 3)
+    monkeypatch.setitem(read.CHUNK, unit, 3)
     entries = [
         *ENTRIES,
         text("many", "One two. Three four. Five."),

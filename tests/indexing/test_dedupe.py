@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedsearch.indexing import read as reading
-from embedsearch.indexing import shards as staging
+from embedsearch.indexing import read, shards
 from embedsearch.indexing.build import build_index
 from embedsearch.indexing.dedupe import Seen
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
-from embedsearch.store import source_state as ledger
+from embedsearch.store import source_state
 from tests.fakes import WORD_LIMIT, LetterEncoder, colour, letters, picture, text
 
 
 def entries(hashes, rows=1, bad=0, truncated=0):
-    """Return rows of a ledger with these content hashes."""
-    made = np.zeros(len(hashes), ledger.ENTRY)
+    """Return rows of a source_state with these content hashes."""
+    made = np.zeros(len(hashes), source_state.ENTRY)
     made["high"] = [int(each[:16], 16) for each in hashes]
     made["low"] = [int(each[16:], 16) for each in hashes]
     made["rows"], made["bad"], made["truncated"] = rows, bad, truncated
@@ -65,8 +64,8 @@ def test_halves_of_a_hash_are_both_compared():
 def small(monkeypatch):
     """Read three entries at a time, and close a shard at five vectors."""
     for unit in (Unit.TEXT, Unit.IMAGE):
-        monkeypatch.setitem(reading.CHUNK, unit, 3)
-    monkeypatch.setattr(staging, "SHARD_VECTORS", 5)
+        monkeypatch.setitem(read.CHUNK, unit, 3)
+    monkeypatch.setattr(shards, "SHARD_VECTORS", 5)
 
 
 LONG = " ".join(["long"] * (WORD_LIMIT + 3))

@@ -14,7 +14,7 @@ from string import ascii_lowercase
 import numpy as np
 import pytest
 
-from embedsearch.artifacts import ADDITIONS
+from embedsearch.artifacts import ARTIFACTS
 from embedsearch.indexing import read as reading
 from embedsearch.indexing import shards as staging
 from embedsearch.indexing.build import build_index
@@ -100,7 +100,7 @@ def run(source, folder, log, kind, number):
     """Build an index in `folder`, and stop dead at a step of `kind`; the child's side."""
     reading.CHUNK[Unit.TEXT] = CHUNK
     staging.SHARD_VECTORS, staging.SHARD_SECONDS = SHARD, math.inf
-    ADDITIONS.clear()  # they embed nothing of the source
+    ARTIFACTS.clear()  # they embed nothing of the source
     steps = PlacedEncoder.steps = Steps(log, kind, int(number))
     sys.addaudithook(lambda event, arguments: steps.audit(event, arguments, folder))
     build_index(recipe(source), Path(folder), progress=steps, load=PlacedEncoder)

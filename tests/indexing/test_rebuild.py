@@ -16,7 +16,7 @@ from embedsearch.indexing.build import build_index, compare_index
 from embedsearch.indexing.changes import unchanged
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Rejected, Unit
-from embedsearch.store import source_state as ledger
+from embedsearch.store import source_state
 from embedsearch.store.build import Build, open_build
 from embedsearch.store.manifest import Manifest
 from tests.fakes import UNREADABLE, LetterEncoder, letters, picture, text
@@ -59,7 +59,7 @@ def same(build, whole):
     assert build.items.equals(whole.items)
     assert np.array_equal(build.vectors, whole.vectors)
     names = ["key", "facts", "high", "low", "size", "rows", "truncated", "lost", "bad"]
-    assert np.array_equal(build.ledger.entries[names], whole.ledger.entries[names])
+    assert np.array_equal(build.source_state.entries[names], whole.source_state.entries[names])
     assert sorted(build.rejected(), key=str) == sorted(whole.rejected(), key=str)
     for name in ("entries", "items", "rejected", "truncated", "lost_words"):
         assert build.manifest.report[name] == whole.manifest.report[name]
@@ -190,11 +190,11 @@ def test_a_file_that_was_just_written_is_read_again(tmp_path):
     """A file changed within two seconds of its reading may change once more and show the same time."""
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
-    described = ledger.describe(picture("a", path))
+    described = source_state.describe(picture("a", path))
     assert described[3] == path.stat().st_mtime_ns
-    assert ledger.row(described, "0" * 32)[5] == 0
+    assert source_state.row(described, "0" * 32)[5] == 0
     os.utime(path, (1_000_000, 1_000_000))
-    assert ledger.row(ledger.describe(picture("a", path)), "0" * 32)[5] == 1_000_000 * 10**9
+    assert source_state.row(source_state.describe(picture("a", path)), "0" * 32)[5] == 1_000_000 * 10**9
 
 
 @pytest.mark.parametrize(

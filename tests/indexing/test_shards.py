@@ -14,7 +14,7 @@ from embedsearch.indexing.build import build_index
 from embedsearch.indexing.shards import Staging
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Modality, Record, Rejected, Unit
-from embedsearch.store import source_state as ledger
+from embedsearch.store import source_state
 from embedsearch.store.build import open_build
 from embedsearch.store.items import Item
 from tests.fakes import LetterEncoder, text
@@ -199,10 +199,12 @@ def chunk(*names, rejected=0):
     entries = entries_of(*names, rejected=rejected)
     items = [Item(name, name, None, None, "", {}) for name in names]
     vectors = np.arange(len(names), dtype=np.float32).reshape(-1, 1)
-    described = [ledger.describe(entry) for entry in entries]
-    rows = np.array([ledger.row(each, "0" * 32) for each in described[: len(names)]], ledger.ENTRY)
+    described = [source_state.describe(entry) for entry in entries]
+    rows = np.array(
+        [source_state.row(each, "0" * 32) for each in described[: len(names)]], source_state.ENTRY
+    )
     rejects = [(each, None) for each in entries[len(names) :]]
-    return Chunk(len(entries), items, vectors, rows, rejects, digest=ledger.digest(described))
+    return Chunk(len(entries), items, vectors, rows, rejects, digest=source_state.digest(described))
 
 
 def test_shards_close_by_size_and_by_time(tmp_path, monkeypatch):
@@ -265,11 +267,11 @@ def test_a_file_that_changed_is_another_entry(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
     entries = [Record("a", Modality.IMAGE, path)]
-    before = ledger.describe(entries[0])
-    assert ledger.describe(entries[0]) == before
+    before = source_state.describe(entries[0])
+    assert source_state.describe(entries[0]) == before
     path.write_bytes(b"three")
-    assert ledger.describe(entries[0]) != before
-    assert ledger.digest([ledger.describe(entries[0])]) != ledger.digest([before])
+    assert source_state.describe(entries[0]) != before
+    assert source_state.digest([source_state.describe(entries[0])]) != source_state.digest([before])
 
 
 def test_an_interrupted_run_keeps_its_whole_chunks(make_recipe, tmp_path, monkeypatch):

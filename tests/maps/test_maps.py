@@ -6,8 +6,7 @@ import pytest
 from embedsearch import maps
 from embedsearch.artifacts.map import ground_of, load_map
 from embedsearch.errors import QueryError
-from embedsearch.maps import clusters as groups
-from embedsearch.maps import ground, make_map
+from embedsearch.maps import clusters, ground, make_map
 from embedsearch.maps.ground import Settings, keys_of, sample
 from embedsearch.maps.stability import laid_over
 from embedsearch.progress import Silent
@@ -155,7 +154,7 @@ def test_of_many_items_a_sample_is_measured(make_build, map_of, monkeypatch):
     """Beyond the limit the share is that of a sample, the same items in the next build, and said so."""
     monkeypatch.setattr(maps, "MEASURED", 50)
     monkeypatch.setattr(maps, "SAMPLE", 40)
-    monkeypatch.setattr(groups, "LEARNED", 60)
+    monkeypatch.setattr(clusters, "LEARNED", 60)
     make_build(random_texts(range(200)))
     made, build = map_of()
     assert made.facts["measured"] == len(made.measured) == 40
@@ -171,7 +170,7 @@ def test_samples_are_random_and_hardly_change(make_build):
     assert len(rows) == 1000
     assert 4500 < rows.mean() < 5500
     build = make_build([fakes.text("a", "one two three"), fakes.text("b", "four")], unit=Unit.WORD)
-    assert len(set(keys_of(build.ledger, 4).tolist())) == 4
+    assert len(set(keys_of(build.source_state, 4).tolist())) == 4
 
 
 def test_laid_over_undoes_a_turn_a_mirror_and_a_shift():

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch.disk import checksums as integrity
+from embedsearch.disk import checksums
 from embedsearch.errors import IndexDamagedError, IndexNotFoundError, RecipeError
 from embedsearch.index import open_index
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Unit
-from embedsearch.store import versions as publishing
+from embedsearch.store import versions
 from embedsearch.store.build import Build, open_build
 from embedsearch.store.folders import current_build, list_names
 from embedsearch.store.versions import (
@@ -53,7 +53,7 @@ def test_the_pointer_is_replaced_last(build, tmp_path, monkeypatch):
     """When `current` is written, the new build already opens: no reader can see half of it."""
     folder, recipe = tmp_path / "small", Recipe.load(tmp_path / "small")
     seen = []
-    replace = publishing.Path.replace
+    replace = versions.Path.replace
 
     def watch(source, target):
         if target.name == "current":
@@ -61,7 +61,7 @@ def test_the_pointer_is_replaced_last(build, tmp_path, monkeypatch):
             seen.append((Build(new).manifest.count, current_build(folder)))
         return replace(source, target)
 
-    monkeypatch.setattr(publishing.Path, "replace", watch)
+    monkeypatch.setattr(versions.Path, "replace", watch)
     published = publish(folder, copy_of(build, folder, ".new-1"), "29990101-new", recipe)
     assert seen == [(3, build.folder)]
     assert current_build(folder) == published
@@ -91,14 +91,14 @@ def test_a_publication_that_was_killed_is_ended_or_taken_back(build, tmp_path, s
     """Killed after naming the new build, the old one stays; after the rename, the new one comes in force."""
     folder = tmp_path / "small"
     aside = copy_of(build, folder, ".new-1")
-    (folder / publishing.COMING).write_text("29990101-new\n")
+    (folder / versions.COMING).write_text("29990101-new\n")
     if stage != "named":
         aside.replace(folder / "builds" / "29990101-new")
     if stage == "in force":
-        (folder / publishing.COMING).replace(folder / "current")
+        (folder / versions.COMING).replace(folder / "current")
     recover(folder)
     assert current_build(folder).name == (build.folder.name if stage == "named" else "29990101-new")
-    assert not (folder / publishing.COMING).exists()
+    assert not (folder / versions.COMING).exists()
     assert not list((folder / "builds").glob(".new-*"))
     assert open_build(tmp_path, "small").manifest.count == 3
 
@@ -243,10 +243,10 @@ def test_verify_reads_every_file_of_every_build(two, tmp_path):
 
 def test_large_files_are_read_once(build, monkeypatch):
     """A large file found right before is not read at each opening, until its size or time is another."""
-    monkeypatch.setattr(integrity, "ALWAYS", -1)
+    monkeypatch.setattr(checksums, "ALWAYS", -1)
     read = []
-    sha256_of = integrity.sha256_of
-    monkeypatch.setattr(integrity, "sha256_of", lambda path: read.append(path.name) or sha256_of(path))
+    sha256_of = checksums.sha256_of
+    monkeypatch.setattr(checksums, "sha256_of", lambda path: read.append(path.name) or sha256_of(path))
     Build(build.folder)
     assert sorted(read) == sorted(build.manifest.files)
     read.clear()
@@ -262,7 +262,7 @@ def test_large_files_are_read_once(build, monkeypatch):
 
 def test_a_flipped_bit_in_a_large_file_is_found(build, monkeypatch):
     """Even where size and time of change are those of a file that was found right."""
-    monkeypatch.setattr(integrity, "ALWAYS", -1)
+    monkeypatch.setattr(checksums, "ALWAYS", -1)
     Build(build.folder)
     flip(build.folder / "vectors.npy")
     with pytest.raises(IndexDamagedError, match=r"vectors\.npy was altered.*embedsearch rollback small"):
@@ -273,7 +273,7 @@ def test_without_a_place_for_notes_everything_is_read(build, monkeypatch, tmp_pa
     """A cache folder that can't be made is no reason to fail."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(integrity, "ALWAYS", -1)
+    monkeypatch.setattr(checksums, "ALWAYS", -1)
     assert Build(build.folder).manifest.count == 3
 
 

@@ -167,10 +167,10 @@ def _lay_down(work: Work, before: Before | None, staging: Staging | None) -> Chu
         else:
             units = work.prepared[at].units if at >= 0 else None
             chunk.items += [_item(each, span) for span in units or (None,)]
-        chunk.ledger["rows"][each.entry] += len(chunk.items) - start
+        chunk.source_state["rows"][each.entry] += len(chunk.items) - start
     for _, entry in chunk.rejected:
         if entry is not None:
-            chunk.ledger["bad"][entry] += 1
+            chunk.source_state["bad"][entry] += 1
     return chunk
 
 

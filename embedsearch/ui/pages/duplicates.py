@@ -14,7 +14,7 @@ from embedsearch.records import Modality, Unit
 from embedsearch.results import Hit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.store.manifest import Manifest
-from embedsearch.ui import url_state as address
+from embedsearch.ui import url_state
 from embedsearch.ui.cached import (
     duplicate_finder,
     duplicates,
@@ -23,8 +23,7 @@ from embedsearch.ui.cached import (
     open_index,
     with_copies,
 )
-from embedsearch.ui.widgets import cards
-from embedsearch.ui.widgets import query_input as asking
+from embedsearch.ui.widgets import cards, query_input
 from embedsearch.ui.widgets.notes import calm, show_notices
 
 KIND, KEPT, THRESHOLD, PAGE, INDEX = (f"dupes-{name}" for name in ("kind", "keep", "within", "page", "index"))
@@ -41,7 +40,7 @@ STEPS = 40  # of the slider, up to twice the automatic threshold
 def duplicates_page() -> None:
     """Show the page for what the address asks."""
     indexes = indexes_folder()
-    said = {name: values[-1] for name, values in address.parameters().items() if values}
+    said = {name: values[-1] for name, values in url_state.parameters().items() if values}
     with calm():
         st.subheader("What appears more than once?", anchor=False)
         known = with_copies(manifests(indexes))
@@ -71,13 +70,13 @@ def duplicates_page() -> None:
 
 def _choose_index(known: dict[str, Manifest], name: str) -> None:
     def label(each: str) -> str:
-        return f"{each} · {asking.NOUNS[known[each].unit]}"
+        return f"{each} · {query_input.NOUNS[known[each].unit]}"
 
     def changed() -> None:
-        left = address.of_index(address.parameters())
-        address.change({**left, "index": st.session_state[INDEX] or ""})
+        left = url_state.of_index(url_state.parameters())
+        url_state.change({**left, "index": st.session_state[INDEX] or ""})
 
-    address.follow(INDEX, name if name in known else None)
+    url_state.follow(INDEX, name if name in known else None)
     st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
 
 
@@ -102,13 +101,13 @@ def _settings(searcher: Index, said: dict[str, str], automatic: float) -> tuple[
 
     def moved() -> None:
         step = st.session_state[key]
-        address.change({"within": "" if step == middle else step, "page": ""})
+        url_state.change({"within": "" if step == middle else step, "page": ""})
 
     def label(step: str) -> str:
         return f"{cards.number(steps[step])}{' (automatic)' if step == middle else ''}"
 
     with within:
-        address.follow(key, asked or middle)
+        url_state.follow(key, asked or middle)
         st.select_slider(
             f"{_kinds(searcher.manifest.unit)['near']} lie within",
             list(steps),
@@ -129,10 +128,10 @@ def _choose_kept(unit: Unit, asked: str) -> str:
 
     def changed() -> None:
         chosen = st.session_state[KEPT] or KEEP[0]
-        address.change({"keep": "" if chosen == KEEP[0] else chosen})
+        url_state.change({"keep": "" if chosen == KEEP[0] else chosen})
 
     labels = {"best": "the largest" if unit is Unit.IMAGE else "the longest", "first": "the first"}
-    address.follow(KEPT, keep)
+    url_state.follow(KEPT, keep)
     st.segmented_control(
         "Keep of each group",
         list(KEEP),
@@ -147,7 +146,7 @@ def _choose_kept(unit: Unit, asked: str) -> str:
 def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
     by_kind = {"near": found.near, "exact": found.exact}
     others = found.others()
-    noun = asking.NOUNS[searcher.manifest.unit]
+    noun = query_input.NOUNS[searcher.manifest.unit]
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         kind = _choose_kind(by_kind, said.get("kind", ""), _kinds(searcher.manifest.unit))
         if others:
@@ -183,12 +182,12 @@ def _choose_kind(by_kind: Mapping[str, Sequence[Group]], asked: str, kinds: Mapp
     kind = asked if asked in kinds else fallback
 
     def changed() -> None:
-        address.change({"kind": st.session_state[KIND] or "", "page": ""})
+        url_state.change({"kind": st.session_state[KIND] or "", "page": ""})
 
     def label(each: str) -> str:
         return f"{kinds[each]} ({len(by_kind[each]):,})"
 
-    address.follow(KIND, kind)
+    url_state.follow(KIND, kind)
     st.segmented_control(
         "Which copies",
         list(kinds),
@@ -250,7 +249,7 @@ def _turn(count: int, page: int) -> None:
 
     def changed() -> None:
         number = st.session_state[key]
-        address.change({"page": "" if number == 1 else str(number)})
+        url_state.change({"page": "" if number == 1 else str(number)})
 
     with st.container(key="es-turn"):
         st.pagination(last, default=page, key=key, on_change=changed, width="stretch")

@@ -24,12 +24,9 @@ from embedsearch.query import Like
 from embedsearch.records import Modality, Unit
 from embedsearch.results import Hit
 from embedsearch.store.folders import indexes_folder
-from embedsearch.ui import ASSETS
-from embedsearch.ui import navigation as places
-from embedsearch.ui import url_state as address
+from embedsearch.ui import ASSETS, navigation, url_state
 from embedsearch.ui.cached import first_index, manifests, open_index
-from embedsearch.ui.widgets import cards, map_data
-from embedsearch.ui.widgets import query_input as asking
+from embedsearch.ui.widgets import cards, map_data, query_input
 from embedsearch.ui.widgets.notes import calm, gone, show_notices
 
 KEY = "map-plot"
@@ -62,7 +59,7 @@ class Drawn:
 def map_page() -> None:
     """Show the page for what the address asks."""
     indexes = indexes_folder()
-    asked = address.parse(address.parameters())
+    asked = url_state.parse(url_state.parameters())
     with calm():
         known = manifests(indexes)
         if not known and not asked.index:
@@ -72,7 +69,7 @@ def map_page() -> None:
         name = asked.index or first_index(known)
         choose, about = st.columns([1, 3], vertical_alignment="top")
         with choose:
-            asking.choose_index(known, name)
+            query_input.choose_index(known, name)
         show_notices(asked.problems)
         searcher = open_index(indexes, name).searcher
         drawn = _drawn(str(searcher.build.folder), searcher)
@@ -146,7 +143,7 @@ def _plot(searcher: Index, drawn: Drawn, chosen: Hit | None, nearest: list[Hit])
     def clicked() -> None:
         row = st.session_state[KEY].get("chosen")
         if isinstance(row, int) and 0 <= row < len(searcher):
-            address.change({"index": name, "item": searcher.build.read([row], ["id"])["id"][0]})
+            url_state.change({"index": name, "item": searcher.build.read([row], ["id"])["id"][0]})
 
     own = -1 if chosen is None else searcher.row(chosen.id)
     data = map_data.plot(searcher, drawn.map, drawn.rows, own, [searcher.row(each.id) for each in nearest])
@@ -169,12 +166,12 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
         body = said if searcher.manifest.unit is Unit.IMAGE else cards.text(chosen)
         st.html(f'<div class="es-body">{body}{cards.fields(chosen)}</div>')
         there = {"index": [searcher.manifest.name], "item": [chosen.id]}
-        places.link(places.SEARCH, "More like this", ":material/hub:", there)
+        navigation.link(navigation.SEARCH, "More like this", ":material/hub:", there)
         st.button(
             "Clear",
             icon=":material/close:",
             type="tertiary",
-            on_click=address.change,
+            on_click=url_state.change,
             args=({"item": ""},),
             help="Choose no item",
         )

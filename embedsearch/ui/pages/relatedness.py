@@ -18,11 +18,10 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.store.manifest import Manifest
-from embedsearch.ui import url_state as address
+from embedsearch.ui import url_state
 from embedsearch.ui.cached import general_pairs, load_encoder, manifests, open_index
-from embedsearch.ui.widgets import cards, matrix
-from embedsearch.ui.widgets import compared as things
-from embedsearch.ui.widgets.compared import Thing
+from embedsearch.ui.widgets import cards, compared_items, matrix
+from embedsearch.ui.widgets.compared_items import Thing
 from embedsearch.ui.widgets.histogram import histogram
 from embedsearch.ui.widgets.notes import calm, show_notices
 
@@ -51,16 +50,16 @@ class Measure:
 def relatedness_page() -> None:
     """Show the page for what the address asks."""
     indexes = indexes_folder()
-    parameters = address.parameters()
+    parameters = url_state.parameters()
     said = {name: values[-1] for name, values in parameters.items() if values}
     with calm():
         st.subheader("How related are these?", anchor=False)
         unit = _unit(said.get("kind", ""))
         choices = _choices(unit, indexes)
         index, problems = _chosen(said.get("with"), choices)
-        show_notices((*problems, *things.problems(parameters)))
-        entered = things.enter(unit, indexes)
-        texts = sum(bool(entry.text.strip()) for entry in things.entries(parameters))
+        show_notices((*problems, *compared_items.problems(parameters)))
+        entered = compared_items.enter(unit, indexes)
+        texts = sum(bool(entry.text.strip()) for entry in compared_items.entries(parameters))
         try:
             if len(entered) < LEAST:
                 unpicked = unit is Unit.WORD and texts >= LEAST
@@ -82,9 +81,9 @@ def _unit(asked: str) -> Unit:
     unit = Unit(asked) if asked in KINDS else Unit.TEXT
 
     def changed() -> None:
-        address.change({"kind": st.session_state[KIND] or Unit.TEXT, "with": ""})
+        url_state.change({"kind": st.session_state[KIND] or Unit.TEXT, "with": ""})
 
-    address.follow(KIND, unit)
+    url_state.follow(KIND, unit)
     st.segmented_control(
         "What to compare",
         list(KINDS),
@@ -134,9 +133,9 @@ def _model(index: str, choices: Mapping[str, str]) -> None:
 
     def changed() -> None:
         chosen = st.session_state[MODEL]
-        address.change({"with": "" if chosen == next(iter(choices)) else chosen})
+        url_state.change({"with": "" if chosen == next(iter(choices)) else chosen})
 
-    address.follow(MODEL, index)
+    url_state.follow(MODEL, index)
     with st.container(key="es-measured-with"):
         st.selectbox(
             "Measured with", list(choices), format_func=choices.__getitem__, key=MODEL, on_change=changed

@@ -20,13 +20,10 @@ from embedsearch.records import Unit
 from embedsearch.results import Answer, Hit
 from embedsearch.search.filters import Tree
 from embedsearch.store.folders import indexes_folder
-from embedsearch.ui import following
-from embedsearch.ui import url_state as address
+from embedsearch.ui import following, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
 from embedsearch.ui.url_state import Asked
-from embedsearch.ui.widgets import cards, sidebar, why
-from embedsearch.ui.widgets import query_input as asking
-from embedsearch.ui.widgets import weighted_terms as extras
+from embedsearch.ui.widgets import cards, query_input, sidebar, weighted_terms, why
 from embedsearch.ui.widgets.filters import condition
 from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
 from embedsearch.ui.widgets.starters import starters
@@ -38,7 +35,7 @@ DRAWN = 15  # items that queries to start from are drawn from
 def search_page() -> None:
     """Show the page for what the address asks."""
     indexes = indexes_folder()
-    asked = address.parse(address.parameters())
+    asked = url_state.parse(url_state.parameters())
     with calm():
         known = manifests(indexes)
         if not known:
@@ -47,7 +44,7 @@ def search_page() -> None:
         name = asked.index or first_index(known)
         row = st.container(horizontal=True, vertical_alignment="bottom", key="es-ask")
         with row:
-            asking.choose_index(known, name)
+            query_input.choose_index(known, name)
         show_notices(asked.problems)
         opened = open_index(indexes, name)
         searcher = opened.searcher
@@ -55,18 +52,18 @@ def search_page() -> None:
         with st.sidebar:
             filters = sidebar.show(opened, asked, name)
         with row:
-            asking.ask(searcher, asked, indexes)
-        asking.pick_word(searcher, asked)
+            query_input.ask(searcher, asked, indexes)
+        query_input.pick_word(searcher, asked)
         where, wrong = _filter(opened, asked)
         show_notices((*filters, *lost, *wrong))
-        asking.show_asked(searcher, asked, indexes)
-        extras.show(searcher, asked)
-        query = extras.whole(asking.query(searcher, asked, indexes), asked)
+        query_input.show_asked(searcher, asked, indexes)
+        weighted_terms.show(searcher, asked)
+        query = weighted_terms.whole(query_input.query(searcher, asked, indexes), asked)
         if query is not None:
             _answer(searcher, query, asked.count, where)
             return
         if asked.parts:
-            show_notices((extras.LACKING,))
+            show_notices((weighted_terms.LACKING,))
         if not any(manifest and manifest.unit is Unit.IMAGE for manifest in known.values()):
             st.html(
                 '<p class="es-quiet">To search pictures as well, index a folder of them: '
@@ -115,7 +112,7 @@ def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None) ->
             "shown all the same.",
             icon=":material/explore_off:",
         )
-    metric = searcher.bridge.metric if answer.by and searcher.bridge else searcher.manifest.metric
+    metric = searcher.crossmodal.metric if answer.by and searcher.crossmodal else searcher.manifest.metric
     _count(searcher, answer, where, metric)
     _grid(searcher, answer.hits, query, metric, answer)
 
@@ -143,7 +140,7 @@ def _count(searcher: Index, answer: Answer, where: Tree | None, metric: Metric) 
         close = " Percentiles only: there are no unrelated queries to compare with."
         if hits[0].closeness is Closeness.UNRELATED:  # the others are no nearer
             close += " Many random pairs are as near as anything here."
-    crossed = html.escape(asking.crossed(searcher, answer.by))
+    crossed = html.escape(query_input.crossed(searcher, answer.by))
     told = f"The {len(hits)} nearest of {of}.{close} {cards.SCALES[metric]}{crossed}"
     if answer.truncated:
         limit = searcher.manifest.encoder["max_length"]
@@ -181,7 +178,7 @@ def _starters(opened: Opened, rows: Rows) -> None:
             st.button(
                 literal(query["q"]),
                 key=f"starter-{query['q']}",
-                on_click=address.change,
+                on_click=url_state.change,
                 args=({"index": opened.searcher.manifest.name, **query},),
             )
 
@@ -199,11 +196,11 @@ def _grid(
         hits,
         metric,
         cards.Doors(
-            partial(asking.like, manifest.name),
+            partial(query_input.like, manifest.name),
             None if query is None else partial(_explain, searcher, query, answer),
             None
             if query is None or manifest.unit in (Unit.WORD, Unit.TOKEN)
-            else partial(extras.add, manifest.name),
+            else partial(weighted_terms.add, manifest.name),
         ),
         pictures=manifest.unit is Unit.IMAGE,
         is_far=answer.is_far if answer else lambda _: False,

@@ -11,7 +11,7 @@ import numpy as np
 
 from embedsearch.analysis.compare import Comparison, Pairs
 from embedsearch.distances.metric import Metric
-from embedsearch.ui.widgets.compared import Thing
+from embedsearch.ui.widgets.compared_items import Thing
 from embedsearch.ui.widgets.matrix import said
 
 BINS = 64

@@ -14,7 +14,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import shown_percentile, told_percentile
 from embedsearch.records import Sentence
 from embedsearch.ui.widgets import cards
-from embedsearch.ui.widgets.compared import Thing
+from embedsearch.ui.widgets.compared_items import Thing
 
 FITTING = 5  # columns on a phone
 DEEPEST = 65  # percent of the accent, over which text is still easy to read in both themes

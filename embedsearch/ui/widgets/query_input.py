@@ -13,11 +13,9 @@ from embedsearch.query import Like, Picture, Single, Text, Word
 from embedsearch.records import Modality, Unit
 from embedsearch.splitters.words import words
 from embedsearch.store.manifest import Manifest
-from embedsearch.ui import navigation as places
-from embedsearch.ui import url_state as address
+from embedsearch.ui import navigation, url_state
 from embedsearch.ui.url_state import Asked
-from embedsearch.ui.widgets import cards
-from embedsearch.ui.widgets import image_input as picking
+from embedsearch.ui.widgets import cards, image_input
 from embedsearch.ui.widgets.notes import literal
 from embedsearch.ui.widgets.uploads import find
 
@@ -30,7 +28,7 @@ _CROSSING = {Modality.TEXT: "Texts find pictures", Modality.IMAGE: "Pictures fin
 
 def like(index: str, item: str) -> None:
     """Ask for more like an item."""
-    address.change({"index": index, "item": item})
+    url_state.change({"index": index, "item": item})
 
 
 def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
@@ -41,10 +39,10 @@ def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
         return f"{each} · {NOUNS[manifest.unit]}" if manifest else f"{each} · damaged"
 
     def changed() -> None:
-        left = address.of_index(address.parameters())
-        address.change({**left, "index": st.session_state[INDEX] or ""})
+        left = url_state.of_index(url_state.parameters())
+        url_state.change({**left, "index": st.session_state[INDEX] or ""})
 
-    address.follow(INDEX, name if name in known else None)
+    url_state.follow(INDEX, name if name in known else None)
     st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
 
 
@@ -57,7 +55,7 @@ def query(searcher: Index, asked: Asked, indexes: Path) -> Single | None:
         ItemNotFoundError: the picture is no longer kept.
     """
     unit = searcher.manifest.unit
-    crossing = searcher.bridge.asks if searcher.bridge else None
+    crossing = searcher.crossmodal.asks if searcher.crossmodal else None
     if asked.item:
         return Like(asked.item)
     text = asked.text if unit is not Unit.IMAGE or crossing is Modality.TEXT else ""
@@ -73,24 +71,24 @@ def query(searcher: Index, asked: Asked, indexes: Path) -> Single | None:
 
 def ask(searcher: Index, asked: Asked, indexes: Path) -> None:
     """Show the widgets that fit what the index can be asked with."""
-    unit, name, bridge = searcher.manifest.unit, searcher.manifest.name, searcher.bridge
-    if unit is not Unit.IMAGE or bridge is not None:
+    unit, name, crossmodal = searcher.manifest.unit, searcher.manifest.name, searcher.crossmodal
+    if unit is not Unit.IMAGE or crossmodal is not None:
         _ask_text(name, unit, asked)
-    if unit is not Unit.IMAGE and bridge is None:
+    if unit is not Unit.IMAGE and crossmodal is None:
         return
 
     def kept(picture: str) -> None:
-        cleared = {"q": ""} if bridge is not None else {}
-        address.change({"index": name, "image": picture, "item": "", **cleared})
+        cleared = {"q": ""} if crossmodal is not None else {}
+        url_state.change({"index": name, "image": picture, "item": "", **cleared})
 
-    label = "Or a picture" if bridge else "A picture to search with"
-    picking.pick_picture(label, "search-picture", indexes, kept, listen=True)
+    label = "Or a picture" if crossmodal else "A picture to search with"
+    image_input.pick_picture(label, "search-picture", indexes, kept, listen=True)
 
 
 def crossed(searcher: Index, by: str) -> str:
     """Return a sentence that says how texts found pictures, or pictures texts; nothing where they did not."""
-    bridge = searcher.bridge
-    return f" {_CROSSING[bridge.asks]} {bridge.about}." if by and bridge else ""
+    crossmodal = searcher.crossmodal
+    return f" {_CROSSING[crossmodal.asks]} {crossmodal.about}." if by and crossmodal else ""
 
 
 def _ask_text(name: str, unit: Unit, asked: Asked) -> None:
@@ -99,10 +97,10 @@ def _ask_text(name: str, unit: Unit, asked: Asked) -> None:
         # A sentence of one word leaves nothing to pick.
         word = "1" if unit not in _WHOLE and len(words(text)) == 1 else ""
         cleared = {"image": ""} if unit in _WHOLE and text.strip() else {}
-        address.change({"index": name, "q": text, "word": word, "item": "", **cleared})
+        url_state.change({"index": name, "q": text, "word": word, "item": "", **cleared})
 
     # what an item takes the place of would look as if it were asked too
-    address.follow(TEXT, "" if asked.item and unit in _WHOLE else asked.text)
+    url_state.follow(TEXT, "" if asked.item and unit in _WHOLE else asked.text)
     st.text_input(
         "What are you looking for?" if unit in _WHOLE else "A sentence with the word you mean",
         key=TEXT,
@@ -120,14 +118,14 @@ def pick_word(searcher: Index, asked: Asked) -> None:
         return
 
     def changed() -> None:
-        address.change({"index": name, "word": str(st.session_state[WORD] or ""), "item": ""})
+        url_state.change({"index": name, "word": str(st.session_state[WORD] or ""), "item": ""})
 
     def label(number: int) -> str:
         start, end = spans[number - 1]
         return literal(asked.text[start:end])
 
     numbers = range(1, len(spans) + 1)
-    address.follow(WORD, asked.word if asked.word in numbers and not asked.item else None)
+    url_state.follow(WORD, asked.word if asked.word in numbers and not asked.item else None)
     st.pills(
         "Click the word you mean", list(numbers), format_func=label, key=WORD, on_change=changed, wrap=True
     )
@@ -146,8 +144,8 @@ def show_asked(searcher: Index, asked: Asked, indexes: Path) -> None:
                 said = cards.text(hit)
             st.html(f'<div class="es-asked"><span class="es-label">More like</span>{said}</div>')
             here = {"index": [name], "item": [hit.id]}
-            places.link(places.MAP, "On the map", places.ICONS[places.MAP], here)
-            back = f"Back to “{address.short(asked.text)}”" if asked.text.strip() else "Back"
+            navigation.link(navigation.MAP, "On the map", navigation.ICONS[navigation.MAP], here)
+            back = f"Back to “{url_state.short(asked.text)}”" if asked.text.strip() else "Back"
             _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
     elif isinstance(query(searcher, asked, indexes), Picture):
         picture = find(asked.picture, indexes).read_bytes()
@@ -160,4 +158,4 @@ def show_asked(searcher: Index, asked: Asked, indexes: Path) -> None:
 
 
 def _leave(label: str, icon: str, changes: Mapping[str, str]) -> None:
-    st.button(label, icon=icon, on_click=address.change, args=(changes,), width="content")
+    st.button(label, icon=icon, on_click=url_state.change, args=(changes,), width="content")

@@ -9,11 +9,10 @@ import streamlit as st
 
 from embedsearch.crossmodal import ASKED_BY, told
 from embedsearch.store.manifest import Manifest
-from embedsearch.ui import url_state as address
+from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
 from embedsearch.ui.url_state import FIELD, MAX_COUNT, Asked
-from embedsearch.ui.widgets import cards
-from embedsearch.ui.widgets import query_input as asking
+from embedsearch.ui.widgets import cards, query_input
 from embedsearch.ui.widgets.filters import Choice, Facet, Range, chosen, ends
 from embedsearch.ui.widgets.notes import literal
 
@@ -41,14 +40,14 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
 
 
 def _facts(opened: Opened) -> None:
-    manifest, bridge = opened.searcher.manifest, opened.searcher.bridge
+    manifest, crossmodal = opened.searcher.manifest, opened.searcher.crossmodal
     rejected = manifest.report.get("rejected", 0)
     rows = {
-        "holds": f"{manifest.count:,} {asking.NOUNS[manifest.unit]}",
+        "holds": f"{manifest.count:,} {query_input.NOUNS[manifest.unit]}",
         "model": str(manifest.encoder["model"]).rstrip("/").rpartition("/")[2],
         "distance": manifest.metric,
         "search": _search(manifest),
-        **({ASKED_BY[bridge.asks]: told(bridge, manifest)} if bridge else {}),
+        **({ASKED_BY[crossmodal.asks]: told(crossmodal, manifest)} if crossmodal else {}),
         "built": manifest.created[:10],
         **({"left out": f"{rejected:,} unreadable"} if rejected else {}),
     }
@@ -67,21 +66,21 @@ def _search(manifest: Manifest) -> str:
 def _results(asked: Asked, index: str) -> None:
     def changed() -> None:
         count = st.session_state[COUNT]
-        address.change({"index": index, "k": "" if count == address.COUNT else str(count)})
+        url_state.change({"index": index, "k": "" if count == url_state.COUNT else str(count)})
 
-    address.follow(COUNT, asked.count)
+    url_state.follow(COUNT, asked.count)
     st.select_slider("Number of results", sorted({*COUNTS, asked.count}), key=COUNT, on_change=changed)
 
 
 def _choose(facet: Choice, values: Sequence[str], key: str, index: str) -> None:
     def changed() -> None:
-        address.change({"index": index, FIELD + facet.field: st.session_state[key]})
+        url_state.change({"index": index, FIELD + facet.field: st.session_state[key]})
 
     def label(value: str) -> str:
         shown = {"true": "yes", "false": "no"}.get(value, value) if facet.truth else value
         return f"{shown} ({facet.options[value]:,})"
 
-    address.follow(key, chosen(facet, values))
+    url_state.follow(key, chosen(facet, values))
     st.multiselect(
         literal(facet.field),
         list(facet.options),
@@ -96,9 +95,9 @@ def _slide(facet: Range, values: Sequence[str], key: str, index: str) -> None:
     def changed() -> None:
         low, high = st.session_state[key]
         whole = (low, high) == (facet.low, facet.high)
-        address.change({"index": index, FIELD + facet.field: "" if whole else f"{low!r}..{high!r}"})
+        url_state.change({"index": index, FIELD + facet.field: "" if whole else f"{low!r}..{high!r}"})
 
-    address.follow(key, ends(facet, values))
+    url_state.follow(key, ends(facet, values))
     st.slider(
         literal(facet.field),
         int(facet.low) if facet.whole else facet.low,
@@ -116,9 +115,9 @@ def _where(opened: Opened, asked: Asked, index: str) -> None:
         return
 
     def changed() -> None:
-        address.change({"index": index, "where": st.session_state[WHERE] or ""})
+        url_state.change({"index": index, "where": st.session_state[WHERE] or ""})
 
-    address.follow(WHERE, asked.where)
+    url_state.follow(WHERE, asked.where)
     st.text_input(
         "Condition",
         key=WHERE,

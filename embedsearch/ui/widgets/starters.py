@@ -26,8 +26,8 @@ def starters(searcher: Index, facets: Sequence[Facet], items: Iterable[Hit]) -> 
             are called by.
         items: some of its items, to draw from.
     """
-    unit, bridge = searcher.manifest.unit, searcher.bridge
-    if unit is Unit.IMAGE and (bridge is None or bridge.asks is not Modality.TEXT):
+    unit, crossmodal = searcher.manifest.unit, searcher.crossmodal
+    if unit is Unit.IMAGE and (crossmodal is None or crossmodal.asks is not Modality.TEXT):
         return []
     label = next((each.field for each in facets if isinstance(each, Choice) and not each.truth), "")
     found: dict[str, dict[str, str]] = {}

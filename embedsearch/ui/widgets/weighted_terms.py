@@ -8,7 +8,7 @@ from embedsearch.errors import ItemNotFoundError
 from embedsearch.index import Index
 from embedsearch.query import AnyQuery, Like, Part, Query
 from embedsearch.records import Modality, Unit
-from embedsearch.ui import url_state as address
+from embedsearch.ui import url_state
 from embedsearch.ui.url_state import Asked, Extra
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.notes import literal
@@ -31,8 +31,10 @@ def whole(query: AnyQuery | None, asked: Asked) -> AnyQuery | None:
 
 def show(searcher: Index, asked: Asked) -> None:
     """Show the parts, each with its way out, and where texts are added."""
-    name, bridge = searcher.manifest.name, searcher.bridge
-    texts = searcher.manifest.unit is Unit.TEXT or (bridge is not None and bridge.asks is Modality.TEXT)
+    name, crossmodal = searcher.manifest.name, searcher.crossmodal
+    texts = searcher.manifest.unit is Unit.TEXT or (
+        crossmodal is not None and crossmodal.asks is Modality.TEXT
+    )
     if not asked.parts and not (texts and (asked.text.strip() or asked.item)):
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="es-extras"):
@@ -43,8 +45,8 @@ def show(searcher: Index, asked: Asked) -> None:
                 key=f"extra-{extra.name}-{extra.value}",
                 icon=":material/close:",
                 help="Leave this part out",
-                on_click=address.change,
-                args=({"index": name, **address.without_part(extra)},),
+                on_click=url_state.change,
+                args=({"index": name, **url_state.without_part(extra)},),
             )
         if texts:
             with st.popover("Refine", icon=":material/tune:"):
@@ -53,8 +55,8 @@ def show(searcher: Index, asked: Asked) -> None:
 
 def add(index: str, item: str, *, adds: bool) -> None:
     """Add an item of the index to what is asked, or take it away."""
-    change = address.with_part(Extra("plusitem" if adds else "minusitem", item))
-    address.change({"index": index, **change})
+    change = url_state.with_part(Extra("plusitem" if adds else "minusitem", item))
+    url_state.change({"index": index, **change})
 
 
 def _texts(name: str) -> None:
@@ -67,7 +69,7 @@ def _texts(name: str) -> None:
             text = (st.session_state[key] or "").strip()
             st.session_state[key] = ""
             if text:
-                address.change({"index": name, **address.with_part(Extra(parameter, text))})
+                url_state.change({"index": name, **url_state.with_part(Extra(parameter, text))})
 
         st.text_input(label, key=key, max_chars=400, on_change=changed)
     st.caption(
@@ -83,4 +85,4 @@ def _name(searcher: Index, extra: Extra) -> str:
             text = cards.title(searcher.item(extra.value))
         except ItemNotFoundError:
             text = f"{extra.value} (no such item)"
-    return address.short(text)
+    return url_state.short(text)

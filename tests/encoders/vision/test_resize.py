@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from embedsearch.encoders.efficientnet_lite import LITE2, resized
-from embedsearch.encoders.vision import resize as shrinking
+from embedsearch.encoders.vision import resize
 from embedsearch.encoders.vision.resize import PillowResizing, by_pillow, by_torch
 
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
@@ -27,12 +27,12 @@ def apart(ours, theirs):
 def calls_of_pillow(monkeypatch):
     """Count how often Pillow resizes instead of torch."""
     calls = []
-    monkeypatch.setattr(shrinking, "by_pillow", lambda *given: calls.append(given) or by_pillow(*given))
+    monkeypatch.setattr(resize, "by_pillow", lambda *given: calls.append(given) or by_pillow(*given))
     return calls
 
 
 quick = pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() not in shrinking._QUICK,
+    torch.backends.cpu.get_cpu_capability() not in resize._QUICK,
     reason="Pillow is faster on this processor",
 )
 
@@ -83,9 +83,9 @@ def test_what_torch_can_not_meet_is_left_to_pillow(monkeypatch):
     picture, size = noise(800, 600), (100, 90)
     lanczos = Image.Resampling.LANCZOS
     assert apart(by_torch(picture, size, lanczos), by_pillow(picture, size, lanczos)) == (0, 0)
-    monkeypatch.setattr(shrinking, "_MOST", 800 * 600 - 1)
+    monkeypatch.setattr(resize, "_MOST", 800 * 600 - 1)
     assert apart(by_torch(picture, size, BICUBIC), by_pillow(picture, size, BICUBIC)) == (0, 0)
-    monkeypatch.setattr(shrinking, "_MOST", 800 * 600)
+    monkeypatch.setattr(resize, "_MOST", 800 * 600)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
     assert apart(by_torch(picture, size, BICUBIC), by_pillow(picture, size, BICUBIC)) == (0, 0)
     assert len(calls) == 4

@@ -43,7 +43,7 @@ def test_it_keeps_more_neighbours_and_stays_after_a_rebuild(make_build, map_of):
     after = load_map(build)
     assert after.facts["method"] == "umap"
     assert after.facts["moved"]["kept"] == 216
-    rows = rows_of_same_ids(build.ledger, before.ledger)
+    rows = rows_of_same_ids(build.source_state, before.source_state)
     anew = Earlier(again.facts, again.points, rows, anew=True)
     fresh = make_map(ground_of(build), Settings(Method.UMAP), anew, Silent())
     assert after.facts["moved"]["median"] < min(0.2, fresh.facts["moved"]["median"] / 2)

@@ -13,8 +13,8 @@ from embedsearch.ui.widgets.starters import beginning, starters
 
 def searcher(unit, asks=None):
     """What of a searcher counts here."""
-    bridge = SimpleNamespace(asks=asks) if asks else None
-    return SimpleNamespace(manifest=SimpleNamespace(unit=unit), bridge=bridge)
+    crossmodal = SimpleNamespace(asks=asks) if asks else None
+    return SimpleNamespace(manifest=SimpleNamespace(unit=unit), crossmodal=crossmodal)
 
 
 def item(text=None, span=None, **fields):

@@ -14,9 +14,8 @@ from embedsearch.distances.scale import Closeness
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.results import Hit
-from embedsearch.ui.widgets import cards, matrix
-from embedsearch.ui.widgets import compared as things
-from embedsearch.ui.widgets.compared import Entry, Thing
+from embedsearch.ui.widgets import cards, compared_items, matrix
+from embedsearch.ui.widgets.compared_items import Entry, Thing
 from embedsearch.ui.widgets.histogram import LANES, _marks, _ticks, histogram
 from tests import fakes
 from tests.fakes import LetterEncoder
@@ -36,24 +35,24 @@ def made(vectors, metric=Metric.COSINE, pairs=None):
 def test_an_address_is_read_and_written():
     """Texts keep their places and words, also empty ones; what is written is read the same."""
     said = [Entry("a b", 2), Entry(), Entry("c")]
-    assert things.entries(things.change(said)) == said
-    assert things.change([Entry(), Entry()]) == {"t": [], "w": []}
-    assert things.entries({}) == [Entry(), Entry()]
-    assert things.entries({"t": ["x"], "w": ["²"]}) == [Entry("x"), Entry()]
+    assert compared_items.entries(compared_items.change(said)) == said
+    assert compared_items.change([Entry(), Entry()]) == {"t": [], "w": []}
+    assert compared_items.entries({}) == [Entry(), Entry()]
+    assert compared_items.entries({"t": ["x"], "w": ["²"]}) == [Entry("x"), Entry()]
 
 
 def test_more_than_ten_are_told():
     """Ten are compared; that there were more is said."""
     many = {"t": [str(each) for each in range(14)], "p": ["0" * 32] * 11}
-    assert len(things.entries(many)) == len(things.names(many)) == 10
-    assert things.problems(many) == ("The address holds 14 things; the first 10 are compared.",)
-    assert things.problems({"t": ["a"] * 10}) == ()
+    assert len(compared_items.entries(many)) == len(compared_items.names(many)) == 10
+    assert compared_items.problems(many) == ("The address holds 14 things; the first 10 are compared.",)
+    assert compared_items.problems({"t": ["a"] * 10}) == ()
 
 
 def test_an_old_address_is_translated():
     """Sides a and b become the first two things, with kind, model, words and pictures."""
     old = {"kind": ["word"], "with": ["terms"], "a": ["x y"], "wa": ["2"], "b": ["z"], "pb": ["p"]}
-    assert things.from_compare(old) == {
+    assert compared_items.from_compare(old) == {
         "kind": ["word"],
         "with": ["terms"],
         "t": ["x y", "z"],
@@ -166,14 +165,14 @@ def test_an_example_shows_near_and_far(make_searcher):
         letters = "".join(draw.choice(list(groups["amxf"[at % 4]]), 12)) + "".join(draw.choice(list("ek"), 2))
         records.append(fakes.text(str(at), letters))
     searcher = make_searcher([*records, *(fakes.text(f"copy {n}", "aaaaa") for n in range(5))])
-    rows = things.telling_rows(searcher)
+    rows = compared_items.telling_rows(searcher)
     assert len(set(rows)) == 5
     vectors = np.asarray(searcher.build.vectors)[rows]
     apart = distances(vectors, vectors, Metric.COSINE)
     assert 0 < apart[0, 1] <= apart[0, 2] < min(apart[0, 3:])
     assert apart[3, 4] > 0.5
     few = make_searcher(fakes.fruit_entries()[:4], name="few")
-    assert things.telling_rows(few) == [0, 1, 2, 3]
+    assert compared_items.telling_rows(few) == [0, 1, 2, 3]
 
 
 def test_a_word_says_no_number_against_itself():

@@ -16,10 +16,9 @@ from embedsearch.errors import EmbedsearchError, ItemError, ItemNotFoundError
 from embedsearch.index import Index
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
-from embedsearch.ui import url_state as address
+from embedsearch.ui import url_state
 from embedsearch.ui.cached import manifests, open_index
-from embedsearch.ui.widgets import image_input as picking
-from embedsearch.ui.widgets import thumbnails
+from embedsearch.ui.widgets import image_input, thumbnails
 from embedsearch.ui.widgets.notes import literal, tell
 from embedsearch.ui.widgets.uploads import find, keep
 
@@ -117,7 +116,7 @@ def enter(unit: Unit, indexes: Path) -> list[Thing]:
 
 
 def _texts(unit: Unit, indexes: Path) -> list[Thing]:
-    said = entries(address.parameters())
+    said = entries(url_state.parameters())
     things: list[Thing] = []
     with st.container(key="es-things"):
         for at, entry in enumerate(said):
@@ -142,7 +141,7 @@ def _text(unit: Unit, at: int, entry: Entry, *, removable: bool) -> str | Senten
         # A sentence of one word leaves nothing to pick.
         _replace(at, Entry(text, 1 if unit is Unit.WORD and len(words(text)) == 1 else 0))
 
-    address.follow(key, entry.text)
+    url_state.follow(key, entry.text)
     st.text_area(f"{noun} {at + 1}", key=key, height=80, max_chars=MAX_TEXT, on_change=changed)
     if removable:
         _remove_button(f"Remove {noun.lower()} {at + 1}", f"relatedness-remove-{at}", _remove, at)
@@ -163,7 +162,7 @@ def _word(at: int, entry: Entry) -> Sentence | None:
     def changed() -> None:
         _replace(at, Entry(entry.text, st.session_state[key] or 0))
 
-    address.follow(key, entry.word if entry.word in numbers else None)
+    url_state.follow(key, entry.word if entry.word in numbers else None)
     st.pills(
         f"Word of sentence {at + 1}", list(numbers), format_func=label, key=key, on_change=changed, wrap=True
     )
@@ -171,17 +170,17 @@ def _word(at: int, entry: Entry) -> Sentence | None:
 
 
 def _pictures(indexes: Path) -> list[Thing]:
-    kept = names(address.parameters())
+    kept = names(url_state.parameters())
 
     def took(name: str) -> None:
-        now = names(address.parameters())
+        now = names(url_state.parameters())
         if len(now) == MOST:
             tell(f"{MOST} pictures are compared at most; remove one first.")
         else:
-            address.change({PICTURE: [*now, name]})
+            url_state.change({PICTURE: [*now, name]})
 
     if len(kept) < MOST:
-        picking.pick_picture(
+        image_input.pick_picture(
             f"Pictures, up to {MOST}", "relatedness-picture", indexes, took, listen=True, many=True
         )
     things: list[Thing] = []
@@ -215,9 +214,9 @@ def _picture(number: int, name: str, indexes: Path) -> Thing | None:
 
 def _clear_or_example(unit: Unit, entered: bool, indexes: Path) -> None:
     if entered:
-        _button("Start over", ":material/restart_alt:", lambda: address.change(dict.fromkeys(ALL, "")))
+        _button("Start over", ":material/restart_alt:", lambda: url_state.change(dict.fromkeys(ALL, "")))
     elif unit in EXAMPLES:
-        _button(TRY, ":material/lightbulb:", lambda: address.change(change(EXAMPLES[unit])))
+        _button(TRY, ":material/lightbulb:", lambda: url_state.change(change(EXAMPLES[unit])))
     elif index := next((name for name, each in manifests(indexes).items() if each and each.unit is unit), ""):
         _button(TRY, ":material/lightbulb:", lambda: _example_pictures(index, indexes))
 
@@ -235,7 +234,7 @@ def _example_pictures(index: str, indexes: Path) -> None:
             hit = searcher.item(searcher.build.items["id"][row].as_py())
             with suppress(ItemError, OSError):  # one that is gone is no example
                 kept.append(keep(hit.picture or Path(hit.path or "").read_bytes(), indexes))
-        address.change({PICTURE: list(dict.fromkeys(kept)), "with": index})
+        url_state.change({PICTURE: list(dict.fromkeys(kept)), "with": index})
     except EmbedsearchError as error:
         tell(str(error))
 
@@ -272,23 +271,23 @@ def _remove_button(label: str, key: str, remove: Callable[[int], None], at: int)
 
 
 def _add() -> None:
-    address.change(change([*entries(address.parameters()), Entry()]))
+    url_state.change(change([*entries(url_state.parameters()), Entry()]))
 
 
 def _remove(at: int) -> None:
-    said = entries(address.parameters())
-    address.change(change(said[:at] + said[at + 1 :]))
+    said = entries(url_state.parameters())
+    url_state.change(change(said[:at] + said[at + 1 :]))
 
 
 def _remove_picture(at: int) -> None:
-    kept = names(address.parameters())
-    address.change({PICTURE: kept[:at] + kept[at + 1 :]})
+    kept = names(url_state.parameters())
+    url_state.change({PICTURE: kept[:at] + kept[at + 1 :]})
 
 
 def _replace(at: int, entry: Entry) -> None:
-    said = entries(address.parameters())
+    said = entries(url_state.parameters())
     said[at] = entry
-    address.change(change(said))
+    url_state.change(change(said))
 
 
 def _number(text: str) -> int:
