@@ -171,12 +171,15 @@ def test_the_command_compares_by_several_poolings_and_layers(small_model):
 
 
 def test_the_command_prints_the_documented_object(three):
-    """`compare --json` prints labels, both matrices and what they were made with."""
+    """`compare --json` prints labels, both matrices and what they were made with.
+
+    The command embeds anew, perhaps on another number of threads: its digits are near, not the same.
+    """
     (printed,) = json.loads(run(*TEXTS, "--json").stdout)["comparisons"]
+    assert np.abs(np.array(printed.pop("distances")) - three.distances).max() < 1e-5
+    assert np.abs(np.array(printed.pop("percentiles")) - three.percentiles).max() < 0.01
     assert printed == {
         "labels": list(TEXTS),
-        "distances": np.round(three.distances.astype(float), 6).tolist(),
-        "percentiles": np.round(three.percentiles.astype(float), 4).tolist(),
         "pairs_of": "general sentences",
         "metric": "cosine",
         "model": "all-MiniLM-L6-v2",
