@@ -10,7 +10,7 @@ from pathlib import Path
 
 from embedsearch.ui.theme import OPTIONS
 
-SCRIPT = Path(__file__).with_name("__main__.py")
+SCRIPT = Path(__file__).with_name("script.py")  # not beside pages/, which Streamlit would take for its own
 HOST, FIRST_PORT, PORTS = "localhost", 8501, 100
 PATIENCE = 5  # seconds that the server gets to end by itself
 
