@@ -15,24 +15,19 @@ Span = tuple[int, int]
 
 
 class Modality(StrEnum):
-    """What a record's content is."""
+    """What a record's content is; `embedsearch.modalities` has a row for each."""
 
     TEXT = "text"
     IMAGE = "image"
 
 
 class Unit(StrEnum):
-    """What gets a vector of its own."""
+    """What gets a vector of its own; `embedsearch.modalities` has a row for each."""
 
     IMAGE = "image"
     TEXT = "text"
     WORD = "word"
     TOKEN = "token"
-
-    @property
-    def modality(self) -> Modality:
-        """The modality of the records that this unit is taken from."""
-        return Modality.IMAGE if self is Unit.IMAGE else Modality.TEXT
 
 
 @dataclass(frozen=True, slots=True)

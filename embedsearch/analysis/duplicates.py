@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,12 @@ from embedsearch.analysis.neighbours import (
     overflows,
     pairs_within,
 )
+from embedsearch.analysis.sizes import Size
 from embedsearch.backends import Mask, Rows
 from embedsearch.distances.metric import Metric
-from embedsearch.encoders.vision.decode import pixels_of
 from embedsearch.errors import QueryError
+from embedsearch.modalities import UNITS, modality_of
 from embedsearch.progress import Progress, Silent
-from embedsearch.records import Unit
 from embedsearch.search.searcher import Searcher
 from embedsearch.store.build import Build
 
@@ -129,9 +130,10 @@ class DuplicateFinder:
             QueryError: it holds words, or its metric is the inner product.
         """
         manifest = build.manifest
-        if manifest.unit in (Unit.WORD, Unit.TOKEN):
+        row = UNITS[manifest.unit]
+        if not row.has_duplicates:
             raise QueryError(
-                f"The index {manifest.name!r} holds {manifest.unit}s: the same word in two sentences is no "
+                f"The index {manifest.name!r} holds {row.plural}: the same word in two sentences is no "
                 "duplicate. Build an index of whole texts from the same source: --unit text."
             )
         if manifest.metric is Metric.IP:
@@ -141,7 +143,7 @@ class DuplicateFinder:
             )
         self.build = build
         self._pairs: Pairs | None = None
-        self._sizes: dict[int, tuple[int, int]] = {}
+        self._sizes: dict[int, Size] = {}
         self._lock = threading.Lock()
 
     @cached_property
@@ -255,23 +257,15 @@ class DuplicateFinder:
 
     def _measure(self, rows: Iterable[int]) -> None:
         """Read the sizes of items: pixels and bytes of a picture, characters of a text."""
+        module, name = modality_of(self.build.manifest.unit).size.split(":")
+        size: Callable[[str | Path | bytes], Size] = getattr(import_module(module), name)
         missing = list(rows)
         for start in range(0, len(missing), BATCH):
             part = missing[start : start + BATCH]
             columns = self.build.read(part, ["text", "path", "picture"])
             for row, text, path, picture in zip(part, *columns.values(), strict=True):
-                self._sizes[row] = _size(text, path, picture)
-
-
-def _size(text: str | None, path: str | None, picture: bytes | None) -> tuple[int, int]:
-    if text is not None:
-        return len(text), 0
-    if picture is not None:
-        return pixels_of(picture), len(picture)
-    try:
-        return pixels_of(Path(path or "")), Path(path or "").stat().st_size
-    except (OSError, ValueError):
-        return 0, 0
+                held = text if text is not None else picture
+                self._sizes[row] = size(Path(path or "") if held is None else held)
 
 
 def checked(threshold: float | str) -> float:

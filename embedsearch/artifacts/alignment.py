@@ -26,8 +26,8 @@ from embedsearch.distances.metric import Vectors, normalized
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.errors import ModelError, RecipeError, SourceError
+from embedsearch.modalities import PROJECTION
 from embedsearch.models.files import absolute_model
-from embedsearch.models.spec import PROJECTION
 from embedsearch.progress import Progress, Silent
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected, Unit

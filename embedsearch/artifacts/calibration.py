@@ -27,6 +27,7 @@ from embedsearch.distances.scale import Numbers, Scale
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import MissingExtraError, QueryError, SourceError
+from embedsearch.modalities import modality_of
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
 from embedsearch.records import Modality, Record, Unit
 from embedsearch.sources import open_source
@@ -109,17 +110,16 @@ def read_background(path: Path, unit: Unit) -> list[Any]:
     """
     kind, location = guess(str(path))
     source = open_source(SourceRecipe(kind, location))
-    if source.modality() is not unit.modality:
-        raise SourceError(
-            f"{path} holds {source.modality()}s; a background of {unit.modality}s was expected."
-        )
+    modality = modality_of(unit).modality
+    if source.modality() is not modality:
+        raise SourceError(f"{path} holds {source.modality()}s; a background of {modality}s was expected.")
     contents = [entry.content for entry in islice(source, 100_000) if isinstance(entry, Record)]
     if len(contents) < LEAST_BACKGROUND:
         raise SourceError(
-            f"{path} holds {len(contents)} {unit.modality}s; a background needs {LEAST_BACKGROUND} or more."
+            f"{path} holds {len(contents)} {modality}s; a background needs {LEAST_BACKGROUND} or more."
         )
     contents = contents[:: -(-len(contents) // MOST_BACKGROUND)]
-    return contents if unit.modality is Modality.IMAGE else of_unit([str(each) for each in contents], unit)
+    return contents if modality is Modality.IMAGE else of_unit([str(each) for each in contents], unit)
 
 
 def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> tuple[Numbers, dict[str, Any]]:

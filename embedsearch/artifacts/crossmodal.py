@@ -36,7 +36,8 @@ from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.class_head import ClassHead, find_class_head, imagenet_names
 from embedsearch.errors import ModelError
-from embedsearch.models.spec import PROJECTION, EncoderSpec
+from embedsearch.modalities import PROJECTION
+from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import IndexRecipe, parse_memory
 from embedsearch.records import Unit

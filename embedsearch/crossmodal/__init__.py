@@ -19,7 +19,7 @@ from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder
 from embedsearch.errors import QueryError
-from embedsearch.models.spec import PROJECTION
+from embedsearch.modalities import PROJECTION
 from embedsearch.query import Picture, Single, Text
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit

@@ -19,7 +19,7 @@ from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.errors import QueryError
-from embedsearch.models.catalog import DEFAULT_IMAGE_MODEL
+from embedsearch.modalities import MODALITIES
 from embedsearch.models.spec import Role
 from embedsearch.query import Single
 from embedsearch.recipe import EncoderRecipe
@@ -84,7 +84,7 @@ class ClassNames:
 
     def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
         self._build, self._load, self._own = build, load, own
-        self.model = DEFAULT_IMAGE_MODEL
+        self.model = MODALITIES[self.asks].default_model
         # percentiles among pairs of texts; what unrelated pictures find, and what people say, is not known
         none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
         # a place has no length of its own, on which other distances depend

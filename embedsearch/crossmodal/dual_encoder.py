@@ -12,7 +12,7 @@ from embedsearch.crossmodal.projection import (
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder
 from embedsearch.errors import EncoderMismatchError
-from embedsearch.models.spec import PROJECTION
+from embedsearch.modalities import PROJECTION
 from embedsearch.query import Single
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit

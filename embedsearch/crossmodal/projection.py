@@ -23,7 +23,8 @@ from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import Scale
 from embedsearch.encoders.class_head import ClassHead
 from embedsearch.errors import ModelError, RecipeError
-from embedsearch.models.spec import PROJECTION, EncoderSpec
+from embedsearch.modalities import PROJECTION
+from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.store.build import Build

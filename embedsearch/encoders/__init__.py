@@ -3,7 +3,8 @@
 An encoder works in two steps, so that reading can run beside computing: `prepare` reads and
 tokenises or decodes items one by one (a bad one becomes an `ItemError` in its place), `run` takes what
 is prepared through the model in batches. `encode` is both, for callers with a handful of items.
-To add a family: a file here with a class of the `Encoder` shape, and its row in `ENCODERS`.
+To add a family: a file here with a class of the `Encoder` shape, and its name in a row of
+`embedsearch.modalities`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.errors import ItemError
+from embedsearch.modalities import PROJECTION, UNITS
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe, layers_of, unit_of
 from embedsearch.records import Span, Unit
@@ -132,17 +134,6 @@ def gather(prepared: Sequence[Prepared], ran: Iterable[tuple[int, Vectors]], dim
     return out
 
 
-# unit -> "module:class", imported on first use
-ENCODERS: dict[Unit, str] = {
-    Unit.TEXT: "embedsearch.encoders.text:TextEncoder",
-    Unit.WORD: "embedsearch.encoders.words:WordEncoder",
-    Unit.TOKEN: "embedsearch.encoders.words:WordEncoder",
-    Unit.IMAGE: "embedsearch.encoders.images:ImageEncoder",
-}
-# what reads the texts of a model of two towers
-TEXT_TOWER = "embedsearch.encoders.towers:TextTower"
-
-
 def has_openvino() -> bool:
     """Whether the extra `openvino` is installed."""
     return importlib.util.find_spec("openvino") is not None
@@ -167,12 +158,12 @@ def open_encoder(recipe: EncoderRecipe) -> Encoder:
         ModelError: the model can't be found, loaded or used as asked (see its subclasses).
     """
     from embedsearch.models.files import find_files
-    from embedsearch.models.spec import PROJECTION, make_spec
+    from embedsearch.models.spec import make_spec
 
     files = find_files(recipe)
     spec = make_spec(recipe, files)
-    in_tower = recipe.unit is Unit.TEXT and spec.pooling == PROJECTION
-    module, name = (TEXT_TOWER if in_tower else ENCODERS[recipe.unit]).split(":")
+    row = UNITS[recipe.unit]
+    module, name = (row.tower if row.tower and spec.pooling == PROJECTION else row.encoder).split(":")
     return cast(Encoder, getattr(import_module(module), name)(recipe, spec, files))
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from embedsearch.encoders.pooling import cls_position, image_mean, layer_mean, masked_mean, token_rows
 from embedsearch.errors import ModelError
-from embedsearch.models.spec import PROJECTION, EncoderSpec
+from embedsearch.modalities import PROJECTION
+from embedsearch.models.spec import EncoderSpec
 
 # What maps a mean to the mean of what it maps.
 STRAIGHT = (nn.Sequential, nn.Linear, nn.Identity)

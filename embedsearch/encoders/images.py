@@ -26,8 +26,9 @@ from embedsearch.encoders.vision.field_of_view import grid_of, seen_box
 from embedsearch.encoders.vision.naflex import MORE_INPUTS, NaFlexHead, padded_patches
 from embedsearch.encoders.vision.preprocess import Preprocessing, preprocessing
 from embedsearch.errors import DeviceError, ItemError, ModelError
+from embedsearch.modalities import PROJECTION
 from embedsearch.models.files import ModelFiles
-from embedsearch.models.spec import PROJECTION, EncoderSpec, Role
+from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 
 # How often the side that the model sees a drafted picture keeps at least. Cosine to decoding in full, bundled

@@ -19,7 +19,7 @@ from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import ItemError
 from embedsearch.explain.explanation import Explanation, Kind, Part
-from embedsearch.models.spec import PROJECTION
+from embedsearch.modalities import PROJECTION
 from embedsearch.query import AnyQuery, Like, Word, as_query
 from embedsearch.records import Sentence, Span, Unit
 from embedsearch.splitters.words import words

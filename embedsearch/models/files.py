@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from embedsearch.errors import ModelChecksumError, ModelError, ModelUnreachableError, nearest
-from embedsearch.models.catalog import DEFAULT_IMAGE_MODEL, DEFAULT_TEXT_MODEL, MODELS, KnownModel, known
+from embedsearch.modalities import MODALITIES, Reader, modality_of
+from embedsearch.models.catalog import MODELS, KnownModel, known
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Modality, Unit
+from embedsearch.records import Unit
 
 HUB_SECONDS = 5.0
 # Weights in the order of preference; one kind is read, never two.
@@ -78,23 +79,18 @@ def absolute_model(model: str) -> str:
     return str(Path(model).expanduser().resolve()) if model and not known(model) and looks_local else model
 
 
-def default_model(unit: Unit) -> str:
-    """Return the bundled model that serves `unit`."""
-    return DEFAULT_IMAGE_MODEL if unit is Unit.IMAGE else DEFAULT_TEXT_MODEL
-
-
 def default_unit(model: str, revision: str) -> Unit:
-    """Return `image` for a model that reads pictures, else `text`."""
+    """Return the unit that a model reads: of one with two towers the image, without a model the text."""
     row = known(model)
     if row:
-        return Unit.IMAGE if row.modality is Modality.IMAGE else Unit.TEXT
+        return MODALITIES[row.modality].units[0].unit
     if not model:
         return Unit.TEXT
-    folder = find_files(EncoderRecipe(unit=Unit.TEXT, model=model, revision=revision)).folder
-    if tower_length(ModelFiles(folder, (), "", None)) is not None:
-        return Unit.IMAGE
-    has_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
-    return Unit.TEXT if has_tokenizer or not (folder / "preprocessor_config.json").is_file() else Unit.IMAGE
+    files = find_files(EncoderRecipe(unit=Unit.TEXT, model=model, revision=revision))
+    has_tokenizer = any((files.folder / name).is_file() for name in TOKENIZER_FILES)
+    has_preprocessor = (files.folder / "preprocessor_config.json").is_file()
+    reads_images = tower_length(files) is not None or (has_preprocessor and not has_tokenizer)
+    return Unit.IMAGE if reads_images else Unit.TEXT
 
 
 def tower_length(files: ModelFiles) -> int | None:
@@ -110,7 +106,7 @@ def find_files(recipe: EncoderRecipe) -> ModelFiles:
         ModelUnreachableError: a hub id that can't be had within seconds.
         ModelChecksumError: a bundled model's weights are not the published ones.
     """
-    name = recipe.model or default_model(recipe.unit)
+    name = recipe.model or modality_of(recipe.unit).default_model
     row = known(name)
     if row and row.package:
         return _bundled(row)
@@ -183,7 +179,7 @@ def _hub(name: str, revision: str) -> tuple[Path, str]:
         raise ModelUnreachableError(
             f"The model {name!r} is not on this machine and {reason}. Give a local folder instead "
             f"(--model /path/to/folder, as `save_pretrained` writes it), or a bundled model: "
-            f"{DEFAULT_TEXT_MODEL}, {DEFAULT_IMAGE_MODEL}.{nearest(name, short)}"
+            f"{', '.join(row.name for row in MODELS if row.package)}.{nearest(name, short)}"
         ) from error
     return Path(folder), Path(folder).name
 
@@ -220,9 +216,9 @@ def content_hashes(files: ModelFiles, unit: Unit, *, both: bool = False) -> dict
     if config is not None:
         kept = {key: value for key, value in config.items() if key not in CONFIG_NOISE}
         roles["config"] = [hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()]
-    readers = {"preprocessor": PREPROCESSOR_FILES, "tokenizer": TOKENIZER_FILES}
+    readers = {Reader.PREPROCESSOR: PREPROCESSOR_FILES, Reader.TOKENIZER: TOKENIZER_FILES}
     for reader, names in readers.items():
-        if not both and (reader == "preprocessor") != (unit is Unit.IMAGE):
+        if not both and reader is not modality_of(unit).reader:
             continue
         read = [sha256_of(files.folder / name) for name in names if (files.folder / name).is_file()]
         if files.row and files.row.preprocessing:

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import ModelError, nearest
+from embedsearch.modalities import PROJECTION, UNITS, Reader, modality_of
 from embedsearch.models.files import (
     DENSE_FILES,
     ModelFiles,
     content_hashes,
-    default_model,
     hash_of,
     tower_length,
 )
@@ -22,14 +22,6 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 
 Role = Literal["query", "passage"]
-# The embedding that a model of two towers, one for texts and one for pictures, compares them by.
-PROJECTION = "projection"
-POOLINGS: dict[Unit, tuple[str, ...]] = {
-    Unit.TEXT: ("cls", "mean", PROJECTION),
-    Unit.IMAGE: ("mean", "cls", PROJECTION),
-    Unit.WORD: ("mean", "first"),
-    Unit.TOKEN: ("row",),
-}
 # What sentence-transformers may put together; `Normalize` is the metric's business.
 MODULES = {"Transformer", "Pooling", "Dense", "Normalize"}
 # sentence-transformers wrote one truth value per mode before it wrote `pooling_mode`
@@ -97,11 +89,12 @@ def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
     Raises:
         ModelError: the model can't serve the unit, or the pooling is unknown or not supported.
     """
-    name = recipe.model or default_model(recipe.unit)
-    if files.row and files.row.package and files.row.modality is not recipe.unit.modality:
+    modality = modality_of(recipe.unit)
+    name = recipe.model or modality.default_model
+    if files.row and files.row.package and files.row.modality is not modality.modality:
         raise ModelError(
             f"{name} reads {files.row.modality}s, and the unit {recipe.unit} needs a model that reads "
-            f"{recipe.unit.modality}s, such as {default_model(recipe.unit)}."
+            f"{modality.modality}s, such as {modality.default_model}."
         )
     if not recipe.layers:
         raise ModelError("No hidden layer was named; -1 is the last one.")
@@ -119,7 +112,7 @@ def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
         dense=dense,
         layers=recipe.layers,
         patch_tokens_only=recipe.patch_tokens_only,
-        max_length=None if recipe.unit is Unit.IMAGE else _max_length(files),
+        max_length=_max_length(files) if modality.reader is Reader.TOKENIZER else None,
         prompts=_prompts(recipe, files),
         files=hashes,
         metric=Metric.COSINE,
@@ -137,19 +130,21 @@ def _pooling(recipe: EncoderRecipe, files: ModelFiles) -> tuple[str, tuple[str, 
 
     A pooling that the model was not trained with is taken alone: its Dense layers belong to the declared one.
     """
-    allowed = POOLINGS[recipe.unit]
+    unit = UNITS[recipe.unit]
+    allowed = unit.poolings
     if recipe.pooling and recipe.pooling not in allowed:
         raise ModelError(
-            f"The pooling {recipe.pooling!r} does not exist for {recipe.unit}s; there is "
+            f"The pooling {recipe.pooling!r} does not exist for {unit.plural}; there is "
             f"{' or '.join(allowed)}.{nearest(recipe.pooling, allowed)}"
         )
     towers = tower_length(files) is not None
     if recipe.pooling == PROJECTION and not towers:
+        name = recipe.model or modality_of(recipe.unit).default_model
         raise ModelError(
-            f"{recipe.model or default_model(recipe.unit)} has no two towers whose projections could be "
-            f"compared, as CLIP and SigLIP have; there is {' or '.join(set(allowed) - {PROJECTION})}."
+            f"{name} has no two towers with projections to compare, as CLIP and SigLIP have; there is "
+            f"{' or '.join(set(allowed) - {PROJECTION})}."
         )
-    if recipe.unit is not Unit.TEXT or towers:
+    if not unit.declared or towers:
         # other layers, or some of the tokens, have no projection: the mean over them was meant
         projected = PROJECTION in allowed and towers and recipe.layers == (-1,)
         default = PROJECTION if projected and not recipe.patch_tokens_only else allowed[0]
@@ -196,7 +191,7 @@ def _max_length(files: ModelFiles) -> int | None:
 
 def _prompts(recipe: EncoderRecipe, files: ModelFiles) -> dict[Role, str]:
     """Prompts of sentences; a word's neighbours are its own sentence, so words get none."""
-    if recipe.unit is not Unit.TEXT:
+    if not UNITS[recipe.unit].declared:
         return {"query": "", "passage": ""}
     config = files.json("config_sentence_transformers.json") or {}
     declared = config.get("prompts") or {}

@@ -16,6 +16,7 @@ from embedsearch.distances.scale import WEIGHTS, Scale
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import FilterError, ItemError, ItemNotFoundError, QueryError
+from embedsearch.modalities import modality_of
 from embedsearch.query import (
     AnyQuery,
     Like,
@@ -323,7 +324,7 @@ class Searcher:
                     rank=first_rank + at,
                     id=columns["id"][at],
                     distance=distance,
-                    modality=self.manifest.unit.modality,
+                    modality=modality_of(self.manifest.unit).modality,
                     text=columns["text"][at],
                     path=columns["path"][at],
                     span=None if start is None else (start, columns["end"][at]),

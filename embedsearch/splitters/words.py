@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from embedsearch.records import Span
+from embedsearch.errors import ItemError
+from embedsearch.records import Sentence, Span
 
 # Letters and digits of any script; inner apostrophes, dots, hyphens belong to the word: don't, os.path, 3.5
 WORD = re.compile(r"\w+(?:['’.\-]\w+)*")
@@ -31,6 +32,24 @@ def sentences(text: str) -> list[Span]:
         start = match.end()
     spans.append((start, len(text)))
     return [trimmed for trimmed in (_trim(text, *span) for span in spans) if trimmed[0] < trimmed[1]]
+
+
+def split_words(text: str) -> list[tuple[int, Sentence]]:
+    """Return where each sentence that holds a word starts, and the sentence with its words.
+
+    Raises:
+        ItemError: there is none.
+    """
+    found = [(start, text[start:end]) for start, end in sentences(text)]
+    parts = [(start, Sentence(part, spans)) for start, part in found if (spans := words(part))]
+    if not parts:
+        raise ItemError("the text holds no word")
+    return parts
+
+
+def split_tokens(text: str) -> list[tuple[int, Sentence]]:
+    """Return what `split_words` does, with every token of the model in place of the words."""
+    return [(start, Sentence(part.text)) for start, part in split_words(text)]
 
 
 def _trim(text: str, start: int, end: int) -> Span:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from embedsearch.encoders import load_encoder
 from embedsearch.errors import ModelChecksumError, ModelError
+from embedsearch.modalities import modality_of
 from embedsearch.models import files
 from embedsearch.models.catalog import MODELS, known
 from embedsearch.models.files import find_files
@@ -117,7 +118,7 @@ def test_the_catalogue_tells_the_truth_of_bundled_models(row):
     size = find_files(EncoderRecipe(encoder.spec.unit, row.name)).weights[0].stat().st_size
     facts = (encoder.dimension, encoder.spec.pooling, encoder.spec.max_length, round(size / 1e6))
     assert facts == (row.dimension, row.pooling, row.max_length, row.megabytes)
-    assert encoder.spec.unit.modality is row.modality
+    assert modality_of(encoder.spec.unit).modality is row.modality
 
 
 def test_names_of_the_catalogue_are_unique():

@@ -2,7 +2,9 @@ from itertools import pairwise
 
 import pytest
 
-from embedsearch.splitters.words import sentences, words
+from embedsearch.errors import ItemError
+from embedsearch.records import Sentence
+from embedsearch.splitters.words import sentences, split_tokens, split_words, words
 
 
 def cut(text, spans):
@@ -57,3 +59,15 @@ def test_sentences_hold_every_character_but_the_white_space_between():
     assert all(text[at].isspace() for at in range(len(text)) if at not in inside)
     assert all(left[1] <= right[0] for left, right in pairwise(spans))
     assert sum(len(words(text[slice(*span)])) for span in spans) == len(words(text))
+
+
+def test_a_text_is_split_into_sentences_that_hold_words():
+    """Each part starts where it stands in the text; words have spans, tokens are left to the model."""
+    text = "A cat.\n...\nTwo!"
+    assert split_words(text) == [
+        (0, Sentence("A cat.", ((0, 1), (2, 5)))),
+        (11, Sentence("Two!", ((0, 3),))),
+    ]
+    assert split_tokens(text) == [(0, Sentence("A cat.")), (11, Sentence("Two!"))]
+    with pytest.raises(ItemError, match="holds no word"):
+        split_words("... !")

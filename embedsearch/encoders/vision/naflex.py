@@ -16,7 +16,7 @@ from torch import Tensor
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.heads import Apart, ImageHead, evenly
 from embedsearch.encoders.pooling import masked_mean
-from embedsearch.models.spec import PROJECTION
+from embedsearch.modalities import PROJECTION
 
 MORE_INPUTS = {"pixel_attention_mask", "spatial_shapes"}
 Pixels = np.ndarray[Any, np.dtype[Any]]

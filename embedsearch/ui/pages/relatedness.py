@@ -13,7 +13,7 @@ from embedsearch.analysis.compare import LEAST, Comparison, Pairs, compared, ind
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder
 from embedsearch.errors import ItemError
-from embedsearch.models.catalog import DEFAULT_IMAGE_MODEL, DEFAULT_TEXT_MODEL
+from embedsearch.modalities import modality_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.store.folders import indexes_folder
@@ -102,7 +102,7 @@ def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
     The first is taken where nothing is chosen. Of pictures that is an index that measures as the bundled
     model does by itself, where there is one: it knows random pairs besides.
     """
-    model = DEFAULT_IMAGE_MODEL if unit is Unit.IMAGE else DEFAULT_TEXT_MODEL
+    model = modality_of(unit).default_model
     labels = {BUNDLED: f"{model} (bundled)"}
     same = BUNDLED
     for name, manifest in manifests(indexes).items():

@@ -1,0 +1,198 @@
+"""What embedsearch can embed: one row a modality, and under it one row a unit.
+
+To add a modality: its names in `embedsearch.records.Modality` and `Unit`, a row here, and the files that the
+row names (an encoder, a splitter). Other code does not ask which modality or unit it has; it asks for a
+property of the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from embedsearch.records import Modality, Unit
+
+# The embedding by which a dual encoder, such as CLIP, compares texts and images.
+PROJECTION = "projection"
+
+
+class Asked(StrEnum):
+    """What a person gives to ask for a unit."""
+
+    TEXT = "text"
+    WORD = "word"  # a sentence, and which of its words is meant
+    IMAGE = "image"
+
+
+class Card(StrEnum):
+    """How an item is shown."""
+
+    TEXT = "text"
+    IMAGE = "image"
+
+
+class Reader(StrEnum):
+    """Which files of a model say how its input is read."""
+
+    TOKENIZER = "tokenizer"
+    PREPROCESSOR = "preprocessor"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """What gets a vector of its own.
+
+    Attributes:
+        unit: its name.
+        plural: its name in the plural.
+        encoder: "module:class" of what makes its vectors, imported on first use.
+        poolings: the poolings that it may have, the default first.
+        records_ahead: records that are read ahead of the model at a time.
+        asked: what a person gives to ask for it.
+        query: the same in words, such as "a text".
+        whole: whether a record is one unit; else a record has several, and the splitter finds them.
+        splitter: "module:function" of `embedsearch.splitters`, from a content to pairs of a start
+            and a part; the encoder reads the parts. Empty where it reads the content itself.
+        tower: "module:class" of the encoder where the pooling is `PROJECTION`; empty for `encoder`.
+        declared: whether the pooling, the Dense layers and the prompts that a model declares apply to it.
+        general: where random pairs and unrelated queries come from when the index has none of its own; empty
+            for nowhere.
+        has_duplicates: whether two items of the same content are duplicates.
+        compared: its name on the page where things are compared; empty where it can't be.
+    """
+
+    unit: Unit
+    plural: str
+    encoder: str
+    poolings: tuple[str, ...]
+    records_ahead: int
+    asked: Asked
+    query: str
+    whole: bool = True
+    splitter: str = ""
+    tower: str = ""
+    declared: bool = False
+    general: str = ""
+    has_duplicates: bool = True
+    compared: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityRow:
+    """What a record's content is.
+
+    Attributes:
+        modality: its name.
+        units: what of it can get a vector of its own, the default first.
+        default_model: the bundled model that reads it.
+        reader: which files of a model say how it is read.
+        card: how an item is shown.
+        switching: seconds after which a thread hands over Python's lock while a model runs; see
+            `embedsearch.indexing.runners.local`.
+        size: "module:function", from a content to whole numbers that say how large it is; the largest of
+            duplicates is the best.
+        largest: what the best of duplicates is called.
+        near: what near duplicates are called.
+        caution: what to know before duplicates are deleted; empty for nothing.
+        found_by_texts: whether captions or class names can place its items among texts.
+    """
+
+    modality: Modality
+    units: tuple[UnitRow, ...]
+    default_model: str
+    reader: Reader
+    card: Card
+    switching: float
+    size: str
+    largest: str
+    near: str
+    caution: str = ""
+    found_by_texts: bool = False
+
+
+_ROWS = (
+    ModalityRow(
+        Modality.IMAGE,
+        units=(
+            UnitRow(
+                Unit.IMAGE,
+                plural="images",
+                encoder="embedsearch.encoders.images:ImageEncoder",
+                poolings=("mean", "cls", PROJECTION),
+                records_ahead=256,  # each takes megabytes
+                asked=Asked.IMAGE,
+                query="an image",
+                compared="Images",
+            ),
+        ),
+        default_model="efficientnet-lite2",
+        reader=Reader.PREPROCESSOR,
+        card=Card.IMAGE,
+        switching=1e-4,
+        size="embedsearch.analysis.sizes:pixels",
+        largest="the largest",
+        near="Look-alikes",
+        caution="The model sees the middle of an image and little fine detail: look before you delete.",
+        found_by_texts=True,
+    ),
+    ModalityRow(
+        Modality.TEXT,
+        units=(
+            UnitRow(
+                Unit.TEXT,
+                plural="texts",
+                encoder="embedsearch.encoders.text:TextEncoder",
+                poolings=("cls", "mean", PROJECTION),
+                records_ahead=2048,  # enough to sort by length
+                asked=Asked.TEXT,
+                query="a text",
+                tower="embedsearch.encoders.towers:TextTower",
+                declared=True,
+                general="general sentences",
+                compared="Texts",
+            ),
+            UnitRow(
+                Unit.WORD,
+                plural="words",
+                encoder="embedsearch.encoders.words:WordEncoder",
+                poolings=("mean", "first"),
+                records_ahead=512,
+                asked=Asked.WORD,
+                query="a word in its sentence",
+                whole=False,
+                splitter="embedsearch.splitters.words:split_words",
+                general="words in general sentences",
+                has_duplicates=False,  # the same word in two sentences is none
+                compared="Words in their sentences",
+            ),
+            UnitRow(
+                Unit.TOKEN,
+                plural="tokens",
+                encoder="embedsearch.encoders.words:WordEncoder",
+                poolings=("row",),
+                records_ahead=512,
+                asked=Asked.WORD,
+                query="a word in its sentence",
+                whole=False,
+                splitter="embedsearch.splitters.words:split_tokens",
+                general="words in general sentences",
+                has_duplicates=False,
+            ),
+        ),
+        default_model="all-MiniLM-L6-v2",
+        reader=Reader.TOKENIZER,
+        card=Card.TEXT,
+        switching=1e-5,
+        size="embedsearch.analysis.sizes:characters",
+        largest="the longest",
+        near="Near copies",
+    ),
+)
+MODALITIES: dict[Modality, ModalityRow] = {row.modality: row for row in _ROWS}
+UNITS: dict[Unit, UnitRow] = {unit.unit: unit for row in _ROWS for unit in row.units}
+_MODALITY_OF = {unit.unit: row for row in _ROWS for unit in row.units}
+
+
+def modality_of(unit: Unit) -> ModalityRow:
+    """Return the row of the modality that a unit is taken from."""
+    return _MODALITY_OF[unit]

@@ -1,0 +1,37 @@
+"""The table of modalities: each name has a row, and each row names what is there."""
+
+from importlib import import_module
+
+import pytest
+
+from embedsearch.modalities import MODALITIES, UNITS, modality_of
+from embedsearch.models.catalog import known
+from embedsearch.records import Modality, Unit
+
+
+def test_every_modality_and_every_unit_has_one_row():
+    """The names of `records` are the keys of the table, and a unit stands under one modality."""
+    assert set(MODALITIES) == set(Modality)
+    assert set(UNITS) == set(Unit)
+    assert sorted(unit.unit for row in MODALITIES.values() for unit in row.units) == sorted(Unit)
+    assert all(modality_of(unit.unit) is row for row in MODALITIES.values() for unit in row.units)
+
+
+@pytest.mark.parametrize("unit", Unit)
+def test_every_name_in_a_row_leads_to_something(unit):
+    """What a row names can be imported, and its bundled model is one that reads the modality."""
+    row, modality = UNITS[unit], modality_of(unit)
+    named = [row.encoder, row.splitter, row.tower, modality.size]
+    for name in filter(None, named):
+        module, attribute = name.split(":")
+        assert callable(getattr(import_module(module), attribute)), name
+    model = known(modality.default_model)
+    assert model is not None
+    assert model.package
+    assert model.modality is modality.modality
+
+
+@pytest.mark.parametrize("unit", Unit)
+def test_a_splitter_stands_where_a_record_has_several_units(unit):
+    """A record that is one unit is read as it is; any other needs a splitter."""
+    assert bool(UNITS[unit].splitter) is not UNITS[unit].whole
