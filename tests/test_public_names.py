@@ -11,8 +11,8 @@ from embedsearch.errors import EmbedsearchError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = {
-    "Answer", "EmbedsearchError", "Encoder", "EncoderSpec", "Hit", "Index", "Like", "Metric", "Modality", "Part",
-    "Picture", "Query", "Record", "Rejected", "Sentence", "Text", "Unit", "Vector", "Word",
+    "Answer", "EmbedsearchError", "Encoder", "EncoderSpec", "Hit", "Index", "Like", "Metric", "Modality",
+    "Part", "Picture", "Query", "Record", "Rejected", "Sentence", "Text", "Unit", "Vector", "Word",
     "align", "build", "calibrate", "changes", "compare", "distances", "load_encoder", "open",
     "rebuild",
 }  # fmt: skip

@@ -75,7 +75,7 @@ def calibrate(
     @cache
     def encoder() -> Encoder:
         made, stored = manifest.encoder, manifest.recipe["encoder"]
-        return query_encoder(name, made, stored, current.folder / PROBES, load)
+        return query_encoder(name, manifest.dimension, made, stored, current.folder / PROBES, load)
 
     before = dict(manifest.additions.get("scale", {}))
     told, people, foreign = before.get("people"), None, None

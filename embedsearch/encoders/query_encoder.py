@@ -16,6 +16,7 @@ from embedsearch.records import Unit
 
 def query_encoder(
     name: str,
+    dimension: int,
     made: Mapping[str, Any],
     stored: Mapping[str, Any],
     probes: Path,
@@ -25,6 +26,7 @@ def query_encoder(
 
     Args:
         name: of the index.
+        dimension: of its vectors.
         made: what its manifest says of the encoder that made it.
         stored: the encoder's part of the recipe that it was made from.
         probes: the file of inputs and vectors that it keeps; see `embedsearch.encoders.probes`.
@@ -51,7 +53,7 @@ def query_encoder(
         encoder = load(EncoderRecipe(**{**asdict(recipe), "precision": "auto"}))
     if encoder.spec.fingerprint != made["fingerprint"]:
         raise EncoderMismatchError(
-            f"The index {name!r} holds vectors of "
+            f"The index {name!r} holds {dimension}-d vectors of "
             f"{made['model']} (fingerprint {made['fingerprint'][:12]}, pooling {made['pooling']}); the "
             f"query encoder found now is {encoder.spec.model} (fingerprint "
             f"{encoder.spec.fingerprint[:12]}, pooling {encoder.spec.pooling}). "

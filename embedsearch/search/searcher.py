@@ -78,6 +78,7 @@ class Searcher:
             if self._encoder is None:
                 self._encoder = query_encoder(
                     self.manifest.name,
+                    self.manifest.dimension,
                     self.manifest.encoder,
                     self.manifest.recipe["encoder"],
                     self.build.folder / PROBES,

@@ -8,7 +8,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 import embedsearch as es
-from embedsearch.analysis import compare as module
 from embedsearch.analysis.compare import Comparison, Pairs, compared, general_pairs
 from embedsearch.api import compare
 from embedsearch.artifacts.scale import general
@@ -46,7 +45,7 @@ def three() -> Comparison:
 def in_index(monkeypatch, tmp_path):
     """`compare` by the index `small` of letter counts in `tmp_path`."""
     opened = lambda name, indexes: es.open(name, indexes, load=fakes.LetterEncoder)  # noqa: E731
-    monkeypatch.setattr(module, "open_index", opened)
+    monkeypatch.setattr("embedsearch.api.open_index", opened)
     return lambda *things: compare(things, index="small", indexes=tmp_path)
 
 

@@ -20,8 +20,9 @@ pytestmark = pytest.mark.scale
 @pytest.fixture
 def calibrated(monkeypatch, tmp_path):
     """`calibrate` on an index of letter counts in `tmp_path`."""
-    opened = lambda name, indexes: es.open(name, indexes, load=fakes.LetterEncoder)  # noqa: E731
-    monkeypatch.setattr(module, "open_index", opened)
+    monkeypatch.setattr(
+        module.calibrate, "__kwdefaults__", {**module.calibrate.__kwdefaults__, "load": fakes.LetterEncoder}
+    )
     return lambda **options: calibrate("small", indexes=tmp_path, **options)
 
 

@@ -29,7 +29,7 @@ ITEMS, CHUNK, SHARD = 5000, 16, 64
 LOST = (SHARD - 1 + CHUNK) + 2 * CHUNK
 # How far a run may go on while the parent sees that it is time: none ends before it is killed.
 SLACK = 400
-CHILD = "import sys; from tests import test_killed; test_killed.run(*sys.argv[1:])"
+CHILD = "import sys; from tests.indexing import test_killed; test_killed.run(*sys.argv[1:])"
 
 
 class Steps:

@@ -29,11 +29,13 @@ ENTRIES = [
 DYING = """
 import os, sys
 from pathlib import Path
-from embedsearch import reading, sources, staging
+from embedsearch import sources
+from embedsearch.indexing import read as reading, shards as staging
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
-from tests import fakes, test_staging
+from tests import fakes
+from tests.indexing import test_shards
 
 class Dying(list):
     def __iter__(self):
@@ -44,7 +46,7 @@ class Dying(list):
 
 reading.CHUNK[Unit.TEXT], staging.SHARD_VECTORS = 3, 5
 sources.SOURCES["list"] = "tests.fakes:ListSource"
-fakes.LISTS["a list"] = Dying(test_staging.ENTRIES)
+fakes.LISTS["a list"] = Dying(test_shards.ENTRIES)
 recipe = Recipe("small", SourceRecipe("list", "a list"), EncoderRecipe(Unit.TEXT))
 build_index(recipe, Path(sys.argv[1]), load=fakes.LetterEncoder)
 """

@@ -15,7 +15,7 @@ from embedsearch.records import Unit
 ROOT = Path(__file__).parents[2]
 ASK = """
 import sys, time
-from embedsearch.encoders import files
+from embedsearch.models import files
 from embedsearch.errors import ModelError
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
