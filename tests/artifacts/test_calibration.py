@@ -20,10 +20,8 @@ pytestmark = pytest.mark.scale
 @pytest.fixture
 def calibrated(monkeypatch, tmp_path):
     """`calibrate` on an index of letter counts in `tmp_path`."""
-    monkeypatch.setattr(
-        module.calibrate, "__kwdefaults__", {**module.calibrate.__kwdefaults__, "load": fakes.LetterEncoder}
-    )
-    return lambda **options: calibrate("small", indexes=tmp_path, **options)
+    monkeypatch.setitem(module.calibrate.__kwdefaults__, "load", fakes.LetterEncoder)
+    return lambda **options: Index(calibrate("small", indexes=tmp_path, **options).build, fakes.LetterEncoder)
 
 
 @pytest.mark.parametrize("metric", list(Metric))
