@@ -11,6 +11,7 @@ from embedsearch.artifacts.scale import SENTENCES, general, make_scale
 from embedsearch.distances.metric import Metric, distances
 from embedsearch.distances.scale import Verdict, closeness_of
 from embedsearch.errors import QueryError, SourceError
+from embedsearch.index import Index
 from embedsearch.records import Unit
 from tests import fakes
 
