@@ -102,7 +102,7 @@ def _device(recipe: EncoderRecipe) -> torch.device:
 
 
 def _tries(recipe: EncoderRecipe, device: torch.device, head: Head) -> Iterator[tuple[str, str]]:
-    """Yield engines and precisions, the fastest first (the figures stand in the README)."""
+    """Yield engines and precisions, the fastest first (the figures stand in docs/speed.md)."""
     fast = fastest_precision(recipe.precision, device, is_transformer=head.is_transformer)
     precisions = [fast, "fp32"] if recipe.precision == "auto" and fast != "fp32" else [fast]
     if recipe.engine != "auto":
