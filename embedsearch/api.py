@@ -17,6 +17,7 @@ from embedsearch.errors import SourceNotFoundError
 from embedsearch.index import Index, open_index
 from embedsearch.indexing.build import build_index, compare_index
 from embedsearch.indexing.changes import Changes
+from embedsearch.modalities import MODALITIES
 from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress
 from embedsearch.recipe import (
@@ -30,7 +31,7 @@ from embedsearch.recipe import (
     layers_of,
     unit_of,
 )
-from embedsearch.records import Modality, Unit
+from embedsearch.records import Unit
 from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
 from embedsearch.store.folders import index_folder, indexes_folder
@@ -124,7 +125,7 @@ def build(
         split=split,
     )
     if not unit:
-        unit = Unit.IMAGE if open_source(source_recipe).modality() is Modality.IMAGE else Unit.TEXT
+        unit = MODALITIES[open_source(source_recipe).modality()].units[0].unit
     recipe = Recipe(
         name=name,
         source=source_recipe,

@@ -16,7 +16,7 @@ from embedsearch.records import Modality, Unit
 PROJECTION = "projection"
 
 
-class Asked(StrEnum):
+class QueryForm(StrEnum):
     """What a person gives to ask for a unit."""
 
     TEXT = "text"
@@ -48,7 +48,7 @@ class UnitRow:
         encoder: "module:class" of what makes its vectors, imported on first use.
         poolings: the poolings that it may have, the default first.
         records_ahead: records that are read ahead of the model at a time.
-        asked: what a person gives to ask for it.
+        form: what a person gives to ask for it.
         query: the same in words, such as "a text".
         whole: whether a record is one unit; else a record has several, and the splitter finds them.
         splitter: "module:function" of `embedsearch.splitters`, from a content to pairs of a start
@@ -66,7 +66,7 @@ class UnitRow:
     encoder: str
     poolings: tuple[str, ...]
     records_ahead: int
-    asked: Asked
+    form: QueryForm
     query: str
     whole: bool = True
     splitter: str = ""
@@ -120,7 +120,7 @@ _ROWS = (
                 encoder="embedsearch.encoders.images:ImageEncoder",
                 poolings=("mean", "cls", PROJECTION),
                 records_ahead=256,  # each takes megabytes
-                asked=Asked.IMAGE,
+                form=QueryForm.IMAGE,
                 query="an image",
                 compared="Images",
             ),
@@ -144,7 +144,7 @@ _ROWS = (
                 encoder="embedsearch.encoders.text:TextEncoder",
                 poolings=("cls", "mean", PROJECTION),
                 records_ahead=2048,  # enough to sort by length
-                asked=Asked.TEXT,
+                form=QueryForm.TEXT,
                 query="a text",
                 tower="embedsearch.encoders.towers:TextTower",
                 declared=True,
@@ -157,7 +157,7 @@ _ROWS = (
                 encoder="embedsearch.encoders.words:WordEncoder",
                 poolings=("mean", "first"),
                 records_ahead=512,
-                asked=Asked.WORD,
+                form=QueryForm.WORD,
                 query="a word in its sentence",
                 whole=False,
                 splitter="embedsearch.splitters.words:split_words",
@@ -171,7 +171,7 @@ _ROWS = (
                 encoder="embedsearch.encoders.words:WordEncoder",
                 poolings=("row",),
                 records_ahead=512,
-                asked=Asked.WORD,
+                form=QueryForm.WORD,
                 query="a word in its sentence",
                 whole=False,
                 splitter="embedsearch.splitters.words:split_tokens",
@@ -191,8 +191,14 @@ _ROWS = (
 MODALITIES: dict[Modality, ModalityRow] = {row.modality: row for row in _ROWS}
 UNITS: dict[Unit, UnitRow] = {unit.unit: unit for row in _ROWS for unit in row.units}
 _MODALITY_OF = {unit.unit: row for row in _ROWS for unit in row.units}
+_BY_FORM = {unit.form: unit for row in _ROWS for unit in reversed(row.units)}
 
 
 def modality_of(unit: Unit) -> ModalityRow:
     """Return the row of the modality that a unit is taken from."""
     return _MODALITY_OF[unit]
+
+
+def unit_of(form: QueryForm) -> UnitRow:
+    """Return the first unit that is asked for so."""
+    return _BY_FORM[form]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from embedsearch.errors import QueryError
+from embedsearch.modalities import QueryForm
 
 LEAST_WEIGHT = 1e-6  # one part in so many changes no digit that counts
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 class Text:
     """A text, as it is."""
 
+    form: ClassVar = QueryForm.TEXT
+
     text: str
 
     def __post_init__(self) -> None:
@@ -30,7 +33,9 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture: a path, the bytes of an image file, or an open image."""
+    """An image: a path, the bytes of an image file, or an open image."""
+
+    form: ClassVar = QueryForm.IMAGE
 
     source: Path | bytes | PilImage
 
@@ -43,6 +48,8 @@ class Word:
         sentence: the sentence.
         word: which: its number, counted from 1, or the word itself (its first occurrence).
     """
+
+    form: ClassVar = QueryForm.WORD
 
     sentence: str
     word: int | str

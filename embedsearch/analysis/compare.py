@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.artifacts.scale import GENERAL, PAIRED, encoded, general
+from embedsearch.artifacts.scale import PAIRED, encoded, general
 from embedsearch.disk.cache import kept_vectors
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.distances.scale import Closeness, Numbers, Scale, pairs_and_shares, percentiles
 from embedsearch.encoders import Encoder, load_encoder
 from embedsearch.errors import QueryError
+from embedsearch.modalities import UNITS, unit_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.query import Picture, Text, as_single
 from embedsearch.records import Unit
@@ -140,8 +141,8 @@ def compare(
     queries = [as_single(thing) for thing in things]
     if len(queries) < LEAST:
         raise QueryError(f"Two things or more are needed to compare; {len(queries)} came.")
-    kinds = {type(query) for query in queries}
-    if not kinds <= {Text, Picture}:
+    asked = [query for query in queries if isinstance(query, Text | Picture)]
+    if len(asked) < len(queries):
         raise QueryError("Texts and pictures can be compared: a str, a Path, bytes or a PIL image.")
     if any(isinstance(query, Text) and not query.text.strip() for query in queries):
         raise QueryError("One of the texts is empty: there is nothing to compare.")
@@ -153,14 +154,13 @@ def compare(
             return replace(made, by=crossmodal.by)
         metric = index.manifest.metric
         return compared(labels, vectors, index.encoder.spec, metric, index_pairs(index))
-    if len(kinds) > 1:
+    if len({query.form for query in asked}) > 1:
         raise QueryError(
             "A text and a picture can be compared by an index whose pictures texts find: name it with "
             "--index NAME."
         )
-    unit = Unit.IMAGE if Picture in kinds else Unit.TEXT
-    encoder = _open(model, unit, pooling, layers)
-    things = [query.text if isinstance(query, Text) else query.source for query in queries]  # type: ignore[union-attr]
+    encoder = _open(model, unit_of(asked[0].form).unit, pooling, layers)
+    things = [query.text if isinstance(query, Text) else query.source for query in asked]
     vectors = encoder.encode(things, "query")  # as the sentences of the random pairs
     return compared(labels, vectors, encoder.spec, Metric.COSINE, general_pairs(encoder))
 
@@ -205,14 +205,14 @@ def general_pairs(encoder: Encoder) -> Pairs | None:
 
     Embeds a thousand sentences, which takes seconds, once per machine.
     """
-    unit = encoder.spec.unit
-    if unit is Unit.IMAGE:
+    row = UNITS[encoder.spec.unit]
+    if not row.general:
         return None
-    asked = general(unit)[:PAIRED]
+    asked = general(row.unit)[:PAIRED]
     made_by = ["pairs", encoder.engine, encoder.precision]
     vectors = kept_vectors(asked, encoder.spec.fingerprint, made_by, lambda: encoded(encoder, asked))
     apart = distances(vectors, vectors, Metric.COSINE)[np.triu_indices(len(vectors), 1)]
-    return Pairs(*pairs_and_shares(apart), GENERAL if unit is Unit.TEXT else f"words in {GENERAL}")
+    return Pairs(*pairs_and_shares(apart), row.general)
 
 
 def _open(model: str, unit: Unit, pooling: str, layers: int | Sequence[int]) -> Encoder:

@@ -11,8 +11,8 @@ from embedsearch.analysis.duplicates import DuplicateFinder
 from embedsearch.analysis.neighbours import BLOCK, random_pairs, spread
 from embedsearch.backends import Rows
 from embedsearch.distances.metric import Metric, normalized
+from embedsearch.modalities import UNITS
 from embedsearch.progress import Progress, Silent
-from embedsearch.records import Unit
 from embedsearch.store.build import Build
 
 SAMPLE = 10_000
@@ -128,7 +128,7 @@ def _hubs(build: Build, counts: Counts, asked: int) -> list[dict[str, Any]]:
 
 
 def _duplicates(build: Build, progress: Progress) -> dict[str, float] | None:
-    if build.manifest.unit in (Unit.WORD, Unit.TOKEN) or build.manifest.metric is Metric.IP:
+    if not UNITS[build.manifest.unit].has_duplicates or build.manifest.metric is Metric.IP:
         return None
     progress.stage("looking for copies")
     finder = DuplicateFinder(build)

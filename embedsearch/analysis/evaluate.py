@@ -14,8 +14,8 @@ import numpy as np
 from embedsearch.backends import Backend, Mask, Rows
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.errors import MissingExtraError, QueryError, SourceError
+from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.query import Text
-from embedsearch.records import Unit
 from embedsearch.results import Hit
 from embedsearch.search.searcher import Searcher
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
@@ -62,7 +62,7 @@ def of_texts(searcher: Searcher, texts: list[str]) -> Asked:
         ItemError: one can't be embedded.
     """
     build = searcher.build
-    if searcher.manifest.unit is Unit.TEXT:
+    if UNITS[searcher.manifest.unit].form is QueryForm.TEXT:
         queries = searcher.encoder.encode(texts, "query")
         return Asked(queries, None, build.backend, build.vectors, build.manifest.metric)
     asked = [Text(text) for text in texts]
@@ -238,7 +238,7 @@ def spearman(searcher: Searcher, pairs: Path) -> dict[str, float]:
         raise SourceError(
             f"{pairs}: three pairs or more, of different scores, are needed; it has {len(rows)}."
         )
-    if searcher.manifest.unit is not Unit.TEXT:
+    if UNITS[searcher.manifest.unit].form is not QueryForm.TEXT:
         raise QueryError(
             f"Judged pairs are texts, and the index {searcher.manifest.name!r} holds "
             f"{searcher.manifest.unit}s."

@@ -26,11 +26,11 @@ from embedsearch.distances.metric import Vectors, normalized
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.errors import ModelError, RecipeError, SourceError
-from embedsearch.modalities import PROJECTION
+from embedsearch.modalities import PROJECTION, UNITS, modality_of
 from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress, Silent
 from embedsearch.recipe import EncoderRecipe, Recipe
-from embedsearch.records import Rejected, Unit
+from embedsearch.records import Rejected
 from embedsearch.sources.captions import read_captions
 from embedsearch.store.build import Build
 from embedsearch.store.items import FIELD
@@ -163,9 +163,9 @@ def _facts(chosen: Chosen, texts: list[str]) -> dict[str, Any]:
 
 
 def _check(build: Build) -> None:
-    name, made = build.manifest.name, build.manifest.encoder
-    if build.manifest.unit is not Unit.IMAGE:
-        raise RecipeError(f"The index {name!r} holds {build.manifest.unit}s; only pictures can be aligned.")
+    name, made, unit = build.manifest.name, build.manifest.encoder, build.manifest.unit
+    if not modality_of(unit).found_by_texts:
+        raise RecipeError(f"The index {name!r} holds {UNITS[unit].plural}; only images can be aligned.")
     if made["pooling"] == PROJECTION:
         raise RecipeError(
             f"The index {name!r} is searched by texts already, through the text tower of {made['model']}."

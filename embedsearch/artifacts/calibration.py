@@ -27,9 +27,9 @@ from embedsearch.distances.scale import Numbers, Scale
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import MissingExtraError, QueryError, SourceError
-from embedsearch.modalities import modality_of
+from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
-from embedsearch.records import Modality, Record, Unit
+from embedsearch.records import Record, Unit
 from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
 from embedsearch.sources.judgements import read_pairs
@@ -85,7 +85,7 @@ def calibrate(
         items = read_background(Path(background), unit)
         foreign = encoded(encoder(), items)
         before["background"] = {"of": str(Path(background).expanduser().resolve()), "count": len(foreign)}
-    elif not before and unit is not Unit.IMAGE:
+    elif not before and UNITS[unit].general:
         foreign = encoded(encoder(), general(unit))
         before["background"] = {"of": GENERAL, "count": len(foreign)}
 
@@ -119,7 +119,7 @@ def read_background(path: Path, unit: Unit) -> list[Any]:
             f"{path} holds {len(contents)} {modality}s; a background needs {LEAST_BACKGROUND} or more."
         )
     contents = contents[:: -(-len(contents) // MOST_BACKGROUND)]
-    return contents if modality is Modality.IMAGE else of_unit([str(each) for each in contents], unit)
+    return of_unit(contents, unit)
 
 
 def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> tuple[Numbers, dict[str, Any]]:
@@ -132,7 +132,7 @@ def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> t
         from scipy.stats import spearmanr
     except ImportError:
         raise MissingExtraError("Judged pairs need SciPy: pip install 'embedsearch[eval]'") from None
-    if manifest.unit is not Unit.TEXT:
+    if UNITS[manifest.unit].form is not QueryForm.TEXT:
         raise QueryError(f"Judged pairs are texts, and the index {manifest.name!r} holds {manifest.unit}s.")
     rows = list(read_pairs(path))
     if len(rows) < LEAST_PAIRS or len({row[2] for row in rows}) < 2:

@@ -36,7 +36,7 @@ from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.class_head import ClassHead, find_class_head, imagenet_names
 from embedsearch.errors import ModelError
-from embedsearch.modalities import PROJECTION
+from embedsearch.modalities import PROJECTION, modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import IndexRecipe, parse_memory
@@ -78,7 +78,7 @@ def conse_facts(class_head: ClassHead) -> dict[str, Any]:
 def refresh(context: ArtifactContext) -> dict[str, Any] | None:
     """Place the pictures of a build, as the build before placed them where there is one; see `additions`."""
     spec = context.encoder.spec
-    if spec.unit is not Unit.IMAGE:
+    if not modality_of(spec.unit).found_by_texts:
         return None
     try:
         if spec.pooling == PROJECTION:

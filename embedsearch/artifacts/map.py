@@ -36,7 +36,7 @@ def ground_of(build: Build) -> Ground:
     manifest = build.manifest
     source_state = build.source_state if (build.folder / SOURCE_STATE).is_file() else None
     keys = keys_of(source_state, manifest.count)
-    return Ground(build.vectors, build.backend, manifest.metric, manifest.unit, build.items, keys)
+    return Ground(build.vectors, build.backend, manifest.metric, build.items, keys)
 
 
 def map_index(indexes: Path, name: str, settings: Settings, progress: Progress) -> Build:
@@ -72,7 +72,6 @@ def refresh(context: ArtifactContext) -> dict[str, Any] | None:
         context.vectors,
         context.backend,
         context.metric,
-        context.recipe.encoder.unit,
         items,
         keys_of(source_state, len(context.vectors)),
     )

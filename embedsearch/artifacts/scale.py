@@ -20,6 +20,7 @@ from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.distances.scale import WEIGHTS, Numbers, Scale, closeness_of, pairs_and_shares
 from embedsearch.encoders import Encoder
 from embedsearch.errors import ItemError, SourceError
+from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
 from embedsearch.store.manifest import SCALE
@@ -117,12 +118,12 @@ def general(unit: Unit) -> list[Any]:
     return of_unit(SENTENCES.read_text(encoding="utf-8").splitlines(), unit)
 
 
-def of_unit(texts: Sequence[str], unit: Unit) -> list[Any]:
-    """Return texts as an index of `unit` is asked: as they are, or one word in each."""
-    if unit is Unit.TEXT:
-        return list(texts)
+def of_unit(contents: Sequence[Any], unit: Unit) -> list[Any]:
+    """Return contents as an index of `unit` is asked: as they are, or one word in each text."""
+    if UNITS[unit].form is not QueryForm.WORD:
+        return list(contents)
     draw = np.random.default_rng(0)
-    found = [(text, words(text)) for text in texts]
+    found = [(text, words(text)) for text in map(str, contents)]
     return [Sentence(text, (spans[int(draw.integers(len(spans)))],)) for text, spans in found if spans]
 
 
@@ -147,7 +148,7 @@ def _background(context: ArtifactContext) -> tuple[Vectors | None, dict[str, Any
     if told and context.before is not None and context.readable(BACKGROUND):
         return load_array(context.before.folder / BACKGROUND), told
     unit = context.recipe.encoder.unit
-    if unit is Unit.IMAGE or not context.embeds:
+    if not UNITS[unit].general or not context.embeds:
         return None, None
     vectors = encoded(context.encoder, general(unit))
     return vectors, {"of": GENERAL, "count": len(vectors)}

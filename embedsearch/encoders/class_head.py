@@ -16,10 +16,10 @@ import numpy as np
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.errors import ModelError
+from embedsearch.modalities import modality_of
 from embedsearch.models.files import ModelFiles, content_hashes, find_files
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,12 @@ def find_class_head(spec: EncoderSpec) -> ClassHead | None:
     Raises:
         ModelError: the model's files can't be found or read.
     """
-    if spec.unit is not Unit.IMAGE or spec.layers != (-1,) or "weights" not in spec.files:
+    if not modality_of(spec.unit).found_by_texts or spec.layers != (-1,) or "weights" not in spec.files:
         return None
     if "config" not in spec.files and "preprocessor" not in spec.files:
         return None
-    files = find_files(EncoderRecipe(Unit.IMAGE, model=spec.model, revision=spec.revision))
-    if dict(spec.files) != content_hashes(files, Unit.IMAGE):
+    files = find_files(EncoderRecipe(spec.unit, model=spec.model, revision=spec.revision))
+    if dict(spec.files) != content_hashes(files, spec.unit):
         return None
     if files.row and files.row.package:
         return _read(files, BUNDLED, imagenet_names(), 0) if spec.pooling == BUNDLED.pooling else None

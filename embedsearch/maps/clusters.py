@@ -54,7 +54,7 @@ def named(ground: Ground, settings: Settings, points: Points) -> list[dict[str, 
     rows = sample(ground.keys, LEARNED)
     labels = points["cluster"]
     groups = int(labels.max()) + 1
-    texts = documents(ground.items, rows, ground.unit, settings.names)
+    texts = documents(ground.items, rows, settings.names)
     words = distinctive_words(texts, labels[rows], groups)
     told: list[dict[str, Any]] = []
     for group in range(groups):

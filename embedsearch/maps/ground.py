@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from embedsearch.backends import Backend, Rows
 from embedsearch.distances.metric import Metric, Vectors
-from embedsearch.records import Unit
 from embedsearch.store.source_state import SourceState
 
 POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("cluster", "<i2"), ("kept", "<f4")])
@@ -51,7 +50,6 @@ class Ground:
         vectors: (n, d) float32 or float16, raw.
         backend: the index over them.
         metric: which distance.
-        unit: what an item is.
         items: see `embedsearch.store.items`.
         keys: (n,) uint64, random but the same for the same item in every build: samples are its smallest.
     """
@@ -59,7 +57,6 @@ class Ground:
     vectors: Vectors
     backend: Backend
     metric: Metric
-    unit: Unit
     items: pa.Table
     keys: npt.NDArray[np.uint64]
 

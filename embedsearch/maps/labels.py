@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from embedsearch.backends import Rows
 from embedsearch.errors import QueryError, nearest
-from embedsearch.records import Unit
 from embedsearch.splitters.words import WORD
 from embedsearch.store.items import FIELD
 
@@ -52,13 +51,12 @@ def check_field(items: pa.Table, field: str) -> None:
         )
 
 
-def documents(items: pa.Table, rows: Rows, unit: Unit, field: str = "") -> list[str]:
+def documents(items: pa.Table, rows: Rows, field: str = "") -> list[str]:
     """Return what is said of some items, a text each.
 
     Args:
         items: see `embedsearch.store.items`.
         rows: (m,) ascending.
-        unit: what an item is.
         field: which field says it. Without one it is the text, or the word itself; of a picture all its
             fields that hold texts, or where it has none the name of its file.
     """
@@ -71,7 +69,7 @@ def documents(items: pa.Table, rows: Rows, unit: Unit, field: str = "") -> list[
             told = " ".join(part[each][at] for each in fields if part[each][at])
             if not field:
                 text, start = part["text"][at], part["start"][at]
-                if unit is Unit.IMAGE:
+                if text is None:
                     told = told or PurePath(part["path"][at] or part["id"][at]).stem.replace("_", " ")
                 else:
                     told = text if start is None else text[start : part["end"][at]]

@@ -40,18 +40,18 @@ def test_words_that_begin_alike_stand_once():
 def test_what_is_said_of_an_item(make_searcher, tmp_path):
     """A text by itself, a word by itself, a picture by its fields or its file; or each by a given field."""
     items = make_searcher(fakes.fruit_entries()).build.items
-    assert documents(items, np.array([0, 3]), Unit.TEXT) == ["apple", "cherry"]
-    assert documents(items, np.array([0, 3]), Unit.TEXT, "first") == ["a", "c"]
+    assert documents(items, np.array([0, 3])) == ["apple", "cherry"]
+    assert documents(items, np.array([0, 3]), "first") == ["a", "c"]
     said = [fakes.text("a", "The cat sat."), fakes.text("b", "dog den")]
     words = make_searcher(said, name="words", unit=Unit.WORD, location="b").build.items
-    assert documents(words, np.array([1, 4]), Unit.WORD) == ["cat", "den"]
+    assert documents(words, np.array([1, 4])) == ["cat", "den"]
     Image.new("RGB", (4, 4)).save(tmp_path / "black_cat.png")
     drawn = [
         fakes.picture("p", tmp_path / "black_cat.png"),
         fakes.picture("q", tmp_path / "black_cat.png", caption="a tom", label="cats", year=2020),
     ]
     pictures = make_searcher(drawn, name="pictures", unit=Unit.IMAGE, location="c").build.items
-    assert documents(pictures, np.arange(2), Unit.IMAGE) == ["black cat", "a tom cats"]
+    assert documents(pictures, np.arange(2)) == ["black cat", "a tom cats"]
     check_field(items, "first")
     with pytest.raises(QueryError, match=r"'firts'.*those with texts are first.*Did you mean 'first'"):
         check_field(items, "firts")
