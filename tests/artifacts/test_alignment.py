@@ -140,7 +140,7 @@ def test_what_can_not_be_aligned_is_refused(make_build, tmp_path):
         with pytest.raises(SourceError, match=message):
             align("small", path, indexes=tmp_path)
     make_build(fakes.fruit_entries(), name="texts")
-    with pytest.raises(RecipeError, match="only pictures"):
+    with pytest.raises(RecipeError, match="only images"):
         align("texts", indexes=tmp_path)
     assert "bridge" not in open_build(tmp_path, "small").manifest.additions
 
