@@ -18,6 +18,7 @@ class Hit:
     Attributes:
         rank: from 1.
         id: the item's identity.
+        row: where the item stands in this build; no part of the JSON, as the next build may move it.
         distance: to the query, in the index's metric; smaller is more related.
         modality: `text` or `image`.
         text: the text, or the sentence that holds the word; None for pictures.
@@ -33,6 +34,7 @@ class Hit:
 
     rank: int
     id: str
+    row: int
     distance: float
     modality: Modality
     text: str | None
@@ -45,8 +47,8 @@ class Hit:
     score: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the hit as plain JSON values, the picture's bytes left out."""
-        values = {name: value for name, value in asdict(self).items() if name != "picture"}
+        """Return the hit as plain JSON values, without its row and the picture's bytes."""
+        values = {name: value for name, value in asdict(self).items() if name not in ("row", "picture")}
         values["fields"] = {
             name: value.isoformat() if isinstance(value, date) else value
             for name, value in self.fields.items()

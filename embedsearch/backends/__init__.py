@@ -122,15 +122,15 @@ class Kind:
     bytes: Callable[[int], float]
 
 
-_APPROXIMATE = "embedsearch.backends.approximate:ApproximateBackend"
+_FAISS_ANN = "embedsearch.backends.faiss_ann:FaissANN"
 # 16 links a node take 160 bytes with what belongs to them
 BACKENDS: dict[str, Kind] = {
     "exact": Kind("embedsearch.backends.exact:ExactBackend", "compares with every vector", lambda d: 4 * d),
-    "hnsw": Kind(_APPROXIMATE, "a graph over float32 vectors", lambda d: 4 * d + 160),
-    "hnsw-fp16": Kind(_APPROXIMATE, "a graph over float16 vectors", lambda d: 2 * d + 160),
-    "hnsw-sq8": Kind(_APPROXIMATE, "a graph over vectors of 8 bits a component", lambda d: d + 160),
-    "ivf-rabitq": Kind(_APPROXIMATE, "lists of RaBitQ codes, a bit a component", lambda d: d / 8 + 24),
-    "ivf-pq": Kind(_APPROXIMATE, "lists of PQ codes, 2 bits a component", lambda d: d / 4 + 16),
+    "hnsw": Kind(_FAISS_ANN, "a graph over float32 vectors", lambda d: 4 * d + 160),
+    "hnsw-fp16": Kind(_FAISS_ANN, "a graph over float16 vectors", lambda d: 2 * d + 160),
+    "hnsw-sq8": Kind(_FAISS_ANN, "a graph over vectors of 8 bits a component", lambda d: d + 160),
+    "ivf-rabitq": Kind(_FAISS_ANN, "lists of RaBitQ codes, a bit a component", lambda d: d / 8 + 24),
+    "ivf-pq": Kind(_FAISS_ANN, "lists of PQ codes, 2 bits a component", lambda d: d / 4 + 16),
 }
 
 

@@ -118,8 +118,7 @@ def _explanation(
     vector, metric = space.vector, space.metric  # (1, d)
     query, factor = vector[0], _factor(vector[0], apart.vector, metric)
     scores = (apart.weights * (apart.rows @ query) * factor).astype(np.float32)  # (T, d) (d,) -> (T,)
-    row = searcher.row(item.id)
-    kept = np.asarray(space.vectors[row : row + 1], np.float32)  # (1, d)
+    kept = np.asarray(space.vectors[item.row : item.row + 1], np.float32)  # (1, d)
     recomputed = float(distances(vector, apart.vector[None], metric)[0, 0])
     notes = []
     if placed:

@@ -324,6 +324,7 @@ class Searcher:
                 Hit(
                     rank=first_rank + at,
                     id=columns["id"][at],
+                    row=rows[at],
                     distance=distance,
                     modality=modality_of(self.manifest.unit).modality,
                     text=columns["text"][at],

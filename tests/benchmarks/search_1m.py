@@ -137,7 +137,7 @@ def main():
 
 def overhead(built, queries):
     """Print what a search with a ready vector takes beside FAISS's own call with the same parameters."""
-    from embedsearch.backends.approximate import _parameters
+    from embedsearch.backends.faiss_ann import _parameters
 
     searcher, backend = Index(built), built.backend
     step = backend._step(1.0, K)

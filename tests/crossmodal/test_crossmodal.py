@@ -9,7 +9,7 @@ import embedsearch as es
 from embedsearch.analysis.evaluate import evaluate
 from embedsearch.artifacts import crossmodal
 from embedsearch.artifacts.scale import general
-from embedsearch.backends import approximate
+from embedsearch.backends import faiss_ann
 from embedsearch.crossmodal.aligned import about
 from embedsearch.crossmodal.class_names import place, text_vectors
 from embedsearch.demo.indexes import STAMPS
@@ -292,7 +292,7 @@ def test_pictures_are_tuned_with_texts(small_model, tmp_path, monkeypatch):
     folder.mkdir()
     for number in range(120):
         Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / f"{number}.png")
-    monkeypatch.setattr(approximate, "LEAST", 20)
+    monkeypatch.setattr(faiss_ann, "LEAST", 20)
     queries = tmp_path / "queries.tsv"
     queries.write_text("".join(f"{at}\ta photo of {at} cats\n" for at in range(50)))
     model = small_model("clip").as_posix()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from embedsearch.backends import AUTO
-from embedsearch.backends import approximate as module
+from embedsearch.backends import faiss_ann as module
 from embedsearch.errors import RecallNotReachedError, RecipeError, SourceError
 from embedsearch.index import Index
 from embedsearch.indexing.build import build_index

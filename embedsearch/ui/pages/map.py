@@ -145,8 +145,8 @@ def _plot(searcher: Index, drawn: Drawn, chosen: Hit | None, nearest: list[Hit])
         if isinstance(row, int) and 0 <= row < len(searcher):
             url_state.change({"index": name, "item": searcher.build.read([row], ["id"])["id"][0]})
 
-    own = -1 if chosen is None else searcher.row(chosen.id)
-    data = map_data.plot(searcher, drawn.map, drawn.rows, own, [searcher.row(each.id) for each in nearest])
+    own = -1 if chosen is None else chosen.row
+    data = map_data.plot(searcher, drawn.map, drawn.rows, own, [each.row for each in nearest])
     data["dark"] = st.context.theme.type == "dark"  # so that a change of theme draws it anew
     _mount()(key=KEY, data=data, on_chosen_change=clicked)
 

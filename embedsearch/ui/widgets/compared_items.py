@@ -230,8 +230,8 @@ def _example_pictures(index: str, indexes: Path) -> None:
     try:
         searcher = open_index(indexes, index).searcher
         kept = []
-        for row in telling_rows(searcher):
-            hit = searcher.item(searcher.build.items["id"][row].as_py())
+        rows = telling_rows(searcher)
+        for hit in searcher.items(rows, [0.0] * len(rows)):
             with suppress(ItemError, OSError):  # one that is gone is no example
                 kept.append(keep(hit.picture or Path(hit.path or "").read_bytes(), indexes))
         url_state.change({PICTURE: list(dict.fromkeys(kept)), "with": index})

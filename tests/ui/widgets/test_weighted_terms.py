@@ -36,7 +36,7 @@ def png(size=(40, 30), colour="red", kind="PNG", **options):
 def hit(text, span=None, fields=None, path=None):
     """A hit of rank 1."""
     modality = Modality.IMAGE if path else Modality.TEXT
-    return Hit(1, "id", 0.5, modality, text, path, span, fields or {})
+    return Hit(1, "id", 0, 0.5, modality, text, path, span, fields or {})
 
 
 @pytest.mark.parametrize(

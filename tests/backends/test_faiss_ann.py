@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedsearch.backends import BACKENDS, Settings, backend_class, choose, needed
-from embedsearch.backends import approximate as module
+from embedsearch.backends import faiss_ann as module
 from embedsearch.backends.tuning import hold_out, masks, recall, truth
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import IndexDamagedError

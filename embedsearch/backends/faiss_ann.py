@@ -38,7 +38,7 @@ CHANGED_AT_MOST = 0.2
 JUDGED_BY = 100  # new vectors, to measure the recall of an extended index again
 
 
-class ApproximateBackend:
+class FaissANN:
     """A FAISS index over codes, its search parameters, and which row each of its nodes stands for."""
 
     def __init__(
