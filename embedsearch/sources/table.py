@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path
 from typing import Any
 
+from embedsearch.disk.hash_index import HashIndex
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Modality, Record, Rejected, Scalar, content_hash
@@ -35,33 +35,13 @@ class Ids:
     """
 
     def __init__(self) -> None:
-        self._slots = array("Q", bytes(8 * 1024))  # open addressing, 0 is free
-        self._count = 0
+        self._taken = HashIndex()
         self._last: dict[str, int] = {}  # only ids that came more than once
 
     def take(self, key: str) -> bool:
         """Reserve `key`; return whether it was free."""
         digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        mark = int.from_bytes(digest, "little") or 1
-        slot = self._slot(mark)
-        if self._slots[slot]:
-            return False
-        self._slots[slot] = mark
-        self._count += 1
-        if 3 * self._count > 2 * len(self._slots):
-            marks = self._slots
-            self._slots = array("Q", bytes(2 * marks.itemsize * len(marks)))
-            for mark in filter(None, marks):
-                self._slots[self._slot(mark)] = mark
-        return True
-
-    def _slot(self, mark: int) -> int:
-        """Return where `mark` is, or the free place where it belongs."""
-        slots, last = self._slots, len(self._slots) - 1
-        at = mark & last
-        while slots[at] and slots[at] != mark:
-            at = (at + 1) & last
-        return at
+        return self._taken.take(int.from_bytes(digest, "little"))
 
     def counted(self, name: str) -> str:
         """Return `name`, or `name-2`, `name-3`, ... if it was given before."""
