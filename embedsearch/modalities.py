@@ -112,30 +112,6 @@ class ModalityRow:
 
 _ROWS = (
     ModalityRow(
-        Modality.IMAGE,
-        units=(
-            UnitRow(
-                Unit.IMAGE,
-                plural="images",
-                encoder="embedsearch.encoders.images:ImageEncoder",
-                poolings=("mean", "cls", PROJECTION),
-                records_ahead=256,  # each takes megabytes
-                form=QueryForm.IMAGE,
-                query="an image",
-                compared="Images",
-            ),
-        ),
-        default_model="efficientnet-lite2",
-        reader=Reader.PREPROCESSOR,
-        card=Card.IMAGE,
-        switching=1e-4,
-        size="embedsearch.analysis.sizes:pixels",
-        largest="the largest",
-        near="Look-alikes",
-        caution="The model sees the middle of an image and little fine detail: look before you delete.",
-        found_by_texts=True,
-    ),
-    ModalityRow(
         Modality.TEXT,
         units=(
             UnitRow(
@@ -186,6 +162,30 @@ _ROWS = (
         size="embedsearch.analysis.sizes:characters",
         largest="the longest",
         near="Near copies",
+    ),
+    ModalityRow(
+        Modality.IMAGE,
+        units=(
+            UnitRow(
+                Unit.IMAGE,
+                plural="images",
+                encoder="embedsearch.encoders.images:ImageEncoder",
+                poolings=("mean", "cls", PROJECTION),
+                records_ahead=256,  # each takes megabytes
+                form=QueryForm.IMAGE,
+                query="an image",
+                compared="Images",
+            ),
+        ),
+        default_model="efficientnet-lite2",
+        reader=Reader.PREPROCESSOR,
+        card=Card.IMAGE,
+        switching=1e-4,
+        size="embedsearch.analysis.sizes:pixels",
+        largest="the largest",
+        near="Look-alikes",
+        caution="The model sees the middle of an image and little fine detail: look before you delete.",
+        found_by_texts=True,
     ),
 )
 MODALITIES: dict[Modality, ModalityRow] = {row.modality: row for row in _ROWS}

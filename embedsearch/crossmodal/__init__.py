@@ -27,7 +27,6 @@ from embedsearch.store.build import Build
 from embedsearch.store.manifest import Manifest
 
 NAME = "bridge"  # of the artifact, in a build of images
-ASKED_BY = {Modality.TEXT: "by text", Modality.IMAGE: "by picture"}
 Load = Callable[[EncoderRecipe], Encoder]
 
 

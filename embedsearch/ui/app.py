@@ -36,7 +36,7 @@ def show() -> None:
         page_title=f"{page.title} · embedsearch",
         page_icon=str(ASSETS / "icon.svg"),  # a named icon would be fetched from another host
         layout="wide",
-        menu_items={"About": "embedsearch: semantic similarity search for your pictures, texts and words."},
+        menu_items={"About": "embedsearch: semantic similarity search for your images, texts and words."},
     )
     st.html(ASSETS / "nav.css")
     cards.style()

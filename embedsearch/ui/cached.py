@@ -15,8 +15,8 @@ from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.errors import EmbedsearchError
 from embedsearch.index import Index
+from embedsearch.modalities import UNITS, Card, modality_of
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Unit
 from embedsearch.store.build import Build, open_current
 from embedsearch.store.folders import current_build, list_names
 from embedsearch.store.manifest import Manifest
@@ -99,9 +99,9 @@ def manifests(indexes: Path) -> dict[str, Manifest | None]:
 
 
 def first_index(known: Mapping[str, Manifest | None]) -> str:
-    """Return the index to open where none is named: one of pictures if there is one; empty for none."""
-    pictures = (name for name, manifest in known.items() if manifest and manifest.unit is Unit.IMAGE)
-    return next(pictures, next(iter(known), ""))
+    """Return the index to open where none is named: one of images if there is one; empty for none."""
+    images = (name for name, each in known.items() if each and modality_of(each.unit).card is Card.IMAGE)
+    return next(images, next(iter(known), ""))
 
 
 def with_copies(known: Mapping[str, Manifest | None]) -> dict[str, Manifest]:
@@ -109,5 +109,5 @@ def with_copies(known: Mapping[str, Manifest | None]) -> dict[str, Manifest]:
     return {
         name: manifest
         for name, manifest in known.items()
-        if manifest and manifest.unit in (Unit.IMAGE, Unit.TEXT) and manifest.metric is not Metric.IP
+        if manifest and UNITS[manifest.unit].has_duplicates and manifest.metric is not Metric.IP
     }

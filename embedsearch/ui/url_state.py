@@ -50,7 +50,7 @@ class Asked:
         index: the index's name, or empty.
         text: the text, or the sentence of a word.
         word: which word of `text`, counted from 1; 0 for none yet.
-        picture: the name of a kept picture, see `embedsearch.ui.widgets.uploads`.
+        image: the name of a kept image, see `embedsearch.ui.widgets.uploads`.
         item: the item to find more like; goes before all else.
         parts: what is added and taken away: texts and items with their sign.
         count: how many results.
@@ -62,7 +62,7 @@ class Asked:
     index: str = ""
     text: str = ""
     word: int = 0
-    picture: str = ""
+    image: str = ""
     item: str = ""
     parts: tuple[Extra, ...] = ()
     count: int = COUNT
@@ -79,16 +79,16 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     if not 1 <= count <= MAX_COUNT:
         problems.append(f"The address asks for k={count} results; the page shows 1 to {MAX_COUNT}.")
         count = min(max(count, 1), MAX_COUNT)
-    picture = last.get("image", "")
-    if picture and not is_kept_name(picture):
-        problems.append("The picture in the address is none that this page has kept. Upload it again.")
-        picture = ""
+    image = last.get("image", "")
+    if image and not is_kept_name(image):
+        problems.append("The image in the address is none that this page has kept. Upload it again.")
+        image = ""
     parts = _parts(parameters, problems)
     return Asked(
         index=last.get("index", ""),
         text=last.get("q", ""),
         word=_number(last, "word", 0, problems),
-        picture=picture,
+        image=image,
         item=last.get("item", ""),
         parts=parts,
         count=count,
@@ -130,7 +130,7 @@ def _number(last: Mapping[str, str], name: str, default: int, problems: list[str
 
 
 def is_kept_name(name: str) -> bool:
-    """Say whether `name` has the form of a kept picture's name; nothing else becomes part of a path."""
+    """Say whether `name` has the form of a kept image's name; nothing else becomes part of a path."""
     return _KEPT.fullmatch(name) is not None
 
 

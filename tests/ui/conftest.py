@@ -73,7 +73,7 @@ SENTENCES = [
 
 
 def draw(folder: Path) -> None:
-    """Draw 5 kinds of pictures in 4 colours, a folder a kind, and one whose caption is hostile."""
+    """Draw 5 kinds of images in 4 colours, a folder a kind, and one whose caption is hostile."""
     colours = {"red": "#c22", "blue": "#24a", "green": "#283", "grey": "#667"}
     for name, colour in colours.items():
         for kind in ("disc", "bars", "rings", "squares", "star"):
@@ -118,16 +118,16 @@ def build() -> Callable[[Path, str, SourceRecipe, Unit], None]:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
-    """The folder of pictures that the index `pictures` is made from."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory) -> Path:
+    """The folder of images that the index `images` is made from."""
+    folder = tmp_path_factory.mktemp("images")
     draw(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def indexes(tmp_path_factory, build, pictures) -> Path:
-    """A folder with the indexes `pictures`, `questions`, `senses` and `twice` (questions, and shouted)."""
+def indexes(tmp_path_factory, build, images) -> Path:
+    """A folder with the indexes `images`, `questions`, `senses` and `twice` (questions, and shouted)."""
     folder = tmp_path_factory.mktemp("ui")
     root = folder / "indexes"
     questions = _table(folder / "questions.csv", ("text", "topic", "price", "asked"), QUESTIONS)
@@ -138,8 +138,8 @@ def indexes(tmp_path_factory, build, pictures) -> Path:
         folder / "twice.csv", ("text", "topic"), [row[:2] for row in QUESTIONS[:1] + QUESTIONS + shouted]
     )
     build(root, "twice", twice, Unit.TEXT)
-    build(root, "pictures", SourceRecipe("images", str(pictures)), Unit.IMAGE)
-    (pictures / "gone.png").unlink()
+    build(root, "images", SourceRecipe("images", str(images)), Unit.IMAGE)
+    (images / "gone.png").unlink()
     return root
 
 

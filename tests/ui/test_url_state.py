@@ -24,8 +24,8 @@ APP = Path(__file__).parents[2] / "app.py"
         ({"index": "questions", "where": "prize > 1"}, "Did you mean 'price'?"),
         ({"index": "questions", "f.topic": "y"}, "No item has topic = 'y'"),
         ({"index": "questions", "f.nope": "x"}, "'nope', which can't be chosen by"),
-        ({"index": "pictures", "image": "../../../etc/passwd"}, "none that this page has kept"),
-        ({"index": "pictures", "image": "0" * 32}, "no longer kept"),
+        ({"index": "images", "image": "../../../etc/passwd"}, "none that this page has kept"),
+        ({"index": "images", "image": "0" * 32}, "no longer kept"),
         ({"index": "questions", "minus": "refund"}, "Only parts to take away: say what to look for"),
         ({"index": "questions", "minusitem": ["x", "y"]}, "Only parts to take away: say what to look for"),
         ({"index": "questions", "plus": [*"abcdefgh"], "minus": "snow"}, "left out: − snow."),
@@ -42,7 +42,7 @@ def test_a_wrong_address_gives_a_sentence(indexes, monkeypatch, parameters, sent
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"index": "pictures", "q": "  ", "word": "-3", "f.label": "", "k": ""},
+        {"index": "images", "q": "  ", "word": "-3", "f.label": "", "k": ""},
         {"index": "questions", "f.price": "nan..x"},
         {"index": "senses", "image": "0" * 32},
         {"index": "senses", "q": "   ", "word": "2"},
@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_passed_over(indexes, monkeypatch, parameters):
     [
         {"index": "questions", "q": "card", "plus": ["a", "a"]},
         {"index": "questions", "plus": ["a", "a", " a"], "minus": ["a", "a"]},
-        {"index": ["pictures", "questions"], "q": ["x", "card"], "item": ["", ""]},
+        {"index": ["images", "questions"], "q": ["x", "card"], "item": ["", ""]},
         {"index": "questions", "f.topic": ["food", "food"]},
     ],
 )

@@ -118,9 +118,9 @@ export default function ({ parentElement, setTriggerValue, data }) {
     const [x, y] = screen(px[i], py[i]);
     root.hover.setAttribute("cx", x);
     root.hover.setAttribute("cy", y);
-    const picture = tip.querySelector("img");
-    picture.hidden = !data.pictures?.[i];
-    if (data.pictures?.[i]) picture.src = data.pictures[i];
+    const image = tip.querySelector("img");
+    image.hidden = !data.images?.[i];
+    if (data.images?.[i]) image.src = data.images[i];
     tip.querySelector("b").textContent = data.title[i];
     tip.querySelector(".note").textContent = data.note[i];
     const group = tip.querySelector(".group");

@@ -1,16 +1,16 @@
-// A button that takes a picture from the clipboard, and Ctrl+V anywhere on the page.
+// A button that takes an image from the clipboard, and Ctrl+V anywhere on the page.
 export default function ({ parentElement, setTriggerValue, data }) {
   const button = parentElement.querySelector("button");
   const say = parentElement.querySelector("[role=status]");
 
-  const send = (picture) => {
-    if (picture.size > data.limit) {
-      say.textContent = "That picture is too large; upload it as a file.";
+  const send = (image) => {
+    if (image.size > data.limit) {
+      say.textContent = "That image is too large; upload it as a file.";
       return;
     }
     const reader = new FileReader();
     reader.onload = () => setTriggerValue("pasted", reader.result);
-    reader.readAsDataURL(picture);
+    reader.readAsDataURL(image);
     say.textContent = "";
   };
 
@@ -29,7 +29,7 @@ export default function ({ parentElement, setTriggerValue, data }) {
         const kind = item.types.find((type) => type.startsWith("image/"));
         if (kind) return send(await item.getType(kind));
       }
-      say.textContent = "The clipboard holds no picture.";
+      say.textContent = "The clipboard holds no image.";
     } catch {
       say.textContent = "This browser keeps the clipboard to itself: press Ctrl+V (⌘V) instead.";
     }

@@ -26,7 +26,7 @@ def command(port: int, open_browser: bool) -> list[str]:
     """
     options = {**OPTIONS, "server.headless": not open_browser, "server.port": port}
     if "STREAMLIT_SERVER_ADDRESS" not in os.environ:
-        options["server.address"] = HOST  # people's pictures are not for the whole network
+        options["server.address"] = HOST  # people's images are not for the whole network
     flags = [f"--{name}={_plain(value)}" for name, value in options.items()]
     return [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *flags]
 

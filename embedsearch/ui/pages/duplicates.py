@@ -10,7 +10,8 @@ import streamlit as st
 from embedsearch.analysis.duplicates import AUTO, KEEP, Duplicates, Group
 from embedsearch.distances.metric import Metric
 from embedsearch.index import Index
-from embedsearch.records import Modality, Unit
+from embedsearch.modalities import UNITS, modality_of
+from embedsearch.records import Unit
 from embedsearch.results import Hit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.store.manifest import Manifest
@@ -23,14 +24,10 @@ from embedsearch.ui.cached import (
     open_index,
     with_copies,
 )
-from embedsearch.ui.widgets import cards, query_input
+from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.notes import calm, show_notices
 
 KIND, KEPT, THRESHOLD, PAGE, INDEX = (f"dupes-{name}" for name in ("kind", "keep", "within", "page", "index"))
-CAUTION = (
-    "Pictures that look alike to the model, which sees the middle of a picture and little fine detail: look "
-    "before you delete."
-)
 ROWS = 20  # groups a page
 SHOWN = 12  # members of a group
 AT_ONCE = 100_000  # items that are compared without being asked for
@@ -46,7 +43,7 @@ def duplicates_page() -> None:
         known = with_copies(manifests(indexes))
         if not known and not said.get("index"):
             st.html(
-                '<p class="es-about">Copies are found among pictures and among whole texts; there is no '
+                '<p class="es-about">Copies are found among images and among whole texts; there is no '
                 "index of either here yet.</p>"
             )
             st.code("embedsearch build ~/Pictures --name pictures", language="bash")
@@ -70,7 +67,7 @@ def duplicates_page() -> None:
 
 def _choose_index(known: dict[str, Manifest], name: str) -> None:
     def label(each: str) -> str:
-        return f"{each} · {query_input.NOUNS[known[each].unit]}"
+        return f"{each} · {UNITS[known[each].unit].plural}"
 
     def changed() -> None:
         left = url_state.of_index(url_state.parameters())
@@ -130,7 +127,7 @@ def _choose_kept(unit: Unit, asked: str) -> str:
         chosen = st.session_state[KEPT] or KEEP[0]
         url_state.change({"keep": "" if chosen == KEEP[0] else chosen})
 
-    labels = {"best": "the largest" if unit is Unit.IMAGE else "the longest", "first": "the first"}
+    labels = {"best": modality_of(unit).largest, "first": "the first"}
     url_state.follow(KEPT, keep)
     st.segmented_control(
         "Keep of each group",
@@ -146,9 +143,10 @@ def _choose_kept(unit: Unit, asked: str) -> str:
 def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
     by_kind = {"near": found.near, "exact": found.exact}
     others = found.others()
-    noun = query_input.NOUNS[searcher.manifest.unit]
+    unit = searcher.manifest.unit
+    modality = modality_of(unit)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        kind = _choose_kind(by_kind, said.get("kind", ""), _kinds(searcher.manifest.unit))
+        kind = _choose_kind(by_kind, said.get("kind", ""), _kinds(unit))
         if others:
             st.download_button(
                 f"List of the {len(others):,} not kept",
@@ -161,12 +159,12 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
     groups = by_kind[kind]
     if not groups:
         which = "have the same content" if kind == "exact" else "lie so near to one another"
-        st.info(f"No two {noun} {which}.", icon=":material/check_circle:")
+        st.info(f"No two {UNITS[unit].plural} {which}.", icon=":material/check_circle:")
         return
-    if kind == "near" and searcher.manifest.unit is Unit.IMAGE:
-        st.html(f'<p class="es-quiet">{CAUTION}</p>')
+    if kind == "near" and modality.caution:
+        st.html(f'<p class="es-quiet">{modality.caution}</p>')
     page = _page(len(groups), said.get("page", ""))
-    with st.container(key=f"es-groups-{'pictures' if searcher.manifest.unit is Unit.IMAGE else 'texts'}"):
+    with st.container(key=f"es-groups-{modality.card}"):
         for place, group in enumerate(groups[(page - 1) * ROWS : page * ROWS]):
             _group(searcher, group, found.metric, place)
     _turn(len(groups), page)
@@ -174,7 +172,7 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
 
 def _kinds(unit: Unit) -> dict[str, str]:
     """Return what the kinds of groups are called."""
-    return {"near": "Look-alikes" if unit is Unit.IMAGE else "Near copies", "exact": "Exact copies"}
+    return {"near": modality_of(unit).near, "exact": "Exact copies"}
 
 
 def _choose_kind(by_kind: Mapping[str, Sequence[Group]], asked: str, kinds: Mapping[str, str]) -> str:
@@ -203,13 +201,12 @@ def _choose_kind(by_kind: Mapping[str, Sequence[Group]], asked: str, kinds: Mapp
 def _group(searcher: Index, group: Group, metric: Metric, place: int) -> None:
     members = group.members[:SHOWN]
     hits = searcher.items([each.row for each in members], [each.distance for each in members])
-    pictures = hits[0].modality is Modality.IMAGE
     tie = "The same content" if group.exact else f"{cards.number(group.distance)} apart"
     more = f", the first {SHOWN} shown" if len(group.members) > SHOWN else ""
     form = "pair" if len(members) == 2 else "row"
     with st.container(border=True, key=f"es-{form}-{place}"):
         st.html(f'<p class="es-quiet">{tie} · {len(group.members):,} items{more}</p>')
-        with st.container(key=f"es-{'pictures' if pictures else 'texts'}-of-{place}"):
+        with st.container(key=f"es-members-{modality_of(searcher.manifest.unit).card}-{place}"):
             for number, hit in enumerate(hits):
                 _member(hit, group.exact, metric, f"{place}-{number}", kept=number == 0)
 
@@ -225,8 +222,8 @@ def _member(hit: Hit, exact: bool, metric: Metric, key: str, *, kept: bool) -> N
             f"{cards.number(hit.distance)}</span>"
         )
     with st.container(key=f"es-copy-{key}"):
-        if hit.modality is Modality.IMAGE:
-            cards.picture(hit, f"es-picture-copy-{key}")
+        if cards.is_image(hit):
+            cards.image(hit, f"es-image-copy-{key}")
             name = html.escape(hit.id[: cards.VALUE])
             said = f'<p class="es-id" title="{name}">{name}</p>'
         else:

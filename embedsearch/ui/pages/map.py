@@ -21,7 +21,6 @@ from embedsearch.maps.ground import Ground, Method, Settings, sample
 from embedsearch.maps.layouts.umap import is_installed
 from embedsearch.progress import Silent
 from embedsearch.query import Like
-from embedsearch.records import Modality, Unit
 from embedsearch.results import Hit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import ASSETS, navigation, url_state
@@ -160,10 +159,10 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
         )
         return
     with st.container(border=True, key="es-card-chosen"):
-        if chosen.modality is Modality.IMAGE:
-            cards.picture(chosen, "es-picture-chosen")
+        if cards.is_image(chosen):
+            cards.image(chosen, "es-image-chosen")
         said = f'<p class="es-title">{html.escape(cards.title(chosen))}</p>'
-        body = said if searcher.manifest.unit is Unit.IMAGE else cards.text(chosen)
+        body = said if cards.is_image(chosen) else cards.text(chosen)
         st.html(f'<div class="es-body">{body}{cards.fields(chosen)}</div>')
         there = {"index": [searcher.manifest.name], "item": [chosen.id]}
         navigation.link(navigation.SEARCH, "More like this", ":material/hub:", there)
@@ -183,10 +182,10 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
 
 
 def _named(hit: Hit) -> str:
-    """Return the HTML of an item in a line: a small picture, or the beginning of its text."""
+    """Return the HTML of an item in a line: a small image, or the beginning of its text."""
     name = html.escape(cards.title(hit)[:NAME])
-    picture = map_data.small(hit) if hit.modality is Modality.IMAGE else None
-    return f'<img alt="{name}" title="{name}" src="{picture}">' if picture else f"<span>{name}</span>"
+    image = map_data.small(hit) if cards.is_image(hit) else None
+    return f'<img alt="{name}" title="{name}" src="{image}">' if image else f"<span>{name}</span>"
 
 
 @partial(st.cache_resource, show_spinner=False)

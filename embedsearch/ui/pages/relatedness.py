@@ -13,7 +13,7 @@ from embedsearch.analysis.compare import LEAST, Comparison, Pairs, compared, ind
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder
 from embedsearch.errors import ItemError
-from embedsearch.modalities import modality_of
+from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.store.folders import indexes_folder
@@ -25,7 +25,7 @@ from embedsearch.ui.widgets.compared_items import Thing
 from embedsearch.ui.widgets.histogram import histogram
 from embedsearch.ui.widgets.notes import calm, show_notices
 
-KINDS = {Unit.TEXT: "Texts", Unit.WORD: "Words in their sentences", Unit.IMAGE: "Pictures"}
+KINDS = {row.unit: row.compared for row in UNITS.values() if row.compared}
 BUNDLED = "-"  # in the address; no index is called that
 KIND, MODEL = "relatedness-kind", "relatedness-model"
 
@@ -62,7 +62,7 @@ def relatedness_page() -> None:
         texts = sum(bool(entry.text.strip()) for entry in compared_items.entries(parameters))
         try:
             if len(entered) < LEAST:
-                unpicked = unit is Unit.WORD and texts >= LEAST
+                unpicked = UNITS[unit].form is QueryForm.WORD and texts >= LEAST
                 missing = "Click a word in two or more of the sentences" if unpicked else "Enter two or more"
                 st.html(f'<p class="es-quiet">{missing} to see how related they are.</p>')
                 return
@@ -78,10 +78,11 @@ def relatedness_page() -> None:
 
 
 def _unit(asked: str) -> Unit:
-    unit = Unit(asked) if asked in KINDS else Unit.TEXT
+    first = next(iter(KINDS))
+    unit = Unit(asked) if asked in KINDS else first
 
     def changed() -> None:
-        url_state.change({"kind": st.session_state[KIND] or Unit.TEXT, "with": ""})
+        url_state.change({"kind": st.session_state[KIND] or first, "with": ""})
 
     url_state.follow(KIND, unit)
     st.segmented_control(
@@ -99,8 +100,8 @@ def _unit(asked: str) -> Unit:
 def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
     """Return what can be measured with, and its label: names of indexes, and `BUNDLED`.
 
-    The first is taken where nothing is chosen. Of pictures that is an index that measures as the bundled
-    model does by itself, where there is one: it knows random pairs besides.
+    The first is taken where nothing is chosen. Without general pairs that is an index that measures as the
+    bundled model does by itself, where there is one: it knows random pairs besides.
     """
     model = modality_of(unit).default_model
     labels = {BUNDLED: f"{model} (bundled)"}
@@ -108,15 +109,16 @@ def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
     for name, manifest in manifests(indexes).items():
         if manifest is not None and manifest.unit is unit:
             labels[name] = f"as the index {name}: {manifest.encoder['model']}"
-            if unit is Unit.IMAGE and same == BUNDLED and _is_plain(manifest, model):
+            if not UNITS[unit].general and same == BUNDLED and _is_plain(manifest):
                 same = name
     return {same: labels[same], **labels}
 
 
-def _is_plain(manifest: Manifest, model: str) -> bool:
-    """Whether an index has the vectors and the metric of a model as it comes."""
+def _is_plain(manifest: Manifest) -> bool:
+    """Whether an index has the vectors and the metric of the bundled model as it comes."""
+    model, pooling = modality_of(manifest.unit).default_model, UNITS[manifest.unit].poolings[0]
     made = manifest.encoder
-    pooled = (made["model"], made["pooling"], list(made["layers"])) == (model, "mean", [-1])
+    pooled = (made["model"], made["pooling"], list(made["layers"])) == (model, pooling, [-1])
     return pooled and manifest.metric is Metric.COSINE
 
 
@@ -153,8 +155,8 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
     # as `embedsearch.compare` loads it, so that both give the same numbers
     recipe = EncoderRecipe(unit=unit, engine="torch", precision="fp32", decoding="full")
     lacking = (
-        "There are no random pairs of pictures to compare with, so these are distances alone. Choose the "
-        "model of an index of pictures, and its own pairs stand here."
+        f"There are no random pairs of {UNITS[unit].plural} to compare with, so these are distances alone. "
+        f"Choose the model of an index of {UNITS[unit].plural}: it brings its own pairs."
     )
     return Measure(load_encoder(recipe), Metric.COSINE, general_pairs(recipe), lacking)
 
@@ -216,7 +218,7 @@ def _nearest(made: Comparison, entered: list[Thing]) -> str:
     pair = []
     for thing in (entered[row], entered[column]):
         name = f"{matrix.small(thing)}<b>{thing.number}</b>"
-        if thing.picture is None and matrix.short(thing):
+        if thing.image is None and matrix.short(thing):
             pair.append(f"{name} “{matrix.short(thing)}”")
         else:
             pair.append(f'<span class="es-held">{name}</span>')

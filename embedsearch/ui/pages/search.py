@@ -15,8 +15,8 @@ from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import Closeness, Verdict
 from embedsearch.errors import FilterError, ItemNotFoundError
 from embedsearch.index import Index
+from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
 from embedsearch.query import AnyQuery
-from embedsearch.records import Unit
 from embedsearch.results import Answer, Hit
 from embedsearch.search.filters import Tree
 from embedsearch.store.folders import indexes_folder
@@ -64,9 +64,9 @@ def search_page() -> None:
             return
         if asked.parts:
             show_notices((weighted_terms.LACKING,))
-        if not any(manifest and manifest.unit is Unit.IMAGE for manifest in known.values()):
+        if not any(each and modality_of(each.unit).card is Card.IMAGE for each in known.values()):
             st.html(
-                '<p class="es-quiet">To search pictures as well, index a folder of them: '
+                '<p class="es-quiet">To search images as well, index a folder of them: '
                 "<code>embedsearch build ~/Pictures --name pictures</code></p>"
             )
         _examples(opened, where)
@@ -199,10 +199,10 @@ def _grid(
             partial(query_input.like, manifest.name),
             None if query is None else partial(_explain, searcher, query, answer),
             None
-            if query is None or manifest.unit in (Unit.WORD, Unit.TOKEN)
+            if query is None or UNITS[manifest.unit].form is QueryForm.WORD
             else partial(weighted_terms.add, manifest.name),
         ),
-        pictures=manifest.unit is Unit.IMAGE,
+        modality_of(manifest.unit).card,
         is_far=answer.is_far if answer else lambda _: False,
     )
 

@@ -11,7 +11,8 @@ import streamlit as st
 
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import Closeness, told_percentile
-from embedsearch.records import Modality, Scalar
+from embedsearch.modalities import MODALITIES, Card
+from embedsearch.records import Scalar
 from embedsearch.results import Hit
 from embedsearch.ui import ASSETS
 from embedsearch.ui.widgets import thumbnails
@@ -51,12 +52,17 @@ class Doors:
     add: Callable[..., None] | None = None
 
 
+def is_image(hit: Hit) -> bool:
+    """Whether a hit is shown as an image."""
+    return MODALITIES[hit.modality].card is Card.IMAGE
+
+
 def grid(
     hits: Sequence[Hit],
     metric: Metric | None,
     doors: Doors,
+    card: Card,
     *,
-    pictures: bool,
     is_far: Callable[[Hit], bool] = lambda _: False,
 ) -> None:
     """Show `hits` as a grid of cards.
@@ -65,16 +71,16 @@ def grid(
         hits: what to show, in order.
         metric: the distance to show; None for items that nothing was compared with.
         doors: where the cards lead.
-        pictures: whether the cards are of pictures, which need less width.
+        card: how they are shown; images need less width.
         is_far: whether the page says of a hit that it is not close.
     """
     span = _span(hits, metric)
     explained: Hit | None = None
-    with st.container(key="es-grid-pictures" if pictures else "es-grid-texts"):
+    with st.container(key=f"es-grid-{card}"):
         for place, hit in enumerate(hits):
             with st.container(border=True, key=f"es-card-{place}"):
-                if hit.modality is Modality.IMAGE:
-                    picture(hit, f"es-picture-{place}")
+                if is_image(hit):
+                    image(hit, f"es-image-{place}")
                 head = _distance(hit, metric, span, far=is_far(hit)) if metric else ""
                 st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
                 with st.container(horizontal=True, key=f"es-doors-{place}"):
@@ -134,7 +140,7 @@ def said(hit: Hit) -> str:
     return f'<p class="es-said">{share}{people}</p>'
 
 
-def picture(hit: Hit, key: str) -> None:
+def image(hit: Hit, key: str) -> None:
     """Show the thumbnail of a hit, or a placeholder with its name."""
     name = title(hit)
     small = thumbnails.of_bytes(hit.picture) if hit.picture else thumbnails.of_file(hit.path or "")
@@ -142,15 +148,15 @@ def picture(hit: Hit, key: str) -> None:
         if small is None:
             st.html(
                 f'<div class="es-missing" role="img" aria-label="{html.escape(name)}, not readable">'
-                f"<span>{html.escape(name)}</span><small>The picture can’t be read</small></div>"
+                f"<span>{html.escape(name)}</span><small>The image can’t be read</small></div>"
             )
         else:
             st.image(small, alt=name, width="stretch")
 
 
 def title(hit: Hit) -> str:
-    """Return what to call a hit in one line: the picture's caption or name, else its text."""
-    if hit.modality is Modality.IMAGE:
+    """Return what to call a hit in one line: the image's caption or name, else its text."""
+    if is_image(hit):
         caption = hit.fields.get("caption")
         return str(caption) if caption else Path(hit.path or hit.id).name
     return hit.text or hit.id
@@ -206,7 +212,7 @@ def track(share: float) -> str:
 
 
 def _content(hit: Hit) -> str:
-    if hit.modality is Modality.IMAGE:
+    if is_image(hit):
         name = html.escape(title(hit)[:VALUE])
         kind = "es-title" if hit.fields.get("caption") else "es-name"
         return f'<p class="{kind}" title="{name}">{name}</p>'

@@ -14,6 +14,7 @@ from embedsearch.analysis.compare import LEAST
 from embedsearch.distances.metric import distances
 from embedsearch.errors import EmbedsearchError, ItemError, ItemNotFoundError
 from embedsearch.index import Index
+from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
 from embedsearch.ui import url_state
@@ -23,12 +24,12 @@ from embedsearch.ui.widgets.notes import literal, tell
 from embedsearch.ui.widgets.uploads import find, keep
 
 MOST = 10
-TEXT, WORD, PICTURE = "t", "w", "p"  # parameters of the address, one value a thing
-NOUNS = {Unit.TEXT: "Text", Unit.WORD: "Sentence", Unit.IMAGE: "Picture"}
-ALL = (TEXT, WORD, PICTURE)
+TEXT, WORD, IMAGE = "t", "w", "p"  # parameters of the address, one value a thing
+NOUNS = {QueryForm.TEXT: "Text", QueryForm.WORD: "Sentence", QueryForm.IMAGE: "Image"}
+ALL = (TEXT, WORD, IMAGE)
 TRY = "Try an example"
 MAX_TEXT = 4000
-PICTURES, NEAR = 5, 2  # in an example, and of these beside the first one
+IN_EXAMPLE, NEAR = 5, 2  # in an example, and of these beside the first one
 SAMPLE = 300  # items that an example is chosen from
 COPY = 0.05  # of the median distance: what is nearer shows nothing but that it is the same
 
@@ -42,14 +43,14 @@ class Entry:
 
 
 EXAMPLES = {
-    Unit.TEXT: (
+    QueryForm.TEXT: (
         Entry("A cat is asleep on the sofa."),
         Entry("The kitten takes a nap on the couch."),
         Entry("A dog barks at the postman."),
         Entry("The central bank raised interest rates."),
         Entry("Loans became dearer this month."),
     ),
-    Unit.WORD: (
+    QueryForm.WORD: (
         Entry("My bank sent me a letter.", 2),
         Entry("The bank gave us a loan for the house.", 2),
         Entry("We sat on the bank of the river.", 5),
@@ -65,12 +66,12 @@ class Thing:
     Attributes:
         number: what it is called on the page, counted from 1.
         content: what the model reads.
-        picture: a thumbnail as JPEG; None for texts.
+        image: a thumbnail as JPEG; None for texts.
     """
 
     number: int
     content: str | Sentence | Path
-    picture: bytes | None = None
+    image: bytes | None = None
 
 
 def entries(parameters: Mapping[str, Sequence[str]]) -> list[Entry]:
@@ -82,13 +83,13 @@ def entries(parameters: Mapping[str, Sequence[str]]) -> list[Entry]:
 
 
 def names(parameters: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the names of the pictures that an address holds, ten at most."""
-    return [name for name in parameters.get(PICTURE, ()) if name][:MOST]
+    """Return the names of the images that an address holds, ten at most."""
+    return [name for name in parameters.get(IMAGE, ()) if name][:MOST]
 
 
 def problems(parameters: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return what an address asks in vain, a sentence each."""
-    most = max(len(parameters.get(name, ())) for name in (TEXT, PICTURE))
+    most = max(len(parameters.get(name, ())) for name in (TEXT, IMAGE))
     return () if most <= MOST else (f"The address holds {most} things; the first {MOST} are compared.",)
 
 
@@ -107,12 +108,12 @@ def from_compare(parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]
     last = {name: values[-1] for name, values in parameters.items() if values}
     said = [Entry(last.get(side, ""), _number(last.get(f"w{side}", ""))) for side in "ab"]
     kept = {name: [last[name]] for name in ("kind", "with") if name in last}
-    return {**kept, **change(said), PICTURE: [last[name] for name in ("pa", "pb") if name in last]}
+    return {**kept, **change(said), IMAGE: [last[name] for name in ("pa", "pb") if name in last]}
 
 
 def enter(unit: Unit, indexes: Path) -> list[Thing]:
     """Show the fields of a kind; return what has been entered."""
-    return _pictures(indexes) if unit is Unit.IMAGE else _texts(unit, indexes)
+    return _images(unit, indexes) if UNITS[unit].form is QueryForm.IMAGE else _texts(unit, indexes)
 
 
 def _texts(unit: Unit, indexes: Path) -> list[Thing]:
@@ -127,19 +128,23 @@ def _texts(unit: Unit, indexes: Path) -> list[Thing]:
     with st.container(horizontal=True, gap="small"):
         if len(said) < MOST:
             st.button(
-                f"Add a {NOUNS[unit].lower()}", icon=":material/add:", on_click=_add, key="relatedness-add"
+                f"Add a {NOUNS[UNITS[unit].form].lower()}",
+                icon=":material/add:",
+                on_click=_add,
+                key="relatedness-add",
             )
         _clear_or_example(unit, any(entry.text for entry in said), indexes)
     return things
 
 
 def _text(unit: Unit, at: int, entry: Entry, *, removable: bool) -> str | Sentence | None:
-    key, noun = f"relatedness-text-{at}", NOUNS[unit]
+    key, form = f"relatedness-text-{at}", UNITS[unit].form
+    noun = NOUNS[form]
 
     def changed() -> None:
         text = st.session_state[key] or ""
         # A sentence of one word leaves nothing to pick.
-        _replace(at, Entry(text, 1 if unit is Unit.WORD and len(words(text)) == 1 else 0))
+        _replace(at, Entry(text, 1 if form is QueryForm.WORD and len(words(text)) == 1 else 0))
 
     url_state.follow(key, entry.text)
     st.text_area(f"{noun} {at + 1}", key=key, height=80, max_chars=MAX_TEXT, on_change=changed)
@@ -147,7 +152,7 @@ def _text(unit: Unit, at: int, entry: Entry, *, removable: bool) -> str | Senten
         _remove_button(f"Remove {noun.lower()} {at + 1}", f"relatedness-remove-{at}", _remove, at)
     if not entry.text.strip():
         return None
-    return _word(at, entry) if unit is Unit.WORD else entry.text
+    return _word(at, entry) if form is QueryForm.WORD else entry.text
 
 
 def _word(at: int, entry: Entry) -> Sentence | None:
@@ -169,64 +174,64 @@ def _word(at: int, entry: Entry) -> Sentence | None:
     return Sentence(entry.text, (spans[entry.word - 1],)) if entry.word in numbers else None
 
 
-def _pictures(indexes: Path) -> list[Thing]:
+def _images(unit: Unit, indexes: Path) -> list[Thing]:
     kept = names(url_state.parameters())
 
     def took(name: str) -> None:
         now = names(url_state.parameters())
         if len(now) == MOST:
-            tell(f"{MOST} pictures are compared at most; remove one first.")
+            tell(f"{MOST} images are compared at most; remove one first.")
         else:
-            url_state.change({PICTURE: [*now, name]})
+            url_state.change({IMAGE: [*now, name]})
 
     if len(kept) < MOST:
-        image_input.pick_picture(
-            f"Pictures, up to {MOST}", "relatedness-picture", indexes, took, listen=True, many=True
+        image_input.pick_image(
+            f"Images, up to {MOST}", "relatedness-image", indexes, took, listen=True, many=True
         )
     things: list[Thing] = []
-    with st.container(key="es-things-pictures"):
+    with st.container(key="es-things-images"):
         for at, name in enumerate(kept):
             with st.container(key=f"es-thing-{at}"):
-                thing = _picture(at + 1, name, indexes)
-                _remove_button(f"Remove picture {at + 1}", f"relatedness-remove-{at}", _remove_picture, at)
+                thing = _image(at + 1, name, indexes)
+                _remove_button(f"Remove image {at + 1}", f"relatedness-remove-{at}", _remove_image, at)
             if thing is not None:
                 things.append(thing)
-    _clear_or_example(Unit.IMAGE, bool(kept), indexes)
+    _clear_or_example(unit, bool(kept), indexes)
     return things
 
 
-def _picture(number: int, name: str, indexes: Path) -> Thing | None:
-    st.html(f'<p class="es-label">Picture {number}</p>')
-    with st.container(key=f"es-picture-compared-{number}"):
+def _image(number: int, name: str, indexes: Path) -> Thing | None:
+    st.html(f'<p class="es-label">Image {number}</p>')
+    with st.container(key=f"es-image-compared-{number}"):
         try:
             path = find(name, indexes)
         except ItemNotFoundError:
             st.html(
-                f'<div class="es-missing" role="img" aria-label="Picture {number}, no longer kept">'
+                f'<div class="es-missing" role="img" aria-label="Image {number}, no longer kept">'
                 "<small>No longer kept here. Upload it again.</small></div>"
             )
             return None
         small = thumbnails.of_file(str(path))
         if small is not None:
-            st.image(small, alt=f"Picture {number}", width="stretch")
+            st.image(small, alt=f"Image {number}", width="stretch")
     return Thing(number, path, small)
 
 
 def _clear_or_example(unit: Unit, entered: bool, indexes: Path) -> None:
     if entered:
         _button("Start over", ":material/restart_alt:", lambda: url_state.change(dict.fromkeys(ALL, "")))
-    elif unit in EXAMPLES:
-        _button(TRY, ":material/lightbulb:", lambda: url_state.change(change(EXAMPLES[unit])))
+    elif examples := EXAMPLES.get(UNITS[unit].form):
+        _button(TRY, ":material/lightbulb:", lambda: url_state.change(change(examples)))
     elif index := next((name for name, each in manifests(indexes).items() if each and each.unit is unit), ""):
-        _button(TRY, ":material/lightbulb:", lambda: _example_pictures(index, indexes))
+        _button(TRY, ":material/lightbulb:", lambda: _example_images(index, indexes))
 
 
 def _button(label: str, icon: str, act: Callable[[], None]) -> None:
     st.button(label, icon=icon, type="tertiary", on_click=act, width="content")
 
 
-def _example_pictures(index: str, indexes: Path) -> None:
-    """Enter a picture of an index, two that are near to it and two that are far, and choose its model."""
+def _example_images(index: str, indexes: Path) -> None:
+    """Enter an image of an index, two that are near to it and two that are far, and choose its model."""
     try:
         searcher = open_index(indexes, index).searcher
         kept = []
@@ -234,7 +239,7 @@ def _example_pictures(index: str, indexes: Path) -> None:
         for hit in searcher.items(rows, [0.0] * len(rows)):
             with suppress(ItemError, OSError):  # one that is gone is no example
                 kept.append(keep(hit.picture or Path(hit.path or "").read_bytes(), indexes))
-        url_state.change({PICTURE: list(dict.fromkeys(kept)), "with": index})
+        url_state.change({IMAGE: list(dict.fromkeys(kept)), "with": index})
     except EmbedsearchError as error:
         tell(str(error))
 
@@ -245,7 +250,7 @@ def telling_rows(searcher: Index) -> list[int]:
     Of a sample of items one is taken whose two nearest are nearer than most items' are, and no copies.
     """
     count = len(searcher)
-    if count <= PICTURES:
+    if count <= IN_EXAMPLE:
         return list(range(count))
     build = searcher.build
     rows = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
@@ -259,7 +264,7 @@ def telling_rows(searcher: Index) -> list[int]:
         : 1 + NEAR
     ]
     closest = apart[start].copy()
-    while len(chosen) < PICTURES:
+    while len(chosen) < IN_EXAMPLE:
         at = int(np.argmax(closest))  # the farthest from all chosen
         chosen.append(int(rows[at]))
         closest = np.minimum(closest, apart[at])
@@ -279,9 +284,9 @@ def _remove(at: int) -> None:
     url_state.change(change(said[:at] + said[at + 1 :]))
 
 
-def _remove_picture(at: int) -> None:
+def _remove_image(at: int) -> None:
     kept = names(url_state.parameters())
-    url_state.change({PICTURE: kept[:at] + kept[at + 1 :]})
+    url_state.change({IMAGE: kept[:at] + kept[at + 1 :]})
 
 
 def _replace(at: int, entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""The two ways to hand the page a picture: a file, and the clipboard."""
+"""The two ways to hand the page an image: a file, and the clipboard."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ div:empty { display: none; }
 """
 
 
-def pick_picture(
+def pick_image(
     label: str,
     key: str,
     indexes: Path,
@@ -42,28 +42,28 @@ def pick_picture(
     """Show an upload field and a paste button.
 
     Args:
-        label: what the picture is for.
+        label: what the image is for.
         key: of the widgets.
-        indexes: the folder of indexes, where the picture is kept.
-        on_kept: called with each kept picture's name, see `uploads.keep`.
-        listen: whether a picture pasted anywhere on the page is meant for this.
+        indexes: the folder of indexes, where the image is kept.
+        on_kept: called with each kept image's name, see `uploads.keep`.
+        listen: whether an image pasted anywhere on the page is meant for this.
         many: whether several files can be chosen at once.
     """
-    # A new key empties the field once its picture is kept, so that the address alone says what is asked.
+    # A new key empties the field once its image is kept, so that the address alone says what is asked.
     turn = st.session_state.setdefault(f"{key}-turn", 0)
     field = f"{key}-{turn}"
     paste = f"{key}-paste"
 
-    def take(picture: bytes | None, name: str = "") -> None:
-        if picture is None:
+    def take(image: bytes | None, name: str = "") -> None:
+        if image is None:
             return
         st.session_state[f"{key}-turn"] = turn + 1
         try:
-            on_kept(uploads.keep(picture, indexes))
+            on_kept(uploads.keep(image, indexes))
         except ItemError as error:
             tell(f"{name or 'That'} can't be used: {error}.")
         except OSError as error:
-            tell(f"The picture can't be kept in {indexes / uploads.FOLDER}: {error.strerror}.")
+            tell(f"The image can't be kept in {indexes / uploads.FOLDER}: {error.strerror}.")
 
     def uploaded() -> None:
         chosen = st.session_state[field]
@@ -96,4 +96,4 @@ def _decoded(address: object) -> bytes | None:
     try:
         return base64.b64decode(address.partition(",")[2], validate=True)
     except binascii.Error:
-        return b""  # which no picture is: the message says so
+        return b""  # which no image is: the message says so

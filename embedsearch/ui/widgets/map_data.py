@@ -1,4 +1,4 @@
-"""What the browser needs to draw a map: places, groups, and a line or a small picture of each item."""
+"""What the browser needs to draw a map: places, groups, and a line or a small image of each item."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from PIL import Image
 from embedsearch.backends import Rows
 from embedsearch.index import Index
 from embedsearch.maps import Map
-from embedsearch.records import Unit
+from embedsearch.modalities import Card, modality_of
 from embedsearch.results import Hit
 from embedsearch.ui.widgets import cards, thumbnails
 
 SHOWN = 4000  # items drawn
-PICTURES, SIDE = 1000, 96  # items with a picture each, and its side in pixels
+IMAGES, SIDE = 1000, 96  # items with an image each, and its side in pixels
 TITLE, NOTES, NOTE = 160, 3, 60  # characters of a title, fields, and characters of each
 # Paul Tol, Colour Schemes (2021): "muted" and "light", which people tell apart who don't see red or green
 COLOURS = {
@@ -69,11 +69,11 @@ def _items(folder: str, _searcher: Index, rows: tuple[int, ...]) -> dict[str, An
             if value is not None and str(value) != named
         ]
         notes.append(" · ".join(told[:NOTES]))
-    pictures = _searcher.manifest.unit is Unit.IMAGE and len(rows) <= PICTURES
+    images = modality_of(_searcher.manifest.unit).card is Card.IMAGE and len(rows) <= IMAGES
     return {
         "title": [_title(hit) for hit in hits],
         "note": notes,
-        "pictures": [small(hit) for hit in hits] if pictures else None,
+        "images": [small(hit) for hit in hits] if images else None,
     }
 
 
@@ -89,7 +89,7 @@ def _title(hit: Hit) -> str:
 
 
 def small(hit: Hit) -> str | None:
-    """Return a picture as a `data:` address, or None where it can't be read."""
+    """Return an image as a `data:` address, or None where it can't be read."""
     thumbnail = thumbnails.of_bytes(hit.picture) if hit.picture else thumbnails.of_file(hit.path or "")
     if thumbnail is None:
         return None

@@ -101,7 +101,7 @@ def full(thing: Thing) -> str:
     if isinstance(thing.content, Sentence):
         ((start, end),) = thing.content.spans or ((0, 0),)
         return f"“{thing.content.text[start:end]}” in: {thing.content.text}"
-    return thing.content if isinstance(thing.content, str) else f"Picture {thing.number}"
+    return thing.content if isinstance(thing.content, str) else f"Image {thing.number}"
 
 
 def short(thing: Thing) -> str:
@@ -117,7 +117,7 @@ def short(thing: Thing) -> str:
     if isinstance(thing.content, str):
         text = " ".join(thing.content.split())
         return html.escape(text if len(text) <= SHORT else text[: SHORT - 1].rstrip() + "…")
-    return "" if thing.picture else f"Picture {thing.number}"
+    return "" if thing.image else f"Image {thing.number}"
 
 
 def _attribute(text: str) -> str:
@@ -130,11 +130,11 @@ def _attribute(text: str) -> str:
 
 
 def small(thing: Thing) -> str:
-    """Return the HTML of a picture's thumbnail; nothing for a text."""
-    if thing.picture is None:
+    """Return the HTML of an image's thumbnail; nothing for a text."""
+    if thing.image is None:
         return ""
-    data = base64.b64encode(thing.picture).decode()
-    return f'<img alt="Picture {thing.number}" src="data:image/jpeg;base64,{data}">'
+    data = base64.b64encode(thing.image).decode()
+    return f'<img alt="Image {thing.number}" src="data:image/jpeg;base64,{data}">'
 
 
 def _legend(low: float, high: float, told: tuple[str, str]) -> str:

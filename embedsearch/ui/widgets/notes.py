@@ -20,7 +20,7 @@ _log = logging.getLogger("embedsearch.ui")
 def literal(text: str) -> str:
     """Return `text` as Markdown that Streamlit shows as it is, on one line.
 
-    Streamlit turns `:smile:` into a picture even behind a backslash, so an invisible word joiner
+    Streamlit turns `:smile:` into an image even behind a backslash, so an invisible word joiner
     breaks such names.
     """
     return _SHORTCODE.sub(":\u2060", _PUNCTUATION.sub(r"\\\1", " ".join(text.split())))

@@ -9,8 +9,8 @@ from pathlib import Path
 import streamlit as st
 
 from embedsearch.index import Index
+from embedsearch.modalities import MODALITIES, UNITS, QueryForm
 from embedsearch.query import Like, Picture, Single, Text, Word
-from embedsearch.records import Modality, Unit
 from embedsearch.splitters.words import words
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import navigation, url_state
@@ -19,11 +19,8 @@ from embedsearch.ui.widgets import cards, image_input
 from embedsearch.ui.widgets.notes import literal
 from embedsearch.ui.widgets.uploads import find
 
-NOUNS = {Unit.IMAGE: "pictures", Unit.TEXT: "texts", Unit.WORD: "words", Unit.TOKEN: "tokens"}
 INDEX, TEXT, WORD = "search-index", "search-text", "search-word"
 MAX_TEXT = 4000
-_WHOLE = (Unit.TEXT, Unit.IMAGE)  # what is asked with a text as a whole
-_CROSSING = {Modality.TEXT: "Texts find pictures", Modality.IMAGE: "Pictures find texts"}
 
 
 def like(index: str, item: str) -> None:
@@ -36,7 +33,7 @@ def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
 
     def label(each: str) -> str:
         manifest = known[each]
-        return f"{each} · {NOUNS[manifest.unit]}" if manifest else f"{each} · damaged"
+        return f"{each} · {UNITS[manifest.unit].plural}" if manifest else f"{each} · damaged"
 
     def changed() -> None:
         left = url_state.of_index(url_state.parameters())
@@ -46,67 +43,78 @@ def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
     st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
 
 
+def forms(searcher: Index) -> set[QueryForm]:
+    """Return what an index can be asked with beside its own items."""
+    own = UNITS[searcher.manifest.unit].form
+    crossmodal = searcher.crossmodal
+    return {own} if crossmodal is None else {own, MODALITIES[crossmodal.asks].units[0].form}
+
+
 def query(searcher: Index, asked: Asked, indexes: Path) -> Single | None:
     """Return what the address asks of this index; None for nothing that it can be asked with.
 
-    Where both a text and a picture stand there, the one that the index holds goes first.
+    Where both a text and an image stand there, the one that the index holds goes first.
 
     Raises:
-        ItemNotFoundError: the picture is no longer kept.
+        ItemNotFoundError: the image is no longer kept.
     """
-    unit = searcher.manifest.unit
-    crossing = searcher.crossmodal.asks if searcher.crossmodal else None
     if asked.item:
         return Like(asked.item)
-    text = asked.text if unit is not Unit.IMAGE or crossing is Modality.TEXT else ""
-    picture = asked.picture if unit is Unit.IMAGE or crossing is Modality.IMAGE else ""
-    if picture and (unit is Unit.IMAGE or not text.strip()):
-        return Picture(find(picture, indexes))
+    own, possible = UNITS[searcher.manifest.unit].form, forms(searcher)
+    text = asked.text if possible & {QueryForm.TEXT, QueryForm.WORD} else ""
+    image = asked.image if QueryForm.IMAGE in possible else ""
+    if image and (own is QueryForm.IMAGE or not text.strip()):
+        return Picture(find(image, indexes))
     if not text.strip():
         return None
-    if unit in (Unit.TEXT, Unit.IMAGE):
+    if QueryForm.TEXT in possible:
         return Text(text)
     return Word(text, asked.word) if asked.word else None
 
 
 def ask(searcher: Index, asked: Asked, indexes: Path) -> None:
     """Show the widgets that fit what the index can be asked with."""
-    unit, name, crossmodal = searcher.manifest.unit, searcher.manifest.name, searcher.crossmodal
-    if unit is not Unit.IMAGE or crossmodal is not None:
-        _ask_text(name, unit, asked)
-    if unit is not Unit.IMAGE and crossmodal is None:
+    name, possible = searcher.manifest.name, forms(searcher)
+    if possible & {QueryForm.TEXT, QueryForm.WORD}:
+        _ask_text(name, asked, whole=QueryForm.TEXT in possible)
+    if QueryForm.IMAGE not in possible:
         return
 
-    def kept(picture: str) -> None:
-        cleared = {"q": ""} if crossmodal is not None else {}
-        url_state.change({"index": name, "image": picture, "item": "", **cleared})
+    def kept(image: str) -> None:
+        cleared = {"q": ""} if QueryForm.TEXT in possible else {}
+        url_state.change({"index": name, "image": image, "item": "", **cleared})
 
-    label = "Or a picture" if crossmodal else "A picture to search with"
-    image_input.pick_picture(label, "search-picture", indexes, kept, listen=True)
+    label = "Or an image" if QueryForm.TEXT in possible else "An image to search with"
+    image_input.pick_image(label, "search-image", indexes, kept, listen=True)
 
 
 def crossed(searcher: Index, by: str) -> str:
-    """Return a sentence that says how texts found pictures, or pictures texts; nothing where they did not."""
+    """Return a sentence that says how texts found images, or images texts; nothing where they did not."""
     crossmodal = searcher.crossmodal
-    return f" {_CROSSING[crossmodal.asks]} {crossmodal.about}." if by and crossmodal else ""
+    if not by or crossmodal is None:
+        return ""
+    asks = MODALITIES[crossmodal.asks].units[0].plural.capitalize()
+    return f" {asks} find {UNITS[searcher.manifest.unit].plural} {crossmodal.about}."
 
 
-def _ask_text(name: str, unit: Unit, asked: Asked) -> None:
+def _ask_text(name: str, asked: Asked, *, whole: bool) -> None:
+    """Show the field for a text, asked with as a whole or by one of its words."""
+
     def changed() -> None:
         text = st.session_state[TEXT] or ""
         # A sentence of one word leaves nothing to pick.
-        word = "1" if unit not in _WHOLE and len(words(text)) == 1 else ""
-        cleared = {"image": ""} if unit in _WHOLE and text.strip() else {}
+        word = "1" if not whole and len(words(text)) == 1 else ""
+        cleared = {"image": ""} if whole and text.strip() else {}
         url_state.change({"index": name, "q": text, "word": word, "item": "", **cleared})
 
     # what an item takes the place of would look as if it were asked too
-    url_state.follow(TEXT, "" if asked.item and unit in _WHOLE else asked.text)
+    url_state.follow(TEXT, "" if asked.item and whole else asked.text)
     st.text_input(
-        "What are you looking for?" if unit in _WHOLE else "A sentence with the word you mean",
+        "What are you looking for?" if whole else "A sentence with the word you mean",
         key=TEXT,
         type="search",
         max_chars=MAX_TEXT,
-        placeholder="Describe it in your own words" if unit in _WHOLE else "I left the key in the front door",
+        placeholder="Describe it in your own words" if whole else "I left the key in the front door",
         on_change=changed,
     )
 
@@ -114,7 +122,7 @@ def _ask_text(name: str, unit: Unit, asked: Asked) -> None:
 def pick_word(searcher: Index, asked: Asked) -> None:
     """Show the words of the sentence, to choose one; nothing where whole texts are asked with."""
     name, spans = searcher.manifest.name, words(asked.text)
-    if searcher.manifest.unit in _WHOLE or not asked.text.strip():
+    if UNITS[searcher.manifest.unit].form is not QueryForm.WORD or not asked.text.strip():
         return
 
     def changed() -> None:
@@ -132,13 +140,13 @@ def pick_word(searcher: Index, asked: Asked) -> None:
 
 
 def show_asked(searcher: Index, asked: Asked, indexes: Path) -> None:
-    """Show the item or the picture that is asked with, and the way back; texts stand in their field."""
+    """Show the item or the image that is asked with, and the way back; texts stand in their field."""
     name = searcher.manifest.name
     if asked.item:
         hit = searcher.item(asked.item)
         with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
-            if hit.modality is Modality.IMAGE:
-                cards.picture(hit, "es-picture-asked")
+            if cards.is_image(hit):
+                cards.image(hit, "es-image-asked")
                 said = f"<p>{html.escape(cards.title(hit))}</p>"
             else:
                 said = cards.text(hit)
@@ -148,12 +156,12 @@ def show_asked(searcher: Index, asked: Asked, indexes: Path) -> None:
             back = f"Back to “{url_state.short(asked.text)}”" if asked.text.strip() else "Back"
             _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
     elif isinstance(query(searcher, asked, indexes), Picture):
-        picture = find(asked.picture, indexes).read_bytes()
+        image = find(asked.image, indexes).read_bytes()
         with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
-            with st.container(key="es-picture-asked"):
-                st.image(picture, alt="Your picture", width="stretch")
-            like = "Like" if searcher.manifest.unit is Unit.IMAGE else "What fits"
-            st.html(f'<div class="es-asked"><p>{like} your picture</p></div>')
+            with st.container(key="es-image-asked"):
+                st.image(image, alt="Your image", width="stretch")
+            like = "Like" if UNITS[searcher.manifest.unit].form is QueryForm.IMAGE else "What fits"
+            st.html(f'<div class="es-asked"><p>{like} your image</p></div>')
             _leave("Remove", ":material/close:", {"index": name, "image": ""})
 
 

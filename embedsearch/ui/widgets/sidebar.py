@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from embedsearch.crossmodal import ASKED_BY, told
+from embedsearch.crossmodal import told
+from embedsearch.modalities import UNITS
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
 from embedsearch.ui.url_state import FIELD, MAX_COUNT, Asked
-from embedsearch.ui.widgets import cards, query_input
+from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.filters import Choice, Facet, Range, chosen, ends
 from embedsearch.ui.widgets.notes import literal
 
@@ -43,11 +44,11 @@ def _facts(opened: Opened) -> None:
     manifest, crossmodal = opened.searcher.manifest, opened.searcher.crossmodal
     rejected = manifest.report.get("rejected", 0)
     rows = {
-        "holds": f"{manifest.count:,} {query_input.NOUNS[manifest.unit]}",
+        "holds": f"{manifest.count:,} {UNITS[manifest.unit].plural}",
         "model": str(manifest.encoder["model"]).rstrip("/").rpartition("/")[2],
         "distance": manifest.metric,
         "search": _search(manifest),
-        **({ASKED_BY[crossmodal.asks]: told(crossmodal, manifest)} if crossmodal else {}),
+        **({f"by {crossmodal.asks}": told(crossmodal, manifest)} if crossmodal else {}),
         "built": manifest.created[:10],
         **({"left out": f"{rejected:,} unreadable"} if rejected else {}),
     }

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from embedsearch.index import Index
-from embedsearch.records import Modality, Unit
+from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.results import Hit
 from embedsearch.splitters.words import sentences, words
+from embedsearch.ui.widgets import query_input
 from embedsearch.ui.widgets.filters import Choice, Facet
 
 COUNT = 3
@@ -22,21 +23,21 @@ def starters(searcher: Index, facets: Sequence[Facet], items: Iterable[Hit]) -> 
 
     Args:
         searcher: the index.
-        facets: its fields that can be chosen by; the first of texts is what pictures without captions
+        facets: its fields that can be chosen by; the first of texts is what images without captions
             are called by.
         items: some of its items, to draw from.
     """
-    unit, crossmodal = searcher.manifest.unit, searcher.crossmodal
-    if unit is Unit.IMAGE and (crossmodal is None or crossmodal.asks is not Modality.TEXT):
+    form = UNITS[searcher.manifest.unit].form
+    if not query_input.forms(searcher) & {QueryForm.TEXT, QueryForm.WORD}:
         return []
     label = next((each.field for each in facets if isinstance(each, Choice) and not each.truth), "")
     found: dict[str, dict[str, str]] = {}
     for item in items:
-        query = _of_picture(item, label) if unit is Unit.IMAGE else _of_text(item, unit)
+        query = _of_image(item, label) if form is QueryForm.IMAGE else _of_text(item, form)
         if query:
             found.setdefault(query["q"].casefold(), query)
     queries = list(found.values())
-    if unit is Unit.TEXT:  # a name alone shows less of what meaning finds than words do
+    if form is QueryForm.TEXT:  # a name alone shows less of what meaning finds than words do
         queries.sort(key=lambda query: " " not in query["q"])
     return queries[:COUNT]
 
@@ -49,14 +50,14 @@ def _behind_name(text: str) -> str:
     return rest if colon and " " not in name.strip() and plain else text
 
 
-def _of_picture(item: Hit, label: str) -> dict[str, str] | None:
+def _of_image(item: Hit, label: str) -> dict[str, str] | None:
     said = beginning(str(item.fields.get("caption") or item.fields.get(label) or ""))
     return {"q": said} if said else None
 
 
-def _of_text(item: Hit, unit: Unit) -> dict[str, str] | None:
+def _of_text(item: Hit, form: QueryForm) -> dict[str, str] | None:
     text = item.text or ""
-    if unit is Unit.TEXT:
+    if form is QueryForm.TEXT:
         said = beginning(_behind_name(text))
         return {"q": said} if said else None
     around = next(

@@ -1,4 +1,4 @@
-"""Small copies of pictures, so that a page of results is not a page of originals."""
+"""Small copies of images, so that a page of results is not a page of originals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDE = 400
 
 
 def of_file(path: str) -> bytes | None:
-    """Return a thumbnail of the picture at `path` as JPEG, or None where it is gone or unreadable."""
+    """Return a thumbnail of the image at `path` as JPEG, or None where it is gone or unreadable."""
     try:
         facts = Path(path).stat()
     except (OSError, ValueError):
@@ -29,14 +29,14 @@ def _of_file(path: str, changed: int, size: int) -> bytes | None:  # noqa: ARG00
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def of_bytes(picture: bytes) -> bytes | None:
+def of_bytes(content: bytes) -> bytes | None:
     """Return a thumbnail of an image file's bytes as JPEG, or None where they are unreadable."""
-    return _small(picture)
+    return _small(content)
 
 
-def _small(picture: Path | bytes) -> bytes | None:
+def _small(content: Path | bytes) -> bytes | None:
     try:
-        image = open_rgb(_drafted(picture))
+        image = open_rgb(_drafted(content))
     except ItemError:
         return None
     image.thumbnail((SIDE, SIDE))
@@ -45,11 +45,11 @@ def _small(picture: Path | bytes) -> bytes | None:
     return buffer.getvalue()
 
 
-def _drafted(picture: Path | bytes) -> Path | bytes | Image.Image:
+def _drafted(content: Path | bytes) -> Path | bytes | Image.Image:
     """Open a large JPEG at a fraction of its size, which decodes many times faster."""
     try:
-        image = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+        image = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
         image.draft("RGB", (2 * SIDE, 2 * SIDE))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return picture  # open_rgb says what it is
+        return content  # open_rgb says what it is
     return image

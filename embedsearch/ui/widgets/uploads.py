@@ -1,4 +1,4 @@
-"""Pictures that visitors asked with, kept beside the indexes so that a link still shows their results."""
+"""Images that visitors asked with, kept beside the indexes so that a link still shows their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDE = 1024
 KEEP = 200
 
 
-def keep(picture: bytes, indexes: Path) -> str:
+def keep(content: bytes, indexes: Path) -> str:
     """Keep an upright RGB copy, at most 1024 pixels on its longer side, without loss beyond that.
 
     Queries are always made from the copy, so a reload gives the same distances. The newest 200 stay.
@@ -26,10 +26,10 @@ def keep(picture: bytes, indexes: Path) -> str:
         The copy's name: the hash of its content.
 
     Raises:
-        ItemError: it is no picture that can be read, or too thin to be embedded.
+        ItemError: it is no image that can be read, or too thin to be embedded.
         OSError: the folder can't be written.
     """
-    image = open_rgb(picture)
+    image = open_rgb(content)
     check_shape(image)
     image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
@@ -46,7 +46,7 @@ def keep(picture: bytes, indexes: Path) -> str:
 
 
 def find(name: str, indexes: Path) -> Path:
-    """Return the file of a kept picture, and count it as new.
+    """Return the file of a kept image, and count it as new.
 
     Raises:
         ItemNotFoundError: it is not there (any more).
@@ -54,7 +54,7 @@ def find(name: str, indexes: Path) -> Path:
     path = indexes / FOLDER / f"{name}.png"
     if not is_kept_name(name) or not path.is_file():
         raise ItemNotFoundError(
-            "The picture of this link is no longer kept here. Upload it again to search with it."
+            "The image of this link is no longer kept here. Upload it again to search with it."
         )
     with suppress(OSError):
         path.touch()

@@ -6,11 +6,11 @@ import streamlit as st
 
 from embedsearch.errors import ItemNotFoundError
 from embedsearch.index import Index
+from embedsearch.modalities import QueryForm
 from embedsearch.query import AnyQuery, Like, Part, Query
-from embedsearch.records import Modality, Unit
 from embedsearch.ui import url_state
 from embedsearch.ui.url_state import Asked, Extra
-from embedsearch.ui.widgets import cards
+from embedsearch.ui.widgets import cards, query_input
 from embedsearch.ui.widgets.notes import literal
 
 PLUS, MINUS = "search-plus", "search-minus"
@@ -31,10 +31,7 @@ def whole(query: AnyQuery | None, asked: Asked) -> AnyQuery | None:
 
 def show(searcher: Index, asked: Asked) -> None:
     """Show the parts, each with its way out, and where texts are added."""
-    name, crossmodal = searcher.manifest.name, searcher.crossmodal
-    texts = searcher.manifest.unit is Unit.TEXT or (
-        crossmodal is not None and crossmodal.asks is Modality.TEXT
-    )
+    name, texts = searcher.manifest.name, QueryForm.TEXT in query_input.forms(searcher)
     if not asked.parts and not (texts and (asked.text.strip() or asked.item)):
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="es-extras"):

@@ -1,4 +1,4 @@
-"""Why a hit is as near as it is: its words shaded, or its picture with the heat over it."""
+"""Why a hit is as near as it is: its words shaded, or its image with the heat over it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from embedsearch.ui.widgets.notes import calm
 
 LITTLE = 0.05
 OWN = (
-    "Yellow parts fit {} more than they fit the average picture of this index; dark blue ones no more than "
+    "Yellow parts fit {} more than they fit the average image of this index; dark blue ones no more than "
     "that."
 )
-PLACED = "Yellow marks the parts of this picture that fit {} best, dark blue those that fit it least."
+PLACED = "Yellow marks the parts of this image that fit {} best, dark blue those that fit it least."
 QUOTED = 80  # characters of a query that a sentence repeats
 NAMED, STANDS_OUT = 3, 0.25  # words that are named, and the share of the score that they must make
 SEEN = 0.1  # share of the deepest shade that is seen as one
@@ -44,7 +44,7 @@ def show(searcher: Index, query: AnyQuery, hit: Hit, *, far: bool) -> None:
         with st.spinner("Computing what each part scores …"):
             made = searcher.explain(query, hit)
         if made.drawn is not None:
-            _picture(hit, made, query)
+            _image(hit, made, query)
         else:
             _text(hit, made)
         st.html(f'<div class="es-why">{_sum(made)}</div>')
@@ -66,7 +66,7 @@ def _asked(searcher: Index, query: AnyQuery) -> str:
         return f"“{html.escape(left)}{word}{html.escape(right)}”"
     if isinstance(query, Like):
         return f"more like “{_short(cards.title(searcher.item(query.id)))}”"
-    return "your picture"
+    return "your image"
 
 
 def _short(text: str) -> str:
@@ -74,10 +74,10 @@ def _short(text: str) -> str:
     return html.escape(text if len(text) <= QUOTED else text[: QUOTED - 1].rstrip() + "…")
 
 
-def _picture(hit: Hit, made: Explanation, query: AnyQuery) -> None:
+def _image(hit: Hit, made: Explanation, query: AnyQuery) -> None:
     assert made.drawn is not None
     image = overlay(hit.picture or Path(hit.path or ""), made.drawn, made.box)
-    with st.container(key="es-why-picture"):
+    with st.container(key="es-why-image"):
         st.image(image, alt=f"Heat over {cards.title(hit)}", width="stretch")
     left, top, right, bottom = made.box
     whole = min(left, top) <= 0.01 and max(1 - right, 1 - bottom) <= 0.01
@@ -172,7 +172,7 @@ def _sum(made: Explanation) -> str:
     if not made.exact or f"{made.score:.4f}" != f"{made.similarity:.4f}":
         answer += f" {made.similarity:.4f},"
     if made.grid is not None and made.typical is None:  # patches on their own, which add up to nothing
-        head, answer = "the whole picture", f"{made.similarity:.4f} ="
+        head, answer = "the whole image", f"{made.similarity:.4f} ="
     rows += rest + f'<tr class="es-total"><th>{head}</th><td>{answer} {MEANT[made.metric]}</td></tr>'
     kept = cards.number(made.stored)
     same = kept == cards.number(made.recomputed)

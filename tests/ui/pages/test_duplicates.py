@@ -69,9 +69,9 @@ def test_the_list_of_what_is_not_kept_can_be_saved(visit):
     assert len(lines) == len(set(lines)) == len(QUESTIONS) + 1
 
 
-def test_pictures_are_shown(visit):
-    """An index of pictures says that it has no copies, or shows them; nothing is raised."""
-    page = visit({"index": "pictures"}, "duplicates")
+def test_images_are_shown(visit):
+    """An index of images says that it has no copies, or shows them; nothing is raised."""
+    page = visit({"index": "images"}, "duplicates")
     expect(page.get_by_text(re.compile(r"(Near copies|Look-alikes) \(\d+\)"))).to_be_visible()
     assert (
         page.locator("[class*=st-key-es-copy-] img").count()

@@ -100,7 +100,7 @@ def test_the_keyboard_reaches_items(visit):
 
 def test_a_group_is_singled_out_and_the_map_zoomed(visit):
     """A group's button dims the others; nearer and farther zoom, and all of it shows the whole again."""
-    page = visit({"index": "pictures"}, "map")
+    page = visit({"index": "images"}, "map")
     drawn(page)
     page.locator(".legend button").first.click()
     faint = [path.get_attribute("opacity") for path in page.locator(".map .dots").all()]
@@ -113,9 +113,9 @@ def test_a_group_is_singled_out_and_the_map_zoomed(visit):
     assert "scale(1)" in world.get_attribute("transform")
 
 
-def test_pictures_are_seen_when_pointed_at(visit):
-    """The tip of a picture's dot shows it."""
-    page = visit({"index": "pictures", "item": "star/green star.png"}, "map")
+def test_images_are_seen_when_pointed_at(visit):
+    """The tip of an image's dot shows it."""
+    page = visit({"index": "images", "item": "star/green star.png"}, "map")
     drawn(page).focus()
     page.keyboard.press("ArrowRight")  # goes to the chosen one
     expect(page.locator(".map .tip b")).to_have_text("green star.png")
@@ -125,7 +125,7 @@ def test_pictures_are_seen_when_pointed_at(visit):
 
 def test_markup_in_texts_is_shown_as_text_on_the_map(visit):
     """A text that holds HTML appears letter by letter in the tip, and runs nothing."""
-    page = visit({"index": "pictures", "item": "star/red star.png"}, "map")
+    page = visit({"index": "images", "item": "star/red star.png"}, "map")
     drawn(page).focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".map .tip b")).to_have_text(HOSTILE)
@@ -150,7 +150,7 @@ def test_the_map_of_the_build_is_shown(visit, build, indexes, tmp_path):
 @pytest.mark.parametrize("width", [390, 1300])
 def test_nothing_sticks_out(visit, width):
     """On a phone and on a desk nothing reaches beyond the side, also with an item chosen."""
-    page = visit({"index": "pictures", "item": "star/red star.png"}, "map", width=width)
+    page = visit({"index": "images", "item": "star/red star.png"}, "map", width=width)
     plot = drawn(page)
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
     assert plot.bounding_box()["width"] <= width

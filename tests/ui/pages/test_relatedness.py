@@ -110,34 +110,34 @@ def test_words_are_compared_in_their_sense(visit):
     expect(page.locator(".es-matrix tbody mark").last).to_have_text("river")
 
 
-def test_pictures_are_compared(visit, pictures):
+def test_images_are_compared(visit, images):
     """Several files at once, by an index of the bundled model, whose random pairs are drawn."""
     page = visit({"kind": "image"}, "relatedness")
-    files = [pictures / "disc" / "red disc.png", pictures / "bars" / "red bars.png"]
+    files = [images / "disc" / "red disc.png", images / "bars" / "red bars.png"]
     page.locator("input[type=file]").set_input_files(files)
-    expect(page.get_by_alt_text("Picture 2", exact=True).first).to_be_visible()
+    expect(page.get_by_alt_text("Image 2", exact=True).first).to_be_visible()
     assert number(page) == pytest.approx(compare(files).distances[0, 1], abs=1e-3)
-    expect(page.locator(".es-histogram")).to_contain_text("random pairs of the index pictures")
+    expect(page.locator(".es-histogram")).to_contain_text("random pairs of the index images")
     shown(page)
     page.locator("input[type=file]").set_input_files(files[:1])
     assert cells(page)[0][2] == 0
     expect(page.locator(".es-matrix thead img")).to_have_count(3)
 
 
-def test_pictures_without_an_index_have_no_percentile(visit, serve, tmp_path, pictures):
-    """Where no index of pictures knows random pairs, the distance stands alone, and the page says so."""
+def test_images_without_an_index_have_no_percentile(visit, serve, tmp_path, images):
+    """Where no index of images knows random pairs, the distance stands alone, and the page says so."""
     page = visit({"kind": "image"}, "relatedness", address=serve(tmp_path / "none"))
-    files = [pictures / "disc" / "red disc.png", pictures / "bars" / "red bars.png"]
+    files = [images / "disc" / "red disc.png", images / "bars" / "red bars.png"]
     page.locator("input[type=file]").set_input_files(files)
-    expect(page.get_by_text("There are no random pairs of pictures")).to_be_visible()
+    expect(page.get_by_text("There are no random pairs of images")).to_be_visible()
     expect(page.locator(".es-histogram")).to_have_count(0)
 
 
-def test_an_example_of_pictures_comes_from_an_index(visit):
-    """Where there is an index of pictures, one click compares some of them by it."""
+def test_an_example_of_images_comes_from_an_index(visit):
+    """Where there is an index of images, one click compares some of them by it."""
     page = visit({"kind": "image"}, "relatedness")
     page.get_by_role("button", name="Try an example").click()
-    expect(page.locator(".es-histogram")).to_contain_text("the index pictures")
+    expect(page.locator(".es-histogram")).to_contain_text("the index images")
     assert len(cells(page)) >= 4
 
 
@@ -189,13 +189,13 @@ def test_words_not_picked_are_asked_for(visit):
     expect(page.get_by_text("Click a word in two or more of the sentences")).to_be_visible()
 
 
-def test_bad_files_are_named_and_the_others_compared(visit, pictures, tmp_path):
+def test_bad_files_are_named_and_the_others_compared(visit, images, tmp_path):
     """Of several files each refused one is named with its reason, and what can be read is compared."""
     fake, thin, empty = tmp_path / "fake.png", tmp_path / "thin.png", tmp_path / "empty.jpg"
-    fake.write_text("no picture")
+    fake.write_text("no image")
     empty.write_bytes(b"")
     Image.new("RGB", (3000, 2)).save(thin)
-    good = [pictures / "disc" / "red disc.png", pictures / "bars" / "red bars.png"]
+    good = [images / "disc" / "red disc.png", images / "bars" / "red bars.png"]
     page = visit({"kind": "image"}, "relatedness")
     page.locator("input[type=file]").set_input_files([fake, good[0], thin, good[1], empty])
     expect(page.locator(".es-answer strong")).to_be_visible()
@@ -205,18 +205,18 @@ def test_bad_files_are_named_and_the_others_compared(visit, pictures, tmp_path):
         assert f"{name} can't be used: " in said
 
 
-def test_pictures_are_measured_by_a_plain_index_and_the_model_can_be_chosen_back(indexes):
+def test_images_are_measured_by_a_plain_index_and_the_model_can_be_chosen_back(indexes):
     """An index comes first only where it measures as the bundled model does, which stays a choice."""
     choices = _choices(Unit.IMAGE, indexes)
-    assert list(choices) == ["pictures", BUNDLED]
-    assert [_chosen(asked, choices)[0] for asked in (None, BUNDLED, "pictures", "nope")] == [
-        "pictures",
+    assert list(choices) == ["images", BUNDLED]
+    assert [_chosen(asked, choices)[0] for asked in (None, BUNDLED, "images", "nope")] == [
+        "images",
         BUNDLED,
-        "pictures",
-        "pictures",
+        "images",
+        "images",
     ]
     assert next(iter(_choices(Unit.TEXT, indexes))) == BUNDLED
-    manifest = Manifest.load(current_build(indexes / "pictures"))
+    manifest = Manifest.load(current_build(indexes / "images"))
     model = manifest.encoder["model"]
     assert _is_plain(manifest, model)
     assert not _is_plain(manifest, "another")

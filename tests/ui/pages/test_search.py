@@ -26,7 +26,7 @@ def texts(page):
 
 
 def names(page):
-    """The alternative texts of the cards' pictures, in order."""
+    """The alternative texts of the cards' images, in order."""
     return [image.get_attribute("alt") for image in cards(page).locator("img").all()]
 
 
@@ -41,15 +41,15 @@ def answered(page):
     shown(page)
 
 
-def as_png(picture, size=None):
-    """The bytes of a picture file as a PNG of another size."""
+def as_png(image, size=None):
+    """The bytes of an image file as a PNG of another size."""
     buffer = io.BytesIO()
-    image = Image.open(picture)
+    image = Image.open(image)
     (image.resize(size) if size else image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(("index", "count"), [("pictures", 12), ("questions", 12), ("senses", 12)])
+@pytest.mark.parametrize(("index", "count"), [("images", 12), ("questions", 12), ("senses", 12)])
 def test_without_a_query_the_page_offers_items(visit, index, count):
     """An index that nothing is asked of shows what it is, and items to start from."""
     page = visit({"index": index})
@@ -71,49 +71,49 @@ def test_a_typed_query_finds_the_right_text(visit):
     expect(page).to_have_url(re.compile(r"q=the\+package|q=the%20package"))
 
 
-def test_a_text_finds_pictures(visit):
-    """An index of pictures is asked with a text too: the address holds it, and the page says what serves."""
-    page = visit({"index": "pictures"})
+def test_a_text_finds_images(visit):
+    """An index of images is asked with a text too: the address holds it, and the page says what serves."""
+    page = visit({"index": "images"})
     page.get_by_label("What are you looking for?").fill("rings")
     page.get_by_label("What are you looking for?").press("Enter")
     answered(page)
-    expect(page.get_by_text("Texts find pictures by ImageNet class names (ConSE).")).to_be_visible()
+    expect(page.get_by_text("Texts find images by ImageNet class names (ConSE).")).to_be_visible()
     expect(page.locator(".es-facts")).to_contain_text("by text")
     expect(page).to_have_url(re.compile(r"q=rings"))
     assert [float(each) for each in measured(page)] == sorted(float(each) for each in measured(page))
 
 
-def test_a_picture_finds_texts(visit, pictures):
-    """An index of texts is asked with a picture too, which a text that is typed then replaces."""
+def test_a_image_finds_texts(visit, images):
+    """An index of texts is asked with an image too, which a text that is typed then replaces."""
     page = visit({"index": "questions"})
-    expect(page.get_by_text("Or a picture")).to_be_visible()
+    expect(page.get_by_text("Or an image")).to_be_visible()
     page.locator("input[type=file]").set_input_files(
         {
             "name": "a.png",
             "mimeType": "image/png",
-            "buffer": as_png(pictures / "rings" / "blue rings.png", (480, 400)),
+            "buffer": as_png(images / "rings" / "blue rings.png", (480, 400)),
         }
     )
-    expect(page.get_by_text("What fits your picture")).to_be_visible()
+    expect(page.get_by_text("What fits your image")).to_be_visible()
     answered(page)
     assert len(texts(page)) > 5
     page.get_by_label("What are you looking for?").fill("the package did not come")
     page.get_by_label("What are you looking for?").press("Enter")
-    expect(page.get_by_text("What fits your picture")).to_have_count(0)
+    expect(page.get_by_text("What fits your image")).to_have_count(0)
     answered(page)
     assert texts(page)[0] == "My parcel has not arrived yet."
 
 
-def test_an_uploaded_picture_is_found_and_survives_a_reload(visit, pictures):
-    """A picture uploaded at another size finds its original first; a reload shows the same distances."""
-    page = visit({"index": "pictures"})
-    data = as_png(pictures / "rings" / "blue rings.png", (480, 400))
+def test_an_uploaded_image_is_found_and_survives_a_reload(visit, images):
+    """An image uploaded at another size finds its original first; a reload shows the same distances."""
+    page = visit({"index": "images"})
+    data = as_png(images / "rings" / "blue rings.png", (480, 400))
     page.locator("input[type=file]").set_input_files(
         {"name": "mine.png", "mimeType": "image/png", "buffer": data}
     )
     answered(page)
     assert names(page)[0] == "blue rings.png"
-    expect(page.get_by_alt_text("Your picture")).to_be_visible()
+    expect(page.get_by_alt_text("Your image")).to_be_visible()
     before = measured(page)
     page.reload()
     answered(page)
@@ -122,11 +122,11 @@ def test_an_uploaded_picture_is_found_and_survives_a_reload(visit, pictures):
     expect(page.get_by_text(NEAREST)).to_have_count(0)
 
 
-def test_an_upload_that_is_no_picture_is_told(visit):
-    """A file that is no picture gives a sentence, and the page goes on."""
-    page = visit({"index": "pictures"})
+def test_an_upload_that_is_no_image_is_told(visit):
+    """A file that is no image gives a sentence, and the page goes on."""
+    page = visit({"index": "images"})
     page.locator("input[type=file]").set_input_files(
-        {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture at all"}
+        {"name": "no.png", "mimeType": "image/png", "buffer": b"no image at all"}
     )
     expect(page.get_by_text("not a picture that Pillow can read")).to_be_visible()
     shown(page)
@@ -134,14 +134,14 @@ def test_an_upload_that_is_no_picture_is_told(visit):
 
 
 @pytest.mark.parametrize("way", ["keys", "button"])
-def test_a_pasted_picture_is_found(visit, pictures, way):
-    """A picture in the clipboard is asked with by Ctrl+V anywhere, or by the Paste button."""
-    page = visit({"index": "pictures"})
-    data = base64.b64encode(as_png(pictures / "star" / "green star.png")).decode()
+def test_a_pasted_image_is_found(visit, images, way):
+    """An image in the clipboard is asked with by Ctrl+V anywhere, or by the Paste button."""
+    page = visit({"index": "images"})
+    data = base64.b64encode(as_png(images / "star" / "green star.png")).decode()
     page.evaluate(
         """async (data) => {
-            const picture = await (await fetch("data:image/png;base64," + data)).blob();
-            await navigator.clipboard.write([new ClipboardItem({"image/png": picture})]);
+            const image = await (await fetch("data:image/png;base64," + data)).blob();
+            await navigator.clipboard.write([new ClipboardItem({"image/png": image})]);
         }""",
         data,
     )
@@ -234,15 +234,15 @@ def test_markup_in_texts_is_shown_as_text(visit):
     assert texts(page)[0] == HOSTILE
     page.get_by_role("button", name="More like this").first.click()
     expect(page.locator(".es-asked p")).to_have_text(HOSTILE)
-    picture = visit({"index": "pictures", "item": "star/red star.png"})
-    expect(picture.locator(".es-asked p")).to_have_text(HOSTILE)
+    image = visit({"index": "images", "item": "star/red star.png"})
+    expect(image.locator(".es-asked p")).to_have_text(HOSTILE)
     message = visit({"index": "questions", "where": f"'{HOSTILE}"})
     alert = message.get_by_role("alert").first
     expect(alert).to_be_visible()
     assert HOSTILE in alert.inner_text().replace("\u2060", "")
     words = visit({"index": "senses", "q": "the __init__ of a *class*"})
     expect(words.get_by_text("__init__", exact=True)).to_be_visible()
-    assert page.dialogs == picture.dialogs == message.dialogs == []
+    assert page.dialogs == image.dialogs == message.dialogs == []
 
 
 def test_a_wrong_address_gives_a_sentence(visit):
@@ -253,9 +253,9 @@ def test_a_wrong_address_gives_a_sentence(visit):
     answered(page)
 
 
-def test_a_missing_picture_is_a_placeholder(visit):
+def test_a_missing_image_is_a_placeholder(visit):
     """An item whose file is gone keeps its card, with the name."""
-    page = visit({"index": "pictures", "item": "star/red star.png", "k": 30})
+    page = visit({"index": "images", "item": "star/red star.png", "k": 30})
     answered(page)
     expect(page.get_by_role("img", name="gone.png, not readable")).to_be_visible()
     assert cards(page).count() == 20
@@ -264,7 +264,7 @@ def test_a_missing_picture_is_a_placeholder(visit):
 @pytest.mark.parametrize(
     ("path", "parameters"),
     [
-        ("", {"index": "pictures", "item": "star/red star.png"}),
+        ("", {"index": "images", "item": "star/red star.png"}),
         ("", {"index": "questions", "q": "refund"}),
         ("", {"index": "senses", "q": "a bank with a vault and a door and a long corridor", "word": 2}),
         ("relatedness", {"t": ["a cat", "a dog"]}),

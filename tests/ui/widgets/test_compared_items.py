@@ -50,7 +50,7 @@ def test_more_than_ten_are_told():
 
 
 def test_an_old_address_is_translated():
-    """Sides a and b become the first two things, with kind, model, words and pictures."""
+    """Sides a and b become the first two things, with kind, model, words and images."""
     old = {"kind": ["word"], "with": ["terms"], "a": ["x y"], "wa": ["2"], "b": ["z"], "pb": ["p"]}
     assert compared_items.from_compare(old) == {
         "kind": ["word"],

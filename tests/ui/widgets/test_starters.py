@@ -39,7 +39,7 @@ def test_a_text_begins_with_its_first_clause(text, said):
 
 
 def test_queries_are_drawn_from_what_an_index_is_asked_with():
-    """Texts give beginnings, pictures captions or labels, words their sentence; three, each once."""
+    """Texts give beginnings, images captions or labels, words their sentence; three, each once."""
     texts = [item(text) for text in ("One.", "one!", "Two.", "Three.", "Four.")]
     assert starters(searcher(Unit.TEXT), (), texts) == [{"q": "One"}, {"q": "Two"}, {"q": "Three"}]
     named = [item(text) for text in ("ctypes.CDLL", "os.remove: Remove a file path.", "Join two paths.")]
@@ -49,20 +49,20 @@ def test_queries_are_drawn_from_what_an_index_is_asked_with():
         "ctypes.CDLL",
     ]
     facets = (Range("n", 0, 1, 1, True), Choice("label", {"star": 2, "disc": 1}, False))
-    pictures = [item(label="star"), item(label="star", caption="A red star."), item(), item(label="disc")]
-    found = starters(searcher(Unit.IMAGE, Modality.TEXT), facets, pictures)
+    images = [item(label="star"), item(label="star", caption="A red star."), item(), item(label="disc")]
+    found = starters(searcher(Unit.IMAGE, Modality.TEXT), facets, images)
     assert found == [{"q": "star"}, {"q": "A red star"}, {"q": "disc"}]
     words = [item("It rained. We sat on the bank.", (25, 29)), item("y " * 100 + "bank", (200, 204))]
     assert starters(searcher(Unit.WORD), (), words) == [{"q": "We sat on the bank.", "word": "5"}]
 
 
-def test_pictures_that_no_text_finds_give_no_queries():
+def test_images_that_no_text_finds_give_no_queries():
     """Nothing is offered that the index can't be asked with."""
     assert starters(searcher(Unit.IMAGE), (), [item(caption="A star.")]) == []
 
 
-def test_pictures_are_opened_first():
-    """Where no index is named, one of pictures is the one; a damaged one is no obstacle."""
+def test_images_are_opened_first():
+    """Where no index is named, one of images is the one; a damaged one is no obstacle."""
     text, image = (SimpleNamespace(unit=unit) for unit in (Unit.TEXT, Unit.IMAGE))
     assert first_index({"a": None, "b": text, "c": image, "d": image}) == "c"
     assert first_index({"a": text, "b": None}) == "a"

@@ -1,4 +1,4 @@
-"""What the page does without a browser: the address, filters by field, kept pictures, thumbnails."""
+"""What the page does without a browser: the address, filters by field, kept images, thumbnails."""
 
 import io
 import os
@@ -27,7 +27,7 @@ def table(**columns):
 
 
 def png(size=(40, 30), colour="red", kind="PNG", **options):
-    """The bytes of a picture file."""
+    """The bytes of an image file."""
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, kind, **options)
     return buffer.getvalue()
@@ -59,7 +59,7 @@ def test_a_wrong_address_is_told_and_never_raises(parameters):
     asked = parse(parameters)
     assert asked.problems
     assert 1 <= asked.count <= MAX_COUNT
-    assert (asked.word, asked.picture) == (0, "")
+    assert (asked.word, asked.image) == (0, "")
 
 
 def test_an_address_is_read_whole():
@@ -163,7 +163,7 @@ def test_a_range_in_an_address_is_held_to_the_field(text, expected):
     assert ends(Range("n", 0, 39, 1, True), [text]) == expected
 
 
-def test_a_kept_picture_is_upright_small_and_named_by_its_content(tmp_path):
+def test_a_kept_image_is_upright_small_and_named_by_its_content(tmp_path):
     """The copy is what is searched with: RGB, upright, at most 1024 pixels, named by its pixels."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -173,7 +173,7 @@ def test_a_kept_picture_is_upright_small_and_named_by_its_content(tmp_path):
     assert uploads.keep(png(), tmp_path) == uploads.keep(png(), tmp_path) != name
 
 
-def test_kept_pictures_are_bounded(tmp_path, monkeypatch):
+def test_kept_images_are_bounded(tmp_path, monkeypatch):
     """Only the newest stay; one asked for again counts as new."""
     monkeypatch.setattr(uploads, "KEEP", 3)
     kept = []
@@ -194,15 +194,15 @@ def test_a_kept_name_is_never_a_path(tmp_path, name):
         uploads.find(name, tmp_path)
 
 
-def test_what_is_no_picture_is_not_kept(tmp_path):
+def test_what_is_no_image_is_not_kept(tmp_path):
     """An upload that can't be read raises, and leaves nothing behind."""
     with pytest.raises(ItemError):
-        uploads.keep(b"no picture", tmp_path)
+        uploads.keep(b"no image", tmp_path)
     assert not (tmp_path / uploads.FOLDER).exists()
 
 
-def test_a_thumbnail_is_small_and_none_where_there_is_no_picture(tmp_path):
-    """Large pictures shrink to 400 pixels; what can't be read has no thumbnail."""
+def test_a_thumbnail_is_small_and_none_where_there_is_no_image(tmp_path):
+    """Large images shrink to 400 pixels; what can't be read has no thumbnail."""
     path = tmp_path / "large.jpg"
     path.write_bytes(png((3000, 1500), kind="JPEG"))
     with Image.open(io.BytesIO(thumbnails.of_file(str(path)))) as image:

@@ -45,9 +45,9 @@ def test_a_texts_words_are_shaded_and_add_up(visit):
     expect(dialog).to_contain_text(re.compile(r"comes from (?=.*(parcel|arrived))"))
 
 
-def test_a_picture_has_its_heat_laid_over(visit):
-    """A picture's dialog shows one picture and what its colours mean, on a narrow screen too."""
-    page = visit({"index": "pictures", "item": "rings/blue rings.png"}, width=390)
+def test_a_image_has_its_heat_laid_over(visit):
+    """An image's dialog shows one image and what its colours mean, on a narrow screen too."""
+    page = visit({"index": "images", "item": "rings/blue rings.png"}, width=390)
     answered(page)
     dialog = opened(page)
     expect(dialog.get_by_role("img", name=re.compile("^Heat over"))).to_be_visible()
@@ -83,23 +83,21 @@ def test_a_shaded_text_is_shown_as_it_is():
     assert '--share: 65%" title="-2.0000"' in made
 
 
-def test_a_picture_that_a_text_found_says_that_it_approximates(visit):
-    """What a text found has a heat of its own, compared within the picture, and the note that says so."""
-    page = visit({"index": "pictures", "q": "a round thing"})
+def test_a_image_that_a_text_found_says_that_it_approximates(visit):
+    """What a text found has a heat of its own, compared within the image, and the note that says so."""
+    page = visit({"index": "images", "q": "a round thing"})
     answered(page)
     dialog = opened(page)
     expect(dialog.get_by_role("img", name=re.compile("^Heat over"))).to_be_visible()
-    expect(dialog).to_contain_text("Yellow marks the parts of this picture that fit “a round thing” best")
+    expect(dialog).to_contain_text("Yellow marks the parts of this image that fit “a round thing” best")
     expect(dialog).to_contain_text("An approximation: the picture was found by its place among texts.")
-    expect(dialog.locator(".es-total")).to_have_text(
-        re.compile(r"^the whole picture0\.\d{4} = 1 − distance$")
-    )
+    expect(dialog.locator(".es-total")).to_have_text(re.compile(r"^the whole image0\.\d{4} = 1 − distance$"))
 
 
 @pytest.mark.parametrize("width", [390, 768, 1440, 1920])
 def test_a_cards_doors_stand_in_rows(visit, width):
     """More like this, Why, + and − share one row, inside the card, however narrow it is."""
-    page = visit({"index": "pictures", "q": "a round thing"}, width=width)
+    page = visit({"index": "images", "q": "a round thing"}, width=width)
     answered(page)
     for card in cards(page).all()[:4]:
         doors = card.locator("[class*=st-key-es-doors-] button:visible").all()
