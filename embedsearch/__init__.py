@@ -7,6 +7,7 @@
 Names are imported on first use, so that `import embedsearch` loads neither torch nor faiss.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from embedsearch.index import Index
     from embedsearch.index import open_index as open
     from embedsearch.models.spec import EncoderSpec
-    from embedsearch.query import Like, Part, Picture, Query, Text, Vector, Word
+    from embedsearch.query import Image, MoreLike, Query, Text, Vector, WeightedTerm, Word
     from embedsearch.records import Modality, Record, Rejected, Sentence, Unit
-    from embedsearch.results import Answer, Hit
+    from embedsearch.results import Hit, Results
 
 __version__ = "0.6.0"
 
@@ -29,21 +30,21 @@ _HOMES = {
     "EmbedsearchError": "errors:EmbedsearchError",
     "Encoder": "encoders:Encoder",
     "EncoderSpec": "models.spec:EncoderSpec",
-    "Answer": "results:Answer",
     "Hit": "results:Hit",
-    "Like": "query:Like",
+    "Image": "query:Image",
+    "Index": "index:Index",
     "Metric": "distances.metric:Metric",
     "Modality": "records:Modality",
-    "Part": "query:Part",
-    "Picture": "query:Picture",
+    "MoreLike": "query:MoreLike",
     "Query": "query:Query",
     "Record": "records:Record",
     "Rejected": "records:Rejected",
-    "Index": "index:Index",
+    "Results": "results:Results",
     "Sentence": "records:Sentence",
     "Text": "query:Text",
     "Unit": "records:Unit",
     "Vector": "query:Vector",
+    "WeightedTerm": "query:WeightedTerm",
     "Word": "query:Word",
     "align": "api:align",
     "build": "api:build",
@@ -55,26 +56,34 @@ _HOMES = {
     "open": "index:open_index",
     "rebuild": "api:rebuild",
 }
+# name of 0.6 -> the name that replaces it; the next version drops them
+_RENAMED = {
+    "Answer": "Results",
+    "Like": "MoreLike",
+    "Part": "WeightedTerm",
+    "Picture": "Image",
+    "Searcher": "Index",
+}
 
 __all__ = [
-    "Answer",
     "EmbedsearchError",
     "Encoder",
     "EncoderSpec",
     "Hit",
+    "Image",
     "Index",
-    "Like",
     "Metric",
     "Modality",
-    "Part",
-    "Picture",
+    "MoreLike",
     "Query",
     "Record",
     "Rejected",
+    "Results",
     "Sentence",
     "Text",
     "Unit",
     "Vector",
+    "WeightedTerm",
     "Word",
     "align",
     "build",
@@ -89,6 +98,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(
+            f"embedsearch.{name} is now embedsearch.{new}; the old name goes with the next version.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return __getattr__(new)
     if name not in _HOMES:
         raise AttributeError(f"module 'embedsearch' has no attribute {name!r}")
     home, attribute = _HOMES[name].split(":")

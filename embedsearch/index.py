@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.explain.attribution import explain
 from embedsearch.explain.explanation import Explanation
+from embedsearch.query import DEFAULT_K
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.results import Hit
+from embedsearch.results import Hit, Results
+from embedsearch.search.filters import Tree
 from embedsearch.search.searcher import Searcher
 from embedsearch.store.build import Build, open_current
 from embedsearch.store.folders import indexes_folder
@@ -21,6 +24,11 @@ class Index(Searcher):
 
     May be shared by threads.
     """
+
+    def answer(self, query: Any, k: int = DEFAULT_K, where: str | Tree | None = None) -> Results:
+        """Search, by the verb of 0.6; it goes with the next version."""
+        warnings.warn("Index.answer is now Index.search.", DeprecationWarning, stacklevel=2)
+        return self.search(query, k, where)
 
     def explain(self, query: Any, hit: Hit | str) -> Explanation:
         """Return which words or patches of a hit made its score; see `embedsearch.explain.attribution`.

@@ -1,4 +1,4 @@
-"""What can be asked of an index."""
+"""What a person can ask an index for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from embedsearch.errors import QueryError
 from embedsearch.modalities import QueryForm
 
-LEAST_WEIGHT = 1e-6  # one part in so many changes no digit that counts
+DEFAULT_K = 10  # hits of a search, in Python, on the command line and on the page
+LEAST_WEIGHT = 1e-6  # a smaller share of the sum changes no digit that counts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +33,8 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """An image: a path, the bytes of an image file, or an open image."""
+class Image:
+    """An image: a path, the bytes of an image file, or an open PIL image."""
 
     form: ClassVar = QueryForm.IMAGE
 
@@ -46,7 +47,7 @@ class Word:
 
     Attributes:
         sentence: the sentence.
-        word: which: its number, counted from 1, or the word itself (its first occurrence).
+        word: which word: its number, counted from 1, or the word itself (its first occurrence).
     """
 
     form: ClassVar = QueryForm.WORD
@@ -56,8 +57,8 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Like:
-    """More like an item of the index; the item itself is left out."""
+class MoreLike:
+    """More items like an item of the index. The item itself is not among the hits."""
 
     id: str
 
@@ -68,21 +69,21 @@ class Like:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vector:
-    """A ready vector, (d,) float32, raw."""
+    """A vector made by the encoder of the index: (d,) float32, not normalised."""
 
     values: npt.NDArray[np.floating[Any]]
 
 
-Single = Text | Picture | Word | Like | Vector
+Single = Text | Image | Word | MoreLike | Vector
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a query of several.
+class WeightedTerm:
+    """One term of a `Query`.
 
     Attributes:
-        query: what: anything that can be asked alone.
-        weight: how much it counts; a negative weight pushes away.
+        query: anything that can be a query by itself.
+        weight: how much the term counts, from 1e-6 to 1e6; a negative weight pushes away.
     """
 
     query: Any
@@ -95,36 +96,41 @@ class Part:
             object.__setattr__(self, "weight", float(self.weight))
         except (TypeError, ValueError, OverflowError):
             raise QueryError(
-                f"The weight of a part must be a finite number; got {self.weight!r:.80}."
+                f"The weight of a term must be a finite number; got {self.weight!r:.80}."
             ) from None
         if not math.isfinite(self.weight):
-            raise QueryError(f"The weight of a part must be a finite number; got {self.weight!r:.80}.")
+            raise QueryError(f"The weight of a term must be a finite number; got {self.weight!r:.80}.")
         if self.weight and not LEAST_WEIGHT <= abs(self.weight) <= 1 / LEAST_WEIGHT:
             raise QueryError(
-                f"The weight of a part must lie between {LEAST_WEIGHT:g} and {1 / LEAST_WEIGHT:,.0f}, with "
+                f"The weight of a term must lie between {LEAST_WEIGHT:g} and {1 / LEAST_WEIGHT:,.0f}, with "
                 f"either sign; got {self.weight:g}."
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Several parts at once, each with its weight: like the first, and unlike the second.
+    """Several weighted terms at once: like one thing, and unlike another.
 
-    The vector asked with is the sum of the parts' vectors times their weights. With cosine distance each
-    part's vector is scaled to unit length first, so that a weight means the same for all of them.
+    The query's vector is the sum of the terms' vectors times their weights. With the cosine distance each
+    term's vector is scaled to unit length first, so that a weight means the same for all terms.
 
     Example:
-        >>> Query((Part("beach"), Part("people", -1), Part(Like("42"), 0.5)))  # doctest: +ELLIPSIS
-        Query(parts=(Part(query='beach', weight=1.0), ...
+        >>> Query((WeightedTerm("beach"), WeightedTerm("people", -1)))  # doctest: +ELLIPSIS
+        Query(terms=(WeightedTerm(query='beach', weight=1.0), ...
     """
 
-    parts: tuple[Part, ...]
+    terms: tuple[WeightedTerm, ...]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.parts, tuple | list) or not all(isinstance(part, Part) for part in self.parts):
-            raise QueryError("A Query takes parts, as in Query((Part('beach'), Part('people', -1))).")
-        if not any(part.weight > 0 for part in self.parts):
-            raise QueryError("A query of several parts needs one with a plus: what is looked for.")
+        if not isinstance(self.terms, tuple | list) or not all(
+            isinstance(term, WeightedTerm) for term in self.terms
+        ):
+            raise QueryError(
+                "A Query takes weighted terms, as in "
+                "Query((WeightedTerm('beach'), WeightedTerm('people', -1)))."
+            )
+        if not any(term.weight > 0 for term in self.terms):
+            raise QueryError("A query of several terms needs at least one with a positive weight.")
 
 
 AnyQuery = Single | Query
@@ -133,36 +139,36 @@ AnyQuery = Single | Query
 def as_query(query: Any) -> AnyQuery:
     """Return the query that a plain Python value stands for.
 
-    A string is a text; a `Path`, bytes or a PIL image is a picture; an array or list of numbers is a
-    vector. Words, items and queries of several parts are said with `Word`, `Like` and `Query`.
+    A string is a text. A `Path`, bytes or a PIL image is an image. An array or a list of numbers is a
+    vector. Use `Word`, `MoreLike` and `Query` for words, items and several terms.
 
     Raises:
-        QueryError: it is none of these.
+        QueryError: the value is none of these.
     """
     return query if isinstance(query, Query) else as_single(query)
 
 
 def as_single(query: Any) -> Single:
-    """Return the query without parts that a plain Python value stands for; see `as_query`."""
+    """Return the query of one term that a plain Python value stands for; see `as_query`."""
     if isinstance(query, Single):
         return query
     if isinstance(query, str):
         return Text(query)
     if isinstance(query, (Path, bytes)) or hasattr(query, "convert"):
-        return Picture(query)
+        return Image(query)
     if hasattr(query, "__array__") or isinstance(query, (list, tuple)):
         return Vector(query)
     raise QueryError(
         f"A query can't be a {type(query).__name__}: give a text, a path, bytes, a PIL image, a vector, "
-        "or one of embedsearch.Word, embedsearch.Like and embedsearch.Query."
+        "or one of embedsearch.Word, embedsearch.MoreLike and embedsearch.Query."
     )
 
 
 def items_of(query: AnyQuery) -> list[str]:
-    """Return the ids of the items that a query asks with, which are not among their own hits."""
-    return [single.id for single in singles_of(query) if isinstance(single, Like)]
+    """Return the ids of the items that a query is made of; they are not among their own hits."""
+    return [single.id for single in singles_of(query) if isinstance(single, MoreLike)]
 
 
 def singles_of(query: AnyQuery) -> list[Single]:
-    """Return the parts of a query without their weights; of one without parts itself."""
-    return [as_single(part.query) for part in query.parts] if isinstance(query, Query) else [query]
+    """Return the terms of a query without their weights; a query of one term itself."""
+    return [as_single(term.query) for term in query.terms] if isinstance(query, Query) else [query]

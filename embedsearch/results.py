@@ -1,87 +1,189 @@
-"""What a search answers with."""
+"""What a search returns."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
+from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import Closeness, Verdict
-from embedsearch.records import Modality, Scalar
+from embedsearch.errors import MissingExtraError
+from embedsearch.records import Content, Modality, Scalar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def _renamed(old: str, new: str) -> property:
+    """Return a property of 0.6 that warns and reads the attribute that replaces it."""
+
+    def value(hit: Hit) -> Any:
+        warnings.warn(
+            f"Hit.{old} is now Hit.{new}; the old name goes with the next version.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(hit, new)
+
+    return property(value, doc=f"The name of `{new}` in 0.6.")
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One neighbour.
+    """One item that a search found.
 
     Attributes:
-        rank: from 1.
+        rank: from 1; 0 for an item that was not searched for.
         id: the item's identity.
-        row: where the item stands in this build; no part of the JSON, as the next build may move it.
-        distance: to the query, in the index's metric; smaller is more related.
-        modality: `text` or `image`.
-        text: the text, or the sentence that holds the word; None for pictures.
-        path: the picture's file, where it is one.
-        span: the word's `[start, end)` in `text`; None for whole texts and pictures.
-        fields: what the source knows of it.
-        picture: bytes of a picture that no file of its own holds.
+        row: the item's row in this build; it changes from build to build.
+        distance: to the query, in the metric of the results; smaller is more related.
+        similarity: the same, larger is more related; see `embedsearch.distances.metric.similarity`.
+        modality: what the item is, `text` or `image` for example.
+        text: the text, or the sentence that holds the word; None for what is no text.
+        path: the item's file; None where it has none of its own.
+        span: the word's `[start, end)` in `text`; None for anything but words and tokens.
+        fields: the item's other columns, by name.
+        image: the bytes of an image that has no file of its own.
         percentile: percent (0 to 100) of random pairs of the index that are farther apart; None where the
             index has no scale.
-        closeness: a word for the distance; None likewise.
-        score: what people would score it, where the index was calibrated with judgements; None elsewhere.
+        label: a word for the distance; None where the index has no scale.
+        human_score: the score that people would give, where the index was calibrated with judgements; else
+            None.
     """
 
     rank: int
     id: str
     row: int
     distance: float
+    similarity: float
     modality: Modality
     text: str | None
     path: str | None
     span: tuple[int, int] | None
     fields: dict[str, Scalar]
-    picture: bytes | None = None
+    image: bytes | None = None
     percentile: float | None = None
-    closeness: Closeness | None = None
-    score: float | None = None
+    label: Closeness | None = None
+    human_score: float | None = None
+
+    closeness = _renamed("closeness", "label")
+    score = _renamed("score", "human_score")
+    picture = _renamed("picture", "image")
+
+    @property
+    def content(self) -> Content | None:
+        """The item itself: its text (str), its file (`Path`) or its bytes; None for a vector alone."""
+        if self.text is not None:
+            return self.text
+        if self.image is not None:
+            return self.image
+        return None if self.path is None else Path(self.path)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the hit as plain JSON values, without its row and the picture's bytes."""
-        values = {name: value for name, value in asdict(self).items() if name not in ("row", "picture")}
-        values["fields"] = {
-            name: value.isoformat() if isinstance(value, date) else value
-            for name, value in self.fields.items()
+        """Return the hit as plain JSON values, without an image's bytes."""
+        return {
+            "rank": self.rank,
+            "id": self.id,
+            "distance": self.distance,
+            "modality": self.modality,
+            "text": self.text,
+            "path": self.path,
+            "span": list(self.span) if self.span else None,
+            "fields": {name: _plain(value) for name, value in self.fields.items()},
+            "percentile": self.percentile,
+            "closeness": self.label,
+            "score": self.human_score,
         }
-        for name, value in self.fields.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                values["fields"][name] = None  # JSON has no NaN and no infinity
-        values["span"] = list(self.span) if self.span else None
-        return values
+
+
+def _plain(value: Scalar) -> Any:
+    """Return a field's value as JSON has it: dates as ISO text; no NaN and no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.isoformat() if isinstance(value, date) else value
+
+
+# the columns of `Results.to_arrow` before the fields
+_COLUMNS = (
+    ("rank", "int64"), ("id", "string"), ("row", "int64"), ("distance", "double"), ("similarity", "double"),
+    ("percentile", "double"), ("label", "string"), ("human_score", "double"), ("modality", "string"),
+    ("text", "string"), ("path", "string"), ("image", "binary"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The hits of a query, and whether they are anything to look at.
+class Results(Sequence[Hit]):
+    """The hits of one query, nearest first, and whether any of them is close. A sequence of `Hit`.
 
     Attributes:
-        hits: nearest first.
-        verdict: `close` or `nothing_close`; None where the index has no background to tell by.
-        foreign_rate: how often (0 to 1) an unrelated query finds something as close; None likewise.
-        by: what let a text find pictures, or a picture texts: `towers`, `conse` or `align`, see
-            `embedsearch.crossmodal`; the distances are of its space then. Empty for what the index holds.
-        limit: how far a hit may be to count as close by itself; None without a background.
-        truncated: whether a text that texts were asked with is longer than their model reads, and its end did
-            not count.
+        hits: the same, as a list.
+        metric: the distance of the hits.
+        verdict: `close` or `nothing_close`; None where the index has no background to judge by.
+        foreign_rate: how often (0 to 1) an unrelated query finds something as close; None where there is no
+            verdict.
+        by: what let a text find images, or an image texts: `towers`, `conse` or `align`, see
+            `embedsearch.crossmodal`. The distances are those of its space then. Else empty.
+        limit: the largest distance of a hit that counts as close by itself; None without a background.
+        truncated: whether a text of the query is longer than the model reads, so that its end did not count.
     """
 
     hits: list[Hit]
-    verdict: Verdict | None
-    foreign_rate: float | None
+    metric: Metric
+    verdict: Verdict | None = None
+    foreign_rate: float | None = None
     by: str = ""
     limit: float | None = None
     truncated: bool = False
 
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    @overload
+    def __getitem__(self, at: int) -> Hit: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Hit]: ...
+    def __getitem__(self, at: int | slice) -> Hit | list[Hit]:
+        return self.hits[at]
+
     def is_far(self, hit: Hit) -> bool:
-        """Whether a hit is called not close: nothing is, and it is no exception."""
+        """Whether a hit is not close: the verdict is that nothing is, and this hit is no exception."""
         return self.verdict is Verdict.NOTHING_CLOSE and self.limit is not None and hit.distance > self.limit
+
+    def to_arrow(self) -> pa.Table:
+        """Return the hits as an Arrow table, a row each.
+
+        The columns are rank, id, row, distance, similarity, percentile, label, human_score, modality, text,
+        path and image (bytes), then `start` and `end` of words, then a column for each field. A field whose
+        name is one of these is called `fields.NAME`.
+        """
+        import pyarrow as pa
+
+        columns = {name: pa.array([getattr(hit, name) for hit in self.hits], kind) for name, kind in _COLUMNS}
+        for at, name in enumerate(("start", "end")):
+            columns[name] = pa.array([hit.span and hit.span[at] for hit in self.hits], pa.int64())
+        own = set(columns)
+        for name in dict.fromkeys(name for hit in self.hits for name in hit.fields):
+            values = pa.array([hit.fields.get(name) for hit in self.hits])
+            columns[f"fields.{name}" if name in own else name] = values
+        return pa.table(columns)
+
+    def to_pandas(self) -> Any:
+        """Return the hits as a pandas data frame with the columns of `to_arrow`.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            return self.to_arrow().to_pandas()
+        except ImportError:
+            raise MissingExtraError(
+                "pandas is not installed: pip install pandas, or use to_arrow()."
+            ) from None

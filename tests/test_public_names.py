@@ -11,10 +11,9 @@ from embedsearch.errors import EmbedsearchError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = {
-    "Answer", "EmbedsearchError", "Encoder", "EncoderSpec", "Hit", "Index", "Like", "Metric", "Modality",
-    "Part", "Picture", "Query", "Record", "Rejected", "Sentence", "Text", "Unit", "Vector", "Word",
-    "align", "build", "calibrate", "changes", "compare", "distances", "load_encoder", "open",
-    "rebuild",
+    "EmbedsearchError", "Encoder", "EncoderSpec", "Hit", "Image", "Index", "Metric", "Modality", "MoreLike",
+    "Query", "Record", "Rejected", "Results", "Sentence", "Text", "Unit", "Vector", "WeightedTerm", "Word",
+    "align", "build", "calibrate", "changes", "compare", "distances", "load_encoder", "open", "rebuild",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 import embedsearch as es
 from embedsearch.errors import FilterError, ItemError, ModelError, QueryError, RecipeError, UsageError
-from embedsearch.query import Like, Picture, Text, Vector, Word, as_query
+from embedsearch.query import MoreLike, Text, Vector, Word, as_query
 from tests.fakes import WORD_LIMIT, letters
 
 
@@ -51,7 +51,9 @@ def test_by_cosine_a_vectors_length_says_nothing(fruits, size):
     assert [hit.distance for hit in found] == pytest.approx([hit.distance for hit in want], abs=1e-6)
 
 
-@pytest.mark.parametrize("make", [lambda: es.Like(42), lambda: es.Text(3), lambda: es.Like(Path("x"))])
+@pytest.mark.parametrize(
+    "make", [lambda: es.MoreLike(42), lambda: es.Text(3), lambda: es.MoreLike(Path("x"))]
+)
 def test_what_is_asked_with_has_its_type(make):
     """An id or a text that is no str is refused at once, in words."""
     with pytest.raises(QueryError, match="is a str; got"):
@@ -74,7 +76,7 @@ def test_a_picture_is_asked_by_path_bytes_or_image(colours, tmp_path):
     image.save(buffer, "PNG")
     path = tmp_path / "asked.png"
     path.write_bytes(buffer.getvalue())
-    for query in (path, buffer.getvalue(), image, Picture(image)):
+    for query in (path, buffer.getvalue(), image, es.Image(image)):
         assert [hit.id for hit in colours.search(query)] == ["red", "pink", "navy", "white"]
 
 
@@ -147,11 +149,11 @@ def test_plain_values_become_queries(tmp_path):
     """A string is a text; a path, bytes or image a picture; numbers a vector; queries stay themselves."""
     image = Image.new("L", (1, 1))
     assert as_query("a") == Text("a")
-    assert as_query(tmp_path) == Picture(tmp_path)
-    assert as_query(b"a") == Picture(b"a")
-    assert as_query(image) == Picture(image)
+    assert as_query(tmp_path) == es.Image(tmp_path)
+    assert as_query(b"a") == es.Image(b"a")
+    assert as_query(image) == es.Image(image)
     assert as_query([1.0]).values == [1.0]
-    assert as_query(Like("a")) == Like("a")
+    assert as_query(MoreLike("a")) == MoreLike("a")
 
 
 @pytest.mark.parametrize(
@@ -170,8 +172,8 @@ def test_plain_values_become_queries(tmp_path):
         (lambda: es.load_encoder(unit="foo"), RecipeError),
         (lambda: es.load_encoder(precision=None), RecipeError),
         (lambda: es.Query(5), QueryError),
-        (lambda: es.Query(es.Part("a")), QueryError),
-        (lambda: es.Part("a", 10**400), QueryError),
+        (lambda: es.Query(es.WeightedTerm("a")), QueryError),
+        (lambda: es.WeightedTerm("a", 10**400), QueryError),
     ],
 )
 def test_what_is_of_a_wrong_type_is_told(call, error):
@@ -182,7 +184,7 @@ def test_what_is_of_a_wrong_type_is_told(call, error):
 
 def test_a_weight_may_be_a_number_of_numpy():
     """float32 and int64 are numbers."""
-    assert [es.Part("a", weight).weight for weight in (np.float32(0.5), np.int64(2))] == [0.5, 2.0]
+    assert [es.WeightedTerm("a", weight).weight for weight in (np.float32(0.5), np.int64(2))] == [0.5, 2.0]
 
 
 def test_encode_takes_several_items(small_model):

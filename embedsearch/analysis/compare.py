@@ -17,7 +17,7 @@ from embedsearch.encoders import Encoder, load_encoder
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, unit_of
 from embedsearch.models.spec import EncoderSpec
-from embedsearch.query import Picture, Text, as_single
+from embedsearch.query import Image, Text, as_single
 from embedsearch.records import Unit
 from embedsearch.search.searcher import Searcher
 
@@ -141,7 +141,7 @@ def compare(
     queries = [as_single(thing) for thing in things]
     if len(queries) < LEAST:
         raise QueryError(f"Two things or more are needed to compare; {len(queries)} came.")
-    asked = [query for query in queries if isinstance(query, Text | Picture)]
+    asked = [query for query in queries if isinstance(query, Text | Image)]
     if len(asked) < len(queries):
         raise QueryError("Texts and pictures can be compared: a str, a Path, bytes or a PIL image.")
     if any(isinstance(query, Text) and not query.text.strip() for query in queries):

@@ -66,7 +66,7 @@ def _save(searcher: Index, made: Explanation, path: Path) -> None:
     from embedsearch.explain.heatmap import overlay
 
     item = searcher.item(made.id)
-    image = overlay(item.picture or Path(item.path or ""), made.drawn, made.box)
+    image = overlay(item.image or Path(item.path or ""), made.drawn, made.box)
     try:
         image.save(path)
     except ValueError:

@@ -56,7 +56,7 @@ def query_of(
         click.UsageError: nothing is asked, or the parts can't be told apart.
         QueryError: no part is looked for.
     """
-    from embedsearch.query import Like, Part, Picture, Query, Text, Word
+    from embedsearch.query import Image, MoreLike, Query, Text, WeightedTerm, Word
 
     texts = tuple(text.removeprefix(GUARD) for text in texts)
     if word is not None:
@@ -77,10 +77,10 @@ def query_of(
     parts = [_text_part(text) for text in texts]
     for image in images:
         given, weight = (str(image), 1.0) if image.exists() else _weighed(str(image))
-        parts.append(Part(Picture(Path(given)), weight))
+        parts.append(WeightedTerm(Image(Path(given)), weight))
     for item in items:
         given, weight = (item, 1.0) if _has(searcher, item) else _weighed(item)
-        parts.append(Part(Like(given), weight))
+        parts.append(WeightedTerm(MoreLike(given), weight))
     if single and parts[0].weight == 1:
         alone: Any = parts[0].query
         return Text(alone) if isinstance(alone, str) else alone
@@ -92,13 +92,13 @@ def _is_signed(text: str) -> bool:
 
 
 def _text_part(text: str) -> Any:
-    from embedsearch.query import Part
+    from embedsearch.query import WeightedTerm
 
     if not _is_signed(text):
-        return Part(text)
+        return WeightedTerm(text)
     sign = -1.0 if text[0] == "-" else 1.0
     given, weight = _weighed(text[1:])
-    return Part(given, sign * weight)
+    return WeightedTerm(given, sign * weight)
 
 
 def _weighed(text: str) -> tuple[str, float]:

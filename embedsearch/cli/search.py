@@ -11,10 +11,11 @@ import click
 
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
 from embedsearch.cli.parts import PartsCommand, query_of
+from embedsearch.query import DEFAULT_K
 
 if TYPE_CHECKING:
     from embedsearch.index import Index
-    from embedsearch.results import Answer
+    from embedsearch.results import Results
 
 
 @click.command(
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @option("--image", multiple=True, type=click.Path(path_type=Path), help="Ask with this picture.")
 @option("--item", multiple=True, help="Ask for more like the item of this id.")
 @option("--word", help="Which word of the sentence QUERY: its number, counted from 1, or the word itself.")
-@option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
+@option("-k", "k", type=click.IntRange(min=1), default=DEFAULT_K, show_default=True, help="How many.")
 @option("--where", help="Keep only items whose fields fit, as in: label = 'dress' and price < 40")
 @indexes_option
 @json_option
@@ -52,38 +53,37 @@ def search_command(
 
     searcher = open_index(name, indexes)
     asked = query_of(searcher, query, image, item, word)
-    answer = searcher.answer(asked, k, where)
-    crossmodal = searcher.crossmodal if answer.by else None
+    results = searcher.search(asked, k, where)
     if json:
         manifest = searcher.manifest
         echo_json(
             index=manifest.name,
             build=manifest.build,
-            metric=str(crossmodal.metric if crossmodal else manifest.metric),
-            by=answer.by,
-            verdict=answer.verdict,
-            foreign_rate=answer.foreign_rate,
-            truncated=answer.truncated,
-            hits=[hit.as_json() for hit in answer.hits],
+            metric=str(results.metric),
+            by=results.by,
+            verdict=results.verdict,
+            foreign_rate=results.foreign_rate,
+            truncated=results.truncated,
+            hits=[hit.as_json() for hit in results.hits],
         )
     else:
-        _print(searcher, answer)
+        _print(searcher, results)
 
 
-def _print(searcher: Index, answer: Answer) -> None:
+def _print(searcher: Index, results: Results) -> None:
     from embedsearch.distances.scale import Closeness, Verdict, told_percentile
 
-    manifest, hits = searcher.manifest, answer.hits
-    crossmodal = searcher.crossmodal if answer.by else None
+    manifest, hits = searcher.manifest, results.hits
+    crossmodal = searcher.crossmodal if results.by else None
     found = f", found {crossmodal.about}" if crossmodal else ""
-    if answer.verdict is Verdict.NOTHING_CLOSE:
-        rate = 100 * (answer.foreign_rate or 0)
+    if results.verdict is Verdict.NOTHING_CLOSE:
+        rate = 100 * (results.foreign_rate or 0)
         click.echo(f"nothing here is close: {rate:.0f} % of unrelated queries find something as close.")
     click.echo(
         f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by "
-        f"{crossmodal.metric if crossmodal else manifest.metric} distance (smaller is more related){found}"
+        f"{results.metric} distance (smaller is more related){found}"
     )
-    if answer.truncated:
+    if results.truncated:
         limit = manifest.encoder["max_length"]
         click.echo(f"only the beginning of the query counts: the model reads {limit} tokens")
     width = max(40, shutil.get_terminal_size().columns)
@@ -94,11 +94,11 @@ def _print(searcher: Index, answer: Answer) -> None:
             shown = f"{shown[:start]}[{shown[start:end]}]{shown[end:]}"
         head = f"{hit.rank:>3}  {hit.distance:.4f}  "
         said = []
-        if hit.percentile is not None and hit.closeness is not None:
-            unrelated = hit.closeness is Closeness.UNRELATED
-            word = "not close" if answer.is_far(hit) and not unrelated else hit.closeness
-            said.append(f"{word}, {told_percentile(hit.closeness, hit.percentile)}")
-        said += [] if hit.score is None else [f"people: {hit.score:.1f}"]
+        if hit.percentile is not None and hit.label is not None:
+            unrelated = hit.label is Closeness.UNRELATED
+            word = "not close" if results.is_far(hit) and not unrelated else hit.label
+            said.append(f"{word}, {told_percentile(hit.label, hit.percentile)}")
+        said += [] if hit.human_score is None else [f"people: {hit.human_score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))
         # the id in full, for it is asked with again

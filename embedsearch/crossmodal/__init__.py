@@ -20,7 +20,7 @@ from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder
 from embedsearch.errors import QueryError
 from embedsearch.modalities import PROJECTION
-from embedsearch.query import Picture, Single, Text
+from embedsearch.query import Image, Single, Text
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.store.build import Build
@@ -110,7 +110,7 @@ def serves(crossmodal: Crossmodal | None, query: Single) -> bool:
     """Whether a query is one that the crossmodal is there for."""
     if crossmodal is None:
         return False
-    return isinstance(query, Text if crossmodal.asks is Modality.TEXT else Picture)
+    return isinstance(query, Text if crossmodal.asks is Modality.TEXT else Image)
 
 
 def content(query: Single) -> Any:
@@ -119,7 +119,7 @@ def content(query: Single) -> Any:
     Raises:
         QueryError: the text is empty.
     """
-    if isinstance(query, Picture):
+    if isinstance(query, Image):
         return query.source
     if not isinstance(query, Text) or not query.text.strip():
         raise QueryError("The query is empty. Type what you look for.")

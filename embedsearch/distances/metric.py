@@ -48,6 +48,17 @@ def distances(a: Vectors, b: Vectors, metric: Metric) -> Vectors:
     return np.stack([np.linalg.norm(row - b, axis=1) for row in a]).astype(np.float32)
 
 
+def similarity(distance: float, metric: Metric) -> float:
+    """Return a distance as a similarity: larger is more related.
+
+    Returns:
+        cosine: 1 - distance, the cosine in [-1, 1]. ip: the inner product. l2: 1 / (1 + distance), in (0, 1].
+    """
+    if metric is Metric.L2:
+        return 1 / (1 + distance)
+    return 1 - distance if metric is Metric.COSINE else -distance
+
+
 def from_similarity(products: Vectors, metric: Metric) -> Vectors:
     """Turn inner products (of unit vectors for cosine) into the distance; not for l2."""
     return np.clip(1 - products, 0, 2) if metric is Metric.COSINE else -products

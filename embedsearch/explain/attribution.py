@@ -20,7 +20,7 @@ from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import ItemError
 from embedsearch.explain.explanation import Explanation, Kind, Part
 from embedsearch.modalities import PROJECTION
-from embedsearch.query import AnyQuery, Like, Word, as_query
+from embedsearch.query import AnyQuery, MoreLike, Word, as_query
 from embedsearch.records import Sentence, Span, Unit
 from embedsearch.splitters.words import words
 
@@ -103,7 +103,7 @@ def _content(item: Hit) -> Any:
         return Sentence(str(item.text), (item.span,))
     if item.text is not None:
         return item.text
-    return item.picture if item.picture is not None else Path(item.path or "")
+    return item.image if item.image is not None else Path(item.path or "")
 
 
 def _placed(crossmodal: Crossmodal, apart: HiddenStates) -> HiddenStates:
@@ -219,7 +219,7 @@ def _sentence_of(searcher: Searcher, query: AnyQuery) -> str:
     """Return the sentence that was asked with, or nothing for a query of another kind."""
     if isinstance(query, Word):
         return query.sentence
-    return searcher.item(query.id).text or "" if isinstance(query, Like) else ""
+    return searcher.item(query.id).text or "" if isinstance(query, MoreLike) else ""
 
 
 def _neighbours(encoder: Encoder, vector: Vectors, content: Sentence, made: Explanation) -> tuple[Part, ...]:

@@ -11,16 +11,17 @@ import pyarrow.compute as pc
 
 from embedsearch.backends import Mask
 from embedsearch.crossmodal import Crossmodal, open_crossmodal, serves
-from embedsearch.distances.metric import Metric, Vectors, normalized
+from embedsearch.distances.metric import Metric, Vectors, normalized, similarity
 from embedsearch.distances.scale import WEIGHTS, Scale
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import FilterError, ItemError, ItemNotFoundError, QueryError
 from embedsearch.modalities import modality_of
 from embedsearch.query import (
+    DEFAULT_K,
     AnyQuery,
-    Like,
-    Picture,
+    Image,
+    MoreLike,
     Query,
     Single,
     Text,
@@ -33,7 +34,7 @@ from embedsearch.query import (
 )
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Sentence, Unit
-from embedsearch.results import Answer, Hit
+from embedsearch.results import Hit, Results
 from embedsearch.search.filters import Tree, evaluate, parse
 from embedsearch.search.query_vectors import Space
 from embedsearch.splitters.words import words
@@ -86,17 +87,13 @@ class Searcher:
                 )
             return self._encoder
 
-    def search(self, query: Any, k: int = 20, where: str | Tree | None = None) -> list[Hit]:
-        """Return the hits of `answer`, whose arguments and errors it shares."""
-        return self.answer(query, k, where).hits
-
-    def answer(self, query: Any, k: int = 20, where: str | Tree | None = None) -> Answer:
-        """Find the `k` nearest items, and judge whether any is close.
+    def search(self, query: Any, k: int = DEFAULT_K, where: str | Tree | None = None) -> Results:
+        """Return the `k` nearest items, and judge whether any of them is close.
 
         Args:
-            query: a text (str), a picture (`Path`, bytes or PIL image), a vector, or a `Text`, `Picture`,
-                `Word`, `Like`, `Vector`, or several of them in a `Query`. An item asked for with `Like` is
-                not among its own hits.
+            query: a text (str), an image (`Path`, bytes or PIL image), a vector, or a `Text`, `Image`,
+                `Word`, `MoreLike`, `Vector`, or several of them in a `Query`. The item of a `MoreLike` is not
+                among its own hits.
             k: how many, at least 1; fewer come when fewer exist.
             where: a filter over the fields, such as ``"label = 'dress' and price < 40"``, or the tree that
                 `embedsearch.search.filters` makes of one.
@@ -125,8 +122,8 @@ class Searcher:
         far, rows = found[0].tolist(), at[0].tolist()
         verdict, rate = (space.scale.verdict(far) if space.scale else None) or (None, None)
         limit = space.scale.limit if space.scale else None
-        hits = self._hits(rows[:k], far[:k], space.scale)
-        return Answer(hits, verdict, rate, space.by, limit, self._is_cut(asked))
+        hits = self._hits(rows[:k], far[:k], space.metric, space.scale)
+        return Results(hits, space.metric, verdict, rate, space.by, limit, self._is_cut(asked))
 
     def _is_cut(self, query: AnyQuery) -> bool:
         """Whether a text of a query is longer than the index's own model reads."""
@@ -196,7 +193,7 @@ class Searcher:
         match query:
             case Vector(values):
                 return self._ready_vector(values)
-            case Like(identity):
+            case MoreLike(identity):
                 row = self.row(identity)
                 return np.asarray(self.build.vectors[row : row + 1], np.float32)  # (n, d) -> (1, d)
             case Text(text):
@@ -210,7 +207,7 @@ class Searcher:
                         + f" With captions, texts find its pictures: embedsearch align {self.manifest.name}"
                     )
                 return self._word(Word(text, 1) if len(words(text)) == 1 else None, text)
-            case Picture(source):
+            case Image(source):
                 if unit is not Unit.IMAGE:
                     of_l2 = unit is Unit.TEXT and self.manifest.metric is Metric.L2
                     raise QueryError(
@@ -252,11 +249,12 @@ class Searcher:
         Raises:
             ItemNotFoundError: there is none of that id.
         """
-        return self._hits([self.row(identity)], [0.0], self.build.scale, first_rank=0)[0]
+        row = self.row(identity)
+        return self._hits([row], [0.0], self.manifest.metric, self.build.scale, first_rank=0)[0]
 
     def items(self, rows: Sequence[int], distances: Sequence[float]) -> list[Hit]:
         """Return the items of these rows, in their order, at distances that are known already."""
-        return self._hits(list(rows), list(distances), self.build.scale)
+        return self._hits(list(rows), list(distances), self.manifest.metric, self.build.scale)
 
     def _misfit(self, expected: str) -> str:
         return (
@@ -311,7 +309,12 @@ class Searcher:
         return vectors
 
     def _hits(
-        self, rows: list[int], distances: list[float], scale: Scale | None, first_rank: int = 1
+        self,
+        rows: list[int],
+        distances: list[float],
+        metric: Metric,
+        scale: Scale | None,
+        first_rank: int = 1,
     ) -> list[Hit]:
         names = list(self.build.items.column_names)
         columns = self.build.read(rows, names)
@@ -326,15 +329,16 @@ class Searcher:
                     id=columns["id"][at],
                     row=rows[at],
                     distance=distance,
+                    similarity=similarity(distance, metric),
                     modality=modality_of(self.manifest.unit).modality,
                     text=columns["text"][at],
                     path=columns["path"][at],
                     span=None if start is None else (start, columns["end"][at]),
                     fields={name.removeprefix(FIELD): columns[name][at] for name in fields},
-                    picture=columns["picture"][at],
+                    image=columns["picture"][at],
                     percentile=percentiles[at],
-                    closeness=scale.word(distance) if scale else None,
-                    score=scale.score(distance) if scale else None,
+                    label=scale.word(distance) if scale else None,
+                    human_score=scale.score(distance) if scale else None,
                 )
             )
         return hits
@@ -344,9 +348,9 @@ def _summed(query: AnyQuery, one: Callable[[Single], Vectors], metric: Metric) -
     """Return the vector of a query, (1, d) float32, where `one` gives that of each part."""
     if not isinstance(query, Query):
         return one(query)
-    vectors = [one(as_single(part.query)) for part in query.parts]
+    vectors = [one(as_single(part.query)) for part in query.terms]
     ready = [normalized(vector) if metric is Metric.COSINE else vector for vector in vectors]
-    weighed = [part.weight * each for part, each in zip(query.parts, ready, strict=True)]
+    weighed = [part.weight * each for part, each in zip(query.terms, ready, strict=True)]
     total = np.sum(weighed, axis=0)
     # what opposites leave is rounding
     if np.abs(total).max() <= ROUNDING * max(float(np.abs(each).max()) for each in weighed):

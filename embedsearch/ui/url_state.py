@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from embedsearch.query import DEFAULT_K
 from embedsearch.ui.widgets.notes import tell
 
-COUNT, MAX_COUNT = 24, 200
+MAX_COUNT = 200
 FIELD = "f."
 EXTRAS = ("plus", "plusitem", "minus", "minusitem")
 MAX_PARTS = 8
@@ -65,7 +66,7 @@ class Asked:
     image: str = ""
     item: str = ""
     parts: tuple[Extra, ...] = ()
-    count: int = COUNT
+    count: int = DEFAULT_K
     where: str = ""
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -75,7 +76,7 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     """Return what the query parameters of an address ask for; whatever they hold, nothing is raised."""
     problems: list[str] = []
     last = {name: values[-1] for name, values in parameters.items() if values}
-    count = _number(last, "k", COUNT, problems)
+    count = _number(last, "k", DEFAULT_K, problems)
     if not 1 <= count <= MAX_COUNT:
         problems.append(f"The address asks for k={count} results; the page shows 1 to {MAX_COUNT}.")
         count = min(max(count, 1), MAX_COUNT)

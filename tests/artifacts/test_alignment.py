@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import embedsearch as es
 from embedsearch.api import align
 from embedsearch.artifacts import alignment, crossmodal
 from embedsearch.crossmodal.crossval import Chosen
@@ -16,7 +17,7 @@ from embedsearch.errors import (
     SourceNotFoundError,
 )
 from embedsearch.index import Index
-from embedsearch.query import Picture, Text
+from embedsearch.query import Text
 from embedsearch.records import Unit
 from embedsearch.store.build import open_build
 from embedsearch.store.versions import roll_back
@@ -65,7 +66,7 @@ def test_captions_find_their_pictures(tmp_path):
     assert share.min() > 0.4
     space = aligned.space(Text("rrg"))
     assert (space.by, space.metric) == ("align", "cosine")
-    own = aligned.search(Picture(tmp_path / "0.png"), 1)[0]
+    own = aligned.search(es.Image(tmp_path / "0.png"), 1)[0]
     assert (own.id, own.distance < 1e-5) == ("0", True)
 
 

@@ -49,22 +49,22 @@ def test_hits_say_where_they_stand(make_searcher):
     hits = make_searcher(fakes.fruit_entries()).search("apple", k=10)
     percentiles = [hit.percentile for hit in hits]
     assert percentiles == sorted(percentiles, reverse=True)
-    assert (percentiles[0], hits[0].closeness) == (100, "the same")
+    assert (percentiles[0], hits[0].label) == (100, "the same")
     assert hits[0].as_json()["closeness"] == "the same"
 
 
 def test_an_answer_is_judged_by_three_however_few_are_asked(make_searcher):
     """The verdict does not hang on k."""
     searcher = make_searcher(fakes.fruit_entries())
-    one, all_ = searcher.answer("apple", k=1), searcher.answer("apple", k=10)
+    one, all_ = searcher.search("apple", k=1), searcher.search("apple", k=10)
     assert len(one.hits) == 1
     assert (one.verdict, one.foreign_rate) == (all_.verdict, all_.foreign_rate)
-    assert searcher.answer("zzz").verdict is Verdict.NOTHING_CLOSE
+    assert searcher.search("zzz").verdict is Verdict.NOTHING_CLOSE
 
 
 def test_pictures_have_no_background(colours):
     """An index of pictures gives percentiles, and no verdict."""
-    answer = colours.answer(es.Like("red"))
+    answer = colours.search(es.MoreLike("red"))
     assert (answer.verdict, answer.foreign_rate) == (None, None)
     assert answer.hits[0].percentile is not None
     assert colours.manifest.additions["scale"]["background"] is None
@@ -139,7 +139,7 @@ def test_people_scores_fall_with_distance(make_build, calibrated, tmp_path):
     assert (np.diff(people[0]) > 0).all()
     assert (np.diff(people[1]) < 0).all()
     assert searcher.manifest.additions["scale"]["people"]["pairs"] == 45
-    assert searcher.search("apple", k=1)[0].score == pytest.approx(people[1].max())
+    assert searcher.search("apple", k=1)[0].human_score == pytest.approx(people[1].max())
     again = make_build([*fakes.fruit_entries(), fakes.text("kiwi", "kiwi")])
     np.testing.assert_array_equal(again.scale.people, people)
 

@@ -18,7 +18,7 @@ from embedsearch.distances.scale import closeness_of
 from embedsearch.encoders.class_head import find_class_head
 from embedsearch.errors import EncoderMismatchError, ModelError, QueryError, RecipeError, SourceError
 from embedsearch.index import Index
-from embedsearch.query import Picture, Text
+from embedsearch.query import Text
 from embedsearch.records import Unit
 from tests import fakes
 
@@ -65,7 +65,7 @@ def test_a_text_finds_pictures_by_class_names(pictures):
 
 def test_texts_have_a_scale_of_their_own(pictures):
     """Percentiles of a text's hits are among unrelated texts and pictures; so is whether any is close."""
-    answer = pictures.answer("an insect with wings", 3)
+    answer = pictures.search("an insect with wings", 3)
     text = es.load_encoder("all-MiniLM-L6-v2", precision="fp32")
     asked = normalized(text.encode(general(Unit.TEXT), "query"))
     centre = normalized(np.asarray(pictures.crossmodal._placing.names)).mean(0)
@@ -90,9 +90,9 @@ def test_what_serves_is_said_for_what_has_a_share():
 def test_pictures_are_compared_as_before(pictures):
     """A picture and an item are compared in the index's own space, and an empty text is refused."""
     path = pictures.item(pictures.build.items["id"][0].as_py()).path
-    hit = pictures.search(es.Picture(path), 1)[0]
+    hit = pictures.search(es.Image(path), 1)[0]
     assert (hit.id, hit.distance < 1e-4) == (pictures.build.items["id"][0].as_py(), True)
-    assert pictures.space(Picture(path)).by == ""
+    assert pictures.space(es.Image(path)).by == ""
     with pytest.raises(QueryError, match="empty"):
         pictures.search(" ")
 
@@ -100,12 +100,12 @@ def test_pictures_are_compared_as_before(pictures):
 def test_a_text_is_added_to_a_picture(pictures):
     """Of an item and a text, both are compared in the texts' space: their unit vectors, weighted, added."""
     item = pictures.build.items["id"][2].as_py()
-    asked = es.Query((es.Part(es.Like(item)), es.Part("an insect", 0.5)))
+    asked = es.Query((es.WeightedTerm(es.MoreLike(item)), es.WeightedTerm("an insect", 0.5)))
     space = pictures.space(asked)
     places = np.asarray(space.vectors)
     want = places[2] + 0.5 * pictures.space(Text("an insect")).vector[0]
     np.testing.assert_allclose(space.vector[0], want, atol=1e-4)
-    hits = pictures.answer(asked, 3)
+    hits = pictures.search(asked, 3)
     assert hits.by == "conse"
     assert item not in [hit.id for hit in hits.hits]
 
@@ -181,10 +181,10 @@ def test_a_text_index_is_asked_with_a_picture(tmp_path):
     assert (texts.crossmodal.by, texts.crossmodal.asks.value) == ("conse", "image")
     root = next(path for path in STAMPS if path.is_dir())
     fruit = root / "food" / "fruit" / "strawberry.png"
-    hits = texts.search(Picture(fruit), 3)
+    hits = texts.search(es.Image(fruit), 3)
     assert hits[0].text == "a strawberry or another sweet fruit"
-    assert texts.space(Picture(fruit)).backend is texts.build.backend
-    made = texts.explain(Picture(fruit), hits[0])
+    assert texts.space(es.Image(fruit)).backend is texts.build.backend
+    made = texts.explain(es.Image(fruit), hits[0])
     assert made.exact
     assert made.score == pytest.approx(1 - hits[0].distance, abs=1e-4)
     assert max(made.words, key=lambda part: part.score).text in {"strawberry", "fruit"}
@@ -197,7 +197,7 @@ def test_a_text_index_by_inner_product_is_asked_with_a_picture(tmp_path):
     source = tmp_path / "texts.txt"
     source.write_text("a strawberry\nhow to file a tax return\nhow to play the piano\n")
     root = next(path for path in STAMPS if path.is_dir())
-    fruit = Picture(root / "food" / "fruit" / "strawberry.png")
+    fruit = es.Image(root / "food" / "fruit" / "strawberry.png")
     found = {}
     for metric in ("cosine", "ip", "l2"):
         texts = es.build(source, name=metric, metric=metric, indexes=tmp_path / "indexes", precision="fp32")
@@ -205,10 +205,10 @@ def test_a_text_index_by_inner_product_is_asked_with_a_picture(tmp_path):
             with pytest.raises(QueryError, match="Pictures find texts where the metric is cosine or ip"):
                 texts.search(fruit)
         else:
-            found[metric] = texts.answer(fruit, 3)
+            found[metric] = texts.search(fruit, 3)
     assert [hit.text for hit in found["ip"].hits] == [hit.text for hit in found["cosine"].hits]
     assert found["cosine"].hits[0].percentile > 0
-    assert {(hit.percentile, hit.closeness) for hit in found["ip"].hits} == {(None, None)}
+    assert {(hit.percentile, hit.label) for hit in found["ip"].hits} == {(None, None)}
     texts = es.open("ip", tmp_path / "indexes")
     length = np.linalg.norm(texts.space(fruit).vector)
     assert length == pytest.approx(np.median(np.linalg.norm(texts.build.vectors, axis=1)), rel=1e-5)
@@ -324,11 +324,11 @@ def test_a_picture_among_texts_has_percentiles_alone(stamps, tmp_path):
     source = tmp_path / "texts.txt"
     source.write_text("\n".join(["a bird", "a train", "a piano", "an apple", "a castle"]) + "\n")
     texts = es.build(source, name="few", precision="fp32", indexes=tmp_path / "indexes")
-    answer = texts.answer(next(stamps.glob("*.png")), 3)
+    answer = texts.search(next(stamps.glob("*.png")), 3)
     assert (answer.by, answer.verdict, answer.foreign_rate) == ("conse", None, None)
     for hit in answer.hits:
         assert hit.percentile == pytest.approx(texts.build.scale.percentile(hit.distance))
-        assert hit.score is None
+        assert hit.human_score is None
 
 
 def test_words_and_lengths_have_no_bridge(terms, make_searcher):

@@ -127,5 +127,5 @@ def test_pictures_of_the_demo_are_aligned_where_they_have_captions(tmp_path):
     for folder in (plain, STAMPS[0] / "food"):
         recipe = next(each for each in demo_recipes(folder, "cpu") if each.name == "pictures")
         searcher = make(recipe, tmp_path / f"ix-{folder.name}", again=False, progress=Silent())
-        by.append(searcher.answer("a sweet red fruit", 3).by)
+        by.append(searcher.search("a sweet red fruit", 3).by)
     assert by == ["conse", "align"]

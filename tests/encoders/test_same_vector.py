@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+import embedsearch as es
 from embedsearch import encoders
 from embedsearch.encoders import load_encoder, open_encoder
 from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
-from embedsearch.query import Picture, Text, Word
+from embedsearch.query import Text, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from tests import fakes
@@ -64,7 +65,7 @@ def test_a_picture_asked_is_the_picture_indexed(small_model, make_recipe, tmp_pa
         image.save(path)
         entries.append(fakes.picture(str(at), path))
     found = searcher(make_recipe, tmp_path, small_model("vit"), Unit.IMAGE, entries, engine)
-    asked = np.concatenate([found.vector(Picture(image)) for image in pictures()])
+    asked = np.concatenate([found.vector(es.Image(image)) for image in pictures()])
     assert cosines(asked, np.asarray(found.build.vectors)).min() >= 0.99999
 
 

@@ -11,7 +11,7 @@ from embedsearch.encoders import open_encoder
 from embedsearch.errors import ItemError, ItemNotFoundError, QueryError
 from embedsearch.explain.heatmap import overlay
 from embedsearch.index import Index
-from embedsearch.query import Like, Vector, Word
+from embedsearch.query import MoreLike, Vector, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from tests import fakes
@@ -56,7 +56,7 @@ def test_texts_add_up(make_build, small_model, name, metric):
     """The words, signs and special tokens of every mean-pooled text add up, in every metric."""
     entries = [fakes.text(str(at), text) for at, text in enumerate(SENTENCES)]
     searcher = small(make_build, entries, Unit.TEXT, small_model(name), metric, pooling="mean")
-    vector = searcher.vector(Like("1"))
+    vector = searcher.vector(MoreLike("1"))
     for hit in searcher.search("a cat on the bank", 6):
         made = searcher.explain(Vector(vector), hit)
         holds(made, searcher, vector)
@@ -75,8 +75,8 @@ def test_pictures_add_up(make_build, small_model, tmp_path, name, metric):
         picture.save(tmp_path / f"{at}.png")
         entries.append(fakes.picture(str(at), tmp_path / f"{at}.png"))
     searcher = small(make_build, entries, Unit.IMAGE, small_model(name), metric, pooling="mean")
-    vector = searcher.vector(Like("1"))
-    made = searcher.explain(Like("1"), "0")
+    vector = searcher.vector(MoreLike("1"))
+    made = searcher.explain(MoreLike("1"), "0")
     holds(made, searcher, vector)
     np.testing.assert_allclose(made.heat + made.typical, made.grid, atol=1e-6)
     assert made.words == ()
@@ -101,7 +101,7 @@ def test_layers_and_patches_only_add_up(make_build, small_model, tmp_path):
     """Several layers averaged, and patch tokens alone, add up as well; what is left out scores 0."""
     entries = [fakes.text(str(at), text) for at, text in enumerate(SENTENCES)]
     searcher = small(make_build, entries, Unit.TEXT, small_model("bert"), pooling="mean", layers=(-1, -2))
-    holds(searcher.explain(Like("0"), "2"), searcher, searcher.vector(Like("0")))
+    holds(searcher.explain(MoreLike("0"), "2"), searcher, searcher.vector(MoreLike("0")))
     pictures()[0].save(tmp_path / "p.png")
     entries = [fakes.picture("p", tmp_path / "p.png"), fakes.picture("q", tmp_path / "q.png")]
     pictures()[1].save(tmp_path / "q.png")
@@ -109,8 +109,8 @@ def test_layers_and_patches_only_add_up(make_build, small_model, tmp_path):
     searcher = small(
         make_build, entries, Unit.IMAGE, model, patch_tokens_only=True, layers=(-1, -2), name="patches"
     )
-    made = searcher.explain(Like("p"), "q")
-    holds(made, searcher, searcher.vector(Like("p")))
+    made = searcher.explain(MoreLike("p"), "q")
+    holds(made, searcher, searcher.vector(MoreLike("p")))
     assert [part.score for part in made.rest] == [0] * 4
 
 
@@ -118,7 +118,7 @@ def test_cls_pooling_is_labelled(make_build, small_model):
     """With [CLS] pooling the parts do not add up, and the explanation says that they approximate."""
     entries = [fakes.text(str(at), text) for at, text in enumerate(SENTENCES)]
     searcher = small(make_build, entries, Unit.TEXT, small_model("bert"), pooling="cls")
-    made = searcher.explain(Like("0"), "1")
+    made = searcher.explain(MoreLike("0"), "1")
     assert not made.exact
     assert "approximation" in made.note
     assert "[CLS]" in made.note
@@ -159,9 +159,9 @@ def test_leaving_a_neighbour_out_tells_what_it_did(make_build):
 
 def test_a_changed_picture_is_told(colours, tmp_path):
     """When the file is another one now, the two distances differ and the note says so."""
-    assert colours.explain(Like("navy"), "red").note == ""
+    assert colours.explain(MoreLike("navy"), "red").note == ""
     Image.new("RGB", (4, 4), "navy").save(tmp_path / "red.png")
-    made = colours.explain(Like("navy"), "red")
+    made = colours.explain(MoreLike("navy"), "red")
     assert made.recomputed == pytest.approx(0, abs=1e-2)
     assert made.stored > 1
     assert "changed since" in made.note
@@ -171,16 +171,16 @@ def test_what_is_gone_is_an_error_in_words(colours, tmp_path):
     """A picture that is gone, an item that is not there and a query that does not fit are named."""
     (tmp_path / "red.png").unlink()
     with pytest.raises(ItemError, match=r"'red' can't be explained: .*red\.png: the file does not exist\.$"):
-        colours.explain(Like("navy"), "red")
+        colours.explain(MoreLike("navy"), "red")
     with pytest.raises(ItemNotFoundError, match="nothing here"):
-        colours.explain(Like("navy"), "nothing here")
+        colours.explain(MoreLike("navy"), "nothing here")
     with pytest.raises(QueryError):
         colours.explain("a text", "navy")
 
 
 def test_a_picture_of_bytes_is_explained(colours):
     """A picture that no file of its own holds has a grid as well."""
-    made = colours.explain(Like("pink"), "white")
+    made = colours.explain(MoreLike("pink"), "white")
     assert made.grid.shape == (4, 4)
     np.testing.assert_allclose(made.grid, made.grid[0, 0])
 

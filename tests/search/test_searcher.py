@@ -20,10 +20,10 @@ from embedsearch.errors import (
     QueryError,
 )
 from embedsearch.index import Index, open_index
-from embedsearch.query import Like, Part, Query, Vector, Word
+from embedsearch.query import MoreLike, Query, Vector, WeightedTerm, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
-from embedsearch.results import Answer
+from embedsearch.results import Results
 from embedsearch.search.filters import parse
 from tests.fakes import FRUITS as WORDS
 from tests.fakes import WORD_LIMIT, LetterEncoder, fruit_entries, letters, text, version
@@ -52,7 +52,7 @@ def test_a_hit_tells_what_it_is(fruits):
     assert (hit.rank, hit.id, hit.text, hit.modality) == (1, "pear", "pear", Modality.TEXT)
     assert hit.distance == pytest.approx(0, abs=1e-6)
     assert hit.fields == {"length": 4, "first": "p"}
-    assert (hit.path, hit.span, hit.picture) == (None, None, None)
+    assert (hit.path, hit.span, hit.image) == (None, None, None)
 
 
 def test_a_large_k_gives_everything(fruits):
@@ -71,7 +71,7 @@ def test_a_filter_keeps_hits_to_its_rows(fruits):
     assert [hit.rank for hit in hits] == [1, 2, 3]
     everything = {hit.id: hit.distance for hit in fruits.search("apple", k=10)}
     assert all(hit.distance == pytest.approx(everything[hit.id], abs=1e-6) for hit in hits)
-    assert fruits.search("apple", where="length > 99") == []
+    assert fruits.search("apple", where="length > 99").hits == []
     assert len(fruits.search("apple", k=10, where=" ")) == 10
     made = fruits.search("apple", k=5, where=parse("length = 4"))
     assert [hit.id for hit in made] == [hit.id for hit in hits]
@@ -80,21 +80,21 @@ def test_a_filter_keeps_hits_to_its_rows(fruits):
 
 
 def test_more_like_an_item_leaves_the_item_out(fruits):
-    """`Like` asks with the item's own vector and never finds the item itself, filtered or not."""
-    hits = fruits.search(Like("apple"), k=10)
+    """`MoreLike` asks with the item's own vector and never finds the item itself, filtered or not."""
+    hits = fruits.search(MoreLike("apple"), k=10)
     assert hits[0].id == "apples"
     assert sorted(hit.id for hit in hits) == sorted(set(WORDS) - {"apple"})
     vector = fruits.search(Vector(letters("apple")), k=10)
     assert [hit.id for hit in vector if hit.id != "apple"] == [hit.id for hit in hits]
-    assert [hit.id for hit in fruits.search(Like("pear"), where="length = 4 and first = 'p'")] == ["plum"]
+    assert [hit.id for hit in fruits.search(MoreLike("pear"), where="length = 4 and first = 'p'")] == ["plum"]
     with pytest.raises(ItemNotFoundError, match="no item 'papaya'"):
-        fruits.search(Like("papaya"))
+        fruits.search(MoreLike("papaya"))
 
 
 def test_more_like_needs_no_model(make_build):
     """Items and vectors are asked without loading the encoder."""
     searcher = Index(make_build(ENTRIES), lambda recipe: pytest.fail("the model was loaded"))  # noqa: ARG005
-    assert searcher.search(Like("apple"), k=1)[0].id == "apples"
+    assert searcher.search(MoreLike("apple"), k=1)[0].id == "apples"
     assert searcher.search(letters("fig"), k=1)[0].id == "fig"
     assert searcher.item("fig").text == "fig"
 
@@ -109,10 +109,10 @@ def test_an_item_is_looked_up_by_its_id(fruits):
 
 def test_a_picture_hit_is_a_path_or_bytes(colours, tmp_path):
     """A hit on a picture names its file, or holds its bytes, which JSON leaves out."""
-    hits = {hit.id: hit for hit in colours.search(Like("red"), k=4)}
+    hits = {hit.id: hit for hit in colours.search(MoreLike("red"), k=4)}
     assert hits["pink"].path == str(tmp_path / "pink.png")
     assert (hits["white"].path, hits["pink"].text) == (None, None)
-    assert Image.open(io.BytesIO(hits["white"].picture)).size == (4, 4)
+    assert Image.open(io.BytesIO(hits["white"].image)).size == (4, 4)
     assert hits["white"].modality is Modality.IMAGE
     assert "picture" not in hits["white"].as_json()
 
@@ -137,7 +137,7 @@ def test_another_model_is_refused(make_build):
         searcher.search("apple")
     assert build.manifest.encoder["fingerprint"][:12] in str(caught.value)
     assert "vectors of letters" in str(caught.value)
-    assert searcher.search(Like("apple"), k=1)[0].id == "apples"
+    assert searcher.search(MoreLike("apple"), k=1)[0].id == "apples"
 
 
 def test_the_query_is_embedded_as_the_index_was(make_build):
@@ -187,7 +187,7 @@ def test_threads_share_a_searcher(make_build):
 def test_a_hit_is_far_where_nothing_is_close(fruits):
     """Under "nothing is close" a hit within the limit is an exception, and no other is; else none is far."""
     near, far = (replace(fruits.item("plum"), distance=distance) for distance in (0.1, 0.5))
-    nothing = Answer([near, far], Verdict.NOTHING_CLOSE, 0.5, limit=0.3)
+    nothing = Results([near, far], Metric.COSINE, Verdict.NOTHING_CLOSE, 0.5, limit=0.3)
     assert [nothing.is_far(hit) for hit in (near, far)] == [False, True]
     close = replace(nothing, verdict=Verdict.CLOSE)
     assert not any(close.is_far(hit) for hit in (near, far))
@@ -197,11 +197,11 @@ def test_a_hit_is_far_where_nothing_is_close(fruits):
 def test_a_query_beyond_the_model_s_limit_is_told(fruits):
     """An answer says whether the end of its text did not count, in one of several parts too."""
     long = "plum " * (WORD_LIMIT + 1)
-    assert [fruits.answer(text).truncated for text in ("plum", "plum " * WORD_LIMIT, long)] == [
+    assert [fruits.search(text).truncated for text in ("plum", "plum " * WORD_LIMIT, long)] == [
         False, False, True,
     ]  # fmt: skip
-    assert fruits.answer(Query((Part("plum"), Part(long)))).truncated
-    assert not fruits.answer(Like("plum")).truncated
+    assert fruits.search(Query((WeightedTerm("plum"), WeightedTerm(long)))).truncated
+    assert not fruits.search(MoreLike("plum")).truncated
 
 
 def test_hits_are_plain_json(make_searcher):

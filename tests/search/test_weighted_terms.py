@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from embedsearch.cli.parts import PartsCommand, query_of
 from embedsearch.distances.metric import Metric, normalized
 from embedsearch.errors import QueryError
-from embedsearch.query import Like, Part, Query, Text, Vector, Word
+from embedsearch.query import MoreLike, Query, Text, Vector, WeightedTerm, Word
 from tests import fakes
 
 
@@ -16,7 +16,7 @@ from tests import fakes
 def test_the_vector_is_the_weighted_sum(make_searcher, metric):
     """Unit vectors are added up for cosine, raw ones for the other metrics."""
     searcher = make_searcher(fakes.fruit_entries(), metric=metric)
-    asked = Query((Part("apple"), Part("fig", -0.5), Part(Vector(np.ones(26)), 2)))
+    asked = Query((WeightedTerm("apple"), WeightedTerm("fig", -0.5), WeightedTerm(Vector(np.ones(26)), 2)))
     vectors = [fakes.letters("apple")[None], fakes.letters("fig")[None], np.ones((1, 26), np.float32)]
     if metric is Metric.COSINE:
         vectors = [normalized(vector) for vector in vectors]
@@ -27,13 +27,17 @@ def test_the_vector_is_the_weighted_sum(make_searcher, metric):
 def test_items_asked_with_are_not_their_own_hits(fruits):
     """Whatever their sign."""
     ids = {hit.text: hit.id for hit in fruits.search("apple", k=10)}
-    asked = Query((Part("apple"), Part(Like(ids["fig"])), Part(Like(ids["pear"]), -1)))
+    asked = Query(
+        (WeightedTerm("apple"), WeightedTerm(MoreLike(ids["fig"])), WeightedTerm(MoreLike(ids["pear"]), -1))
+    )
     assert {hit.text for hit in fruits.search(asked, k=10)} == set(fakes.FRUITS) - {"fig", "pear"}
 
 
 def test_minus_pushes_away(fruits):
     """What is taken away falls behind."""
-    near = [hit.text for hit in fruits.search(Query((Part("grape"), Part("apple", -0.9))), k=10)]
+    near = [
+        hit.text for hit in fruits.search(Query((WeightedTerm("grape"), WeightedTerm("apple", -0.9))), k=10)
+    ]
     plain = [hit.text for hit in fruits.search("grape", k=10)]
     assert near.index("apple") > plain.index("apple")
     assert near[0] == "grape"
@@ -42,9 +46,9 @@ def test_minus_pushes_away(fruits):
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ((), "needs one with a plus"),
-        ((Part("apple", -1),), "needs one with a plus"),
-        (("apple", "fig"), "takes parts"),
+        ((), "at least one with a positive weight"),
+        ((WeightedTerm("apple", -1),), "at least one with a positive weight"),
+        (("apple", "fig"), "takes weighted terms"),
     ],
 )
 def test_what_is_no_query_is_told(parts, said):
@@ -56,13 +60,13 @@ def test_what_is_no_query_is_told(parts, said):
 @pytest.mark.parametrize("weight", [float("nan"), float("inf"), "1", 1e45, -1e-50])
 def test_a_weight_is_a_number_that_counts(weight):
     """Weights that are no numbers, or that float32 can't hold beside a weight of 1, are refused."""
-    with pytest.raises(QueryError, match="The weight of a part must"):
-        Part("apple", weight)
+    with pytest.raises(QueryError, match="The weight of a term must"):
+        WeightedTerm("apple", weight)
 
 
 def test_the_widest_weights_are_told_apart(fruits):
     """A part with the greatest weight decides; beside it one with the least takes nothing away."""
-    far = fruits.search(Query((Part("grape", 1e6), Part("apple", -1e-6))), k=3)
+    far = fruits.search(Query((WeightedTerm("grape", 1e6), WeightedTerm("apple", -1e-6))), k=3)
     want = [hit.distance for hit in fruits.search("grape", k=3)]
     assert [hit.distance for hit in far] == pytest.approx(want, abs=1e-6)
 
@@ -70,7 +74,7 @@ def test_the_widest_weights_are_told_apart(fruits):
 def test_parts_that_cancel_out_are_told(fruits):
     """Nothing is left to look for."""
     with pytest.raises(QueryError, match="cancel each other out"):
-        fruits.search(Query((Part("apple"), Part("apple", -1))))
+        fruits.search(Query((WeightedTerm("apple"), WeightedTerm("apple", -1))))
 
 
 def asked(searcher, *arguments):
@@ -98,13 +102,16 @@ def asked(searcher, *arguments):
         (["+beach"], Text("beach")),
         (["+ 1 is 2"], Text("+ 1 is 2")),
         (["at 10:30"], Text("at 10:30")),
-        (["+beach", "-people"], Query((Part("beach"), Part("people", -1)))),
-        (["-kids:0.5", "+beach:2"], Query((Part("kids", -0.5), Part("beach", 2)))),
-        (["beach", "-house"], Query((Part("beach"), Part("house", -1)))),
-        (["--item", "fig"], Like("fig")),
-        (["--item", "a:1"], Like("a:1")),
-        (["--item", "fig:0.5", "+apple"], Query((Part("apple"), Part(Like("fig"), 0.5)))),
-        (["--item", "fig:-1", "--item", "plum"], Query((Part(Like("fig"), -1), Part(Like("plum"))))),
+        (["+beach", "-people"], Query((WeightedTerm("beach"), WeightedTerm("people", -1)))),
+        (["-kids:0.5", "+beach:2"], Query((WeightedTerm("kids", -0.5), WeightedTerm("beach", 2)))),
+        (["beach", "-house"], Query((WeightedTerm("beach"), WeightedTerm("house", -1)))),
+        (["--item", "fig"], MoreLike("fig")),
+        (["--item", "a:1"], MoreLike("a:1")),
+        (["--item", "fig:0.5", "+apple"], Query((WeightedTerm("apple"), WeightedTerm(MoreLike("fig"), 0.5)))),
+        (
+            ["--item", "fig:-1", "--item", "plum"],
+            Query((WeightedTerm(MoreLike("fig"), -1), WeightedTerm(MoreLike("plum")))),
+        ),
         (["the key", "--word", "2"], Word("the key", 2)),
     ],
 )
@@ -118,7 +125,7 @@ def test_a_command_line_says_parts(make_searcher, arguments, want):
 def test_options_are_still_options(fruits, number):
     """-k is no text, and the value of an option is no option."""
     query, k = asked(fruits, "+beach", *number.split(), "-sand")
-    assert (query, k) == (Query((Part("beach"), Part("sand", -1))), 3)
+    assert (query, k) == (Query((WeightedTerm("beach"), WeightedTerm("sand", -1))), 3)
 
 
 @pytest.mark.parametrize("texts", [("two", "texts"), ()])

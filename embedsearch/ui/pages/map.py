@@ -20,7 +20,7 @@ from embedsearch.maps import Map, make_map
 from embedsearch.maps.ground import Ground, Method, Settings, sample
 from embedsearch.maps.layouts.umap import is_installed
 from embedsearch.progress import Silent
-from embedsearch.query import Like
+from embedsearch.query import MoreLike
 from embedsearch.results import Hit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import ASSETS, navigation, url_state
@@ -133,7 +133,7 @@ def _chosen(searcher: Index, item: str) -> tuple[Hit | None, list[Hit]]:
     except ItemNotFoundError:
         show_notices((gone(item),))
         return None, []
-    return hit, searcher.search(Like(item), k=10)
+    return hit, searcher.search(MoreLike(item)).hits
 
 
 def _plot(searcher: Index, drawn: Drawn, chosen: Hit | None, nearest: list[Hit]) -> None:
@@ -174,7 +174,7 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
             args=({"item": ""},),
             help="Choose no item",
         )
-    rows = "".join(f"<li>{_named(each)}{cards.chip(each.closeness)}</li>" for each in nearest)
+    rows = "".join(f"<li>{_named(each)}{cards.chip(each.label)}</li>" for each in nearest)
     st.html(
         '<p class="es-quiet">Nearest to it, wherever the map has put them</p>'
         f'<ol class="es-nearby">{rows}</ol>'

@@ -11,13 +11,12 @@ import numpy as np
 import streamlit as st
 
 from embedsearch.backends import Rows
-from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import Closeness, Verdict
 from embedsearch.errors import FilterError, ItemNotFoundError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
 from embedsearch.query import AnyQuery
-from embedsearch.results import Answer, Hit
+from embedsearch.results import Hit, Results
 from embedsearch.search.filters import Tree
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import following, url_state
@@ -105,44 +104,43 @@ def _welcome(indexes: Path) -> None:
 
 def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None) -> None:
     with st.spinner("Searching …"):
-        answer = searcher.answer(query, count, where)
-    if answer.hits and answer.verdict is Verdict.NOTHING_CLOSE:
+        results = searcher.search(query, count, where)
+    if results.hits and results.verdict is Verdict.NOTHING_CLOSE:
         st.info(
-            f"**Nothing here is close.** {_often(answer)} find something as close; what lies nearest is "
+            f"**Nothing here is close.** {_often(results)} find something as close; what lies nearest is "
             "shown all the same.",
             icon=":material/explore_off:",
         )
-    metric = searcher.crossmodal.metric if answer.by and searcher.crossmodal else searcher.manifest.metric
-    _count(searcher, answer, where, metric)
-    _grid(searcher, answer.hits, query, metric, answer)
+    _count(searcher, results, where)
+    _grid(searcher, results.hits, query, results)
 
 
-def _often(answer: Answer) -> str:
-    """Return how many unrelated queries find something as close as an answer."""
-    rate = answer.foreign_rate or 0.0
+def _often(results: Results) -> str:
+    """Return how many unrelated queries find something as close."""
+    rate = results.foreign_rate or 0.0
     share = (
         "Fewer than 0.1 %" if rate < 0.001 else f"{100 * rate:.1f} %" if rate < 0.1 else f"{100 * rate:.0f} %"
     )
     return f"{share} of unrelated queries"
 
 
-def _count(searcher: Index, answer: Answer, where: Tree | None, metric: Metric) -> None:
-    hits = answer.hits
+def _count(searcher: Index, results: Results, where: Tree | None) -> None:
+    hits = results.hits
     total = int(searcher.allowed(where).sum()) if where else len(searcher)
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
     if not hits:
         st.info("Nothing passes the filter.", icon=":material/filter_alt:")
         return
     close = ""
-    if answer.verdict is Verdict.CLOSE:
-        close = f" {_often(answer)} find something this close."
-    elif answer.verdict is None and hits[0].percentile is not None:
+    if results.verdict is Verdict.CLOSE:
+        close = f" {_often(results)} find something this close."
+    elif results.verdict is None and hits[0].percentile is not None:
         close = " Percentiles only: there are no unrelated queries to compare with."
-        if hits[0].closeness is Closeness.UNRELATED:  # the others are no nearer
+        if hits[0].label is Closeness.UNRELATED:  # the others are no nearer
             close += " Many random pairs are as near as anything here."
-    crossed = html.escape(query_input.crossed(searcher, answer.by))
-    told = f"The {len(hits)} nearest of {of}.{close} {cards.SCALES[metric]}{crossed}"
-    if answer.truncated:
+    crossed = html.escape(query_input.crossed(searcher, results.by))
+    told = f"The {len(hits)} nearest of {of}.{close} {cards.SCALES[results.metric]}{crossed}"
+    if results.truncated:
         limit = searcher.manifest.encoder["max_length"]
         told += f" Only the beginning of your text counts: the model reads {limit} tokens."
     st.html(f'<p class="es-quiet">{told}</p>')
@@ -158,7 +156,7 @@ def _examples(opened: Opened, where: Tree | None) -> None:
     _starters(opened, rows)
     hits = _spread(searcher, rows, EXAMPLES)
     st.html('<p class="es-quiet">Some of what is here. Pick one to see what is related to it.</p>')
-    _grid(searcher, hits, None, None)
+    _grid(searcher, hits, None)
 
 
 def _spread(searcher: Index, rows: Rows, count: int) -> list[Hit]:
@@ -187,26 +185,25 @@ def _grid(
     searcher: Index,
     hits: list[Hit],
     query: AnyQuery | None,
-    metric: Metric | None,
-    answer: Answer | None = None,
+    results: Results | None = None,
 ) -> None:
-    """Show hits by `metric`; of items alone there is nothing to explain or to add to."""
+    """Show the hits of `results`; of items alone there is nothing to explain or to add to."""
     manifest = searcher.manifest
     cards.grid(
         hits,
-        metric,
+        results.metric if results is not None else None,
         cards.Doors(
             partial(query_input.like, manifest.name),
-            None if query is None else partial(_explain, searcher, query, answer),
+            None if query is None else partial(_explain, searcher, query, results),
             None
             if query is None or UNITS[manifest.unit].form is QueryForm.WORD
             else partial(weighted_terms.add, manifest.name),
         ),
         modality_of(manifest.unit).card,
-        is_far=answer.is_far if answer else lambda _: False,
+        is_far=results.is_far if results is not None else lambda _: False,
     )
 
 
-def _explain(searcher: Index, query: AnyQuery, answer: Answer | None, hit: Hit) -> None:
+def _explain(searcher: Index, query: AnyQuery, results: Results | None, hit: Hit) -> None:
     following.hold()
-    why.show(searcher, query, hit, far=answer is not None and answer.is_far(hit))
+    why.show(searcher, query, hit, far=results is not None and results.is_far(hit))

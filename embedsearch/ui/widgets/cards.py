@@ -133,17 +133,17 @@ def chip(closeness: Closeness | None, *, far: bool = False) -> str:
 
 def said(hit: Hit) -> str:
     """Return the HTML of what the distance of a hit means; nothing where that is not known."""
-    if hit.percentile is None or hit.closeness is None:
+    if hit.percentile is None or hit.label is None:
         return ""
-    people = "" if hit.score is None else f" · people: {hit.score:.1f}"
-    share = told_percentile(hit.closeness, hit.percentile).replace(" %", "\u00a0%")
+    people = "" if hit.human_score is None else f" · people: {hit.human_score:.1f}"
+    share = told_percentile(hit.label, hit.percentile).replace(" %", "\u00a0%")
     return f'<p class="es-said">{share}{people}</p>'
 
 
 def image(hit: Hit, key: str) -> None:
     """Show the thumbnail of a hit, or a placeholder with its name."""
     name = title(hit)
-    small = thumbnails.of_bytes(hit.picture) if hit.picture else thumbnails.of_file(hit.path or "")
+    small = thumbnails.of_bytes(hit.image) if hit.image else thumbnails.of_file(hit.path or "")
     with st.container(key=key):
         if small is None:
             st.html(
@@ -233,7 +233,7 @@ def _distance(hit: Hit, metric: Metric, span: tuple[float, float], *, far: bool)
     share = (hit.distance - low) / (high - low) if high > low else 0.0
     full = round(100 * (1 - min(max(share, 0.0), 1.0)), 1)
     return (
-        f'<div class="es-head"><span class="es-rank">{hit.rank}</span>{chip(hit.closeness, far=far)}'
+        f'<div class="es-head"><span class="es-rank">{hit.rank}</span>{chip(hit.label, far=far)}'
         f'<span class="es-distance" title="{html.escape(SCALES[metric])}">{number(hit.distance)}</span></div>'
         f'<div class="es-near" aria-hidden="true"><i style="width:{full}%"></i></div>{said(hit)}'
     )

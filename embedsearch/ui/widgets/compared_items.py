@@ -238,7 +238,7 @@ def _example_images(index: str, indexes: Path) -> None:
         rows = telling_rows(searcher)
         for hit in searcher.items(rows, [0.0] * len(rows)):
             with suppress(ItemError, OSError):  # one that is gone is no example
-                kept.append(keep(hit.picture or Path(hit.path or "").read_bytes(), indexes))
+                kept.append(keep(hit.image or Path(hit.path or "").read_bytes(), indexes))
         url_state.change({IMAGE: list(dict.fromkeys(kept)), "with": index})
     except EmbedsearchError as error:
         tell(str(error))

@@ -90,7 +90,7 @@ def _title(hit: Hit) -> str:
 
 def small(hit: Hit) -> str | None:
     """Return an image as a `data:` address, or None where it can't be read."""
-    thumbnail = thumbnails.of_bytes(hit.picture) if hit.picture else thumbnails.of_file(hit.path or "")
+    thumbnail = thumbnails.of_bytes(hit.image) if hit.image else thumbnails.of_file(hit.path or "")
     if thumbnail is None:
         return None
     image = Image.open(io.BytesIO(thumbnail))

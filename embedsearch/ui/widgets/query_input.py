@@ -10,7 +10,7 @@ import streamlit as st
 
 from embedsearch.index import Index
 from embedsearch.modalities import MODALITIES, UNITS, QueryForm
-from embedsearch.query import Like, Picture, Single, Text, Word
+from embedsearch.query import Image, MoreLike, Single, Text, Word
 from embedsearch.splitters.words import words
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import navigation, url_state
@@ -59,12 +59,12 @@ def query(searcher: Index, asked: Asked, indexes: Path) -> Single | None:
         ItemNotFoundError: the image is no longer kept.
     """
     if asked.item:
-        return Like(asked.item)
+        return MoreLike(asked.item)
     own, possible = UNITS[searcher.manifest.unit].form, forms(searcher)
     text = asked.text if possible & {QueryForm.TEXT, QueryForm.WORD} else ""
     image = asked.image if QueryForm.IMAGE in possible else ""
     if image and (own is QueryForm.IMAGE or not text.strip()):
-        return Picture(find(image, indexes))
+        return Image(find(image, indexes))
     if not text.strip():
         return None
     if QueryForm.TEXT in possible:
@@ -155,7 +155,7 @@ def show_asked(searcher: Index, asked: Asked, indexes: Path) -> None:
             navigation.link(navigation.MAP, "On the map", navigation.ICONS[navigation.MAP], here)
             back = f"Back to “{url_state.short(asked.text)}”" if asked.text.strip() else "Back"
             _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
-    elif isinstance(query(searcher, asked, indexes), Picture):
+    elif isinstance(query(searcher, asked, indexes), Image):
         image = find(asked.image, indexes).read_bytes()
         with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
             with st.container(key="es-image-asked"):

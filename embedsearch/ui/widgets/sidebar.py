@@ -9,6 +9,7 @@ import streamlit as st
 
 from embedsearch.crossmodal import told
 from embedsearch.modalities import UNITS
+from embedsearch.query import DEFAULT_K
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
@@ -18,7 +19,7 @@ from embedsearch.ui.widgets.filters import Choice, Facet, Range, chosen, ends
 from embedsearch.ui.widgets.notes import literal
 
 COUNT, WHERE = "search-count", "search-where"
-COUNTS = (6, 12, 24, 48, 96, MAX_COUNT)
+COUNTS = (5, DEFAULT_K, 20, 50, 100, MAX_COUNT)
 
 
 def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ def _search(manifest: Manifest) -> str:
 def _results(asked: Asked, index: str) -> None:
     def changed() -> None:
         count = st.session_state[COUNT]
-        url_state.change({"index": index, "k": "" if count == url_state.COUNT else str(count)})
+        url_state.change({"index": index, "k": "" if count == DEFAULT_K else str(count)})
 
     url_state.follow(COUNT, asked.count)
     st.select_slider("Number of results", sorted({*COUNTS, asked.count}), key=COUNT, on_change=changed)

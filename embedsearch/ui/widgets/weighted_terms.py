@@ -7,7 +7,7 @@ import streamlit as st
 from embedsearch.errors import ItemNotFoundError
 from embedsearch.index import Index
 from embedsearch.modalities import QueryForm
-from embedsearch.query import AnyQuery, Like, Part, Query
+from embedsearch.query import AnyQuery, MoreLike, Query, WeightedTerm
 from embedsearch.ui import url_state
 from embedsearch.ui.url_state import Asked, Extra
 from embedsearch.ui.widgets import cards, query_input
@@ -21,9 +21,9 @@ def whole(query: AnyQuery | None, asked: Asked) -> AnyQuery | None:
     """Return what is asked together with its parts; None where nothing is looked for."""
     if not asked.parts:
         return query
-    parts = [] if query is None else [Part(query)]
+    parts = [] if query is None else [WeightedTerm(query)]
     parts += [
-        Part(Like(extra.value) if extra.is_item else extra.value, 1.0 if extra.adds else -1.0)
+        WeightedTerm(MoreLike(extra.value) if extra.is_item else extra.value, 1.0 if extra.adds else -1.0)
         for extra in asked.parts
     ]
     return Query(tuple(parts)) if any(part.weight > 0 for part in parts) else None

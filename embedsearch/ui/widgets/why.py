@@ -12,7 +12,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.explain.explanation import Explanation, Part
 from embedsearch.explain.heatmap import RAMP, overlay
 from embedsearch.index import Index
-from embedsearch.query import AnyQuery, Like, Query, Text, Word, as_single
+from embedsearch.query import AnyQuery, MoreLike, Query, Text, Word, as_single
 from embedsearch.results import Hit
 from embedsearch.splitters.words import words
 from embedsearch.ui.widgets import cards
@@ -39,8 +39,8 @@ def show(searcher: Index, query: AnyQuery, hit: Hit, *, far: bool) -> None:
     """Explain a hit in a dialog, computed now, while it opens; `far` where the page calls it not close."""
     with calm():
         asked = f'<span class="es-label">You asked for</span> {_asked(searcher, query)}'
-        told = f'<div class="es-head">{cards.chip(hit.closeness, far=far)}{cards.said(hit)}</div>'
-        st.html(f'<div class="es-why"><p>{asked}</p>{told if hit.closeness else ""}</div>')
+        told = f'<div class="es-head">{cards.chip(hit.label, far=far)}{cards.said(hit)}</div>'
+        st.html(f'<div class="es-why"><p>{asked}</p>{told if hit.label else ""}</div>')
         with st.spinner("Computing what each part scores …"):
             made = searcher.explain(query, hit)
         if made.drawn is not None:
@@ -53,8 +53,8 @@ def show(searcher: Index, query: AnyQuery, hit: Hit, *, far: bool) -> None:
 def _asked(searcher: Index, query: AnyQuery) -> str:
     """Return the HTML of what was asked, in a line."""
     if isinstance(query, Query):
-        signs = ("−" if part.weight < 0 else "+" if place else "" for place, part in enumerate(query.parts))
-        parts = (_asked(searcher, as_single(part.query)) for part in query.parts)
+        signs = ("−" if part.weight < 0 else "+" if place else "" for place, part in enumerate(query.terms))
+        parts = (_asked(searcher, as_single(part.query)) for part in query.terms)
         return " ".join(f"{sign} {part}".strip() for sign, part in zip(signs, parts, strict=True))
     if isinstance(query, Text):
         return f"“{_short(query.text)}”"
@@ -64,7 +64,7 @@ def _asked(searcher: Index, query: AnyQuery) -> str:
         left, right = query.sentence[max(0, start - QUOTED // 2) : start], query.sentence[end:][: QUOTED // 2]
         word = f"<mark>{html.escape(query.sentence[start:end])}</mark>"
         return f"“{html.escape(left)}{word}{html.escape(right)}”"
-    if isinstance(query, Like):
+    if isinstance(query, MoreLike):
         return f"more like “{_short(cards.title(searcher.item(query.id)))}”"
     return "your image"
 
@@ -76,7 +76,7 @@ def _short(text: str) -> str:
 
 def _image(hit: Hit, made: Explanation, query: AnyQuery) -> None:
     assert made.drawn is not None
-    image = overlay(hit.picture or Path(hit.path or ""), made.drawn, made.box)
+    image = overlay(hit.image or Path(hit.path or ""), made.drawn, made.box)
     with st.container(key="es-why-image"):
         st.image(image, alt=f"Heat over {cards.title(hit)}", width="stretch")
     left, top, right, bottom = made.box

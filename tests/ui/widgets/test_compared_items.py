@@ -177,10 +177,10 @@ def test_an_example_shows_near_and_far(make_searcher):
 
 def test_a_word_says_no_number_against_itself():
     """Of an unrelated hit it is said how many pairs are closer, not how many it is closer than."""
-    hit = Hit(1, "a", 0, 0.9, Modality.TEXT, "a", None, None, {}, None, 89.0, Closeness.UNRELATED, None)
+    hit = Hit(1, "a", 0, 0.9, 0.1, Modality.TEXT, "a", None, None, {}, None, 89.0, Closeness.UNRELATED, None)
     assert ">11\u00a0% of random pairs are closer</p>" in cards.said(hit)
     assert cards.said(replace(hit, percentile=None)) == ""
-    near = replace(hit, closeness=Closeness.RELATED, percentile=99.5, score=3.25)
+    near = replace(hit, label=Closeness.RELATED, percentile=99.5, human_score=3.25)
     assert ">closer than 99.50\u00a0% of random pairs · people: 3.2" in cards.said(near)
 
 

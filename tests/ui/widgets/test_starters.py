@@ -19,7 +19,7 @@ def searcher(unit, asks=None):
 
 def item(text=None, span=None, **fields):
     """An item of an index."""
-    return Hit(1, "id", 0, 0.0, Modality.TEXT if text else Modality.IMAGE, text, None, span, fields)
+    return Hit(1, "id", 0, 0.0, 1.0, Modality.TEXT if text else Modality.IMAGE, text, None, span, fields)
 
 
 @pytest.mark.parametrize(

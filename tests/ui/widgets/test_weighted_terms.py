@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from embedsearch.errors import FilterError, ItemError, ItemNotFoundError
+from embedsearch.query import DEFAULT_K
 from embedsearch.records import Modality
 from embedsearch.results import Hit
 from embedsearch.search.filters import MAX_CHARACTERS, evaluate
 from embedsearch.store.items import FIELD
-from embedsearch.ui.url_state import COUNT, MAX_COUNT, MAX_PARTS, Extra, of_index, parse
+from embedsearch.ui.url_state import MAX_COUNT, MAX_PARTS, Extra, of_index, parse
 from embedsearch.ui.widgets import cards, thumbnails, uploads
 from embedsearch.ui.widgets.filters import Choice, Range, condition, ends, find_facets
 from embedsearch.ui.widgets.notes import literal
@@ -36,7 +37,7 @@ def png(size=(40, 30), colour="red", kind="PNG", **options):
 def hit(text, span=None, fields=None, path=None):
     """A hit of rank 1."""
     modality = Modality.IMAGE if path else Modality.TEXT
-    return Hit(1, "id", 0, 0.5, modality, text, path, span, fields or {})
+    return Hit(1, "id", 0, 0.5, 0.5, modality, text, path, span, fields or {})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_wrong_address_is_told_and_never_raises(parameters):
 def test_an_address_is_read_whole():
     """Each part of the address has its place; of a value that stands twice, the last counts."""
     asked = parse({"index": ["a", "b"], "q": ["x"], "word": ["2"], "f.label": ["u", "v"], "where": ["n > 1"]})
-    assert (asked.index, asked.text, asked.word, asked.count) == ("b", "x", 2, COUNT)
+    assert (asked.index, asked.text, asked.word, asked.count) == ("b", "x", 2, DEFAULT_K)
     assert (asked.facets, asked.where, asked.problems) == ({"label": ("u", "v")}, "n > 1", ())
 
 
