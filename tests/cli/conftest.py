@@ -1,6 +1,8 @@
 """An indexes folder with two small real indexes, made by the command line itself."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -8,6 +10,8 @@ from PIL import Image
 
 from embedsearch.cli import cli
 
+DOCS = Path(__file__).parents[2] / "embedsearch" / "docs"
+NAMED_BY_OTHERS = {"fields", "files", "bytes_of_files", "examples"}  # their keys are columns, files, changes
 ROWS = [
     ("How do I get my money back?", "refund", 3),
     ("I want a refund for my order.", "refund", 5),
@@ -16,6 +20,27 @@ ROWS = [
     ("I forgot my password.", "login", 1),
     ("The app says that my PIN is wrong.", "login", 4),
 ]
+
+
+def documented_keys():
+    """Return every word in backticks of the JSON part of json-and-api.md, and of what a recipe holds."""
+    keys = (DOCS / "json-and-api.md").read_text(encoding="utf-8").split("\n## Python")[0]
+    recipe = (DOCS / "on-disk.md").read_text(encoding="utf-8").split("\n## recipe.toml")[1].split("\n## ")[0]
+    example = re.search(r"```json\n.*?```", keys, re.S)[0]
+    named = re.findall(r"`([^`\n]+)`", keys.replace(example, "") + recipe)
+    return {"schema", *" ".join(named).split()}
+
+
+def keys_of(value):
+    """Yield the keys of a JSON value, and of all that it holds."""
+    if isinstance(value, dict):
+        yield from value
+        for key, each in value.items():
+            if key not in NAMED_BY_OTHERS or isinstance(each, list):
+                yield from keys_of(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from keys_of(each)
 
 
 class Runner:
@@ -32,10 +57,12 @@ class Runner:
         )
 
     def json(self, *arguments):
-        """Run a command with --json and return the object it prints."""
+        """Run a command with --json and return the object it prints; each of its keys is documented."""
         result = self(*arguments, "--json")
         assert result.exit_code == 0, result.stderr
-        return json.loads(result.stdout)
+        printed = json.loads(result.stdout)
+        assert set(keys_of(printed)) <= documented_keys()
+        return printed
 
 
 @pytest.fixture(scope="session")
