@@ -108,7 +108,7 @@ def test_commands_and_options_in_sentences_exist(name):
 
 @pytest.mark.scale
 def test_the_five_minutes_work_as_pasted(monkeypatch, tmp_path):
-    """The README's sample runs from top to bottom and finds what it promises; so does its Python."""
+    """The README's sample runs from top to bottom and finds what it promises; then so does all Python."""
     monkeypatch.chdir(tmp_path)
     block = re.search(r"```sh\n(cat > .*?)```", TEXT["README.md"], re.S)[1]
     name, table = re.match(r"cat > (\S+) <<'END'\n(.*?\n)END\n", block, re.S).groups()
@@ -120,8 +120,17 @@ def test_the_five_minutes_work_as_pasted(monkeypatch, tmp_path):
         printed[words[-1]] = result.stdout
     assert "I would like a refund for my last order." in printed["3"].splitlines()[1]
     assert printed["how to cook rice"].startswith("nothing here is close")
-    code = re.search(r"```python\n(.*?)```", TEXT["README.md"], re.S)[1]
-    exec(compile(code, "README.md", "exec"), {})
+    for page in ("README.md", "json-and-api.md"):
+        code = "\n".join(re.findall(r"```python\n(.*?)```", TEXT[page], re.S))
+        exec(compile(code, page, "exec"), {})
+
+
+@pytest.mark.parametrize("name", embedsearch.__all__)
+def test_public_names_are_documented(name):
+    """json-and-api.md names each public name in code."""
+    python = TEXT["json-and-api.md"].split("\n## Python")[1]
+    code = re.findall(r"```python\n(.*?)```|`([^`\n]+)`", python, re.S)
+    assert re.search(rf"\b{name}\b", "\n".join(block or inline for block, inline in code))
 
 
 def test_bundled_models_stand_with_size_and_licence():
