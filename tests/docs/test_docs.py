@@ -165,6 +165,13 @@ def test_every_room_has_its_row():
             assert f"`{room.name}/`" in table, room.name
 
 
+def test_the_files_that_development_names_exist():
+    """A path in development.md is a file of the package or of the project; NAME stands for a new one."""
+    for path in re.findall(r"`([\w/.]+\.py)`", TEXT["development.md"]):
+        if "NAME" not in path:
+            assert (ROOT / "embedsearch" / path).is_file() or (ROOT / path).is_file(), path
+
+
 def test_the_version_has_its_changes():
     """The Changes section has an entry for the current version."""
     assert f"**{embedsearch.__version__}**" in TEXT["development.md"].split("## Changes")[1]
