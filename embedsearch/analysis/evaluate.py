@@ -253,7 +253,7 @@ def spearman(searcher: Searcher, pairs: Path) -> dict[str, float]:
 
 def bytes_of(searcher: Searcher) -> dict[str, int]:
     """Return the size of the build's files, by name."""
-    return {name: int(facts["size"]) for name, facts in searcher.manifest.files.items()}
+    return {name: facts.size for name, facts in searcher.manifest.files.items()}
 
 
 def evaluate(
@@ -313,7 +313,7 @@ def evaluate(
         if queries
         else f"{len(asked.queries)} items, each without itself",
         "recall": round(recall(asked, k), 4),
-        "recall_when_built": manifest.index.get("recall"),
+        "recall_when_built": manifest.index.recall,
         "latency": latency(partial(_found, searcher, asked.backend, k), asked.queries[:200]),
         "bytes": sum(bytes_of(searcher).values()),
         "bytes_of_files": bytes_of(searcher),

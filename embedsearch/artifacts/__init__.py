@@ -1,20 +1,19 @@
 """What a build carries beside its index, such as the scale of its distances.
 
-An addition is a few files in the build's folder and facts under its name in the manifest. It is made, or
-carried over from the build before, at the end of every build; a command changes one by `amend`, which makes a
-new build of the one in force: the same files, and the addition's.
+An artifact is a few files in the build's folder, and its facts in the manifest. It is made, or taken over
+from the build before, at the end of every build. A command changes one by `amend`, which publishes a copy of
+the current build with the new artifact.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from embedsearch.backends import Backend, Rows
 from embedsearch.disk.checksums import file_facts
@@ -22,12 +21,12 @@ from embedsearch.disk.lock import write_lock
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
-from embedsearch.errors import IndexDamagedError
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe
 from embedsearch.store.build import Build
+from embedsearch.store.facts import ArtifactFacts, Artifacts
 from embedsearch.store.folders import current_build, index_folder
-from embedsearch.store.manifest import BUILDS, FILES, SCHEMA
+from embedsearch.store.manifest import BUILDS
 from embedsearch.store.versions import ASIDE, publish, recover
 
 
@@ -37,7 +36,7 @@ class ArtifactContext:
 
     Attributes:
         recipe: what it is made from.
-        folder: where its files are; additions put theirs there.
+        folder: where its files are; artifacts put theirs there.
         vectors: (n, d) float32 or float16, raw, memory-mapped.
         backend: the index over them.
         metric: which distance.
@@ -62,70 +61,68 @@ class ArtifactContext:
         """Whether the encoder is loaded."""
         return not isinstance(self.encoder, UnloadedEncoder)
 
-    def facts_before(self, name: str, *, any_metric: bool = False) -> Mapping[str, Any] | None:
-        """Return what the build before says of an addition, where its vectors mean the same.
+    @property
+    def artifacts_before(self) -> Artifacts:
+        """The artifacts of the build before; none without one."""
+        return Artifacts() if self.before is None else self.before.manifest.artifacts
+
+    def same_vectors(self, *, any_metric: bool = False) -> bool:
+        """Whether the vectors of the build before mean the same.
 
         Args:
-            name: of the addition.
             any_metric: whether the distance may have been another.
         """
         if self.before is None:
-            return None
+            return False
         manifest = self.before.manifest
-        same = manifest.encoder["fingerprint"] == self.encoder.spec.fingerprint
-        if not same or not (any_metric or manifest.metric is self.metric):
-            return None
-        return manifest.additions.get(name)
+        same = manifest.encoder.fingerprint == self.encoder.spec.fingerprint
+        return same and (any_metric or manifest.metric is self.metric)
 
     def readable(self, file: str) -> bool:
-        """Whether the build before has this file of an addition, undamaged."""
+        """Whether the build before has this file of an artifact, undamaged."""
         return (
             self.before is not None and file in self.before.manifest.files and file not in self.before.damaged
         )
 
 
-# name -> "module:function"; the function takes a `ArtifactContext` and returns the addition's facts, None for
-# none
+# a field of `Artifacts` -> "module:function"; the function takes an `ArtifactContext` and returns the
+# artifact's facts, None for none
 ARTIFACTS: dict[str, str] = {
     "scale": "embedsearch.artifacts.scale:refresh",
-    "bridge": "embedsearch.artifacts.crossmodal:refresh",
+    "crossmodal": "embedsearch.artifacts.crossmodal:refresh",
     "map": "embedsearch.artifacts.map:refresh",
 }
 
 
-def refresh(context: ArtifactContext) -> dict[str, Any]:
-    """Make or carry over all additions of a build; return their facts by name, with their files."""
-    facts = {}
+def refresh(context: ArtifactContext) -> Artifacts:
+    """Make or take over all artifacts of a build; return their facts, with their files."""
+    artifacts = Artifacts()
     for name, home in ARTIFACTS.items():
         module, function = home.split(":")
         there = {path.name for path in context.folder.iterdir()}
         made = getattr(import_module(module), function)(context)
         if made is not None:
-            facts[name] = {**made, FILES: sorted({path.name for path in context.folder.iterdir()} - there)}
-    return facts
+            new = tuple(sorted({path.name for path in context.folder.iterdir()} - there))
+            artifacts = artifacts.with_(name, replace(made, files=new))
+    return artifacts
 
 
-def amend(indexes: Path, name: str, addition: str, make: Callable[[Build, Path], dict[str, Any]]) -> Build:
-    """Make one addition of the index `name` anew, and put the build that has it in force.
+def amend(indexes: Path, name: str, artifact: str, make: Callable[[Build, Path], ArtifactFacts]) -> Build:
+    """Make one artifact of the index `name` again, and publish the build that has it.
 
     Args:
         indexes: the folder of indexes.
         name: the index's name.
-        addition: which, a name in `ARTIFACTS`.
-        make: puts the addition's files into a folder and returns its facts. It is given the build in force.
+        artifact: a name in `ARTIFACTS`.
+        make: puts the artifact's files into a folder and returns its facts. It is given the current build.
 
     Raises:
         IndexNotFoundError, IndexDamagedError, IndexBusyError: as `open_current`, `write_lock`.
-        IndexDamagedError: the index is of an older format.
     """
     folder = index_folder(indexes, name)
     with write_lock(folder):
         recover(folder)
         old = Build(current_build(folder))
-        if old.manifest.schema != SCHEMA:
-            raise IndexDamagedError(
-                f"The index {name!r} is of an older format. Bring it up to date: embedsearch rebuild {name}"
-            )
         aside = folder / BUILDS / f"{ASIDE}{os.getpid()}"
         aside.mkdir()
         try:
@@ -134,21 +131,22 @@ def amend(indexes: Path, name: str, addition: str, make: Callable[[Build, Path],
             shutil.rmtree(aside)
             raise
         added = file_facts(aside)
-        replaced = old.manifest.additions.get(addition, {}).get(FILES, ())
-        kept = {file: each for file, each in old.manifest.files.items() if file not in (*replaced, *added)}
+        replaced: ArtifactFacts | None = getattr(old.manifest.artifacts, artifact)
+        gone = replaced.files if replaced else ()
+        kept = {file: each for file, each in old.manifest.files.items() if file not in (*gone, *added)}
         for file in kept:
             _link(old.folder / file, aside / file)
         created = datetime.now(UTC)
-        build = f"{created:%Y%m%d-%H%M%S-%f}-{old.manifest.encoder['fingerprint'][:6]}"
+        build = f"{created:%Y%m%d-%H%M%S-%f}-{old.manifest.encoder.fingerprint[:6]}"
         replace(
             old.manifest,
             build=build,
             created=created.isoformat(timespec="seconds"),
             before=old.folder.name,
-            additions={**old.manifest.additions, addition: {**facts, FILES: sorted(added)}},
+            artifacts=old.manifest.artifacts.with_(artifact, replace(facts, files=tuple(sorted(added)))),
             files={**kept, **added},
         ).save(aside)
-        return Build(publish(folder, aside, build, Recipe.from_dict(name, dict(old.manifest.recipe))))
+        return Build(publish(folder, aside, build, replace(old.manifest.recipe, name=name)))
 
 
 def _link(file: Path, to: Path) -> None:

@@ -11,16 +11,14 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from embedsearch.artifacts import amend
 from embedsearch.artifacts.crossmodal import conse_facts, unrelated, write
 from embedsearch.backends import Rows
-from embedsearch.crossmodal import NAME
 from embedsearch.crossmodal.class_names import place, text_vectors
-from embedsearch.crossmodal.crossval import AT_MOST, Chosen, Pairs, choose, groups_of
+from embedsearch.crossmodal.crossval import AT_MOST, Pairs, choose, groups_of
 from embedsearch.crossmodal.projection import Projection, described, text_recipe
 from embedsearch.distances.metric import Vectors, normalized
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
@@ -29,10 +27,11 @@ from embedsearch.errors import ModelError, RecipeError, SourceError
 from embedsearch.modalities import PROJECTION, UNITS, modality_of
 from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress, Silent
-from embedsearch.recipe import EncoderRecipe, Recipe
+from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Rejected
 from embedsearch.sources.captions import read_captions
 from embedsearch.store.build import Build
+from embedsearch.store.facts import AlignFacts, CrossmodalFacts
 from embedsearch.store.items import FIELD
 
 FIT_AT_MOST = 100_000  # pairs; more are taken evenly
@@ -53,7 +52,7 @@ def align(
     """Align the pictures of the index `name` with captions, and publish the build that is.
 
     Strength and mixing weight are chosen by cross-validation; a caption is never both fitted and asked. What
-    was measured stands in the manifest, `additions["bridge"]["align"]`. Rebuilds place new pictures likewise.
+    was measured stands in the manifest, `artifacts.crossmodal.align`. Rebuilds place new pictures likewise.
 
     Args:
         name: the index's name.
@@ -77,7 +76,7 @@ def align(
         recipe=text_recipe(absolute_model(str(text_model))),
         progress=progress or Silent(),
     )
-    return amend(root, name, NAME, aligner)
+    return amend(root, name, "crossmodal", aligner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def _make(
     field: str,
     recipe: EncoderRecipe,
     progress: Progress,
-) -> dict[str, Any]:
+) -> CrossmodalFacts:
     """Write the aligned places into `folder`; see `embedsearch.artifacts.amend`."""
     _check(build)
     pairs, left_out = _from_file(build, captions, progress) if captions else (_from_field(build, field), 0)
@@ -137,47 +136,48 @@ def _make(
         )
     step = max(1, len(queries) // TUNE_WITH)
     projection = Projection(ridge.target, images.names, ridge, chosen.share, queries[::step][:TUNE_WITH])
-    index_recipe = Recipe.from_dict(build.manifest.name, dict(build.manifest.recipe)).index
     background = unrelated(text.spec.fingerprint, lambda: text)
-    index = write(folder, build.vectors, projection, images.class_head, index_recipe, background, progress)
+    index = write(
+        folder,
+        build.vectors,
+        projection,
+        images.class_head,
+        build.manifest.recipe.index,
+        background,
+        progress,
+    )
     source = str(captions.resolve()) if captions else f"the field {field}"
-    return {
-        "by": "align",
-        "text": described(text.spec),
-        **({"conse": conse_facts(images.class_head)} if images.class_head else {}),
-        "align": {"source": source, "pairs": len(picture), "pictures": len(rows), "left_out": left_out}
-        | _facts(chosen, texts),
-        "index": index,
-    }
-
-
-def _facts(chosen: Chosen, texts: list[str]) -> dict[str, Any]:
-    return {
-        "captions": len(texts),
-        "strength": chosen.strength,
-        "share": chosen.share,
-        "asked": chosen.captions,
-        "answers": chosen.answers,
-        "measured": chosen.measured,
-    }
+    fitted = AlignFacts(
+        source=source,
+        pairs=len(picture),
+        images=len(rows),
+        rejected=left_out,
+        captions=len(texts),
+        strength=chosen.strength,
+        share=chosen.share,
+        asked=chosen.captions,
+        answers=chosen.answers,
+        measured=chosen.measured,
+    )
+    conse = conse_facts(images.class_head) if images.class_head else None
+    return CrossmodalFacts("align", described(text.spec), conse, fitted, index)
 
 
 def _check(build: Build) -> None:
-    name, made, unit = build.manifest.name, build.manifest.encoder, build.manifest.unit
+    name, spec, unit = build.manifest.name, build.manifest.encoder.spec, build.manifest.unit
     if not modality_of(unit).found_by_texts:
         raise RecipeError(f"The index {name!r} holds {UNITS[unit].plural}; only images can be aligned.")
-    if made["pooling"] == PROJECTION:
+    if spec.pooling == PROJECTION:
         raise RecipeError(
-            f"The index {name!r} is searched by texts already, through the text tower of {made['model']}."
+            f"The index {name!r} is searched by texts already, through the text tower of {spec.model}."
         )
 
 
 def _class_head(build: Build, text: Encoder) -> _Images:
     """Return the class head of the model that made a build, its names embedded by `text`."""
-    recipe = Recipe.from_dict(build.manifest.name, dict(build.manifest.recipe)).encoder
     try:
-        spec = encoder_spec(recipe)
-        same = spec.fingerprint == build.manifest.encoder["fingerprint"]
+        spec = encoder_spec(build.manifest.recipe.encoder)
+        same = spec.fingerprint == build.manifest.encoder.fingerprint
         class_head = find_class_head(spec) if same else None
     except ModelError:
         class_head = None  # captions alone serve

@@ -34,6 +34,7 @@ from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
 from embedsearch.sources.judgements import read_pairs
 from embedsearch.store.build import Build, open_build
+from embedsearch.store.facts import BackgroundFacts, JudgedFacts, ScaleFacts
 from embedsearch.store.manifest import PROBES, SCALE, Manifest
 
 Load = Callable[[EncoderRecipe], Encoder]
@@ -74,30 +75,31 @@ def calibrate(
 
     @cache
     def encoder() -> Encoder:
-        made, stored = manifest.encoder, manifest.recipe["encoder"]
+        made, stored = manifest.encoder, manifest.recipe.encoder
         return query_encoder(name, manifest.dimension, made, stored, current.folder / PROBES, load)
 
-    before = dict(manifest.additions.get("scale", {}))
-    told, people, foreign = before.get("people"), None, None
+    before = manifest.artifacts.scale
+    told, described = (before.people, before.background) if before else (None, None)
+    people, foreign = None, None
     if pairs:
         people, told = _people(manifest, encoder, Path(pairs))
     if background:
         items = read_background(Path(background), unit)
         foreign = encoded(encoder(), items)
-        before["background"] = {"of": str(Path(background).expanduser().resolve()), "count": len(foreign)}
-    elif not before and UNITS[unit].general:
+        described = BackgroundFacts(str(Path(background).expanduser().resolve()), len(foreign))
+    elif before is None and UNITS[unit].general:
         foreign = encoded(encoder(), general(unit))
-        before["background"] = {"of": GENERAL, "count": len(foreign)}
+        described = BackgroundFacts(GENERAL, len(foreign))
 
-    def make(build: Build, folder: Path) -> dict[str, Any]:
+    def make(build: Build, folder: Path) -> ScaleFacts:
         kept = build.folder / BACKGROUND
         asked = load_array(kept) if foreign is None and kept.is_file() else foreign
-        judged = (
-            Scale.load(build.folder / SCALE).people if people is None and before.get("people") else people
-        )
+        judged = people
+        if judged is None and before is not None and before.people:
+            judged = Scale.load(build.folder / SCALE).people
         scale = make_scale(build.backend, build.vectors, build.manifest.metric, asked, judged)
         assert scale is not None  # there are two items
-        return write_scale(folder, len(build.vectors), scale, asked, before.get("background"), told)
+        return write_scale(folder, len(build.vectors), scale, asked, described, told)
 
     return amend(root, name, "scale", make)
 
@@ -122,7 +124,7 @@ def read_background(path: Path, unit: Unit) -> list[Any]:
     return of_unit(contents, unit)
 
 
-def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> tuple[Numbers, dict[str, Any]]:
+def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> tuple[Numbers, JudgedFacts]:
     """Fit people's scores by distance: the nearest falling function (isotonic regression).
 
     Source: Barlow et al. 1972, Statistical Inference under Order Restrictions.
@@ -148,11 +150,11 @@ def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> t
     ends = np.flatnonzero(np.diff(fitted.x, append=-np.inf) < 0)  # the last pair of each step
     starts = np.concatenate([[0], ends[:-1] + 1])
     middles = (far[order][starts] + far[order][ends]) / 2
-    told = {
-        "of": str(path.expanduser().resolve()),
-        "pairs": len(rows),
-        "spearman": round(float(spearmanr(-far, scores).statistic), 4),
-        "lowest": float(scores.min()),
-        "highest": float(scores.max()),
-    }
+    told = JudgedFacts(
+        of=str(path.expanduser().resolve()),
+        pairs=len(rows),
+        spearman=round(float(spearmanr(-far, scores).statistic), 4),
+        lowest=float(scores.min()),
+        highest=float(scores.max()),
+    )
     return np.array([middles, fitted.x[ends]], np.float32), told

@@ -1,23 +1,23 @@
-"""The pictures of a build, placed among texts: an addition that builds of pictures carry.
+"""The images of a build, projected among texts, which builds of images carry.
 
-They have an index of their own, over their places; see `embedsearch.crossmodal.projection`.
+They have an index of their own, over their projections; see `embedsearch.crossmodal.projection`.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from embedsearch.artifacts import ArtifactContext
 from embedsearch.artifacts.scale import cross_scale, general
 from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose, free_memory
+from embedsearch.backends.facts import IndexFacts
 from embedsearch.backends.flat import ready
 from embedsearch.backends.tuning import MAX_QUERIES, K, recall, truth
-from embedsearch.crossmodal import NAME
 from embedsearch.crossmodal.class_names import TEMPERATURE, TOP, text_vectors
 from embedsearch.crossmodal.projection import (
     INDEX,
@@ -42,19 +42,19 @@ from embedsearch.progress import Progress
 from embedsearch.recipe import IndexRecipe, parse_memory
 from embedsearch.records import Unit
 from embedsearch.store.build import Build
-from embedsearch.store.manifest import FILES
+from embedsearch.store.facts import ConseFacts, CrossmodalFacts
 
 BLOCK = 4096  # pictures placed together
 
 
-def by_class_names(spec: EncoderSpec) -> tuple[Projection, dict[str, Any]] | None:
+def by_class_names(spec: EncoderSpec) -> tuple[Projection, CrossmodalFacts] | None:
     """Return how an image model's class head places pictures among texts of the bundled text model.
 
     Args:
         spec: of the image encoder.
 
     Returns:
-        The projection, and the addition's facts; None where the encoder has no class head.
+        The projection, and the artifact's facts; None where the encoder has no class head.
 
     Raises:
         ModelError: the text model can't be loaded.
@@ -67,16 +67,16 @@ def by_class_names(spec: EncoderSpec) -> tuple[Projection, dict[str, Any]] | Non
     names = text_vectors(class_head.names, text.fingerprint, lambda: open_encoder(recipe))
     centre = names.mean(0)
     projection = Projection(centre, names, None, 0.0, names[:MAX_QUERIES])
-    return projection, {"by": "conse", "text": described(text), "conse": conse_facts(class_head)}
+    return projection, CrossmodalFacts("conse", described(text), conse_facts(class_head))
 
 
-def conse_facts(class_head: ClassHead) -> dict[str, Any]:
+def conse_facts(class_head: ClassHead) -> ConseFacts:
     """Return what a manifest says of the class head that places pictures."""
-    return {"classes": len(class_head.names), "temperature": TEMPERATURE, "top": TOP}
+    return ConseFacts(len(class_head.names), TEMPERATURE, TOP)
 
 
-def refresh(context: ArtifactContext) -> dict[str, Any] | None:
-    """Place the pictures of a build, as the build before placed them where there is one; see `additions`."""
+def refresh(context: ArtifactContext) -> CrossmodalFacts | None:
+    """Project the images of a build, as the build before did where there is one."""
     spec = context.encoder.spec
     if not modality_of(spec.unit).found_by_texts:
         return None
@@ -84,9 +84,9 @@ def refresh(context: ArtifactContext) -> dict[str, Any] | None:
         if spec.pooling == PROJECTION:
             return _by_towers(context)
         before = context.before if context.readable(MAP) else None
-        known = context.facts_before(NAME, any_metric=True)
+        known = context.artifacts_before.crossmodal if context.same_vectors(any_metric=True) else None
         if before is not None and known is not None:
-            projection, facts = Projection.load(before.folder), dict(known)
+            projection, facts = Projection.load(before.folder), known
         else:
             _tell_what_is_lost(context)
             made = by_class_names(spec)
@@ -101,7 +101,7 @@ def refresh(context: ArtifactContext) -> dict[str, Any] | None:
             projection,
             class_head,
             context.recipe.index,
-            _background(context, facts["text"], before),
+            _background(context, facts, before),
             context.progress,
             before if context.readable(PROJECTED) and context.readable(INDEX) else None,
             context.kept,
@@ -109,18 +109,20 @@ def refresh(context: ArtifactContext) -> dict[str, Any] | None:
     except (ModelError, ImportError) as error:
         context.progress.stage(f"not searchable by text: {error}")
         return None
-    return {**{key: value for key, value in facts.items() if key != FILES}, "index": index}
+    return replace(facts, index=index)
 
 
-def _background(context: ArtifactContext, text: Mapping[str, Any], before: Build | None) -> Vectors | Path:
+def _background(context: ArtifactContext, facts: CrossmodalFacts, before: Build | None) -> Vectors | Path:
     """Return the vectors of unrelated texts, or of the build before the scale that was made of them.
 
     Raises:
         ModelError: the text model can't be loaded, and there is no such scale.
     """
-    recipe = text_recipe(text["model"], text["revision"], text["pooling"])
+    text = facts.text
+    assert text is not None  # of images that are projected
+    recipe = text_recipe(text.model, text.revision, text.pooling)
     try:
-        return unrelated(text["fingerprint"], lambda: open_encoder(recipe))
+        return unrelated(text.fingerprint, lambda: open_encoder(recipe))
     except ModelError as error:
         if before is None or not context.readable(SCALE):
             raise
@@ -129,8 +131,9 @@ def _background(context: ArtifactContext, text: Mapping[str, Any], before: Build
 
 
 def _tell_what_is_lost(context: ArtifactContext) -> None:
-    if context.before is not None and context.before.manifest.additions.get(NAME, {}).get("by") == "align":
-        why = "of other vectors" if context.facts_before(NAME, any_metric=True) is None else "damaged"
+    before = context.artifacts_before.crossmodal
+    if before is not None and before.by == "align":
+        why = "damaged" if context.same_vectors(any_metric=True) else "of other vectors"
         context.progress.stage(
             f"the alignment with captions was {why}: align them again with embedsearch align "
             f"{context.recipe.name}"
@@ -142,7 +145,7 @@ def unrelated(fingerprint: str, encoder: Callable[[], Encoder]) -> Vectors:
     return text_vectors(general(Unit.TEXT), fingerprint, encoder, "query")
 
 
-def _by_towers(context: ArtifactContext) -> dict[str, Any] | None:
+def _by_towers(context: ArtifactContext) -> CrossmodalFacts | None:
     """Measure distances and recall of texts in an index of pictures, where both have one space."""
     spec = context.encoder.spec
     if "tokenizer" not in spec.files:
@@ -151,15 +154,16 @@ def _by_towers(context: ArtifactContext) -> dict[str, Any] | None:
     if context.metric is Metric.COSINE:
         asked = unrelated(encoder_spec(recipe).fingerprint, lambda: open_encoder(recipe))
         cross_scale(context.backend, context.vectors, context.metric, asked).save(context.folder / SCALE)
-    if context.backend.facts["kind"] == "exact":
-        return {"by": "towers"}
+    if context.backend.facts.tuned is None:
+        return CrossmodalFacts("towers")
     context.progress.stage("measuring the recall of text queries")
     texts = [f"a photo of a {name}" for name in imagenet_names()[::5]]
     queries = open_encoder(recipe).encode(texts, "query")
     every = np.ones(len(context.vectors), np.bool_)
     exact = truth(ready(queries, context.metric), context.vectors, [every], context.metric)[0]
     reached, _ = recall(context.backend.search(queries, K)[0], exact)
-    return {"by": "towers", "index": {"recall": round(reached, 4), "queries": len(texts), "asked": "texts"}}
+    facts = IndexFacts(recall=round(reached, 4), queries=len(texts), asked="texts")
+    return CrossmodalFacts("towers", index=facts)
 
 
 def write(
@@ -172,7 +176,7 @@ def write(
     progress: Progress,
     old: Build | None = None,
     kept: Rows | None = None,
-) -> dict[str, Any]:
+) -> IndexFacts:
     """Place pictures, and write their places, an index over them, and the projection into `folder`.
 
     Args:
@@ -212,7 +216,7 @@ def write(
         shutil.copyfile(background, folder / SCALE)
     else:
         cross_scale(backend, places, Metric.COSINE, projection.asked(background)).save(folder / SCALE)
-    return {**backend.facts, "asked": "texts"}
+    return replace(backend.facts, asked="texts")
 
 
 def _index(
@@ -229,8 +233,13 @@ def _index(
     kind = recipe.backend if recipe.backend != AUTO else choose(count, dimension, memory)
     queries = projection.asked(projection.queries)
     settings = Settings(memory, recipe.recall, queries, progress.stage, progress.advance)
-    if old is not None and kept is not None and old.manifest.additions[NAME]["index"]["kind"] == kind:
-        extended = open_index(old).extended(old.folder / INDEX, places, kept, settings)
+    if old is not None and kept is not None:
+        backend = open_index(old)
+        extended = (
+            backend.extended(old.folder / INDEX, places, kept, settings)
+            if backend.facts.kind == kind
+            else None
+        )
         if extended is not None:
             return extended
     return backend_class(kind).build(kind, places, Metric.COSINE, settings)

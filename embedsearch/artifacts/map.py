@@ -1,10 +1,10 @@
-"""The map as an addition of a build: `map.npy`, a row of `maps.POINT` per vector, and its facts."""
+"""The map of a build: `map.npy`, a row of `maps.POINT` per vector, and its facts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -16,26 +16,26 @@ from embedsearch.maps.layouts.umap import is_installed
 from embedsearch.maps.stability import rows_of_same_ids
 from embedsearch.progress import Progress
 from embedsearch.store.build import Build
+from embedsearch.store.facts import MapFacts
 from embedsearch.store.items import open_table
-from embedsearch.store.manifest import FILES, ITEMS, SOURCE_STATE
+from embedsearch.store.manifest import ITEMS, SOURCE_STATE
 from embedsearch.store.source_state import SourceState
 
-ADDITION, FILE = "map", "map.npy"
+FILE = "map.npy"
 
 
 def load_map(build: Build) -> Map | None:
     """Return the map that a build carries, memory-mapped; None where it has none."""
-    if ADDITION not in build.manifest.additions:
+    facts = build.manifest.artifacts.map
+    if facts is None:
         return None
-    facts = {name: value for name, value in build.manifest.additions[ADDITION].items() if name != FILES}
     return Map(cast(Points, load_array(build.folder / FILE, mapped=True)), facts)
 
 
 def ground_of(build: Build) -> Ground:
     """Return what a map of a build is made of."""
     manifest = build.manifest
-    source_state = build.source_state if (build.folder / SOURCE_STATE).is_file() else None
-    keys = keys_of(source_state, manifest.count)
+    keys = keys_of(build.source_state, manifest.count)
     return Ground(build.vectors, build.backend, manifest.metric, build.items, keys)
 
 
@@ -47,24 +47,24 @@ def map_index(indexes: Path, name: str, settings: Settings, progress: Progress) 
         QueryError, MissingExtraError: as `make_map`.
     """
 
-    def make(build: Build, folder: Path) -> dict[str, Any]:
+    def make(build: Build, folder: Path) -> MapFacts:
         had = load_map(build)
         same = np.arange(build.manifest.count)
         earlier = None if had is None else Earlier(had.facts, had.points, same, anew=True)
         return _save(make_map(ground_of(build), settings, earlier, progress), folder)
 
-    return amend(indexes, name, ADDITION, make)
+    return amend(indexes, name, "map", make)
 
 
-def refresh(context: ArtifactContext) -> dict[str, Any] | None:
+def refresh(context: ArtifactContext) -> MapFacts | None:
     """Make the map of a new build, old items near where they were; None where the build before had none.
 
     Items are those with the same vector, else those with the same identity. Under another model or metric the
     layout is made from nothing, and laid over the old one as well as it can be.
     """
-    if context.before is None or ADDITION not in context.before.manifest.additions:
+    facts = context.artifacts_before.map
+    if context.before is None or facts is None:
         return None
-    facts = context.before.manifest.additions[ADDITION]
     had = load_map(context.before) if context.readable(FILE) else None
     source_state = SourceState.load(context.folder / SOURCE_STATE)
     items = open_table(context.folder / ITEMS)
@@ -75,8 +75,8 @@ def refresh(context: ArtifactContext) -> dict[str, Any] | None:
         items,
         keys_of(source_state, len(context.vectors)),
     )
-    chosen = facts["settings"]
-    settings = still_fitting(Settings(Method(chosen["method"]), chosen["clusters"], chosen["names"]), items)
+    chosen = facts.settings
+    settings = still_fitting(Settings(Method(chosen.method), chosen.clusters, chosen.names), items)
     earlier = None
     if had is None:
         context.progress.stage("the map is laid out anew: the one before is damaged")
@@ -84,7 +84,7 @@ def refresh(context: ArtifactContext) -> dict[str, Any] | None:
         rows = rows_of_same_ids(source_state, context.before.source_state)
         if context.kept is not None:
             rows = np.where(context.kept >= 0, context.kept, rows)
-        earlier = Earlier(facts, had.points, rows, anew=context.facts_before(ADDITION) is None)
+        earlier = Earlier(facts, had.points, rows, anew=not context.same_vectors())
     again = earlier is not None and not earlier.anew and earlier.rows.max() >= 0
     if settings.method is Method.UMAP and not is_installed() and not again:
         context.progress.stage("umap-learn is not installed: the map is made by PCA")
@@ -92,6 +92,6 @@ def refresh(context: ArtifactContext) -> dict[str, Any] | None:
     return _save(make_map(ground, settings, earlier, context.progress), context.folder)
 
 
-def _save(made: Map, folder: Path) -> dict[str, Any]:
+def _save(made: Map, folder: Path) -> MapFacts:
     np.save(folder / FILE, made.points)
     return made.facts

@@ -23,6 +23,7 @@ from embedsearch.errors import ItemError, SourceError
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
+from embedsearch.store.facts import BackgroundFacts, JudgedFacts, ScaleFacts
 from embedsearch.store.manifest import SCALE
 
 BACKGROUND = "background.npy"
@@ -97,11 +98,11 @@ def cross_scale(backend: Backend, vectors: Vectors, metric: Metric, asked: Vecto
     return Scale(pairs, shares, none, none, np.sort(closeness_of(found)), np.empty((2, 0), np.float32))
 
 
-def refresh(context: ArtifactContext) -> dict[str, Any] | None:
-    """Make the scale of a build in the making; see `additions.refresh`."""
-    before = context.facts_before("scale") or {}
+def refresh(context: ArtifactContext) -> ScaleFacts | None:
+    """Make the scale of a build; see `embedsearch.artifacts.refresh`."""
+    before = context.artifacts_before.scale if context.same_vectors() else None
     people: Numbers | None = None
-    if context.before is not None and before.get("people") and context.readable(SCALE):
+    if context.before is not None and before is not None and before.people and context.readable(SCALE):
         people = Scale.load(context.before.folder / SCALE).people
     context.progress.stage("measuring how far apart things are")
     background, told = _background(context)
@@ -109,7 +110,7 @@ def refresh(context: ArtifactContext) -> dict[str, Any] | None:
     scale = make_scale(context.backend, context.vectors, context.metric, background, people)
     if scale is None:
         return None
-    judged = None if people is None else before["people"]
+    judged = None if people is None or before is None else before.people
     return write_scale(context.folder, len(context.vectors), scale, background, told, judged)
 
 
@@ -142,29 +143,28 @@ def encoded(encoder: Encoder, items: Sequence[Any]) -> Vectors:
     return vectors
 
 
-def _background(context: ArtifactContext) -> tuple[Vectors | None, dict[str, Any] | None]:
+def _background(context: ArtifactContext) -> tuple[Vectors | None, BackgroundFacts | None]:
     """Return the background's vectors and what is said of it: of the build before, or of the package."""
-    told = (context.facts_before("scale", any_metric=True) or {}).get("background")
-    if told and context.before is not None and context.readable(BACKGROUND):
-        return load_array(context.before.folder / BACKGROUND), told
+    before = context.artifacts_before.scale if context.same_vectors(any_metric=True) else None
+    if before and before.background and context.before and context.readable(BACKGROUND):
+        return load_array(context.before.folder / BACKGROUND), before.background
     unit = context.recipe.encoder.unit
     if not UNITS[unit].general or not context.embeds:
         return None, None
     vectors = encoded(context.encoder, general(unit))
-    return vectors, {"of": GENERAL, "count": len(vectors)}
+    return vectors, BackgroundFacts(GENERAL, len(vectors))
 
 
-def _tell_lost(context: ArtifactContext, people: Numbers | None, background: dict[str, Any] | None) -> None:
+def _tell_lost(context: ArtifactContext, people: Numbers | None, background: BackgroundFacts | None) -> None:
     """Tell of judgements and a background that were measured with another model, or are damaged."""
-    had = context.before.manifest.additions.get("scale", {}) if context.before else {}
-    lost = []
-    if people is None:
-        lost.append(("--pairs", had.get("people")))
-    if background != had.get("background"):
-        lost.append(("--background", had.get("background")))
-    given = [(option, told["of"]) for option, told in lost if told]
-    options = [f" {option} {of}" for option, of in given if of != GENERAL]
-    if given:
+    had = context.artifacts_before.scale
+    lost: list[tuple[str, str]] = []
+    if had and had.people and people is None:
+        lost.append(("--pairs", had.people.of))
+    if had and had.background and background != had.background:
+        lost.append(("--background", had.background.of))
+    options = [f" {option} {of}" for option, of in lost if of != GENERAL]
+    if lost:
         context.progress.stage(
             f"to measure anew: embedsearch calibrate {context.recipe.name}{''.join(options)}"
         )
@@ -175,22 +175,22 @@ def write_scale(
     count: int,
     scale: Scale,
     background: Vectors | None,
-    told: dict[str, Any] | None,
-    people: Any,
-) -> dict[str, Any]:
+    told: BackgroundFacts | None,
+    people: JudgedFacts | None,
+) -> ScaleFacts:
     """Write the scale of `count` items and its background into a build's folder; return its facts."""
     paired = min(PAIRED, count)
     scale.save(folder / SCALE)
     if background is not None:
         np.save(folder / BACKGROUND, background)
     limit = scale.limit
-    return {
-        "pairs": paired * (paired - 1) // 2,
-        "background": told,
-        "limit": None if limit is None else round(limit, 6),
-        "stated_rate": scale.stated_rate,
-        "people": people,
-    }
+    return ScaleFacts(
+        pairs=paired * (paired - 1) // 2,
+        background=told,
+        limit=None if limit is None else round(limit, 6),
+        stated_rate=scale.stated_rate,
+        people=people,
+    )
 
 
 def _drawn(draw: np.random.Generator, count: int, wanted: int) -> Rows:

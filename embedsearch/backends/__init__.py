@@ -5,15 +5,16 @@ To add one: a file here with a class of the `Backend` shape, and its row in `BAC
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Protocol, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from embedsearch.backends.facts import IndexFacts
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import RecipeError, nearest
 
@@ -48,10 +49,10 @@ class Backend(Protocol):
     """Finds the nearest of many vectors. For cosine it normalises; callers never do.
 
     Attributes:
-        facts: what the manifest keeps of it: its parameters, and for an approximate one its recall.
+        facts: what the manifest says of it.
     """
 
-    facts: Mapping[str, Any]
+    facts: IndexFacts
 
     @classmethod
     def build(cls, kind: str, vectors: Vectors, metric: Metric, settings: Settings) -> Self:
@@ -61,14 +62,14 @@ class Backend(Protocol):
         """
 
     @classmethod
-    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: Mapping[str, Any]) -> Self:
+    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: IndexFacts) -> Self:
         """Open what `save` wrote, memory-mapped.
 
         Args:
             path: the file.
             vectors: what it was built from.
             metric: which distance.
-            facts: what it said of itself.
+            facts: what its manifest says of it.
 
         Raises:
             IndexDamagedError: the file can't be read as an index.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +9,7 @@ import faiss
 import numpy as np
 
 from embedsearch.backends import Mask, Rows, Settings
+from embedsearch.backends.facts import IndexFacts
 from embedsearch.backends.files import read_index, write_index
 from embedsearch.backends.flat import BLOCK, faiss_metric, ready, selector, to_distances
 from embedsearch.distances.metric import Metric, Vectors
@@ -18,7 +18,7 @@ from embedsearch.distances.metric import Metric, Vectors
 class ExactBackend:
     """A flat FAISS index: inner products for cosine (of unit vectors) and ip, squares for l2."""
 
-    facts: Mapping[str, Any] = {"kind": "exact", "recall": 1.0}
+    facts = IndexFacts("exact")
 
     def __init__(self, index: Any, metric: Metric) -> None:
         self._index = index
@@ -33,7 +33,7 @@ class ExactBackend:
         return backend
 
     @classmethod
-    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: Mapping[str, Any]) -> Self:  # noqa: ARG003
+    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: IndexFacts) -> Self:  # noqa: ARG003
         """See `Backend.load`."""
         return cls(read_index(path), metric)
 

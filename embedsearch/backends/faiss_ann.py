@@ -7,8 +7,8 @@ André et al. 2015. All by FAISS.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,9 +16,10 @@ import faiss
 import numpy as np
 
 from embedsearch.backends import EXACT_UP_TO, Mask, Nodes, Rows, Settings, needed
+from embedsearch.backends.facts import IndexFacts, Step, Tuned
 from embedsearch.backends.files import read_index, write_index
 from embedsearch.backends.flat import BLOCK, faiss_metric, rank, ready, scan, selector
-from embedsearch.backends.tuning import MAX_QUERIES, K, Step, hold_out, recall, truth, tune
+from embedsearch.backends.tuning import MAX_QUERIES, K, hold_out, recall, truth, tune
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors
 
@@ -41,9 +42,7 @@ JUDGED_BY = 100  # new vectors, to measure the recall of an extended index again
 class FaissANN:
     """A FAISS index over codes, its search parameters, and which row each of its nodes stands for."""
 
-    def __init__(
-        self, index: Any, rows: Nodes, vectors: Vectors, metric: Metric, facts: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, index: Any, rows: Nodes, vectors: Vectors, metric: Metric, facts: IndexFacts) -> None:
         """Put an index together.
 
         Args:
@@ -51,11 +50,11 @@ class FaissANN:
             rows: (m,) the row of each node; -1 for one that is no longer found.
             vectors: (n, d) raw, memory-mapped.
             metric: which distance.
-            facts: `kind`, `steps` and what `build` adds.
+            facts: of an approximate index.
         """
         self._index, self._rows, self._vectors, self._metric = index, rows, vectors, metric
-        self.facts = facts
-        self._steps = [Step(**step) for step in facts["steps"]]
+        assert facts.tuned is not None
+        self.facts, self._known = facts, facts.tuned
         alive = np.asarray(rows) >= 0
         self._living = None if alive.all() else selector(alive)
         self._row_of_node: Any = None
@@ -64,15 +63,8 @@ class FaissANN:
     def build(cls, kind: str, vectors: Vectors, metric: Metric, settings: Settings) -> Self:
         """See `Backend.build`."""
         count, dimension = vectors.shape
-        facts: dict[str, Any] = {
-            "kind": kind,
-            "wanted": settings.recall,
-            "steps": [],
-            "masked": 0,
-            "added": 0,
-        }
-        if count < LEAST:
-            facts["recall"] = 1.0  # nothing but exact comparison, which needs no graph and no lists
+        facts = IndexFacts(kind, Tuned(settings.recall))
+        if count < LEAST:  # nothing but exact comparison, which needs no graph and no lists
             return cls(faiss.IndexFlat(dimension), np.arange(count, dtype=np.int32), vectors, metric, facts)
         index = _new(kind, count, dimension, metric)
         held = hold_out(count) if settings.queries is None else np.empty(0, np.int64)
@@ -95,15 +87,13 @@ class FaissANN:
             rows = np.concatenate([rows, held.astype(np.int32)])
         if steps[0].recall < settings.recall and count <= EXACT_UP_TO:
             steps = []  # where all can be compared within milliseconds, that is done
-        facts |= {
-            "steps": [asdict(step) for step in steps],
-            "recall": steps[0].recall if steps else 1.0,
-            "queries": len(queries),
-        }
+        facts = IndexFacts(
+            kind, Tuned(settings.recall, tuple(steps)), steps[0].recall if steps else 1.0, len(queries)
+        )
         return cls(index, rows, vectors, metric, facts)
 
     @classmethod
-    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: Mapping[str, Any]) -> Self:
+    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: IndexFacts) -> Self:
         """See `Backend.load`."""
         return cls(read_index(path), load_array(_rows_file(path), mapped=True), vectors, metric, facts)
 
@@ -114,22 +104,22 @@ class FaissANN:
 
     def extended(self, path: Path, vectors: Vectors, kept: Rows, settings: Settings) -> Self | None:
         """See `Backend.extended`; not past a fifth masked or added, nor under the wanted recall."""
-        kind = self.facts["kind"]
+        known = self._known
         row_now = np.full(len(self._vectors), -1, np.int32)
         row_now[kept[kept >= 0]] = np.flatnonzero(kept >= 0)
         nodes = np.asarray(self._rows)
         rows = np.where(nodes >= 0, row_now[np.maximum(nodes, 0)], -1).astype(np.int32)
         new = np.flatnonzero(kept < 0)
-        added, masked = self.facts["added"] + len(new), int((rows < 0).sum())
+        added, masked = known.added + len(new), int((rows < 0).sum())
         if (
             max(added, masked) > CHANGED_AT_MOST * len(vectors)
             or min(len(vectors), len(self)) < LEAST
-            or self.facts["wanted"] != settings.recall
-            or needed(kind, len(rows) + len(new), vectors.shape[1]) > settings.memory
+            or known.wanted != settings.recall
+            or needed(self.facts.kind, len(rows) + len(new), vectors.shape[1]) > settings.memory
         ):
             return None
         index = read_index(path, mapped=False)
-        facts = {**self.facts, "added": added, "masked": masked}
+        facts = replace(self.facts, tuned=replace(known, added=added, masked=masked))
         asked = settings.queries
         if asked is None and len(new) >= JUDGED_BY:  # they are not in the index yet
             asked = vectors[np.sort(new[np.random.default_rng(0).permutation(len(new))[:MAX_QUERIES]])]
@@ -141,7 +131,7 @@ class FaissANN:
             reached, error = recall(old.search(queries, K)[0], exact)
             if reached + error < settings.recall:
                 return None
-            facts |= {"recall": round(reached, 4), "queries": len(queries)}
+            facts = replace(facts, recall=round(reached, 4), queries=len(queries))
         settings.stage("adding vectors to the index", len(new))
         for start in range(0, len(new), BLOCK):
             index.add(ready(vectors[new[start : start + BLOCK]], self._metric))
@@ -169,8 +159,8 @@ class FaissANN:
 
     def _step(self, share: float, k: int) -> Step | None:
         """Return parameters for `k` hits among this share of the nodes; None where all rows are compared."""
-        harder = [step for step in self._steps if step.share <= share]
-        easier = [step for step in self._steps if step.share > share]
+        harder = [step for step in self._known.steps if step.share <= share]
+        easier = [step for step in self._known.steps if step.share > share]
         if not harder and not (easier and share > easier[-1].share * (1 - CHANGED_AT_MOST)):
             return None
         # what a graph visits grows like the inverse of the share that is allowed

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from embedsearch.backends import Mask, Rows
+from embedsearch.backends.facts import Step
 from embedsearch.backends.flat import BLOCK, scan
 from embedsearch.distances.metric import Metric, Vectors
 
@@ -23,23 +23,6 @@ MAX_QUERIES, QUERY_SHARE = 1000, 0.02
 TIMED = 100  # single queries
 MOST_TIMES = 4  # the effort of a greater depth
 SURE = 1.645  # standard errors that the measured recall stands above the wanted one: 95 percent, one-sided
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Search parameters for one share of allowed rows.
-
-    Attributes:
-        share: of the rows that may be found, (0, 1].
-        effort: efSearch of a graph, nprobe of lists.
-        depth: how many candidates are ranked again by the stored vectors, for 10 hits.
-        recall: recall@10 that was measured with them.
-    """
-
-    share: float
-    effort: int
-    depth: int
-    recall: float
 
 
 # (queries (q, d), effort, depth, allowed) -> distances (q, K) float32, ascending, infinite where none was

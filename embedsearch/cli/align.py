@@ -33,6 +33,7 @@ def align_command(
     """Fit the pictures of the index NAME to captions, and measure by cross-validation how they are found."""
     from embedsearch.api import align
     from embedsearch.cli.progress import Bar
+    from embedsearch.disk.facts import to_json
 
     bar = Bar(name)
     try:
@@ -41,20 +42,22 @@ def align_command(
         )
     finally:
         bar.close()
-    crossmodal = searcher.manifest.additions["bridge"]
-    facts = crossmodal["align"]
+    crossmodal = searcher.manifest.artifacts.crossmodal
+    assert crossmodal is not None
+    facts, text = crossmodal.align, crossmodal.text
+    assert facts is not None
+    assert text is not None
     if json:
-        echo_json(index=name, build=searcher.manifest.build, text=crossmodal["text"], align=facts)
+        echo_json(index=name, build=searcher.manifest.build, text=to_json(text), align=to_json(facts))
         return
     click.echo(
-        f"{name}: {facts['pictures']:,} pictures aligned with {facts['captions']:,} captions, "
-        f"through {crossmodal['text']['model']}"
+        f"{name}: {facts.images:,} pictures aligned with {facts.captions:,} captions, through {text.model}"
     )
-    click.echo(f"{'':<20} recall@1  recall@5  recall@10  median rank of {facts['answers']:,}")
-    for part, measured in facts["measured"].items():
+    click.echo(f"{'':<20} recall@1  recall@5  recall@10  median rank of {facts.answers:,}")
+    for part, measured in facts.measured.items():
         recalls = "  ".join(f"{measured[f'recall@{k}']:.3f}".rjust(len(f"recall@{k}")) for k in (1, 5, 10))
         click.echo(f"{ROWS[part]:<20} {recalls}  {measured['median_rank']:g}")
     click.echo(
-        f"By cross-validation, no caption both fitted and asked. Strength {facts['strength']:.3g}, share of "
-        f"the captions {facts['share']:g}."
+        f"By cross-validation, no caption both fitted and asked. Strength {facts.strength:.3g}, share of "
+        f"the captions {facts.share:g}."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from embedsearch.cli.options import (
 if TYPE_CHECKING:
     from embedsearch.cli.progress import Bar
     from embedsearch.index import Index
+    from embedsearch.store.facts import SourceChanges
 
 BACKENDS = ["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq"]
 
@@ -48,12 +49,14 @@ def _bar(name: str) -> Iterator[Bar]:
 
 def _facts(searcher: Index, *, published: bool = True) -> dict[str, Any]:
     """Return what is told of a build; of one that was in force already, that nothing changed."""
+    from embedsearch.disk.facts import to_json
+
     manifest = searcher.manifest
-    changes = dict(manifest.changes)
+    changes = manifest.changes
     if not published:
         from embedsearch.indexing.changes import unchanged
 
-        changes = {**unchanged(searcher.build).as_dict(), "neighbours_kept": None}
+        changes = unchanged(searcher.build).facts()
     return {
         "index": manifest.name,
         "build": manifest.build,
@@ -61,9 +64,9 @@ def _facts(searcher: Index, *, published: bool = True) -> dict[str, Any]:
         "count": manifest.count,
         "metric": str(manifest.metric),
         "backend": manifest.backend,
-        "recall": manifest.index.get("recall"),
-        "report": dict(manifest.report),
-        "changes": changes,
+        "recall": manifest.index.recall,
+        "report": to_json(manifest.report),
+        "changes": to_json(changes) or {},
     }
 
 
@@ -87,31 +90,31 @@ def _tell(searcher: Index, json: bool, before: str = "") -> None:
         return
     if manifest.changes:
         click.echo(f"{manifest.name}: {told(manifest.changes)}")
-        kept = manifest.changes["neighbours_kept"]
-        if kept and kept["share"] is not None:
-            click.echo(f"{kept['share']:.1%} of the 10 nearest neighbours of {kept['sample']:,} items stayed")
-    wanted, recall = manifest.index.get("wanted"), manifest.index.get("recall")
-    if wanted and recall < wanted:
+        kept = manifest.changes.neighbours_kept
+        if kept and kept.share is not None:
+            click.echo(f"{kept.share:.1%} of the 10 nearest neighbours of {kept.sample:,} items stayed")
+    tuned, recall = manifest.index.tuned, manifest.index.recall
+    if tuned and recall < tuned.wanted:
         click.echo(
-            f"The {manifest.backend} index reaches a recall@10 of {recall:.3f}, and {wanted:g} was asked "
-            "for; --backend exact or hnsw, or more --memory, reach more.",
+            f"The {manifest.backend} index reaches a recall@10 of {recall:.3f}, not {tuned.wanted:g}. "
+            "--backend exact or hnsw, or more --memory, reach more.",
             err=True,
         )
-    click.echo(f"{manifest.name}: {manifest.count:,} {manifest.unit}s in {report['seconds']:.1f} s")
-    if report["truncated"]:
-        lost = f"; {report['lost_words']:,} words behind it have no vector" if report["lost_words"] else ""
-        limit = manifest.encoder["max_length"]
-        click.echo(f"{report['truncated']:,} texts were cut at the model's limit of {limit} tokens{lost}")
-    if report["rejected"]:
+    click.echo(f"{manifest.name}: {manifest.count:,} {manifest.unit}s in {report.seconds:.1f} s")
+    if report.truncated:
+        lost = f"; {report.lost_words:,} words behind it have no vector" if report.lost_words else ""
+        limit = manifest.encoder.spec.max_length
+        click.echo(f"{report.truncated:,} texts were cut at the model's limit of {limit} tokens{lost}")
+    if report.rejected:
         click.echo(
-            f"{report['rejected']:,} could not be used; see: embedsearch info {manifest.name} --quarantine"
+            f"{report.rejected:,} could not be used; see: embedsearch info {manifest.name} --quarantine"
         )
 
 
-def told(changes: Mapping[str, Any]) -> str:
-    """Return what became of a source, in a line."""
-    kinds = ("added", "changed", "removed", "unchanged", "quarantined")
-    return ", ".join(f"{changes[kind]:,} {kind}" for kind in kinds)
+def told(changes: SourceChanges) -> str:
+    """Return what changed in a source, in a line."""
+    kinds = ("added", "changed", "removed", "unchanged", "rejected")
+    return ", ".join(f"{getattr(changes, kind):,} {kind}" for kind in kinds)
 
 
 @click.command(
@@ -240,6 +243,7 @@ def rebuild_command(
     how stands in indexes/NAME/recipe.toml.
     """
     from embedsearch.api import changes, rebuild
+    from embedsearch.disk.facts import to_json
 
     if dry_run:
         if any((strict, backend, memory, recall, queries, keep)):
@@ -247,9 +251,11 @@ def rebuild_command(
         with _bar(name) as bar:
             found = changes(name, full=full, indexes=indexes, progress=bar)
         if json:
-            echo_json(index=name, dry_run=True, changes=found.as_dict())
+            changed = to_json(found.facts())
+            del changed["neighbours_kept"]
+            echo_json(index=name, dry_run=True, changes=changed)
             return
-        click.echo(f"{name}: {told(found.as_dict())}; {found.to_embed:,} to embed")
+        click.echo(f"{name}: {told(found.facts())}; {found.to_embed:,} to embed")
         for kind, identities in found.examples.items():
             for identity in identities:
                 click.echo(f"  {kind:<9} {plain(identity)}")

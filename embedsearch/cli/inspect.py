@@ -46,7 +46,7 @@ def list_command(indexes: Path | None, json: bool) -> None:
                 "count": manifest.count,
                 "dimension": manifest.dimension,
                 "metric": str(manifest.metric),
-                "model": manifest.encoder["model"],
+                "model": manifest.encoder.spec.model,
                 "created": manifest.created,
             }
         )
@@ -102,6 +102,7 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
     rejected = build.rejected() if quarantine else []
     measured = _diagnose(build) if diagnostics else {}
     if json:
+        values = manifest.to_json()
         echo_json(
             index=name,
             build=manifest.build,
@@ -112,15 +113,15 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
             dimension=manifest.dimension,
             metric=str(manifest.metric),
             backend=manifest.backend,
-            search=dict(manifest.index),
-            crossmodal=crossing,
-            changes=dict(manifest.changes),
-            additions=dict(manifest.additions),
+            search=values["index"],
+            bridge=crossing,
+            changes=values["changes"],
+            additions=values["additions"],
             bytes=build.bytes_on_disk,
-            fields=dict(manifest.fields),
-            encoder=dict(manifest.encoder),
-            recipe=dict(manifest.recipe),
-            report=dict(manifest.report),
+            fields=values["fields"],
+            encoder=values["encoder"],
+            recipe=values["recipe"],
+            report=values["report"],
             **({"quarantine": rejected} if quarantine else {}),
             **({"diagnostics": measured} if diagnostics else {}),
         )
@@ -131,14 +132,15 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
         if not rejected:
             click.echo(f"The build of {name} could use everything.")
         return
-    encoder, report, source = manifest.encoder, manifest.report, manifest.recipe["source"]
-    hint = " (--quarantine lists them)" if report["rejected"] else ""
+    encoder, report, source = manifest.encoder, manifest.report, manifest.recipe.source
+    spec = encoder.spec
+    hint = " (--quarantine lists them)" if report.rejected else ""
     size = f"{build.bytes_on_disk / 1e6:,.1f} MB"
-    layers = ",".join(map(str, encoder["layers"]))
-    decoding = f", decoding {encoder['decoding']}" if encoder.get("decoding") else ""
+    layers = ",".join(map(str, spec.layers))
+    decoding = f", decoding {encoder.decoding}" if encoder.decoding else ""
     rows = [
         ("index", f"{name} (build {manifest.build}, {manifest.created})"),
-        ("source", f"{source['kind']} {source['location']}"),
+        ("source", f"{source.kind} {source.location}"),
         ("holds", f"{manifest.count:,} {manifest.unit}s, {manifest.dimension}-d, {size}"),
         ("distance", f"{manifest.metric}; smaller is more related"),
         ("search", _search(manifest)),
@@ -148,17 +150,17 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
             if crossmodal
             else []
         ),
-        ("model", f"{encoder['model']} {encoder['revision']}".rstrip()),
+        ("model", f"{spec.model} {spec.revision}".rstrip()),
         (
             "vector",
-            f"{encoder['pooling']} pooling, layers {layers}, {encoder['precision']} on {encoder['device']} "
-            f"with {encoder['engine']}{decoding}",
+            f"{spec.pooling} pooling, layers {layers}, {encoder.precision} on {encoder.device} "
+            f"with {encoder.engine}{decoding}",
         ),
-        ("fingerprint", encoder["fingerprint"]),
+        ("fingerprint", encoder.fingerprint),
         ("fields", ", ".join(f"{field} ({kind})" for field, kind in manifest.fields.items()) or "none"),
-        ("built", f"{report['entries']:,} entries in {report['seconds']:.1f} s"),
-        ("truncated", f"{report['truncated']:,} texts, {report['lost_words']:,} words without a vector"),
-        ("quarantine", f"{report['rejected']:,} entries{hint}"),
+        ("built", f"{report.entries:,} entries in {report.seconds:.1f} s"),
+        ("truncated", f"{report.truncated:,} texts, {report.lost_words:,} words without a vector"),
+        ("quarantine", f"{report.rejected:,} entries{hint}"),
         ("verified", f"{len(manifest.files)} files have the checksums of the manifest"),
     ]
     for head, text in rows:
@@ -209,13 +211,13 @@ def _diagnostic_lines(measured: dict[str, Any]) -> list[str]:
 
 def _search(manifest: Manifest) -> str:
     """Return how the index is searched, and how much of what is nearest it finds."""
-    facts = manifest.index
-    if manifest.backend == "exact" or not facts.get("queries"):
+    facts, tuned = manifest.index, manifest.index.tuned
+    if tuned is None or not facts.queries:
         return f"{manifest.backend}, every vector is compared"
-    short = "" if facts["recall"] >= facts["wanted"] else f" (asked for: {facts['wanted']:g})"
+    short = "" if facts.recall >= tuned.wanted else f" (asked for: {tuned.wanted:g})"
     return (
-        f"{manifest.backend}, recall@10 {facts['recall']:.3f}{short} on {facts['queries']:,} {facts['asked']}"
-        f"; {facts['made']}, {facts['added']:,} added and {facts['masked']:,} masked since it was made"
+        f"{manifest.backend}, recall@10 {facts.recall:.3f}{short} on {facts.queries:,} {facts.asked}"
+        f"; {facts.made}, {tuned.added:,} added and {tuned.masked:,} masked since it was made"
     )
 
 
@@ -223,10 +225,10 @@ def _scale(manifest: Manifest) -> str:
     """Return what the distances are compared with."""
     from embedsearch.cli.relate import told_background
 
-    facts = manifest.additions.get("scale")
+    facts = manifest.artifacts.scale
     if facts is None:
         return f"none: embedsearch calibrate {manifest.name}"
-    return f"{facts['pairs']:,} random pairs, {told_background(facts)}"
+    return f"{facts.pairs:,} random pairs, {told_background(facts)}"
 
 
 @click.command("models", short_help="List the models known by name.", **example("embedsearch models --json"))

@@ -11,6 +11,7 @@ from embedsearch.cli.options import echo_json, example, indexes_option, json_opt
 
 if TYPE_CHECKING:
     from embedsearch.maps import Map
+    from embedsearch.store.facts import GroupFacts
     from embedsearch.store.manifest import Manifest
 
 
@@ -58,6 +59,7 @@ def map_command(
     """
     from embedsearch.artifacts.map import load_map, map_index
     from embedsearch.cli.progress import Bar
+    from embedsearch.disk.facts import to_json
     from embedsearch.maps.export import save_csv
     from embedsearch.maps.ground import Method, Settings
     from embedsearch.store.folders import indexes_folder
@@ -73,7 +75,7 @@ def map_command(
         save_csv(made, build.items["id"], save)
     coordinates = build.folder / "map.npy"
     if json:
-        told = {key: value for key, value in made.facts.items() if key != "settings"}
+        told = {key: value for key, value in to_json(made.facts).items() if key not in ("settings", "files")}
         echo_json(index=name, build=build.manifest.build, coordinates=str(coordinates), **told)
     else:
         _print(build.manifest, made, coordinates)
@@ -81,37 +83,35 @@ def map_command(
 
 def _print(manifest: Manifest, made: Map, coordinates: Path) -> None:
     facts, count = made.facts, manifest.count
-    of = "all" if facts["measured"] == count else f"a sample of {facts['measured']:,}"
-    by = manifest.index.get("recall", 1.0)
+    of = "all" if facts.measured == count else f"a sample of {facts.measured:,}"
+    by = manifest.index.recall
     found = f"; the index finds {by:.1%} of them" if by < 1 else ""
     rows = [
-        ("map", f"{manifest.name}: {count:,} {manifest.unit}s by {facts['method'].upper()}"),
+        ("map", f"{manifest.name}: {count:,} {manifest.unit}s by {facts.method.upper()}"),
         (
             "kept",
-            f"{facts['preserved']:.1%} of each item's {facts['neighbours']} nearest neighbours are among its "
-            f"{facts['neighbours']} nearest on the map (measured on {of}{found})",
+            f"{facts.preserved:.1%} of each item's {facts.neighbours} nearest neighbours are among its "
+            f"{facts.neighbours} nearest on the map (measured on {of}{found})",
         ),
     ]
-    if facts["explained"]:
-        first, second = facts["explained"]
+    if facts.explained:
+        first, second = facts.explained
         rows.insert(1, ("variance", f"{first + second:.1%} of it: {first:.1%} along x, {second:.1%} along y"))
-    elif facts["laid_out"] < count:
-        placed = count - facts["laid_out"]
-        rows.insert(
-            1, ("laid out", f"{facts['laid_out']:,} items; {placed:,} placed between their neighbours")
-        )
-    if facts["moved"]:
+    elif facts.laid_out < count:
+        placed = count - facts.laid_out
+        rows.insert(1, ("laid out", f"{facts.laid_out:,} items; {placed:,} placed between their neighbours"))
+    if facts.moved:
         rows.append(
             (
                 "moved",
-                f"items there before, by {facts['moved']['median']:.1%} of the map's radius (median)",
+                f"items there before, by {facts.moved.median:.1%} of the map's radius (median)",
             )
         )
-    rows += [("" if at else "groups", f"{each['size']:>9,}  {each['name']}") for at, each in _by_size(made)]
+    rows += [("" if at else "groups", f"{each.size:>9,}  {each.name}") for at, each in _by_size(made)]
     rows.append(("coordinates", str(coordinates)))
     for head, text in rows:
         click.echo(f"{head:<12} {text}")
 
 
-def _by_size(made: Map) -> enumerate[dict[str, object]]:
-    return enumerate(sorted(made.facts["clusters"], key=lambda each: -each["size"]))
+def _by_size(made: Map) -> enumerate[GroupFacts]:
+    return enumerate(sorted(made.facts.clusters, key=lambda each: -each.size))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
+
+if TYPE_CHECKING:
+    from embedsearch.store.facts import ScaleFacts
 
 BY = {"towers": "its two towers", "conse": "class names (ConSE)", "align": "the alignment with captions"}
 
@@ -100,37 +103,38 @@ def calibrate_command(
 ) -> None:
     """Measure the distances of random pairs in the index NAME, of nearest items, and of unrelated queries."""
     from embedsearch.api import calibrate
+    from embedsearch.disk.facts import to_json
 
     searcher = calibrate(name, pairs=pairs or "", background=background or "", indexes=indexes)
-    facts, scale = searcher.manifest.additions["scale"], searcher.build.scale
-    assert scale is not None  # it was just made
+    facts, scale = searcher.manifest.artifacts.scale, searcher.build.scale
+    assert facts is not None  # it was just made
+    assert scale is not None
     words = [(str(word), end, scale.percentile(end), scale.score(end)) for end, word in scale.words]
     if json:
         echo_json(
             index=name,
             build=searcher.manifest.build,
-            scale=dict(facts),
+            scale=to_json(facts),
             words=[
                 {"word": word, "up_to": end, "percentile": percentile, "score": score}
                 for word, end, percentile, score in words
             ],
         )
         return
-    click.echo(f"{name}: {facts['pairs']:,} random pairs, {told_background(facts)}")
-    if facts["people"]:
-        people = facts["people"]
-        click.echo(f"people: {people['pairs']:,} pairs of {people['of']}, Spearman {people['spearman']:.3f}")
+    click.echo(f"{name}: {facts.pairs:,} random pairs, {told_background(facts)}")
+    if people := facts.people:
+        click.echo(f"people: {people.pairs:,} pairs of {people.of}, Spearman {people.spearman:.3f}")
     for word, end, percentile, score in words:
         judged = "" if score is None else f", people {score:.1f}"
         click.echo(f"{word:<16} up to {end:.4f}: closer than {percentile:.2f} % of random pairs{judged}")
 
 
-def told_background(facts: dict[str, Any]) -> str:
+def told_background(facts: ScaleFacts) -> str:
     """Return what the background of a scale is, and what counts as close by it."""
-    background = facts["background"]
+    background = facts.background
     if not background:
         return "no unrelated queries: percentiles only (embedsearch calibrate NAME --background names some)"
     return (
-        f"{background['count']:,} unrelated queries ({background['of']}); nothing is close where more than "
-        f"{facts['stated_rate']:.1%} of them find something as near"
+        f"{background.count:,} unrelated queries ({background.of}); nothing is close where more than "
+        f"{facts.stated_rate:.1%} of them find something as near"
     )

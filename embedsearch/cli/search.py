@@ -84,7 +84,7 @@ def _print(searcher: Index, results: Results) -> None:
         f"{results.metric} distance (smaller is more related){found}"
     )
     if results.truncated:
-        limit = manifest.encoder["max_length"]
+        limit = manifest.encoder.spec.max_length
         click.echo(f"only the beginning of the query counts: the model reads {limit} tokens")
     width = max(40, shutil.get_terminal_size().columns)
     for hit in hits:

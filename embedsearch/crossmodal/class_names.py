@@ -115,11 +115,11 @@ class ClassNames:
         if class_head is None:
             raise QueryError(
                 f"The index {build.manifest.name!r} holds texts embedded by "
-                f"{build.manifest.encoder['model']}; ask it with a text. {self.model} has no class head that "
-                "names what is in a picture."
+                f"{build.manifest.encoder.spec.model}; ask it with a text. {self.model} has no class head "
+                "that names what is in a picture."
             )
         vector = self._encoder.encode([content(query)], "query")
-        names = text_vectors(class_head.names, build.manifest.encoder["fingerprint"], self._own)
+        names = text_vectors(class_head.names, build.manifest.encoder.fingerprint, self._own)
         placed = place(class_head.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
         return placed * self._length
 

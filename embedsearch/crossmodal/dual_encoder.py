@@ -27,20 +27,18 @@ class DualEncoder:
     def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:  # noqa: ARG002
         self._build, self._load = build, load
         self.asks = Modality.TEXT if build.manifest.unit is Unit.IMAGE else Modality.IMAGE
-        self.model = str(build.manifest.encoder["model"])
+        self.model = build.manifest.encoder.spec.model
         self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
         self.scale = open_scale(build) if self.asks is Modality.TEXT else None
         self.about = f"by the {self.asks} tower of {short(self.model)}"
 
     @cached_property
     def _encoder(self) -> Encoder:
-        made = self._build.manifest.encoder
+        spec = self._build.manifest.encoder.spec
         unit = Unit.TEXT if self.asks is Modality.TEXT else Unit.IMAGE
-        recipe = EncoderRecipe(
-            unit, self.model, made["revision"], PROJECTION, precision="fp32", engine="torch"
-        )
+        recipe = EncoderRecipe(unit, self.model, spec.revision, PROJECTION, precision="fp32", engine="torch")
         encoder = self._load(recipe)
-        if dict(encoder.spec.files) != dict(made["files"]):
+        if dict(encoder.spec.files) != dict(spec.files):
             raise EncoderMismatchError(
                 f"The index {self._build.manifest.name!r} was made with {self.model}, whose files are others "
                 f"now, so that its two towers can't be compared. Run: embedsearch rebuild "

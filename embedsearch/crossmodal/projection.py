@@ -6,15 +6,12 @@ captions (`embedsearch.artifacts.alignment`), or by both, added with a share eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from embedsearch.backends import Backend, backend_class
-from embedsearch.crossmodal import NAME
 from embedsearch.crossmodal.class_names import place
 from embedsearch.crossmodal.crossval import mix
 from embedsearch.crossmodal.ridge import Ridge
@@ -28,6 +25,7 @@ from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.store.build import Build
+from embedsearch.store.facts import TextModelFacts
 
 MAP, PROJECTED, INDEX, SCALE = "bridge.npz", "bridge.npy", "bridge.faiss", "bridge-scale.npz"
 
@@ -118,14 +116,9 @@ def tower_recipe(spec: EncoderSpec) -> EncoderRecipe:
     return EncoderRecipe(Unit.TEXT, spec.model, spec.revision, PROJECTION, precision="fp32", engine="torch")
 
 
-def described(spec: EncoderSpec) -> dict[str, Any]:
+def described(spec: EncoderSpec) -> TextModelFacts:
     """Return what a manifest says of the text encoder."""
-    return {
-        "model": spec.model,
-        "revision": spec.revision,
-        "pooling": spec.pooling,
-        "fingerprint": spec.fingerprint,
-    }
+    return TextModelFacts(spec.model, spec.revision, spec.pooling, spec.fingerprint)
 
 
 def open_projected(build: Build) -> Vectors:
@@ -141,6 +134,8 @@ def open_scale(build: Build) -> Scale | None:
 
 def open_index(build: Build) -> Backend:
     """Return the index over the places of a build's pictures."""
-    facts: Mapping[str, Any] = build.manifest.additions[NAME]["index"]
-    kind = backend_class(facts["kind"])
-    return kind.load(build.folder / INDEX, open_projected(build), Metric.COSINE, facts)
+    facts = build.manifest.artifacts.crossmodal
+    assert facts is not None
+    assert facts.index is not None
+    kind = backend_class(facts.index.kind)
+    return kind.load(build.folder / INDEX, open_projected(build), Metric.COSINE, facts.index)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from embedsearch.disk.cache import cache_folder
 from embedsearch.errors import IndexDamagedError
@@ -16,30 +15,38 @@ from embedsearch.errors import IndexDamagedError
 ALWAYS = 2**20
 
 
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """Size of a file in bytes, and its SHA-256, 64 hex digits."""
+
+    size: int
+    sha256: str
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_facts(folder: Path) -> dict[str, dict[str, Any]]:
+def file_facts(folder: Path) -> dict[str, FileFacts]:
     """Return size and SHA-256 of every file in `folder`, by name, and see that they are on the disk."""
     facts = {}
     for path in sorted(folder.iterdir()):
         with path.open("rb+") as file:
             os.fsync(file.fileno())
-        facts[path.name] = {"size": path.stat().st_size, "sha256": sha256_of(path)}
+        facts[path.name] = FileFacts(path.stat().st_size, sha256_of(path))
     return facts
 
 
-def verify(path: Path, facts: Mapping[str, Any], mend: str, *, whole: bool = False) -> None:
+def verify(path: Path, facts: FileFacts, mend: str, *, whole: bool = False) -> None:
     """Compare a file with what was written.
 
     A large file that was found right on this machine, and has the size and the time of then, is not read.
 
     Args:
         path: the file.
-        facts: its `size` in bytes and its `sha256`.
+        facts: of the file, as it was written.
         mend: what to do about damage, a sentence.
         whole: read it in any case.
 
@@ -50,19 +57,19 @@ def verify(path: Path, facts: Mapping[str, Any], mend: str, *, whole: bool = Fal
         stat = path.stat()
     except OSError as error:
         raise IndexDamagedError(f"{path} is missing ({error.strerror}). {mend}") from None
-    if stat.st_size != facts["size"]:
+    if stat.st_size != facts.size:
         raise IndexDamagedError(
-            f"{path} has {stat.st_size:,} bytes where {facts['size']:,} were written. {mend}"
+            f"{path} has {stat.st_size:,} bytes where {facts.size:,} were written. {mend}"
         )
-    if not whole and stat.st_size > ALWAYS and _is_noted(stat, facts["sha256"]):
+    if not whole and stat.st_size > ALWAYS and _is_noted(stat, facts.sha256):
         return
     try:
         found = sha256_of(path)
     except OSError as error:
         raise IndexDamagedError(f"{path} can't be read ({error.strerror}). {mend}") from None
-    if found != facts["sha256"]:
+    if found != facts.sha256:
         raise IndexDamagedError(f"{path} was altered: its checksum is not the manifest's. {mend}")
-    note(path, facts["sha256"])
+    note(path, facts.sha256)
 
 
 def note(path: Path, checksum: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from embedsearch.disk.npy import load_arrays
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, Prepared, gather
 from embedsearch.errors import EncoderMismatchError
+from embedsearch.models.facts import EncoderFacts
 
 COUNT = 16
 # Least cosine to torch in fp32 on inputs decoded in full that is taken unasked.
@@ -73,12 +74,12 @@ def least_cosine(got: Vectors, wanted: Vectors) -> float:
     return float(np.nan_to_num((got * wanted).sum(1) / norms, nan=-1.0).min())
 
 
-def check(encoder: Encoder, made: Mapping[str, Any], path: Path, mend: str) -> None:
+def check(encoder: Encoder, made: EncoderFacts, path: Path, mend: str) -> None:
     """Hold an encoder against the one that made a build, once per machine, where the two compute differently.
 
     Args:
         encoder: the one that is here, of the same fingerprint.
-        made: the manifest's description of the one that made the build.
+        made: what the manifest says of the one that made the build.
         path: the build's probes; builds of earlier versions have none and are not checked.
         mend: the command that makes the index anew.
 
@@ -86,7 +87,7 @@ def check(encoder: Encoder, made: Mapping[str, Any], path: Path, mend: str) -> N
         EncoderMismatchError: its vectors are too far from the build's.
     """
     here = (encoder.engine, encoder.precision, encoder.device.split(":")[0])
-    if here == (made["engine"], made["precision"], made["device"].split(":")[0]) or not path.is_file():
+    if here == (made.engine, made.precision, made.device.split(":")[0]) or not path.is_file():
         return
     known = None
     with contextlib.suppress(OSError, RuntimeError):  # no home folder, or none that may be entered
@@ -96,7 +97,7 @@ def check(encoder: Encoder, made: Mapping[str, Any], path: Path, mend: str) -> N
     cosine = agreement(encoder, load(path))
     if cosine < CLOSE:
         raise EncoderMismatchError(
-            f"The index was made with {made['engine']} in {made['precision']} on {made['device']}. Here "
+            f"The index was made with {made.engine} in {made.precision} on {made.device}. Here "
             f"{' in '.join(here[:2])} on {encoder.device} gives other vectors of its items: the least cosine "
             f"is {cosine:.4f}, and {CLOSE} is needed. Run: {mend}"
         )

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.probes import check
 from embedsearch.errors import DeviceError, EncoderMismatchError, MissingExtraError, ModelError
+from embedsearch.models.facts import EncoderFacts
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Unit
 
 
 def query_encoder(
     name: str,
     dimension: int,
-    made: Mapping[str, Any],
-    stored: Mapping[str, Any],
+    made: EncoderFacts,
+    stored: EncoderRecipe,
     probes: Path,
     load: Callable[[EncoderRecipe], Encoder],
 ) -> Encoder:
@@ -37,24 +36,24 @@ def query_encoder(
         EncoderMismatchError: the model of that name is not the one that made the build.
     """
     recipe = EncoderRecipe(
-        unit=Unit(stored["unit"]),
-        model=stored["model"],
-        revision=made["revision"],
-        pooling=made["pooling"],
-        layers=tuple(stored["layers"]),
-        patch_tokens_only=stored["patch_tokens_only"],
-        precision=made["precision"],
+        unit=stored.unit,
+        model=stored.model,
+        revision=made.spec.revision,
+        pooling=made.spec.pooling,
+        layers=stored.layers,
+        patch_tokens_only=stored.patch_tokens_only,
+        precision=made.precision,
         engine="torch",  # one query is answered before another engine has compiled its model
-        decoding=made.get("decoding") or "auto",
+        decoding=made.decoding or "auto",
     )
     try:
         encoder = load(recipe)
     except DeviceError:  # made on a GPU in a precision that this machine has not
-        encoder = load(EncoderRecipe(**{**asdict(recipe), "precision": "auto"}))
-    if encoder.spec.fingerprint != made["fingerprint"]:
+        encoder = load(replace(recipe, precision="auto"))
+    if encoder.spec.fingerprint != made.fingerprint:
         raise EncoderMismatchError(
             f"The index {name!r} holds {dimension}-d vectors of "
-            f"{made['model']} (fingerprint {made['fingerprint'][:12]}, pooling {made['pooling']}); the "
+            f"{made.spec.model} (fingerprint {made.fingerprint[:12]}, pooling {made.spec.pooling}); the "
             f"query encoder found now is {encoder.spec.model} (fingerprint "
             f"{encoder.spec.fingerprint[:12]}, pooling {encoder.spec.pooling}). "
             f"Run: embedsearch rebuild {name}"
@@ -63,10 +62,10 @@ def query_encoder(
     try:
         check(encoder, made, probes, mend)
     except EncoderMismatchError as mismatch:
-        if made["engine"] == encoder.engine:
+        if made.engine == encoder.engine:
             raise
         try:  # what made the index starts later, and is right
-            encoder = load(replace(recipe, engine=made["engine"]))
+            encoder = load(replace(recipe, engine=made.engine))
         except (ModelError, MissingExtraError):
             raise mismatch from None
         check(encoder, made, probes, mend)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import SourceError
+from embedsearch.models.facts import EncoderFacts
 from embedsearch.models.spec import EncoderSpec, Role
 
 
@@ -17,16 +18,16 @@ class UnloadedEncoder:
 
     device = ""
 
-    def __init__(self, spec: EncoderSpec, dimension: int, made: Mapping[str, Any]) -> None:
+    def __init__(self, spec: EncoderSpec, dimension: int, made: EncoderFacts) -> None:
         """Take over what a manifest says.
 
         Args:
             spec: of the encoder, from its files.
             dimension: of the build's vectors.
-            made: the manifest's description of the encoder that made them.
+            made: what the manifest says of the encoder that made them.
         """
         self.spec, self.dimension, self.made = spec, dimension, made
-        self.precision, self.engine, self.decoding = made["precision"], made["engine"], made["decoding"]
+        self.precision, self.engine, self.decoding = made.precision, made.engine, made.decoding
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Any]:  # noqa: ARG002
         """Refuse: there was nothing to embed a moment ago."""

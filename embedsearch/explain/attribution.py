@@ -124,7 +124,7 @@ def _explanation(
     if placed:
         notes.append(_PLACED)
     elif not apart.exact:
-        notes.append({"cls": _CLS, PROJECTION: _PROJECTED}.get(searcher.manifest.encoder["pooling"], _BENT))
+        notes.append({"cls": _CLS, PROJECTION: _PROJECTED}.get(searcher.manifest.encoder.spec.pooling, _BENT))
     if apart.truncated and searcher.manifest.unit is Unit.TEXT:
         notes.append(_CUT)
     if (cosine := least_cosine(apart.vector[None], kept)) < CLOSE:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose, free_memory, needed
+from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import RecipeError
@@ -16,6 +16,7 @@ from embedsearch.indexing.read import Before
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe, parse_memory
 from embedsearch.store.build import Build
+from embedsearch.store.facts import NeighboursKept
 from embedsearch.store.manifest import INDEX, QUERIES, SOURCE_STATE, VECTORS
 from embedsearch.store.source_state import SourceState
 
@@ -34,9 +35,9 @@ class MadeIndex:
 
     vectors: Vectors
     backend: Backend
-    facts: dict[str, Any]
+    facts: IndexFacts
     kept: Rows | None
-    moved: dict[str, Any] | None
+    moved: NeighboursKept | None
 
 
 def make_index(
@@ -83,7 +84,7 @@ def make_index(
         else neighbours_kept(index, before.build.backend, vectors, kept)
     )
     asked = f"queries of {recipe.index.queries}" if recipe.index.queries else "items held out"
-    return MadeIndex(vectors, index, {**index.facts, "made": made, "asked": asked}, kept, moved)
+    return MadeIndex(vectors, index, replace(index.facts, made=made, asked=asked), kept, moved)
 
 
 BLOCK = 65_536
@@ -126,7 +127,7 @@ def kept_rows(new: SourceState, old: SourceState, vectors: Vectors, old_vectors:
     return kept
 
 
-def neighbours_kept(backend: Backend, old: Backend, vectors: Vectors, kept: Rows) -> dict[str, Any]:
+def neighbours_kept(backend: Backend, old: Backend, vectors: Vectors, kept: Rows) -> NeighboursKept:
     """Return which share of their 10 nearest neighbours rows keep from one build to the next.
 
     Args:
@@ -134,14 +135,11 @@ def neighbours_kept(backend: Backend, old: Backend, vectors: Vectors, kept: Rows
         old: of the build before.
         vectors: (n, d) of the new build.
         kept: (n,) see `kept_rows`.
-
-    Returns:
-        `share` (0 to 1, None where nothing was kept), and `sample`, how many rows it was measured on.
     """
     rows = np.flatnonzero(kept >= 0)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(np.int64))]
     if not len(rows):
-        return {"share": None, "sample": 0}
+        return NeighboursKept(None, 0)
     queries = np.asarray(vectors[rows], np.float32)
     _, now = backend.search(queries, NEIGHBOURS + 1)
     _, then = old.search(queries, NEIGHBOURS + 1)
@@ -151,4 +149,4 @@ def neighbours_kept(backend: Backend, old: Backend, vectors: Vectors, kept: Rows
         others, still = set(before) - {own}, set(found) - {own, -1}
         if others:
             shares.append(len(others & still) / len(others))
-    return {"share": round(float(np.mean(shares)), 4) if shares else None, "sample": len(shares)}
+    return NeighboursKept(round(float(np.mean(shares)), 4) if shares else None, len(shares))

@@ -8,8 +8,9 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
+from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import islice
@@ -35,12 +36,14 @@ from embedsearch.indexing.read import Before
 from embedsearch.indexing.runners.local import embed
 from embedsearch.indexing.shards import Staging, Totals
 from embedsearch.modalities import modality_of
+from embedsearch.models.facts import EncoderFacts
 from embedsearch.progress import Progress, Silent
 from embedsearch.recipe import Recipe
 from embedsearch.records import Rejected, Unit
 from embedsearch.sources import Source, open_source
 from embedsearch.sources.judgements import read_queries
 from embedsearch.store.build import Build
+from embedsearch.store.facts import BuildReport, NeighboursKept, SourceChanges
 from embedsearch.store.folders import current_build, current_id, is_published
 from embedsearch.store.items import FIELD
 from embedsearch.store.manifest import BUILDS, PROBES, QUERIES, SOURCE_STATE, Manifest
@@ -105,7 +108,7 @@ def build_index(
         if before is not None:
             progress.stage(f"comparing {recipe.source.location} with the build in force", source.count())
             changes = compare_source(source, before, progress)
-            as_it_is = _as_json(recipe.as_dict()) == _as_json(before.build.manifest.recipe)
+            as_it_is = _content(recipe) == _content(before.build.manifest.recipe)
             in_force = current_id(folder) == before.build.folder.name and not before.build.damaged
             if not changes and as_it_is and in_force:
                 recipe.save(folder)
@@ -128,9 +131,9 @@ def build_index(
         _save_queries(recipe, encoder, before, aside, load)
         made = make_index(recipe, metric, aside, old, before, progress)
         index = made.facts
-        if strict and index["recall"] < recipe.index.recall:
+        if strict and index.recall < recipe.index.recall:
             raise RecallNotReachedError(
-                f"The {index['kind']} index reaches a recall@10 of {index['recall']:.3f}, and "
+                f"The {index.kind} index reaches a recall@10 of {index.recall:.3f}, and "
                 f"{recipe.index.recall:g} was asked for. Take --backend exact or hnsw, more --memory, or a "
                 "lower --recall. Nothing was published; what was embedded is kept for the next run."
             )
@@ -148,11 +151,11 @@ def build_index(
             version=version("embedsearch"),
             unit=recipe.encoder.unit,
             metric=metric,
-            backend=index["kind"],
+            backend=index.kind,
             count=staging.totals.items,
             dimension=encoder.dimension,
             encoder=_describe(encoder),
-            recipe=recipe.as_dict(),
+            recipe=recipe,
             fields={
                 column.name.removeprefix(FIELD): str(column.type)
                 for column in schema
@@ -162,7 +165,7 @@ def build_index(
             index=index,
             before=current_id(folder),
             changes=_changed(changes, old, aside, made.moved),
-            additions=carried,
+            artifacts=carried,
             files=file_facts(aside),
         ).save(aside)
         published = publish(folder, aside, build, recipe)
@@ -260,7 +263,7 @@ def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
     try:
         old = Recipe.load(folder)
     except RecipeError:  # lost or damaged: the build in force was made from something, too
-        old = Recipe.from_dict(recipe.name, Manifest.load(current_build(folder)).recipe)
+        old = Manifest.load(current_build(folder)).recipe
     if old.source != recipe.source or old.encoder.unit != recipe.encoder.unit:
         raise RecipeError(
             f"An index {recipe.name!r} exists and was made from {old.source.location} ({old.encoder.unit}s). "
@@ -285,11 +288,9 @@ def _save_queries(
     np.save(aside / QUERIES, reader.encode(texts[::step][:MOST_QUERIES], "query"))
 
 
-def _as_json(recipe: Mapping[str, Any]) -> Any:
-    """Return a recipe's tables as a manifest holds them, but for what decides nothing of a build."""
-    tables = json.loads(json.dumps(recipe))
-    tables["index"].pop("keep", None)
-    return tables
+def _content(recipe: Recipe) -> tuple[Any, ...]:
+    """Return what in a recipe decides what a build holds."""
+    return recipe.source, recipe.encoder, replaced(recipe.index, keep=1)
 
 
 def _key(recipe: Recipe, encoder: Encoder, full: bool) -> str:
@@ -299,36 +300,42 @@ def _key(recipe: Recipe, encoder: Encoder, full: bool) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _describe(encoder: Encoder) -> dict[str, Any]:
+def _describe(encoder: Encoder) -> EncoderFacts:
     if isinstance(encoder, UnloadedEncoder):
-        return dict(encoder.made)
-    return {
-        **asdict(encoder.spec),
-        "fingerprint": encoder.spec.fingerprint,
-        "precision": encoder.precision,
-        "engine": encoder.engine,
-        "decoding": encoder.decoding,
-        "device": encoder.device,
-    }
+        return encoder.made
+    return EncoderFacts(
+        spec=encoder.spec,
+        fingerprint=encoder.spec.fingerprint,
+        precision=encoder.precision,
+        engine=encoder.engine,
+        decoding=encoder.decoding,
+        device=encoder.device,
+    )
 
 
 def _changed(
-    changes: Changes | None, old: Build | None, aside: Path, moved: Mapping[str, Any] | None
-) -> dict[str, Any]:
+    changes: Changes | None, old: Build | None, aside: Path, moved: NeighboursKept | None
+) -> SourceChanges | None:
     """Return what a manifest tells of what became of the source, now that all was tried."""
     if changes is None or old is None:
-        return {}
+        return None
     entries = load_array(aside / SOURCE_STATE, mapped=True)
-    return {**with_unusable(changes, old.source_state, entries).as_dict(), "neighbours_kept": moved}
+    return with_unusable(changes, old.source_state, entries).facts(moved)
 
 
-def _report(totals: Totals, seconds: float) -> dict[str, Any]:
-    return {
-        **asdict(totals),
-        "waited": round(totals.waited, 3),
-        "computed": round(totals.computed, 3),
-        "seconds": round(seconds, 3),
-    }
+def _report(totals: Totals, seconds: float) -> BuildReport:
+    return BuildReport(
+        entries=totals.entries,
+        records=totals.records,
+        items=totals.items,
+        reused=totals.reused,
+        rejected=totals.rejected,
+        truncated=totals.truncated,
+        lost_words=totals.lost_words,
+        waited=round(totals.waited, 3),
+        computed=round(totals.computed, 3),
+        seconds=round(seconds, 3),
+    )
 
 
 def _check_rejected(recipe: Recipe, staging: Staging) -> None:

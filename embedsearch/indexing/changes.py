@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from embedsearch.records import Entry, Record, Rejected, content_hash, unbroken
 from embedsearch.store import source_state as source_states
+from embedsearch.store.facts import NeighboursKept, SourceChanges
 from embedsearch.store.source_state import SourceState
 
 if TYPE_CHECKING:
@@ -50,9 +51,18 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed or self.requarantined)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the numbers of records by kind, and the examples."""
-        return {name: value for name, value in asdict(self).items() if name != "requarantined"}
+    def facts(self, neighbours_kept: NeighboursKept | None = None) -> SourceChanges:
+        """Return what a manifest says of it."""
+        return SourceChanges(
+            added=self.added,
+            changed=self.changed,
+            removed=self.removed,
+            unchanged=self.unchanged,
+            rejected=self.quarantined,
+            to_embed=self.to_embed,
+            examples={kind: tuple(named) for kind, named in self.examples.items()},
+            neighbours_kept=neighbours_kept,
+        )
 
     def note(self, kind: str, identity: str) -> None:
         """Count a record, and keep the first few identities of its kind."""
@@ -211,8 +221,8 @@ def with_unusable(changes: Changes, source_state: SourceState, entries: source_s
 def unchanged(build: Build) -> Changes:
     """Return what `compare` finds where a build's source is as it was then."""
     report, unusable = build.manifest.report, int(_unusable(build.source_state.entries).sum())
-    bad = report["entries"] - report["records"] + unusable
-    return Changes(unchanged=report["records"] - unusable, quarantined=bad)
+    bad = report.entries - report.records + unusable
+    return Changes(unchanged=report.records - unusable, quarantined=bad)
 
 
 def _unusable(entries: source_states.Entries) -> npt.NDArray[np.bool_]:

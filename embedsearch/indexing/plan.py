@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,12 +14,14 @@ from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import IndexDamagedError, MissingExtraError, ModelError
 from embedsearch.indexing.changes import Changes, compare, rejection
 from embedsearch.indexing.read import Before
+from embedsearch.models.facts import EncoderFacts
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected
 from embedsearch.sources import Source
 from embedsearch.store.build import Build
+from embedsearch.store.facts import Artifacts
 from embedsearch.store.folders import current_build
 from embedsearch.store.manifest import QUERIES, Manifest
 from embedsearch.store.versions import builds_of
@@ -35,11 +36,11 @@ def open_old(folder: Path, progress: Progress) -> Build | None:
 
     Where additions alone are damaged (see `embedsearch.artifacts`), the build in force serves.
     """
-    had: Mapping[str, Any] = {}
+    had = Artifacts()
     try:
         in_force = current_build(folder)
         with contextlib.suppress(IndexDamagedError):
-            had = Manifest.load(in_force).additions
+            had = Manifest.load(in_force).artifacts
         build = Build(in_force, spare=True)
         if build.damaged:
             progress.stage(f"the build in force is damaged: {', '.join(sorted(build.damaged))}")
@@ -51,18 +52,19 @@ def open_old(folder: Path, progress: Progress) -> Build | None:
             build = Build(path)
         except IndexDamagedError:
             continue
-        _tell_lost(folder.name, had, build.manifest.additions, progress)
+        _tell_lost(folder.name, had, build.manifest.artifacts, progress)
         return build
     progress.stage("all is embedded anew: no build is whole")
-    _tell_lost(folder.name, had, {}, progress)
+    _tell_lost(folder.name, had, Artifacts(), progress)
     return None
 
 
-def _tell_lost(name: str, had: Mapping[str, Any], has: Mapping[str, Any], progress: Progress) -> None:
-    """Tell which additions that a person made are gone with a damaged build."""
-    if had.get("bridge", {}).get("by") == "align" and has.get("bridge", {}).get("by") != "align":
+def _tell_lost(name: str, had: Artifacts, has: Artifacts, progress: Progress) -> None:
+    """Report which artifacts that a person made are gone with a damaged build."""
+    aligned = [each.crossmodal is not None and each.crossmodal.by == "align" for each in (had, has)]
+    if aligned == [True, False]:
         progress.stage(f"the alignment with captions is lost: embedsearch align {name}")
-    if "map" in had and "map" not in has:
+    if had.map is not None and has.map is None:
         progress.stage(f"the map is lost: embedsearch map {name}")
 
 
@@ -70,18 +72,16 @@ def reusable(recipe: Recipe, old: Build, describe: Describe, progress: Progress)
     """Return the build in force where its vectors are those that the recipe asks for."""
     manifest = old.manifest
     why = ""
-    if manifest.schema == 1:
-        why = "the build in force was made by embedsearch before 0.3"
-    elif describe(recipe.encoder).fingerprint != manifest.encoder["fingerprint"]:
+    if describe(recipe.encoder).fingerprint != manifest.encoder.fingerprint:
         why = "the build in force is of another model, unit, pooling or layer"
     elif recipe.index.storage == "fp32" and old.vectors.dtype != np.float32:
         why = "the build in force holds vectors in fp16"
     else:
         asked = {name: getattr(recipe.encoder, name) for name in HOW}
         changed = [
-            f"{name} {manifest.encoder[name]}"
+            f"{name} {getattr(manifest.encoder, name)}"
             for name, value in asked.items()
-            if value != "auto" and manifest.encoder[name] not in ("", value)
+            if value != "auto" and getattr(manifest.encoder, name) not in ("", value)
         ]
         if changed:
             why = f"the build in force has {'; '.join(changed)}"
@@ -111,7 +111,7 @@ def suited_encoder(
     tuned = not recipe.index.queries or (
         before is not None
         and (before.build.folder / QUERIES).is_file()
-        and before.build.manifest.recipe["index"].get("queries") == recipe.index.queries
+        and before.build.manifest.recipe.index.queries == recipe.index.queries
     )
     if before is not None and changes is not None and not changes.to_embed and tuned:
         manifest = before.build.manifest
@@ -121,36 +121,35 @@ def suited_encoder(
 
 def _load(recipe: Recipe, last: Manifest | None, load: Callable[..., Encoder], progress: Progress) -> Encoder:
     """Load the encoder; what the recipe leaves open stays as the build in force has it, where it can."""
-    made: Mapping[str, Any] = {}
-    if last is not None and _meaning(last.recipe["encoder"]) == _meaning(recipe.as_dict()["encoder"]):
+    made = None
+    if last is not None and _meaning(last.recipe.encoder) == _meaning(recipe.encoder):
         made = last.encoder
-    kept = {name: made[name] for name in HOW if getattr(recipe.encoder, name) == "auto" and made.get(name)}
+    kept = {
+        name: getattr(made, name)
+        for name in HOW
+        if getattr(recipe.encoder, name) == "auto" and made is not None and getattr(made, name)
+    }
     try:
         encoder = load(replace(recipe.encoder, **kept))
     except (ModelError, MissingExtraError):
         if not kept:
             raise
         encoder = load(recipe.encoder)  # not here, or no longer
-    changed = differs(encoder, made)
+    changed = differs(encoder, made) if made else []
     if changed:
         progress.stage(f"all is embedded anew: the build in force has {'; '.join(changed)}")
     return encoder
 
 
-def differs(encoder: Encoder, made: Mapping[str, Any]) -> list[str]:
+def differs(encoder: Encoder, made: EncoderFacts) -> list[str]:
     """Return in what an encoder computes otherwise than the one that made a build."""
     return [
-        f"{name} {made[name]}, now {getattr(encoder, name)}"
+        f"{name} {getattr(made, name)}, now {getattr(encoder, name)}"
         for name in HOW
-        if made.get(name) and made[name] != getattr(encoder, name)
+        if getattr(made, name) not in ("", getattr(encoder, name))
     ]
 
 
-def _meaning(encoder: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what in an encoder's recipe decides what its vectors mean, lists for tuples."""
-    apart = (*HOW, "device", "batch_tokens")
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in encoder.items()
-        if name not in apart
-    }
+def _meaning(encoder: EncoderRecipe) -> EncoderRecipe:
+    """Return what in an encoder's recipe decides what its vectors mean, the rest as it is by default."""
+    return replace(encoder, precision="auto", engine="auto", decoding="auto", device="auto", batch_tokens=0)

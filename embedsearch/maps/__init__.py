@@ -8,8 +8,7 @@ preservation    which share of each item's 10 nearest neighbours are among its 1
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +23,7 @@ from embedsearch.maps.layouts.umap import LAID_OUT, is_installed, lay_out, place
 from embedsearch.maps.quality import NEIGHBOURS, preserved
 from embedsearch.maps.stability import laid_over, moved
 from embedsearch.progress import Progress
+from embedsearch.store.facts import MapFacts, MapSettings
 
 MEASURED = 20_000  # items up to which each is measured; of more, `SAMPLE`
 SAMPLE = 5_000  # items that are measured of a large index
@@ -35,11 +35,11 @@ class Map:
 
     Attributes:
         points: (n,) of `POINT`: coordinates, group, and the share of neighbours kept (NaN: not measured).
-        facts: plain JSON values, see `make_map`.
+        facts: what the manifest says of it.
     """
 
     points: Points
-    facts: dict[str, Any]
+    facts: MapFacts
 
     @property
     def measured(self) -> Rows:
@@ -56,13 +56,6 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
         earlier: the map before, which this one is laid over.
         progress: who is told how it goes on.
 
-    Returns:
-        Its facts: `method`; `explained`, the shares of variance along both axes (None for UMAP); `laid_out`,
-        how many items were laid out, the others being placed between them; `preserved`, the mean share of the
-        `neighbours` nearest that are kept on the map, over `measured` items; `moved` since an earlier map by
-        the same method, see `stability.moved`; `clusters`, each with `name`, `words`, `size`, and the median
-        `x` and `y` of its items; `settings`.
-
     Raises:
         QueryError: groups can't be named from the field asked for.
         MissingExtraError: UMAP is asked for and not installed.
@@ -77,7 +70,7 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
     if settings.method is Method.PCA:
         plane = principal_plane(ground.vectors, ground.metric)
         xy = project(ground.vectors, ground.metric, plane)
-        explained = [round(float(share), 4) for share in plane.explained]
+        explained = tuple(round(float(share), 4) for share in plane.explained)
     else:
         xy = _by_umap(ground, laid_out, earlier)
     since = None
@@ -85,7 +78,7 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
         kept = np.flatnonzero(earlier.rows >= 0)
         old = xy_of(earlier.points[earlier.rows[kept]])
         xy = laid_over(xy, kept, old)
-        since = moved(xy, kept, old) if earlier.facts["method"] == settings.method else None
+        since = moved(xy, kept, old) if earlier.facts.method == settings.method else None
     progress.stage("grouping and naming")
     labels = grouped(ground, settings, earlier)
     rows = sample(ground.keys, MEASURED if len(xy) <= MEASURED else SAMPLE)
@@ -94,17 +87,17 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
     shares[rows] = preserved(ground.backend, ground.vectors, xy, rows)
     points = np.empty(len(xy), POINT)
     points["x"], points["y"], points["cluster"], points["kept"] = xy[:, 0], xy[:, 1], labels, shares
-    facts = {
-        "method": str(settings.method),
-        "explained": explained,
-        "laid_out": len(laid_out),
-        "preserved": round(float(shares[rows].mean()), 4),
-        "neighbours": NEIGHBOURS,
-        "measured": len(rows),
-        "moved": since,
-        "clusters": named(ground, settings, points),
-        "settings": {**asdict(settings), "method": str(settings.method)},
-    }
+    facts = MapFacts(
+        method=str(settings.method),
+        explained=explained,
+        laid_out=len(laid_out),
+        preserved=round(float(shares[rows].mean()), 4),
+        neighbours=NEIGHBOURS,
+        measured=len(rows),
+        moved=since,
+        clusters=named(ground, settings, points),
+        settings=MapSettings(str(settings.method), settings.clusters, settings.names),
+    )
     return Map(points, facts)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +11,7 @@ from embedsearch.backends.kmeans import assign, centroids
 from embedsearch.distances.metric import Vectors
 from embedsearch.maps.ground import SEED, Earlier, Ground, Points, Settings, sample
 from embedsearch.maps.labels import distinctive_words, documents
+from embedsearch.store.facts import GroupFacts
 
 MOST = 8  # as many colours as people can tell apart, also without seeing red or green
 LEARNED = 20_000  # items that groups are learned and named from
@@ -29,7 +28,7 @@ def grouped(ground: Ground, settings: Settings, earlier: Earlier | None) -> npt.
     if count <= 1:
         return np.zeros(len(ground.vectors), np.int16)
     start = None
-    if earlier is not None and len(earlier.facts["clusters"]) == count:
+    if earlier is not None and len(earlier.facts.clusters) == count:
         start = _centres(ground, learned, earlier, count)
     centres = centroids(ground.vectors, learned, ground.metric, count, start, SEED)
     labels = assign(ground.vectors, ground.metric, centres)
@@ -49,26 +48,26 @@ def _centres(ground: Ground, rows: Rows, earlier: Earlier, count: int) -> Vector
     return np.asarray(sums / sizes[:, None], np.float32)
 
 
-def named(ground: Ground, settings: Settings, points: Points) -> list[dict[str, Any]]:
-    """Return of each group its `name`, `words`, `size`, and the median `x` and `y` of its items."""
+def named(ground: Ground, settings: Settings, points: Points) -> tuple[GroupFacts, ...]:
+    """Return the groups of a map with their names."""
     rows = sample(ground.keys, LEARNED)
     labels = points["cluster"]
     groups = int(labels.max()) + 1
     texts = documents(ground.items, rows, settings.names)
     words = distinctive_words(texts, labels[rows], groups)
-    told: list[dict[str, Any]] = []
+    told: list[GroupFacts] = []
     for group in range(groups):
         own = points[labels == group]
         x, y = (float(np.median(own[axis])) if len(own) else 0.0 for axis in ("x", "y"))
         name = ", ".join(words[group]) or f"group {group + 1}"
-        alike = sum(each["words"] == words[group] for each in told)
+        alike = sum(each.words == tuple(words[group]) for each in told)
         told.append(
-            {
-                "name": f"{name} ({alike + 1})" if alike and words[group] else name,
-                "words": words[group],
-                "size": len(own),
-                "x": round(x, 5),
-                "y": round(y, 5),
-            }
+            GroupFacts(
+                name=f"{name} ({alike + 1})" if alike and words[group] else name,
+                words=tuple(words[group]),
+                size=len(own),
+                x=round(x, 5),
+                y=round(y, 5),
+            )
         )
-    return told
+    return tuple(told)

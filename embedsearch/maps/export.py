@@ -23,7 +23,7 @@ def save_csv(made: Map, ids: pa.ChunkedArray, path: Path) -> None:
         ids: (n,) of the items.
         path: the file, which is replaced.
     """
-    names = [each["name"] for each in made.facts["clusters"]]
+    names = [each.name for each in made.facts.clusters]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +11,7 @@ import pyarrow as pa
 
 from embedsearch.backends import Backend, Rows
 from embedsearch.distances.metric import Metric, Vectors
+from embedsearch.store.facts import MapFacts
 from embedsearch.store.source_state import SourceState
 
 POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("cluster", "<i2"), ("kept", "<f4")])
@@ -72,7 +71,7 @@ class Earlier:
         anew: whether only the map's orientation and the groups' numbers are taken over.
     """
 
-    facts: Mapping[str, Any]
+    facts: MapFacts
     points: Points
     rows: Rows
     anew: bool = False

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from embedsearch.backends import Rows
 from embedsearch.distances.metric import Vectors
+from embedsearch.store.facts import MovedFacts
 from embedsearch.store.source_state import SourceState
 
 LEAST = 3  # points that fix a plane's position and orientation
@@ -47,7 +46,7 @@ def laid_over(points: Vectors, rows: Rows, old: Vectors) -> Vectors:
     return np.asarray((points - now.mean(0)) @ (left @ right) + then.mean(0), np.float32)
 
 
-def moved(points: Vectors, rows: Rows, old: Vectors) -> dict[str, Any] | None:
+def moved(points: Vectors, rows: Rows, old: Vectors) -> MovedFacts | None:
     """Return how far points moved, as shares of the old map's radius.
 
     The radius is the root of the mean squared distance of these points to their centre.
@@ -58,12 +57,11 @@ def moved(points: Vectors, rows: Rows, old: Vectors) -> dict[str, Any] | None:
         old: (m, 2) where they were.
 
     Returns:
-        `kept`, how many were there before, and of their moves the `median` and `p95`, the 95th percentile;
-        None where none was.
+        None where no point was there before.
     """
     if not len(rows):
         return None
     far = np.linalg.norm(points[rows] - old, axis=1)
     radius = float(np.sqrt(((old - old.mean(0)) ** 2).sum(1).mean()))
     median, high = np.percentile(far, (50, 95)) / (radius or 1.0)
-    return {"kept": len(rows), "median": round(float(median), 4), "p95": round(float(high), 4)}
+    return MovedFacts(len(rows), round(float(median), 4), round(float(high), 4))

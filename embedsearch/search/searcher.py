@@ -81,7 +81,7 @@ class Searcher:
                     self.manifest.name,
                     self.manifest.dimension,
                     self.manifest.encoder,
-                    self.manifest.recipe["encoder"],
+                    self.manifest.recipe.encoder,
                     self.build.folder / PROBES,
                     self._load,
                 )
@@ -259,7 +259,7 @@ class Searcher:
     def _misfit(self, expected: str) -> str:
         return (
             f"The index {self.manifest.name!r} holds {self.manifest.unit}s embedded by "
-            f"{self.manifest.encoder['model']}; ask it with {expected}."
+            f"{self.manifest.encoder.spec.model}; ask it with {expected}."
         )
 
     def _ready_vector(self, values: Any) -> Vectors:

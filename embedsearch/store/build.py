@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from embedsearch.backends import Backend, backend_class
 from embedsearch.disk.checksums import verify
@@ -28,7 +27,6 @@ from embedsearch.store.items import FIELD, open_table
 from embedsearch.store.manifest import (
     INDEX,
     ITEMS,
-    OLD_ITEMS,
     REJECTED,
     SCALE,
     SOURCE_STATE,
@@ -49,7 +47,7 @@ class Build:
     Attributes:
         folder: its own.
         manifest: what it says of itself.
-        damaged: files of additions that may not be read; empty of a whole build.
+        damaged: files of artifacts that may not be read; empty of a whole build.
     """
 
     def __init__(self, folder: Path, *, whole: bool = False, spare: bool = False) -> None:
@@ -58,14 +56,14 @@ class Build:
         Args:
             folder: the build's own.
             whole: read all files through; else large ones that were found right before are not.
-            spare: open it where no files are damaged but additions' (see `embedsearch.artifacts`).
+            spare: open it where no files are damaged but artifacts' (see `embedsearch.artifacts`).
 
         Raises:
             IndexDamagedError: a file is missing, truncated or altered; named with the mending command.
         """
         self.folder = folder
         self.manifest = Manifest.load(folder)
-        spared = self.manifest.added_files if spare else frozenset()
+        spared = self.manifest.artifacts.files if spare else frozenset()
         damaged = set()
         for name, facts in self.manifest.files.items():
             try:
@@ -79,8 +77,6 @@ class Build:
     @cached_property
     def items(self) -> pa.Table:
         """All items, a row per vector; see `embedsearch.store.items`."""
-        if self.manifest.schema == 1:
-            return pq.read_table(self.folder / OLD_ITEMS)
         return open_table(self.folder / ITEMS)
 
     @cached_property
@@ -135,7 +131,7 @@ class Build:
     @cached_property
     def scale(self) -> Scale | None:
         """What its distances are like; None of a build that was made without."""
-        return Scale.load(self.folder / SCALE) if "scale" in self.manifest.additions else None
+        return Scale.load(self.folder / SCALE) if self.manifest.artifacts.scale else None
 
     def rejected(self) -> list[dict[str, Any]]:
         """Return what was rejected: `id`, `reason`, and `entry`, the record's place in the source state."""

@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from embedsearch.backends.facts import IndexFacts
+from embedsearch.disk.checksums import FileFacts
+from embedsearch.disk.facts import from_json, stored, to_json
 from embedsearch.distances.metric import Metric
-from embedsearch.errors import IndexDamagedError
+from embedsearch.errors import IndexDamagedError, RecipeError
+from embedsearch.models.facts import EncoderFacts
+from embedsearch.recipe import RECIPE_FILE, Recipe
 from embedsearch.records import Unit
+from embedsearch.store.facts import Artifacts, BuildReport, SourceChanges
 
 CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
 ITEMS, VECTORS, SOURCE_STATE, REJECTED = "items.arrow", "vectors.npy", "ledger.npy", "rejected.jsonl"
 INDEX, PROBES, QUERIES, SCALE = "index.faiss", "probes.npz", "queries.npy", "scale.npz"
-OLD_ITEMS = "items.parquet"  # of format 1
-FILES = "files"  # of an addition, in its facts
 SCHEMA = 2
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +41,16 @@ class Manifest:
         backend: which kind of index.
         count: number of vectors.
         dimension: their length.
-        encoder: the encoder's specification, fingerprint, precision, engine and device.
+        encoder: what made the vectors.
         recipe: what it was made from.
         fields: Arrow type of each field, by name.
         report: counts and seconds of the build.
-        files: size in bytes and SHA-256 of each file, by name.
-        index: what the backend says of itself: its parameters, and the recall that it was measured to have.
-        changes: what became of the source since the build before, where there was one.
-        before: the build that was in force until this one.
-        additions: what it carries beside its index, by name; see `embedsearch.artifacts`.
-        schema: version of this format; 1 has neither source_state nor checksum of its own.
+        files: size and SHA-256 of each file, by name.
+        index: what is known of the index over the vectors.
+        changes: what changed in the source since the build before; None for a first or a full build.
+        before: the id of the build that was current before; empty for a first one.
+        artifacts: what it carries beside its vectors.
+        schema: version of this format.
     """
 
     name: str
@@ -56,25 +62,36 @@ class Manifest:
     backend: str
     count: int
     dimension: int
-    encoder: Mapping[str, Any]
-    recipe: Mapping[str, Any]
+    encoder: EncoderFacts
+    recipe: Recipe
     fields: Mapping[str, str]
-    report: Mapping[str, Any]
-    files: Mapping[str, Mapping[str, Any]]
-    index: Mapping[str, Any] = field(default_factory=dict)
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    report: BuildReport
+    files: Mapping[str, FileFacts]
+    index: IndexFacts
+    changes: SourceChanges | None
     before: str = ""
-    additions: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Artifacts = field(default=Artifacts(), metadata=stored("additions"))
     schema: int = SCHEMA
 
-    @property
-    def added_files(self) -> frozenset[str]:
-        """The files of all additions."""
-        return frozenset(name for facts in self.additions.values() for name in facts.get(FILES, ()))
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values: the recipe without the name, no changes as an empty object."""
+        values: dict[str, Any] = to_json(self)
+        del values["recipe"]["name"]
+        return {**values, "changes": values["changes"] or {}}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Manifest:
+        """Return what `to_json` made `values` of.
+
+        Raises:
+            ValueError, KeyError, TypeError, RecipeError: they are no manifest of this format.
+        """
+        recipe = {**values["recipe"], "name": values["name"]}
+        return from_json(cls, {**values, "recipe": recipe, "changes": values["changes"] or None})
 
     def save(self, folder: Path) -> None:
         """Write `manifest.json` into `folder`, with a checksum of what it says."""
-        values = asdict(self)
+        values = self.to_json()
         text = json.dumps({**values, "checksum": _checksum(values)}, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
@@ -83,34 +100,45 @@ class Manifest:
         """Read `folder/manifest.json`.
 
         Raises:
-            IndexDamagedError: it is missing, is not JSON, or is of another format.
+            IndexDamagedError: it is missing, is not JSON, was altered, or is of another format.
         """
-        path = folder / MANIFEST
-        remedy = mend(folder.parent.parent.name)
+        path, index = folder / MANIFEST, folder.parent.parent
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             checksum, schema = values.pop("checksum", ""), values["schema"]
-            if schema not in (1, SCHEMA):
-                raise IndexDamagedError(
-                    f"{path} is of format {schema}; this embedsearch reads {SCHEMA}. {remedy}"
-                )
-            if schema == SCHEMA and checksum != _checksum(values):
+            if schema != SCHEMA:
+                raise IndexDamagedError(f"{path} {_of_another_format(schema, values, index)}")
+            if checksum != _checksum(values):
                 raise ValueError("it was altered: its checksum is another")
-            values["unit"], values["metric"] = Unit(values["unit"]), Metric(values["metric"])
-            items = {ITEMS, SOURCE_STATE} if schema == SCHEMA else {OLD_ITEMS}
-            if not {*items, VECTORS, REJECTED} <= set(values["files"]):
-                raise ValueError("it does not list the files of a build")
-            return cls(**values)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            manifest = cls.from_json(values)
+            if missing := {ITEMS, SOURCE_STATE, VECTORS, REJECTED} - set(manifest.files):
+                raise ValueError(f"it does not list {', '.join(sorted(missing))}")
+        except (*_UNREADABLE, RecipeError) as error:
             raise IndexDamagedError(
-                f"{path} can't be read ({_first_line(error)}). {mend(folder.parent.parent.name)}"
+                f"{path} can't be read ({_first_line(error)}). {mend(index.name)}"
             ) from None
+        return manifest
 
 
 def mend(name: str) -> str:
-    """Return the sentence that says how the index `name` comes back to a whole build."""
+    """Return the sentence that says how the index `name` becomes whole again."""
     return (
-        f"Take the build before it: embedsearch rollback {name}, or make it anew: embedsearch rebuild {name}"
+        f"Go back to the build before: embedsearch rollback {name}, or build it again: "
+        f"embedsearch rebuild {name}"
+    )
+
+
+def _of_another_format(schema: Any, values: Mapping[str, Any], index: Path) -> str:
+    """Return what to do about a manifest of another format, as the rest of a sentence."""
+    made = f"is of format {schema!r:.20}, written by embedsearch {values.get('version')!s:.20}"
+    reads = f"embedsearch {version('embedsearch')} reads format {SCHEMA}"
+    if schema == 1:
+        has_recipe = (index / RECIPE_FILE).is_file()
+        again = f"rebuild {index.name} --full" if has_recipe else f"build SOURCE --name {index.name}"
+        return f"{made}; {reads}. Build the index again: embedsearch {again}"
+    return (
+        f"{made}; {reads}. Update embedsearch, or go back to the build before: "
+        f"embedsearch rollback {index.name}"
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from embedsearch.disk.checksums import note
@@ -39,7 +39,7 @@ def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
     _sync(folder / BUILDS)
     _put_in_force(folder)
     for name, facts in Manifest.load(target).files.items():
-        note(target / name, facts["sha256"])
+        note(target / name, facts.sha256)
     for old in _surplus(folder, recipe.index.keep, before if _is_whole(before) else None):
         shutil.rmtree(old)
     return target
@@ -81,7 +81,7 @@ def roll_back(indexes: Path, name: str, to: str = "") -> Build:
     with write_lock(folder):
         recover(folder)
         build = _earlier(folder, to)
-        Recipe.from_dict(name, dict(build.manifest.recipe)).save(folder)
+        replace(build.manifest.recipe, name=name).save(folder)
         _write(folder / COMING, build.folder.name)
         _put_in_force(folder)
     return build
@@ -195,7 +195,7 @@ def remove(indexes: Path, name: str) -> Path:
 def _surplus(folder: Path, keep: int, before: Path | None) -> list[Path]:
     """Return the builds beyond the `keep` newest; the one in force and that `before` it count as newest.
 
-    Where all of these hold the same items, for only additions were made anew, one more stays: there is to be
+    Where all of these hold the same items, for only artifacts were made again, one more stays: there is to be
     something to go back to.
     """
     try:
@@ -219,7 +219,7 @@ def _content(build: Path) -> tuple[str, ...]:
         files = Manifest.load(build).files
     except IndexDamagedError:
         return (build.name,)
-    return tuple(str(files[name]["sha256"]) for name in (ITEMS, VECTORS) if name in files)
+    return tuple(files[name].sha256 for name in (ITEMS, VECTORS) if name in files)
 
 
 def _is_whole(build: Path) -> bool:

@@ -55,10 +55,10 @@ def test_captions_find_their_pictures(tmp_path):
     """After align a text finds the picture that it describes, by the cosine in the texts' space."""
     aligned = Index(align("small", indexes=tmp_path).build, fakes.LetterEncoder)
     assert (aligned.crossmodal.by, aligned.crossmodal.about) == ("align", "by an alignment with 59 captions")
-    facts = aligned.manifest.additions["bridge"]
-    assert facts["align"]["source"] == "the field caption"
-    assert facts["align"]["measured"]["ridge"]["recall@5"] > 0.8
-    assert (facts["align"]["pairs"], facts["align"]["share"]) == (60, 1.0)
+    facts = aligned.manifest.artifacts.crossmodal
+    assert facts.align.source == "the field caption"
+    assert facts.align.measured["ridge"]["recall@5"] > 0.8
+    assert (facts.align.pairs, facts.align.share) == (60, 1.0)
     hits = aligned.search("rrrrrrrrrrgb", 5)
     found = np.array([[hit.fields["caption"].count(letter) for letter in "rgb"] for hit in hits])
     share = found[:, 0] / found.sum(1)
@@ -76,8 +76,8 @@ def test_an_alignment_survives_a_rebuild(shaded, make_build, tmp_path):
     first = align("small", indexes=tmp_path)
     more = [*entries[1:], *shades(tmp_path, 3, start=100)]
     second = Index(make_build(more, unit=Unit.IMAGE), fakes.LetterEncoder)
-    told, before = (build.manifest.additions["bridge"] for build in (second, first.build))
-    assert told["align"] == before["align"]
+    told, before = (build.manifest.artifacts.crossmodal for build in (second, first.build))
+    assert told.align == before.align
     assert len(second) == 62
     places = np.asarray(second.space(Text("r")).vectors)
     np.testing.assert_array_equal(places[:59], np.load(first.build.folder / "bridge.npy")[1:])
@@ -93,7 +93,7 @@ def test_vectors_of_another_encoder_lose_the_alignment(shaded, make_build, tmp_p
     """The map is of one model's vectors: embedded by another one, the index is no longer aligned."""
     align("small", indexes=tmp_path)
     build = make_build(shaded[1], unit=Unit.IMAGE, load=fakes.version("2"))
-    assert "bridge" not in build.manifest.additions
+    assert build.manifest.artifacts.crossmodal is None
 
 
 @pytest.mark.usefixtures("shaded")
@@ -118,8 +118,8 @@ def test_captions_come_from_a_file(tmp_path, suffix):
         mark = "," if suffix == ".csv" else "\t"
         lines = [f"caption{mark}image", *(f'"{text}"{mark}{name}' for name, text in rows)]
     path.write_text("\n".join(lines))
-    facts = align("small", path, indexes=tmp_path).manifest.additions["bridge"]["align"]
-    assert (facts["pictures"], facts["pairs"], facts["source"]) == (28, 28, str(path))
+    facts = align("small", path, indexes=tmp_path).manifest.artifacts.crossmodal.align
+    assert (facts.images, facts.pairs, facts.source) == (28, 28, str(path))
 
 
 @pytest.mark.usefixtures("shaded")
@@ -143,7 +143,7 @@ def test_what_can_not_be_aligned_is_refused(make_build, tmp_path):
     make_build(fakes.fruit_entries(), name="texts")
     with pytest.raises(RecipeError, match="only images"):
         align("texts", indexes=tmp_path)
-    assert "bridge" not in open_build(tmp_path, "small").manifest.additions
+    assert open_build(tmp_path, "small").manifest.artifacts.crossmodal is None
 
 
 @pytest.mark.usefixtures("shaded")
@@ -161,8 +161,8 @@ def test_lines_that_serve_nothing_are_told(tmp_path, suffix):
         lines.insert(6, f'7{mark}"5 inch nail')
     path.write_text("\n".join(lines))
     told = fakes.Told()
-    facts = align("small", path, indexes=tmp_path, progress=told).manifest.additions["bridge"]["align"]
-    assert (facts["pairs"], facts["pictures"], facts["left_out"]) == (31, 30, 2)
+    facts = align("small", path, indexes=tmp_path, progress=told).manifest.artifacts.crossmodal.align
+    assert (facts.pairs, facts.images, facts.rejected) == (31, 30, 2)
     said = "\n".join(told.stages)
     assert "1 of 32 captions are of no picture of the index, the first of 'gone'" in said
     assert f"1 lines were left out, the first said{suffix}:7: " in said
@@ -200,7 +200,7 @@ def test_an_alignment_survives_a_lost_text_model(shaded, make_build, tmp_path, m
     monkeypatch.setattr(crossmodal, "unrelated", fails)
     told = fakes.Told()
     second = make_build([*shaded[1], *shades(tmp_path, 1, start=100)], unit=Unit.IMAGE, progress=told)
-    assert second.manifest.additions["bridge"]["by"] == "align"
+    assert second.manifest.artifacts.crossmodal.by == "align"
     before, after = (open_scale(build) for build in (first.build, second))
     np.testing.assert_array_equal(before.foreign, after.foreign)
     assert "the scale of text queries is that of the build before: it is gone" in told.stages
@@ -214,10 +214,10 @@ def test_an_alignment_survives_damage_to_what_it_makes(shaded, make_build, tmp_p
     (first.build.folder / file).write_bytes(b"x")
     second = make_build(shaded[1], unit=Unit.IMAGE)
     assert second.folder != first.build.folder
-    assert second.manifest.additions["bridge"]["align"] == first.manifest.additions["bridge"]["align"]
+    assert second.manifest.artifacts.crossmodal.align == first.manifest.artifacts.crossmodal.align
     np.testing.assert_allclose(np.array(open_projected(second)), wanted, atol=1e-6)
-    assert second.manifest.report["seconds"] >= 0
-    assert (second.manifest.changes["to_embed"], second.manifest.changes["unchanged"]) == (0, 60)
+    assert second.manifest.report.seconds >= 0
+    assert (second.manifest.changes.to_embed, second.manifest.changes.unchanged) == (0, 60)
 
 
 def test_a_lost_alignment_is_told(shaded, make_build, tmp_path):
@@ -226,7 +226,7 @@ def test_a_lost_alignment_is_told(shaded, make_build, tmp_path):
         (align("small", indexes=tmp_path).build.folder / file).write_bytes(b"x")
         told = fakes.Told()
         build = make_build(shaded[1], unit=Unit.IMAGE, progress=told)
-        assert "bridge" not in build.manifest.additions
+        assert build.manifest.artifacts.crossmodal is None
         assert any("embedsearch align small" in stage for stage in told.stages)
 
 
@@ -234,4 +234,4 @@ def test_an_alignment_survives_another_metric(shaded, make_build, tmp_path):
     """Places are of unit vectors, so the distance of the index says nothing about them."""
     first = align("small", indexes=tmp_path)
     second = make_build(shaded[1], unit=Unit.IMAGE, metric="l2")
-    assert second.manifest.additions["bridge"]["align"] == first.manifest.additions["bridge"]["align"]
+    assert second.manifest.artifacts.crossmodal.align == first.manifest.artifacts.crossmodal.align

@@ -67,13 +67,13 @@ def test_pictures_have_no_background(colours):
     answer = colours.search(es.MoreLike("red"))
     assert (answer.verdict, answer.foreign_rate) == (None, None)
     assert answer.hits[0].percentile is not None
-    assert colours.manifest.additions["scale"]["background"] is None
+    assert colours.manifest.artifacts.scale.background is None
 
 
 def test_words_are_asked_for_words(make_searcher):
     """The background of a word index is a word in each sentence."""
     searcher = make_searcher([fakes.text("a", "The cat sat."), fakes.text("b", "dog den")], unit=Unit.WORD)
-    assert 500 < searcher.manifest.additions["scale"]["background"]["count"] <= 1000
+    assert 500 < searcher.manifest.artifacts.scale.background.count <= 1000
     assert all(len(each.spans) == 1 for each in general(Unit.WORD))
 
 
@@ -111,10 +111,10 @@ def test_another_background_is_kept_by_rebuilds(make_build, calibrated, tmp_path
     make_build(fakes.fruit_entries())
     file = tmp_path / "own.txt"
     file.write_text("\n".join(f"{'xyz'[at % 3]} {at}" for at in range(150)))
-    told = calibrated(background=file).manifest.additions["scale"]["background"]
+    told = calibrated(background=file).manifest.artifacts.scale.background
     assert told == {"of": str(file), "count": 150}
     again = make_build([*fakes.fruit_entries(), fakes.text("kiwi", "kiwi")])
-    assert again.manifest.additions["scale"]["background"] == told
+    assert again.manifest.artifacts.scale.background == told
     assert len(again.scale.foreign) == 150
 
 
@@ -138,7 +138,7 @@ def test_people_scores_fall_with_distance(make_build, calibrated, tmp_path):
     people = searcher.build.scale.people
     assert (np.diff(people[0]) > 0).all()
     assert (np.diff(people[1]) < 0).all()
-    assert searcher.manifest.additions["scale"]["people"]["pairs"] == 45
+    assert searcher.manifest.artifacts.scale.people.pairs == 45
     assert searcher.search("apple", k=1)[0].human_score == pytest.approx(people[1].max())
     again = make_build([*fakes.fruit_entries(), fakes.text("kiwi", "kiwi")])
     np.testing.assert_array_equal(again.scale.people, people)
@@ -170,7 +170,7 @@ def test_another_metric_needs_no_model_for_its_background(make_build):
     second = make_build(fakes.fruit_entries(), metric="l2")
     asked = [np.load(build.folder / "background.npy") for build in (first, second)]
     np.testing.assert_array_equal(*asked)
-    assert second.manifest.additions["scale"]["background"] == first.manifest.additions["scale"]["background"]
+    assert second.manifest.artifacts.scale.background == first.manifest.artifacts.scale.background
     assert second.scale.limit > first.scale.limit
 
 
@@ -190,4 +190,4 @@ def test_damaged_judgements_are_told(make_build, calibrated, tmp_path):
     told = fakes.Told()
     again = make_build(fakes.fruit_entries(), progress=told)
     assert f"to measure anew: embedsearch calibrate small --pairs {pairs} --background {own}" in told.stages
-    assert (again.manifest.additions["scale"]["people"], again.scale.people.shape) == (None, (2, 0))
+    assert (again.manifest.artifacts.scale.people, again.scale.people.shape) == (None, (2, 0))

@@ -68,9 +68,9 @@ def test_the_recall_is_what_the_manifest_says(built, vectors, queries, kind, met
     """recall@10 on queries that the index never saw is the wanted one, and what was measured holds."""
     _, backend = built(kind, metric)
     facts = backend.facts
-    assert (facts["kind"], facts["wanted"], facts["queries"]) == (kind, 0.95, 80)
-    assert facts["recall"] >= 0.95
-    assert share_found(backend, vectors, queries, metric) >= facts["recall"] - 0.03
+    assert (facts.kind, facts.tuned.wanted, facts.queries) == (kind, 0.95, 80)
+    assert facts.recall >= 0.95
+    assert share_found(backend, vectors, queries, metric) >= facts.recall - 0.03
 
 
 @pytest.mark.parametrize("metric", Metric)
@@ -157,8 +157,8 @@ def test_an_extended_index_finds_the_new_and_not_the_removed(built, vectors, que
     kept = np.concatenate([np.full(150, -1), stay, np.full(150, -1)])
     loaded = backend_class(kind).load(path, vectors, Metric.COSINE, backend.facts)
     extended = loaded.extended(path, now, kept, SETTINGS)
-    assert (extended.facts["added"], extended.facts["masked"]) == (300, len(removed))
-    assert extended.facts["recall"] >= 0.95 - 0.03
+    assert (extended.facts.tuned.added, extended.facts.tuned.masked) == (300, len(removed))
+    assert extended.facts.recall >= 0.95 - 0.03
     assert share_found(extended, now, queries, Metric.COSINE) >= 0.95 - 0.02
     assert share_found(extended, now, new, Metric.COSINE, k=1) >= 0.97  # each finds itself
     allow = np.random.default_rng(5).random(len(now)) < 0.3
@@ -201,7 +201,7 @@ def test_a_few_vectors_are_compared_one_by_one():
     few = clustered(200, 2)
     for kind in KINDS:
         backend = backend_class(kind).build(kind, few, Metric.L2, SETTINGS)
-        assert (backend.facts["recall"], backend.facts["steps"]) == (1.0, [])
+        assert (backend.facts.recall, backend.facts.tuned.steps) == (1.0, ())
         want, rows = exact(few, Metric.L2).search(few[:20], 5)
         found, got = backend.search(few[:20], 5)
         assert np.array_equal(got, rows)
@@ -225,7 +225,7 @@ def test_what_no_code_tells_apart_is_compared(monkeypatch):
     random = np.random.default_rng(2)
     spread = clustered(1500, 3) * np.exp(random.normal(size=(1500, 1)) * 3).astype(np.float32)
     backend = backend_class("hnsw-sq8").build("hnsw-sq8", spread, Metric.L2, SETTINGS)
-    assert backend.facts["recall"] >= 0.95
+    assert backend.facts.recall >= 0.95
     assert share_found(backend, spread, clustered(50, 5), Metric.L2) >= 0.95
 
 
@@ -235,7 +235,7 @@ def test_a_recall_out_of_reach_is_told(vectors, monkeypatch):
     monkeypatch.setattr(module, "LIST_DEPTHS", (10,))
     monkeypatch.setattr(module, "EXACT_UP_TO", 1000)
     backend = backend_class("ivf-rabitq").build("ivf-rabitq", vectors, Metric.COSINE, SETTINGS)
-    assert backend.facts["recall"] < 0.95
+    assert backend.facts.recall < 0.95
 
 
 def test_half_precision_vectors_are_enough(vectors, queries):

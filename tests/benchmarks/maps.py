@@ -51,10 +51,10 @@ def main():
                 f"{len(before.points):,} questions; after the rebuild {after.facts['preserved']:.3f})",
                 flush=True,
             )
-            moved, anew = after.facts["moved"], fresh.facts["moved"]
+            moved, anew = after.facts.moved, fresh.facts.moved
             print(
-                f"map_{method}_moved value={moved['median']:.3f} (median move of {moved['kept']:,} kept "
-                f"questions, of the map's radius; p95 {moved['p95']:.3f}; from nothing {anew['median']:.3f}, "
+                f"map_{method}_moved value={moved.median:.3f} (median move of {moved.kept:,} kept "
+                f"questions, of the map's radius; p95 {moved.p95:.3f}; from nothing {anew.median:.3f}, "
                 f"p95 {anew['p95']:.3f})",
                 flush=True,
             )

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from embedsearch.disk.facts import to_json
 from embedsearch.distances.metric import normalized
 from embedsearch.indexing.build import build_index
 from embedsearch.store.build import open_build
@@ -78,7 +79,11 @@ def build(folder, count):
     encoder = RowEncoder(noisy(rows), queries)
     started = time.perf_counter()
     built = build_index(asked, folder, progress=Clock(count), load=lambda _: encoder)
-    facts = {"seconds": time.perf_counter() - started, **built.manifest.index, "bytes": built.bytes_on_disk}
+    facts = {
+        "seconds": time.perf_counter() - started,
+        **to_json(built.manifest.index),
+        "bytes": built.bytes_on_disk,
+    }
     print(json.dumps(facts))
 
 

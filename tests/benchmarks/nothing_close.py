@@ -83,7 +83,7 @@ def main():
                 for other, shares in flagged.items():
                     shares.append(nothing_close(searcher, vectors[other]))
                 missed.append(nothing_close(searcher, encoder.encode(own, "query")))
-                rates.append(searcher.manifest.additions["scale"]["stated_rate"])
+                rates.append(searcher.manifest.artifacts.scale.stated_rate)
             lost.append(np.mean(missed))
             told += [np.mean(shares) for shares in flagged.values()]
             shown = ", ".join(f"{other} {np.mean(shares):.3f}" for other, shares in flagged.items())

@@ -106,7 +106,7 @@ def main():
         ours = recall(built.backend.search(queries, K)[1])
         print(
             f"search_1m_built value={took:.0f} (seconds from texts to {built.manifest.backend}; recall@10 "
-            f"{ours:.4f}, when built {built.manifest.index['recall']:.4f}; median gap of the 10th and 11th "
+            f"{ours:.4f}, when built {built.manifest.index.recall:.4f}; median gap of the 10th and 11th "
             f"neighbour {gap:.5f})",
             flush=True,
         )

@@ -23,12 +23,12 @@ def main():
         started = time.perf_counter()
         aligned = es.align("stamps", indexes=indexes)
         seconds = time.perf_counter() - started
-    facts = aligned.manifest.additions["bridge"]["align"]
-    asked, answers = facts["asked"], facts["answers"]
-    for part, measured in facts["measured"].items():
+    facts = aligned.manifest.artifacts.crossmodal.align
+    asked, answers = facts.asked, facts.answers
+    for part, measured in facts.measured.items():
         told = ", ".join(f"{name} {value:g}" for name, value in measured.items())
         print(f"text_to_image_{part} value={measured['recall@10']:.4f} ({told}; {asked} captions)")
-    both, conse = facts["measured"]["both"], facts["measured"]["conse"]
+    both, conse = facts.measured["both"], facts.measured["conse"]
     for k in (1, 5, 10):
         one, other = both[f"recall@{k}"], conse[f"recall@{k}"]
         key = "align_over_conse" if k == 10 else f"align_over_conse_at_{k}"

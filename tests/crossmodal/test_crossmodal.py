@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from embedsearch.errors import EncoderMismatchError, ModelError, QueryError, Rec
 from embedsearch.index import Index
 from embedsearch.query import Text
 from embedsearch.records import Unit
+from embedsearch.store.facts import AlignFacts, ConseFacts, CrossmodalFacts
 from tests import fakes
 
 
@@ -60,7 +62,7 @@ def test_a_text_finds_pictures_by_class_names(pictures):
     np.testing.assert_allclose([hit.distance for hit in hits], far[order], atol=1e-5)
     space = pictures.space(Text("an insect"))
     assert (space.by, space.metric, space.vectors.shape) == ("conse", Metric.COSINE, (len(pictures), 384))
-    assert pictures.manifest.additions["bridge"]["index"]["recall"] == 1.0
+    assert pictures.manifest.artifacts.crossmodal.index.recall == 1.0
 
 
 def test_texts_have_a_scale_of_their_own(pictures):
@@ -81,9 +83,10 @@ def test_texts_have_a_scale_of_their_own(pictures):
 
 def test_what_serves_is_said_for_what_has_a_share():
     """Class names are named beside captions only where they have a share in the places."""
-    facts = {"by": "align", "conse": {"classes": 1000}, "align": {"captions": 31, "share": 1.0}}
+    fitted = AlignFacts("a file", 31, 31, 0, 31, strength=0.1, share=1.0, asked=31, answers=31, measured={})
+    facts = CrossmodalFacts("align", conse=ConseFacts(1000, 2.0, 50), align=fitted)
     assert about(facts) == "by an alignment with 31 captions"
-    facts["align"] = {"captions": 31, "share": 0.5}
+    facts = replace(facts, align=replace(fitted, share=0.5))
     assert about(facts) == "by an alignment with 31 captions and class names"
 
 
@@ -143,7 +146,7 @@ def test_a_build_needs_no_text_model(stamps, tmp_path, monkeypatch):
     few.mkdir()
     shutil.copy(next(stamps.glob("*.png")), few)
     searcher = es.build(few, name="few", precision="fp32", indexes=tmp_path / "indexes")
-    assert "bridge" not in searcher.manifest.additions
+    assert searcher.manifest.artifacts.crossmodal is None
     assert searcher.crossmodal is None
     with pytest.raises(QueryError, match="embedsearch align few"):
         searcher.search("a text")
@@ -229,7 +232,7 @@ def test_two_towers_need_no_places(towers):
     """With CLIP a text is compared with the pictures' own vectors, by the cosine of the two projections."""
     searcher, model = towers
     assert (searcher.crossmodal.by, searcher.manifest.dimension) == ("towers", 16)
-    assert searcher.manifest.additions["bridge"] == {"by": "towers", "files": ["bridge-scale.npz"]}
+    assert searcher.manifest.artifacts.crossmodal == CrossmodalFacts("towers", files=("bridge-scale.npz",))
     hits = searcher.search("a cat sleeps", 4)
     text = es.load_encoder(str(model), unit="text", precision="fp32").encode(["a cat sleeps"])
     far = 1 - normalized(np.asarray(searcher.build.vectors)) @ normalized(text)[0]
@@ -256,7 +259,7 @@ def test_texts_that_find_pictures_are_measured(towers, tmp_path):
     best = [searcher.search(text, 1)[0].id for text in ("a cat", "a bank")]
     judged.write_text(f"1 0 {best[0]} 1\n2 0 {best[1]} 1\n")
     told = evaluate(searcher, queries=path, qrels=judged, k=2, filters=True)
-    assert (told["recall"], told["judged"]["MRR"], told["asked"]) == (1, 1, f"2 queries of {path}")
+    assert (told.recall, told["judged"]["MRR"], told["asked"]) == (1, 1, f"2 queries of {path}")
     assert [each["recall"] for each in told["filters"]] == [1, 1, 1, 1]
     path.write_text("id\ttext\n")
     with pytest.raises(SourceError, match="holds no query"):
@@ -299,13 +302,13 @@ def test_pictures_are_tuned_with_texts(small_model, tmp_path, monkeypatch):
     built = es.build(
         folder, name="many", model=model, backend="hnsw", queries=queries, indexes=tmp_path / "indexes"
     )
-    assert (built.manifest.index["queries"], built.manifest.index["recall"] >= 0.95) == (50, True)
+    assert (built.manifest.index.queries, built.manifest.index.recall >= 0.95) == (50, True)
     tower = es.load_encoder(model, unit="text", precision="fp32")
     want = tower.encode([f"a photo of {at} cats" for at in range(50)])
     np.testing.assert_allclose(np.load(built.build.folder / "queries.npy"), want, atol=1e-4)
-    told = built.manifest.additions["bridge"]["index"]
-    assert (told["asked"], told["queries"]) == ("texts", 200)
-    assert 0.5 <= told["recall"] <= 1
+    told = built.manifest.artifacts.crossmodal.index
+    assert (told.asked, told.queries) == ("texts", 200)
+    assert 0.5 <= told.recall <= 1
 
 
 def test_queries_that_nothing_embeds_are_refused(small_model, stamps, tmp_path):

@@ -47,11 +47,11 @@ def build(make_recipe, tmp_path):
 def test_a_small_change_extends_the_index(build, kind):
     """Texts added and removed: the graph is kept, and the manifest says so; search finds what is there."""
     first = build(many(), backend=kind)
-    assert first.manifest.index["made"] == "anew"
+    assert first.manifest.index.made == "anew"
     now = many(50, COUNT + 50)
     second = build(now, backend=kind)
     facts = second.manifest.index
-    assert (facts["made"], facts["added"], facts["masked"]) == ("extended", 100, 50)
+    assert (facts.made, facts.tuned.added, facts.tuned.masked) == ("extended", 100, 50)
     searcher = Index(second, LetterEncoder)
     for entry in (now[0], now[-1], now[700]):
         assert searcher.search(entry.content, 1)[0].id == entry.id
@@ -65,18 +65,18 @@ def test_a_small_change_extends_the_index(build, kind):
 def test_a_large_change_makes_the_index_anew(build):
     """Past a fifth, and for another kind, metric or recall, the index is made anew without embedding."""
     build(many(), backend="hnsw-sq8")
-    assert build(many(0, 2 * COUNT), backend="hnsw-sq8").manifest.index["made"] == "anew"
-    assert build(many(0, 2 * COUNT), backend="ivf-pq").manifest.index["made"] == "anew"
-    assert build(many(0, 2 * COUNT), backend="ivf-pq", metric="l2").manifest.index["made"] == "anew"
+    assert build(many(0, 2 * COUNT), backend="hnsw-sq8").manifest.index.made == "anew"
+    assert build(many(0, 2 * COUNT), backend="ivf-pq").manifest.index.made == "anew"
+    assert build(many(0, 2 * COUNT), backend="ivf-pq", metric="l2").manifest.index.made == "anew"
     lower = build(many(0, 2 * COUNT), backend="ivf-pq", metric="l2", recall=0.8).manifest
-    assert (lower.index["made"], lower.index["wanted"]) == ("anew", 0.8)
-    assert lower.report["reused"] == 2 * COUNT
+    assert (lower.index.made, lower.index.tuned.wanted) == ("anew", 0.8)
+    assert lower.report.reused == 2 * COUNT
 
 
 def test_changes_add_up_until_the_index_is_made_anew(build):
     """Five rebuilds of 5 percent each: the graph is kept for four of them."""
     build(many(), backend="hnsw-sq8")
-    made = [build(many(75 * step, COUNT), backend="hnsw-sq8").manifest.index["made"] for step in range(1, 6)]
+    made = [build(many(75 * step, COUNT), backend="hnsw-sq8").manifest.index.made for step in range(1, 6)]
     assert made == ["extended"] * 4 + ["anew"]
 
 
@@ -85,7 +85,7 @@ def test_copies_of_one_text_each_keep_a_node(build):
     copies = [text(f"copy {at}", "aabbccddee") for at in range(40)]
     build([*many(), *copies], backend="hnsw-sq8")
     second = build([*many(), *copies[::-1], *many(9000, 20)], backend="hnsw-sq8")
-    assert second.manifest.index["made"] == "extended"
+    assert second.manifest.index.made == "extended"
     hits = Index(second, LetterEncoder).search("aabbccddee", 60)
     assert {hit.id for hit in hits if hit.distance < 1e-6} == {each.id for each in copies}
     twice = build([*many(), *copies, text("copy 40", "aabbccddee"), *many(9000, 20)], backend="hnsw-sq8")
@@ -106,7 +106,7 @@ def test_a_recall_out_of_reach_fails_only_when_strict(build, monkeypatch, tmp_pa
     assert open_build(tmp_path, "small").folder == old.folder
     assert (tmp_path / "small" / "builds" / ".staging").is_dir()
     loose = build(many(), backend="ivf-rabitq", recall=0.999)
-    assert loose.manifest.index["recall"] < 0.999
+    assert loose.manifest.index.recall < 0.999
 
 
 def test_the_memory_given_is_kept_to(build, monkeypatch):
@@ -141,13 +141,13 @@ def test_an_index_is_tuned_with_queries_where_there_are_some(build, asked, make_
     own = build(many(), backend="ivf-rabitq").manifest.index
     first = build(many(), backend="ivf-rabitq", queries=str(asked))
     facts = first.manifest.index
-    assert (facts["queries"], own["queries"]) == (168, 30)
-    assert facts["asked"] == f"queries of {asked}"
-    assert facts["recall"] >= 0.95
+    assert (facts.queries, own.queries) == (168, 30)
+    assert facts.asked == f"queries of {asked}"
+    assert facts.recall >= 0.95
     pairs = np.stack([letters(line.split("\t")[1]) for line in asked.read_text().splitlines()])
     best, _ = Index(build(many(), backend="exact", name="exact")).build.backend.search(pairs, 10)
     found, _ = first.backend.search(pairs, 10)
-    assert (found <= best[:, -1:] + 1e-6).mean() == pytest.approx(facts["recall"], abs=0.001)
+    assert (found <= best[:, -1:] + 1e-6).mean() == pytest.approx(facts.recall, abs=0.001)
     again = build_index(
         make_recipe(many(5), backend="ivf-rabitq", queries=str(asked)),
         tmp_path,
@@ -156,8 +156,8 @@ def test_an_index_is_tuned_with_queries_where_there_are_some(build, asked, make_
     )
     assert (again.folder / "queries.npy").read_bytes() == (first.folder / "queries.npy").read_bytes()
     fewer = build(many(5, 1000), backend="ivf-rabitq", queries=str(asked))  # made anew, nothing embedded
-    assert fewer.manifest.index["made"] == "anew"
-    assert fewer.manifest.index["queries"] == 168
+    assert fewer.manifest.index.made == "anew"
+    assert fewer.manifest.index.queries == 168
 
 
 def test_queries_that_are_none_are_refused(build, asked):

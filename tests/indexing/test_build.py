@@ -84,10 +84,10 @@ def test_truncated_texts_and_lost_words_are_counted(make_build):
     """Texts over the limit are counted; words beyond it have no vector and are counted too."""
     entries = [text("a", "one two"), text("b", "w " * (WORD_LIMIT + 5))]
     report = make_build(entries).manifest.report
-    assert (report["entries"], report["items"], report["truncated"], report["lost_words"]) == (2, 2, 1, 0)
+    assert (report.entries, report.items, report.truncated, report.lost_words) == (2, 2, 1, 0)
     build = make_build(entries, unit=Unit.WORD, name="words")
     report = build.manifest.report
-    assert (report["items"], report["truncated"], report["lost_words"]) == (2 + WORD_LIMIT, 1, 5)
+    assert (report.items, report.truncated, report.lost_words) == (2 + WORD_LIMIT, 1, 5)
     assert len(build.items) == 2 + WORD_LIMIT
 
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_used_is_listed(make_build):
     ]  # fmt: skip
     build = make_build(entries, max_rejected=0.9)
     assert build.items["id"].to_pylist() == ["good"]
-    assert build.manifest.report["rejected"] == len(build.rejected()) == 7
+    assert build.manifest.report.rejected == len(build.rejected()) == 7
     reasons = {each["id"]: each["reason"] for each in build.rejected()}
     assert reasons["line 2"] == "the row is empty"
     assert reasons["skull"] == "the text holds a skull"
@@ -211,7 +211,7 @@ def test_the_same_source_is_built_again_freely(make_build):
     first = make_build(ENTRIES)
     second = make_build(ENTRIES, load=version("2"), metric="l2")
     assert second.manifest.metric == "l2"
-    assert second.manifest.encoder["fingerprint"] != first.manifest.encoder["fingerprint"]
+    assert second.manifest.encoder.fingerprint != first.manifest.encoder.fingerprint
 
 
 def test_only_the_last_two_builds_are_kept(make_build, tmp_path):

@@ -81,7 +81,7 @@ def test_copies_read_apart_are_embedded_once(make_build):
     assert build.items["text"].to_pylist() == TEXTS
     assert build.items["id"].to_pylist() == [str(at) for at in range(len(TEXTS))]
     assert build.items["field:at"].to_pylist() == list(range(len(TEXTS)))
-    assert build.manifest.report["truncated"] == 2
+    assert build.manifest.report.truncated == 2
     assert sorted(set(encoder.embedded)) == sorted(set(TEXTS))
     assert {each: encoder.embedded.count(each) for each in "abhl"} == dict.fromkeys("abhl", 1)
 

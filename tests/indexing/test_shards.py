@@ -83,8 +83,8 @@ def test_a_killed_build_goes_on_where_it_was(make_recipe, tmp_path):
     assert np.array_equal(resumed.vectors, whole.vectors)
     assert resumed.rejected() == whole.rejected()
     counts = ("entries", "items", "rejected", "truncated", "lost_words")
-    assert [resumed.manifest.report[name] for name in counts] == [
-        whole.manifest.report[name] for name in counts
+    assert [getattr(resumed.manifest.report, name) for name in counts] == [
+        getattr(whole.manifest.report, name) for name in counts
     ]
     assert not (tmp_path / "small" / "builds" / ".staging").exists()
 

@@ -12,6 +12,7 @@ from embedsearch.maps.stability import laid_over
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
 from embedsearch.store.build import open_build
+from embedsearch.store.facts import MovedFacts
 from tests import fakes
 from tests.maps.conftest import random_texts
 
@@ -28,13 +29,13 @@ def test_a_map_tells_what_it_costs(make_build, map_of):
     make_build(random_texts(range(120)))
     made, build = map_of()
     facts = made.facts
-    assert (facts["method"], facts["measured"], facts["laid_out"]) == ("pca", 120, 120)
-    assert facts["preserved"] == pytest.approx(made.points["kept"].mean(), abs=1e-4)
-    assert 0.1 < facts["preserved"] < 0.9
-    assert 0 < facts["explained"][1] <= facts["explained"][0] < 1
-    assert sum(each["size"] for each in facts["clusters"]) == 120
-    assert np.bincount(made.points["cluster"]).tolist() == [each["size"] for each in facts["clusters"]]
-    assert len(facts["clusters"]) == 8  # round(sqrt(120 / 2))
+    assert (facts.method, facts.measured, facts.laid_out) == ("pca", 120, 120)
+    assert facts.preserved == pytest.approx(made.points["kept"].mean(), abs=1e-4)
+    assert 0.1 < facts.preserved < 0.9
+    assert 0 < facts.explained[1] <= facts.explained[0] < 1
+    assert sum(each.size for each in facts.clusters) == 120
+    assert np.bincount(made.points["cluster"]).tolist() == [each.size for each in facts.clusters]
+    assert len(facts.clusters) == 8  # round(sqrt(120 / 2))
     assert "map.npy" in build.manifest.files
 
 
@@ -58,10 +59,10 @@ def test_old_items_stay_near_where_they_were(make_build, map_of):
     after = make_build(random_texts(range(30, 360)))
     made, new = load_map(after), where(after)
     kept = sorted(set(old) & set(new))
-    assert made.facts["moved"]["kept"] == len(kept) == 270
+    assert made.facts.moved.kept == len(kept) == 270
     far = [np.hypot(*np.subtract(new[name], old[name])) for name in kept]
     radius = np.sqrt(np.var([old[name] for name in kept], axis=0).sum())
-    assert made.facts["moved"]["median"] == pytest.approx(np.median(far) / radius, abs=1e-3)
+    assert made.facts.moved.median == pytest.approx(np.median(far) / radius, abs=1e-3)
     assert np.median(far) / radius < 0.1
     ids = after.items["id"].to_pylist()
     same = [
@@ -71,7 +72,7 @@ def test_old_items_stay_near_where_they_were(make_build, map_of):
     ]
     assert np.mean(same) > 0.8
     fresh = make_map(ground_of(after), Settings(), None, Silent())
-    assert made.facts["preserved"] == pytest.approx(fresh.facts["preserved"], abs=0.02)
+    assert made.facts.preserved == pytest.approx(fresh.facts.preserved, abs=0.02)
     np.testing.assert_allclose(  # turned, mirrored and shifted alone: distances are those of the plain PCA
         np.linalg.norm(np.diff(maps.xy_of(made.points), axis=0), axis=1),
         np.linalg.norm(np.diff(maps.xy_of(fresh.points), axis=0), axis=1),
@@ -97,15 +98,15 @@ def test_another_model_keeps_the_map_and_its_direction(make_build, map_of):
     make_build(random_texts(range(60)))
     map_of(names="kind")
     made = load_map(make_build(random_texts(range(60)), load=fakes.version("2")))
-    assert made.facts["moved"] == {"kept": 60, "median": 0.0, "p95": 0.0}
-    assert made.facts["settings"]["names"] == "kind"
+    assert made.facts.moved == MovedFacts(60, 0.0, 0.0)
+    assert made.facts.settings.names == "kind"
 
 
 def test_groups_are_named_from_a_field(make_build, map_of):
     """--names takes the words of a field; three groups of three kinds of letters are named by their kinds."""
     make_build(random_texts(range(90)))
     made, _ = map_of(clusters=3, names="kind")
-    assert {each["words"][0] for each in made.facts["clusters"]} == {"pets", "sea", "food"}
+    assert {each.words[0] for each in made.facts.clusters} == {"pets", "sea", "food"}
     with pytest.raises(QueryError, match="kind"):
         map_of(names="colour")
 
@@ -114,12 +115,12 @@ def test_groups_of_the_same_words_are_told_apart(make_build, map_of, monkeypatch
     """A name that is there already gets a number; groups without words have one number each, no second."""
     make_build(random_texts(range(90)))
     made, _ = map_of(clusters=6, names="kind")
-    names = [each["name"] for each in made.facts["clusters"]]
+    names = [each.name for each in made.facts.clusters]
     assert len(set(names)) == 6
     assert any(name.endswith(" (2)") for name in names)
     monkeypatch.setattr("embedsearch.maps.clusters.distinctive_words", lambda *_: [[], [], []])
     made, _ = map_of(clusters=3, names="kind")
-    assert [each["name"] for each in made.facts["clusters"]] == ["group 1", "group 2", "group 3"]
+    assert [each.name for each in made.facts.clusters] == ["group 1", "group 2", "group 3"]
 
 
 def test_a_field_that_is_gone_does_not_stop_a_rebuild(make_build, map_of):
@@ -127,8 +128,8 @@ def test_a_field_that_is_gone_does_not_stop_a_rebuild(make_build, map_of):
     make_build(random_texts(range(30)))
     map_of(names="kind")
     made = load_map(make_build([fakes.text(str(n), "tea tea cake") for n in range(12)]))
-    assert made.facts["settings"]["names"] == ""
-    assert made.facts["clusters"][0]["words"]
+    assert made.facts.settings.names == ""
+    assert made.facts.clusters[0].words
 
 
 def test_a_map_made_again_keeps_its_direction(make_build, map_of, tmp_path):
@@ -145,8 +146,8 @@ def test_few_items_have_a_map(make_build, map_of, count):
     """An index of one, two or three items has one group and a map that keeps all neighbours."""
     make_build(random_texts(range(count)))
     made, _ = map_of()
-    assert len(made.facts["clusters"]) == 1
-    assert made.facts["preserved"] == 1
+    assert len(made.facts.clusters) == 1
+    assert made.facts.preserved == 1
     assert np.isfinite(maps.xy_of(made.points)).all()
 
 
@@ -157,7 +158,7 @@ def test_of_many_items_a_sample_is_measured(make_build, map_of, monkeypatch):
     monkeypatch.setattr(clusters, "LEARNED", 60)
     make_build(random_texts(range(200)))
     made, build = map_of()
-    assert made.facts["measured"] == len(made.measured) == 40
+    assert made.facts.measured == len(made.measured) == 40
     ids = np.array(build.items["id"].to_pylist())[made.measured]
     after = make_build(random_texts(range(5, 205)))
     again = np.array(after.items["id"].to_pylist())[load_map(after).measured]
@@ -202,8 +203,8 @@ def test_a_damaged_map_is_laid_out_anew(make_build, map_of):
     (build.folder / "map.npy").write_bytes(b"x")
     told = fakes.Told()
     after = load_map(make_build(records, progress=told))
-    assert after.facts["settings"] == before.facts["settings"]
-    assert len(after.facts["clusters"]) == 3
+    assert after.facts.settings == before.facts.settings
+    assert len(after.facts.clusters) == 3
     assert "the map is laid out anew: the one before is damaged" in told.stages
 
 
@@ -222,5 +223,5 @@ def test_no_group_is_empty(make_build, map_of):
     """Of items that are alike there are as many groups as differ, however many were asked for."""
     make_build([fakes.text(f"{n}", "aab" if n % 2 else "xyz") for n in range(12)])
     made, _ = map_of(clusters=5)
-    assert [each["size"] for each in made.facts["clusters"]] == [6, 6]
+    assert [each.size for each in made.facts.clusters] == [6, 6]
     assert sorted(set(made.points["cluster"].tolist())) == [0, 1]

@@ -135,7 +135,7 @@ def test_another_model_is_refused(make_build):
     searcher = Index(build, version("2"))
     with pytest.raises(EncoderMismatchError, match="embedsearch rebuild small") as caught:
         searcher.search("apple")
-    assert build.manifest.encoder["fingerprint"][:12] in str(caught.value)
+    assert build.manifest.encoder.fingerprint[:12] in str(caught.value)
     assert "vectors of letters" in str(caught.value)
     assert searcher.search(MoreLike("apple"), k=1)[0].id == "apples"
 

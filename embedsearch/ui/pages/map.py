@@ -99,15 +99,15 @@ def _shown(ground: Ground, made: Map) -> Rows:
 def _told(searcher: Index, drawn: Drawn) -> None:
     """Say what the map is, and honestly what it keeps."""
     facts, count = drawn.map.facts, len(searcher)
-    k = facts["neighbours"]
-    method = "PCA" if facts["method"] == Method.PCA else "UMAP"
-    of = "" if facts["measured"] == count else f" (measured on {facts['measured']:,} of them)"
+    k = facts.neighbours
+    method = "PCA" if facts.method == Method.PCA else "UMAP"
+    of = "" if facts.measured == count else f" (measured on {facts.measured:,} of them)"
     shown = "" if len(drawn.rows) == count else f" A sample of {len(drawn.rows):,} of {count:,} is shown."
-    if facts["explained"]:
-        detail = f"Its two axes hold {sum(facts['explained']):.0%} of the variance."
+    if facts.explained:
+        detail = f"Its two axes hold {sum(facts.explained):.0%} of the variance."
     else:
         detail = "Distances between far groups mean little on it."
-    kept = facts["preserved"]
+    kept = facts.preserved
     low = " Dots near each other are often not related." if kept < LOW else ""
     st.html(
         '<p class="es-about"><b>What lies near what.</b> Each dot is an item; colours are groups of related '
@@ -116,7 +116,7 @@ def _told(searcher: Index, drawn: Drawn) -> None:
         f"{detail}{shown} Groups are made of the vectors, not of the map, and named by their distinctive "
         "words.</p>"
     )
-    if facts["method"] == Method.PCA:
+    if facts.method == Method.PCA:
         install = "" if is_installed() else "pip install 'embedsearch[umap]', then "
         st.html(
             f'<p class="es-quiet">A map that keeps more neighbours together: <code>{install}embedsearch map '

@@ -108,7 +108,7 @@ def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
     same = BUNDLED
     for name, manifest in manifests(indexes).items():
         if manifest is not None and manifest.unit is unit:
-            labels[name] = f"as the index {name}: {manifest.encoder['model']}"
+            labels[name] = f"as the index {name}: {manifest.encoder.spec.model}"
             if not UNITS[unit].general and same == BUNDLED and _is_plain(manifest):
                 same = name
     return {same: labels[same], **labels}
@@ -117,8 +117,8 @@ def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
 def _is_plain(manifest: Manifest) -> bool:
     """Whether an index has the vectors and the metric of the bundled model as it comes."""
     model, pooling = modality_of(manifest.unit).default_model, UNITS[manifest.unit].poolings[0]
-    made = manifest.encoder
-    pooled = (made["model"], made["pooling"], list(made["layers"])) == (model, pooling, [-1])
+    spec = manifest.encoder.spec
+    pooled = (spec.model, spec.pooling, spec.layers) == (model, pooling, (-1,))
     return pooled and manifest.metric is Metric.COSINE
 
 

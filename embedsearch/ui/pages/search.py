@@ -141,7 +141,7 @@ def _count(searcher: Index, results: Results, where: Tree | None) -> None:
     crossed = html.escape(query_input.crossed(searcher, results.by))
     told = f"The {len(hits)} nearest of {of}.{close} {cards.SCALES[results.metric]}{crossed}"
     if results.truncated:
-        limit = searcher.manifest.encoder["max_length"]
+        limit = searcher.manifest.encoder.spec.max_length
         told += f" Only the beginning of your text counts: the model reads {limit} tokens."
     st.html(f'<p class="es-quiet">{told}</p>')
 

@@ -48,8 +48,10 @@ def plot(searcher: Index, made: Map, rows: Rows, chosen: int, nearest: list[int]
         "y": [round(float(y), 5) for y in points["y"]],
         "group": points["cluster"].tolist(),
         "kept": [None if np.isnan(share) else round(float(share), 3) for share in points["kept"]],
-        "k": min(made.facts["neighbours"], max(1, len(made.points) - 1)),
-        "groups": [{key: each[key] for key in ("name", "size", "x", "y")} for each in made.facts["clusters"]],
+        "k": min(made.facts.neighbours, max(1, len(made.points) - 1)),
+        "groups": [
+            {"name": each.name, "size": each.size, "x": each.x, "y": each.y} for each in made.facts.clusters
+        ],
         "colours": COLOURS,
         "chosen": place.get(chosen, -1),
         "neighbours": [place[row] for row in nearest],

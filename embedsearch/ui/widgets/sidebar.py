@@ -43,10 +43,10 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
 
 def _facts(opened: Opened) -> None:
     manifest, crossmodal = opened.searcher.manifest, opened.searcher.crossmodal
-    rejected = manifest.report.get("rejected", 0)
+    rejected = manifest.report.rejected
     rows = {
         "holds": f"{manifest.count:,} {UNITS[manifest.unit].plural}",
-        "model": str(manifest.encoder["model"]).rstrip("/").rpartition("/")[2],
+        "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
         "distance": manifest.metric,
         "search": _search(manifest),
         **({f"by {crossmodal.asks}": told(crossmodal, manifest)} if crossmodal else {}),
@@ -60,9 +60,9 @@ def _facts(opened: Opened) -> None:
 
 def _search(manifest: Manifest) -> str:
     """Return how the index is searched, and which share of what is nearest it was measured to find."""
-    if not manifest.index.get("queries"):
+    if not manifest.index.queries:
         return "exact"
-    return f"{manifest.backend}, finds {manifest.index['recall']:.1%} of the 10 nearest"
+    return f"{manifest.backend}, finds {manifest.index.recall:.1%} of the 10 nearest"
 
 
 def _results(asked: Asked, index: str) -> None:

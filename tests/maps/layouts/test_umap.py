@@ -34,20 +34,20 @@ def test_it_keeps_more_neighbours_and_stays_after_a_rebuild(make_build, map_of):
     make_build(random_texts(range(240)))
     pca, _ = map_of()
     made, _ = map_of(method="umap")
-    assert made.facts["preserved"] > pca.facts["preserved"] + 0.1
-    assert made.facts["explained"] is None
-    assert made.facts["moved"] is None  # the map before was another kind of map
+    assert made.facts.preserved > pca.facts.preserved + 0.1
+    assert made.facts.explained is None
+    assert made.facts.moved is None  # the map before was another kind of map
     again, before = map_of(method="umap")
-    assert again.facts["moved"]["p95"] < 1e-3
+    assert again.facts.moved.p95 < 1e-3
     build = make_build(random_texts(range(24, 264)))
     after = load_map(build)
-    assert after.facts["method"] == "umap"
-    assert after.facts["moved"]["kept"] == 216
+    assert after.facts.method == "umap"
+    assert after.facts.moved.kept == 216
     rows = rows_of_same_ids(build.source_state, before.source_state)
     anew = Earlier(again.facts, again.points, rows, anew=True)
     fresh = make_map(ground_of(build), Settings(Method.UMAP), anew, Silent())
-    assert after.facts["moved"]["median"] < min(0.2, fresh.facts["moved"]["median"] / 2)
-    assert after.facts["preserved"] > made.facts["preserved"] - 0.05
+    assert after.facts.moved.median < min(0.2, fresh.facts.moved.median / 2)
+    assert after.facts.preserved > made.facts.preserved - 0.05
 
 
 @pytest.mark.usefixtures("umap")
@@ -82,9 +82,9 @@ def test_of_many_items_the_rest_is_placed_between(make_build, map_of, monkeypatc
     monkeypatch.setattr(maps, "LAID_OUT", 60)
     make_build(random_texts(range(120)))
     made, _ = map_of(method="umap")
-    assert made.facts["laid_out"] == 60
+    assert made.facts.laid_out == 60
     assert np.isfinite(xy_of(made.points)).all()
-    assert made.facts["preserved"] > 0.2  # in any order it would be 0.08
+    assert made.facts.preserved > 0.2  # in any order it would be 0.08
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -111,10 +111,10 @@ def test_without_umap_it_is_named_and_a_rebuild_goes_on(make_build, map_of, monk
         monkeypatch.setattr(module, "is_installed", lambda: False)
     if installed:
         after = load_map(make_build(random_texts(range(70))))
-        assert after.facts["moved"]["p95"] < 1e-4
+        assert after.facts.moved.p95 < 1e-4
         assert len(after.points) == 70
-        assert before.facts["method"] == after.facts["method"] == "umap"
+        assert before.facts.method == after.facts.method == "umap"
         other = load_map(make_build(random_texts(range(70)), load=fakes.version("2")))
-        assert other.facts["method"] == "pca"  # under another model nothing can be carried on
+        assert other.facts.method == "pca"  # under another model nothing can be carried on
     with pytest.raises(MissingExtraError, match=r"embedsearch\[umap\]"):
         map_of(method="umap")

@@ -217,8 +217,8 @@ def test_images_are_measured_by_a_plain_index_and_the_model_can_be_chosen_back(i
     ]
     assert next(iter(_choices(Unit.TEXT, indexes))) == BUNDLED
     manifest = Manifest.load(current_build(indexes / "images"))
-    model = manifest.encoder["model"]
-    assert _is_plain(manifest, model)
-    assert not _is_plain(manifest, "another")
-    assert not _is_plain(replace(manifest, metric=Metric.L2), model)
-    assert not _is_plain(replace(manifest, encoder={**manifest.encoder, "layers": [-2]}), model)
+    assert _is_plain(manifest)
+    assert not _is_plain(replace(manifest, metric=Metric.L2))
+    made = manifest.encoder
+    for spec in (replace(made.spec, model="another"), replace(made.spec, layers=(-2,))):
+        assert not _is_plain(replace(manifest, encoder=replace(made, spec=spec)))
