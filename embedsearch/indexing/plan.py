@@ -34,7 +34,7 @@ Describe = Callable[[EncoderRecipe], EncoderSpec]
 def open_old(folder: Path, progress: Progress) -> Build | None:
     """Return the build in force; where it is damaged the newest whole one, or None: then all is made anew.
 
-    Where additions alone are damaged (see `embedsearch.artifacts`), the build in force serves.
+    Where artifacts alone are damaged (see `embedsearch.artifacts`), the build in force serves.
     """
     had = Artifacts()
     try:

@@ -13,6 +13,7 @@ from embedsearch.distances.scale import Verdict, closeness_of
 from embedsearch.errors import QueryError, SourceError
 from embedsearch.index import Index
 from embedsearch.records import Unit
+from embedsearch.store.facts import BackgroundFacts
 from tests import fakes
 
 pytestmark = pytest.mark.scale
@@ -112,7 +113,7 @@ def test_another_background_is_kept_by_rebuilds(make_build, calibrated, tmp_path
     file = tmp_path / "own.txt"
     file.write_text("\n".join(f"{'xyz'[at % 3]} {at}" for at in range(150)))
     told = calibrated(background=file).manifest.artifacts.scale.background
-    assert told == {"of": str(file), "count": 150}
+    assert told == BackgroundFacts(str(file), 150)
     again = make_build([*fakes.fruit_entries(), fakes.text("kiwi", "kiwi")])
     assert again.manifest.artifacts.scale.background == told
     assert len(again.scale.foreign) == 150

@@ -16,6 +16,7 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Rejected, Unit
 from embedsearch.store import source_state
 from embedsearch.store.build import Build
+from embedsearch.store.facts import NeighboursKept
 from tests.fakes import UNREADABLE, LetterEncoder, letters, picture, text
 
 WORDS = ["apple", "berry", "cherry", "date", "elder", "fig"]
@@ -332,10 +333,10 @@ def test_neighbours_that_moved_are_told(rebuild):
     old = [text(str(at), each) for at, each in enumerate(texts)]
     rebuild(old)
     moved = rebuild([*old, text("far", "zzzz")]).manifest.changes.neighbours_kept
-    assert moved == {"share": 1.0, "sample": 60}
+    assert moved == NeighboursKept(1.0, 60)
     moved = rebuild(old[::2]).manifest.changes.neighbours_kept
-    assert moved["sample"] == 30
-    assert 0.3 < moved["share"] < 0.7
+    assert moved.sample == 30
+    assert 0.3 < moved.share < 0.7
 
 
 def test_builds_are_kept_as_told(rebuild, make_recipe, tmp_path):

@@ -78,7 +78,6 @@ def test_a_damaged_file_is_found_when_the_index_is_opened(build, tmp_path, name,
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda values: values | {"schema": 99},
         lambda values: values | {"unit": "sound"},
         lambda values: values | {"metric": "hamming"},
         lambda values: values | {"surprise": 1},
@@ -88,10 +87,10 @@ def test_a_damaged_file_is_found_when_the_index_is_opened(build, tmp_path, name,
         list,
         lambda values: None,  # noqa: ARG005
     ],
-    ids=["schema", "unit", "metric", "unknown", "no-files", "empty-files", "missing", "list", "null"],
+    ids=["unit", "metric", "unknown", "no-files", "empty-files", "missing", "list", "null"],
 )
 def test_a_damaged_manifest_is_told(build, tmp_path, damage):
-    """A manifest of another format, or with entries missing or impossible, is named with the command."""
+    """A manifest with entries missing or impossible is named with the command."""
     path = build.folder / "manifest.json"
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
     with pytest.raises(IndexDamagedError, match=r"manifest\.json.*embedsearch rebuild small"):
