@@ -259,7 +259,7 @@ def test_texts_that_find_pictures_are_measured(towers, tmp_path):
     best = [searcher.search(text, 1)[0].id for text in ("a cat", "a bank")]
     judged.write_text(f"1 0 {best[0]} 1\n2 0 {best[1]} 1\n")
     told = evaluate(searcher, queries=path, qrels=judged, k=2, filters=True)
-    assert (told.recall, told["judged"]["MRR"], told["asked"]) == (1, 1, f"2 queries of {path}")
+    assert (told["recall"], told["judged"]["MRR"], told["asked"]) == (1, 1, f"2 queries of {path}")
     assert [each["recall"] for each in told["filters"]] == [1, 1, 1, 1]
     path.write_text("id\ttext\n")
     with pytest.raises(SourceError, match="holds no query"):
