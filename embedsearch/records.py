@@ -50,7 +50,7 @@ class Record:
     Attributes:
         id: stable identity within its source: a path, a key, or a content hash; never a position.
         modality: what `content` is.
-        content: the text; or the picture as a path or as the bytes of an image file.
+        content: the text; or the image as a path or as the bytes of an image file.
         fields: what else the source knows, by column name: strings, whole numbers, floats, truth
             values, dates or None. Used by filters and shown with a hit.
     """

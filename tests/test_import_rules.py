@@ -59,7 +59,7 @@ def test_the_rule_sees_the_package():
     assert {"encoders", "backends", "sources", "api.py", "indexing", "search"} <= {
         room(path) for path in FILES
     }
-    assert {"torch", "torch.nn"} <= imports(PACKAGE / "encoders" / "heads.py")
+    assert {"torch", "torch.nn"} <= imports(PACKAGE / "encoders" / "pooling_heads.py")
 
 
 @pytest.mark.parametrize("library", ROOMS)

@@ -82,7 +82,7 @@ def test_a_picture_is_asked_by_path_bytes_or_image(colours, tmp_path):
 
 def test_a_bad_picture_is_an_item_error(colours, tmp_path):
     """A query picture that can't be read says why."""
-    with pytest.raises(ItemError, match="not a picture"):
+    with pytest.raises(ItemError, match="not an image"):
         colours.search(b"no picture")
     with pytest.raises(ItemError, match=r"nothing\.png: the file does not exist"):
         colours.search(tmp_path / "nothing.png")

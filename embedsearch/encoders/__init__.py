@@ -106,7 +106,7 @@ class Encoder(Protocol):
 
         Raises:
             ItemError: the item can't be read.
-            ModelError: it is not known which tokens of this model are which part of a picture.
+            ModelError: it is not known which tokens of this model are which part of an image.
         """
 
 

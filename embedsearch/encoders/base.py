@@ -17,8 +17,8 @@ from embedsearch.encoders import Encoder, Prepared, all_ready, gather, open_enco
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.choose import settle
 from embedsearch.encoders.engines.torch import TorchEngine
-from embedsearch.encoders.heads import Apart, Head
 from embedsearch.encoders.hidden_states import HiddenStates
+from embedsearch.encoders.pooling_heads import PoolingHead, Unpooled
 from embedsearch.errors import DeviceError, ItemError, ModelError, UsageError
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
@@ -33,9 +33,11 @@ class ModelEncoder:
     """
 
     batch_budget: int
-    decoding = ""  # of pictures
+    decoding = ""  # of images
 
-    def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, head: Head, probes: Sequence[Any]) -> None:
+    def __init__(
+        self, recipe: EncoderRecipe, spec: EncoderSpec, head: PoolingHead, probes: Sequence[Any]
+    ) -> None:
         """Settle the engine.
 
         Args:
@@ -127,22 +129,22 @@ class ModelEncoder:
     def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
         """See `Encoder.hidden_states`; a model in another engine or precision is loaded again, when asked."""
         if isinstance(self._engine, TorchEngine) and self.precision == "fp32":
-            return self.take_apart(item, role, self._engine.head)
+            return self.unpool(item, role, self._engine.head)
         with self._twin_lock:
             if self._twin is None:
                 recipe = replace(self._recipe, engine="torch", precision="fp32", decoding="full")
                 self._twin = open_encoder(recipe)
         return self._twin.hidden_states(item, role)
 
-    def take_apart(self, item: Any, role: Role, head: Head) -> HiddenStates:
+    def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:
         """Do what `hidden_states` says with a head in float32."""
         raise NotImplementedError
 
-    def compute_apart(self, prepared: Prepared, head: Head) -> Apart:
+    def unpooled_states(self, prepared: Prepared, head: PoolingHead) -> Unpooled:
         """Take one item through the model, and return its hidden states beside its vector."""
         inputs = self.collate([prepared])
         with torch.inference_mode():
-            return head.apart(
+            return head.unpooled(
                 # alone in its batch, it has no padding
                 **{
                     name: torch.tensor(array, device=self.device)

@@ -1,7 +1,7 @@
 """The class head of an image model, computed from the vectors that an index holds.
 
-Where a head is linear on what the index pools, the class scores of pictures come out of their stored vectors,
-and the pictures need not be read again.
+Where the class head is linear on what the index pools, the class scores of images follow from their stored
+vectors, and no image is read again.
 """
 
 from __future__ import annotations

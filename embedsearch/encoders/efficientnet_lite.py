@@ -2,7 +2,7 @@
 
 Its weights come as a torch file from a package. Preprocessing is the official one: the central square of
 260 / 292 of the shorter side, bicubic to 260 pixels, `(x - 127) / 128`. On 341 clothing photos it finds
-7.7 percent more of the nearest five right than squeezing the whole picture into the square.
+7.7 percent more of the nearest five right than squeezing the whole image into the square.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class EfficientNetLite(nn.Module):
 
 
 def resized(image: Image.Image, resize: Resize = by_pillow) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return the central square of an RGB picture at the network's size: (3, 260, 260) uint8."""
+    """Return the central square of an RGB image at the network's size: (3, 260, 260) uint8."""
     width, height = image.size
     side = max(1.0, min(width, height) * SIDE / (SIDE + MARGIN))
     left, top = (width - side) / 2, (height - side) / 2

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from embedsearch.distances.metric import Vectors
 from embedsearch.records import Span
 
-# left, top, right, bottom, as shares of a picture's width and height
+# left, top, right, bottom, as shares of an image's width and height
 Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
@@ -24,11 +24,11 @@ class HiddenStates:
         weights: (T,) float32, the share of each row in the vector: it is `weights @ rows` where `exact`.
         vector: (d,) float32, the item's vector.
         exact: whether the vector is that mean; for `[CLS]` pooling and maps that bend it is not.
-        names: (T,) the token as the model calls it, or empty for a patch of a picture.
+        names: (T,) the token as the model calls it, or empty for a patch of an image.
         spans: (T,) `[start, end)` in the item's text; None for tokens that stand for no part of it (special
             tokens, a prompt's) and for patches.
         grid: rows and columns of the patches, the last H * W of `rows`, row by row; None for texts.
-        box: which part of the upright picture the grid covers.
+        box: which part of the upright image the grid covers.
         truncated: whether the model's limit cut the text.
     """
 

@@ -18,12 +18,12 @@ from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.efficientnet_lite import LITE2, EfficientNetLite
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import load_transformer
-from embedsearch.encoders.heads import Head, ImageHead
 from embedsearch.encoders.hidden_states import HiddenStates
+from embedsearch.encoders.pooling_heads import ImagePoolingHead, PoolingHead
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.vision.decode import check_shape, keep_memory, open_rgb
 from embedsearch.encoders.vision.field_of_view import grid_of, seen_box
-from embedsearch.encoders.vision.naflex import MORE_INPUTS, NaFlexHead, padded_patches
+from embedsearch.encoders.vision.naflex import MORE_INPUTS, NaFlexPoolingHead, padded_patches
 from embedsearch.encoders.vision.preprocess import Preprocessing, preprocessing
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.modalities import PROJECTION
@@ -31,8 +31,8 @@ from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 
-# How often the side that the model sees a drafted picture keeps at least. Cosine to decoding in full, bundled
-# model, large pictures, mosaics of photos among them: 0.9998 at the median here, under 0.999 for 1 of 330; at
+# How often the side that the model sees a drafted image keeps at least. Cosine to decoding in full, bundled
+# model, large images, mosaics of photos among them: 0.9998 at the median here, under 0.999 for 1 of 330; at
 # two and a half times the side for 1 in 30.
 DRAFT_SIDES = 3
 
@@ -48,7 +48,7 @@ class ImageEncoder(ModelEncoder):
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         keep_memory(threads)
         self._patch = _naflex_patch(model)
-        kind = NaFlexHead if self._patch else ImageHead
+        kind = NaFlexPoolingHead if self._patch else ImagePoolingHead
         head = kind(model, spec, self._preprocessing.scale, self._preprocessing.shift)
         super().__init__(recipe, spec, head, _probes())
         self.batch_budget = self._engine.batch_images
@@ -60,7 +60,7 @@ class ImageEncoder(ModelEncoder):
             raise DeviceError(f"Unknown decoding {wanted!r}; there are auto, full and draft.")
         if wanted == "draft" and not self._preprocessing.side:
             raise ModelError(
-                f"{self.spec.model} resizes pictures in a way that drafting can't know. Use --decoding full."
+                f"{self.spec.model} resizes images in a way that drafting can't know. Use --decoding full."
             )
         if wanted != "auto" or not self._preprocessing.side:
             return "full" if wanted == "auto" else wanted
@@ -71,7 +71,7 @@ class ImageEncoder(ModelEncoder):
         return "draft" if least_cosine(self.encode([photo]), exact) >= CLOSE else "full"
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
-        """Decode and resize pictures in threads; see `Encoder.prepare`."""
+        """Decode and resize images in threads; see `Encoder.prepare`."""
         return list(self._threads.map(self._prepare, items))
 
     def _prepare(self, item: Any) -> Prepared | ItemError:
@@ -91,30 +91,30 @@ class ImageEncoder(ModelEncoder):
 
     @property
     def _large(self) -> int | None:
-        """Pixels of the shorter side of a large picture; None where all pictures are treated alike."""
+        """Pixels of the shorter side of a large image; None where all images are treated alike."""
         return DRAFT_SIDES * self._preprocessing.side if self.decoding == "draft" else None
 
-    def take_apart(self, item: Any, role: Role, head: Head) -> HiddenStates:  # noqa: ARG002
-        """Take a picture apart into the patches that the model sees; see `Encoder.hidden_states`."""
+    def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:  # noqa: ARG002
+        """Take an image apart into the patches that the model sees; see `Encoder.hidden_states`."""
         image = self._open(item)
         prepared = self._ready(image)
-        apart = self.compute_apart(prepared, head)
-        count = len(apart.rows)
+        unpooled = self.unpooled_states(prepared, head)
+        count = len(unpooled.rows)
         config = getattr(head.model, "config", None)
         patch = getattr(getattr(config, "vision_config", config), "patch_size", None)
         height, width = prepared.inputs["pixel_values"].shape[1:]
-        grid = apart.map or grid_of(count, patch, height, width)
+        grid = unpooled.map or grid_of(count, patch, height, width)
         if grid is None:
             raise ModelError(
-                f"{self.spec.model} gives {count} tokens of a picture of {width} x {height} pixels, and it "
+                f"{self.spec.model} gives {count} tokens of an image of {width} x {height} pixels, and it "
                 "is not known which is which part of it. Its hits can't be explained."
             )
         prefix = count - grid[0] * grid[1]
         return HiddenStates(
-            rows=apart.rows.cpu().numpy(),
-            weights=apart.weights.numpy(),
-            vector=apart.vector.cpu().numpy(),
-            exact=apart.exact,
+            rows=unpooled.rows.cpu().numpy(),
+            weights=unpooled.weights.numpy(),
+            vector=unpooled.vector.cpu().numpy(),
+            exact=unpooled.exact,
             names=tuple("[CLS]" if not at else f"[token {at + 1}]" for at in range(prefix))
             + ("",) * (count - prefix),
             spans=(None,) * count,
@@ -129,7 +129,7 @@ class ImageEncoder(ModelEncoder):
 
 
 def _probes() -> list[Image.Image]:
-    """Return three pictures with edges, slopes and colours; an engine is tried on them."""
+    """Return three images with edges, slopes and colours; an engine is tried on them."""
     y, x, channel = np.mgrid[:300, :400, :3]
     waves = [
         128 + 90 * np.sin(x / 40 + channel) + 30 * np.cos(y / 25),
@@ -147,8 +147,8 @@ def _photo(side: int) -> bytes:
         noise = Image.fromarray(draw.normal(0, 14, (2**octave,) * 2).astype(np.float32))
         grey += np.asarray(noise.resize((side, side), Image.Resampling.BILINEAR))
     file = io.BytesIO()
-    picture = np.stack([grey, grey[::-1], grey[:, ::-1]], axis=2)  # (H, W) -> (H, W, 3)
-    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    pixels = np.stack([grey, grey[::-1], grey[:, ::-1]], axis=2)  # (H, W) -> (H, W, 3)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
@@ -185,6 +185,6 @@ def _more_inputs(tower: nn.Module) -> list[str]:
 
 
 def _naflex_patch(model: Any) -> int:
-    """Return the side in pixels of the patches that a model takes instead of a picture; 0 for a picture."""
+    """Return the side in pixels of the patches that a model takes instead of an image; 0 for an image."""
     tower = getattr(model, "vision_model", model)
     return int(tower.config.patch_size) if set(_more_inputs(tower)) == MORE_INPUTS else 0

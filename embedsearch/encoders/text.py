@@ -13,8 +13,8 @@ from embedsearch.encoders import Prepared
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import load_dense, load_transformer
-from embedsearch.encoders.heads import Apart, Head, TextHead
 from embedsearch.encoders.hidden_states import HiddenStates
+from embedsearch.encoders.pooling_heads import PoolingHead, TextPoolingHead, Unpooled
 from embedsearch.errors import ItemError, ModelError, UsageError
 from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
@@ -95,7 +95,7 @@ class TextModel(ModelEncoder):
         recipe: EncoderRecipe,
         spec: EncoderSpec,
         files: ModelFiles,
-        head: Callable[[nn.Module, EncoderSpec], Head],
+        head: Callable[[nn.Module, EncoderSpec], PoolingHead],
         probes: Sequence[str | Sentence],
     ) -> None:
         model = load_transformer(files.folder)
@@ -113,11 +113,11 @@ class TextModel(ModelEncoder):
         return self._tokenizer.pad(batch)
 
 
-def unpooled_text(apart: Apart, encoding: Any, positions: Iterable[int], before: int) -> HiddenStates:
+def unpooled_text(unpooled: Unpooled, encoding: Any, positions: Iterable[int], before: int) -> HiddenStates:
     """Return what `Encoder.hidden_states` gives of the tokens at `positions`.
 
     Args:
-        apart: their hidden states.
+        unpooled: their hidden states.
         encoding: the tokenizer's, with offsets.
         positions: of the tokens.
         before: characters of the prompt in front of the text.
@@ -127,10 +127,10 @@ def unpooled_text(apart: Apart, encoding: Any, positions: Iterable[int], before:
         start, end = (max(0, place - before) for place in encoding.offsets[position])
         spans.append((start, end) if start < end and not encoding.special_tokens_mask[position] else None)
     return HiddenStates(
-        rows=apart.rows.cpu().numpy(),
-        weights=apart.weights.numpy(),
-        vector=apart.vector.cpu().numpy(),
-        exact=apart.exact,
+        rows=unpooled.rows.cpu().numpy(),
+        weights=unpooled.weights.numpy(),
+        vector=unpooled.vector.cpu().numpy(),
+        exact=unpooled.exact,
         names=tuple(encoding.tokens[position] for position in positions),
         spans=tuple(spans),
         truncated=bool(encoding.overflowing),
@@ -142,7 +142,9 @@ class TextEncoder(TextModel):
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
         layers = [load_dense(files.folder / folder) for folder in spec.dense]
-        super().__init__(recipe, spec, files, lambda model, spec: TextHead(model, spec, layers), PROBES)
+        super().__init__(
+            recipe, spec, files, lambda model, spec: TextPoolingHead(model, spec, layers), PROBES
+        )
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """Tokenise texts, the role's prompt in front; see `Encoder.prepare`."""
@@ -159,10 +161,10 @@ class TextEncoder(TextModel):
             for encoding in encodings
         ]
 
-    def take_apart(self, item: Any, role: Role, head: Head) -> HiddenStates:
+    def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:
         """Take a text apart into its tokens; see `Encoder.hidden_states`."""
         prompt = self.spec.prompts[role]
         encoding = self._tokenizer([prompt + item], offsets=True)[0]
         ids = np.asarray(encoding.ids, np.int64)
-        apart = self.compute_apart(Prepared({"input_ids": ids}, cost=len(ids)), head)
-        return unpooled_text(apart, encoding, range(len(ids)), len(prompt))
+        unpooled = self.unpooled_states(Prepared({"input_ids": ids}, cost=len(ids)), head)
+        return unpooled_text(unpooled, encoding, range(len(ids)), len(prompt))

@@ -1,7 +1,7 @@
-"""The text tower of a model that has one for texts and one for pictures, and one space for both.
+"""The text tower of a model that has one for texts and one for images, and one space for both.
 
 CLIP: Radford et al. 2021. SigLIP: Zhai et al. 2023; SigLIP 2: Tschannen et al. 2025. The vector of a text is
-what `get_text_features` of transformers gives, that of a picture what `get_image_features` gives.
+what `get_text_features` of transformers gives, that of an image what `get_image_features` gives.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from embedsearch.encoders import Prepared
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import load_transformer
-from embedsearch.encoders.heads import Head, TextTowerHead
 from embedsearch.encoders.hidden_states import HiddenStates
+from embedsearch.encoders.pooling_heads import PoolingHead, TowerPoolingHead
 from embedsearch.encoders.text import PROBES, unpooled_text
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.models.files import TOKENIZER_FILES, ModelFiles
@@ -31,16 +31,16 @@ PADDED = ("siglip", "siglip2")
 
 
 class TextTower(ModelEncoder):
-    """One vector per text, comparable with those of the pictures of the same checkpoint."""
+    """One vector per text, comparable with those of the images of the same checkpoint."""
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
         model: Any = load_transformer(files.folder, whole=True)
-        model.vision_model = nn.Identity()  # pictures are another encoder's
+        model.vision_model = nn.Identity()  # images are another encoder's
         self._tokenizer = _tokenizer(files)
         self._lock = threading.Lock()
         self._length = int(spec.max_length or 0)
         self._padded = model.config.model_type in PADDED
-        super().__init__(recipe, spec, TextTowerHead(model, spec), PROBES)
+        super().__init__(recipe, spec, TowerPoolingHead(model, spec), PROBES)
         self.batch_budget = recipe.batch_tokens or self._engine.batch_tokens
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
@@ -66,7 +66,7 @@ class TextTower(ModelEncoder):
             for at, each in enumerate(ids)
         ]
 
-    def take_apart(self, item: Any, role: Role, head: Head) -> HiddenStates:
+    def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:
         """Take a text apart into its tokens; see `Encoder.hidden_states`."""
         if not self._tokenizer.is_fast:
             raise ModelError(
@@ -80,11 +80,11 @@ class TextTower(ModelEncoder):
         prepared = Prepared({"input_ids": np.asarray(encoding.ids, np.int64)}, cost=count)
         inputs = {name: torch.tensor(array) for name, array in self.collate([prepared]).items()}
         with torch.inference_mode():
-            apart = head.apart(**{name: tensor.to(self.device) for name, tensor in inputs.items()})
-        first = len(apart.rows) - count if self._tokenizer.padding_side == "left" else 0
-        rows, weights = apart.rows[first : first + count], apart.weights[:count]  # without padding
-        apart = apart._replace(rows=rows, weights=weights / weights.sum())
-        return unpooled_text(apart, encoding, range(count), len(prompt))
+            unpooled = head.unpooled(**{name: tensor.to(self.device) for name, tensor in inputs.items()})
+        first = len(unpooled.rows) - count if self._tokenizer.padding_side == "left" else 0
+        rows, weights = unpooled.rows[first : first + count], unpooled.weights[:count]  # without padding
+        unpooled = unpooled._replace(rows=rows, weights=weights / weights.sum())
+        return unpooled_text(unpooled, encoding, range(count), len(prompt))
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
         """Pad the ids of several texts: (T,) each -> (B, T) int64; see `ModelEncoder.collate`."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.heads import Head, WordHead
 from embedsearch.encoders.hidden_states import HiddenStates
+from embedsearch.encoders.pooling_heads import PoolingHead, WordPoolingHead
 from embedsearch.encoders.text import PROBES, TextModel, unpooled_text
 from embedsearch.errors import ItemError
 from embedsearch.models.files import ModelFiles
@@ -25,7 +25,7 @@ class WordEncoder(TextModel):
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
         probes = [Sentence(text, words(text)) for text in PROBES]
-        super().__init__(recipe, spec, files, WordHead, probes)
+        super().__init__(recipe, spec, files, WordPoolingHead, probes)
 
     def prepare(self, items: Sequence[Sentence], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
         """Tokenise sentences and find each word's sub-tokens; see `Encoder.prepare`.
@@ -65,14 +65,14 @@ class WordEncoder(TextModel):
             lost=len(found) - len(kept),
         )
 
-    def take_apart(self, item: Sentence, role: Role, head: Head) -> HiddenStates:  # noqa: ARG002
+    def unpool(self, item: Sentence, role: Role, head: PoolingHead) -> HiddenStates:  # noqa: ARG002
         """Take the one word of a sentence apart into its sub-tokens; see `Encoder.hidden_states`."""
         encoding = self._tokenizer([item.text], offsets=True)[0]
         prepared = self._prepare(item, encoding)
         if isinstance(prepared, ItemError):
             raise prepared
         positions = [int(position) for position in prepared.inputs["tokens"]]
-        return unpooled_text(self.compute_apart(prepared, head), encoding, positions, 0)
+        return unpooled_text(self.unpooled_states(prepared, head), encoding, positions, 0)
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
         """Pad the ids, and count the words' tokens through all sentences; see `token_rows`."""

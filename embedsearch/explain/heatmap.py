@@ -1,4 +1,4 @@
-"""A picture with its heat laid over it."""
+"""An image with its heat laid over it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from embedsearch.encoders.hidden_states import Box
-from embedsearch.encoders.vision.decode import Picture, open_rgb
+from embedsearch.encoders.vision.decode import ImageSource, open_rgb
 
 SIDE = 900  # longest side of what is drawn, in pixels
-DIM, UNSEEN = 0.65, 0.3  # of the picture's own brightness: under the heat, and where there is none
-# From no heat to the most: share, red, green, blue, and how much of the colour covers the picture.
+DIM, UNSEEN = 0.65, 0.3  # of the image's own brightness: under the heat, and where there is none
+# From no heat to the most: share, red, green, blue, and how much of the colour covers the image.
 RAMP = (
     (0.00, 30, 40, 90, 0.62),
     (0.25, 90, 30, 150, 0.55),
@@ -21,23 +21,23 @@ RAMP = (
 )
 
 
-def overlay(picture: Picture, heat: npt.NDArray[np.floating], box: Box) -> Image.Image:
-    """Return a picture in dim grey with its heat over it, and what the model did not see darkened.
+def overlay(source: ImageSource, heat: npt.NDArray[np.floating], box: Box) -> Image.Image:
+    """Return an image in dim grey with its heat over it, and what the model did not see darkened.
 
     Colours go from dark blue, where `heat` is 0 or less, to yellow, where it is greatest.
 
     Args:
-        picture: a path, the bytes of an image file, or an open image.
+        source: a path, the bytes of an image file, or an open image.
         heat: (H, W), larger is hotter.
-        box: left, top, right and bottom of `heat` as shares of the upright picture's sides.
+        box: left, top, right and bottom of `heat` as shares of the upright image's sides.
 
     Returns:
-        An RGB picture, its longer side at most 900 pixels.
+        An RGB image, its longer side at most 900 pixels.
 
     Raises:
-        ItemError: the picture can't be read.
+        ItemError: the image can't be read.
     """
-    image = open_rgb(picture)
+    image = open_rgb(source)
     image.thumbnail((SIDE, SIDE))
     width, height = image.size
     grey = np.asarray(image.convert("L"), np.float32)[:, :, None].repeat(3, axis=2)  # (h, w) -> (h, w, 3)

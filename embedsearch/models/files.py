@@ -209,7 +209,7 @@ def content_hashes(files: ModelFiles, unit: Unit, *, both: bool = False) -> dict
     Args:
         files: of the model.
         unit: what it embeds.
-        both: whether what reads pictures and what reads texts counts, as for two towers with one space.
+        both: whether what reads images and what reads texts counts, as for two towers with one space.
     """
     roles: dict[str, list[str]] = {"weights": [sha256_of(path) for path in files.weights]}
     config = files.json("config.json")

@@ -150,7 +150,7 @@ def test_a_bad_picture_stands_between_good_ones(small_model):
     encoder = load_encoder(small_model("vit").as_posix())
     prepared = encoder.prepare([good.getvalue(), b"no picture", good.getvalue()])
     assert [isinstance(item, ItemError) for item in prepared] == [False, True, False]
-    with pytest.raises(ItemError, match="not a picture"):
+    with pytest.raises(ItemError, match="not an image"):
         encoder.encode([b"no picture"])
 
 

@@ -84,7 +84,7 @@ def test_pictures_of_any_shape_run_in_torch(small_model):
     pytest.importorskip("openvino")
     folder = small_model("siglip2-naflex").as_posix()
     assert load_encoder(folder).engine == "torch"
-    with pytest.raises(ModelError, match="pictures of any shape"):
+    with pytest.raises(ModelError, match="images of any shape"):
         load_encoder(folder, engine="openvino")
 
 

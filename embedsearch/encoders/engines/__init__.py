@@ -23,7 +23,7 @@ class Engine(Protocol):
         precision: in what.
         ahead: batches to start before the oldest one's vectors are waited for.
         batch_tokens: padded tokens in a batch of texts that it computes fastest.
-        batch_images: pictures in a batch, likewise.
+        batch_images: images in a batch, likewise.
     """
 
     name: str

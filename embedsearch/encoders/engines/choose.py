@@ -13,7 +13,7 @@ from embedsearch import encoders
 from embedsearch.encoders.engines import ENGINES, Engine, Inputs
 from embedsearch.encoders.engines.devices import cpu_has_bf16, fastest_precision, pick_device
 from embedsearch.encoders.engines.torch import TorchEngine
-from embedsearch.encoders.heads import Head
+from embedsearch.encoders.pooling_heads import PoolingHead
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import DeviceError, MissingExtraError, ModelError, nearest
 from embedsearch.recipe import EncoderRecipe
@@ -24,7 +24,7 @@ SAME = 0.9
 log = logging.getLogger("embedsearch")
 
 
-def settle(head: Head, recipe: EncoderRecipe, probes: Sequence[Inputs]) -> Engine:
+def settle(head: PoolingHead, recipe: EncoderRecipe, probes: Sequence[Inputs]) -> Engine:
     """Return the engine and precision that `recipe` asks for, or the fastest that keeps the vectors.
 
     What `recipe` leaves open is tried from the fastest measured on; it is taken when its vectors of the
@@ -43,7 +43,7 @@ def settle(head: Head, recipe: EncoderRecipe, probes: Sequence[Inputs]) -> Engin
     device = _device(recipe)
     if recipe.engine == "openvino" and not head.traceable:
         raise ModelError(
-            f"OpenVINO can't run {head.spec.model}, which takes pictures of any shape. Use --engine torch."
+            f"OpenVINO can't run {head.spec.model}, which takes images of any shape. Use --engine torch."
         )
     tries = list(_tries(recipe, device, head))
     name, precision = tries[0]
@@ -72,7 +72,7 @@ def settle(head: Head, recipe: EncoderRecipe, probes: Sequence[Inputs]) -> Engin
     )
 
 
-def _open(name: str, head: Head, device: torch.device, precision: str, example: Inputs) -> Engine:
+def _open(name: str, head: PoolingHead, device: torch.device, precision: str, example: Inputs) -> Engine:
     if name == "torch":
         return TorchEngine(head, device, precision)
     from embedsearch.encoders.engines.openvino import OpenVinoEngine
@@ -101,7 +101,7 @@ def _device(recipe: EncoderRecipe) -> torch.device:
     return torch.device("cpu")
 
 
-def _tries(recipe: EncoderRecipe, device: torch.device, head: Head) -> Iterator[tuple[str, str]]:
+def _tries(recipe: EncoderRecipe, device: torch.device, head: PoolingHead) -> Iterator[tuple[str, str]]:
     """Yield engines and precisions, the fastest first (the figures stand in docs/speed.md)."""
     fast = fastest_precision(recipe.precision, device, is_transformer=head.is_transformer)
     precisions = [fast, "fp32"] if recipe.precision == "auto" and fast != "fp32" else [fast]

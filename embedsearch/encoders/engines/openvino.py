@@ -13,7 +13,7 @@ import torch
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import quiet_transformers
-from embedsearch.encoders.heads import Head
+from embedsearch.encoders.pooling_heads import PoolingHead
 from embedsearch.errors import DeviceError, ModelError
 
 # OpenVINO reports to its maker over the network when it is imported, unless this package can't be.
@@ -30,7 +30,7 @@ class OpenVinoEngine:
     # Measured on two cores, each of which computes a batch of its own.
     batch_tokens = 1024
 
-    def __init__(self, head: Head, precision: str, example: Inputs) -> None:
+    def __init__(self, head: PoolingHead, precision: str, example: Inputs) -> None:
         """Trace `head` on `example`, and compile it.
 
         Raises:
@@ -73,7 +73,7 @@ class OpenVinoEngine:
         return wait
 
 
-def _compile(head: Head, precision: str, example: Inputs) -> Any:
+def _compile(head: PoolingHead, precision: str, example: Inputs) -> Any:
     import openvino
 
     if hasattr(getattr(head.model, "config", None), "local_attention"):
@@ -92,7 +92,7 @@ def _compile(head: Head, precision: str, example: Inputs) -> Any:
         names = {name.split(".")[0] for name in port.get_names()}
         port.get_tensor().set_names(names & set(tensors))
     if "pixel_values" in tensors:
-        # one size of picture, and any number of them
+        # one size of image, and any number of them
         model.reshape({"pixel_values": [-1, *tensors["pixel_values"].shape[1:]]})
     return openvino.Core().compile_model(
         model, "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}

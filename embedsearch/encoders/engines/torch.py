@@ -12,7 +12,7 @@ from torch import Tensor
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import PRECISIONS
-from embedsearch.encoders.heads import Head
+from embedsearch.encoders.pooling_heads import PoolingHead
 
 
 class TorchEngine:
@@ -20,7 +20,7 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, head: Head, device: torch.device, precision: str) -> None:
+    def __init__(self, head: PoolingHead, device: torch.device, precision: str) -> None:
         """Move `head` to the device, for good."""
         self.head = head.to(device)
         head.model.to(PRECISIONS[precision])
@@ -29,7 +29,7 @@ class TorchEngine:
         self.ahead = 2 if self._on_gpu else 0
         # Measured: on two cores more than 3,000 tokens leave the cache, and the allocator gives them back.
         self.batch_tokens = 65536 if self._on_gpu else 512 * torch.get_num_threads()
-        # At 16 pictures the bundled model runs at a quarter of the rate on a CPU.
+        # At 16 images the bundled model runs at a quarter of the rate on a CPU.
         self.batch_images = 256 if self._on_gpu else 2
 
     def start(self, inputs: Inputs) -> Callable[[], Vectors]:

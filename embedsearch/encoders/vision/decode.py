@@ -1,4 +1,4 @@
-"""Picture files to RGB pixels, whatever the file holds."""
+"""Image files to RGB pixels, whatever the file holds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from embedsearch.errors import ItemError
 
-Picture = Path | str | bytes | Image.Image
+ImageSource = Path | str | bytes | Image.Image
 
 # Pillow refuses twice this number of pixels; a panorama of 170 megapixels still opens.
 BOMB_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
-# Blocks of Pillow's memory that a picture takes: decoded, upright, resized; 12 megapixels in full take three.
+# Blocks of Pillow's memory that an image takes: decoded, upright, resized; 12 megapixels in full take three.
 BLOCKS = 6
-# Sides of a picture, long to short: one scaled by its short side to 256 pixels still fits into memory.
+# Sides of an image, long to short: one scaled by its short side to 256 pixels still fits into memory.
 LONGEST = 1000
 
 
@@ -36,7 +36,7 @@ enable_heif()
 
 
 def keep_memory(threads: int) -> None:
-    """Have Pillow keep the memory of `threads` pictures being decoded for the next ones.
+    """Have Pillow keep the memory of `threads` images being decoded for the next ones.
 
     The kernel clears fresh memory page by page, which takes a third of the time of decoding. A block that is
     kept has 16 MiB at most; where more are kept already (`PILLOW_BLOCKS_MAX`), it stays so.
@@ -45,29 +45,29 @@ def keep_memory(threads: int) -> None:
     memory.set_blocks_max(max(memory.get_blocks_max(), BLOCKS * threads))
 
 
-def open_rgb(picture: Picture, at_least: int | None = None) -> Image.Image:
-    """Return the first frame of a picture as 8-bit RGB, upright.
+def open_rgb(source: ImageSource, at_least: int | None = None) -> Image.Image:
+    """Return the first frame of an image as 8-bit RGB, upright.
 
     EXIF orientation is applied; transparency is composed on white; 16-bit, CMYK, palette and greyscale
-    pictures are converted.
+    images are converted.
 
     Args:
-        picture: a path, the bytes of an image file, or an open image.
+        source: a path, the bytes of an image file, or an open image.
         at_least: decode a JPEG file at a half, a quarter or an eighth of its size where both its sides keep
             so many whole pixels (`Image.draft`), which is several times faster; None decodes all in full.
 
     Raises:
-        ItemError: it is no picture, is empty, truncated, missing, or of more than about 179 megapixels.
+        ItemError: it is no image, is empty, truncated, missing, or of more than about 179 megapixels.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large and odd files that it then reads
-            image = picture if isinstance(picture, Image.Image) else Image.open(_file(picture))
-            if at_least and image is not picture:
+            image = source if isinstance(source, Image.Image) else Image.open(_file(source))
+            if at_least and image is not source:
                 _draft(image, at_least)
             if not all(image.size):
-                raise ItemError("the picture has no pixels")
-            if image is picture:
+                raise ItemError("the image has no pixels")
+            if image is source:
                 return _to_rgb(ImageOps.exif_transpose(image))
             ImageOps.exif_transpose(image, in_place=True)  # nobody else's: no copy
             image.load()
@@ -75,9 +75,9 @@ def open_rgb(picture: Picture, at_least: int | None = None) -> Image.Image:
     except ItemError:
         raise
     except Image.DecompressionBombError:
-        raise ItemError(f"the picture has more than {2 * BOMB_PIXELS // 10**6} megapixels") from None
+        raise ItemError(f"the image has more than {2 * BOMB_PIXELS // 10**6} megapixels") from None
     except UnidentifiedImageError:
-        raise ItemError("the file is not a picture that Pillow can read") from None
+        raise ItemError("the file is not an image that Pillow can read") from None
     except FileNotFoundError:
         raise ItemError("the file does not exist") from None
     except (
@@ -91,40 +91,40 @@ def open_rgb(picture: Picture, at_least: int | None = None) -> Image.Image:
         AttributeError,
     ) as error:
         # Pillow's plugins raise all of these on damaged files
-        raise ItemError(f"the picture can't be decoded: {error or type(error).__name__}") from None
+        raise ItemError(f"the image can't be decoded: {error or type(error).__name__}") from None
     except (MemoryError, OverflowError, ArithmeticError) as error:
-        raise ItemError(f"the picture can't be decoded: {type(error).__name__}") from None
+        raise ItemError(f"the image can't be decoded: {type(error).__name__}") from None
 
 
 def check_shape(image: Image.Image) -> None:
-    """Refuse a picture of a shape that no preprocessing makes anything of.
+    """Refuse an image of a shape that no preprocessing makes anything of.
 
     Raises:
         ItemError: one side is more than `LONGEST` times the other.
     """
     if max(image.size) > LONGEST * min(image.size):
-        raise ItemError(f"the picture is too thin: {image.width} x {image.height} pixels")
+        raise ItemError(f"the image is too thin: {image.width} x {image.height} pixels")
 
 
-def pixels_of(picture: Path | bytes) -> int:
-    """Return how many pixels a picture has, by the head of its file; 0 where that can't be read."""
+def pixels_of(source: Path | bytes) -> int:
+    """Return how many pixels an image has, by the head of its file; 0 where that can't be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(_file(picture)) as image:
+            with Image.open(_file(source)) as image:
                 return image.width * image.height
     except (ItemError, OSError, ValueError, SyntaxError, EOFError, TypeError, Image.DecompressionBombError):
         return 0
 
 
-def _file(picture: Path | str | bytes) -> io.BytesIO | Path:
-    if isinstance(picture, bytes):
-        if not picture:
+def _file(source: Path | str | bytes) -> io.BytesIO | Path:
+    if isinstance(source, bytes):
+        if not source:
             raise ItemError("the file is empty")
-        return io.BytesIO(picture)
-    path = Path(picture)
+        return io.BytesIO(source)
+    path = Path(source)
     if path.is_dir():
-        raise ItemError("it is a folder, and a picture was expected")
+        raise ItemError("it is a folder, and an image was expected")
     if path.is_file() and path.stat().st_size == 0:
         raise ItemError("the file is empty")
     return path
@@ -133,7 +133,7 @@ def _file(picture: Path | str | bytes) -> io.BytesIO | Path:
 def _draft(image: Image.Image, at_least: int) -> None:
     """Have a JPEG file decoded at the smallest scale that keeps `at_least` pixels of both sides.
 
-    A side that the scale doesn't divide is rounded up, and the picture would lie up to a pixel aside: the
+    A side that the scale doesn't divide is rounded up, and the image would lie up to a pixel aside: the
     cosine to decoding in full falls to 0.995 by that alone.
     """
     for scale in (8, 4, 2):

@@ -1,4 +1,4 @@
-"""Which part of a picture a model sees, whatever its processor does, and how its tokens lie over it."""
+"""Which part of an image a model sees, whatever its processor does, and how its tokens lie over it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MOST_PREFIX = 9
 
 
 def seen_box(pixels: Callable[[Image.Image], np.ndarray[Any, Any]], size: tuple[int, int]) -> Box:
-    """Return the part of a picture that a preprocessing shows the model.
+    """Return the part of an image that a preprocessing shows the model.
 
     A slope from black to white says of each pixel behind the preprocessing where it came from.
 
     Args:
-        pixels: takes an RGB picture to (3, h, w), each channel scaled and shifted by constants.
-        size: width and height of the picture.
+        pixels: takes an RGB image to (3, h, w), each channel scaled and shifted by constants.
+        size: width and height of the image.
 
     Returns:
         Left, top, right and bottom as shares of its width and height; beyond [0, 1] where it is padded.
@@ -54,9 +54,9 @@ def _grey(pixels: Callable[[Image.Image], np.ndarray[Any, Any]], image: Image.Im
 
 
 def _slope(size: tuple[int, int], axis: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return a picture whose grey is the share of its width (axis 1) or height (axis 0): (h, w, 3) uint8.
+    """Return an image whose grey is the share of its width (axis 1) or height (axis 0): (h, w, 3) uint8.
 
-    256 greys are too few for a wide picture, so the lines across round at different places.
+    256 greys are too few for a wide image, so the lines across round at different places.
     """
     width, height = size
     along, across = (width, height) if axis else (height, width)
@@ -76,7 +76,7 @@ def grid_of(tokens: int, patch: int | None, height: int, width: int) -> tuple[in
         width: likewise.
 
     Returns:
-        Rows and columns, or None where no grid of the picture's shape fits.
+        Rows and columns, or None where no grid of the image's shape fits.
     """
     if patch and tokens >= (rows := height // patch) * (columns := width // patch):
         return rows, columns

@@ -1,6 +1,6 @@
-"""Models that read a picture of any shape as a sequence of patches (NaFlex; SigLIP 2, Tschannen et al. 2025).
+"""Models that read an image of any shape as a sequence of patches (NaFlex; SigLIP 2, Tschannen et al. 2025).
 
-The picture is resized to the most patches that the model takes, near its own shape; patches of the pictures
+The image is resized to the most patches that the model takes, near its own shape; patches of the images
 in a batch are padded, and a mask and the shapes go to the model beside them.
 """
 
@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.heads import Apart, ImageHead, evenly
 from embedsearch.encoders.pooling import masked_mean
+from embedsearch.encoders.pooling_heads import ImagePoolingHead, Unpooled, evenly
 from embedsearch.modalities import PROJECTION
 
 MORE_INPUTS = {"pixel_attention_mask", "spatial_shapes"}
@@ -23,11 +23,11 @@ Pixels = np.ndarray[Any, np.dtype[Any]]
 
 
 def resizing(processor: Any) -> Callable[[Image.Image], Pixels]:
-    """Return what takes an RGB picture to its resized pixels, (3, H, W), as the processor resizes it."""
+    """Return what takes an RGB image to its resized pixels, (3, H, W), as the processor resizes it."""
     side = int(processor.patch_size)
 
     def pixels(image: Image.Image) -> Pixels:
-        # The axis is named: a picture 3 pixels high would be taken for one with channels first.
+        # The axis is named: an image 3 pixels high would be taken for one with channels first.
         out = processor(
             images=[image],
             return_tensors="np",
@@ -44,16 +44,16 @@ def resizing(processor: Any) -> Callable[[Image.Image], Pixels]:
     return pixels
 
 
-def padded_patches(pictures: Sequence[Pixels], side: int) -> Inputs:
-    """Cut pictures into patches of P = `side` pixels: n x (3, H, W) -> (B, N, P * P * 3), mask and shapes."""
-    shapes = [(picture.shape[1] // side, picture.shape[2] // side) for picture in pictures]
+def padded_patches(images: Sequence[Pixels], side: int) -> Inputs:
+    """Cut images into patches of P = `side` pixels: n x (3, H, W) -> (B, N, P * P * 3), mask and shapes."""
+    shapes = [(image.shape[1] // side, image.shape[2] // side) for image in images]
     longest = max(rows * columns for rows, columns in shapes)
-    values = np.zeros((len(pictures), longest, side * side * 3), pictures[0].dtype)
-    mask = np.zeros((len(pictures), longest), np.int64)
-    for at, (picture, (rows, columns)) in enumerate(zip(pictures, shapes, strict=True)):
+    values = np.zeros((len(images), longest, side * side * 3), images[0].dtype)
+    mask = np.zeros((len(images), longest), np.int64)
+    for at, (image, (rows, columns)) in enumerate(zip(images, shapes, strict=True)):
         # (3, H, W) -> (3, rows, P, columns, P) -> (rows, columns, P, P, 3) -> (N, P * P * 3)
-        apart = picture.reshape(3, rows, side, columns, side).transpose(1, 3, 2, 4, 0)
-        values[at, : rows * columns] = apart.reshape(rows * columns, -1)
+        patches = image.reshape(3, rows, side, columns, side).transpose(1, 3, 2, 4, 0)
+        values[at, : rows * columns] = patches.reshape(rows * columns, -1)
         mask[at, : rows * columns] = 1
     return {
         "pixel_values": values,
@@ -62,10 +62,10 @@ def padded_patches(pictures: Sequence[Pixels], side: int) -> Inputs:
     }
 
 
-class NaFlexHead(ImageHead):
-    """One vector per picture of any shape."""
+class NaFlexPoolingHead(ImagePoolingHead):
+    """One vector per image of any shape."""
 
-    traceable = False  # it resizes its positions to each picture's shape, in Python
+    traceable = False  # it resizes its positions to each image's shape, in Python
 
     def forward(  # type: ignore[override]
         self, pixel_values: Tensor, pixel_attention_mask: Tensor, spatial_shapes: Tensor
@@ -82,23 +82,23 @@ class NaFlexHead(ImageHead):
             return self.projected("image", **inputs)
         return masked_mean(self.hidden(**inputs), pixel_attention_mask)
 
-    def apart(  # type: ignore[override]
+    def unpooled(  # type: ignore[override]
         self, pixel_values: Tensor, pixel_attention_mask: Tensor, spatial_shapes: Tensor
-    ) -> Apart:
-        """See `Head.apart`. Of one picture there is no padding."""
+    ) -> Unpooled:
+        """See `PoolingHead.unpooled`. Of one image there is no padding."""
         inputs = self._inputs(pixel_values, pixel_attention_mask, spatial_shapes)
         if self.spec.pooling != PROJECTION:
             rows = self.hidden(**inputs)[0].float()  # (1, N, D) -> (N, D)
-            return Apart(rows=rows, weights=evenly(len(rows)), vector=rows.mean(0), exact=True)
+            return Unpooled(rows=rows, weights=evenly(len(rows)), vector=rows.mean(0), exact=True)
         tower: Any = self.model.vision_model
         hidden = tower(**inputs).last_hidden_state[0]  # (1, N, D) -> (N, D)
         rows = tower.head(hidden[:, None]).float()  # of one token attention gathers that: (N, 1, D) -> (N, d)
         vector = self.projected("image", **inputs)[0]
-        return Apart(rows=rows, weights=evenly(len(rows)), vector=vector, exact=False)
+        return Unpooled(rows=rows, weights=evenly(len(rows)), vector=vector, exact=False)
 
     def _inputs(self, pixel_values: Tensor, mask: Tensor, shapes: Tensor) -> dict[str, Tensor]:
         # a patch's numbers are its pixels', the channel last: (B, N, P * P * 3) -> (B, N, P * P, 3) and back
-        apart = pixel_values.float().reshape(*pixel_values.shape[:2], -1, 3)
-        pixels = apart * self.scale.flatten() + self.shift.flatten()
+        channels = pixel_values.float().reshape(*pixel_values.shape[:2], -1, 3)
+        pixels = channels * self.scale.flatten() + self.shift.flatten()
         values = pixels.flatten(2).to(next(self.model.parameters()).dtype)
         return {"pixel_values": values, "pixel_attention_mask": mask, "spatial_shapes": shapes}

@@ -1,4 +1,4 @@
-"""What a model wants done to a picture before it: resized, cropped, scaled."""
+"""What a model wants done to an image before it: resized, cropped, scaled."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from embedsearch.models.files import ModelFiles
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """A picture to a model's input.
+    """An image to a model's input.
 
     Attributes:
-        pixels: takes an RGB picture to (3, H, W), uint8, or float32 where the processor scales itself.
-        side: the picture's shorter side in pixels once it is resized, before cropping; 0 where unknown.
+        pixels: takes an RGB image to (3, H, W), uint8, or float32 where the processor scales itself.
+        side: the image's shorter side in pixels once it is resized, before cropping; 0 where unknown.
         scale: by channel, of `pixels * scale + shift`, which the encoder does on the device.
         shift: by channel.
-        shrunk: `pixels` of a picture of at least three times the side, in less time, to within a grey of 255;
+        shrunk: `pixels` of an image of at least three times the side, in less time, to within a grey of 255;
             None where the side is unknown.
     """
 
@@ -40,7 +40,7 @@ class Preprocessing:
 def preprocessing(files: ModelFiles) -> Preprocessing:
     """Return what the model's own processor does.
 
-    Pillow resizes all but large pictures, so that every machine computes the same pixels.
+    Pillow resizes all but large images, so that every machine computes the same pixels.
 
     Raises:
         ModelError: the processor can't be loaded.
@@ -62,7 +62,7 @@ def preprocessing(files: ModelFiles) -> Preprocessing:
     steps = {"do_rescale": False, "do_normalize": False} if plain else {}
 
     def pixels(image: Image.Image) -> Pixels:
-        # The axis is named: a picture 3 pixels high would be taken for one with channels first.
+        # The axis is named: an image 3 pixels high would be taken for one with channels first.
         out = processor(images=[image], return_tensors="np", input_data_format="channels_last", **steps)
         return np.asarray(out["pixel_values"][0])
 
@@ -85,7 +85,7 @@ def _from_declaration(declared: dict[str, Any]) -> Preprocessing:
     processor = SimpleNamespace(**{**defaults, **given})
     resizing = pillow_resizing(processor)
     if resizing is None:
-        raise ModelError(f"A DINOv3 picture is resized to a height and width; got {processor.size}.")
+        raise ModelError(f"A DINOv3 image is resized to a height and width; got {processor.size}.")
     return Preprocessing(
         resizing, resizing.side, *_affine(processor), shrunk=partial(resizing, resize=by_torch)
     )

@@ -1,6 +1,6 @@
 """The resizing of the common image processors, without the processor.
 
-A processor of transformers spends most of its time in Python, which the threads that decode pictures can't
+A processor of transformers spends most of its time in Python, which the threads that decode images can't
 share. Most do one of two things, written here; `same_pixels` proves that a model's does.
 
 Large images are shrunk by torch's integer kernel, in less than half the time that Pillow takes. Both filter
@@ -27,9 +27,9 @@ Resize = Callable[[Image.Image, tuple[int, int], Image.Resampling, Cut | None], 
 FILTERS = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
 # Without these instructions the kernel takes three times as long as Pillow.
 _QUICK = ("AVX2", "AVX512")
-# Pixels of a picture, of which torch needs a copy of three bytes each.
+# Pixels of an image, of which torch needs a copy of three bytes each.
 _MOST = 50_000_000
-# Pixels of the result beside a cut that are computed to meet its first one between two pixels of the picture.
+# Pixels of the result beside a cut that are computed to meet its first one between two pixels of the image.
 _ASIDE = 32
 # How far, in pixels of the result, the first one of a cut may lie from where it should.
 _NEAR = 0.001
@@ -43,16 +43,16 @@ warnings.filterwarnings("ignore", message="The given NumPy array is not writable
 def by_pillow(
     image: Image.Image, size: tuple[int, int], resample: Image.Resampling, cut: Cut | None = None
 ) -> Image.Image:
-    """Resize a picture, or a cut of it, to a width and height, as `PIL.Image.Image.resize` does."""
+    """Resize an image, or a cut of it, to a width and height, as `PIL.Image.Image.resize` does."""
     return image.resize(size, resample, box=cut)
 
 
 def by_torch(
     image: Image.Image, size: tuple[int, int], resample: Image.Resampling, cut: Cut | None = None
 ) -> Image.Image:
-    """Do what `by_pillow` does, of an RGB picture that is shrunk to a third or less.
+    """Do what `by_pillow` does, of an RGB image that is shrunk to a third or less.
 
-    Where the filter, the processor, a cut between two pixels or the size of the picture keeps torch from it,
+    Where the filter, the processor, a cut between two pixels or the size of the image keeps torch from it,
     Pillow does it.
     """
     quick = resample in FILTERS and torch.backends.cpu.get_cpu_capability() in _QUICK
@@ -96,8 +96,8 @@ def _start(offset: float, scale: float) -> tuple[float, int, int]:
     `skip` behind it begins at first + skip * scale; both are chosen to be nearest to `offset`.
 
     Args:
-        offset: in pixels of the picture.
-        scale: pixels of the picture to one of the result.
+        offset: in pixels of the image.
+        scale: pixels of the image to one of the result.
 
     Returns:
         How far it lies from `offset`, in pixels of the result; `first` and `skip`.
@@ -111,7 +111,7 @@ def _start(offset: float, scale: float) -> tuple[float, int, int]:
 
 
 def _span(count: int, scale: float) -> int:
-    """Return the pixels of a picture that `count` ones of the result and the filter's reach want."""
+    """Return the pixels of an image that `count` ones of the result and the filter's reach want."""
     return math.ceil((count + _REACH) * scale)
 
 
@@ -123,7 +123,7 @@ _PROBES = ((301, 203), (203, 301), (47, 61), (640, 639))
 
 @dataclass(frozen=True, slots=True)
 class PillowResizing:
-    """Resizes a picture whole to a size, or by its shorter edge, then crops its centre.
+    """Resizes an image whole to a size, or by its shorter edge, then crops its centre.
 
     Attributes:
         size: height and width; None where `edge` says.
@@ -139,11 +139,11 @@ class PillowResizing:
 
     @property
     def side(self) -> int:
-        """The longest side that a picture's shorter side is resized to."""
+        """The longest side that an image's shorter side is resized to."""
         return max(self.size) if self.size else self.edge
 
     def __call__(self, image: Image.Image, resize: Resize = by_pillow) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Take an RGB picture to (3, H, W) uint8."""
+        """Take an RGB image to (3, H, W) uint8."""
         if self.size:
             height, width = self.size
         else:
@@ -172,7 +172,7 @@ def pillow_resizing(processor: Any) -> PillowResizing | None:
 
 
 def same_pixels(ours: Callable[[Image.Image], Pixels], theirs: Callable[[Image.Image], Pixels]) -> bool:
-    """Whether both give the very same pixels of noise pictures of several shapes."""
+    """Whether both give the very same pixels of noise images of several shapes."""
     draw = np.random.default_rng(0)
     for width, height in _PROBES:
         noise = Image.fromarray(draw.integers(0, 256, (height, width, 3), dtype=np.uint8))

@@ -134,11 +134,11 @@ def test_heif_is_read():
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"<html>not found</html>", "not a picture that Pillow can read"),
+        (b"<html>not found</html>", "not an image that Pillow can read"),
         (saved(quarters().resize((300, 300)), "PNG")[:-900], "can't be decoded"),
         (saved(quarters().resize((300, 300)), "JPEG")[:2000], "can't be decoded"),
-        (saved(quarters(), "PNG")[:20], "can't be decoded|not a picture"),
-        (saved(quarters(), "GIF")[:15], "can't be decoded|not a picture"),
+        (saved(quarters(), "PNG")[:20], "can't be decoded|not an image"),
+        (saved(quarters(), "GIF")[:15], "can't be decoded|not an image"),
     ],
     ids=["empty", "html", "truncated-png", "truncated-jpeg", "png-header", "gif-header"],
 )

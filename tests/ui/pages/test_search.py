@@ -128,7 +128,7 @@ def test_an_upload_that_is_no_image_is_told(visit):
     page.locator("input[type=file]").set_input_files(
         {"name": "no.png", "mimeType": "image/png", "buffer": b"no image at all"}
     )
-    expect(page.get_by_text("not a picture that Pillow can read")).to_be_visible()
+    expect(page.get_by_text("not an image that Pillow can read")).to_be_visible()
     shown(page)
     assert cards(page).count() == 12
 

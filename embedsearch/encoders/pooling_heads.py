@@ -1,4 +1,4 @@
-"""What an engine computes: a model's hidden states, pooled. Named arrays in, (n, d) float32 out."""
+"""Pooling heads: what an engine computes. Named arrays in, pooled hidden states out, (n, d) float32."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from embedsearch.errors import ModelError
 from embedsearch.modalities import PROJECTION
 from embedsearch.models.spec import EncoderSpec
 
-# What maps a mean to the mean of what it maps.
+# Modules that map a mean of vectors to the mean of the mapped vectors.
 STRAIGHT = (nn.Sequential, nn.Linear, nn.Identity)
 
 
-class Apart(NamedTuple):
-    """One item's hidden states beside its vector.
+class Unpooled(NamedTuple):
+    """The hidden states of one item before pooling, and its vector.
 
     Attributes:
         rows: (T, d) float32, behind the same map as the vector.
@@ -40,8 +40,8 @@ def evenly(count: int) -> Tensor:
     return torch.full((count,), 1 / count)
 
 
-class Head(nn.Module):
-    """A model, and which of its hidden states are taken.
+class PoolingHead(nn.Module):
+    """A model, and how its hidden states become one vector.
 
     Attributes:
         traceable: whether what it computes is the same for inputs of every shape, so that it can be traced.
@@ -75,8 +75,8 @@ class Head(nn.Module):
             output.last_hidden_state, output.hidden_states if several else None, self.spec.layers
         )
 
-    def apart(self, **inputs: Tensor) -> Apart:
-        """Run the model on a batch of one item without padding; the arguments are those of `forward`."""
+    def unpooled(self, **inputs: Tensor) -> Unpooled:
+        """Run the model on one item without padding; do not pool. The arguments are those of `forward`."""
         raise NotImplementedError
 
     def projected(self, tower: str, **inputs: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Head(nn.Module):
         return features.float()
 
 
-class TextHead(Head):
+class TextPoolingHead(PoolingHead):
     """One vector per text."""
 
     def __init__(self, model: nn.Module, spec: EncoderSpec, dense: Sequence[nn.Module] = ()) -> None:
@@ -109,12 +109,12 @@ class TextHead(Head):
         pooled = cls_position(hidden) if self.spec.pooling == "cls" else masked_mean(hidden, mask)
         return self.dense(pooled) if self.spec.dense else pooled  # (B, D) -> (B, d)
 
-    def apart(self, input_ids: Tensor, token_type_ids: Tensor | None = None) -> Apart:  # type: ignore[override]
-        """See `Head.apart`. A Dense layer without a bend keeps means: W mean(h) + b = mean(W h + b)."""
+    def unpooled(self, input_ids: Tensor, token_type_ids: Tensor | None = None) -> Unpooled:  # type: ignore[override]
+        """See `PoolingHead.unpooled`. A linear Dense layer keeps means: W mean(h) + b = mean(W h + b)."""
         hidden = self.hidden(**_given(input_ids, None, token_type_ids))
         rows = hidden[0].float()  # (1, T, D) -> (T, D)
         straight = all(isinstance(part, STRAIGHT) for part in self.dense.modules())
-        return Apart(
+        return Unpooled(
             rows=self.dense(rows) if self.spec.dense else rows,  # (T, D) -> (T, d)
             weights=evenly(len(rows)),
             vector=self._pooled(hidden, None)[0],
@@ -122,8 +122,8 @@ class TextHead(Head):
         )
 
 
-class TextTowerHead(Head):
-    """One vector per text, in the space that a model of two towers has for texts and pictures."""
+class TowerPoolingHead(PoolingHead):
+    """One vector per text, in the space that a model of two towers has for texts and images."""
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Project each text, as `get_text_features` of transformers does.
@@ -134,13 +134,13 @@ class TextTowerHead(Head):
         """
         return self.projected("text", **_given(input_ids, attention_mask, None))
 
-    def apart(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Apart:  # type: ignore[override]
-        """See `Head.apart`: the rows are the tokens' hidden states, each projected as the one taken is."""
+    def unpooled(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Unpooled:  # type: ignore[override]
+        """See `PoolingHead.unpooled`: each row is a token's hidden state, projected as the pooled one is."""
         tower: Any = self.model.text_model
         project = getattr(self.model, "text_projection", None) or tower.head  # of CLIP, and of SigLIP
         given = _given(input_ids, attention_mask, None)
         rows = project(tower(**given).last_hidden_state[0]).float()  # (1, T, D) -> (T, d)
-        return Apart(
+        return Unpooled(
             rows=rows,
             weights=evenly(len(rows)),
             vector=self.projected("text", **given)[0],
@@ -148,7 +148,7 @@ class TextTowerHead(Head):
         )
 
 
-class WordHead(Head):
+class WordPoolingHead(PoolingHead):
     """One vector per word of each sentence."""
 
     def forward(
@@ -160,22 +160,22 @@ class WordHead(Head):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ) -> Tensor:
-        """Pool each word's rows; the other arguments are those of `TextHead` and `token_rows`."""
+        """Pool each word's rows; the other arguments are those of `TextPoolingHead` and `token_rows`."""
         return token_rows(
             self.hidden(**_given(input_ids, attention_mask, token_type_ids)), tokens, words, sizes
         )
 
-    def apart(  # type: ignore[override]
+    def unpooled(  # type: ignore[override]
         self,
         input_ids: Tensor,
         tokens: Tensor,
         words: Tensor,
         sizes: Tensor,
         token_type_ids: Tensor | None = None,
-    ) -> Apart:
-        """See `Head.apart`: the rows are those of the one word's sub-tokens."""
+    ) -> Unpooled:
+        """See `PoolingHead.unpooled`: the rows are those of the one word's sub-tokens."""
         hidden = self.hidden(**_given(input_ids, None, token_type_ids))
-        return Apart(
+        return Unpooled(
             rows=hidden[0, tokens].float(),  # (1, T, D) -> (k, D)
             weights=evenly(len(tokens)),
             vector=token_rows(hidden, tokens, words, sizes)[0],
@@ -183,8 +183,8 @@ class WordHead(Head):
         )
 
 
-class ImageHead(Head):
-    """One vector per picture."""
+class ImagePoolingHead(PoolingHead):
+    """One vector per image."""
 
     scale: Tensor
     shift: Tensor
@@ -220,16 +220,16 @@ class ImageHead(Head):
             return cls_position(hidden)
         return image_mean(hidden, self._prefix_tokens(hidden, pixel_values))
 
-    def apart(self, pixel_values: Tensor) -> Apart:  # type: ignore[override]
-        """See `Head.apart`."""
+    def unpooled(self, pixel_values: Tensor) -> Unpooled:  # type: ignore[override]
+        """See `PoolingHead.unpooled`."""
         if self.spec.pooling == PROJECTION:
-            return self._projected_apart(pixel_values)
+            return self._unpooled_projection(pixel_values)
         hidden = self._hidden_of(pixel_values)
         # (1, D, H, W) -> (H * W, D), or (1, T, D) -> (T, D)
         rows = (hidden[0].flatten(1).T if hidden.ndim == 4 else hidden[0]).float()
         weights = torch.ones(len(rows))
         weights[: self._prefix_tokens(hidden, pixel_values)] = 0
-        return Apart(
+        return Unpooled(
             rows=rows,
             weights=weights / weights.sum(),
             vector=self._pooled(hidden, pixel_values)[0],
@@ -237,8 +237,8 @@ class ImageHead(Head):
             map=(int(hidden.shape[2]), int(hidden.shape[3])) if hidden.ndim == 4 else None,
         )
 
-    def _projected_apart(self, pixel_values: Tensor) -> Apart:
-        """See `Head.apart`: the rows are the tokens' hidden states, each projected as if it were alone."""
+    def _unpooled_projection(self, pixel_values: Tensor) -> Unpooled:
+        """See `PoolingHead.unpooled`: each row is a token's hidden state, projected as if it were alone."""
         model: Any = self.model
         tower = model.vision_model
         hidden = tower(pixel_values=self._scaled(pixel_values)).last_hidden_state[0]  # (1, T, D) -> (T, D)
@@ -246,7 +246,7 @@ class ImageHead(Head):
             rows = model.visual_projection(tower.post_layernorm(hidden))  # (T, D) -> (T, d)
         else:  # SigLIP: attention gathers the tokens; of one token it gathers that
             rows = tower.head(hidden[:, None])  # (T, 1, D) -> (T, d)
-        return Apart(
+        return Unpooled(
             rows=rows.float(),
             weights=evenly(len(rows)),
             vector=self.projected("image", pixel_values=self._scaled(pixel_values))[0],
