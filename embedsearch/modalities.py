@@ -49,7 +49,7 @@ class UnitRow:
         poolings: the poolings that it may have, the default first.
         records_ahead: records that are read ahead of the model at a time.
         form: what a person gives to ask for it.
-        query: the same in words, such as "a text".
+        query: the same in words, such as "a whole text".
         whole: whether a record is one unit; else a record has several, and the splitter finds them.
         splitter: "module:function" of `embedsearch.splitters`, from a content to pairs of a start
             and a part; the encoder reads the parts. Empty where it reads the content itself.
@@ -59,6 +59,7 @@ class UnitRow:
             for nowhere.
         has_duplicates: whether two items of the same content are duplicates.
         compared: its name on the page where things are compared; empty where it can't be.
+        asked_by: the modality that finds it through a dual encoder, captions or class names; None for none.
     """
 
     unit: Unit
@@ -75,6 +76,7 @@ class UnitRow:
     general: str = ""
     has_duplicates: bool = True
     compared: str = ""
+    asked_by: Modality | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,8 @@ _ROWS = (
                 poolings=("cls", "mean", PROJECTION),
                 records_ahead=2048,  # enough to sort by length
                 form=QueryForm.TEXT,
-                query="a text",
+                query="a whole text",
+                asked_by=Modality.IMAGE,
                 tower="embedsearch.encoders.towers:TextTower",
                 declared=True,
                 general="general sentences",
@@ -173,7 +176,8 @@ _ROWS = (
                 poolings=("mean", "cls", PROJECTION),
                 records_ahead=256,  # each takes megabytes
                 form=QueryForm.IMAGE,
-                query="an image",
+                query="an image (--image FILE) or an item of it (--item ID)",
+                asked_by=Modality.TEXT,
                 compared="Images",
             ),
         ),

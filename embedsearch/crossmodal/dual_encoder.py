@@ -12,10 +12,9 @@ from embedsearch.crossmodal.projection import (
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder
 from embedsearch.errors import EncoderMismatchError
-from embedsearch.modalities import PROJECTION
+from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, modality_of
 from embedsearch.query import Single
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Modality, Unit
 from embedsearch.store.build import Build
 
 
@@ -26,16 +25,18 @@ class DualEncoder:
 
     def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:  # noqa: ARG002
         self._build, self._load = build, load
-        self.asks = Modality.TEXT if build.manifest.unit is Unit.IMAGE else Modality.IMAGE
+        asks = UNITS[build.manifest.unit].asked_by
+        assert asks is not None  # `open_crossmodal` has seen to it
+        self.asks = asks
         self.model = build.manifest.encoder.spec.model
         self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
-        self.scale = open_scale(build) if self.asks is Modality.TEXT else None
+        self.scale = open_scale(build) if modality_of(build.manifest.unit).found_by_texts else None
         self.about = f"by the {self.asks} tower of {short(self.model)}"
 
     @cached_property
     def _encoder(self) -> Encoder:
         spec = self._build.manifest.encoder.spec
-        unit = Unit.TEXT if self.asks is Modality.TEXT else Unit.IMAGE
+        unit = MODALITIES[self.asks].units[0].unit
         recipe = EncoderRecipe(unit, self.model, spec.revision, PROJECTION, precision="fp32", engine="torch")
         encoder = self._load(recipe)
         if dict(encoder.spec.files) != dict(spec.files):

@@ -20,7 +20,7 @@ from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import Scale
 from embedsearch.encoders.class_head import ClassHead
 from embedsearch.errors import ModelError, RecipeError
-from embedsearch.modalities import PROJECTION
+from embedsearch.modalities import PROJECTION, modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
@@ -108,7 +108,8 @@ def tower_recipe(spec: EncoderSpec) -> EncoderRecipe:
     Raises:
         RecipeError: it is no such model, or came without a tokenizer.
     """
-    if spec.unit is not Unit.IMAGE or spec.pooling != PROJECTION or "tokenizer" not in spec.files:
+    found_by_texts = modality_of(spec.unit).found_by_texts
+    if not found_by_texts or spec.pooling != PROJECTION or "tokenizer" not in spec.files:
         raise RecipeError(
             f"{spec.model} compares pictures with no text, so no queries can be embedded to tune with: leave "
             "--queries out."

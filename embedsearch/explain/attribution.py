@@ -18,10 +18,10 @@ from embedsearch.distances.metric import Metric, Vectors, distances, normalized
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import ItemError
-from embedsearch.explain.explanation import Explanation, Kind, Part
-from embedsearch.modalities import PROJECTION
+from embedsearch.explain.explanation import Explanation, Part
+from embedsearch.modalities import PROJECTION, UNITS, QueryForm
 from embedsearch.query import AnyQuery, MoreLike, Word, as_query
-from embedsearch.records import Sentence, Span, Unit
+from embedsearch.records import Sentence, Span
 from embedsearch.splitters.words import words
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _explanation(
         notes.append(_PLACED)
     elif not apart.exact:
         notes.append({"cls": _CLS, PROJECTION: _PROJECTED}.get(searcher.manifest.encoder.spec.pooling, _BENT))
-    if apart.truncated and searcher.manifest.unit is Unit.TEXT:
+    if apart.truncated and UNITS[searcher.manifest.unit].form is QueryForm.TEXT:
         notes.append(_CUT)
     if (cosine := least_cosine(apart.vector[None], kept)) < CLOSE:
         notes.append(
@@ -136,7 +136,7 @@ def _explanation(
     tokens, rest = _split(apart, scores, item.text or "")
     return Explanation(
         id=item.id,
-        kind=_kind(searcher.manifest.unit),
+        kind=UNITS[searcher.manifest.unit].form,
         metric=metric,
         score=float(scores.sum(dtype=np.float64)),
         similarity=float(apart.vector @ query) * factor,
@@ -151,10 +151,6 @@ def _explanation(
         exact=apart.exact,
         note=" ".join(notes),
     )
-
-
-def _kind(unit: Unit) -> Kind:
-    return "image" if unit is Unit.IMAGE else "text" if unit is Unit.TEXT else "word"
 
 
 def _factor(query: npt.NDArray[np.float32], vector: npt.NDArray[np.float32], metric: Metric) -> float:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders.hidden_states import WHOLE, Box
+from embedsearch.modalities import QueryForm
 from embedsearch.records import Span
-
-Kind = Literal["text", "word", "image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Explanation:
     """
 
     id: str
-    kind: Kind
+    kind: QueryForm
     metric: Metric
     score: float
     similarity: float

@@ -35,11 +35,11 @@ from embedsearch.indexing.plan import Describe, compare_source, differs, open_ol
 from embedsearch.indexing.read import Before
 from embedsearch.indexing.runners.local import embed
 from embedsearch.indexing.shards import Staging, Totals
-from embedsearch.modalities import modality_of
+from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.models.facts import EncoderFacts
 from embedsearch.progress import Progress, Silent
 from embedsearch.recipe import Recipe
-from embedsearch.records import Rejected, Unit
+from embedsearch.records import Rejected
 from embedsearch.sources import Source, open_source
 from embedsearch.sources.judgements import read_queries
 from embedsearch.store.build import Build
@@ -118,7 +118,7 @@ def build_index(
             encoder = suited_encoder(recipe, old, before, changes, describe, load, progress)
             if before is not None and differs(encoder, before.build.manifest.encoder):
                 before = None
-        if recipe.index.queries and encoder.spec.unit is Unit.IMAGE:
+        if recipe.index.queries and UNITS[encoder.spec.unit].form is not QueryForm.TEXT:
             tower_recipe(encoder.spec)  # queries that nothing can embed are refused before the work
         staging = Staging(folder / BUILDS / STAGING, _key(recipe, encoder, full))
         _embed(recipe, source, encoder, before, staging, progress)
@@ -207,13 +207,14 @@ def compare_index(
 
 def _source(recipe: Recipe) -> Source:
     source = open_source(recipe.source)
-    modality = modality_of(recipe.encoder.unit).modality
-    if source.modality() is not modality:
+    modality = modality_of(recipe.encoder.unit)
+    if source.modality() is not modality.modality:
         raise RecipeError(
             f"{recipe.source.location} holds {source.modality()}s, but the unit {recipe.encoder.unit} needs "
-            f"{modality}s."
+            f"{modality.modality}s."
         )
-    if recipe.index.queries and recipe.encoder.unit not in (Unit.TEXT, Unit.IMAGE):
+    found_by_texts = UNITS[recipe.encoder.unit].form is QueryForm.TEXT or modality.found_by_texts
+    if recipe.index.queries and not found_by_texts:
         raise RecipeError(
             f"Queries are texts, and the index is of {recipe.encoder.unit}s: leave --queries out."
         )
@@ -284,7 +285,7 @@ def _save_queries(
     if not texts:
         raise SourceError(f"{recipe.index.queries} holds no query to tune with.")
     step = max(1, len(texts) // MOST_QUERIES)
-    reader = load(tower_recipe(encoder.spec)) if encoder.spec.unit is Unit.IMAGE else encoder
+    reader = encoder if UNITS[encoder.spec.unit].form is QueryForm.TEXT else load(tower_recipe(encoder.spec))
     np.save(aside / QUERIES, reader.encode(texts[::step][:MOST_QUERIES], "query"))
 
 

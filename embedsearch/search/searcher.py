@@ -16,7 +16,7 @@ from embedsearch.distances.scale import WEIGHTS, Scale
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import FilterError, ItemError, ItemNotFoundError, QueryError
-from embedsearch.modalities import modality_of
+from embedsearch.modalities import MODALITIES, UNITS, QueryForm, modality_of
 from embedsearch.query import (
     DEFAULT_K,
     AnyQuery,
@@ -33,7 +33,7 @@ from embedsearch.query import (
     singles_of,
 )
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Sentence, Unit
+from embedsearch.records import Sentence
 from embedsearch.results import Hit, Results
 from embedsearch.search.filters import Tree, evaluate, parse
 from embedsearch.search.query_vectors import Space
@@ -127,7 +127,7 @@ class Searcher:
 
     def _is_cut(self, query: AnyQuery) -> bool:
         """Whether a text of a query is longer than the index's own model reads."""
-        if self.manifest.unit is not Unit.TEXT:
+        if UNITS[self.manifest.unit].form is not QueryForm.TEXT:
             return False
         texts = [each.text for each in singles_of(query) if isinstance(each, Text)]
         ready = self.encoder.prepare(texts, "query") if texts else []
@@ -189,38 +189,34 @@ class Searcher:
         return _summed(query, self._single, self.manifest.metric)
 
     def _single(self, query: Single) -> Vectors:
-        unit = self.manifest.unit
+        row = UNITS[self.manifest.unit]
         match query:
             case Vector(values):
                 return self._ready_vector(values)
             case MoreLike(identity):
-                row = self.row(identity)
-                return np.asarray(self.build.vectors[row : row + 1], np.float32)  # (n, d) -> (1, d)
+                at = self.row(identity)
+                return np.asarray(self.build.vectors[at : at + 1], np.float32)  # (n, d) -> (1, d)
             case Text(text):
                 if not text.strip():
                     raise QueryError("The query is empty. Type what you look for.")
-                if unit is Unit.TEXT:
-                    return self.encoder.encode([text], "query")
-                if unit is Unit.IMAGE:
-                    raise QueryError(
-                        self._misfit("a picture (--image FILE) or an item of it (--item ID)")
-                        + f" With captions, texts find its pictures: embedsearch align {self.manifest.name}"
+                if row.form is QueryForm.WORD:
+                    return self._word(Word(text, 1) if len(words(text)) == 1 else None, text)
+                if row.form is not QueryForm.TEXT:
+                    way = (
+                        f" With captions, texts find its {row.plural}: embedsearch align {self.manifest.name}"
                     )
-                return self._word(Word(text, 1) if len(words(text)) == 1 else None, text)
+                    found = modality_of(row.unit).found_by_texts
+                    raise QueryError(self._misfit() + (way if found else ""))
+                return self.encoder.encode([text], "query")
             case Image(source):
-                if unit is not Unit.IMAGE:
-                    of_l2 = unit is Unit.TEXT and self.manifest.metric is Metric.L2
-                    raise QueryError(
-                        self._misfit("a text" if unit is Unit.TEXT else "a word in its sentence")
-                        + (" Pictures find texts where the metric is cosine or ip." if of_l2 else "")
-                    )
+                if row.form is not QueryForm.IMAGE:
+                    of_l2 = row.asked_by is not None and self.manifest.metric is Metric.L2
+                    way = f" Images find {row.plural} where the metric is cosine or ip." if of_l2 else ""
+                    raise QueryError(self._misfit() + way)
                 return self.encoder.encode([source], "query")
             case Word(sentence, _):
-                if unit not in (Unit.WORD, Unit.TOKEN):
-                    own = "a picture (--image FILE) or an item (--item ID)"
-                    if serves(self.crossmodal, Text(sentence)):
-                        own = f"a whole text, {own}"
-                    raise QueryError(self._misfit("a whole text" if unit is Unit.TEXT else own))
+                if row.form is not QueryForm.WORD:
+                    raise QueryError(self._misfit())
                 return self._word(query, sentence)
 
     def row(self, identity: str) -> int:
@@ -256,9 +252,14 @@ class Searcher:
         """Return the items of these rows, in their order, at distances that are known already."""
         return self._hits(list(rows), list(distances), self.manifest.metric, self.build.scale)
 
-    def _misfit(self, expected: str) -> str:
+    def _misfit(self, expected: str = "") -> str:
+        """Return what to ask with instead: `expected`, or else all that the index can be asked with."""
+        row = UNITS[self.manifest.unit]
+        if not expected:
+            asked_by = MODALITIES[self.crossmodal.asks].units if self.crossmodal else ()
+            expected = " or ".join(each.query for each in (row, *asked_by[:1]))
         return (
-            f"The index {self.manifest.name!r} holds {self.manifest.unit}s embedded by "
+            f"The index {self.manifest.name!r} holds {row.plural} embedded by "
             f"{self.manifest.encoder.spec.model}; ask it with {expected}."
         )
 

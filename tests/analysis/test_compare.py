@@ -144,7 +144,7 @@ def test_what_cannot_be_compared_is_refused(fruits, in_index, tmp_path):  # noqa
     ):
         with pytest.raises(QueryError, match=told):
             compare(things)
-    with pytest.raises(QueryError, match="ask it with a text"):
+    with pytest.raises(QueryError, match="ask it with a whole text"):
         in_index(tmp_path / "a.png", tmp_path / "b.png")
 
 

@@ -205,7 +205,7 @@ def test_a_text_index_by_inner_product_is_asked_with_a_picture(tmp_path):
     for metric in ("cosine", "ip", "l2"):
         texts = es.build(source, name=metric, metric=metric, indexes=tmp_path / "indexes", precision="fp32")
         if metric == "l2":
-            with pytest.raises(QueryError, match="Pictures find texts where the metric is cosine or ip"):
+            with pytest.raises(QueryError, match="Images find texts where the metric is cosine or ip"):
                 texts.search(fruit)
         else:
             found[metric] = texts.search(fruit, 3)
