@@ -115,8 +115,8 @@ class ClassNames:
         if class_head is None:
             raise QueryError(
                 f"The index {build.manifest.name!r} holds texts embedded by "
-                f"{build.manifest.encoder.spec.model}; ask it with a whole text. {self.model} has no class head "
-                "that names what is in an image."
+                f"{build.manifest.encoder.spec.model}; ask it with a whole text. {self.model} has no class "
+                "head that names what is in an image."
             )
         vector = self._encoder.encode([content(query)], "query")
         names = text_vectors(class_head.names, build.manifest.encoder.fingerprint, self._own)
