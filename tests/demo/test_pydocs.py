@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch.demo import pydocs, pydocs_builtin, pydocs_installed
-from embedsearch.demo.pydocs import PythonDocs, PythonSentences, Sentence, choose
-from embedsearch.demo.pydocs_builtin import EXTENSION_MODULES, SCRIPT, read_builtins
-from embedsearch.demo.pydocs_installed import read_installed
-from embedsearch.demo.pydocs_text import description, sentences, without_signature
+from embedsearch.demo import documentation, inspect_modules, pydocs
+from embedsearch.demo.documentation import INSPECTED, Documented, read, read_installed
+from embedsearch.demo.prose import description, sentences, without_signature
+from embedsearch.demo.pydocs import PythonDocs, PythonSentences, choose
 from embedsearch.errors import SourceNotFoundError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Modality, Record, Rejected, content_hash
@@ -47,21 +46,21 @@ def chosen(reading):
 
 @pytest.fixture
 def library(tmp_path):
-    """A small standard library; a module that is imported leaves a file behind."""
+    """Return a function that reads a small library: `a__b` is the module a.b, `a____init__` the package a."""
 
     def write(**modules):
         for name, text in modules.items():
             path = tmp_path / "lib" / f"{name.replace('__', '/', 1) if not name.startswith('_') else name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        return read_installed(tmp_path / "lib", {}, [])
+        return read([tmp_path / "lib"], sorted({name.split("__")[0] for name in modules}), [])
 
     return write
 
 
-def names(found):
-    """The names of the items, in order."""
-    return [item.name for item in found.items]
+def documented(items):
+    """Return of each item its name, its signature and its docstring."""
+    return [(item.name, item.signature, item.doc) for item in items]
 
 
 def test_os_path_split_is_the_record_that_people_look_for(docs):
@@ -75,6 +74,13 @@ def test_os_path_split_is_the_record_that_people_look_for(docs):
         "signature": "(p)",
         "package": "python",
     }
+
+
+def test_a_docstring_that_is_assigned_counts(docs):
+    """os.path.splitext has none in its source: `splitext.__doc__ = genericpath._splitext.__doc__`."""
+    [record] = [record for record in docs if record.id == "os.path.splitext"]
+    assert record.content.startswith("os.path.splitext: Split the extension from a pathname.")
+    assert record.fields["signature"] == "(p)"
 
 
 def test_methods_of_built_in_types_go_by_the_name_of_the_type(docs):
@@ -107,7 +113,11 @@ def test_every_package_is_there_and_none_drowns_the_rest(docs):
         "len", "math.sqrt", "os.listdir", "random.choice", "subprocess.run", "shutil.rmtree", "json.dumps",
         "pathlib.Path", "collections.abc.Mapping", "datetime.datetime", "itertools.permutations",
         "numpy.sqrt", "numpy.matmul", "numpy.linalg.norm", "torch.matmul", "torch.nn.Linear",
-        "torch.nn.functional.conv2d", "torch.special.entr", "PIL.Image.Image.rotate",
+        "torch.nn.functional.conv2d", "torch.special.entr", "torch.optim.Adam", "torch.nn.Module.parameters",
+        "torch.Tensor.view", "PIL.Image.Image.rotate", "str.split", "list.sort", "itertools.chain", "open",
+        "numpy.concatenate", "numpy.ndarray.sum", "collections.deque.append", "asyncio.Task",
+        "argparse.ArgumentParser.add_argument", "shutil.disk_usage", "tkinter.Button", "warnings.warn",
+        "threading.Lock", "re.compile", "sqlite3.connect", "functools.partial", "io.BytesIO.detach",
     ],
 )  # fmt: skip
 def test_a_thing_has_its_public_name(docs, name):
@@ -126,11 +136,11 @@ def test_copies_are_left_out(docs, name):
 
 
 def test_torch_keeps_to_what_its_users_call(docs):
-    """Neither its internal tools nor the methods of all its classes, but those of Tensor."""
+    """Neither its internal tools nor the methods of all its classes, but those that users call by name."""
     torch = [record for record in docs if record.fields["package"] == "torch"]
     assert [record.id for record in torch if record.id.startswith("torch.ao.")] == []
     methods = {record.id.rpartition(".")[0] for record in torch if record.fields["kind"] == "method"}
-    assert methods == {"torch.Tensor"}
+    assert methods == {"torch.Tensor", "torch.nn.Module", "torch.optim.Optimizer"}
 
 
 def test_ids_are_unique_and_contents_say_something(docs):
@@ -168,83 +178,104 @@ def test_reading_imports_nothing_into_this_process(reading):
 
 def test_the_other_process_imports_neither_antigravity_nor_this():
     """The one opens a browser, the other prints a poem."""
-    request = json.dumps([[*EXTENSION_MODULES], []])
-    tell = "\nsys.stderr.write(' '.join(sys.modules))"
+    tell = f"import runpy, sys; sys.argv = ['x', sys.argv[1]]; runpy.run_path({inspect_modules.__file__!r}, "
+    tell += "run_name='__main__'); sys.stderr.write(' '.join(sys.modules))"
+    request = json.dumps([[name for name in INSPECTED.split() if not name.startswith("torch")], []])
     done = subprocess.run(
-        [sys.executable, "-I", "-c", SCRIPT + tell, request], capture_output=True, text=True, check=True
+        [sys.executable, "-I", "-c", tell, request], capture_output=True, text=True, check=True
     )
     imported = set(done.stderr.split())
-    assert {"antigravity", "this"} & {*imported, *EXTENSION_MODULES} == set()
-    assert "sqlite3" in imported or "zlib" in imported
+    assert {"antigravity", "this"} & {*imported, *INSPECTED.split()} == set()
+    assert {"sqlite3", "zlib"} <= imported
 
 
 def test_a_module_is_never_executed(library, tmp_path):
     """Its docstrings are read even where importing it would do harm."""
-    found = library(
+    items, _, _ = library(
         harm=f"open({str(tmp_path / 'done')!r}, 'w')\nraise SystemExit\ndef f(a, *, b=1):\n    'Do it.'\n"
     )
-    assert [(item.name, item.signature, item.doc) for item in found.items] == [
-        ("harm.f", "(a, *, b=1)", "Do it.")
-    ]
+    assert documented(items) == [("harm.f", "(a, *, b=1)", "Do it.")]
     assert not (tmp_path / "done").exists()
 
 
-def test_all_decides_what_is_public(library):
-    """Where `__all__` is a literal list, nothing else is offered."""
-    found = library(
-        a="__all__ = ['f']\ndef f():\n    'One.'\ndef g():\n    'Two.'\ndef _h():\n    'Three.'\n"
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ("__all__ = ['f']", ["a.f"]),
+        ("__all__ = [name for name in globals()]", ["a.f", "a.g"]),
+        ("__all__ = ['f']\n__all__.extend(['g'])", ["a.f", "a.g"]),
+        ("", ["a.f", "a.g"]),
+    ],
+)
+def test_all_decides_what_is_public(library, listed, expected):
+    """A literal `__all__` lists all that is offered; where it is computed, what is defined is offered too."""
+    items, _, _ = library(
+        a=f"{listed}\ndef f():\n    'One.'\ndef g():\n    'Two.'\ndef _h():\n    'Three.'\n"
     )
-    assert names(found) == ["a.f"]
+    assert [item.name for item in items] == expected
 
 
 def test_a_public_name_is_followed_into_a_private_module(library):
     """What a package takes from its own inside, and what a star brings, has the public name only."""
-    found = library(
+    items, _, _ = library(
         package____init__="from ._inner import Thing, helper as _helper\n",
         package___inner="class Thing:\n    'A thing.'\n    def __init__(self, size): ...\n"
         "    def grow(self, by=1):\n        'Grow.'\n",
     )
-    assert [(item.name, item.kind, item.signature) for item in found.items] == [
+    assert [(item.name, item.kind, item.signature) for item in items] == [
         ("package.Thing", "class", "(size)"),
         ("package.Thing.grow", "method", "(by=1)"),
     ]
 
 
+def test_methods_of_a_private_base_belong_to_the_public_class(library):
+    """ArgumentParser.add_argument is defined in a class that no user names."""
+    items, _, _ = library(
+        a="class _Base:\n    def f(self):\n        'Do it.'\nclass Thing(_Base):\n    'A thing.'\n"
+    )
+    assert documented(items) == [("a.Thing", None, "A thing."), ("a.Thing.f", "()", "Do it.")]
+
+
+def test_every_docstring_is_a_passage(library):
+    """Those of modules and of what is private too: their sentences are as good as others."""
+    _, passages, _ = library(a="'A module.'\nclass _B:\n    def _f(self):\n        'Do it.'\n")
+    assert [(each.name, each.kind, each.doc) for each in passages] == [
+        ("a", "passage", "A module."),
+        ("a._B._f", "passage", "Do it."),
+    ]
+
+
 def test_what_has_no_docstring_is_no_item(library):
     """It is not rejected either: it is just not documented."""
-    found = library(a="def f(): ...\nclass C: ...\n")
-    assert found.items == []
-    assert found.rejected == []
+    assert library(a="def f(): ...\nclass C: ...\n") == ([], [], [])
 
 
-def test_a_file_that_is_no_python_is_rejected_with_the_reason(library, tmp_path):
+def test_a_file_that_is_no_python_is_rejected_with_the_reason(library):
     """The others are read all the same."""
-    found = library(broken="def f(:\n", good="def f():\n    'Good.'\n", null="\0")
-    assert names(found) == ["good.f"]
-    assert [entry.id for entry in found.rejected] == [
-        str(tmp_path / "lib/broken.py"),
-        str(tmp_path / "lib/null.py"),
-    ]
-    assert found.rejected[0].reason.startswith("Not readable as Python source: invalid syntax")
+    items, _, rejected = library(broken="def f(:\n", good="def f():\n    'Good.'\n", null="\0")
+    assert [item.name for item in items] == ["good.f"]
+    assert [entry.id for entry in rejected] == ["broken", "null"]
+    assert rejected[0].reason.startswith("Not readable as Python source: Syntax error: invalid syntax")
 
 
 def test_a_failing_process_is_one_rejected_entry(monkeypatch, tmp_path):
-    """Without the modules written in C, those in Python are still read."""
+    """Without the modules that are inspected, those in Python are still read."""
     (tmp_path / "a.py").write_text("def f():\n    'Do it.'\n")
-    monkeypatch.setattr(pydocs_builtin, "SCRIPT", "raise RuntimeError('no luck')")
-    found = read_installed(tmp_path, {}, ["math"])
-    assert names(found) == ["a.f"]
-    assert found.rejected == [
-        Rejected(
-            "extension modules",
-            "The process that imports the modules written in C failed: RuntimeError: no luck",
-        )
+    script = tmp_path / "script.py"
+    script.write_text("raise RuntimeError('no luck')")
+    monkeypatch.setattr(documentation.inspect_modules, "__file__", str(script))
+    items, _, rejected = read([tmp_path], ["a"], ["math"])
+    assert [item.name for item in items] == ["a.f"]
+    assert rejected == [
+        Rejected("inspected modules", "The process that inspects modules failed: RuntimeError: no luck")
     ]
 
 
-def test_modules_that_this_platform_has_not_are_passed_over():
+def test_modules_that_this_platform_lacks_are_skipped():
     """The list names modules of all platforms."""
-    assert "math.sqrt" in {item.name for item in read_builtins([], ["no_such_module", "math"])}
+    items, _, rejected = read([], [], ["no_such_module", "math"])
+    assert "math.sqrt" in {item.name for item in items}
+    assert rejected == []
 
 
 def test_both_sources_are_opened_by_their_kind():
@@ -258,10 +289,10 @@ def test_both_sources_are_opened_by_their_kind():
 def test_the_count_is_that_of_the_entries(monkeypatch):
     """The count is what iteration yields, and the documentation is read once for both."""
     reads = []
-    entries = [Rejected("a.py", "broken"), Rejected("b.py", "broken")]
-    monkeypatch.setattr(pydocs, "_documented", lambda: iter(reads.append(1) or entries))
+    rejected = [Rejected("a", "broken"), Rejected("b", "broken")]
+    monkeypatch.setattr(pydocs, "read_installed", lambda: reads.append(1) or ([], [], rejected))
     source = PythonDocs(DOCS)
-    assert (source.count(), list(source), reads) == (2, entries, [1])
+    assert (source.count(), list(source), reads) == (2, rejected, [1])
 
 
 def test_a_python_without_sources_is_named(monkeypatch):
@@ -279,6 +310,7 @@ def test_a_signature_is_taken_off_the_text():
     )
     assert without_signature("sqrt(x, /)\n\nReturn the root.", "sqrt") == ("Return the root.", "(x, /)")
     assert without_signature("Return the root.", "sqrt") == ("Return the root.", None)
+    assert without_signature("Struct(fmt) --> compiled struct object", "Struct")[1] == "(fmt)"
 
 
 def test_a_description_ends_where_sections_begin():
@@ -364,20 +396,17 @@ def test_named_things_are_there(chosen, name):
 
 
 def test_the_choice_holds_what_names_things_before_what_does_not():
-    """A word that is mostly written small is no name; the same wording is taken once; order is kept."""
+    """A sentence without a name is not taken, nor the same wording twice; the order is kept."""
     texts = [
         "The result goes to the output file.",
         "It was made for Windows in some office.",
-        "It was made for Tuesday in some office.",
         "Look here for Windows and for other systems.",
-        "The Thing is what the thing was and this thing is.",
-        "Take care of the Thing before anything else is lost.",
+        "Look here for Solaris and for other systems.",
         "Some say that it came on Tuesday at dawn.",
+        "Pass the address of the whole thing to it.",
     ]
-    candidates = [Sentence(text, f"m{n}", f"m{n}.f", "python") for n, text in enumerate(texts)]
-    assert [sentence.text for sentence in choose(candidates)] == [texts[1], texts[3], texts[6]]
-
-
-def test_debian_without_the_language_reference_still_has_sentences(tmp_path):
-    """pydoc_data is a package of its own there."""
-    assert pydocs_installed.language_reference(tmp_path) == {}
+    written = {text: Documented(f"m{n}.f", f"m{n}", "function", None, text) for n, text in enumerate(texts)}
+    chosen = choose(written)
+    assert len({texts[2], texts[3]} & set(chosen)) == 1
+    assert [text for text in chosen if text not in texts[2:4]] == [texts[1], texts[4], texts[5]]
+    assert choose(written, 2) == [texts[5]]  # 65 in 100 are of Python; rare words come first
