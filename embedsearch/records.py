@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 Scalar = str | int | float | bool | date | datetime | None
 Content = str | Path | bytes
@@ -43,6 +44,22 @@ class Sentence:
     spans: tuple[Span, ...] | None = None
 
 
+class Deferred(Protocol):
+    """A text in a file of its own, which is read when it is needed."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    def read(self) -> str:
+        """Return the text.
+
+        Raises:
+            ItemError: the file holds no text that can be used.
+            OSError: the file can't be read.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One thing read from a source.
@@ -50,14 +67,15 @@ class Record:
     Attributes:
         id: stable identity within its source: a path, a key, or a content hash; never a position.
         modality: what `content` is.
-        content: the text; or the image as a path or as the bytes of an image file.
+        content: the text, or a file that it is read from when needed; or the image, as a path or as the
+            bytes of an image file.
         fields: what else the source knows, by column name: strings, whole numbers, floats, truth
             values, dates or None. Used by filters and shown with a hit.
     """
 
     id: str
     modality: Modality
-    content: Content
+    content: Content | Deferred
     fields: Mapping[str, Scalar] = field(default_factory=dict)
 
 
@@ -76,6 +94,16 @@ class Rejected:
 
 Entry = Record | Rejected
 Entries = Iterator[Entry]
+
+
+def content_of(record: Record) -> Content:
+    """Return what a record holds; its text is read, where that lies in a file of its own.
+
+    Raises:
+        ItemError, OSError: as `Deferred.read`.
+    """
+    content = record.content
+    return content if isinstance(content, str | Path | bytes) else content.read()
 
 
 def content_hash(content: Content) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from embedsearch.encoders import Encoder, Prepared, all_ready, gather
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.vision.decode import open_rgb
 from embedsearch.errors import ItemError
+from embedsearch.modalities import UNITS
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.progress import Silent
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
@@ -146,6 +147,12 @@ class LetterEncoder:
 def version(number: str) -> Callable[[EncoderRecipe], Encoder]:
     """Return a `load` whose encoder has other weights: the same dimension, another fingerprint."""
     return lambda recipe: LetterEncoder(recipe, number)
+
+
+def read_ahead(monkeypatch: Any, count: int) -> None:
+    """Have builds read so many records at a time, of whatever unit."""
+    for unit, row in UNITS.items():
+        monkeypatch.setitem(UNITS, unit, replace(row, records_ahead=count))
 
 
 # what the sources called "list" hold, by location

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -26,10 +27,10 @@ from embedsearch.distances.metric import distances
 from embedsearch.distances.scale import Numbers, Scale
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
-from embedsearch.errors import MissingExtraError, QueryError, SourceError
+from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
 from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
-from embedsearch.records import Record, Unit
+from embedsearch.records import Content, Entry, Record, Unit, content_of
 from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
 from embedsearch.sources.judgements import read_pairs
@@ -115,13 +116,21 @@ def read_background(path: Path, unit: Unit) -> list[Any]:
     modality = modality_of(unit).modality
     if source.modality() is not modality:
         raise SourceError(f"{path} holds {source.modality()}s; a background of {modality}s was expected.")
-    contents = [entry.content for entry in islice(source, 100_000) if isinstance(entry, Record)]
+    contents = list(_contents(islice(source, 100_000)))
     if len(contents) < LEAST_BACKGROUND:
         raise SourceError(
             f"{path} holds {len(contents)} {modality}s; a background needs {LEAST_BACKGROUND} or more."
         )
     contents = contents[:: -(-len(contents) // MOST_BACKGROUND)]
     return of_unit(contents, unit)
+
+
+def _contents(entries: Iterable[Entry]) -> Iterator[Content]:
+    """Yield what can be read."""
+    for entry in entries:
+        if isinstance(entry, Record):
+            with contextlib.suppress(ItemError, OSError):
+                yield content_of(entry)
 
 
 def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> tuple[Numbers, JudgedFacts]:

@@ -12,13 +12,11 @@ from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import RecipeError
-from embedsearch.indexing.read import Before
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe, parse_memory
-from embedsearch.store.build import Build
 from embedsearch.store.facts import NeighboursKept
-from embedsearch.store.manifest import INDEX, QUERIES, SOURCE_STATE, VECTORS
-from embedsearch.store.source_state import SourceState
+from embedsearch.store.manifest import INDEX, QUERIES, VECTORS
+from embedsearch.store.previous import PreviousBuild
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,87 +42,57 @@ def make_index(
     recipe: Recipe,
     metric: Metric,
     aside: Path,
-    old: Build | None,
-    before: Before | None,
+    previous: PreviousBuild | None,
+    kept: Rows,
     progress: Progress,
 ) -> MadeIndex:
-    """Make the index over the vectors in `aside`, from the one before where that serves."""
+    """Make the index over the vectors in `aside`, from the one of the build before where that serves.
+
+    Args:
+        recipe: which kind of index, and how good.
+        metric: which distance.
+        aside: the folder of the build.
+        previous: the build before.
+        kept: (n,) which row of it holds the same vector, -1 for none.
+        progress: is told how it goes on.
+    """
     vectors = load_array(aside / VECTORS, mapped=True)
     count, dimension = vectors.shape
     memory = parse_memory(recipe.index.memory) if recipe.index.memory else free_memory() // 2
     queries = load_array(aside / QUERIES) if (aside / QUERIES).is_file() else None
     settings = Settings(memory, recipe.index.recall, queries, progress.stage, progress.advance)
     kind = recipe.index.backend
-    last = old.manifest.backend if old else ""
+    last = previous.build.manifest.backend if previous else ""
     if kind == AUTO:
         kind = choose(count, dimension, memory)
         if last != kind and "exact" not in (last, kind) and last and needed(last, count, dimension) <= memory:
-            kind = last  # it serves as well, and need not be made anew
+            kind = last  # it serves as well, and need not be made again
     elif recipe.index.memory and needed(kind, count, dimension) > memory:
         raise RecipeError(
             f"A {kind} index over {count:,} vectors of {dimension} takes about "
             f"{needed(kind, count, dimension) / 1e6:,.1f} MB to make; --memory says {recipe.index.memory}. "
-            f"Take --backend {choose(count, dimension, memory)}, or more. What was embedded is kept."
+            f"Take --backend {choose(count, dimension, memory)}, or more. The vectors are kept."
         )
-    kept = None
+    # an index goes on from the one before where that is over the same numbers
+    before = previous.build if previous and previous.reusable else None
+    if before is not None and before.manifest.metric is not metric:
+        before = None
+    if before is not None and before.vectors.dtype != vectors.dtype:
+        kept = np.full(count, -1, np.int64)
     index = None
-    if before is not None and before.build.manifest.metric is metric:
-        kept = kept_rows(
-            SourceState.load(aside / SOURCE_STATE), before.source_state, vectors, before.build.vectors
-        )
-        if last == kind:
-            index = before.build.backend.extended(before.build.folder / INDEX, vectors, kept, settings)
+    if before is not None and last == kind:
+        index = before.backend.extended(before.folder / INDEX, vectors, kept, settings)
     made = "extended" if index is not None else "anew"
     if index is None:
         index = backend_class(kind).build(kind, vectors, metric, settings)
     index.save(aside / INDEX)
-    moved = (
-        None
-        if kept is None or before is None
-        else neighbours_kept(index, before.build.backend, vectors, kept)
-    )
+    moved = None if before is None else neighbours_kept(index, before.backend, vectors, kept)
     asked = f"queries of {recipe.index.queries}" if recipe.index.queries else "items held out"
-    return MadeIndex(vectors, index, replace(index.facts, made=made, asked=asked), kept, moved)
+    facts = replace(index.facts, made=made, asked=asked)
+    return MadeIndex(vectors, index, facts, None if before is None else kept, moved)
 
 
-BLOCK = 65_536
 SAMPLE, NEIGHBOURS = 200, 10
-
-
-def kept_rows(new: SourceState, old: SourceState, vectors: Vectors, old_vectors: Vectors) -> Rows:
-    """Return for each row the row of the build before that holds the same vector, (n,); -1 for new ones.
-
-    No row of the old build is named twice.
-
-    Args:
-        new: of the build in the context.
-        old: of the build before.
-        vectors: (n, d) of the build in the context.
-        old_vectors: (m, d) of the build before.
-    """
-    places = old.find(new.entries["key"])
-    if len(old):
-        same = places >= 0
-        for column in ("high", "low", "rows"):
-            same &= new.entries[column] == old.entries[column][places]
-        elsewhere = old.find_halves(new.entries["high"], new.entries["low"])
-        elsewhere[new.entries["rows"] != old.entries["rows"][elsewhere]] = -1
-        places = np.where(same, places, elsewhere)
-    _, first = np.unique(places, return_index=True)
-    twice = np.ones(len(places), np.bool_)
-    twice[first] = False
-    places[twice] = -1
-    counts = np.asarray(new.entries["rows"], np.int64)
-    starts = np.where(places >= 0, old.starts[np.maximum(places, 0)], 0)
-    within = np.arange(len(vectors)) - np.repeat(new.starts[:-1], counts)
-    kept = np.where(np.repeat(places >= 0, counts), np.repeat(starts, counts) + within, -1)
-    if vectors.dtype != old_vectors.dtype or vectors.shape[1] != old_vectors.shape[1]:
-        return np.full(len(vectors), -1, np.int64)
-    for start in range(0, len(kept), BLOCK):  # embedded again by an unfinished run, a vector may differ
-        part = kept[start : start + BLOCK]
-        equal = (old_vectors[np.maximum(part, 0)] == vectors[start : start + BLOCK]).all(1)
-        part[~equal] = -1
-    return kept
 
 
 def neighbours_kept(backend: Backend, old: Backend, vectors: Vectors, kept: Rows) -> NeighboursKept:
@@ -134,7 +102,7 @@ def neighbours_kept(backend: Backend, old: Backend, vectors: Vectors, kept: Rows
         backend: of the new build.
         old: of the build before.
         vectors: (n, d) of the new build.
-        kept: (n,) see `kept_rows`.
+        kept: (n,) which row of the old build holds the same vector, -1 for none.
     """
     rows = np.flatnonzero(kept >= 0)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(np.int64))]

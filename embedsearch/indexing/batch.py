@@ -1,97 +1,107 @@
-"""What flows through a build: items, and the stretches of the source that are embedded together."""
+"""What flows through a build: the records that are embedded together, and their vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.encoders import Prepared
 from embedsearch.encoders.probes import Probe
 from embedsearch.records import Content, Record, Rejected, Sentence, Span
-from embedsearch.store import source_state
-from embedsearch.store.items import Item
+from embedsearch.store.source_state import Entries, Places
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one content.
+
+    Attributes:
+        units: the spans of its vectors in the text; None where it has just one vector.
+        truncated: whether the model's limit cut it.
+        lost: words beyond the limit, which get no vector.
+        reason: why it has no vector; empty where it has some.
+    """
+
+    units: tuple[Span, ...] | None = None
+    truncated: bool = False
+    lost: int = 0
+    reason: str = ""
+
+    @property
+    def rows(self) -> int:
+        """How many vectors it has."""
+        if self.reason:
+            return 0
+        return 1 if self.units is None else len(self.units)
+
+
+def _nothing() -> Vectors:
+    return np.empty((0, 0), np.float32)
 
 
 @dataclass(slots=True)
-class Chunk:
-    """A stretch of the source, embedded.
+class Embedded:
+    """What a runner made of a batch.
 
     Attributes:
-        entries: how many entries of the source it covers.
-        items: one per vector.
-        vectors: (n, d) float32, raw.
-        source_state: (m,) of `embedsearch.store.source_state.ENTRY`, a row for each record that could be
-            read.
-        rejected: what could not be used, and where in `source_state` its record is; None where it is not
-            there.
-        reused: how many of its vectors are those of the build before.
-        probes: a few of its inputs with their vectors; see `embedsearch.encoders.probes`.
-        digest: of its entries, so that a later run knows them again.
-        waited: seconds that the pass waited for input.
-        computed: seconds that the pass waited for the model.
+        outcomes: of each content.
+        vectors: (n, d) float32, raw, of the contents in their order.
+        probes: a few contents as the model takes them, with their vectors; see `embedsearch.encoders.probes`.
+        waited: seconds that the runner waited for input.
+        computed: seconds that it waited for the model.
     """
 
-    entries: int
-    items: list[Item]
-    vectors: Vectors
-    source_state: source_state.Entries
-    rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
-    reused: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+    vectors: Vectors = field(default_factory=_nothing)
     probes: list[Probe] = field(default_factory=list)
-    digest: str = ""
     waited: float = 0.0
     computed: float = 0.0
 
 
-@dataclass(slots=True)
-class Input:
-    """One thing that gets vectors, and the record it comes from.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A record, or a sentence of it, that is embedded.
 
     Attributes:
-        record: where it comes from.
-        entry: where the record stands in the chunk's source_state.
-        content: what the encoder reads: the record's content, or one sentence of it.
-        offset: where the sentence starts in the record's text.
-        hash: the record's content hash.
-        old: the rows `[start, end)` of the build before that hold its vectors already.
-        again: the row of this pass that holds its vector already, for its content was seen; -1 for none.
+        record: which of the batch's records it is of.
+        offset: where it starts in the record's text.
+        content: which of the batch's contents it is.
+        text: the sentence; None for a whole record.
     """
 
-    record: Record
-    entry: int
-    content: Content | Sentence
+    record: int
     offset: int
-    hash: str
-    old: Span | None = None
-    again: int = -1
-
-    def id(self, span: Span | None) -> str:
-        """Return the identity of the item that `span` of this input makes."""
-        if not isinstance(self.content, Sentence):
-            return self.record.id
-        return f"{self.record.id}#{self.offset + (span[0] if span else 0)}"
+    content: int
+    text: str | None = None
 
 
 @dataclass(slots=True)
-class Work:
-    """A chunk on its way; inputs that are alike are prepared and computed once.
+class Batch:
+    """The next records of the source, and what has to be embedded of them.
 
     Attributes:
-        chunk: what becomes of it.
-        inputs: what gets vectors, in the source's order.
-        prepared: the different ones among those that are computed.
-        which: for each input, where in `prepared` it is; -1 for those that have a vector already.
+        entries: how many entries of the source it covers.
+        digest: of these, so that a later run recognises them.
+        records: those that could be read.
+        rows: (m,) of `embedsearch.store.source_state.ENTRY`, one for each record.
+        kept: (m,) where in the build before its vectors are; -1 for those that it has no vectors of.
+        copies: (m,) the first record of this build with the same content; -1 for those that are no copies.
+        parted: whether a record has several parts, each with vectors of its own.
+        parts: what is embedded, in the order of the records.
+        contents: what the encoder reads, each once; empty again when it is embedded.
+        rejected: what can't be used, and which of `records` it is; None for what is not among them.
+        embedded: what the runner made of `contents`.
     """
 
-    chunk: Chunk
-    inputs: list[Input]
-    prepared: list[Prepared]
-    which: list[int]
-
-
-def empty(entries: int, dimension: int, rows: Sequence[tuple[int, ...]]) -> Chunk:
-    """Return a chunk of which nothing is embedded yet, its source_state made of `rows`."""
-    return Chunk(entries, [], np.empty((0, dimension), np.float32), np.array(rows, source_state.ENTRY))
+    entries: int
+    digest: str
+    records: list[Record]
+    rows: Entries
+    kept: Places
+    copies: Places
+    parted: bool
+    parts: list[Part] = field(default_factory=list)
+    contents: list[Content | Sentence] = field(default_factory=list)
+    rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
+    embedded: Embedded = field(default_factory=Embedded)

@@ -1,4 +1,8 @@
-"""A recipe to a published build."""
+"""A recipe to a published build, in three steps.
+
+Plan: what is new, changed or gone since the build before, and which encoder. Run: a runner maps batches to
+vectors, which are staged. Finish: the shards are joined, index and artifacts made, the build published.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +34,21 @@ from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import RecallNotReachedError, RecipeError, SourceError, TooManyRejectedError
 from embedsearch.indexing.ann import make_index
-from embedsearch.indexing.changes import Changes, with_unusable
-from embedsearch.indexing.plan import Describe, compare_source, differs, open_old, reusable, suited_encoder
-from embedsearch.indexing.read import Before
-from embedsearch.indexing.runners.local import embed
+from embedsearch.indexing.changes import Changes, final
+from embedsearch.indexing.plan import (
+    Describe,
+    EncoderChangedError,
+    Plan,
+    PlannedEncoder,
+    find_previous,
+    suits,
+)
+from embedsearch.indexing.runners import runner_class
 from embedsearch.indexing.shards import Staging, Totals
 from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.models.facts import EncoderFacts
 from embedsearch.progress import Progress, Silent
-from embedsearch.recipe import Recipe
+from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected
 from embedsearch.sources import Source, open_source
 from embedsearch.sources.judgements import read_queries
@@ -46,7 +56,8 @@ from embedsearch.store.build import Build
 from embedsearch.store.facts import BuildReport, NeighboursKept, SourceChanges
 from embedsearch.store.folders import current_build, current_id, is_published
 from embedsearch.store.items import FIELD
-from embedsearch.store.manifest import BUILDS, PROBES, QUERIES, SOURCE_STATE, Manifest
+from embedsearch.store.manifest import BUILDS, PROBES, QUERIES, SOURCE_STATE, VECTORS, Manifest
+from embedsearch.store.previous import PreviousBuild
 from embedsearch.store.versions import ASIDE, STAGING, publish, recover
 
 MOST_QUERIES = 1000  # to tune with
@@ -63,10 +74,10 @@ def build_index(
     load: Callable[..., Encoder] = open_encoder,
     describe: Describe = encoder_spec,
 ) -> Build:
-    """Bring the index that `recipe` describes up to date, and put it in force.
+    """Bring the index that `recipe` describes up to date, and make it current.
 
-    What the build in force has a vector of is not embedded again, and where nothing changed nothing is
-    published. Work of an earlier run of the same recipe that was stopped is found again.
+    What the current build has a vector of is not embedded again, and where nothing changed nothing is
+    published. An interrupted run of the same recipe is resumed.
 
     Args:
         recipe: what to make it from.
@@ -74,18 +85,18 @@ def build_index(
         replace: whether an index of that name that was made from something else may be replaced.
         full: embed everything again, whatever is there.
         strict: fail where the recall asked for is not reached.
-        progress: who is told how it goes on.
+        progress: is told how it goes on.
         load: what makes the encoder.
         describe: what tells of an encoder's meaning without loading it.
 
     Returns:
-        The build in force then: a new one, or the old one where nothing had changed.
+        The current build: a new one, or the old one where nothing had changed.
 
     Raises:
         RecipeError: the recipe contradicts itself, or the name is taken.
         SourceNotFoundError, SourceError, ModelError: its source or model can't be had.
-        TooManyRejectedError: too much had to be quarantined; the old build stays in force.
-        RecallNotReachedError: under `strict`; the old build stays in force.
+        TooManyRejectedError: too much was rejected; the old build stays current.
+        RecallNotReachedError: under `strict`; the old build stays current.
         IndexBusyError: another process is writing this index.
     """
     progress = progress or Silent()
@@ -95,81 +106,146 @@ def build_index(
     if is_published(folder) and not replace:
         _refuse_other_source(recipe, folder)
     # a model that can't be had leaves no folder behind
-    encoder = None if is_published(folder) else load(recipe.encoder)
+    loaded = None if is_published(folder) else load(recipe.encoder)
     folder.mkdir(parents=True, exist_ok=True)
     with write_lock(folder):
         started = time.perf_counter()
         recover(folder)
         if not is_published(folder):
-            recipe.save(folder)  # so that `rebuild` goes on with a first build that was stopped
-        old = None if encoder else open_old(folder, progress)
-        before = None if full or old is None else reusable(recipe, old, describe, progress)
-        changes: Changes | None = None
-        if before is not None:
-            progress.stage(f"comparing {recipe.source.location} with the build in force", source.count())
-            changes = compare_source(source, before, progress)
-            as_it_is = _content(recipe) == _content(before.build.manifest.recipe)
-            in_force = current_id(folder) == before.build.folder.name and not before.build.damaged
-            if not changes and as_it_is and in_force:
-                recipe.save(folder)
-                shutil.rmtree(folder / BUILDS / STAGING, ignore_errors=True)  # of a run killed at its end
-                return before.build
-        if encoder is None:
-            encoder = suited_encoder(recipe, old, before, changes, describe, load, progress)
-            if before is not None and differs(encoder, before.build.manifest.encoder):
-                before = None
-        if recipe.index.queries and UNITS[encoder.spec.unit].form is not QueryForm.TEXT:
-            tower_recipe(encoder.spec)  # queries that nothing can embed are refused before the work
-        staging = Staging(folder / BUILDS / STAGING, _key(recipe, encoder, full))
-        _embed(recipe, source, encoder, before, staging, progress)
-        aside = folder / BUILDS / f"{ASIDE}{os.getpid()}"
-        aside.mkdir(parents=True)
-        progress.stage("writing the index")
-        schema = staging.write(aside, encoder.dimension, recipe.index.storage)
-        if before is not None and (before.build.folder / PROBES).is_file():
-            shutil.copyfile(before.build.folder / PROBES, aside / PROBES)  # of the most varied inputs
-        _save_queries(recipe, encoder, before, aside, load)
-        made = make_index(recipe, metric, aside, old, before, progress)
-        index = made.facts
-        if strict and index.recall < recipe.index.recall:
-            raise RecallNotReachedError(
-                f"The {index.kind} index reaches a recall@10 of {index.recall:.3f}, and "
-                f"{recipe.index.recall:g} was asked for. Take --backend exact or hnsw, more --memory, or a "
-                "lower --recall. Nothing was published; what was embedded is kept for the next run."
-            )
-        carried = refresh(
-            ArtifactContext(
-                recipe, aside, made.vectors, made.backend, metric, encoder, old, made.kept, progress
-            )
+            recipe.save(folder)  # so that `rebuild` resumes a first build that was stopped
+        previous = None if loaded else find_previous(recipe, folder, describe, progress, full=full)
+        encoder = PlannedEncoder(recipe.encoder, previous, describe, load, loaded)
+        plan = Plan(recipe, source, previous)
+        try:
+            if plan.previous is None or not _has_queries(recipe, plan.previous):
+                encoder.load(encoder.recipe)
+            staging = _run(recipe, plan, encoder, folder, progress, full=full)
+        except EncoderChangedError as changed:
+            progress.stage(f"embedding everything again: the current build has {changed}")
+            assert previous is not None  # which the encoder differs from
+            previous = PreviousBuild(previous.build, reusable=False)
+            plan = Plan(recipe, source, previous)
+            staging = _run(recipe, plan, encoder, folder, progress, full=full)
+        if plan.previous is not None and _is_up_to_date(recipe, plan.previous, plan.changes, folder):
+            recipe.save(folder)
+            staging.clear()
+            return plan.previous.build
+        staging.close_shard()
+        _check_rejected(recipe, staging)
+        return _finish(
+            recipe,
+            metric,
+            plan,
+            previous,
+            encoder.current,
+            staging,
+            folder,
+            load,
+            progress,
+            started,
+            strict=strict,
         )
-        created = datetime.now(UTC)
-        build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"
-        Manifest(
-            name=recipe.name,
-            build=build,
-            created=created.isoformat(timespec="seconds"),
-            version=version("embedsearch"),
-            unit=recipe.encoder.unit,
-            metric=metric,
-            backend=index.kind,
-            count=staging.totals.items,
-            dimension=encoder.dimension,
-            encoder=_describe(encoder),
-            recipe=recipe,
-            fields={
-                column.name.removeprefix(FIELD): str(column.type)
-                for column in schema
-                if column.name.startswith(FIELD)
-            },
-            report=_report(staging.totals, time.perf_counter() - started),
-            index=index,
-            before=current_id(folder),
-            changes=_changed(changes, old, aside, made.moved),
-            artifacts=carried,
-            files=file_facts(aside),
-        ).save(aside)
-        published = publish(folder, aside, build, recipe)
-        staging.clear()
+
+
+def _run(
+    recipe: Recipe, plan: Plan, encoder: PlannedEncoder, folder: Path, progress: Progress, *, full: bool
+) -> Staging:
+    """Embed what has no vector yet; the work is staged."""
+    if recipe.index.queries and UNITS[recipe.encoder.unit].form is not QueryForm.TEXT:
+        tower_recipe(encoder.current.spec)  # queries that nothing can embed are refused before the work
+    staging = Staging(folder / BUILDS / STAGING, _key(recipe, plan, encoder.current, full))
+    total = plan.source.count()
+    if plan.previous is None:
+        progress.stage(f"reading {recipe.source.location}")
+    else:
+        progress.stage(f"comparing {recipe.source.location} with the current build", total)
+    walked = staging.resume(plan.walk(), plan)
+    progress.advance(staging.entries)
+
+    def load(asked: EncoderRecipe) -> Encoder:
+        loaded = encoder.load(asked)
+        progress.start(loaded, total, staging.entries)
+        return loaded
+
+    runner = runner_class("local")(load, progress.advance)
+    waiting = computing = 0.0
+    try:
+        for batch in runner.map(plan.batches(walked), encoder.recipe):
+            staging.add(batch, plan.previous)
+            waiting, computing = waiting + batch.embedded.waited, computing + batch.embedded.computed
+            progress.spent(waiting, computing)
+    except BaseException:
+        staging.close_shard()  # Ctrl-C keeps the batches that are whole
+        raise
+    return staging
+
+
+def _finish(
+    recipe: Recipe,
+    metric: Metric,
+    plan: Plan,
+    previous: PreviousBuild | None,
+    encoder: Encoder,
+    staging: Staging,
+    folder: Path,
+    load: Callable[..., Encoder],
+    progress: Progress,
+    started: float,
+    *,
+    strict: bool,
+) -> Build:
+    """Join the shards, make the index and the artifacts, and publish the build."""
+    if not encoder.device:
+        progress.start(encoder, staging.entries, staging.entries)  # nothing to embed
+    aside = folder / BUILDS / f"{ASIDE}{os.getpid()}"
+    aside.mkdir(parents=True)
+    progress.stage("writing the index")
+    joined = staging.join(aside, plan.previous, encoder.dimension, recipe.index.storage)
+    if plan.previous is not None and (plan.previous.build.folder / PROBES).is_file():
+        shutil.copyfile(plan.previous.build.folder / PROBES, aside / PROBES)  # of the most varied contents
+    _save_queries(recipe, encoder, plan.previous, aside, load)
+    made = make_index(recipe, metric, aside, previous, joined.kept, progress)
+    index = made.facts
+    if strict and index.recall < recipe.index.recall:
+        raise RecallNotReachedError(
+            f"The {index.kind} index reaches a recall@10 of {index.recall:.3f}, and "
+            f"{recipe.index.recall:g} was asked for. Take --backend exact or hnsw, more --memory, or a "
+            "lower --recall. Nothing was published; the vectors are kept for the next run."
+        )
+    before = None if previous is None else previous.build
+    artifacts = refresh(
+        ArtifactContext(
+            recipe, aside, made.vectors, made.backend, metric, encoder, before, made.kept, progress
+        )
+    )
+    created = datetime.now(UTC)
+    build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"
+    Manifest(
+        name=recipe.name,
+        build=build,
+        created=created.isoformat(timespec="seconds"),
+        version=version("embedsearch"),
+        unit=recipe.encoder.unit,
+        metric=metric,
+        backend=index.kind,
+        count=staging.totals.items,
+        dimension=encoder.dimension,
+        encoder=_describe(encoder),
+        recipe=recipe,
+        fields={
+            column.name.removeprefix(FIELD): str(column.type)
+            for column in joined.schema
+            if column.name.startswith(FIELD)
+        },
+        report=_report(staging.totals, time.perf_counter() - started),
+        index=index,
+        before=current_id(folder),
+        changes=_changed(plan, staging, aside, made.moved),
+        artifacts=artifacts,
+        files=file_facts(aside),
+    ).save(aside)
+    published = publish(folder, aside, build, recipe)
+    staging.clear()
     return Build(published)
 
 
@@ -184,25 +260,45 @@ def compare_index(
     """Return what `build_index` would find changed, and write nothing.
 
     Raises:
-        IndexDamagedError: the build in force can't be compared with.
+        IndexDamagedError: the current build is damaged.
         RecipeError, SourceNotFoundError, SourceError, ModelError: as `build_index`.
     """
     progress = progress or Silent()
     _check(recipe)
     source = _source(recipe)
-    old = Build(current_build(indexes / recipe.name))
-    before = None if full else reusable(recipe, old, describe, progress)
-    if before is not None:
-        progress.stage(f"comparing {recipe.source.location} with the build in force", source.count())
-        return compare_source(source, before, progress)
+    build = Build(current_build(indexes / recipe.name))
+    reusable = not full and suits(recipe, build, describe, progress)
+    plan = Plan(recipe, source, PreviousBuild(build, reusable=reusable))
+    progress.stage(f"comparing {recipe.source.location} with the current build", source.count())
+    if reusable:
+        for batch in plan.batches(plan.walk()):
+            progress.advance(batch.entries)
+        return plan.changes
     changes = Changes()
     for entry in source:
+        progress.advance(1)
         if isinstance(entry, Rejected):
-            changes.quarantined += 1
+            changes.rejected += 1
         else:
-            changes.note("changed", entry.id)
+            changes.changed += 1
             changes.to_embed += 1
+            changes.note("changed", entry.id)
     return changes
+
+
+def _is_up_to_date(recipe: Recipe, previous: PreviousBuild, changes: Changes, folder: Path) -> bool:
+    """Whether the current build is what the recipe would make of the source."""
+    build = previous.build
+    same = _content(recipe) == _content(build.manifest.recipe)
+    return not changes and same and current_id(folder) == build.folder.name and not build.damaged
+
+
+def _has_queries(recipe: Recipe, previous: PreviousBuild) -> bool:
+    """Whether the build before has the vectors of the queries to tune with, where there are some."""
+    build = previous.build
+    return not recipe.index.queries or (
+        (build.folder / QUERIES).is_file() and build.manifest.recipe.index.queries == recipe.index.queries
+    )
 
 
 def _source(recipe: Recipe) -> Source:
@@ -226,30 +322,6 @@ def _source(recipe: Recipe) -> Source:
     return source
 
 
-def _embed(
-    recipe: Recipe,
-    source: Source,
-    encoder: Encoder,
-    before: Before | None,
-    staging: Staging,
-    progress: Progress,
-) -> None:
-    """Embed what has no vector yet; everything goes to the staging folder."""
-    progress.stage(f"reading {recipe.source.location}")
-    done = staging.find_again(iter(source))
-    progress.start(encoder, source.count(), done)
-    entries = islice(iter(source), done, None)
-    try:
-        waiting = computing = 0.0
-        for chunk in embed(entries, encoder, before, staging, on_progress=progress.advance):
-            staging.add(chunk)
-            waiting, computing = waiting + chunk.waited, computing + chunk.computed
-            progress.spent(waiting, computing)
-    finally:
-        staging.close_shard()  # Ctrl-C keeps the chunks that are whole
-    _check_rejected(recipe, staging)
-
-
 def _check(recipe: Recipe) -> Metric:
     """Return the recipe's metric; what it can't mean is refused."""
     if recipe.index.backend != AUTO:
@@ -263,7 +335,7 @@ def _check(recipe: Recipe) -> Metric:
 def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
     try:
         old = Recipe.load(folder)
-    except RecipeError:  # lost or damaged: the build in force was made from something, too
+    except RecipeError:  # lost or damaged: the current build was made from something, too
         old = Manifest.load(current_build(folder)).recipe
     if old.source != recipe.source or old.encoder.unit != recipe.encoder.unit:
         raise RecipeError(
@@ -273,13 +345,17 @@ def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
 
 
 def _save_queries(
-    recipe: Recipe, encoder: Encoder, before: Before | None, aside: Path, load: Callable[..., Encoder]
+    recipe: Recipe,
+    encoder: Encoder,
+    previous: PreviousBuild | None,
+    aside: Path,
+    load: Callable[..., Encoder],
 ) -> None:
-    """Lay the vectors of the queries to tune with into the new build: embedded, or of the build before."""
+    """Put the vectors of the queries to tune with into the new build: embedded, or of the build before."""
     if not recipe.index.queries:
         return
-    if isinstance(encoder, UnloadedEncoder) and before is not None:
-        shutil.copyfile(before.build.folder / QUERIES, aside / QUERIES)
+    if not encoder.device and previous is not None:
+        shutil.copyfile(previous.build.folder / QUERIES, aside / QUERIES)
         return
     texts = [text for _, text in read_queries(Path(recipe.index.queries))]
     if not texts:
@@ -294,11 +370,13 @@ def _content(recipe: Recipe) -> tuple[Any, ...]:
     return recipe.source, recipe.encoder, replaced(recipe.index, keep=1)
 
 
-def _key(recipe: Recipe, encoder: Encoder, full: bool) -> str:
-    """A hash of all that decides which vectors a run makes, in which order; a full run takes up no other."""
+def _key(recipe: Recipe, plan: Plan, encoder: Encoder, full: bool) -> str:
+    """Return a hash of all that decides which vectors a run makes, in which order."""
     made = (encoder.spec.fingerprint, encoder.precision, encoder.engine, encoder.decoding, full)
-    content = json.dumps([asdict(recipe.source), recipe.index.storage, *made])
-    return hashlib.sha256(content.encode()).hexdigest()
+    files = {} if plan.previous is None else plan.previous.build.manifest.files
+    kept = [files[name].sha256 for name in (VECTORS, SOURCE_STATE) if files]
+    content = json.dumps([asdict(recipe.source), recipe.index.storage, *made, *kept])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _describe(encoder: Encoder) -> EncoderFacts:
@@ -314,14 +392,13 @@ def _describe(encoder: Encoder) -> EncoderFacts:
     )
 
 
-def _changed(
-    changes: Changes | None, old: Build | None, aside: Path, moved: NeighboursKept | None
-) -> SourceChanges | None:
-    """Return what a manifest tells of what became of the source, now that all was tried."""
-    if changes is None or old is None:
+def _changed(plan: Plan, staging: Staging, aside: Path, moved: NeighboursKept | None) -> SourceChanges | None:
+    """Return what a manifest says of the changes of the source, now that all was tried."""
+    if plan.previous is None:
         return None
-    entries = load_array(aside / SOURCE_STATE, mapped=True)
-    return with_unusable(changes, old.source_state, entries).facts(moved)
+    rows = load_array(aside / SOURCE_STATE, mapped=True)
+    unread = staging.totals.entries - staging.totals.records
+    return final(plan.changes, plan.previous.source_state, rows, unread).facts(moved)
 
 
 def _report(totals: Totals, seconds: float) -> BuildReport:
@@ -341,7 +418,7 @@ def _report(totals: Totals, seconds: float) -> BuildReport:
 
 def _check_rejected(recipe: Recipe, staging: Staging) -> None:
     totals = staging.totals
-    # of a record of many sentences, each can be quarantined for itself
+    # of a record of many sentences, each can be rejected for itself
     if totals.items and totals.rejected <= recipe.index.max_rejected * max(totals.entries, totals.items):
         return
     if not totals.entries:
@@ -352,7 +429,7 @@ def _check_rejected(recipe: Recipe, staging: Staging) -> None:
     examples = ", ".join(each["id"] for each in islice(staging.rejected(), 5))
     staging.clear()  # the source has to change before another run can do better
     raise TooManyRejectedError(
-        f"{totals.rejected} of {totals.entries} entries of {recipe.source.location} could not be used, more "
+        f"{totals.rejected} of {totals.entries} entries of {recipe.source.location} could not be used: more "
         f"than the share {recipe.index.max_rejected:g} that --max-rejected allows. Reasons: {first}. "
         f"First ones: {examples}. Nothing was published."
     )

@@ -1,9 +1,13 @@
-"""What of the build in force serves again: its vectors, or only how its encoder computed."""
+"""What a build has to do: which records are new, changed or gone, and which encoder embeds them.
+
+For each record, by its content hash: the build before has its vectors, or this build has met the content, or
+it is embedded.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,56 +15,341 @@ import numpy as np
 
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
-from embedsearch.errors import IndexDamagedError, MissingExtraError, ModelError
-from embedsearch.indexing.changes import Changes, compare, rejection
-from embedsearch.indexing.read import Before
-from embedsearch.models.facts import EncoderFacts
+from embedsearch.errors import IndexDamagedError, ItemError, MissingExtraError, ModelError
+from embedsearch.indexing.batch import Batch, Part
+from embedsearch.indexing.changes import EXAMPLES, Changes, sum_of
+from embedsearch.indexing.dedupe import Originals
+from embedsearch.indexing.read import Reader, Walked, is_broken, walk
+from embedsearch.modalities import modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe
-from embedsearch.records import Rejected
+from embedsearch.records import Content, Record, Rejected, Sentence, unbroken
 from embedsearch.sources import Source
+from embedsearch.splitters import Splitter, splitter_of
+from embedsearch.store import source_state
 from embedsearch.store.build import Build
 from embedsearch.store.facts import Artifacts
 from embedsearch.store.folders import current_build
-from embedsearch.store.manifest import QUERIES, Manifest
+from embedsearch.store.manifest import Manifest
+from embedsearch.store.previous import PreviousBuild
+from embedsearch.store.source_state import Entries, Places, SourceState
 from embedsearch.store.versions import builds_of
 
-# How vectors are computed, which changes digits and no meaning.
-HOW = ("precision", "engine", "decoding")
+# What changes the last digits of vectors, and not their meaning.
+COMPUTED_BY = ("precision", "engine", "decoding")
 Describe = Callable[[EncoderRecipe], EncoderSpec]
 
 
-def open_old(folder: Path, progress: Progress) -> Build | None:
-    """Return the build in force; where it is damaged the newest whole one, or None: then all is made anew.
+class Plan:
+    """Goes through a source once, and says of each record where its vectors come from.
 
-    Where artifacts alone are damaged (see `embedsearch.artifacts`), the build in force serves.
+    Attributes:
+        source: what is gone through.
+        previous: the build whose vectors are kept; None where none serves.
+        changes: what changed since then, complete when the last batch was given out.
     """
+
+    def __init__(self, recipe: Recipe, source: Source, previous: PreviousBuild | None) -> None:
+        self.source = source
+        self.previous = previous if previous is not None and previous.reusable else None
+        self.changes = Changes()
+        self._unit = recipe.encoder.unit
+        self._modality = modality_of(self._unit).modality
+        self._split = splitter_of(self._unit)
+        nothing = SourceState(np.empty(0, source_state.ENTRY))
+        self._known = nothing if self.previous is None else self.previous.source_state
+        self._still = np.zeros(len(self._known), np.bool_)  # which of the known records are there
+        self._originals = Originals()
+        self._records = 0
+        self._unread = 0
+
+    def walk(self) -> Iterator[Walked]:
+        """Go through the source, without reading what lies in files."""
+        return walk(self.source, self._unit)
+
+    def batches(self, walked: Iterable[Walked]) -> Iterator[Batch]:
+        """Yield what is to be done for each stretch of the source; a file that is as it was is not read."""
+        for each in walked:
+            yield self._batch(each)
+        if self.previous is not None:
+            gone = np.flatnonzero(~self._still)
+            self.changes.removed = len(gone)
+            for record in gone[:EXAMPLES].tolist():
+                self.changes.note("removed", self.previous.id(record))
+            self.changes.rejects_others |= self._unread != sum_of(self.previous.unread)
+
+    def resume(self, walked: Walked, rows: Entries, unread: Sequence[Rejected]) -> None:
+        """Take in a stretch that an interrupted run has done.
+
+        Args:
+            walked: the stretch.
+            rows: (m,) of its records, from that run.
+            unread: what of it the source could not read.
+        """
+        ids = {
+            key: entry.id for key, entry in zip(walked.described["key"].tolist(), walked.entries, strict=True)
+        }
+        found = self._known.find(rows["key"])
+        same = self._known.same(rows, found)
+        self.changes.to_embed += int(
+            (~same & (self._known.find_content(rows["high"], rows["low"]) < 0)).sum()
+        )
+        self._count(rows, found, [ids[key] for key in rows["key"].tolist()], unread)
+        if self._split is None:
+            good = np.flatnonzero((rows["rows"] == 1) & (rows["bad"] == 0))
+            self._originals.first(rows["high"][good], rows["low"][good], self._records + good)
+        self._records += len(rows)
+
+    def _count(self, rows: Entries, found: Places, ids: Sequence[str], unread: Iterable[Rejected]) -> None:
+        self._still[found[found >= 0]] = True
+        unread = list(unread)
+        self._unread += sum_of(unread)
+        self.changes.rejected += len(unread)
+        self.changes.count(self._known, rows, found, ids)
+
+    def _batch(self, walked: Walked) -> Batch:
+        records = [entry for entry in walked.entries if isinstance(entry, Record)]
+        unread = [entry for entry in walked.entries if isinstance(entry, Rejected)]
+        rows = walked.described[[isinstance(entry, Record) for entry in walked.entries]]
+        found = self._known.find(rows["key"])
+        kept = np.where(self._known.untouched(rows, found), found, -1)
+        rows["modified"] = source_state.trusted(rows["modified"])
+        contents, refused = self._read(records, rows, np.flatnonzero(kept < 0))
+        read = np.array(list(contents), np.int64)
+        self._copy(rows, kept, "high", "low")
+        kept[read] = self._with_same_content(rows[read], found[read])
+        for at in np.flatnonzero(~self._known.same(rows, found)).tolist():
+            if at not in refused and (reason := self._unfit(records[at])):
+                refused[at], kept[at] = reason, -1
+        self._copy(rows, kept, "rows", "truncated", "lost", "bad")
+        new = {at: each for at, each in contents.items() if kept[at] < 0 and at not in refused}
+        copies = np.full(len(rows), -1, np.int64)
+        parted = self._split is not None
+        batch = Batch(len(walked.entries), walked.digest, records, rows, kept, copies, parted)
+        if self._split is None:
+            self._take_whole(batch, new)
+        else:
+            self._take_parts(batch, new, refused, self._split)
+        rows["rows"][batch.copies >= 0] = 1
+        batch.rejected = [(Rejected(unbroken(each.id), unbroken(each.reason)), None) for each in unread]
+        if self.previous is not None:
+            for at in np.flatnonzero(rows["bad"] > 0).tolist():
+                batch.rejected += [(each, at) for each in self.previous.rejected.get(int(kept[at]), ())]
+        for at, reason in sorted(refused.items()):
+            rows["bad"][at] += 1
+            batch.rejected.append((Rejected(unbroken(records[at].id), unbroken(reason)), at))
+        self._records += len(records)
+        self.changes.to_embed += len(new.keys() - refused.keys())
+        self._count(rows, found, [record.id for record in records], unread)
+        return batch
+
+    def _copy(self, rows: Entries, kept: Places, *names: str) -> None:
+        """Copy columns of known records into rows whose vectors are kept."""
+        there = np.flatnonzero(kept >= 0)
+        for name in names:
+            rows[name][there] = self._known.entries[name][kept[there]]
+
+    def _unfit(self, record: Record) -> str:
+        """Return why a record can't be used, whatever its content is; empty where it can."""
+        if is_broken(record):
+            return "its text, fields or file name hold a broken character, which no UTF-8 file can hold"
+        if record.modality is not self._modality:
+            return f"the source gives a {record.modality}, the unit {self._unit} needs a {self._modality}"
+        return ""
+
+    def _read(
+        self, records: list[Record], rows: Entries, places: Places
+    ) -> tuple[dict[int, Content], dict[int, str]]:
+        """Read the contents of records, and note their hashes in `rows`.
+
+        Returns:
+            The contents, and why there is none, by the record's place.
+        """
+        reader = Reader()
+        contents: dict[int, Content] = {}
+        refused: dict[int, str] = {}
+        hashes = []
+        for at in places.tolist():
+            try:
+                records[at], contents[at], content_hash = reader.read(records[at])
+                hashes.append(content_hash)
+            except ItemError as error:
+                refused[at] = str(error)
+            except OSError as error:
+                refused[at] = f"it can't be read: {error.strerror or error}"
+                rows["modified"][at] = 0  # it is tried again, though the file's time stays
+        if contents:
+            read = list(contents)
+            rows["high"][read], rows["low"][read] = source_state.halves(hashes)
+        return contents, refused
+
+    def _with_same_content(self, rows: Entries, found: Places) -> Places:
+        """Return known records with the same content, (m,): the one of the same id, else any; -1 for none.
+
+        What was rejected is the same only with the same fields, for it may have been rejected for them.
+        """
+        elsewhere = self._known.find_content(rows["high"], rows["low"])
+        if not len(self._known):
+            return elsewhere
+        then = self._known.entries[np.maximum(found, 0)]
+        own = (found >= 0) & (rows["high"] == then["high"]) & (rows["low"] == then["low"])
+        own &= (then["bad"] == 0) | (rows["facts"] == then["facts"])
+        return np.where(own, found, elsewhere)
+
+    def _take_whole(self, batch: Batch, new: Mapping[int, Content]) -> None:
+        """Embed each content that this build has not met."""
+        places = np.array(list(new), np.int64)
+        first = self._originals.first(
+            batch.rows["high"][places], batch.rows["low"][places], self._records + places
+        )
+        for at, original in zip(new, first.tolist(), strict=True):
+            if original != self._records + at:
+                batch.copies[at] = original
+            else:
+                batch.parts.append(Part(at, 0, len(batch.contents)))
+                batch.contents.append(new[at])
+
+    def _take_parts(
+        self, batch: Batch, new: Mapping[int, Content], refused: dict[int, str], split: Splitter
+    ) -> None:
+        """Embed each different part of the contents."""
+        numbers: dict[Sentence, int] = {}
+        for at, content in new.items():
+            try:
+                for offset, part in split(content):
+                    number = numbers.setdefault(part, len(numbers))
+                    batch.parts.append(Part(at, offset, number, part.text))
+            except ItemError as error:
+                refused[at] = str(error)
+        batch.contents = list(numbers)
+
+
+class EncoderChangedError(Exception):
+    """The encoder computes other digits than the one that made the build before; no error for a user."""
+
+
+class PlannedEncoder:
+    """Which encoder a build takes; loaded when something has to be embedded.
+
+    Attributes:
+        recipe: the recipe of the encoder; what it leaves open is as in the build before, where that can be.
+    """
+
+    def __init__(
+        self,
+        recipe: EncoderRecipe,
+        previous: PreviousBuild | None,
+        describe: Describe,
+        load: Callable[..., Encoder],
+        loaded: Encoder | None = None,
+    ) -> None:
+        """Choose.
+
+        Args:
+            recipe: what is asked for.
+            previous: the build before.
+            describe: what tells of an encoder's meaning without loading it.
+            load: what makes an encoder.
+            loaded: the encoder, where it is loaded already.
+        """
+        self._asked, self._previous = recipe, previous
+        self._describe, self._load, self._loaded = describe, load, loaded
+        made = None if previous is None else previous.build.manifest
+        # how the build before was computed, where its vectors mean the same
+        self._made: dict[str, str] = {}
+        if made is not None and _meaning(made.recipe.encoder) == _meaning(recipe):
+            self._made = {name: getattr(made.encoder, name) for name in COMPUTED_BY}
+        precision, engine, decoding = (
+            (self._made.get(name) or asked) if asked == "auto" else asked
+            for name, asked in ((name, getattr(recipe, name)) for name in COMPUTED_BY)
+        )
+        self.recipe = replace(recipe, precision=precision, engine=engine, decoding=decoding)
+
+    @property
+    def current(self) -> Encoder:
+        """The encoder; an `UnloadedEncoder` as long as nothing had to be embedded."""
+        if self._loaded is not None:
+            return self._loaded
+        assert self._previous is not None  # else it is loaded before anything is read
+        manifest = self._previous.build.manifest
+        return UnloadedEncoder(self._describe(self._asked), manifest.dimension, manifest.encoder)
+
+    def load(self, recipe: EncoderRecipe) -> Encoder:
+        """Load the encoder, once.
+
+        Args:
+            recipe: `self.recipe`, as a runner is given it.
+
+        Raises:
+            ModelError: it can't be loaded.
+            EncoderChangedError: it would give other digits than the vectors that are kept.
+        """
+        if self._loaded is None:
+            try:
+                self._loaded = self._load(recipe)
+            except (ModelError, MissingExtraError):
+                if recipe == self._asked:
+                    raise
+                self._loaded = self._load(self._asked)  # the engine of then is not here
+            changed = [
+                f"{name} {value}, now {getattr(self._loaded, name)}"
+                for name, value in self._made.items()
+                if value not in ("", getattr(self._loaded, name))
+            ]
+            if changed and self._previous is not None and self._previous.reusable:
+                raise EncoderChangedError("; ".join(changed))
+        return self._loaded
+
+
+def find_previous(
+    recipe: Recipe, folder: Path, describe: Describe, progress: Progress, *, full: bool
+) -> PreviousBuild | None:
+    """Return the current build; where it is damaged the newest intact one, or None: then all is embedded.
+
+    Where artifacts alone are damaged (see `embedsearch.artifacts`), the current build serves.
+
+    Args:
+        recipe: what is asked for.
+        folder: of the index.
+        describe: what tells of an encoder's meaning without loading it.
+        progress: who is told of damage, and why vectors can't be kept.
+        full: whether no vector is kept in any case.
+    """
+    build = _intact(folder, progress)
+    return (
+        None
+        if build is None
+        else PreviousBuild(build, reusable=not full and suits(recipe, build, describe, progress))
+    )
+
+
+def _intact(folder: Path, progress: Progress) -> Build | None:
     had = Artifacts()
     try:
-        in_force = current_build(folder)
+        current = current_build(folder)
         with contextlib.suppress(IndexDamagedError):
-            had = Manifest.load(in_force).artifacts
-        build = Build(in_force, spare=True)
+            had = Manifest.load(current).artifacts
+        build = Build(current, spare=True)
         if build.damaged:
-            progress.stage(f"the build in force is damaged: {', '.join(sorted(build.damaged))}")
+            progress.stage(f"the current build is damaged: {', '.join(sorted(build.damaged))}")
         return build
     except IndexDamagedError as error:
-        progress.stage(f"the build in force is damaged: {error}")
+        progress.stage(f"the current build is damaged: {error}")
     for path in reversed(builds_of(folder)):
         try:
             build = Build(path)
         except IndexDamagedError:
             continue
-        _tell_lost(folder.name, had, build.manifest.artifacts, progress)
+        _report_lost(folder.name, had, build.manifest.artifacts, progress)
         return build
-    progress.stage("all is embedded anew: no build is whole")
-    _tell_lost(folder.name, had, Artifacts(), progress)
+    progress.stage("embedding everything again: no build is intact")
+    _report_lost(folder.name, had, Artifacts(), progress)
     return None
 
 
-def _tell_lost(name: str, had: Artifacts, has: Artifacts, progress: Progress) -> None:
-    """Report which artifacts that a person made are gone with a damaged build."""
+def _report_lost(name: str, had: Artifacts, has: Artifacts, progress: Progress) -> None:
+    """Report which artifacts that a person made are lost with a damaged build."""
     aligned = [each.crossmodal is not None and each.crossmodal.by == "align" for each in (had, has)]
     if aligned == [True, False]:
         progress.stage(f"the alignment with captions is lost: embedsearch align {name}")
@@ -68,86 +357,24 @@ def _tell_lost(name: str, had: Artifacts, has: Artifacts, progress: Progress) ->
         progress.stage(f"the map is lost: embedsearch map {name}")
 
 
-def reusable(recipe: Recipe, old: Build, describe: Describe, progress: Progress) -> Before | None:
-    """Return the build in force where its vectors are those that the recipe asks for."""
-    manifest = old.manifest
+def suits(recipe: Recipe, build: Build, describe: Describe, progress: Progress) -> bool:
+    """Whether a build's vectors are those that the recipe asks for; if not, report why."""
+    manifest = build.manifest
     why = ""
     if describe(recipe.encoder).fingerprint != manifest.encoder.fingerprint:
-        why = "the build in force is of another model, unit, pooling or layer"
-    elif recipe.index.storage == "fp32" and old.vectors.dtype != np.float32:
-        why = "the build in force holds vectors in fp16"
+        why = "another model, unit, pooling or layer"
+    elif recipe.index.storage == "fp32" and build.vectors.dtype != np.float32:
+        why = "vectors in fp16"
     else:
-        asked = {name: getattr(recipe.encoder, name) for name in HOW}
-        changed = [
+        asked = {name: getattr(recipe.encoder, name) for name in COMPUTED_BY}
+        why = "; ".join(
             f"{name} {getattr(manifest.encoder, name)}"
             for name, value in asked.items()
             if value != "auto" and getattr(manifest.encoder, name) not in ("", value)
-        ]
-        if changed:
-            why = f"the build in force has {'; '.join(changed)}"
+        )
     if why:
-        progress.stage(f"all is embedded anew: {why}")
-        return None
-    return Before(old)
-
-
-def compare_source(source: Source, before: Before, progress: Progress) -> Changes:
-    """Hold a source against the build in force."""
-    unread = [each for each in before.build.rejected() if each["entry"] is None]
-    then = sum(rejection(Rejected(each["id"], each["reason"])) for each in unread)
-    return compare(source, before.source_state, then, before.identity, progress.advance)
-
-
-def suited_encoder(
-    recipe: Recipe,
-    old: Build | None,
-    before: Before | None,
-    changes: Changes | None,
-    describe: Describe,
-    load: Callable[..., Encoder],
-    progress: Progress,
-) -> Encoder:
-    """Return the encoder, unloaded where nothing has to be embedded."""
-    tuned = not recipe.index.queries or (
-        before is not None
-        and (before.build.folder / QUERIES).is_file()
-        and before.build.manifest.recipe.index.queries == recipe.index.queries
-    )
-    if before is not None and changes is not None and not changes.to_embed and tuned:
-        manifest = before.build.manifest
-        return UnloadedEncoder(describe(recipe.encoder), manifest.dimension, manifest.encoder)
-    return _load(recipe, old.manifest if old else None, load, progress)
-
-
-def _load(recipe: Recipe, last: Manifest | None, load: Callable[..., Encoder], progress: Progress) -> Encoder:
-    """Load the encoder; what the recipe leaves open stays as the build in force has it, where it can."""
-    made = None
-    if last is not None and _meaning(last.recipe.encoder) == _meaning(recipe.encoder):
-        made = last.encoder
-    kept = {
-        name: getattr(made, name)
-        for name in HOW
-        if getattr(recipe.encoder, name) == "auto" and made is not None and getattr(made, name)
-    }
-    try:
-        encoder = load(replace(recipe.encoder, **kept))
-    except (ModelError, MissingExtraError):
-        if not kept:
-            raise
-        encoder = load(recipe.encoder)  # not here, or no longer
-    changed = differs(encoder, made) if made else []
-    if changed:
-        progress.stage(f"all is embedded anew: the build in force has {'; '.join(changed)}")
-    return encoder
-
-
-def differs(encoder: Encoder, made: EncoderFacts) -> list[str]:
-    """Return in what an encoder computes otherwise than the one that made a build."""
-    return [
-        f"{name} {getattr(made, name)}, now {getattr(encoder, name)}"
-        for name in HOW
-        if getattr(made, name) not in ("", getattr(encoder, name))
-    ]
+        progress.stage(f"embedding everything again: the current build has {why}")
+    return not why
 
 
 def _meaning(encoder: EncoderRecipe) -> EncoderRecipe:

@@ -1,7 +1,7 @@
-"""A build in the context: shards on disk, found again by the next run of the same recipe.
+"""The unfinished work of a build: shards on disk, found again by the next run of the same recipe, and joined.
 
-Each shard is four files; the last one written, `N.json`, makes it count. A killed run leaves whole
-shards, and perhaps one without its `.json`, which the next run overwrites.
+Each shard is five files; the last one written, `N.json`, makes it count. A killed run leaves whole shards,
+and perhaps one without its `.json`, which the next run overwrites.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,16 @@ from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import probes
 from embedsearch.errors import RecipeError
-from embedsearch.indexing.batch import Chunk
-from embedsearch.indexing.dedupe import Seen
-from embedsearch.records import Entry, Rejected
+from embedsearch.indexing.batch import Batch
+from embedsearch.indexing.origins import COPY, NEW, lay_down
+from embedsearch.indexing.plan import Plan
+from embedsearch.indexing.read import Walked
+from embedsearch.records import Rejected
 from embedsearch.store import items as tables
-from embedsearch.store import source_state
 from embedsearch.store.items import Item
 from embedsearch.store.manifest import ITEMS, PROBES, REJECTED, SOURCE_STATE, VECTORS
+from embedsearch.store.previous import PreviousBuild
+from embedsearch.store.source_state import ENTRY, Entries, Places
 
 SHARD_VECTORS = 8192
 SHARD_SECONDS = 60.0
@@ -59,46 +62,70 @@ class Totals:
             setattr(self, name, getattr(self, name) + value)
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What the shards of a build were joined into.
+
+    Attributes:
+        schema: of the items.
+        kept: (n,) which row of the build before holds the same vector, -1 for none.
+    """
+
+    schema: pa.Schema
+    kept: Places
+
+
 class Staging:
     """The folder of unfinished work of one index."""
 
     def __init__(self, folder: Path, key: str) -> None:
-        """Open `folder`, and clear it unless its work was made under the same `key`.
+        """Open the folder of the work that is done under `key`.
 
         Args:
-            folder: where shards are kept.
-            key: a hash of all that decides the vectors: recipe, fingerprint and precision.
+            folder: of all unfinished work.
+            key: a hash of all that decides the vectors: recipe, fingerprint, precision, and the build before.
         """
-        self._folder = folder
-        stamp = folder / "key"
-        if not stamp.is_file() or stamp.read_text(encoding="utf-8", errors="replace") != key:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            stamp.write_text(key, encoding="utf-8")
+        self._root, self._folder = folder, folder / key
+        self._folder.mkdir(parents=True, exist_ok=True)
         self.totals = Totals()
-        self.seen = Seen()
         self._shards = 0
-        self._ends: list[int] = []  # of the shards, in rows
+        self._failed: dict[int, str] = {}  # records that have no vector, and why
         self._start_shard()
 
-    def find_again(self, entries: Iterator[Entry]) -> int:
-        """Take up the shards of an earlier run whose entries are still what the source yields.
+    @property
+    def entries(self) -> int:
+        """How many entries of the source are done."""
+        return self.totals.entries + self._open.entries
+
+    def resume(self, walked: Iterator[Walked], plan: Plan) -> Iterator[Walked]:
+        """Take up the shards of an interrupted run whose entries are still what the source yields.
 
         Args:
-            entries: the source from its start; read only as far as shards are found.
+            walked: the source from its start.
+            plan: is told of what is taken up.
 
         Returns:
-            How many entries need not be embedded again. From the first changed one on, all are.
+            What is left of `walked`. From the first changed entry on, all is embedded again.
         """
+        held: list[Walked] = []
         while shard := self._read_shard(self._shards):
-            if any(_digest(entries, count) != known for count, known in shard["read"]):
+            held = list(islice(walked, len(shard["batches"])))
+            if [each.digest for each in held] != [digest for _, digest in shard["batches"]]:
                 break
-            self.seen.add(load_array(self._folder / f"{self._shards}.ledger.npy"), self.totals.items)
+            rows = load_array(self._folder / f"{self._shards}.state.npy")
+            unread = [
+                Rejected(each["id"], each["reason"]) for each in shard["rejected"] if each["entry"] is None
+            ]
+            at = 0
+            for each, (records, _) in zip(held, shard["batches"], strict=True):
+                plan.resume(each, rows[at : at + records], unread if not at else ())
+                at += records
             self._count(Totals(**shard["totals"]))
+            held = []
         for later in self._folder.glob("[0-9]*.json"):
             if int(later.stem) >= self._shards:
                 later.unlink()  # else it would seem to follow on the shards made now
-        return self.totals.entries
+        return chain(held, walked)
 
     def _read_shard(self, number: int) -> dict[str, Any] | None:
         """Return what a shard's last file says, None where there is none, or its files are not whole."""
@@ -114,36 +141,41 @@ class Staging:
 
     def _start_shard(self) -> None:
         self._items: list[Item] = []
+        self._origins: list[int] = []
         self._vectors: list[Vectors] = []
-        self._ledger: list[source_state.Entries] = []
+        self._rows: list[Entries] = []
         self._rejected: list[tuple[Rejected, int | None]] = []
-        self._read: list[tuple[int, str]] = []
+        self._batches: list[tuple[int, str]] = []
         self._open = Totals()
         self._since = time.monotonic()
 
-    def add(self, chunk: Chunk) -> None:
-        """Take in a chunk, and close the shard when it is large or old enough."""
-        if chunk.probes and not (self._folder / PROBES).is_file():
-            probes.save(self._folder / PROBES, chunk.probes)
-        self.seen.add(chunk.source_state, self.totals.items + self._open.items)
-        self._items += chunk.items
-        self._vectors.append(chunk.vectors)
-        self._ledger.append(chunk.source_state)
-        self._rejected += [
-            (each, entry if entry is None else entry + self._open.records) for each, entry in chunk.rejected
-        ]
-        self._read.append((chunk.entries, chunk.digest))
+    def add(self, batch: Batch, previous: PreviousBuild | None) -> None:
+        """Take in an embedded batch, and close the shard when it is large or old enough.
+
+        Args:
+            batch: with its vectors.
+            previous: the build that kept vectors are of.
+        """
+        if batch.embedded.probes and not (self._folder / PROBES).is_file():
+            probes.save(self._folder / PROBES, batch.embedded.probes)
+        base = self._open.records
+        laid = lay_down(batch, previous, self._failed, self.totals.records + base)
+        self._items += laid.items
+        self._origins += laid.origins
+        if len(laid.vectors):
+            self._vectors.append(laid.vectors)
+        self._rows.append(batch.rows)
+        self._rejected += [(each, at if at is None else at + base) for each, at in laid.rejected]
+        self._batches.append((len(batch.rows), batch.digest))
         self._open.add(
             Totals(
-                entries=chunk.entries,
-                records=len(chunk.source_state),
-                items=len(chunk.items),
-                reused=chunk.reused,
-                rejected=len(chunk.rejected),
-                truncated=int(chunk.source_state["truncated"].sum()),
-                lost_words=int(chunk.source_state["lost"].sum()),
-                waited=chunk.waited,
-                computed=chunk.computed,
+                entries=batch.entries,
+                records=len(batch.rows),
+                items=len(laid.items),
+                reused=sum(origin >= 0 for origin in laid.origins),
+                rejected=len(laid.rejected),
+                waited=batch.embedded.waited,
+                computed=batch.embedded.computed,
             )
         )
         if self._open.items >= SHARD_VECTORS or time.monotonic() - self._since > SHARD_SECONDS:
@@ -153,17 +185,21 @@ class Staging:
         """Write the open shard to disk."""
         if self._open.entries:
             stem = str(self._shards)
-            np.save(self._folder / f"{stem}.npy", np.concatenate(self._vectors))  # chunks -> (n, d)
-            np.save(self._folder / f"{stem}.ledger.npy", np.concatenate(self._ledger))
+            arrays: dict[str, npt.NDArray[Any]] = {
+                f"{stem}.npy": np.concatenate(self._vectors)
+                if self._vectors
+                else np.empty((0, 0), np.float32),
+                f"{stem}.origins.npy": np.array(self._origins, np.int64),
+                f"{stem}.state.npy": np.concatenate(self._rows),
+            }
+            for name, array in arrays.items():
+                np.save(self._folder / name, array)
             pq.write_table(tables.to_table(self._items), self._folder / f"{stem}.parquet")
             shard = {
                 "totals": asdict(self._open),
-                "read": self._read,
+                "batches": self._batches,
                 "rejected": [{**asdict(each), "entry": entry} for each, entry in self._rejected],
-                "files": {
-                    name: sha256_of(self._folder / name)
-                    for name in (f"{stem}.npy", f"{stem}.ledger.npy", f"{stem}.parquet")
-                },
+                "files": {name: sha256_of(self._folder / name) for name in (*arrays, f"{stem}.parquet")},
             }
             text = json.dumps(shard, ensure_ascii=False)
             aside = self._folder / f".{stem}.json"
@@ -176,30 +212,9 @@ class Staging:
     def _count(self, shard: Totals) -> None:
         self.totals.add(shard)
         self._shards += 1
-        self._ends.append(self.totals.items)
-
-    def vectors(self, rows: Sequence[int]) -> Vectors:
-        """Return vectors that were added, (m, d) float32, by their rows (m,) in this build."""
-        wanted = np.asarray(rows, np.int64)
-        shards = np.searchsorted(self._ends, wanted, side="right")
-        starts = [0, *self._ends]
-        found: Vectors | None = None
-        for shard in np.unique(shards).tolist():
-            own = shards == shard
-            closed = shard < self._shards
-            held = (
-                load_array(self._folder / f"{shard}.npy", mapped=True)
-                if closed
-                else np.concatenate(self._vectors)
-            )
-            if found is None:
-                found = np.empty((len(wanted), held.shape[1]), np.float32)
-            found[own] = held[wanted[own] - starts[shard]]
-        assert found is not None  # rows are never none
-        return found
 
     def rejected(self) -> Iterator[dict[str, Any]]:
-        """Yield everything that was quarantined, in order; see `Build.rejected`."""
+        """Yield everything that was rejected, in order; see `Build.rejected`."""
         records = 0
         for shard in range(self._shards):
             text = (self._folder / f"{shard}.json").read_text(encoding="utf-8")
@@ -209,57 +224,83 @@ class Staging:
                 yield {**each, "entry": entry if entry is None else entry + records}
             records += held["totals"]["records"]
 
-    def write(self, folder: Path, dimension: int, storage: str) -> pa.Schema:
-        """Join the shards into the items, vectors, source_state, probes and quarantine files of a build.
+    def join(self, folder: Path, previous: PreviousBuild | None, dimension: int, storage: str) -> Joined:
+        """Join the shards into the items, vectors, source state, probes and rejections of a build.
+
+        Vectors are new, kept of the build before, or copies of others in this build.
 
         Args:
             folder: where they go.
+            previous: the build that kept vectors are of.
             dimension: of the vectors.
-            storage: `fp32` or `fp16`, what the vectors are kept in.
-
-        Returns:
-            The schema of the items.
+            storage: `fp32` or `fp16`, what the vectors are stored in.
 
         Raises:
             RecipeError: a vector has a component that fp16 can't hold.
         """
-        self.seen = Seen()  # it takes memory that making the index needs
-        schema = tables.merge(
-            [self._folder / f"{shard}.parquet" for shard in range(self._shards)], folder / ITEMS
-        )
-        self._join(folder / VECTORS, "{}.npy", STORAGE[storage], (self.totals.items, dimension))
-        self._join(folder / SOURCE_STATE, "{}.ledger.npy", source_state.ENTRY, (self.totals.records,))
-        if (self._folder / PROBES).is_file():  # work begun by an earlier version has none
+        stems = [self._folder / str(shard) for shard in range(self._shards)]
+        schema = tables.merge([stem.with_suffix(".parquet") for stem in stems], folder / ITEMS)
+        rows = np.lib.format.open_memmap(folder / SOURCE_STATE, "w+", ENTRY, (self.totals.records,))
+        at = 0
+        for stem in stems:
+            part = load_array(stem.with_suffix(".state.npy"))
+            rows[at : at + len(part)] = part
+            at += len(part)
+        starts = np.concatenate([[0], np.cumsum(rows["rows"], dtype=np.int64)])  # (m,) -> (m + 1,)
+        shape = (self.totals.items, dimension)
+        vectors = np.lib.format.open_memmap(folder / VECTORS, "w+", STORAGE[storage], shape)
+        kept = np.empty(self.totals.items, np.int64)
+        at = 0
+        for stem in stems:
+            origins = load_array(stem.with_suffix(".origins.npy"))
+            part = vectors[at : at + len(origins)]
+            kept[at : at + len(origins)] = np.maximum(origins, NEW)
+            if (origins == NEW).any():
+                part[origins == NEW] = _stored(load_array(stem.with_suffix(".npy")), vectors.dtype)
+            if (origins >= 0).any() and previous is not None:
+                part[origins >= 0] = previous.build.vectors[origins[origins >= 0]]
+            copies = np.flatnonzero(origins <= COPY)
+            originals = COPY - origins[copies]
+            part[copies] = vectors[starts[originals]]
+            owners = np.searchsorted(starts, at + copies, side="right") - 1
+            rows["truncated"][owners] = rows["truncated"][originals]
+            at += len(origins)
+        self.totals.truncated = int(rows["truncated"].sum())
+        self.totals.lost_words = int(rows["lost"].sum())
+        rows.flush()
+        vectors.flush()
+        if (self._folder / PROBES).is_file():
             shutil.copyfile(self._folder / PROBES, folder / PROBES)
         with (folder / REJECTED).open("w", encoding="utf-8") as file:
             for each in self.rejected():
                 file.write(json.dumps(each, ensure_ascii=False) + "\n")
-        return schema
-
-    def _join(self, target: Path, name: str, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
-        """Write the shards' arrays of one kind behind each other, one in memory at a time."""
-        with target.open("wb") as file:
-            header = {
-                "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-                "fortran_order": False,
-                "shape": shape,
-            }
-            np.lib.format.write_array_header_2_0(file, header)
-            for shard in range(self._shards):
-                rows = load_array(self._folder / name.format(shard))
-                with np.errstate(over="ignore"):
-                    kept = rows.astype(dtype)
-                if kept.dtype == np.float16 and not np.isfinite(kept).all():
-                    raise RecipeError(
-                        f"A vector has the component {np.abs(rows).max():,.0f}, and fp16 ends at 65,504. "
-                        "Keep the vectors with --storage fp32."
-                    )
-                file.write(kept.tobytes())
+        return Joined(schema, _each_once(kept))
 
     def clear(self) -> None:
-        """Delete the shards."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Delete all unfinished work."""
+        shutil.rmtree(self._root, ignore_errors=True)
 
 
-def _digest(entries: Iterator[Entry], count: int) -> str:
-    return source_state.digest(source_state.describe(entry) for entry in islice(entries, count))
+def _stored(vectors: Vectors, dtype: npt.DTypeLike) -> Vectors:
+    """Return vectors as they are stored.
+
+    Raises:
+        RecipeError: one has a component that fp16 can't hold.
+    """
+    with np.errstate(over="ignore"):
+        stored = vectors.astype(dtype)
+    if stored.dtype == np.float16 and not np.isfinite(stored).all():
+        raise RecipeError(
+            f"A vector has the component {np.abs(vectors).max():,.0f}, and fp16 ends at 65,504. "
+            "Store the vectors with --storage fp32."
+        )
+    return stored
+
+
+def _each_once(kept: Places) -> Places:
+    """Return rows of the build before, (n,), those that are named again replaced by -1."""
+    _, first = np.unique(kept, return_index=True)
+    again = np.ones(len(kept), np.bool_)
+    again[first] = False
+    kept[again] = NEW
+    return kept

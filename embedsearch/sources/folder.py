@@ -1,133 +1,167 @@
-"""Folders of pictures and folders of texts: one file, one record, its path the id."""
+"""Folders of images and folders of texts: one file, one record, its path the id."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from embedsearch.errors import SourceError
+from embedsearch.errors import ItemError, SourceError
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Entries, Entry, Modality, Record, Rejected, Scalar
-from embedsearch.sources.lines import check_encoding, encoding_of, problem_of
+from embedsearch.records import Entries, Modality, Record, Rejected, Scalar
+from embedsearch.sources.lines import check_encoding, open_text, problem_of
 from embedsearch.sources.paths import existing_folder, printable, refuse_columns, walk
 
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".ppm")
 )
 HEIF_SUFFIXES = frozenset((".heic", ".heif"))
 TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".text"))
 CAPTION_LIMIT = 64 * 2**10  # bytes; a longer .txt is no caption, and only its beginning is kept
 TEXT_LIMIT = 64 * 2**20
+NAMES_A_BLOCK = 1024
 # A translated caption of a Tux Paint stamp: `pt_BR.utf8=Um pardal.`
 _TRANSLATION = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2})?(\.[\w-]+)?(@\w+)?(\.[\w-]+)?=")
 
 
-def picture_suffixes() -> frozenset[str]:
-    """Return the suffixes of the pictures that can be opened here, in lower case."""
-    return PICTURE_SUFFIXES | (HEIF_SUFFIXES if find_spec("pillow_heif") else frozenset())
+def image_suffixes() -> frozenset[str]:
+    """Return the suffixes of the images that can be opened here, in lower case."""
+    return IMAGE_SUFFIXES | (HEIF_SUFFIXES if find_spec("pillow_heif") else frozenset())
+
+
+class _Files:
+    """The files in a folder and the folders in it whose names end as wanted, listed once."""
+
+    def __init__(self, root: Path, suffixes: frozenset[str], what: str) -> None:
+        """List them.
+
+        Raises:
+            SourceError: there is none.
+        """
+        self._root = root
+        self._blocks: list[str] = []  # names, many in one text, take a third of the memory
+        self._errors: dict[str, str] = {}
+        names: list[str] = []
+        self.count = 0
+        for name, entry in walk(root, lambda name: PurePosixPath(name).suffix.lower() in suffixes):
+            self.count += 1
+            names.append(name)
+            if isinstance(entry, OSError):
+                self._errors[name] = f"it can't be read: {entry.strerror}"
+            if len(names) == NAMES_A_BLOCK:
+                self._blocks.append("\0".join(names))
+                names = []
+        self._blocks += ["\0".join(names)] if names else []
+        if not self.count:
+            lacks_heif = suffixes >= IMAGE_SUFFIXES and not suffixes >= HEIF_SUFFIXES
+            heif = " (.heic and .heif too, after pip install 'embedsearch[heif]')" if lacks_heif else ""
+            raise SourceError(
+                f"{root} holds no {what}; expected files that end in {', '.join(sorted(suffixes))}{heif}."
+            )
+
+    def __iter__(self) -> Iterator[tuple[str, Path, int] | Rejected]:
+        """Yield each file's relative path, its path and its size in bytes; or why it can't be used."""
+        for name in (name for block in self._blocks for name in block.split("\0")):
+            if name in self._errors:
+                yield Rejected(printable(name), self._errors[name])
+            elif printable(name) != name:
+                yield Rejected(printable(name), "its name is not UTF-8: rename it")
+            else:
+                path = self._root / name
+                try:
+                    size = path.stat().st_size
+                except OSError as error:
+                    yield Rejected(name, f"it can't be read: {error.strerror}")
+                else:
+                    yield (name, path, size) if size else Rejected(name, "the file is empty")
 
 
 class ImageFolder:
-    """The pictures in a folder and the folders in it.
+    """The images in a folder and the folders in it, listed when the folder is opened.
 
     The id is the path relative to the folder. Fields: `label`, the sub-folder; `caption`, the text of
     the `.txt` file of the same name; `file`, the file's name.
     """
 
     def __init__(self, recipe: SourceRecipe) -> None:
-        refuse_columns(recipe, "a folder of pictures")
-        self._root = existing_folder(recipe.location, "a folder of pictures")
+        refuse_columns(recipe, "a folder of images")
+        root = existing_folder(recipe.location, "a folder of images")
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
-        self._suffixes = picture_suffixes()
-        _check_not_empty(self._root, self._suffixes, "pictures")
+        self._files = _Files(root, image_suffixes(), "images")
 
     def modality(self) -> Modality:
-        """Pictures."""
+        """Images."""
         return Modality.IMAGE
 
     def count(self) -> int | None:
-        """The number of files; they are listed, not opened."""
-        return sum(1 for _ in _files(self._root, self._suffixes))
+        """The number of files."""
+        return self._files.count
 
     def __iter__(self) -> Entries:
-        """Yield the pictures, sorted by path; a file of no bytes is rejected."""
-        for name, entry in _files(self._root, self._suffixes):
-            unusable = _check(name, entry)
-            path = self._root / name
-            yield unusable or Record(
-                name, Modality.IMAGE, path, {**_place(name), "caption": _caption(path, self._encoding)}
-            )
+        """Yield the images, sorted by path; a file of no bytes is rejected."""
+        for file in self._files:
+            if isinstance(file, Rejected):
+                yield file
+            else:
+                name, path, _ = file
+                fields = {**_place(name), "caption": _caption(path, self._encoding)}
+                yield Record(name, Modality.IMAGE, path, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A text in a file of its own; see `embedsearch.records.Deferred`."""
+
+    path: Path
+    encoding: str
+
+    def read(self) -> str:
+        """See `Deferred.read`."""
+        with open_text(self.path, self.encoding, "embedsearch.mark") as (file, encoding):
+            text = file.read()
+        if problem := problem_of(text, encoding):
+            raise ItemError(f"the file {problem}")
+        if not text.strip():
+            raise ItemError("the file is empty")
+        return text
 
 
 class TextFolder:
-    """The text files in a folder and the folders in it, each file one text.
+    """The text files in a folder and the folders in it, each file one text, listed when the folder is opened.
 
-    The id is the path relative to the folder. Fields: `label`, the sub-folder; `file`, the file's name.
+    A file is read when its text is asked for. The id is the path relative to the folder. Fields: `label`, the
+    sub-folder; `file`, the file's name.
     """
 
     def __init__(self, recipe: SourceRecipe) -> None:
         refuse_columns(recipe, "a folder of texts")
-        self._root = existing_folder(recipe.location, "a folder of texts")
+        root = existing_folder(recipe.location, "a folder of texts")
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
-        _check_not_empty(self._root, TEXT_SUFFIXES, "texts")
+        self._files = _Files(root, TEXT_SUFFIXES, "texts")
 
     def modality(self) -> Modality:
         """Texts."""
         return Modality.TEXT
 
     def count(self) -> int | None:
-        """The number of files; they are listed, not opened."""
-        return sum(1 for _ in _files(self._root, TEXT_SUFFIXES))
+        """The number of files."""
+        return self._files.count
 
     def __iter__(self) -> Entries:
-        """Yield the texts, sorted by path; a file that is empty or can't be decoded is rejected."""
-        for name, entry in _files(self._root, TEXT_SUFFIXES):
-            yield _check(name, entry) or self._read(name)
-
-    def _read(self, name: str) -> Entry:
-        path = self._root / name
-        try:
-            if path.stat().st_size > TEXT_LIMIT:
-                return Rejected(name, f"the file is over {TEXT_LIMIT:,} bytes: split it into several texts")
-            encoding = encoding_of(path, self._encoding)
-            text = path.read_text(encoding, errors="embedsearch.mark")
-        except OSError as error:
-            return Rejected(name, f"the file can't be read: {error.strerror}")
-        if problem := problem_of(text, encoding):
-            return Rejected(name, f"the file {problem}")
-        if not text.strip():
-            return Rejected(name, "the file is empty")
-        return Record(name, Modality.TEXT, text, _place(name))
-
-
-def _files(root: Path, suffixes: frozenset[str]) -> Iterator[tuple[str, os.DirEntry[str] | OSError]]:
-    return walk(root, lambda name: PurePosixPath(name).suffix.lower() in suffixes)
-
-
-def _check_not_empty(root: Path, suffixes: frozenset[str], what: str) -> None:
-    if next(_files(root, suffixes), None) is None:
-        lacks_heif = suffixes >= PICTURE_SUFFIXES and not suffixes >= HEIF_SUFFIXES
-        heif = " (.heic and .heif too, after pip install 'embedsearch[heif]')" if lacks_heif else ""
-        raise SourceError(
-            f"{root} holds no {what}; expected files that end in {', '.join(sorted(suffixes))}{heif}."
-        )
-
-
-def _check(name: str, entry: os.DirEntry[str] | OSError) -> Rejected | None:
-    """What speaks against a file without opening it."""
-    if isinstance(entry, OSError):
-        return Rejected(printable(name), f"it can't be read: {entry.strerror}")
-    if printable(name) != name:
-        return Rejected(printable(name), "its name is not UTF-8: rename it")
-    try:
-        return None if entry.stat().st_size else Rejected(name, "the file is empty")
-    except OSError as error:
-        return Rejected(name, f"it can't be read: {error.strerror}")
+        """Yield the texts, sorted by path; an empty file, and one that is too large, is rejected."""
+        for file in self._files:
+            if isinstance(file, Rejected):
+                yield file
+                continue
+            name, path, size = file
+            if size > TEXT_LIMIT:
+                yield Rejected(name, f"the file is over {TEXT_LIMIT:,} bytes: split it into several texts")
+            else:
+                yield Record(name, Modality.TEXT, TextFile(path, self._encoding), _place(name))
 
 
 def _place(name: str) -> dict[str, Scalar]:
@@ -137,14 +171,13 @@ def _place(name: str) -> dict[str, Scalar]:
     return {"label": None if folder == "." else folder, "file": path.name}
 
 
-def _caption(picture: Path, encoding: str) -> str | None:
-    """The text of the `.txt` file beside a picture; of a Tux Paint stamp the English line alone."""
-    path = picture.with_suffix(".txt")
+def _caption(image: Path, encoding: str) -> str | None:
+    """The text of the `.txt` file beside an image; of a Tux Paint stamp the English line alone."""
+    path = image.with_suffix(".txt")
     if not path.is_file():  # also a pipe, whose reader would wait for ever
         return None
     try:
-        encoding = encoding_of(path, encoding)
-        with path.open(encoding=encoding, errors="replace") as file:
+        with open_text(path, encoding, "replace") as (file, _):
             text = file.read(CAPTION_LIMIT).strip()
     except OSError:
         return None

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from embedsearch.errors import SourceError
 from embedsearch.sources.dataset import is_saved_dataset
-from embedsearch.sources.folder import HEIF_SUFFIXES, TEXT_SUFFIXES, picture_suffixes
+from embedsearch.sources.folder import HEIF_SUFFIXES, TEXT_SUFFIXES, image_suffixes
 from embedsearch.sources.paths import not_found, walk
 
 FILES_LOOKED_AT = 2000
@@ -49,7 +49,7 @@ def _is_hub_id(location: str) -> bool:
     """Whether a missing path is to be looked for on the hub: not if it points into a folder here."""
     owner = location.partition("/")[0]
     suffix = PurePosixPath(location).suffix.lower()
-    known = suffix in FILE_KINDS or suffix in TEXT_SUFFIXES or suffix in picture_suffixes()
+    known = suffix in FILE_KINDS or suffix in TEXT_SUFFIXES or suffix in image_suffixes()
     return bool(_HUB_ID.fullmatch(location)) and not known and not Path(owner).exists()
 
 
@@ -57,7 +57,7 @@ def _kind_of_file(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
-    if suffix in picture_suffixes() | HEIF_SUFFIXES | TEXT_SUFFIXES:
+    if suffix in image_suffixes() | HEIF_SUFFIXES | TEXT_SUFFIXES:
         raise SourceError(f"{path} is one picture or text; give the folder that it is in: {path.parent}.")
     raise SourceError(
         f"{path} is none of the files that can be read: {', '.join(FILE_KINDS)}. "
@@ -68,7 +68,7 @@ def _kind_of_file(path: Path) -> str:
 def _kind_of_folder(path: Path) -> str:
     if is_saved_dataset(path):
         return "dataset"
-    pictures, texts = picture_suffixes(), TEXT_SUFFIXES
+    pictures, texts = image_suffixes(), TEXT_SUFFIXES
     tables = frozenset(FILE_KINDS) - texts
     known = pictures | texts | tables
     names = [

@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
@@ -65,11 +66,26 @@ def check_encoding(encoding: str) -> None:
         raise SourceError(f"--encoding {encoding!r} is not a known text encoding.{hint}") from None
 
 
-def encoding_of(path: Path, encoding: str) -> str:
-    """Return the encoding that a byte order mark at the start of `path` tells, else `encoding`."""
+@contextmanager
+def open_text(
+    path: Path, encoding: str, errors: str, newline: str | None = None
+) -> Iterator[tuple[TextIO, str]]:
+    """Open a text file, once; a byte order mark at its start decides the encoding.
+
+    Args:
+        path: the file.
+        encoding: of a file without such a mark.
+        errors: as in `open`.
+        newline: as in `open`.
+
+    Yields:
+        The file, and the encoding that it is read in.
+    """
     with path.open("rb") as file:
-        start = file.read(4)
-    return next((name for bom, name in _BOMS if start.startswith(bom)), encoding)
+        start = file.peek(4)
+        found = next((name for bom, name in _BOMS if start.startswith(bom)), encoding)
+        with io.TextIOWrapper(file, found, errors, newline) as text:
+            yield text, found
 
 
 def undecodable(encoding: str) -> str:
@@ -88,13 +104,12 @@ def problem_of(text: str, encoding: str) -> str:
 
 def read_lines(path: Path, encoding: str) -> Iterator[Line]:
     r"""Yield the lines of `path`, ended by ``\n``, ``\r\n`` or ``\r``, in bounded memory."""
-    encoding = encoding_of(path, encoding)
-    with path.open(encoding=encoding, errors="embedsearch.mark", newline="") as file:
+    with open_text(path, encoding, "embedsearch.mark", "") as (file, found):
         number = 0
         while text := file.readline(LINE_LIMIT):
             number += 1
             if len(text) < LINE_LIMIT or text[-1] in "\r\n":
-                yield Line(number, text, problem_of(text, encoding))
+                yield Line(number, text, problem_of(text, found))
                 continue
             while text and text[-1] not in "\r\n":
                 text = file.readline(LINE_LIMIT)

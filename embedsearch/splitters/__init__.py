@@ -1,1 +1,23 @@
-"""A record to the units that get a vector each."""
+"""A record's content to the parts that the encoder reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, cast
+
+from embedsearch.modalities import UNITS
+from embedsearch.records import Sentence, Unit
+
+Splitter = Callable[[Any], list[tuple[int, Sentence]]]
+
+
+def splitter_of(unit: Unit) -> Splitter | None:
+    """Return what splits a text into pairs of a start and a part; None for a unit that is a whole record.
+
+    A splitter raises ItemError where it finds no part.
+    """
+    if not UNITS[unit].splitter:
+        return None
+    module, name = UNITS[unit].splitter.split(":")
+    return cast(Splitter, getattr(import_module(module), name))

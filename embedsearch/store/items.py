@@ -8,10 +8,9 @@ Columns: `id`, `text`, `path`, `start`, `end`, `hash`, `picture`, and `field:NAM
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,8 +31,7 @@ _FIXED = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """What one vector of an index stands for.
 
     Attributes:
@@ -51,7 +49,7 @@ class Item:
     path: str | None
     span: Span | None
     hash: str
-    fields: dict[str, Scalar]
+    fields: Mapping[str, Scalar]
     picture: bytes | None = None
 
 

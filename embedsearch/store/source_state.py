@@ -1,17 +1,18 @@
-"""What a build knows of the entries that it was made from, so that the next one embeds only what is new.
+"""What a build knows of the records that it was made from, so that the next one embeds only what is new.
 
-One row of 64 bytes for each record of the source, in its order: who it is, what it held, and which vectors
-it was given. Identities and contents are hashes: a comparison of two sources reads no text and no file.
+One row of 64 bytes for each record of the source, in its order: its identity, its content, and how many
+vectors it has. Identities and contents are hashes: to compare two sources, no text and no file is read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,30 +32,42 @@ ENTRY = np.dtype(
         ("rows", "<i4"),  # how many vectors it has
         ("truncated", "<i4"),  # how many of its texts the model's limit cut
         ("lost", "<i4"),  # words beyond the limit
-        ("bad", "<i4"),  # how much of it was quarantined
+        ("bad", "<i4"),  # how many of its parts were rejected
     ]
 )
 Entries = npt.NDArray[np.void]
 Halves = npt.NDArray[np.uint64]
-Described = tuple[int, int, int, int]
+Places = npt.NDArray[np.int64]
 RACY = 2 * 10**9  # nanoseconds; a file changed again so soon may show the same time
 
 
-def describe(entry: Entry) -> Described:
-    """Return an entry's `key`, `facts`, `size` and `modified`; no file is read, only looked up."""
-    size, modified, content = -1, 0, ""
-    told = repr(entry)
-    if isinstance(entry, Record):
-        if isinstance(entry.content, bytes):  # repr() of a picture would be four times as long
-            content = hashlib.sha256(entry.content).hexdigest()
-            told = repr((entry.id, entry.modality, content, entry.fields))
-        elif isinstance(entry.content, Path):
-            try:
-                stat = entry.content.stat()
-            except OSError:
-                pass
-            else:
-                size, modified = stat.st_size, stat.st_mtime_ns
+def describe(entries: Sequence[Entry]) -> Entries:
+    """Return the `key`, `facts`, `size` and `modified` of entries, (m,) of `ENTRY`; the rest is zero.
+
+    No file is read, only looked up.
+    """
+    described = np.zeros(len(entries), ENTRY)
+    for name, values in zip(_DESCRIBED, zip(*map(_described, entries), strict=True), strict=False):
+        described[name] = values
+    return described
+
+
+_DESCRIBED = ("key", "facts", "size", "modified")
+
+
+def _described(entry: Entry) -> tuple[int, int, int, int]:
+    size, modified = -1, 0
+    if isinstance(entry, Record) and isinstance(entry.content, bytes):
+        # the repr of an image would be four times as long as the image
+        content = hashlib.sha256(entry.content).hexdigest()
+        told = repr((entry.id, entry.modality, content, entry.fields))
+    else:
+        told = repr(entry)
+    if isinstance(entry, Record) and not isinstance(entry.content, str | bytes):
+        path = entry.content if isinstance(entry.content, Path) else entry.content.path
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            size, modified = stat.st_size, stat.st_mtime_ns
     return hash_of(entry.id), hash_of(told), size, modified
 
 
@@ -63,48 +76,32 @@ def hash_of(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "little")
 
 
-def digest(described: Iterable[Described]) -> str:
+def digest(described: Entries) -> str:
     """Return 64 hex digits that change when one of the described entries does."""
-    described = list(described)
-    return hashlib.sha256(repr(described).encode()).hexdigest()
+    return hashlib.sha256(described[list(_DESCRIBED)].tobytes()).hexdigest()
 
 
-def row(described: Described, content_hash: str, before: Any = None) -> tuple[int, ...]:
-    """Return the row of a record that was just read; how many vectors it has is added later.
-
-    Args:
-        described: see `describe`.
-        content_hash: 32 hex digits.
-        before: the row of a build that holds its vectors already.
-    """
-    key, facts, size, modified = described
-    trusted = modified if time.time_ns() - modified > RACY else 0
-    counts = (0, 0, 0) if before is None else (before["truncated"], before["lost"], 0)
-    return (key, facts, int(content_hash[:16], 16), int(content_hash[16:], 16), size, trusted, 0, *counts)
+def trusted(modified: Places) -> Places:
+    """Return times of change, (m,) nanoseconds, with 0 for those that are too recent to be trusted."""
+    return np.where(time.time_ns() - modified > RACY, modified, 0)
 
 
-class Row(NamedTuple):
-    """What the source_state says of one record; see `ENTRY`."""
-
-    facts: int
-    hash: str
-    size: int
-    modified: int
-    bad: int
-
-    def untouched(self, described: Described) -> bool:
-        """Whether a record is still this one: a text by its hash, a file by its size and time."""
-        _, facts, size, modified = described
-        if (facts, size) != (self.facts, self.size):
-            return False
-        return size < 0 or (modified == self.modified and modified != 0)
+def halves(hashes: Sequence[str]) -> tuple[Halves, Halves]:
+    """Return content hashes, 32 hex digits each, as two numbers: (m,) high, (m,) low."""
+    highs = np.array([int(each[:16], 16) for each in hashes], np.uint64)
+    return highs, np.array([int(each[16:], 16) for each in hashes], np.uint64)
 
 
 class SourceState:
-    """The rows of one build, looked up by identity or by content."""
+    """The rows of one build, looked up by key or by content.
+
+    Attributes:
+        entries: (n,) of `ENTRY`.
+        starts: (n + 1,) the row of each record's first vector, and behind them the number of all vectors.
+    """
 
     def __init__(self, entries: Entries) -> None:
-        """Index the identities, and at the first use the contents: 18 to 36 bytes of memory an entry each.
+        """Index the keys, and at the first use the contents: 18 to 36 bytes of memory a record each.
 
         Args:
             entries: (n,) of `ENTRY`, in the order of the source.
@@ -116,7 +113,7 @@ class SourceState:
 
     @cached_property
     def _contents(self) -> HashIndex:
-        """What was rejected for its content is left out: it is found by its identity alone."""
+        """Contents by the first half of their hash; those that were rejected are not among them."""
         index, good = HashIndex(np.uint32), np.flatnonzero(self.entries["bad"] == 0)
         index.add(self.entries["high"][good], good)
         return index
@@ -129,32 +126,42 @@ class SourceState:
         """Read what `save` wrote, memory-mapped."""
         return cls(cast(Entries, load_array(path, mapped=True)))
 
-    def rows(self, found: npt.NDArray[np.int64]) -> list[Row | None]:
-        """Return the rows at these places, None for -1."""
-        if not len(self):
-            return [None] * len(found)
-        names = ("facts", "high", "low", "size", "modified", "bad")
-        values = self.entries[np.maximum(found, 0)][list(names)].tolist()
-        return [
-            Row(facts, f"{high:016x}{low:016x}", size, modified, bad) if at >= 0 else None
-            for at, (facts, high, low, size, modified, bad) in zip(found.tolist(), values, strict=True)
-        ]
-
-    def find(self, keys: Sequence[int] | Halves) -> npt.NDArray[np.int64]:
-        """Return where the identities of these hashes stand, (m,); -1 for those that are not here."""
+    def find(self, keys: Halves) -> Places:
+        """Return where the records of these keys stand, (m,); -1 for those that are not here."""
         return self._keys.find(keys)
 
-    def find_content(self, hashes: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Return where contents of these hashes (32 hex digits) stand, (m,); -1 for those not here.
+    def untouched(self, described: Entries, found: Places) -> npt.NDArray[np.bool_]:
+        """Return which records are as they were, (m,): a text by its hash, a file by its size and time.
 
-        What was rejected for its content is found by its identity alone.
+        Args:
+            described: (m,) see `describe`.
+            found: (m,) where they stand here, -1 for nowhere.
         """
-        highs = np.array([int(each[:16], 16) for each in hashes], np.uint64)
-        lows = np.array([int(each[16:], 16) for each in hashes], np.uint64)
-        return self.find_halves(highs, lows)
+        if not len(self):
+            return np.zeros(len(found), np.bool_)
+        then = self.entries[np.maximum(found, 0)]
+        same = (found >= 0) & (described["facts"] == then["facts"]) & (described["size"] == then["size"])
+        in_time = (described["modified"] == then["modified"]) & (then["modified"] != 0)
+        return np.asarray(same & ((described["size"] < 0) | in_time))
 
-    def find_halves(self, highs: Halves, lows: Halves) -> npt.NDArray[np.int64]:
-        """Return the same of hashes as two numbers each, (m,) uint64."""
+    def same(self, rows: Entries, found: Places) -> npt.NDArray[np.bool_]:
+        """Return which records have the same content and fields as here, (m,).
+
+        Args:
+            rows: (m,) of the records.
+            found: (m,) where they stand here, -1 for nowhere.
+        """
+        if not len(self):
+            return np.zeros(len(found), np.bool_)
+        then = self.entries[np.maximum(found, 0)]
+        equal = [rows[name] == then[name] for name in ("facts", "high", "low")]
+        return np.asarray((found >= 0) & equal[0] & equal[1] & equal[2])
+
+    def find_content(self, highs: Halves, lows: Halves) -> Places:
+        """Return where contents of these hashes stand, (m,); -1 for those that are not here.
+
+        What was rejected for its content is found by its key alone.
+        """
         found = self._contents.find(highs)
         if len(self):
             found[self.entries["low"][found] != lows] = -1

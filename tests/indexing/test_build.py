@@ -13,12 +13,11 @@ from embedsearch.errors import (
     SourceError,
     TooManyRejectedError,
 )
-from embedsearch.indexing import read
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected, Unit, content_hash
 from embedsearch.store.build import open_build
-from tests.fakes import UNREADABLE, WORD_LIMIT, LetterEncoder, letters, picture, text, version
+from tests.fakes import UNREADABLE, WORD_LIMIT, LetterEncoder, letters, picture, read_ahead, text, version
 from tests.fakes import colour as colour_of
 
 WORDS = ["apple", "berry", "cherry", "date", "elder", "fig", "grape"]
@@ -28,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_vectors_stand_in_the_order_of_the_source(make_build, monkeypatch):
     """Row n is the source's n-th record, whatever order and chunks the encoder took them in."""
-    monkeypatch.setitem(read.CHUNK, Unit.TEXT, 3)
+    read_ahead(monkeypatch, 3)
     build = make_build(ENTRIES)
     assert build.items["id"].to_pylist() == [word[0] for word in WORDS]
     assert build.items["text"].to_pylist() == WORDS
@@ -43,7 +42,7 @@ def test_the_raw_vectors_are_kept(make_build):
 
 
 def test_pictures_keep_their_path_or_their_bytes(make_build, tmp_path):
-    """A picture in a file is known by its path, one from a table by its bytes; a bad one is quarantined."""
+    """A picture in a file is known by its path, one from a table by its bytes; a bad one is rejected."""
     from PIL import Image
 
     path = tmp_path / "red ü.png"
@@ -106,7 +105,7 @@ def test_identical_texts_are_embedded_once(make_build, unit):
     assert np.array_equal(build.vectors, [letters(content) for content in said])
 
 
-def test_a_vector_that_is_not_finite_is_quarantined(make_build):
+def test_a_vector_that_is_not_finite_is_rejected(make_build):
     """An item to which the model gives NaN is listed, its copies too; the others have their vectors."""
 
     class Overflowing(LetterEncoder):
@@ -286,7 +285,7 @@ class Listener:
 @pytest.mark.parametrize("unit", [Unit.TEXT, Unit.WORD])
 def test_progress_counts_every_entry_once(make_recipe, tmp_path, monkeypatch, unit):
     """What is told sums up to the number of entries, rejected ones and many words or none included."""
-    monkeypatch.setitem(read.CHUNK, unit, 3)
+    read_ahead(monkeypatch, 3)
     entries = [
         *ENTRIES,
         text("many", "One two. Three four. Five."),

@@ -4,67 +4,47 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedsearch.indexing import read, shards
+from embedsearch.indexing import shards
 from embedsearch.indexing.build import build_index
-from embedsearch.indexing.dedupe import Seen
+from embedsearch.indexing.dedupe import Originals
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
-from embedsearch.store import source_state
-from tests.fakes import WORD_LIMIT, LetterEncoder, colour, letters, picture, text
+from tests.fakes import WORD_LIMIT, LetterEncoder, colour, letters, picture, read_ahead, text
 
 
-def entries(hashes, rows=1, bad=0, truncated=0):
-    """Return rows of a source_state with these content hashes."""
-    made = np.zeros(len(hashes), source_state.ENTRY)
-    made["high"] = [int(each[:16], 16) for each in hashes]
-    made["low"] = [int(each[16:], 16) for each in hashes]
-    made["rows"], made["bad"], made["truncated"] = rows, bad, truncated
-    return made
-
-
-def named(number):
-    """Return a content hash: its halves differ, and so do those of its neighbours."""
-    return f"{number * 7919 % 1000003:016x}{number:016x}"
+def hashed(number):
+    """Return the halves of a content hash: they differ, and so do those of its neighbours."""
+    return number * 7919 % 1000003, number
 
 
 @pytest.mark.parametrize("sizes", [[1], [5, 5, 5], [1] * 40, [30, 1, 2, 60, 1]])
-def test_every_content_is_found_at_its_first_row(sizes):
-    """Whatever the runs, each hash leads to the first row that had it, and others lead nowhere."""
-    seen, row, want = Seen(), 0, {}
+def test_every_content_leads_to_its_first_record(sizes):
+    """Whatever the batches, a content leads to the first record that had it, a new one to itself."""
+    originals, record, want = Originals(), 0, {}
     draw = np.random.default_rng(len(sizes))
     for size in sizes:
         numbers = draw.integers(0, 50, size).tolist()
-        seen.add(entries([named(each) for each in numbers]), row)
-        for each in numbers:
-            want.setdefault(each, row)
-            row += 1
-    found = seen.find([named(each) for each in range(60)])
-    assert [each and each[0] for each in found] == [want.get(each) for each in range(60)]
-
-
-def test_what_has_no_vector_of_its_own_is_not_known():
-    """Records without a vector, with several, or with a quarantined part are embedded again."""
-    seen = Seen()
-    seen.add(entries([named(1)], rows=0), 0)
-    seen.add(entries([named(2)], rows=3), 0)
-    seen.add(entries([named(3)], bad=1), 3)
-    seen.add(entries([named(4), named(5)], truncated=1), 4)
-    assert seen.find([named(each) for each in (1, 2, 3, 4, 5)]) == [None, None, None, (4, True), (5, True)]
-    assert Seen().find([named(1)]) == [None]
+        highs, lows = (np.array(each, np.uint64) for each in zip(*map(hashed, numbers), strict=True))
+        records = np.arange(record, record + size)
+        found = originals.first(highs, lows, records)
+        for number, each in zip(numbers, records.tolist(), strict=True):
+            want.setdefault(number, each)
+        assert found.tolist() == [want[number] for number in numbers]
+        record += size
 
 
 def test_halves_of_a_hash_are_both_compared():
-    """A content whose hash begins alike is another one."""
-    seen = Seen()
-    seen.add(entries(["a" * 32]), 0)
-    assert seen.find(["a" * 16 + "b" * 16, "a" * 32]) == [None, (0, False)]
+    """A content whose hash begins alike is another one, and its copies are not known."""
+    originals = Originals()
+    highs = np.array([7, 7, 7, 7], np.uint64)
+    found = originals.first(highs, np.array([1, 2, 1, 2], np.uint64), np.arange(4))
+    assert found.tolist() == [0, 1, 0, 3]
 
 
 @pytest.fixture
 def small(monkeypatch):
     """Read three entries at a time, and close a shard at five vectors."""
-    for unit in (Unit.TEXT, Unit.IMAGE):
-        monkeypatch.setitem(read.CHUNK, unit, 3)
+    read_ahead(monkeypatch, 3)
     monkeypatch.setattr(shards, "SHARD_VECTORS", 5)
 
 
@@ -74,7 +54,7 @@ TEXTS = [*"abcdefghijkl", LONG, "b", "m", LONG, *"hab", "x", "l", "n", "o", "a",
 
 @pytest.mark.usefixtures("small")
 def test_copies_read_apart_are_embedded_once(make_build):
-    """A text chunks later takes the first one's vector, whole or cut."""
+    """A text batches later takes the first one's vector, whole or cut."""
     encoder = LetterEncoder(EncoderRecipe(Unit.TEXT))
     build = make_build([text(str(at), each, at=at) for at, each in enumerate(TEXTS)], load=lambda _: encoder)
     assert np.array_equal(build.vectors, LetterEncoder(EncoderRecipe(Unit.TEXT)).encode(TEXTS))

@@ -15,18 +15,17 @@ import numpy as np
 import pytest
 
 from embedsearch.artifacts import ARTIFACTS
-from embedsearch.indexing import read as reading
 from embedsearch.indexing import shards as staging
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.store.build import open_build
-from tests.fakes import UNREADABLE, LetterEncoder
+from tests.fakes import UNREADABLE, LetterEncoder, read_ahead
 
 ROOT = Path(__file__).parents[2]
-ITEMS, CHUNK, SHARD = 5000, 16, 64
-# What a kill may cost: a shard that is being written, the chunk that is laid down, and the one computed.
-LOST = (SHARD - 1 + CHUNK) + 2 * CHUNK
+ITEMS, BATCH, SHARD = 5000, 16, 64
+# What a kill may cost: a shard that is being written, the batch that is stored, and the one computed.
+LOST = (SHARD - 1 + BATCH) + 2 * BATCH
 # How far a run may go on while the parent sees that it is time: none ends before it is killed.
 SLACK = 400
 CHILD = "import sys; from tests.indexing import test_killed; test_killed.run(*sys.argv[1:])"
@@ -75,9 +74,9 @@ class Steps:
 
 
 class PlacedEncoder(LetterEncoder):
-    """Notes each text's number; the last component is the text's place in its chunk.
+    """Notes each text's number; the last component is the text's place in its batch.
 
-    So a resumed run has to cut the same chunks: the last digits of a real model depend on the batch.
+    So a resumed run has to cut the same batches: the last digits of a real model depend on the batch.
     """
 
     steps = None
@@ -98,7 +97,7 @@ def recipe(source):
 
 def run(source, folder, log, kind, number):
     """Build an index in `folder`, and stop dead at a step of `kind`; the child's side."""
-    reading.CHUNK[Unit.TEXT] = CHUNK
+    read_ahead(pytest.MonkeyPatch(), BATCH)
     staging.SHARD_VECTORS, staging.SHARD_SECONDS = SHARD, math.inf
     ARTIFACTS.clear()  # they embed nothing of the source
     steps = PlacedEncoder.steps = Steps(log, kind, int(number))
@@ -172,7 +171,7 @@ def test_a_build_killed_ten_times_is_that_of_an_unbroken_run(source, tmp_path, m
     assert set().union(*runs) == set(range(ITEMS))
     assert runs[-2:] == [[], []]  # after a kill while the index was written, nothing is left to embed
 
-    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, CHUNK)
+    read_ahead(monkeypatch, BATCH)
     whole = build_index(recipe(source), tmp_path / "whole", load=PlacedEncoder)
     killed = open_build(folder, "small")
     assert np.array_equal(killed.vectors, whole.vectors)

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from embedsearch.errors import IndexDamagedError
-from embedsearch.indexing import read as reading
 from embedsearch.indexing.build import build_index, compare_index
 from embedsearch.indexing.changes import unchanged
 from embedsearch.recipe import EncoderRecipe
@@ -17,7 +16,7 @@ from embedsearch.records import Rejected, Unit
 from embedsearch.store import source_state
 from embedsearch.store.build import Build
 from embedsearch.store.facts import NeighboursKept
-from tests.fakes import UNREADABLE, LetterEncoder, letters, picture, text
+from tests.fakes import UNREADABLE, LetterEncoder, letters, picture, read_ahead, text
 
 WORDS = ["apple", "berry", "cherry", "date", "elder", "fig"]
 
@@ -125,7 +124,7 @@ def test_what_moved_is_not_embedded_again(rebuild, unit):
         assert build.items["id"].to_pylist() == ["b/2#0", "b/1#0", "b/1#4", "b/1#8", "b/1#13"]
 
 
-def test_the_quarantined_is_tried_again_when_it_changed(rebuild):
+def test_the_rejected_is_tried_again_when_it_changed(rebuild):
     """What the encoder could not use is listed again without a try, until its content is another."""
     bad = text("skull", UNREADABLE)
     first = rebuild([*entries(), bad, Rejected("line 9", "torn")])
@@ -141,7 +140,7 @@ def test_the_quarantined_is_tried_again_when_it_changed(rebuild):
     assert build.items["id"].to_pylist() == ["apple", "fig", "skull"]
 
 
-def test_what_can_not_be_used_counts_as_quarantined(rebuild):
+def test_what_can_not_be_used_counts_as_rejected(rebuild):
     """Records that the encoder could not use are neither added, changed nor unchanged, then and later."""
     rebuild(entries())
     now = [*entries("apple", "berry"), text("cherry", UNREADABLE), text("skull", UNREADABLE)]
@@ -149,7 +148,7 @@ def test_what_can_not_be_used_counts_as_quarantined(rebuild):
     assert counts(first) == [0, 0, 3, 2, 2, 2]
     assert set(first.manifest.changes.examples) == {"removed"}
     still = unchanged(first)
-    assert (still.unchanged, still.quarantined) == (2, 2)
+    assert (still.unchanged, still.rejected) == (2, 2)
     assert counts(rebuild([*now, *entries("fig")])) == [1, 0, 0, 2, 2, 1]
     assert counts(rebuild([*now[:-1], *entries("fig", "skull")])) == [0, 1, 0, 3, 1, 1]
 
@@ -172,15 +171,13 @@ def test_a_touched_file_is_read_and_found_the_same(rebuild, tmp_path, monkeypatc
     pictures = [picture(path.name, path) for path in paths]
     first = rebuild(pictures, unit=Unit.IMAGE)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "embedsearch.indexing.changes.content_hash", lambda path: pytest.fail(f"{path} was read")
-        )
+        patch.setattr("embedsearch.indexing.read.content_hash", lambda path: pytest.fail(f"{path} was read"))
         assert rebuild(pictures, unit=Unit.IMAGE).folder == first.folder
     os.utime(paths[0], (2_000_000, 2_000_000))
     assert rebuild(pictures, unit=Unit.IMAGE).folder == first.folder
     Image.new("RGB", (4, 4), "pink").save(paths[1])
     build = rebuild(pictures, unit=Unit.IMAGE)
-    assert rebuild.embedded == [paths[1]]
+    assert rebuild.embedded == [paths[1].read_bytes()]
     assert counts(build) == [0, 1, 0, 2, 0, 1]
 
 
@@ -188,11 +185,11 @@ def test_a_file_that_was_just_written_is_read_again(tmp_path):
     """A file changed within two seconds of its reading may change once more and show the same time."""
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
-    described = source_state.describe(picture("a", path))
-    assert described[3] == path.stat().st_mtime_ns
-    assert source_state.row(described, "0" * 32)[5] == 0
+    modified = source_state.describe([picture("a", path)])["modified"]
+    assert modified == path.stat().st_mtime_ns
+    assert source_state.trusted(modified) == 0
     os.utime(path, (1_000_000, 1_000_000))
-    assert source_state.row(source_state.describe(picture("a", path)), "0" * 32)[5] == 1_000_000 * 10**9
+    assert source_state.trusted(source_state.describe([picture("a", path)])["modified"]) == 10**15
 
 
 @pytest.mark.parametrize(
@@ -282,7 +279,7 @@ def sentence(draw):
 @pytest.mark.parametrize("seed", range(3))
 def test_any_history_ends_as_a_first_build_would(rebuild, monkeypatch, unit, seed):
     """After random edits, moves, removals and fields, an index equals one made at once of the same source."""
-    monkeypatch.setitem(reading.CHUNK, unit, 7)
+    read_ahead(monkeypatch, 7)
     draw = random.Random(seed)
     held = random_texts(draw, 40)
     for step in range(6):
@@ -301,7 +298,7 @@ def test_any_history_ends_as_a_first_build_would(rebuild, monkeypatch, unit, see
 
 def test_a_full_run_that_was_stopped_goes_on(rebuild, monkeypatch):
     """--full given again goes on behind its own shards, and takes up none of a run that was not full."""
-    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, 2)
+    read_ahead(monkeypatch, 2)
     monkeypatch.setattr("embedsearch.indexing.shards.SHARD_VECTORS", 2)
     rebuild(entries())
 
@@ -316,7 +313,7 @@ def test_a_full_run_that_was_stopped_goes_on(rebuild, monkeypatch):
         with pytest.raises(RuntimeError, match="pulled"):
             rebuild(Broken(entries()), full=True)
     rebuild(entries(), full=True)
-    assert sorted(rebuild.embedded) == WORDS[2:]  # a chunk that was under way is lost
+    assert sorted(rebuild.embedded) == WORDS[2:]  # the batch under way is lost
 
 
 def test_probes_stay_those_of_a_varied_build(rebuild):

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 
 from embedsearch.errors import IndexNotFoundError
-from embedsearch.indexing import read as reading
 from embedsearch.indexing import shards as staging
-from embedsearch.indexing.batch import Chunk
+from embedsearch.indexing.batch import Batch, Embedded, Outcome, Part
 from embedsearch.indexing.build import build_index
+from embedsearch.indexing.plan import Plan
+from embedsearch.indexing.read import Walked
 from embedsearch.indexing.shards import Staging
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Modality, Record, Rejected, Unit
+from embedsearch.sources import open_source
 from embedsearch.store import source_state
 from embedsearch.store.build import open_build
-from embedsearch.store.items import Item
-from tests.fakes import LetterEncoder, text
+from tests.fakes import LetterEncoder, read_ahead, text
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"{chr(97 + number % 26) * (number % 5 + 1)}" for number in range(40)]
@@ -29,8 +30,9 @@ ENTRIES = [
 DYING = """
 import os, sys
 from pathlib import Path
+import pytest
 from embedsearch import sources
-from embedsearch.indexing import read as reading, shards as staging
+from embedsearch.indexing import shards
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
@@ -44,7 +46,8 @@ class Dying(list):
                 os._exit(9)
             yield entry
 
-reading.CHUNK[Unit.TEXT], staging.SHARD_VECTORS = 3, 5
+fakes.read_ahead(pytest.MonkeyPatch(), 3)
+shards.SHARD_VECTORS = 5
 sources.SOURCES["list"] = "tests.fakes:ListSource"
 fakes.LISTS["a list"] = Dying(test_shards.ENTRIES)
 recipe = Recipe("small", SourceRecipe("list", "a list"), EncoderRecipe(Unit.TEXT))
@@ -55,13 +58,13 @@ build_index(recipe, Path(sys.argv[1]), load=fakes.LetterEncoder)
 @pytest.fixture
 def small_shards(monkeypatch):
     """Read three entries at a time, and close a shard at five vectors."""
-    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, 3)
+    read_ahead(monkeypatch, 3)
     monkeypatch.setattr(staging, "SHARD_VECTORS", 5)
 
 
 def finished(folder):
     """Return how many entries the finished shards in an index's folder cover."""
-    shards = sorted((folder / "builds" / ".staging").glob("[0-9]*.json"))
+    shards = sorted((folder / "builds" / ".staging").glob("*/[0-9]*.json"))
     return sum(json.loads(path.read_text().split("\n", 1)[1])["totals"]["entries"] for path in shards)
 
 
@@ -158,7 +161,7 @@ def test_work_of_other_vectors_starts_anew(make_recipe, tmp_path, change):
 
 def test_a_shard_without_its_last_file_does_not_count(broken, make_recipe, tmp_path):
     """A kill while a shard is written leaves vectors without their .json: the shard is made again."""
-    folder = tmp_path / "small" / "builds" / ".staging"
+    (folder,) = (tmp_path / "small" / "builds" / ".staging").iterdir()
     last = max((path for path in folder.glob("[0-9]*.json")), key=lambda path: int(path.stem))
     last.unlink()
     (folder / f".{last.name}").write_text("{half")
@@ -172,11 +175,11 @@ def test_a_shard_without_its_last_file_does_not_count(broken, make_recipe, tmp_p
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "gone", "flipped"])
-@pytest.mark.parametrize("name", ["0.json", "0.npy", "0.ledger.npy", "0.parquet", "key"])
+@pytest.mark.parametrize("name", ["0.json", "0.npy", "0.origins.npy", "0.state.npy", "0.parquet"])
 def test_a_damaged_shard_is_made_again(broken, make_recipe, tmp_path, name, damage):
     """A power cut or a bad disk: what is not whole of the work under way is not used."""
     assert broken
-    path = tmp_path / "small" / "builds" / ".staging" / name
+    path = next((tmp_path / "small" / "builds" / ".staging").iterdir()) / name
     content = bytearray(path.read_bytes())
     if damage == "gone":
         path.unlink()
@@ -192,93 +195,111 @@ def test_a_damaged_shard_is_made_again(broken, make_recipe, tmp_path, name, dama
 
 
 def entries_of(*names, rejected=0):
-    """Return what a source yields for `chunk` of the same arguments."""
+    """Return what a source yields for `batch` of the same arguments."""
     return [text(name, name) for name in names] + [Rejected("r", "torn")] * rejected
 
 
-def chunk(*names, rejected=0):
-    """Return a chunk of items, embedded as one number each."""
+def walked(*names, rejected=0):
+    """Return a stretch of a source."""
     entries = entries_of(*names, rejected=rejected)
-    items = [Item(name, name, None, None, "", {}) for name in names]
-    vectors = np.arange(len(names), dtype=np.float32).reshape(-1, 1)
-    described = [source_state.describe(entry) for entry in entries]
-    rows = np.array(
-        [source_state.row(each, "0" * 32) for each in described[: len(names)]], source_state.ENTRY
-    )
-    rejects = [(each, None) for each in entries[len(names) :]]
-    return Chunk(len(entries), items, vectors, rows, rejects, digest=source_state.digest(described))
+    described = source_state.describe(entries)
+    return Walked(entries, described, source_state.digest(described))
+
+
+def batch(*names, rejected=0):
+    """Return a batch of texts, embedded as one number each."""
+    each, count = walked(*names, rejected=rejected), len(names)
+    nowhere = np.full(count, -1)
+    parts = [Part(at, 0, at) for at in range(count)]
+    vectors = np.arange(count, dtype=np.float32).reshape(-1, 1)
+    return Batch(
+        len(each.entries), each.digest, each.entries[:count], each.described[:count], nowhere, nowhere, False,
+        parts, [], [(entry, None) for entry in each.entries[count:]], Embedded([Outcome()] * count, vectors),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def resume(make_recipe, tmp_path):
+    """Return a function that opens a folder of staged work again; the second result is what is left to do."""
+
+    def run(*stretches):
+        recipe = make_recipe([])
+        stage = Staging(tmp_path / "s", "key")
+        left = list(stage.resume(iter(stretches), Plan(recipe, open_source(recipe.source), None)))
+        return stage, left
+
+    return run
 
 
 def test_shards_close_by_size_and_by_time(tmp_path, monkeypatch):
     """A shard is written when it holds enough vectors, or when it is old enough."""
     monkeypatch.setattr(staging, "SHARD_VECTORS", 3)
     stage = Staging(tmp_path / "s", "key")
-    stage.add(chunk("a", "b"))
-    assert not list(tmp_path.glob("s/*.json"))
-    stage.add(chunk("c"))
-    assert len(list(tmp_path.glob("s/*.json"))) == 1
+    stage.add(batch("a", "b"), None)
+    assert not list(tmp_path.glob("s/key/*.json"))
+    stage.add(batch("c"), None)
+    assert len(list(tmp_path.glob("s/key/*.json"))) == 1
     monkeypatch.setattr(staging, "SHARD_SECONDS", -1.0)
-    stage.add(chunk("d"))
-    assert len(list(tmp_path.glob("s/*.json"))) == 2
+    stage.add(batch("d"), None)
+    assert len(list(tmp_path.glob("s/key/*.json"))) == 2
     assert (stage.totals.items, stage.totals.entries) == (4, 4)
 
 
-def test_what_is_staged_is_found_again(tmp_path):
-    """Another Staging of the same key has totals, vectors and rejected items; another key clears them."""
+def test_what_is_staged_is_found_again(tmp_path, resume):
+    """Another Staging of the same key has totals, vectors and rejected items; another key has none."""
     stage = Staging(tmp_path / "s", "key")
-    stage.add(chunk("a", "b", rejected=2))
+    stage.add(batch("a", "b", rejected=2), None)
     stage.close_shard()
-    stage.add(chunk(rejected=1))
+    stage.add(batch(rejected=1), None)
     stage.close_shard()
-    again = Staging(tmp_path / "s", "key")
-    assert again.find_again(iter(entries_of("a", "b", rejected=2) + entries_of(rejected=1))) == 5
+    again, left = resume(walked("a", "b", rejected=2), walked(rejected=1))
+    assert (again.entries, left) == (5, [])
     assert (again.totals.entries, again.totals.items, again.totals.rejected) == (5, 2, 3)
     assert len(list(again.rejected())) == 3
-    assert again.write(tmp_path, 1, "fp32").names[0] == "id"
+    assert again.join(tmp_path, None, 1, "fp32").schema.names[0] == "id"
     assert np.load(tmp_path / "vectors.npy").tolist() == [[0], [1]]
-    assert Staging(tmp_path / "s", "other key").totals.entries == 0
-    assert not list(tmp_path.glob("s/*.npy"))
+    assert not list(Staging(tmp_path / "s", "other").rejected())
+    assert (tmp_path / "s" / "key" / "0.npy").is_file()
+    again.clear()
+    assert not (tmp_path / "s").exists()
 
 
 def test_an_empty_shard_is_not_written(tmp_path):
     """Closing where nothing came in writes nothing."""
     stage = Staging(tmp_path / "s", "key")
     stage.close_shard()
-    assert [path.name for path in (tmp_path / "s").iterdir()] == ["key"]
-    stage.clear()
-    assert not (tmp_path / "s").exists()
+    assert not list((tmp_path / "s" / "key").iterdir())
 
 
-def test_a_source_that_changed_is_embedded_from_the_change_on(tmp_path):
+def test_a_source_that_changed_is_embedded_from_the_change_on(tmp_path, resume):
     """Shards are taken up only as far as the source still yields the entries they were made of."""
-    staging = Staging(tmp_path / "s", "key")
+    stage = Staging(tmp_path / "s", "key")
     for names in ("ab", "cd", "ef"):
-        staging.add(chunk(*names))
-        staging.close_shard()
-    assert Staging(tmp_path / "s", "key").find_again(iter(entries_of(*"abcdef"))) == 6
-    again = Staging(tmp_path / "s", "key")
-    assert again.find_again(iter(entries_of(*"abcXef"))) == 2
-    assert again.totals.items == 2
+        stage.add(batch(*names), None)
+        stage.close_shard()
+    assert resume(*(walked(*names) for names in ("ab", "cd", "ef")))[0].entries == 6
+    again, left = resume(*(walked(*names) for names in ("ab", "cX", "ef")))
+    assert (again.entries, again.totals.items) == (2, 2)
+    assert [entry.id for each in left for entry in each.entries] == ["c", "X", "e", "f"]
     # the later shards are gone for good, for those made now take their numbers
-    assert Staging(tmp_path / "s", "key").find_again(iter(entries_of(*"abcdef"))) == 2
-    assert Staging(tmp_path / "s", "key").find_again(iter(entries_of(*"bcdef"))) == 0
+    assert resume(*(walked(*names) for names in ("ab", "cd", "ef")))[0].entries == 2
+    assert resume(*(walked(*names) for names in ("bc", "de", "f")))[0].entries == 0
 
 
 def test_a_file_that_changed_is_another_entry(tmp_path):
-    """A picture's entry counts as changed when its file's size or time did, though its path is the same."""
+    """An image's entry counts as changed when its file's size or time did, though its path is the same."""
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
     entries = [Record("a", Modality.IMAGE, path)]
-    before = source_state.describe(entries[0])
-    assert source_state.describe(entries[0]) == before
+    before = source_state.digest(source_state.describe(entries))
+    assert source_state.digest(source_state.describe(entries)) == before
     path.write_bytes(b"three")
-    assert source_state.describe(entries[0]) != before
-    assert source_state.digest([source_state.describe(entries[0])]) != source_state.digest([before])
+    assert source_state.digest(source_state.describe(entries)) != before
 
 
-def test_an_interrupted_run_keeps_its_whole_chunks(make_recipe, tmp_path, monkeypatch):
-    """Ctrl-C leaves the chunks that were whole on disk; the same recipe embeds only the others."""
-    monkeypatch.setitem(reading.CHUNK, Unit.TEXT, 10)
+def test_an_interrupted_run_keeps_its_whole_batches(make_recipe, tmp_path, monkeypatch):
+    """Ctrl-C leaves the batches that were whole on disk; the same recipe embeds only the others."""
+    read_ahead(monkeypatch, 10)
     entries = [text(str(at), f"text {at}") for at in range(40)]
 
     class Progress:

@@ -1,7 +1,9 @@
 """What the tests of the sources share: open by recipe, read it all twice."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from embedsearch.errors import ItemError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entry, Record, Rejected
 from embedsearch.sources import Source, open_source
@@ -21,7 +23,17 @@ def read(kind: str, path: Path | str, text: tuple[str, ...] = (), **options: str
     assert len(set(ids)) == len(ids)
     assert opened.count() in (None, len(entries))
     assert {entry.modality for entry in entries if isinstance(entry, Record)} <= {opened.modality()}
-    return entries
+    return [_in_hand(entry) for entry in entries]
+
+
+def _in_hand(entry: Entry) -> Entry:
+    """Return an entry with its text read, where that lies in a file; rejected where the file holds none."""
+    if isinstance(entry, Rejected) or isinstance(entry.content, str | bytes | Path):
+        return entry
+    try:
+        return replace(entry, content=entry.content.read())
+    except ItemError as error:
+        return Rejected(entry.id, str(error))
 
 
 def contents(entries: list[Entry]) -> list[object]:

@@ -16,7 +16,7 @@ def put(path: Path, data: bytes = b"x") -> Path:
     return path
 
 
-def test_a_picture_is_known_by_its_relative_path(tmp_path):
+def test_a_image_is_known_by_its_relative_path(tmp_path):
     """The id is the posix path from the root, the content the absolute path, the label the sub-folder."""
     put(tmp_path / "b.PNG")
     put(tmp_path / "été 2024" / "à la plage" / "a b.jpg")
@@ -34,7 +34,7 @@ def test_a_picture_is_known_by_its_relative_path(tmp_path):
 
 
 def test_the_order_is_that_of_the_path_parts(tmp_path):
-    """Pictures come sorted by name at each level, whatever the file system's own order is."""
+    """Images come sorted by name at each level, whatever the file system's own order is."""
     for name in ("b/2.png", "a.png", "b/10.png", "b.png", "c/d/e.png", "B.png"):
         put(tmp_path / name)
     assert [entry.id for entry in read("images", tmp_path)] == [
@@ -42,8 +42,8 @@ def test_the_order_is_that_of_the_path_parts(tmp_path):
     ]  # fmt: skip
 
 
-def test_only_pictures_that_pillow_opens_are_listed(tmp_path):
-    """SVG, sounds and hidden files are passed over; mirrored helpers are pictures like others."""
+def test_only_images_that_pillow_opens_are_listed(tmp_path):
+    """SVG, sounds and hidden files are passed over; mirrored helpers are images like others."""
     for suffix in ("jpg", "jpeg", "png", "gif", "bmp", "webp", "tif", "tiff", "avif", "ppm"):
         put(tmp_path / f"x.{suffix}")
     for name in ("x.svg", "x.ogg", "x.dat", ".hidden.png", ".git/y.png", "x_mirror.png", "x_mirror_flip.png"):
@@ -55,7 +55,7 @@ def test_only_pictures_that_pillow_opens_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_heif_pictures_count_where_their_reader_is_installed(tmp_path, monkeypatch, installed):
+def test_heif_images_count_where_their_reader_is_installed(tmp_path, monkeypatch, installed):
     """A .heic is listed only if pillow_heif can be imported."""
     monkeypatch.setattr(folder, "find_spec", lambda _: object() if installed else None)
     put(tmp_path / "a.heic")
@@ -65,7 +65,7 @@ def test_heif_pictures_count_where_their_reader_is_installed(tmp_path, monkeypat
 
 
 def test_without_the_heif_reader_a_folder_of_heif_says_how_to_get_it(tmp_path, monkeypatch):
-    """The error on a folder without pictures names the extra that would find some."""
+    """The error on a folder without images names the extra that would find some."""
     monkeypatch.setattr(folder, "find_spec", lambda _: None)
     put(tmp_path / "a.heic")
     with pytest.raises(SourceError, match=r"pip install 'embedsearch\[heif\]'"):
@@ -85,7 +85,7 @@ def test_without_the_heif_reader_a_folder_of_heif_says_how_to_get_it(tmp_path, m
         ("\n \n", None),
     ],
 )
-def test_the_caption_is_the_text_beside_the_picture(tmp_path, text, caption):
+def test_the_caption_is_the_text_beside_the_image(tmp_path, text, caption):
     """The same-named .txt is the caption; of one language a line, the plain English line alone."""
     put(tmp_path / "a.png")
     put(tmp_path / "a.txt", text.encode())
@@ -94,14 +94,14 @@ def test_the_caption_is_the_text_beside_the_picture(tmp_path, text, caption):
 
 
 def test_a_caption_in_another_encoding_is_read_by_the_recipes(tmp_path):
-    """`encoding` holds for captions; bytes that do not fit cost a character, never the picture."""
+    """`encoding` holds for captions; bytes that do not fit cost a character, never the image."""
     put(tmp_path / "a.png")
     put(tmp_path / "a.txt", "Café".encode("latin-1"))
     assert fields(read("images", tmp_path, encoding="latin-1"))[0]["caption"] == "Café"
     assert fields(read("images", tmp_path))[0]["caption"] == "Caf\ufffd"
 
 
-def test_what_can_not_be_a_picture_is_rejected_with_its_reason(tmp_path):
+def test_what_can_not_be_a_image_is_rejected_with_its_reason(tmp_path):
     """Empty files, broken links and links to themselves are rejected; the rest goes on."""
     put(tmp_path / "a.png", b"")
     (tmp_path / "b.png").symlink_to(tmp_path / "nowhere.png")
@@ -170,7 +170,7 @@ def test_a_deep_folder_is_walked_to_its_end(tmp_path):
 
 
 def test_what_is_no_file_is_rejected_and_never_waited_for(tmp_path):
-    """A pipe among the pictures is rejected; one where a caption would be is left alone."""
+    """A pipe among the images is rejected; one where a caption would be is left alone."""
     os.mkfifo(tmp_path / "a.png")
     put(tmp_path / "b.png")
     os.mkfifo(tmp_path / "b.txt")
@@ -212,14 +212,14 @@ def test_a_wrong_place_is_refused_at_once(tmp_path, kind):
         source(kind, tmp_path / "photo")
     with pytest.raises(SourceError, match="is a file; expected a folder of"):
         source(kind, tmp_path / "photos" / "x.dat")
-    with pytest.raises(SourceError, match=r"photos holds no (pictures|texts); expected files that end in \."):
+    with pytest.raises(SourceError, match=r"photos holds no (images|texts); expected files that end in \."):
         source(kind, tmp_path / "photos")
     with pytest.raises(SourceError, match="has no columns: leave out --text, --id"):
         source(kind, tmp_path / "photos", ("body",), id="key")
 
 
 def test_a_text_file_is_one_text(tmp_path):
-    """The content is the whole text as it is; label and file as for pictures."""
+    """The content is the whole text as it is; label and file as for images."""
     put(tmp_path / "b.md", b"# Title\n\nBody\n")
     put(tmp_path / "notes" / "a.txt", b"\xef\xbb\xbfwith a mark")
     put(tmp_path / "notes" / "c.rst", "sixteen é".encode("utf-16"))

@@ -1,0 +1,145 @@
+"""An embedded batch to items, and where the vector of each comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from embedsearch.distances.metric import Vectors
+from embedsearch.indexing.batch import Batch, Part
+from embedsearch.records import Record, Rejected, Span, unbroken
+from embedsearch.store.items import Item
+from embedsearch.store.previous import PreviousBuild
+
+NEW = -1  # the vector was embedded; a kept one has the row of the build before
+COPY = -2  # and a copy this less the number of the first record with its content
+
+
+@dataclass(slots=True)
+class Laid:
+    """A batch as a build has it.
+
+    Attributes:
+        items: one for each vector.
+        origins: where each vector comes from: `NEW`, a row of the build before, or `COPY` and below.
+        vectors: (n, d) float32, the new ones.
+        rejected: what can't be used, and which of the batch's records it is.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    origins: list[int] = field(default_factory=list)
+    vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
+
+    def add(self, item: Item, origin: int) -> None:
+        """Take in one vector's item."""
+        self.items.append(item)
+        self.origins.append(origin)
+
+
+def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str], first: int) -> Laid:
+    """Return the items of an embedded batch, and complete its `rows`.
+
+    Args:
+        batch: with its vectors.
+        previous: the build that kept vectors are of.
+        failed: records of this build that have no vector, and why; those of the batch are added.
+        first: the number of the batch's first record in this build.
+    """
+    laid, rows = Laid(rejected=list(batch.rejected)), batch.rows
+    digits = np.stack([rows["high"], rows["low"]], 1).astype(">u8").tobytes().hex()  # (m, 2) -> 32 m digits
+    hashes = [digits[at : at + 32] for at in range(0, len(digits), 32)]
+    kept_items = _kept_items(batch, previous)
+    starts = np.zeros(1, np.int64) if previous is None else previous.source_state.starts
+    kept_rows = starts[np.maximum(batch.kept, 0)].tolist()
+    parts: dict[int, list[Part]] = {}
+    for part in batch.parts:
+        parts.setdefault(part.record, []).append(part)
+    counts, bad, truncated, lost = (rows[name].tolist() for name in ("rows", "bad", "truncated", "lost"))
+
+    def reject(at: int, identity: str, reason: str) -> None:
+        laid.rejected.append((Rejected(unbroken(identity), unbroken(reason)), at))
+        bad[at] += 1
+
+    taken: list[int] = []
+    places = zip(batch.records, hashes, batch.kept.tolist(), batch.copies.tolist(), strict=True)
+    for at, (record, content_hash, kept, copy) in enumerate(places):
+        if kept >= 0:
+            for row in range(kept_rows[at], kept_rows[at] + counts[at]):
+                laid.add(_kept_item(record, content_hash, kept_items.get(row)), row)
+        elif copy in failed:
+            counts[at] = 0
+            reject(at, record.id, failed[copy])
+        elif copy >= 0:
+            laid.add(_item(record, record.id, content_hash), COPY - copy)
+        for part in parts.get(at, ()):
+            outcome = batch.embedded.outcomes[part.content]
+            if outcome.reason:
+                if part.text is None:
+                    failed[first + at] = outcome.reason
+                    reject(at, record.id, outcome.reason)
+                else:
+                    reject(at, f"{record.id}#{part.offset}", outcome.reason)
+                continue
+            taken.append(part.content)
+            counts[at] += outcome.rows
+            truncated[at] += outcome.truncated
+            lost[at] += outcome.lost
+            if outcome.units is None:
+                laid.add(_item(record, record.id, content_hash), NEW)
+            for span in outcome.units or ():
+                identity = f"{record.id}#{part.offset + span[0]}"
+                laid.add(_item(record, identity, content_hash, part.text, span), NEW)
+    rows["rows"], rows["bad"], rows["truncated"], rows["lost"] = counts, bad, truncated, lost
+    laid.vectors = _in_order(batch, taken)
+    return laid
+
+
+def _in_order(batch: Batch, taken: list[int]) -> Vectors:
+    """Return the vectors of contents in the order in which they are taken, (n, d)."""
+    outcomes, vectors = batch.embedded.outcomes, batch.embedded.vectors
+    if taken == [at for at, outcome in enumerate(outcomes) if not outcome.reason]:
+        return vectors
+    ends = list(accumulate(outcome.rows for outcome in outcomes))
+    slices = [vectors[ends[at] - outcomes[at].rows : ends[at]] for at in taken]
+    return np.concatenate([vectors[:0], *slices])
+
+
+def _item(
+    record: Record, identity: str, content_hash: str, text: str | None = None, span: Span | None = None
+) -> Item:
+    content = record.content
+    if isinstance(content, str):
+        return Item(identity, content if text is None else text, None, span, content_hash, record.fields)
+    path = str(content) if isinstance(content, Path) else None
+    image = content if isinstance(content, bytes) else None
+    return Item(identity, text, path, span, content_hash, record.fields, image)
+
+
+def _kept_items(
+    batch: Batch, previous: PreviousBuild | None
+) -> Mapping[int, tuple[str, str | None, Span | None]]:
+    """Return the ids, texts and spans of kept vectors by row, where the record alone does not tell them."""
+    if previous is None:
+        return {}
+    wanted = [
+        row
+        for record, kept in zip(batch.records, batch.kept.tolist(), strict=True)
+        if kept >= 0 and (batch.parted or not isinstance(record.content, str | bytes | Path))
+        for row in range(*previous.rows(kept))
+    ]
+    return dict(zip(wanted, previous.items(wanted), strict=True)) if wanted else {}
+
+
+def _kept_item(record: Record, content_hash: str, known: tuple[str, str | None, Span | None] | None) -> Item:
+    """Return an item of the build before as its record has it now: its id, path and fields."""
+    if known is None:
+        return _item(record, record.id, content_hash)
+    identity, text, span = known
+    if span is not None:  # a word's id tells where it starts
+        return _item(record, f"{record.id}#{identity.rpartition('#')[2]}", content_hash, text, span)
+    return _item(record, record.id, content_hash, text)
