@@ -89,7 +89,7 @@ def test_a_damaged_artifact_costs_no_vector(make_build):
     assert second.folder != first.folder
     assert second.manifest.changes.to_embed == 0
     assert (second.folder / "counted.npy").read_bytes() == b"10"
-    assert "the build in force is damaged: counted.npy" in told.stages
+    assert "the current build is damaged: counted.npy" in told.stages
     (second.folder / "items.arrow").write_bytes(b"")
     with pytest.raises(IndexDamagedError, match=r"items\.arrow"):
         Build(second.folder, spare=True)

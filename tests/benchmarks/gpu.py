@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from embedsearch.indexing.runners.local import embed
-from embedsearch.recipe import EncoderRecipe
+from embedsearch.indexing.plan import Plan
+from embedsearch.indexing.runners.local import LocalRunner
+from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 
 
 def need_gpu(key):
@@ -83,15 +84,23 @@ def temporary(save):
 
 
 def rates(encoder, records):
-    """Return items a second of reading alone, the model alone, and both together through `embed`."""
+    """Return items a second of reading alone, the model alone, and both together, as a build runs them."""
     contents = [record.content for record in records]
     step = 2048
     prepared = [encoder.prepare(contents[start : start + step]) for start in range(0, len(contents), step)]
     reading = seconds(
         lambda: [encoder.prepare(contents[start : start + step]) for start in range(0, len(contents), step)]
     )
-    model = seconds(lambda: [list(encoder.run(chunk)) for chunk in prepared])
-    both = seconds(lambda: [None for _ in embed(iter(records), encoder, on_progress=lambda _: None)])
+    model = seconds(lambda: [list(encoder.run(part)) for part in prepared])
+    runner = LocalRunner(lambda _: encoder, lambda _: None)
+
+    def run():
+        planned = Recipe("rates", SourceRecipe("list", "records"), EncoderRecipe(encoder.spec.unit))
+        plan = Plan(planned, records, None)
+        for _ in runner.map(plan.batches(plan.walk()), planned.encoder):
+            pass
+
+    both = seconds(run)
     return tuple(len(records) / spent for spent in (reading, model, both))
 
 

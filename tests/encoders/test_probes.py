@@ -156,7 +156,7 @@ def test_a_rebuild_says_when_it_can_not(make_build, make_recipe, tmp_path):
 
     made, said = rebuilt(make_recipe([*ENTRIES, text("new", "one more")]), tmp_path, load)
     assert made["engine"] == "other"
-    assert "all is embedded anew: the build in force has engine letters, now other" in said
+    assert "embedding everything again: the current build has engine letters, now other" in said
 
 
 def test_another_model_keeps_nothing(make_build, make_recipe, tmp_path):

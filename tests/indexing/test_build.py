@@ -58,7 +58,7 @@ def test_pictures_keep_their_path_or_their_bytes(make_build, tmp_path):
     assert build.vectors[:, :3].tolist() == [[1, 0, 0], [1, 0, 0]]
     reasons = {each["id"]: each["reason"] for each in build.rejected()}
     assert list(reasons) == ["gone", "words", "bad"]
-    assert "not a picture" in reasons["bad"]
+    assert "not an image" in reasons["bad"]
     assert "No such file" in reasons["gone"]
     assert reasons["words"] == "the source gives a text, the unit image needs a image"
 
