@@ -1,6 +1,7 @@
-"""Semantic similarity search: embed pictures, texts and words, index them, search them.
+"""Semantic similarity search: embed images, texts and words, index them, search them.
 
 >>> import embedsearch as es
+>>> ix = es.build(["a cat", "a dog"], name="pets")                  # doctest: +SKIP
 >>> es.build("questions.csv", name="faq", text="question")          # doctest: +SKIP
 >>> es.open("faq").search("how do I get my money back", k=5)        # doctest: +SKIP
 
@@ -12,27 +13,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedsearch.api import align, build, calibrate, changes, compare, rebuild
+    from embedsearch.api import (
+        align,
+        build,
+        calibrate,
+        compare,
+        gc,
+        list_indexes,
+        list_models,
+        remove,
+        rollback,
+        verify,
+    )
     from embedsearch.distances.metric import Metric, distances
     from embedsearch.encoders import Encoder, load_encoder
     from embedsearch.errors import EmbedsearchError
-    from embedsearch.index import Index
+    from embedsearch.index import Index, changes, rebuild
     from embedsearch.index import open_index as open
     from embedsearch.models.spec import EncoderSpec
     from embedsearch.query import Image, MoreLike, Query, Text, Vector, WeightedTerm, Word
+    from embedsearch.recipe import EncoderOptions, IndexOptions
     from embedsearch.records import Modality, Record, Rejected, Sentence, Unit
     from embedsearch.results import Hit, Results
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 # public name -> where it is defined
 _HOMES = {
     "EmbedsearchError": "errors:EmbedsearchError",
     "Encoder": "encoders:Encoder",
+    "EncoderOptions": "recipe:EncoderOptions",
     "EncoderSpec": "models.spec:EncoderSpec",
     "Hit": "results:Hit",
     "Image": "query:Image",
     "Index": "index:Index",
+    "IndexOptions": "recipe:IndexOptions",
     "Metric": "distances.metric:Metric",
     "Modality": "records:Modality",
     "MoreLike": "query:MoreLike",
@@ -49,12 +64,18 @@ _HOMES = {
     "align": "api:align",
     "build": "api:build",
     "calibrate": "api:calibrate",
-    "changes": "api:changes",
+    "changes": "index:changes",
     "compare": "api:compare",
     "distances": "distances.metric:distances",
+    "gc": "api:gc",
+    "list_indexes": "api:list_indexes",
+    "list_models": "api:list_models",
     "load_encoder": "encoders:load_encoder",
     "open": "index:open_index",
-    "rebuild": "api:rebuild",
+    "rebuild": "index:rebuild",
+    "remove": "api:remove",
+    "rollback": "api:rollback",
+    "verify": "api:verify",
 }
 # name of 0.6 -> the name that replaces it; the next version drops them
 _RENAMED = {
@@ -68,10 +89,12 @@ _RENAMED = {
 __all__ = [
     "EmbedsearchError",
     "Encoder",
+    "EncoderOptions",
     "EncoderSpec",
     "Hit",
     "Image",
     "Index",
+    "IndexOptions",
     "Metric",
     "Modality",
     "MoreLike",
@@ -91,9 +114,15 @@ __all__ = [
     "changes",
     "compare",
     "distances",
+    "gc",
+    "list_indexes",
+    "list_models",
     "load_encoder",
     "open",
     "rebuild",
+    "remove",
+    "rollback",
+    "verify",
 ]
 
 

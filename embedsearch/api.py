@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
@@ -13,37 +15,43 @@ from typing import Any
 from embedsearch.analysis import compare as analysis
 from embedsearch.analysis.compare import Comparison
 from embedsearch.artifacts import alignment, calibration
-from embedsearch.errors import SourceNotFoundError
-from embedsearch.index import Index, open_index
-from embedsearch.indexing.build import build_index, compare_index
-from embedsearch.indexing.changes import Changes
-from embedsearch.modalities import MODALITIES
+from embedsearch.errors import SourceError, SourceNotFoundError
+from embedsearch.index import Index, clear_sources, open_index
+from embedsearch.indexing.build import build_index
+from embedsearch.modalities import MODALITIES, Reader
+from embedsearch.models.catalog import MODELS, KnownModel
 from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress
 from embedsearch.recipe import (
     RECIPE_FILE,
+    EncoderOptions,
     EncoderRecipe,
-    IndexRecipe,
+    IndexOptions,
     Recipe,
     SourceRecipe,
     check_name,
     columns_of,
+    joined,
     layers_of,
     unit_of,
 )
-from embedsearch.records import Unit
+from embedsearch.records import Record, Unit
+from embedsearch.sources import memory as in_memory
 from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
-from embedsearch.store.folders import index_folder, indexes_folder
+from embedsearch.store.folders import indexes_folder, list_names
+from embedsearch.store.versions import Freed, collect, roll_back, verify_builds
+from embedsearch.store.versions import remove as remove_index
 
 
 def build(
-    source: str | Path,
+    source: Any,
     *,
     name: str,
     kind: str = "",
     text: str | Sequence[str] = (),
     image: str = "",
+    vector: str = "",
     id: str = "",
     encoding: str = "utf-8",
     split: str = "",
@@ -58,6 +66,7 @@ def build(
     decoding: str = "auto",
     device: str = "auto",
     batch_tokens: int = 0,
+    encoder: EncoderOptions | None = None,
     metric: str = "cosine",
     backend: str = "auto",
     memory: str = "",
@@ -66,26 +75,34 @@ def build(
     storage: str = "fp32",
     keep: int = 2,
     max_rejected: float = 0.5,
+    index: IndexOptions | None = None,
     indexes: str | Path | None = None,
     replace: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Index:
-    """Make the index `name` from a folder, a table or a data set, or bring it up to date, and open it.
+    """Make the index `name`, or bring it up to date, and open it.
+
+    What a program has in memory is kept in the index's folder, so that `Index.add`, `Index.delete` and
+    `rebuild` work later. Building again from memory under the same name embeds only what is new.
 
     Args:
-        source: a folder of pictures or texts; a .csv, .tsv, .jsonl, .parquet or .txt file; a data set
-            saved on disk, or its id on the hub.
+        source: a folder of images or texts; a .csv, .tsv, .jsonl, .parquet or .txt file; a data set saved on
+            disk, or its id on the hub. Or what is in memory: a list of texts, of dicts, of PIL images or of
+            `Path`s of images; a pandas, Arrow or Polars table; or vectors made elsewhere as (ids, vectors) or
+            (ids, vectors, table of fields), vectors of shape (n, d), real numbers.
         name: what to call the index.
         kind: the kind of source, where it should not be guessed; see `embedsearch.sources.SOURCES`.
         text: the column, or columns joined by a newline, to embed.
-        image: the column that holds pictures, as paths or as bytes.
-        id: the column that holds the key of a row.
+        image: the column that holds images, as paths, as bytes or, in memory, as PIL images.
+        vector: the column that holds vectors made elsewhere, as lists of numbers.
+        id: the column that holds the key of a row; without it the content's hash is the key, and of what is
+            in memory the column `id` where there is one.
         encoding: the encoding of text files.
         split: the split of a data set.
         unit: `text`, `word`, `token` or `image`; guessed from the source without it.
-        model: as in `load_encoder`; so are revision, pooling, layers, patch_tokens_only, precision,
-            engine, decoding, device and batch_tokens.
+        model: as in `load_encoder`, and so are the next nine. Of vectors made elsewhere it is the name of
+            what made them.
         revision: see `load_encoder`.
         pooling: see `load_encoder`.
         layers: see `load_encoder`.
@@ -95,152 +112,113 @@ def build(
         decoding: see `load_encoder`.
         device: see `load_encoder`.
         batch_tokens: see `load_encoder`.
+        encoder: the options from `unit` to `batch_tokens` together; an option can't be given twice.
         metric: `cosine`, `l2` or `ip`.
         backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq` or `ivf-pq`.
         memory: what making and serving the index may hold, such as `4GB`; empty for half of what is free.
         recall: recall@10 that an approximate index is tuned to, (0, 1].
         queries: a file of queries (JSONL with id and text, or a table of both) to tune with.
-        storage: `fp32` or `fp16`, what the vectors are kept in.
+        storage: `fp32` or `fp16`, the precision of the stored vectors.
         keep: how many builds stay on disk.
-        max_rejected: share of entries (0 to 1) that may be quarantined before the build fails.
+        max_rejected: share of entries (0 to 1) that may be rejected before the build fails.
+        index: the options from `metric` to `max_rejected` together; an option can't be given twice.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         replace: whether an index of that name made from something else may be replaced.
         strict: fail where the recall asked for is not reached.
         progress: who is told how the build goes on.
 
     Raises:
+        RecipeError: an option is wrong, or given twice, or the name is taken by an index of another source.
         EmbedsearchError: see `embedsearch.indexing.build.build_index`.
     """
-    check_name(name)
-    if not str(source).strip():
-        raise SourceNotFoundError("The source is empty. Name a folder, a file or a data set.")
-    guessed, location = (kind, _absolute(source)) if kind else guess(str(source))
-    source_recipe = SourceRecipe(
-        kind=guessed,
-        location=location,
+    root = indexes_folder(indexes)
+    folder = root / check_name(name)
+    asked = SourceRecipe(
+        kind=kind,
+        location="",
         text=columns_of(text),
         image=image,
         id=id,
         encoding=encoding,
         split=split,
+        vector=vector,
     )
-    if not unit:
-        unit = MODALITIES[open_source(source_recipe).modality()].units[0].unit
-    recipe = Recipe(
-        name=name,
-        source=source_recipe,
-        encoder=EncoderRecipe(
-            unit=unit_of(unit),
-            model=absolute_model(model),
-            revision=revision,
-            pooling=pooling,
-            layers=layers_of(layers),
-            patch_tokens_only=patch_tokens_only,
-            precision=precision,
-            engine=engine,
-            decoding=decoding,
-            device=device,
-            batch_tokens=batch_tokens,
-        ),
-        index=IndexRecipe(
-            metric=metric,
-            backend=backend,
-            memory=memory,
-            recall=recall,
-            queries=str(Path(queries).expanduser().resolve()) if queries else "",
-            storage=storage,
-            keep=keep,
-            max_rejected=max_rejected,
-        ),
+    encoding_with = joined(
+        encoder or EncoderOptions(),
+        unit=str(unit_of(unit)) if unit else "",
+        model=absolute_model(model),
+        revision=revision,
+        pooling=pooling,
+        layers=layers_of(layers),
+        patch_tokens_only=patch_tokens_only,
+        precision=precision,
+        engine=engine,
+        decoding=decoding,
+        device=device,
+        batch_tokens=batch_tokens,
     )
-    return Index(
-        build_index(recipe, indexes_folder(indexes), replace=replace, strict=strict, progress=progress)
+    indexing_with = joined(
+        index or IndexOptions(),
+        metric=metric,
+        backend=backend,
+        memory=memory,
+        recall=recall,
+        queries=str(Path(queries).expanduser().resolve()) if queries else "",
+        storage=storage,
+        keep=keep,
+        max_rejected=max_rejected,
     )
+    if isinstance(source, str | Path):
+        read = _located(source, asked)
+        recipe = Recipe(name, read, _settled(encoding_with, read), indexing_with)
+        return Index(build_index(recipe, root, replace=replace, strict=strict, progress=progress))
+    try:
+        read = in_memory.keep(source, asked, folder)
+        recipe = Recipe(name, read, _settled(encoding_with, read), indexing_with)
+        again = replace or _is_like(folder, recipe)
+        built = build_index(recipe, root, replace=again, strict=strict, progress=progress)
+    except BaseException:
+        if not (folder / RECIPE_FILE).is_file():
+            shutil.rmtree(folder, ignore_errors=True)  # a build that did not begin leaves nothing behind
+        raise
+    clear_sources(folder)
+    return Index(built)
+
+
+def _located(source: str | Path, asked: SourceRecipe) -> SourceRecipe:
+    """Return the recipe of a source that is a file, a folder or a data set."""
+    if not str(source).strip():
+        raise SourceNotFoundError("The source is empty. Name a folder, a file or a data set.")
+    kind, location = (asked.kind, _absolute(source)) if asked.kind else guess(str(source))
+    return replaced(asked, kind=kind, location=location)
+
+
+def _settled(options: EncoderOptions, source: SourceRecipe) -> EncoderRecipe:
+    """Return the encoder's recipe; what is not asked for is taken from the source."""
+    modality = MODALITIES[open_source(source).modality()]
+    values = asdict(options) | {"model": absolute_model(options.model)}
+    values["unit"] = unit_of(options.unit) if options.unit else modality.units[0].unit
+    recipe = EncoderRecipe(**values)
+    if modality.reader is not Reader.NONE:
+        return recipe
+    first = next((each for each in open_source(source) if isinstance(each, Record)), None)
+    if first is None or not isinstance(first.content, bytes):
+        raise SourceError(f"{source.location} holds no vector in the column {source.vector!r}.")
+    return replaced(recipe, dimension=len(first.content) // 4)  # float32
+
+
+def _is_like(folder: Path, recipe: Recipe) -> bool:
+    """Whether the index in `folder` is made from memory too, and of the same unit."""
+    if not (folder / RECIPE_FILE).is_file():
+        return False
+    old = Recipe.load(folder)
+    return old.source.kind == recipe.source.kind and old.encoder.unit == recipe.encoder.unit
 
 
 def _absolute(source: str | Path) -> str:
     """Return a file or folder as an absolute path, and what is none (a hub id) as it is."""
     path = Path(source).expanduser()
     return str(path.resolve()) if path.exists() else str(source)
-
-
-def rebuild(
-    name: str,
-    *,
-    full: bool = False,
-    strict: bool = False,
-    backend: str = "",
-    memory: str = "",
-    recall: float = 0,
-    queries: str | Path = "",
-    keep: int = 0,
-    indexes: str | Path | None = None,
-    progress: Progress | None = None,
-) -> Index:
-    """Bring the index `name` up to date with its source, and open it.
-
-    Only what is new or changed is embedded; where nothing changed, nothing is published.
-
-    Args:
-        name: the index's name.
-        full: embed everything again.
-        strict: fail where the recall asked for is not reached.
-        backend: see `build`; from now on, as are the next four. Empty or 0 for what the recipe says.
-        memory: see `build`.
-        recall: see `build`.
-        queries: see `build`.
-        keep: see `build`.
-        indexes: the folder of indexes.
-        progress: who is told how it goes on.
-
-    Raises:
-        IndexNotFoundError: there is neither an index nor a recipe of that name.
-        EmbedsearchError: see `embedsearch.indexing.build.build_index`.
-    """
-    root = indexes_folder(indexes)
-    recipe = _stored(root, name)
-    index = replaced(
-        recipe.index,
-        backend=backend or recipe.index.backend,
-        memory=memory or recipe.index.memory,
-        recall=recall or recipe.index.recall,
-        queries=str(Path(queries).expanduser().resolve()) if queries else recipe.index.queries,
-        keep=keep or recipe.index.keep,
-    )
-    recipe = replaced(recipe, index=index)
-    return Index(build_index(recipe, root, full=full, strict=strict, progress=progress))
-
-
-def changes(
-    name: str,
-    *,
-    full: bool = False,
-    indexes: str | Path | None = None,
-    progress: Progress | None = None,
-) -> Changes:
-    """Return what `rebuild` would find new, changed and gone, and write nothing.
-
-    Args:
-        name: the index's name.
-        full: as for `rebuild`.
-        indexes: the folder of indexes.
-        progress: who is told how it goes on.
-
-    Raises:
-        IndexNotFoundError: there is no index of that name.
-        EmbedsearchError: see `embedsearch.indexing.build.compare_index`.
-    """
-    root = indexes_folder(indexes)
-    index_folder(root, name)
-    return compare_index(_stored(root, name), root, full=full, progress=progress)
-
-
-def _stored(root: Path, name: str) -> Recipe:
-    """Return the recipe of an index, finished or not."""
-    folder = root / check_name(name)
-    if not (folder / RECIPE_FILE).is_file():
-        folder = index_folder(root, name)
-    return Recipe.load(folder)
 
 
 def compare(
@@ -322,3 +300,72 @@ def calibrate(
     """
     root = indexes_folder(indexes)
     return Index(calibration.calibrate(name, pairs=pairs, background=background, root=root))
+
+
+def list_indexes(indexes: str | Path | None = None) -> list[str]:
+    """Return the names of the indexes in a folder; $EMBEDSEARCH_INDEXES or ./indexes without one."""
+    return list_names(indexes_folder(indexes))
+
+
+def list_models() -> tuple[KnownModel, ...]:
+    """Return the models known by name; any other is named by its hub id or its folder."""
+    return MODELS
+
+
+def verify(name: str, *, indexes: str | Path | None = None) -> list[tuple[str, str]]:
+    """Read every file of every build of the index `name`, which may be too damaged to open.
+
+    Returns:
+        Each build's id and its fault, empty where it is whole.
+
+    Raises:
+        IndexNotFoundError: there is no index of that name.
+    """
+    return verify_builds(indexes_folder(indexes), name)
+
+
+def rollback(name: str, to: str = "", *, indexes: str | Path | None = None) -> Index:
+    """Go back to an earlier build of the index `name`, which may be too damaged to open.
+
+    Args:
+        name: the index's name.
+        to: the id of the build; without it the newest whole one before the current one.
+        indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
+
+    Raises:
+        RecipeError: there is no such build.
+        IndexDamagedError: that build is damaged, too.
+        IndexNotFoundError, IndexBusyError: there is no index of that name, or it is being written.
+    """
+    return Index(roll_back(indexes_folder(indexes), name, to))
+
+
+def gc(
+    name: str, keep: int | None = None, *, unfinished: bool = False, indexes: str | Path | None = None
+) -> Freed:
+    """Delete builds of the index `name` that are no longer kept.
+
+    Args:
+        name: the index's name.
+        keep: how many builds stay; as the recipe says without it. The current one always stays.
+        unfinished: whether the work of an interrupted run goes too.
+        indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
+
+    Returns:
+        The folders that were deleted, and their size.
+
+    Raises:
+        IndexNotFoundError, IndexBusyError: there is no index of that name, or it is being written.
+    """
+    return collect(indexes_folder(indexes), name, keep, unfinished=unfinished)
+
+
+def remove(name: str, *, indexes: str | Path | None = None) -> Path:
+    """Delete the index `name` with all its builds, finished or not, and return the folder that held it.
+
+    What it was made from stays, unless that was in memory.
+
+    Raises:
+        IndexNotFoundError, IndexBusyError: there is no index of that name, or it is being written.
+    """
+    return remove_index(indexes_folder(indexes), name)

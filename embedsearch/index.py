@@ -1,47 +1,342 @@
-"""An index that is open: every verb of a user."""
+"""An index that is open: every verb of a user.
+
+A verb that makes a new build (`add`, `delete`, `rebuild`, `calibrate`, `align`, `map`, `rollback`) returns a
+new open `Index`. The index that it was called on goes on answering from its own build.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+from embedsearch.analysis import duplicates, evaluate
+from embedsearch.analysis.diagnostics import diagnose
+from embedsearch.analysis.duplicates import AUTO, Duplicates
+from embedsearch.artifacts import alignment, calibration
+from embedsearch.artifacts.map import load_map, map_index
+from embedsearch.disk.lock import write_lock
 from embedsearch.encoders import Encoder, open_encoder
+from embedsearch.errors import EmbedsearchError, RecipeError
 from embedsearch.explain.attribution import explain
 from embedsearch.explain.explanation import Explanation
-from embedsearch.query import DEFAULT_K
-from embedsearch.recipe import EncoderRecipe
+from embedsearch.indexing.build import build_index, compare_index
+from embedsearch.indexing.changes import Changes
+from embedsearch.maps import Map
+from embedsearch.maps.ground import Method, Settings
+from embedsearch.progress import Progress, Silent
+from embedsearch.query import DEFAULT_K, AnyQuery, MoreLike, is_several
+from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, Recipe, SourceRecipe, check_name
 from embedsearch.results import Hit, Results
-from embedsearch.search.filters import Tree
+from embedsearch.search.filters import Tree, conditions
 from embedsearch.search.searcher import Searcher
+from embedsearch.sources import memory
 from embedsearch.store.build import Build, open_current
-from embedsearch.store.folders import indexes_folder
+from embedsearch.store.folders import index_folder, indexes_folder
+from embedsearch.store.manifest import Manifest
+from embedsearch.store.versions import Freed, builds_of, collect, remove, roll_back, verify_builds
+
+Where = str | Mapping[str, Any] | Tree | None
 
 
 class Index(Searcher):
     """An open index. Opening it verifies its files; the model is loaded by the first query that needs it.
 
-    May be shared by threads.
+    `len(index)` is the number of its items. Threads may share it.
     """
 
-    def answer(self, query: Any, k: int = DEFAULT_K, where: str | Tree | None = None) -> Results:
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        return (
+            f"<Index {self.name!r}: {manifest.count:,} {manifest.unit}s, {manifest.encoder.spec.model}, "
+            f"{manifest.dimension}-d, {manifest.metric}>"
+        )
+
+    @property
+    def name(self) -> str:
+        """The name of the index."""
+        return self._home.name
+
+    @property
+    def _home(self) -> Path:
+        """The folder of the index: that of its builds lies in it."""
+        return self.build.folder.parents[1]
+
+    @overload
+    def search(
+        self, query: list[str] | list[AnyQuery] | list[list[float]], k: int = ..., where: Where = ...
+    ) -> list[Results]: ...
+    @overload
+    def search(self, query: Any, k: int = ..., where: Where = ...) -> Results: ...
+    def search(self, query: Any, k: int = DEFAULT_K, where: Where = None) -> Results | list[Results]:
+        """Return the `k` nearest items, and judge whether any of them is close.
+
+        Args:
+            query: a text (str), an image (`Path`, bytes or PIL image), a vector, or a `Text`, `Image`,
+                `Word`, `MoreLike`, `Vector`, or several of them in a `Query`. The item of a `MoreLike` is not
+                among its own hits. A list or tuple that holds anything but numbers is several queries, and
+                a list of results is returned, one for each.
+            k: how many, at least 1; fewer come when fewer exist.
+            where: a filter over the fields: a text such as ``"label = 'dress' and price < 40"``; a dict such
+                as ``{"topic": "payments", "year": [2023, 2024]}``, see `filters.conditions`; or a tree that
+                `filters.parse` returns.
+
+        Raises:
+            QueryError: the query does not fit this index, or k is under 1.
+            FilterError: the filter can't be understood.
+            ItemNotFoundError: no item has the id asked for.
+            ItemError: the image can't be read.
+        """
+        chosen = conditions(where) if isinstance(where, Mapping) else where
+        if is_several(query):
+            return [super(Index, self).search(each, k, chosen) for each in query]
+        return super().search(query, k, chosen)
+
+    def answer(self, query: Any, k: int = DEFAULT_K, where: Where = None) -> Results:
         """Search, by the verb of 0.6; it goes with the next version."""
         warnings.warn("Index.answer is now Index.search.", DeprecationWarning, stacklevel=2)
-        return self.search(query, k, where)
+        results: Results = self.search(query, k, where)
+        return results
+
+    def similar(self, id: str, k: int = DEFAULT_K, where: Where = None) -> Results:
+        """Return the `k` items nearest to an item, itself left out; see `search`.
+
+        Raises:
+            ItemNotFoundError: there is none of that id.
+        """
+        return self.search(MoreLike(id), k, where)
+
+    def get(self, id: str) -> Hit:
+        """Return an item by its id: a `Hit` of rank 0 and distance 0.
+
+        Raises:
+            ItemNotFoundError: there is none of that id.
+        """
+        return self.item(id)
 
     def explain(self, query: Any, hit: Hit | str) -> Explanation:
-        """Return which words or patches of a hit made its score; see `embedsearch.explain.attribution`.
+        """Return which words or patches of a hit made its similarity; see `embedsearch.explain.attribution`.
 
         Args:
             query: what was asked, as in `search`.
             hit: a hit, or the id of any item.
 
         Raises:
-            QueryError, ItemNotFoundError, ItemError: as `search`; the item's picture may be gone, too.
-            ModelError: it is not known which tokens of this model are which part of a picture.
+            QueryError, ItemNotFoundError, ItemError: as `search`; the item's image may be gone, too.
+            ModelError: it is not known which tokens of this model are which part of an image.
         """
         return explain(self, query, hit)
+
+    def duplicates(
+        self, threshold: float | str = AUTO, keep: str = "best", *, progress: Progress | None = None
+    ) -> Duplicates:
+        """Group the items that are copies of one another; see `analysis.duplicates.find_duplicates`."""
+        return duplicates.find_duplicates(self, threshold, keep, progress)
+
+    def evaluate(
+        self,
+        *,
+        k: int = 10,
+        sample: int = evaluate.SAMPLE,
+        queries: str | Path | None = None,
+        filters: bool = False,
+        labels: str = "",
+        qrels: str | Path | None = None,
+        pairs: str | Path | None = None,
+    ) -> dict[str, Any]:
+        """Measure recall, latency and quality; arguments and errors as `analysis.evaluate.evaluate`."""
+        files = [None if path is None else Path(path) for path in (queries, qrels, pairs)]
+        return evaluate.evaluate(
+            self,
+            k=k,
+            sample=sample,
+            queries=files[0],
+            filters=filters,
+            labels=labels,
+            qrels=files[1],
+            pairs=files[2],
+        )
+
+    def diagnostics(self, *, progress: Progress | None = None) -> dict[str, Any]:
+        """Measure hubs, a common direction, copies and lengths of the vectors; see `analysis.diagnostics`."""
+        return diagnose(self.build, progress=progress)
+
+    def info(self) -> Manifest:
+        """Return what the index was made from and what it holds."""
+        return self.manifest
+
+    def rejected(self) -> list[dict[str, Any]]:
+        """Return what the build could not read or embed: the `id` and the `reason` of each."""
+        return [{"id": each["id"], "reason": each["reason"]} for each in self.build.rejected()]
+
+    @property
+    def layout(self) -> Map | None:
+        """The map that `map` made: x and y of each item, and its groups; None where none was made."""
+        return load_map(self.build)
+
+    def map(
+        self,
+        method: str = Method.PCA,
+        *,
+        clusters: int = 0,
+        names: str = "",
+        progress: Progress | None = None,
+    ) -> Index:
+        """Lay the items out in two dimensions; the new index has the map as `layout`.
+
+        Args:
+            method: `pca` or `umap`.
+            clusters: how many groups; 0 for the root of half the items, 8 at most.
+            names: the field that names the groups; empty for texts and captions.
+            progress: who is told how it goes on.
+
+        Raises:
+            QueryError, MissingExtraError: as `embedsearch.maps.make_map`.
+            IndexBusyError: another process is writing the index.
+        """
+        settings = Settings(Method(method), clusters, names)
+        return self._open(map_index(self._home.parent, self.name, settings, progress or Silent()))
+
+    def add(self, items: Any, *, progress: Progress | None = None) -> Index:
+        """Add items to an index made from memory; only they are embedded.
+
+        Args:
+            items: of the form that the index was built from, see `embedsearch.build`. An item whose id is
+                there already replaces it; without ids of its own, so does one of the same content.
+            progress: who is told how it goes on.
+
+        Raises:
+            RecipeError: the index was made from files: change them and call `rebuild`.
+            SourceError: the items have another form than those of the index.
+            EmbedsearchError: as `embedsearch.build`.
+        """
+        return self._changed(lambda source: memory.with_items(source, items, self._home), progress)
+
+    def delete(self, ids: Sequence[str], *, progress: Progress | None = None) -> Index:
+        """Delete items from an index made from memory; nothing is embedded.
+
+        Args:
+            ids: of the items; in an index of words those of their texts, the part before `#`.
+            progress: who is told how it goes on.
+
+        Raises:
+            RecipeError: the index was made from files: delete them there and call `rebuild`.
+            ItemNotFoundError: an id is not there; nothing is deleted.
+            SourceError: no item would be left.
+        """
+        wanted = [ids] if isinstance(ids, str) else list(ids)
+        return self._changed(lambda source: memory.without_items(source, wanted, self._home), progress)
+
+    def _changed(self, change: Callable[[SourceRecipe], SourceRecipe], progress: Progress | None) -> Index:
+        """Change the source that the index's folder keeps, and bring the index up to date with it."""
+        recipe = Recipe.load(self._home)
+        if recipe.source.kind != memory.KIND:
+            raise RecipeError(
+                f"The index {self.name!r} is made from {recipe.source.location}: change that, then call "
+                "rebuild(). Only an index made from memory takes add and delete."
+            )
+        with write_lock(self._home / memory.FOLDER):  # two changes at once would lose one of them
+            recipe = Recipe.load(self._home)
+            made = replace(recipe, source=change(recipe.source))
+            build = build_index(made, self._home.parent, replace=True, progress=progress, load=self._load)
+            clear_sources(self._home)
+        return self._open(build)
+
+    def rebuild(
+        self,
+        *,
+        full: bool = False,
+        strict: bool = False,
+        backend: str = "",
+        memory: str = "",
+        recall: float = 0,
+        queries: str | Path = "",
+        keep: int = 0,
+        progress: Progress | None = None,
+    ) -> Index:
+        """Bring the index up to date with its source; arguments and errors as `embedsearch.rebuild`."""
+        return rebuild(
+            self.name,
+            full=full,
+            strict=strict,
+            backend=backend,
+            memory=memory,
+            recall=recall,
+            queries=queries,
+            keep=keep,
+            indexes=self._home.parent,
+            progress=progress,
+            load=self._load,
+        )
+
+    def changes(self, *, full: bool = False, progress: Progress | None = None) -> Changes:
+        """Return what `rebuild` would find new, changed and gone, and write nothing."""
+        return changes(self.name, full=full, indexes=self._home.parent, progress=progress)
+
+    def calibrate(self, *, pairs: str | Path = "", background: str | Path = "") -> Index:
+        """Measure the distance scale again; arguments and errors as `embedsearch.calibrate`."""
+        root = self._home.parent
+        return self._open(
+            calibration.calibrate(self.name, pairs=pairs, background=background, root=root, load=self._load)
+        )
+
+    def align(
+        self,
+        captions: str | Path = "",
+        *,
+        field: str = "caption",
+        text_model: str | Path = "",
+        progress: Progress | None = None,
+    ) -> Index:
+        """Align the images with captions, so that texts find them; as `embedsearch.align`."""
+        root = self._home.parent
+        return self._open(
+            alignment.align(
+                self.name, captions, field=field, text_model=text_model, root=root, progress=progress
+            )
+        )
+
+    def verify(self) -> list[tuple[str, str]]:
+        """Read every file of every build; return each build's id and its fault, empty where it is whole."""
+        return verify_builds(self._home.parent, self.name)
+
+    def rollback(self, to: str = "") -> Index:
+        """Go back to the build `to`, or to the newest whole one before the current one.
+
+        Raises:
+            RecipeError: there is no such build.
+        """
+        return self._open(roll_back(self._home.parent, self.name, to))
+
+    def gc(self, keep: int | None = None, *, unfinished: bool = False) -> Freed:
+        """Delete builds that are no longer kept; see `store.versions.collect`."""
+        freed = collect(self._home.parent, self.name, keep, unfinished=unfinished)
+        clear_sources(self._home)
+        return freed
+
+    def remove(self) -> None:
+        """Delete the index with all its builds. What it was made from stays, unless that was in memory."""
+        remove(self._home.parent, self.name)
+
+    def _open(self, build: Build) -> Index:
+        return Index(build, self._load)
+
+
+def clear_sources(folder: Path) -> None:
+    """Delete what was kept of sources in memory and no build of the index needs any more."""
+    current = Path(Recipe.load(folder).source.location)
+    used = {current}
+    for build in builds_of(folder):
+        try:
+            used.add(Path(Manifest.load(build).recipe.source.location))
+        except EmbedsearchError:  # a damaged build, whose source is not known
+            return
+    for path in (folder / memory.FOLDER).glob("*.parquet"):
+        # what is newer may belong to a build that is under way
+        if path.resolve() not in used and path.stat().st_mtime < current.stat().st_mtime:
+            path.unlink()
 
 
 def open_index(
@@ -66,3 +361,85 @@ def open_index(
         'I want a refund'
     """
     return open_current(indexes_folder(indexes), name, lambda build: Index(Build(build), load))
+
+
+def rebuild(
+    name: str,
+    *,
+    full: bool = False,
+    strict: bool = False,
+    backend: str = "",
+    memory: str = "",
+    recall: float = 0,
+    queries: str | Path = "",
+    keep: int = 0,
+    indexes: str | Path | None = None,
+    progress: Progress | None = None,
+    load: Callable[[EncoderRecipe], Encoder] = open_encoder,
+) -> Index:
+    """Bring the index `name` up to date with its source, and open it.
+
+    Only what is new or changed is embedded. Where nothing changed, nothing is published.
+
+    Args:
+        name: the index's name.
+        full: embed everything again.
+        strict: fail where the recall asked for is not reached.
+        backend: change the index type, see `embedsearch.build`; this and the next four are saved in the
+            recipe. Empty or 0 for what the recipe says.
+        memory: see `embedsearch.build`.
+        recall: see `embedsearch.build`.
+        queries: see `embedsearch.build`.
+        keep: see `embedsearch.build`.
+        indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
+        progress: who is told how it goes on.
+        load: what makes the encoder, for callers that share encoders.
+
+    Raises:
+        IndexNotFoundError: there is neither an index nor a recipe of that name.
+        EmbedsearchError: see `embedsearch.indexing.build.build_index`.
+    """
+    root = indexes_folder(indexes)
+    recipe = _stored(root, name)
+    options = replace(
+        recipe.index,
+        backend=backend or recipe.index.backend,
+        memory=memory or recipe.index.memory,
+        recall=recall or recipe.index.recall,
+        queries=str(Path(queries).expanduser().resolve()) if queries else recipe.index.queries,
+        keep=keep or recipe.index.keep,
+    )
+    recipe = replace(recipe, index=options)
+    return Index(build_index(recipe, root, full=full, strict=strict, progress=progress, load=load), load)
+
+
+def changes(
+    name: str,
+    *,
+    full: bool = False,
+    indexes: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Changes:
+    """Return what `rebuild` would find new, changed and gone, and write nothing.
+
+    Args:
+        name: the index's name.
+        full: as for `rebuild`.
+        indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
+        progress: who is told how it goes on.
+
+    Raises:
+        IndexNotFoundError: there is no index of that name.
+        EmbedsearchError: see `embedsearch.indexing.build.compare_index`.
+    """
+    root = indexes_folder(indexes)
+    index_folder(root, name)
+    return compare_index(_stored(root, name), root, full=full, progress=progress)
+
+
+def _stored(root: Path, name: str) -> Recipe:
+    """Return the recipe of an index, finished or not."""
+    folder = root / check_name(name)
+    if not (folder / RECIPE_FILE).is_file():
+        folder = index_folder(root, name)
+    return Recipe.load(folder)

@@ -22,6 +22,7 @@ class QueryForm(StrEnum):
     TEXT = "text"
     WORD = "word"  # a sentence, and which of its words is meant
     IMAGE = "image"
+    VECTOR = "vector"  # ready, or of an item: nothing can be embedded
 
 
 class Card(StrEnum):
@@ -36,6 +37,7 @@ class Reader(StrEnum):
 
     TOKENIZER = "tokenizer"
     PREPROCESSOR = "preprocessor"
+    NONE = "none"  # there is no model
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class ModalityRow:
         largest: what the best of duplicates is called.
         near: what near duplicates are called.
         caution: what to know before duplicates are deleted; empty for nothing.
+        keeps_bytes: whether an item keeps its content where that is bytes, to be shown.
         found_by_texts: whether captions or class names can place its items among texts.
     """
 
@@ -109,6 +112,7 @@ class ModalityRow:
     largest: str
     near: str
     caution: str = ""
+    keeps_bytes: bool = True
     found_by_texts: bool = False
 
 
@@ -190,6 +194,28 @@ _ROWS = (
         near="Look-alikes",
         caution="The model sees the middle of an image and little fine detail: look before you delete.",
         found_by_texts=True,
+    ),
+    ModalityRow(
+        Modality.VECTOR,
+        units=(
+            UnitRow(
+                Unit.VECTOR,
+                plural="vectors",
+                encoder="embedsearch.encoders.given:GivenEncoder",
+                poolings=("given",),
+                records_ahead=4096,
+                form=QueryForm.VECTOR,
+                query="a vector made elsewhere as they were, or an item of it (--item ID)",
+            ),
+        ),
+        default_model="",
+        reader=Reader.NONE,
+        card=Card.TEXT,
+        switching=1e-5,
+        size="embedsearch.analysis.sizes:none",
+        largest="the first",
+        near="Near copies",
+        keeps_bytes=False,
     ),
 )
 MODALITIES: dict[Modality, ModalityRow] = {row.modality: row for row in _ROWS}

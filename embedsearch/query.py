@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -146,6 +147,11 @@ def as_query(query: Any) -> AnyQuery:
         QueryError: the value is none of these.
     """
     return query if isinstance(query, Query) else as_single(query)
+
+
+def is_several(query: Any) -> bool:
+    """Whether a value is a list or tuple of queries; one that holds nothing but numbers is a vector."""
+    return isinstance(query, list | tuple) and not (query and all(isinstance(each, Number) for each in query))
 
 
 def as_single(query: Any) -> Single:

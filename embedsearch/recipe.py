@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import index
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import tomli_w
 
@@ -20,6 +20,8 @@ from embedsearch.records import Unit
 
 RECIPE_FILE = "recipe.toml"
 STORAGES = ("fp32", "fp16")
+# not written where it says nothing, so that recipes of before 0.7 stay as they are; see `disk.facts.stored`
+_OPTIONAL = {"optional": True}
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")
 
 
@@ -32,6 +34,7 @@ class SourceRecipe:
         location: an absolute path, or what the kind takes in its place (a hub data set's id).
         text: the columns joined by a newline as the text.
         image: the column that holds the image, as a path or as bytes.
+        vector: the column that holds a vector made elsewhere.
         id: the column that holds the key; empty for the hash of the content.
         encoding: the text encoding of CSV, TSV, JSONL and text files.
         split: the split of a data set.
@@ -44,18 +47,20 @@ class SourceRecipe:
     id: str = ""
     encoding: str = "utf-8"
     split: str = ""
+    vector: str = field(default="", metadata=_OPTIONAL)
 
     def __post_init__(self) -> None:
         check_types(self)
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderRecipe:
-    """Which vectors are taken out of which model; empty values mean "as the model declares".
+class EncoderOptions:
+    """Which vectors are taken out of which model. An empty value means "as the model declares".
 
     Attributes:
-        unit: what gets a vector of its own.
-        model: a name in the catalogue, a hub id, or an absolute folder.
+        unit: what gets a vector of its own: `text`, `word`, `token` or `image`; empty for what the source
+            holds.
+        model: a name in the catalogue, a hub id, or a folder.
         revision: the hub revision (branch, tag or commit).
         pooling: `cls` or `mean` for texts and images, `projection` for those of a model of two towers,
             `mean` or `first` (sub-token) for words.
@@ -69,7 +74,7 @@ class EncoderRecipe:
         batch_tokens: padded tokens (texts) in one batch; 0 lets the encoder choose.
     """
 
-    unit: Unit
+    unit: str = ""
     model: str = ""
     revision: str = ""
     pooling: str = ""
@@ -84,11 +89,24 @@ class EncoderRecipe:
     def __post_init__(self) -> None:
         check_types(self)
         if self.batch_tokens < 0:
-            raise RecipeError(f"A batch of {self.batch_tokens} tokens can't be; take 0 or more.")
+            raise RecipeError(f"A batch can't have {self.batch_tokens} tokens. Give 0 or more.")
 
 
 @dataclass(frozen=True, slots=True)
-class IndexRecipe:
+class EncoderRecipe(EncoderOptions):
+    """Encoder options whose unit is settled and whose model is a name, a hub id or an absolute folder.
+
+    Attributes:
+        unit: what gets a vector of its own.
+        dimension: numbers in a vector that was made elsewhere; 0 where a model makes the vectors.
+    """
+
+    unit: Unit
+    dimension: int = field(default=0, metadata=_OPTIONAL)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
     """How vectors become an index.
 
     Attributes:
@@ -128,6 +146,9 @@ class IndexRecipe:
             parse_memory(self.memory)
 
 
+Options = TypeVar("Options", EncoderOptions, IndexOptions)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything that `build` needs to make the index `name`."""
@@ -135,7 +156,7 @@ class Recipe:
     name: str
     source: SourceRecipe
     encoder: EncoderRecipe
-    index: IndexRecipe = field(default_factory=IndexRecipe)
+    index: IndexOptions = field(default_factory=IndexOptions)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -193,7 +214,7 @@ class Recipe:
                 name=name,
                 source=_part(SourceRecipe, document["source"], path),
                 encoder=_part(EncoderRecipe, encoder, path),
-                index=_part(IndexRecipe, document.get("index", {}), path),
+                index=_part(IndexOptions, document.get("index", {}), path),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise RecipeError(f"{path} is incomplete or has an impossible value: {error}.") from None
@@ -276,6 +297,23 @@ def columns_of(value: Any) -> tuple[str, ...]:
     if not isinstance(value, Iterable) or isinstance(value, bytes):
         raise RecipeError(f"A column's name is a str, and several are a list of them; got {value!r:.60}.")
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def joined(options: Options, **given: Any) -> Options:
+    """Return options with those that were given by name, where these are no defaults.
+
+    Raises:
+        RecipeError: an option was given in both places.
+    """
+    default = type(options)()
+    named = {name: value for name, value in given.items() if value != getattr(default, name)}
+    for name in named:
+        if getattr(options, name) != getattr(default, name):
+            raise RecipeError(
+                f"The option {name!r} was given twice, by itself and in {type(options).__name__}. "
+                "Give it once."
+            )
+    return replace(options, **named)
 
 
 def check_types(part: Any) -> None:

@@ -20,6 +20,7 @@ class Modality(StrEnum):
 
     TEXT = "text"
     IMAGE = "image"
+    VECTOR = "vector"
 
 
 class Unit(StrEnum):
@@ -29,6 +30,7 @@ class Unit(StrEnum):
     TEXT = "text"
     WORD = "word"
     TOKEN = "token"
+    VECTOR = "vector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class Record:
     Attributes:
         id: stable identity within its source: a path, a key, or a content hash; never a position.
         modality: what `content` is.
-        content: the text, or a file that it is read from when needed; or the image, as a path or as the
-            bytes of an image file.
+        content: the text, or a file that it is read from when needed; the image, as a path or as the bytes
+            of an image file; or the vector, as the bytes of its float32 numbers, the least significant first.
         fields: what else the source knows, by column name: strings, whole numbers, floats, truth
             values, dates or None. Used by filters and shown with a hit.
     """

@@ -10,9 +10,8 @@ from threading import Event
 from watchfiles import Change
 from watchfiles import watch as changes
 
-from embedsearch.api import rebuild
 from embedsearch.errors import EmbedsearchError, RecipeError
-from embedsearch.index import Index
+from embedsearch.index import Index, rebuild
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe
 from embedsearch.store.folders import current_id, index_folder, indexes_folder

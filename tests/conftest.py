@@ -16,10 +16,11 @@ import pytest
 from PIL import Image
 
 from embedsearch import artifacts, sources
-from embedsearch.index import Index
-from embedsearch.indexing.build import build_index
-from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
+from embedsearch.index import Index, rebuild
+from embedsearch.indexing.build import build_index, compare_index
+from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Entry, Unit
+from embedsearch.search.searcher import Searcher
 from embedsearch.store.build import Build
 from tests import fakes, small_models
 
@@ -92,7 +93,7 @@ def make_recipe(list_source) -> Callable[..., Recipe]:
         **index: object,
     ) -> Recipe:
         encoder = replace(encoder or EncoderRecipe(unit), unit=unit)
-        return Recipe(name, list_source(entries, location), encoder, IndexRecipe(**index))
+        return Recipe(name, list_source(entries, location), encoder, IndexOptions(**index))
 
     return make
 
@@ -156,3 +157,27 @@ def terms(make_searcher):
     return make_searcher(
         [fakes.text("a", "The cat sat. Tac!"), fakes.text("b", "dog den", who="b")], unit=Unit.WORD
     )
+
+
+@pytest.fixture
+def letter_model(monkeypatch, here) -> list[fakes.LetterEncoder]:  # noqa: ARG001
+    """Let `embedsearch.build` and what it opens count letters; return the encoders that were loaded."""
+    loaded: list[fakes.LetterEncoder] = []
+
+    def load(recipe: EncoderRecipe) -> fakes.LetterEncoder:
+        loaded.append(fakes.LetterEncoder(recipe))
+        return loaded[-1]
+
+    described = {"describe": lambda recipe: fakes.LetterEncoder(recipe).spec}
+    for function, changed in ((build_index, {"load": load, **described}), (compare_index, described)):
+        monkeypatch.setattr(function, "__kwdefaults__", {**function.__kwdefaults__, **changed})
+    monkeypatch.setattr(Searcher.__init__, "__defaults__", (load,))
+    monkeypatch.setattr(rebuild, "__kwdefaults__", {**rebuild.__kwdefaults__, "load": load})
+    return loaded
+
+
+@pytest.fixture
+def here(monkeypatch, tmp_path) -> Path:
+    """Let indexes lie in `tmp_path`, unless a test names another folder."""
+    monkeypatch.setenv("EMBEDSEARCH_INDEXES", str(tmp_path))
+    return tmp_path

@@ -18,7 +18,7 @@ import numpy as np
 
 from embedsearch.distances.metric import Metric, distances
 from embedsearch.indexing.build import build_index
-from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
+from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.store.build import Build
 from embedsearch.store.folders import current_build
@@ -70,7 +70,7 @@ class Events:
 
 def recipe(source):
     """Return the recipe of the texts in the file `source`, indexed as a graph."""
-    index = IndexRecipe(backend="hnsw-sq8", recall=0.95)
+    index = IndexOptions(backend="hnsw-sq8", recall=0.95)
     return Recipe("small", SourceRecipe("lines", str(source)), EncoderRecipe(Unit.TEXT), index)
 
 

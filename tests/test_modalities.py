@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from embedsearch.modalities import MODALITIES, UNITS, modality_of
+from embedsearch.modalities import MODALITIES, UNITS, Reader, modality_of
 from embedsearch.models.catalog import known
 from embedsearch.records import Modality, Unit
 
@@ -25,6 +25,9 @@ def test_every_name_in_a_row_leads_to_something(unit):
     for name in filter(None, named):
         module, attribute = name.split(":")
         assert callable(getattr(import_module(module), attribute)), name
+    if modality.reader is Reader.NONE:
+        assert not modality.default_model
+        return
     model = known(modality.default_model)
     assert model is not None
     assert model.package

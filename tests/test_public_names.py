@@ -11,9 +11,10 @@ from embedsearch.errors import EmbedsearchError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = {
-    "EmbedsearchError", "Encoder", "EncoderSpec", "Hit", "Image", "Index", "Metric", "Modality", "MoreLike",
-    "Query", "Record", "Rejected", "Results", "Sentence", "Text", "Unit", "Vector", "WeightedTerm", "Word",
-    "align", "build", "calibrate", "changes", "compare", "distances", "load_encoder", "open", "rebuild",
+    "EmbedsearchError", "Encoder", "EncoderOptions", "EncoderSpec", "Hit", "Image", "Index", "IndexOptions",
+    "Metric", "Modality", "MoreLike", "Query", "Record", "Rejected", "Results", "Sentence", "Text", "Unit",
+    "Vector", "WeightedTerm", "Word", "align", "build", "calibrate", "changes", "compare", "distances",
+    "gc", "list_indexes", "list_models", "load_encoder", "open", "rebuild", "remove", "rollback", "verify",
 }  # fmt: skip
 
 

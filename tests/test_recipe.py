@@ -3,7 +3,7 @@ import tomllib
 import pytest
 
 from embedsearch.errors import RecipeError
-from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe, check_name
+from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe, check_name
 from embedsearch.records import Unit
 
 RECIPE = Recipe(
@@ -14,7 +14,7 @@ RECIPE = Recipe(
     EncoderRecipe(
         Unit.WORD, "/models/müller", pooling="first", layers=(-1, -2), precision="bf16", batch_tokens=512
     ),
-    IndexRecipe("l2", "exact", max_rejected=0.25),
+    IndexOptions("l2", "exact", max_rejected=0.25),
 )
 
 

@@ -39,7 +39,7 @@ from embedsearch.errors import ModelError
 from embedsearch.modalities import PROJECTION, modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
-from embedsearch.recipe import IndexRecipe, parse_memory
+from embedsearch.recipe import IndexOptions, parse_memory
 from embedsearch.records import Unit
 from embedsearch.store.build import Build
 from embedsearch.store.facts import ConseFacts, CrossmodalFacts
@@ -171,7 +171,7 @@ def write(
     vectors: Vectors,
     projection: Projection,
     class_head: ClassHead | None,
-    recipe: IndexRecipe,
+    recipe: IndexOptions,
     background: Vectors | Path,
     progress: Progress,
     old: Build | None = None,
@@ -222,7 +222,7 @@ def write(
 def _index(
     places: Vectors,
     projection: Projection,
-    recipe: IndexRecipe,
+    recipe: IndexOptions,
     progress: Progress,
     old: Build | None,
     kept: Rows | None,

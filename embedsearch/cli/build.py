@@ -130,6 +130,7 @@ def told(changes: SourceChanges) -> str:
     "--text", multiple=True, metavar="COLUMN", help="Column to embed; several are joined by a line break."
 )
 @option("--image", metavar="COLUMN", default="", help="Column that holds pictures, as paths or bytes.")
+@option("--vector", metavar="COLUMN", default="", help="Column that holds vectors made elsewhere.")
 @option("--id", metavar="COLUMN", default="", help="Column that names a row.  [default: content hash]")
 @option(
     "--unit", type=click.Choice(["text", "word", "token", "image"]), help="What gets a vector of its own."
@@ -242,8 +243,8 @@ def rebuild_command(
     A new build is put in force; where nothing changed there is none, and no model is loaded. What to read and
     how stands in indexes/NAME/recipe.toml.
     """
-    from embedsearch.api import changes, rebuild
     from embedsearch.disk.facts import to_json
+    from embedsearch.index import changes, rebuild
 
     if dry_run:
         if any((strict, backend, memory, recall, queries, keep)):

@@ -56,7 +56,7 @@ def similarity(distance: float, metric: Metric) -> float:
     """
     if metric is Metric.L2:
         return 1 / (1 + distance)
-    return 1 - distance if metric is Metric.COSINE else -distance
+    return 1 - distance if metric is Metric.COSINE else 0.0 - distance  # no -0.0
 
 
 def from_similarity(products: Vectors, metric: Metric) -> Vectors:

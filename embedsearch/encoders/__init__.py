@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.errors import ItemError
-from embedsearch.modalities import PROJECTION, UNITS
+from embedsearch.modalities import PROJECTION, UNITS, Reader, modality_of
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe, layers_of, unit_of
 from embedsearch.records import Span, Unit
@@ -145,6 +145,10 @@ def encoder_spec(recipe: EncoderRecipe) -> EncoderSpec:
     Raises:
         ModelError: the model can't be found or can't be used as asked (see its subclasses).
     """
+    if modality_of(recipe.unit).reader is Reader.NONE:
+        from embedsearch.encoders.given import given_spec
+
+        return given_spec(recipe)
     from embedsearch.models.files import find_files
     from embedsearch.models.spec import make_spec
 
@@ -157,6 +161,10 @@ def open_encoder(recipe: EncoderRecipe) -> Encoder:
     Raises:
         ModelError: the model can't be found, loaded or used as asked (see its subclasses).
     """
+    if modality_of(recipe.unit).reader is Reader.NONE:
+        from embedsearch.encoders.given import GivenEncoder
+
+        return GivenEncoder(recipe)
     from embedsearch.models.files import find_files
     from embedsearch.models.spec import make_spec
 

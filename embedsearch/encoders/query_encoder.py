@@ -45,6 +45,7 @@ def query_encoder(
         precision=made.precision,
         engine="torch",  # one query is answered before another engine has compiled its model
         decoding=made.decoding or "auto",
+        dimension=stored.dimension,
     )
     try:
         encoder = load(recipe)

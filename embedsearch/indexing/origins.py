@@ -11,6 +11,7 @@ import numpy as np
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.indexing.batch import Batch, Part
+from embedsearch.modalities import MODALITIES
 from embedsearch.records import Record, Rejected, Span, unbroken
 from embedsearch.store.items import Item
 from embedsearch.store.previous import PreviousBuild
@@ -116,7 +117,8 @@ def _item(
     if isinstance(content, str):
         return Item(identity, content if text is None else text, None, span, content_hash, record.fields)
     path = str(content) if isinstance(content, Path) else None
-    image = content if isinstance(content, bytes) else None
+    keeps = MODALITIES[record.modality].keeps_bytes
+    image = content if isinstance(content, bytes) and keeps else None
     return Item(identity, text, path, span, content_hash, record.fields, image)
 
 

@@ -104,6 +104,48 @@ def parse(text: str) -> Tree:
         ) from None
 
 
+def conditions(wanted: Mapping[str, Any]) -> Tree | None:
+    """Return the tree of a dict from fields to values; all of its conditions hold together.
+
+    A value is equality, a list is IN, None is IS NULL: ``{"topic": "payments", "year": [2023, None]}``. A
+    date may be a `date` or a `datetime`. An empty list keeps nothing, an empty dict everything (None).
+
+    Raises:
+        FilterError: a field is no str, or a value is none of these.
+    """
+    tree: Tree | None = None
+    for field, value in wanted.items():
+        if not isinstance(field, str):
+            raise FilterError(f"The name of a field is a str; got {field!r:.80}.")
+        several = isinstance(value, list | tuple | set | frozenset)
+        condition = _one_of(field, [_value(field, each) for each in (value if several else [value])])
+        tree = condition if tree is None else Both(tree, condition)
+    return tree
+
+
+def _one_of(field: str, values: list[Literal | None]) -> Tree:
+    """Return the tree that keeps these values of a field, None for a missing one."""
+    known = tuple(value for value in values if value is not None)
+    if not values:
+        return Both(IsNull(field), Not(IsNull(field)))  # nothing
+    if not known:
+        return IsNull(field)
+    same = Compare(field, "=", known[0]) if len(known) == 1 else In(field, known)
+    return same if len(known) == len(values) else Either(same, IsNull(field))
+
+
+def _value(field: str, value: Any) -> Literal | None:
+    if isinstance(value, date):
+        return value.isoformat()
+    value = value.item() if hasattr(value, "item") else value  # of numpy
+    if value is None or isinstance(value, Literal):
+        return value
+    raise FilterError(
+        f"The field {field!r} can't be compared with {value!r:.80}: give a str, a number, a bool, a date, "
+        "None, or a list of these."
+    )
+
+
 def _tree(node: Any) -> Tree:
     if isinstance(node, sql.Paren):
         return _tree(node.this)

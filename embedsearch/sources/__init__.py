@@ -46,6 +46,7 @@ SOURCES: dict[str, str] = {
     "parquet": "embedsearch.sources.parquet:ParquetFile",
     "lines": "embedsearch.sources.lines:TextLines",
     "dataset": "embedsearch.sources.dataset:HubDataset",
+    "memory": "embedsearch.sources.memory:MemorySource",
     "python-docs": "embedsearch.demo.pydocs:PythonDocs",
     "python-sentences": "embedsearch.demo.pydocs:PythonSentences",
 }

@@ -13,6 +13,8 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from embedsearch.disk.hash_index import HashIndex
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
@@ -63,24 +65,28 @@ class Columns:
     """Which columns of a table are what.
 
     Attributes:
-        text: the columns joined as the text; empty for a table of pictures.
-        image: the column with the picture; empty for a table of texts.
+        text: the columns joined as the text; empty for a table of something else.
+        image: the column with the image; empty for a table of something else.
         id: the column with the key; empty for the hash of the content.
+        vector: the column with a vector made elsewhere; empty for a table of something else.
     """
 
     text: tuple[str, ...]
     image: str
     id: str
+    vector: str = ""
 
     @property
     def modality(self) -> Modality:
         """What the records are."""
+        if self.vector:
+            return Modality.VECTOR
         return Modality.IMAGE if self.image else Modality.TEXT
 
     @property
     def used(self) -> frozenset[str]:
         """The columns that do not become fields."""
-        return frozenset((*self.text, self.image, self.id)) - {""}
+        return frozenset((*self.text, self.image, self.id, self.vector)) - {""}
 
 
 def choose_columns(
@@ -102,19 +108,20 @@ def choose_columns(
         SourceError: there is no such column, both a text and an image were asked for, or it can't
             be told which column is meant.
     """
-    asked = [*recipe.text, *(name for name in (recipe.image, recipe.id) if name)]
+    asked = [*recipe.text, *(name for name in (recipe.image, recipe.vector, recipe.id) if name)]
     for name in asked:
         if name not in columns:
             raise SourceError(
                 f"{where} has no column {name!r}; it has {_listing(columns)}.{nearest(name, columns)}"
             )
-    if recipe.text and recipe.image:
+    given = [name for name in ("text", "image", "vector") if getattr(recipe, name)]
+    if len(given) > 1:
         raise SourceError(
-            f"{where}: a record is a text or a picture, and both --text and --image were given. "
+            f"{where}: a record is a text, an image or a vector, and --{' and --'.join(given)} were given. "
             "Give one; the other columns are kept as fields."
         )
-    if recipe.text or recipe.image:
-        return Columns(recipe.text, recipe.image, recipe.id)
+    if given:
+        return Columns(recipe.text, recipe.image, recipe.id, recipe.vector)
     free = [name for name in columns if name != recipe.id]
     candidates = free if len(free) == 1 else [name for name in free if name.casefold() in TEXT_NAMES]
     texts = [name for name in candidates if name not in pictures]
@@ -148,6 +155,7 @@ class RowReader:
         self._used = columns.used
         self._folder = folder
         self._ids = Ids()
+        self._dimension = 0  # of the first vector
 
     def entry(
         self, row: Mapping[str, Any], place: str, convert: Callable[[str, Any], Scalar] | None = None
@@ -160,7 +168,11 @@ class RowReader:
             convert: makes a field of a column's name and value, `as_scalar` of the value without it.
         """
         columns = self._columns
-        content = self._image(row.get(columns.image)) if columns.image else self._text(row)
+        content: str | Path | bytes | _Unusable
+        if columns.vector:
+            content = self._vector(row.get(columns.vector))
+        else:
+            content = self._image(row.get(columns.image)) if columns.image else self._text(row)
         if isinstance(content, _Unusable):
             return Rejected(place, content.reason)
         key = ""
@@ -188,6 +200,25 @@ class RowReader:
             return text
         names = " and ".join(repr(name) for name in self._columns.text)
         return _Unusable(f"the text column {names} is empty")
+
+    def _vector(self, value: Any) -> bytes | _Unusable:
+        """Return a list of numbers, or the bytes of one in float32, as such bytes."""
+        column = f"the vector column {self._columns.vector!r}"
+        if value is None:
+            return _Unusable(f"{column} is empty")
+        try:
+            held = isinstance(value, bytes | bytearray | memoryview)
+            numbers = np.frombuffer(value, "<f4") if held else np.asarray(value, "<f4")
+        except (TypeError, ValueError, OverflowError):
+            return _Unusable(f"{column} holds something that is no list of numbers")
+        if numbers.ndim != 1 or not numbers.size:
+            return _Unusable(f"{column} holds something that is no list of numbers")
+        if not np.isfinite(numbers).all():
+            return _Unusable(f"{column} holds a number that is not finite in float32")
+        self._dimension = self._dimension or numbers.size
+        if numbers.size != self._dimension:
+            return _Unusable(f"{column} holds {numbers.size} numbers; the first row has {self._dimension}")
+        return numbers.tobytes()
 
     def _image(self, value: Any) -> Path | bytes | _Unusable:
         column = f"the image column {self._columns.image!r}"

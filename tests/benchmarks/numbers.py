@@ -8,7 +8,7 @@ import numpy as np
 from embedsearch import sources
 from embedsearch.encoders import Prepared
 from embedsearch.models.spec import EncoderSpec
-from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
+from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Modality, Record, Unit
 
 sources.SOURCES["numbers"] = "tests.benchmarks.numbers:Numbers"
@@ -76,7 +76,7 @@ class RowEncoder:
 def recipe(count, **index):
     """Return the recipe of an index of so many numbers."""
     source = SourceRecipe("numbers", str(count))
-    return Recipe("numbers", source, EncoderRecipe(Unit.TEXT), IndexRecipe(**index))
+    return Recipe("numbers", source, EncoderRecipe(Unit.TEXT), IndexOptions(**index))
 
 
 def write_queries(path, numbers):

@@ -71,7 +71,7 @@ def test_a_column_marked_as_pictures_is_taken_when_alone():
 
 def test_text_and_image_together_are_refused():
     """A record is one or the other."""
-    with pytest.raises(SourceError, match="both --text and --image"):
+    with pytest.raises(SourceError, match="--text and --image were given"):
         choose(["a", "b"], text=("a",), image="b")
 
 

@@ -322,11 +322,11 @@ FULL = """
 import sys
 from pathlib import Path
 from embedsearch.indexing.build import build_index
-from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
+from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from tests.fakes import LetterEncoder
 source = SourceRecipe("lines", sys.argv[2])
-recipe = Recipe("small", source, EncoderRecipe(Unit.TEXT), IndexRecipe(keep=1))
+recipe = Recipe("small", source, EncoderRecipe(Unit.TEXT), IndexOptions(keep=1))
 try:
     build_index(recipe, Path(sys.argv[1]), load=LetterEncoder, describe=lambda r: LetterEncoder(r).spec)
 except OSError as error:

@@ -1,0 +1,73 @@
+"""What a search returns, as a sequence, as JSON and as a table."""
+
+from datetime import date
+
+import pytest
+
+from embedsearch.distances.metric import Metric, similarity
+from embedsearch.distances.scale import Closeness
+from embedsearch.records import Modality
+from embedsearch.results import Hit, Results
+
+HITS = [
+    Hit(1, "a", 7, 0.25, 0.75, Modality.TEXT, "cat", None, None, {"day": date(2020, 1, 2), "text": 3}),
+    Hit(
+        2, "b#4", 2, 0.5, 0.5, Modality.TEXT, "the dog", None, (4, 7), {"price": float("nan")},
+        percentile=99.0, label=Closeness.RELATED, human_score=3.5,
+    ),
+]  # fmt: skip
+RESULTS = Results(HITS, Metric.COSINE)
+
+
+def test_results_are_a_sequence():
+    """They have a length, are indexed, sliced, walked and searched like a list of hits."""
+    assert (len(RESULTS), RESULTS[0], RESULTS[-1], RESULTS[1:]) == (2, HITS[0], HITS[1], HITS[1:])
+    assert list(RESULTS) == HITS
+    assert list(reversed(RESULTS)) == HITS[::-1]
+    assert HITS[1] in RESULTS
+    assert not Results([], Metric.COSINE)
+
+
+def test_the_json_of_a_hit_is_that_of_0_6():
+    """Keys keep the names of 0.6; a NaN is null and a date ISO text."""
+    assert [hit.as_json() for hit in HITS] == [
+        {
+            "rank": 1, "id": "a", "distance": 0.25, "modality": "text", "text": "cat", "path": None,
+            "span": None, "fields": {"day": "2020-01-02", "text": 3}, "percentile": None,
+            "closeness": None, "score": None,
+        },
+        {
+            "rank": 2, "id": "b#4", "distance": 0.5, "modality": "text", "text": "the dog", "path": None,
+            "span": [4, 7], "fields": {"price": None}, "percentile": 99.0, "closeness": "related",
+            "score": 3.5,
+        },
+    ]  # fmt: skip
+
+
+def test_a_table_has_a_row_for_each_hit():
+    """Fields are columns of their own; one whose name is taken stands under `fields.`."""
+    table = RESULTS.to_arrow()
+    assert table["id"].to_pylist() == ["a", "b#4"]
+    assert table["row"].to_pylist() == [7, 2]
+    assert table["similarity"].to_pylist() == [0.75, 0.5]
+    assert table["label"].to_pylist() == [None, "related"]
+    assert table["human_score"].to_pylist() == [None, 3.5]
+    assert (table["start"].to_pylist(), table["end"].to_pylist()) == ([None, 4], [None, 7])
+    assert table["fields.text"].to_pylist() == [3, None]
+    assert table["day"].to_pylist() == [date(2020, 1, 2), None]
+    assert Results([], Metric.L2).to_arrow().num_rows == 0
+
+
+def test_pandas_gets_the_same_columns():
+    """A data frame of the hits, in their order."""
+    pytest.importorskip("pandas")
+    frame = RESULTS.to_pandas()
+    assert list(frame["rank"]) == [1, 2]
+    assert list(frame.columns) == RESULTS.to_arrow().column_names
+
+
+def test_similarity_falls_with_distance():
+    """Cosine 1 - d, the inner product itself, and 1 / (1 + d) for l2."""
+    assert [similarity(d, Metric.COSINE) for d in (0, 0.25, 2)] == [1, 0.75, -1]
+    assert [similarity(d, Metric.IP) for d in (-3, 0, 2)] == [3, 0, -2]
+    assert [similarity(d, Metric.L2) for d in (0, 1, 3)] == [1, 0.5, 0.25]
