@@ -27,6 +27,7 @@ from embedsearch.store.build import Build
 from embedsearch.store.facts import ArtifactFacts, Artifacts
 from embedsearch.store.folders import current_build, index_folder
 from embedsearch.store.manifest import BUILDS
+from embedsearch.store.previous import PreviousBuild
 from embedsearch.store.versions import ASIDE, publish, recover
 
 
@@ -41,8 +42,8 @@ class ArtifactContext:
         backend: the index over them.
         metric: which distance.
         encoder: what made them; where nothing was embedded it is an `UnloadedEncoder`.
-        before: the build in force, or of a damaged one what stands for it; None for a first one.
-        kept: (n,) which row of `before` holds the same vector, -1 for none; None where all are new.
+        previous: the build before; None for a first one.
+        kept: (n,) which row of `previous` holds the same vector, -1 for none; None where all are new.
         progress: who is told how it goes on.
     """
 
@@ -52,7 +53,7 @@ class ArtifactContext:
     backend: Backend
     metric: Metric
     encoder: Encoder
-    before: Build | None
+    previous: PreviousBuild | None
     kept: Rows | None
     progress: Progress
 
@@ -64,7 +65,7 @@ class ArtifactContext:
     @property
     def artifacts_before(self) -> Artifacts:
         """The artifacts of the build before; none without one."""
-        return Artifacts() if self.before is None else self.before.manifest.artifacts
+        return Artifacts() if self.previous is None else self.previous.build.manifest.artifacts
 
     def same_vectors(self, *, any_metric: bool = False) -> bool:
         """Whether the vectors of the build before mean the same.
@@ -72,17 +73,18 @@ class ArtifactContext:
         Args:
             any_metric: whether the distance may have been another.
         """
-        if self.before is None:
+        if self.previous is None:
             return False
-        manifest = self.before.manifest
+        manifest = self.previous.build.manifest
         same = manifest.encoder.fingerprint == self.encoder.spec.fingerprint
         return same and (any_metric or manifest.metric is self.metric)
 
     def readable(self, file: str) -> bool:
         """Whether the build before has this file of an artifact, undamaged."""
-        return (
-            self.before is not None and file in self.before.manifest.files and file not in self.before.damaged
-        )
+        if self.previous is None:
+            return False
+        build = self.previous.build
+        return file in build.manifest.files and file not in build.damaged
 
 
 # a field of `Artifacts` -> "module:function"; the function takes an `ArtifactContext` and returns the

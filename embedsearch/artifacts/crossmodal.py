@@ -83,7 +83,7 @@ def refresh(context: ArtifactContext) -> CrossmodalFacts | None:
     try:
         if spec.pooling == PROJECTION:
             return _by_towers(context)
-        before = context.before if context.readable(MAP) else None
+        before = context.previous.build if context.previous and context.readable(MAP) else None
         known = context.artifacts_before.crossmodal if context.same_vectors(any_metric=True) else None
         if before is not None and known is not None:
             projection, facts = Projection.load(before.folder), known

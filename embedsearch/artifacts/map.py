@@ -63,9 +63,9 @@ def refresh(context: ArtifactContext) -> MapFacts | None:
     layout is made from nothing, and laid over the old one as well as it can be.
     """
     facts = context.artifacts_before.map
-    if context.before is None or facts is None:
+    if context.previous is None or facts is None:
         return None
-    had = load_map(context.before) if context.readable(FILE) else None
+    had = load_map(context.previous.build) if context.readable(FILE) else None
     source_state = SourceState.load(context.folder / SOURCE_STATE)
     items = open_table(context.folder / ITEMS)
     ground = Ground(
@@ -81,7 +81,7 @@ def refresh(context: ArtifactContext) -> MapFacts | None:
     if had is None:
         context.progress.stage("the map is laid out anew: the one before is damaged")
     else:
-        rows = rows_of_same_ids(source_state, context.before.source_state)
+        rows = rows_of_same_ids(source_state, context.previous.source_state)
         if context.kept is not None:
             rows = np.where(context.kept >= 0, context.kept, rows)
         earlier = Earlier(facts, had.points, rows, anew=not context.same_vectors())

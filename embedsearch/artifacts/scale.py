@@ -102,8 +102,8 @@ def refresh(context: ArtifactContext) -> ScaleFacts | None:
     """Make the scale of a build; see `embedsearch.artifacts.refresh`."""
     before = context.artifacts_before.scale if context.same_vectors() else None
     people: Numbers | None = None
-    if context.before is not None and before is not None and before.people and context.readable(SCALE):
-        people = Scale.load(context.before.folder / SCALE).people
+    if context.previous is not None and before is not None and before.people and context.readable(SCALE):
+        people = Scale.load(context.previous.build.folder / SCALE).people
     context.progress.stage("measuring how far apart things are")
     background, told = _background(context)
     _tell_lost(context, people, told)
@@ -146,8 +146,8 @@ def encoded(encoder: Encoder, items: Sequence[Any]) -> Vectors:
 def _background(context: ArtifactContext) -> tuple[Vectors | None, BackgroundFacts | None]:
     """Return the background's vectors and what is said of it: of the build before, or of the package."""
     before = context.artifacts_before.scale if context.same_vectors(any_metric=True) else None
-    if before and before.background and context.before and context.readable(BACKGROUND):
-        return load_array(context.before.folder / BACKGROUND), before.background
+    if before and before.background and context.previous and context.readable(BACKGROUND):
+        return load_array(context.previous.build.folder / BACKGROUND), before.background
     unit = context.recipe.encoder.unit
     if not UNITS[unit].general or not context.embeds:
         return None, None

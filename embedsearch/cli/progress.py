@@ -9,7 +9,7 @@ from embedsearch.progress import Computing
 
 
 class Bar:
-    """A progress bar with rate and time left; fulfils `embedsearch.indexing.build.Progress`."""
+    """A progress bar with rate and time left; fulfils `embedsearch.progress.Progress`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -30,7 +30,7 @@ class Bar:
             err=True,
         )
         if done:
-            click.echo(f"{self._name}: going on behind {done:,} entries of an earlier run", err=True)
+            click.echo(f"{self._name}: resuming after {done:,} records of an interrupted run", err=True)
         self._bar = self._open(self._name, total, done)
 
     def _open(self, text: str, total: int | None, done: int) -> tqdm[None]:

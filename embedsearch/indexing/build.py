@@ -13,9 +13,10 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from dataclasses import replace as replaced
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -109,144 +110,176 @@ def build_index(
     loaded = None if is_published(folder) else load(recipe.encoder)
     folder.mkdir(parents=True, exist_ok=True)
     with write_lock(folder):
-        started = time.perf_counter()
         recover(folder)
         if not is_published(folder):
             recipe.save(folder)  # so that `rebuild` resumes a first build that was stopped
+        describe = cache(describe)
         previous = None if loaded else find_previous(recipe, folder, describe, progress, full=full)
         encoder = PlannedEncoder(recipe.encoder, previous, describe, load, loaded)
-        plan = Plan(recipe, source, previous)
+        task = _Task(recipe, metric, source, folder, full, strict, load, progress, encoder, previous)
         try:
-            if plan.previous is None or not _has_queries(recipe, plan.previous):
-                encoder.load(encoder.recipe)
-            staging = _run(recipe, plan, encoder, folder, progress, full=full)
+            plan = task.plan()
+            staging = task.run(plan)
         except EncoderChangedError as changed:
-            progress.stage(f"embedding everything again: the current build has {changed}")
-            assert previous is not None  # which the encoder differs from
-            previous = PreviousBuild(previous.build, reusable=False)
-            plan = Plan(recipe, source, previous)
-            staging = _run(recipe, plan, encoder, folder, progress, full=full)
-        if plan.previous is not None and _is_up_to_date(recipe, plan.previous, plan.changes, folder):
+            task.give_up_previous(str(changed))
+            plan = task.plan()
+            staging = task.run(plan)
+        if (current := task.unchanged(plan)) is not None:
             recipe.save(folder)
             staging.clear()
-            return plan.previous.build
+            return current
+        return task.finish(plan, staging)
+
+
+@dataclass(slots=True)
+class _Task:
+    """A build, in three steps, and what these share.
+
+    Attributes:
+        recipe: what is built.
+        metric: which distance.
+        source: what is read.
+        folder: of the index.
+        full: whether everything is embedded again.
+        strict: whether to fail where the recall asked for is not reached.
+        load: what makes encoders.
+        progress: is told how it goes on.
+        encoder: which encoder embeds.
+        previous: the build before; None for a first one.
+        started: when it began, in seconds.
+    """
+
+    recipe: Recipe
+    metric: Metric
+    source: Source
+    folder: Path
+    full: bool
+    strict: bool
+    load: Callable[..., Encoder]
+    progress: Progress
+    encoder: PlannedEncoder
+    previous: PreviousBuild | None
+    started: float = field(default_factory=time.perf_counter)
+
+    def plan(self) -> Plan:
+        """Say what becomes of each record; the model is loaded where it is needed in any case."""
+        plan = Plan(self.recipe, self.source, self.previous)
+        if plan.previous is None or not _has_queries(self.recipe, plan.previous):
+            self.encoder.load(self.encoder.recipe)
+        if self.recipe.index.queries and UNITS[self.recipe.encoder.unit].form is not QueryForm.TEXT:
+            tower_recipe(self.encoder.current.spec)  # queries that nothing can embed are refused at once
+        return plan
+
+    def give_up_previous(self, why: str) -> None:
+        """Keep no vector of the build before."""
+        assert self.previous is not None  # which the encoder differs from
+        self.progress.stage(f"embedding everything again: the current build has {why}")
+        self.previous = PreviousBuild(self.previous.build, reusable=False)
+
+    def run(self, plan: Plan) -> Staging:
+        """Have a runner embed what has no vector yet, and stage its work."""
+        key = _key(self.recipe, plan, self.encoder.current, self.full)
+        staging = Staging(self.folder / BUILDS / STAGING, key)
+        total = self.source.count()
+        if plan.previous is None:
+            self.progress.stage(f"reading {self.recipe.source.location}")
+        else:
+            self.progress.stage(f"comparing {self.recipe.source.location} with the current build", total)
+        walked = staging.resume(plan.walk(), plan)
+        self.progress.advance(staging.entries)
+
+        def load(recipe: EncoderRecipe) -> Encoder:
+            encoder = self.encoder.load(recipe)
+            self.progress.start(encoder, total, staging.entries)
+            return encoder
+
+        runner = runner_class("local")(load, self.progress.advance)
+        waiting = computing = 0.0
+        try:
+            for batch in runner.map(plan.batches(walked), self.encoder.recipe):
+                staging.add(batch, plan.previous)
+                waiting, computing = waiting + batch.embedded.waited, computing + batch.embedded.computed
+                self.progress.spent(waiting, computing)
+        except BaseException:
+            staging.close_shard()  # Ctrl-C keeps the batches that are whole
+            raise
+        return staging
+
+    def unchanged(self, plan: Plan) -> Build | None:
+        """Return the current build where it is what the recipe makes of the source."""
+        if plan.previous is None or plan.changes:
+            return None
+        build = plan.previous.build
+        same = _content(self.recipe) == _content(build.manifest.recipe)
+        is_current = current_id(self.folder) == build.folder.name and not build.damaged
+        return build if same and is_current else None
+
+    def finish(self, plan: Plan, staging: Staging) -> Build:
+        """Join the shards, make the index and the artifacts, and publish the build."""
         staging.close_shard()
-        _check_rejected(recipe, staging)
-        return _finish(
-            recipe,
-            metric,
-            plan,
-            previous,
-            encoder.current,
-            staging,
-            folder,
-            load,
-            progress,
-            started,
-            strict=strict,
+        _check_rejected(self.recipe, staging)
+        recipe, encoder = self.recipe, self.encoder.current
+        if not encoder.device:
+            self.progress.start(encoder, staging.entries, staging.entries)  # nothing was embedded
+        aside = self.folder / BUILDS / f"{ASIDE}{os.getpid()}"
+        aside.mkdir(parents=True)
+        self.progress.stage("writing the index")
+        joined = staging.join(aside, plan.previous, encoder.dimension, recipe.index.storage)
+        if plan.previous is not None and (plan.previous.build.folder / PROBES).is_file():
+            shutil.copyfile(
+                plan.previous.build.folder / PROBES, aside / PROBES
+            )  # of the most varied contents
+        _save_queries(recipe, encoder, plan.previous, aside, self.load)
+        made = make_index(recipe, self.metric, aside, self.previous, joined.kept, self.progress)
+        index = made.facts
+        if self.strict and index.recall < recipe.index.recall:
+            raise RecallNotReachedError(
+                f"The {index.kind} index reaches a recall@10 of {index.recall:.3f}, and "
+                f"{recipe.index.recall:g} was asked for. Take --backend exact or hnsw, more --memory, or a "
+                "lower --recall. Nothing was published; the vectors are kept for the next run."
+            )
+        artifacts = refresh(
+            ArtifactContext(
+                recipe=recipe,
+                folder=aside,
+                vectors=made.vectors,
+                backend=made.backend,
+                metric=self.metric,
+                encoder=encoder,
+                previous=self.previous,
+                kept=made.kept,
+                progress=self.progress,
+            )
         )
-
-
-def _run(
-    recipe: Recipe, plan: Plan, encoder: PlannedEncoder, folder: Path, progress: Progress, *, full: bool
-) -> Staging:
-    """Embed what has no vector yet; the work is staged."""
-    if recipe.index.queries and UNITS[recipe.encoder.unit].form is not QueryForm.TEXT:
-        tower_recipe(encoder.current.spec)  # queries that nothing can embed are refused before the work
-    staging = Staging(folder / BUILDS / STAGING, _key(recipe, plan, encoder.current, full))
-    total = plan.source.count()
-    if plan.previous is None:
-        progress.stage(f"reading {recipe.source.location}")
-    else:
-        progress.stage(f"comparing {recipe.source.location} with the current build", total)
-    walked = staging.resume(plan.walk(), plan)
-    progress.advance(staging.entries)
-
-    def load(asked: EncoderRecipe) -> Encoder:
-        loaded = encoder.load(asked)
-        progress.start(loaded, total, staging.entries)
-        return loaded
-
-    runner = runner_class("local")(load, progress.advance)
-    waiting = computing = 0.0
-    try:
-        for batch in runner.map(plan.batches(walked), encoder.recipe):
-            staging.add(batch, plan.previous)
-            waiting, computing = waiting + batch.embedded.waited, computing + batch.embedded.computed
-            progress.spent(waiting, computing)
-    except BaseException:
-        staging.close_shard()  # Ctrl-C keeps the batches that are whole
-        raise
-    return staging
-
-
-def _finish(
-    recipe: Recipe,
-    metric: Metric,
-    plan: Plan,
-    previous: PreviousBuild | None,
-    encoder: Encoder,
-    staging: Staging,
-    folder: Path,
-    load: Callable[..., Encoder],
-    progress: Progress,
-    started: float,
-    *,
-    strict: bool,
-) -> Build:
-    """Join the shards, make the index and the artifacts, and publish the build."""
-    if not encoder.device:
-        progress.start(encoder, staging.entries, staging.entries)  # nothing to embed
-    aside = folder / BUILDS / f"{ASIDE}{os.getpid()}"
-    aside.mkdir(parents=True)
-    progress.stage("writing the index")
-    joined = staging.join(aside, plan.previous, encoder.dimension, recipe.index.storage)
-    if plan.previous is not None and (plan.previous.build.folder / PROBES).is_file():
-        shutil.copyfile(plan.previous.build.folder / PROBES, aside / PROBES)  # of the most varied contents
-    _save_queries(recipe, encoder, plan.previous, aside, load)
-    made = make_index(recipe, metric, aside, previous, joined.kept, progress)
-    index = made.facts
-    if strict and index.recall < recipe.index.recall:
-        raise RecallNotReachedError(
-            f"The {index.kind} index reaches a recall@10 of {index.recall:.3f}, and "
-            f"{recipe.index.recall:g} was asked for. Take --backend exact or hnsw, more --memory, or a "
-            "lower --recall. Nothing was published; the vectors are kept for the next run."
-        )
-    before = None if previous is None else previous.build
-    artifacts = refresh(
-        ArtifactContext(
-            recipe, aside, made.vectors, made.backend, metric, encoder, before, made.kept, progress
-        )
-    )
-    created = datetime.now(UTC)
-    build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"
-    Manifest(
-        name=recipe.name,
-        build=build,
-        created=created.isoformat(timespec="seconds"),
-        version=version("embedsearch"),
-        unit=recipe.encoder.unit,
-        metric=metric,
-        backend=index.kind,
-        count=staging.totals.items,
-        dimension=encoder.dimension,
-        encoder=_describe(encoder),
-        recipe=recipe,
-        fields={
-            column.name.removeprefix(FIELD): str(column.type)
-            for column in joined.schema
-            if column.name.startswith(FIELD)
-        },
-        report=_report(staging.totals, time.perf_counter() - started),
-        index=index,
-        before=current_id(folder),
-        changes=_changed(plan, staging, aside, made.moved),
-        artifacts=artifacts,
-        files=file_facts(aside),
-    ).save(aside)
-    published = publish(folder, aside, build, recipe)
-    staging.clear()
-    return Build(published)
+        created = datetime.now(UTC)
+        build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"
+        Manifest(
+            name=recipe.name,
+            build=build,
+            created=created.isoformat(timespec="seconds"),
+            version=version("embedsearch"),
+            unit=recipe.encoder.unit,
+            metric=self.metric,
+            backend=index.kind,
+            count=staging.totals.items,
+            dimension=encoder.dimension,
+            encoder=_describe(encoder),
+            recipe=recipe,
+            fields={
+                column.name.removeprefix(FIELD): str(column.type)
+                for column in joined.schema
+                if column.name.startswith(FIELD)
+            },
+            report=_report(staging.totals, time.perf_counter() - self.started),
+            index=index,
+            before=current_id(self.folder),
+            changes=_changed(plan, staging, aside, made.moved),
+            artifacts=artifacts,
+            files=file_facts(aside),
+        ).save(aside)
+        published = publish(self.folder, aside, build, recipe)
+        staging.clear()
+        return Build(published)
 
 
 def compare_index(
@@ -282,15 +315,8 @@ def compare_index(
         else:
             changes.changed += 1
             changes.to_embed += 1
-            changes.note("changed", entry.id)
+            changes.note("changed", (entry.id,))
     return changes
-
-
-def _is_up_to_date(recipe: Recipe, previous: PreviousBuild, changes: Changes, folder: Path) -> bool:
-    """Whether the current build is what the recipe would make of the source."""
-    build = previous.build
-    same = _content(recipe) == _content(build.manifest.recipe)
-    return not changes and same and current_id(folder) == build.folder.name and not build.damaged
 
 
 def _has_queries(recipe: Recipe, previous: PreviousBuild) -> bool:

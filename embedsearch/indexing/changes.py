@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -58,11 +59,11 @@ class Changes:
             neighbours_kept=neighbours_kept,
         )
 
-    def note(self, kind: str, identity: str) -> None:
-        """Keep the id of a record, if it is among the first of its kind."""
-        examples = self.examples.setdefault(kind, [])
-        if len(examples) < EXAMPLES:
-            examples.append(identity)
+    def note(self, kind: str, ids: Iterable[str]) -> None:
+        """Keep the ids of records, as long as they are among the first of their kind."""
+        examples = self.examples.get(kind, [])
+        if found := [*examples, *islice(ids, EXAMPLES - len(examples))]:
+            self.examples[kind] = found
 
     def count(self, previous: SourceState, rows: Entries, found: Places, ids: Sequence[str] = ()) -> None:
         """Count records that are new, changed, the same, or rejected.
@@ -77,10 +78,12 @@ class Changes:
         self.rejected += int(bad.sum())
         self.rejects_others |= bool((bad & ~same).any())
         self.unchanged += int((same & ~bad).sum())
-        self.added += int((~there & ~bad).sum())
-        self.changed += int((there & ~same & ~bad).sum())
-        for at in np.flatnonzero(~same & ~bad).tolist() if ids else ():
-            self.note("changed" if there[at] else "added", ids[at])
+        added, changed = np.flatnonzero(~there & ~bad), np.flatnonzero(there & ~same & ~bad)
+        self.added += len(added)
+        self.changed += len(changed)
+        if ids:
+            self.note("added", (ids[at] for at in added.tolist()))
+            self.note("changed", (ids[at] for at in changed.tolist()))
 
 
 def unusable(rows: Entries) -> npt.NDArray[np.bool_]:
@@ -111,8 +114,7 @@ def final(planned: Changes, previous: SourceState, rows: Entries, rejected: int)
         bad.update(part["key"][unusable(part)].tolist())
     for kind, ids in planned.examples.items():
         good = [each for each in ids if kind == "removed" or hash_of(each) not in bad]
-        if good:
-            made.examples[kind] = good
+        made.note(kind, good)
     return made
 
 

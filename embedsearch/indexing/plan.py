@@ -17,7 +17,7 @@ from embedsearch.encoders import Encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import IndexDamagedError, ItemError, MissingExtraError, ModelError
 from embedsearch.indexing.batch import Batch, Part
-from embedsearch.indexing.changes import EXAMPLES, Changes, sum_of
+from embedsearch.indexing.changes import Changes, sum_of
 from embedsearch.indexing.dedupe import Originals
 from embedsearch.indexing.read import Reader, Walked, is_broken, walk
 from embedsearch.modalities import modality_of
@@ -72,11 +72,11 @@ class Plan:
         """Yield what is to be done for each stretch of the source; a file that is as it was is not read."""
         for each in walked:
             yield self._batch(each)
+        self._originals = Originals()  # it takes memory that making the index needs
         if self.previous is not None:
             gone = np.flatnonzero(~self._still)
             self.changes.removed = len(gone)
-            for record in gone[:EXAMPLES].tolist():
-                self.changes.note("removed", self.previous.id(record))
+            self.changes.note("removed", map(self.previous.id, gone.tolist()))
             self.changes.rejects_others |= self._unread != sum_of(self.previous.unread)
 
     def resume(self, walked: Walked, rows: Entries, unread: Sequence[Rejected]) -> None:

@@ -67,7 +67,8 @@ def texts(tmp_path):
 def recipe(source, unit=Unit.TEXT):
     """Return the recipe of a folder."""
     kind = "images" if unit is Unit.IMAGE else "texts"
-    return Recipe("small", SourceRecipe(kind, str(source)), EncoderRecipe(unit), IndexRecipe(max_rejected=0.9))
+    index = IndexRecipe(max_rejected=0.9)
+    return Recipe("small", SourceRecipe(kind, str(source)), EncoderRecipe(unit), index)
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_rebuild_opens_no_text_that_is_as_it_was(build, texts):
 
 
 def test_a_rebuild_opens_the_one_text_that_changed(build, texts):
-    """One changed file is opened once and embedded; unread ones keep their text, and reasons are remembered."""
+    """One changed file is opened and embedded; unread ones keep their text, and reasons are remembered."""
     build(texts)
     write(texts / "b.txt", "blueberry")
     assert build(texts) == LISTED | opened("b.txt")
