@@ -36,7 +36,7 @@ def test_a_rebuild_tells_what_changed(run, table):
     assert still["changes"] == {**dry, "neighbours_kept": None, "examples": {}}
     add(table, "Can I pay with a cheque?")
     dry = run("rebuild", "faq", "--dry-run")
-    counts = "faq: 1 added, 0 changed, 0 removed, 6 unchanged, 0 quarantined"
+    counts = "faq: 1 added, 0 changed, 0 removed, 6 unchanged, 0 rejected"
     assert dry.stdout.startswith(f"{counts}; 1 to embed\n")
     assert "added     Can I pay with a cheque?" in dry.stdout
     done = run("rebuild", "faq")
