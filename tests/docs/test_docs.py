@@ -125,9 +125,12 @@ def test_the_five_minutes_work_as_pasted(monkeypatch, tmp_path):
         exec(compile(code, page, "exec"), {})
 
 
-@pytest.mark.parametrize("name", embedsearch.__all__)
+METHODS = [name for name in vars(embedsearch.Index) if name[0] != "_"]
+
+
+@pytest.mark.parametrize("name", [*embedsearch.__all__, *METHODS])
 def test_public_names_are_documented(name):
-    """json-and-api.md names each public name in code."""
+    """json-and-api.md has each public name, and each method of an index, in code."""
     python = TEXT["json-and-api.md"].split("\n## Python")[1]
     code = re.findall(r"```python\n(.*?)```|`([^`\n]+)`", python, re.S)
     assert re.search(rf"\b{name}\b", "\n".join(block or inline for block, inline in code))
