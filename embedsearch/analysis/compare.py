@@ -40,10 +40,10 @@ class Pairs:
     of: str
     nearest: Numbers = field(default_factory=lambda: np.empty(0, np.float32))
 
-    def word(self, distance: float) -> Closeness:
-        """Return a word for a distance; see `Scale.words`."""
+    def label(self, distance: float) -> Closeness:
+        """Return a word for a distance; see `Scale.labels`."""
         none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
-        return Scale(self.distances, self.shares, self.nearest, none, none, nobody).word(distance)
+        return Scale(self.distances, self.shares, self.nearest, none, none, nobody).label(distance)
 
     def histogram(self, edges: Numbers) -> Numbers:
         """Return the share of the pairs in each bin; what is nearer than the first edge counts to the first.
@@ -148,7 +148,7 @@ def compare(
         raise QueryError("One of the texts is empty: there is nothing to compare.")
     labels = [_label(query) for query in queries]
     if index is not None:
-        vectors, crossmodal = index.together(queries), index.across(queries)
+        vectors, crossmodal = index.queries.together(queries), index.queries.across(queries)
         if crossmodal is not None:  # its scale knows pairs of a text and a picture alone
             made = compared(labels, vectors, index.encoder.spec, crossmodal.metric, None)
             return replace(made, by=crossmodal.by)

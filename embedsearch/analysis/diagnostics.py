@@ -41,9 +41,9 @@ def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = Non
         `norms`: `mean`, `std`, `min` and `max` of the lengths of the stored vectors.
     """
     progress = progress or Silent()
-    rows = spread(np.arange(len(build.vectors)), sample)
+    rows = spread(np.arange(build.manifest.count), sample)
     counts = occurrences(build, rows, progress)
-    vectors = np.asarray(build.vectors[rows], np.float32)
+    vectors = build.take(rows)
     first, second = random_pairs(np.arange(len(rows)))
     unit = normalized(vectors)
     cosines = [
@@ -75,11 +75,11 @@ def occurrences(build: Build, rows: Rows, progress: Progress, k: int = K) -> Cou
 
     No row is its own neighbour.
     """
-    counts = np.zeros(len(build.vectors), np.int64)
+    counts = np.zeros(build.manifest.count, np.int64)
     progress.stage("asking for neighbours", len(rows))
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
-        _, found = build.backend.search(np.asarray(build.vectors[part], np.float32), k + 1)
+        _, found = build.backend.search(build.take(part), k + 1)
         own = found == part[:, None]
         own[~own.any(1), -1] = True  # among more copies than k an item may not find itself
         np.add.at(counts, found[~own], 1)
@@ -134,7 +134,7 @@ def _duplicates(build: Build, progress: Progress) -> dict[str, float] | None:
     finder = DuplicateFinder(build)
     threshold = finder.scale.threshold
     return {
-        "exact": round(1 - len(finder.firsts) / len(build.vectors), 4),
+        "exact": round(1 - len(finder.firsts) / build.manifest.count, 4),
         "near": round(float((finder.scale.nearest <= threshold).mean()), 4),
         "threshold": threshold,
     }

@@ -33,7 +33,7 @@ from embedsearch.analysis.neighbours import (
     pairs_within,
 )
 from embedsearch.analysis.sizes import Size
-from embedsearch.backends import Mask, Rows
+from embedsearch.backends import Filter, Rows
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, modality_of
@@ -162,18 +162,18 @@ class DuplicateFinder:
         return np.sort(order[starts])
 
     @cached_property
-    def allow(self) -> Mask | None:
-        """The same as truth values (n,); None where all contents differ."""
-        if len(self.firsts) == len(self.build.vectors):
+    def chosen(self) -> Filter | None:
+        """The same as a filter; None where all contents differ."""
+        if len(self.firsts) == self.build.manifest.count:
             return None
-        allow = np.zeros(len(self.build.vectors), np.bool_)
-        allow[self.firsts] = True
-        return allow
+        mask = np.zeros(self.build.manifest.count, np.bool_)
+        mask[self.firsts] = True
+        return Filter(lambda: mask)
 
     @cached_property
     def scale(self) -> Usual:
         """What is usual among the different contents of the index."""
-        return measure_usual(self.build, self.firsts, self.allow)
+        return measure_usual(self.build, self.firsts, self.chosen)
 
     @property
     def compared(self) -> bool:
@@ -185,7 +185,7 @@ class DuplicateFinder:
         with self._lock:
             if self._pairs is None or self._pairs.limit < limit:
                 self._pairs = pairs_within(
-                    self.build, self.firsts, self.allow, limit, self.scale, progress or Silent()
+                    self.build, self.firsts, self.chosen, limit, self.scale, progress or Silent()
                 )
             return self._pairs
 
@@ -228,7 +228,7 @@ class DuplicateFinder:
             distances,
             self._ranks(np.union1d(first, second), keep),
             overflows(pairs, limit, self.scale),
-            lambda row: all_within(self.build, row, self.allow, limit, self.scale),
+            lambda row: all_within(self.build, row, self.chosen, limit, self.scale),
         )
         others = np.flatnonzero(kept >= 0)
         others = others[np.lexsort((distance[others], kept[others]))]
@@ -247,7 +247,7 @@ class DuplicateFinder:
 
     def _ranks(self, rows: Rows, keep: str) -> Rows:
         """Return in which order rows are kept (n,): smaller first; those not asked for last, by place."""
-        rank = np.arange(len(self.build.vectors)) + len(self.build.vectors)
+        rank = np.arange(self.build.manifest.count) + self.build.manifest.count
         if keep == "first":
             return rank
         self._measure(row for row in rows.tolist() if row not in self._sizes)

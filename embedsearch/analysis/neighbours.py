@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.backends import Mask, Rows
+from embedsearch.backends import Filter, Mask, Rows
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.progress import Progress
 from embedsearch.store.build import Build
@@ -97,7 +97,7 @@ def paired(build: Build, first: Rows, second: Rows) -> Distances:
     found = np.empty(len(first))
     for start in range(0, len(first), BLOCK):
         part = slice(start, start + BLOCK)
-        a, b = (np.asarray(build.vectors[rows[part]], np.float64) for rows in (first, second))  # (b, d)
+        a, b = (np.asarray(build.take(rows[part]), np.float64) for rows in (first, second))  # (b, d)
         if metric is Metric.L2:
             found[part] = np.linalg.norm(a - b, axis=1)
         elif metric is Metric.IP:
@@ -129,13 +129,13 @@ def random_pairs(rows: Rows, count: int = PAIRS, seed: int = 0) -> tuple[Rows, R
     return rows[first], rows[second]
 
 
-def measure_usual(build: Build, rows: Rows, allow: Mask | None, sample: int = SAMPLE) -> Usual:
+def measure_usual(build: Build, rows: Rows, chosen: Filter | None, sample: int = SAMPLE) -> Usual:
     """Measure what is usual among some items of an index.
 
     Args:
         build: the index.
         rows: those items, ascending.
-        allow: (n,) the same as truth values; None where they are all.
+        chosen: the same as a filter; None where they are all items.
         sample: how many of them are looked at.
     """
     metric = build.manifest.metric
@@ -143,14 +143,14 @@ def measure_usual(build: Build, rows: Rows, allow: Mask | None, sample: int = SA
     nearest, crowded = [], []
     for start in range(0, len(asked), BLOCK):
         part = asked[start : start + BLOCK]
-        far, found = build.backend.search(np.asarray(build.vectors[part], np.float32), CROWDED + 1, allow)
+        far, found = build.backend.search(build.take(part), CROWDED + 1, chosen)
         far = np.where(found == part[:, None], np.inf, far).astype(np.float64)  # (b, k), itself last
         far = np.sort(far, axis=1)
         nearest.append(far[:, 0])
         crowded.append(far[:, CROWDED - 1] if far.shape[1] > CROWDED else np.full(len(far), np.inf))
     crowd = square(np.concatenate(crowded), metric) if crowded else np.array([np.inf])
     first, second = random_pairs(asked)
-    vectors = np.asarray(build.vectors[asked], np.float32)
+    vectors = build.take(asked)
     norms = np.einsum("nd,nd->n", vectors, vectors) if metric is not Metric.COSINE else np.ones(1)
     return Usual(
         metric,
@@ -162,26 +162,26 @@ def measure_usual(build: Build, rows: Rows, allow: Mask | None, sample: int = SA
 
 
 def pairs_within(
-    build: Build, rows: Rows, allow: Mask | None, limit: float, scale: Usual, progress: Progress
+    build: Build, rows: Rows, chosen: Filter | None, limit: float, scale: Usual, progress: Progress
 ) -> Pairs:
     """Find the pairs of items that lie within a distance, by the 15 nearest neighbours of each.
 
     Args:
         build: the index.
         rows: the items, ascending.
-        allow: (n,) the same as truth values; None where they are all.
+        chosen: the same as a filter; None where they are all items.
         limit: the distance.
         scale: of these items.
         progress: who is told how it goes on.
     """
-    metric, count = build.manifest.metric, len(build.vectors)
+    metric, count = build.manifest.metric, build.manifest.count
     rough = _rough(limit, scale)
     keys: list[Rows] = []
     complete = np.full(count, np.inf, np.float32)
     progress.stage("comparing each item with its neighbours", len(rows))
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
-        far, found = build.backend.search(np.asarray(build.vectors[part], np.float32), K, allow)
+        far, found = build.backend.search(build.take(part), K, chosen)
         far = square(far, metric)
         if found.shape[1] == K:  # there may be more
             complete[part] = far[:, -1]
@@ -198,13 +198,13 @@ def pairs_within(
 
 
 def all_within(
-    build: Build, row: int, allow: Mask | None, limit: float, scale: Usual
+    build: Build, row: int, chosen: Filter | None, limit: float, scale: Usual
 ) -> tuple[Rows, Distances]:
     """Return all items within a distance of one, and how far they are, nearest first."""
     rough, k = _rough(limit, scale), 4 * K
-    query = np.asarray(build.vectors[row : row + 1], np.float32)
+    query = build.take(np.array([row]))
     while True:
-        far, found = build.backend.search(query, k, allow)
+        far, found = build.backend.search(query, k, chosen)
         if found.shape[1] < k or square(far[0, -1], scale.metric) > rough:
             break
         k *= 4
