@@ -1,4 +1,4 @@
-"""Several things, one model: the distance of each to each, and what it says."""
+"""Compares several things by one model: the distance of each to each, and its percentile."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LEAST = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Random pairs, which distances are held against.
+    """Random pairs that distances are compared with.
 
     Attributes:
         distances: of some of them, ascending, (p,) float32; see `embedsearch.distances.scale.Scale`.
         shares: share of all of them (0 to 1) that are no farther apart than each, (p,) float32.
         of: where they are from, such as "general sentences".
-        nearest: distances of an index's items to their nearest; empty where that was not measured.
+        nearest: distances of an index's items to their nearest; empty where there are none.
     """
 
     distances: Numbers
@@ -41,18 +41,18 @@ class Pairs:
     nearest: Numbers = field(default_factory=lambda: np.empty(0, np.float32))
 
     def label(self, distance: float) -> Closeness:
-        """Return a word for a distance; see `Scale.labels`."""
+        """Return the label of a distance; see `Scale.labels`."""
         none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
         return Scale(self.distances, self.shares, self.nearest, none, none, nobody).label(distance)
 
     def histogram(self, edges: Numbers) -> Numbers:
-        """Return the share of the pairs in each bin; what is nearer than the first edge counts to the first.
+        """Return the share of the pairs in each bin; nearer pairs count to the first bin.
 
         Args:
             edges: of the bins, ascending, (b + 1,).
 
         Returns:
-            (b,) float32; adds up to 1 where no pair is farther apart than the last edge.
+            (b,) float32; the sum is 1 if no pair is farther apart than the last edge.
         """
         reached = np.interp(edges, self.distances, self.shares)
         reached[0] = 0
@@ -61,10 +61,10 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """How far things are apart.
+    """The distances of several things to one another.
 
     Attributes:
-        labels: what was compared, in order: texts, and the names of pictures.
+        labels: the things in order: texts, and the names of images.
         distances: (n, n) float32; smaller is more related.
         percentiles: (n, n) float32, percent (0 to 100) of random pairs that are farther apart; None where
             there is nothing to compare with.
@@ -73,8 +73,7 @@ class Comparison:
         model: which model.
         pooling: how its hidden states became one vector.
         layers: which hidden layers.
-        by: what brought texts and pictures into one space, see `embedsearch.crossmodal`; empty where
-            there is one kind.
+        by: how texts and images came into one space, see `embedsearch.crossmodal`; empty for one kind.
     """
 
     labels: tuple[str, ...]
@@ -89,11 +88,11 @@ class Comparison:
 
     @property
     def pairs_of(self) -> str:
-        """Where the random pairs are from; empty without percentiles."""
+        """Where the random pairs are from; empty without random pairs."""
         return "" if self.pairs is None else self.pairs.of
 
     def nearest(self) -> tuple[int, int]:
-        """Return the rows of the two different things that are nearest to each other, the first of equals."""
+        """Return the rows of the two things that are nearest to each other; of equal pairs the first."""
         rows, columns = np.triu_indices(len(self.labels), 1)
         best = int(np.argmin(self.distances[rows, columns]))
         return int(rows[best]), int(columns[best])

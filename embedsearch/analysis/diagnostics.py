@@ -1,4 +1,4 @@
-"""What is odd about an index as a whole: hubs, a common direction, copies, and vectors of unequal length."""
+"""Diagnostics of a whole index: hubs, a common direction, copies, and lengths of vectors."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Counts = npt.NDArray[np.int64]
 
 
 def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = None) -> dict[str, Any]:
-    """Measure an index; of a large one a sample, the same each time.
+    """Measure an index; a large one by a sample, which is the same each time.
 
     Args:
         build: the index.
-        sample: how many items are asked for their neighbours, and looked at.
-        progress: who is told how it goes on.
+        sample: the number of items that are measured and whose neighbours are searched.
+        progress: gets reports of the progress.
 
     Returns:
-        `asked`: how many items were looked at.
+        `asked`: the number of items that were measured.
         `hubness`: `k`; the `mean` count of an item among the neighbours of those asked; the `skewness` of
         N_k, which is in how many items' k nearest neighbours an item stands (Radovanović et al. 2010; None
         where it can't be told); and `hubs`, those that stand in the most: `id`, `count`, and the `share` of
@@ -132,10 +132,10 @@ def _duplicates(build: Build, progress: Progress) -> dict[str, float] | None:
         return None
     progress.stage("looking for copies")
     finder = DuplicateFinder(build)
-    threshold = finder.scale.threshold
+    threshold = finder.usual.threshold
     return {
         "exact": round(1 - len(finder.firsts) / build.manifest.count, 4),
-        "near": round(float((finder.scale.nearest <= threshold).mean()), 4),
+        "near": round(float((finder.usual.nearest <= threshold).mean()), 4),
         "threshold": threshold,
     }
 

@@ -1,4 +1,4 @@
-"""How good an index is: recall against exact search, latency, and quality where there are judgements."""
+"""Evaluates an index: recall against exact search, latency, and quality by judgements."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ DEEP = 100  # hits a query, judged by qrels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """Queries to measure with, and what answers them.
+    """Queries to measure with, and the index that they search.
 
     Attributes:
         queries: (q, d) float32, raw.
-        own: (q,) the row that each query was taken from, which is not among its hits; None for other queries.
+        own: (q,) the row of each query, which is not among its hits; None where queries are no items.
         backend: the index.
         take: gives the raw vectors that it is over: (m,) rows -> (m, d) float32.
         metric: which distance.
@@ -47,7 +47,7 @@ class Asked:
 
 
 def of_items(searcher: Searcher, sample: int = SAMPLE) -> Asked:
-    """Return items spread over the index as queries."""
+    """Return items from all over the index as queries."""
     build, count = searcher.build, len(searcher)
     rows = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(np.int64))
     queries = build.take(rows)  # (q, d)
@@ -55,11 +55,11 @@ def of_items(searcher: Searcher, sample: int = SAMPLE) -> Asked:
 
 
 def of_texts(searcher: Searcher, texts: list[str]) -> Asked:
-    """Return texts as queries: of an index of texts, or of one of pictures that texts find.
+    """Return texts as queries of an index of texts, or of an index whose items texts find.
 
     Raises:
-        QueryError: the index can't be asked with texts, or one of them is empty.
-        ItemError: one can't be embedded.
+        QueryError: texts can't search the index, or a text is empty.
+        ItemError: a text can't be embedded.
     """
     build = searcher.build
     if UNITS[searcher.manifest.unit].form is QueryForm.TEXT:
@@ -77,9 +77,9 @@ def of_texts(searcher: Searcher, texts: list[str]) -> Asked:
 
 
 def recall(asked: Asked, k: int = 10, chosen: Filter | None = None) -> float:
-    """Return recall@k of an index against comparing with every vector.
+    """Return recall@k of an index against exact search.
 
-    A hit counts when it is no farther than the exact k-th neighbour, so that ties count alike.
+    A hit counts if it is no farther than the exact k-th neighbour, so that ties count alike.
 
     Args:
         asked: the queries.
@@ -100,7 +100,7 @@ def recall(asked: Asked, k: int = 10, chosen: Filter | None = None) -> float:
 
 
 def _exact(asked: Asked, k: int, chosen: Filter | None) -> Vectors:
-    """Return the exact distances of the k nearest, (q, k) float32 ascending; infinite beyond what exists."""
+    """Return the exact distances of the k nearest, (q, k) float32 ascending; then infinity."""
     queries, own, count = asked.queries, asked.own, len(asked.backend)
     best = np.full((len(queries), k), np.inf, np.float32)
     for start in range(0, count, BLOCK):
@@ -118,7 +118,7 @@ def _exact(asked: Asked, k: int, chosen: Filter | None) -> Vectors:
 
 
 def latency(search: Callable[[Vectors], Any], queries: Vectors) -> dict[str, float]:
-    """Return the 50th, 95th and 99th percentile of the milliseconds that one query takes."""
+    """Return the 50th, 95th and 99th percentile of the milliseconds of one query."""
     search(queries[:1])
     spent = []
     for query in queries:
@@ -129,7 +129,7 @@ def latency(search: Callable[[Vectors], Any], queries: Vectors) -> dict[str, flo
 
 
 def under_filters(asked: Asked, k: int = 10) -> list[dict[str, Any]]:
-    """Return recall and latency where random filters keep 50, 10, 1 and 0.1 percent of the items."""
+    """Return recall and latency under random filters that keep 50, 10, 1 and 0.1 percent of the items."""
     draw = np.random.default_rng(0).random(len(asked.backend))
     few = asked.queries[: max(1, len(asked.queries) // 5)]
     told = []
@@ -272,15 +272,15 @@ def evaluate(
     Args:
         searcher: the open index.
         k: how many neighbours.
-        sample: how many items of the index serve as queries where `queries` are not given.
+        sample: the number of items that are queries where `queries` is not given.
         queries: a file of queries, for recall and latency, and judged by `qrels`.
-        filters: measure under filters too.
+        filters: measure also under filters.
         labels: a field; measures P@k.
         qrels: judgements of `queries`.
         pairs: pairs of texts with human scores.
 
     Returns:
-        `recall`, `latency` in milliseconds, `bytes`, and what was asked for beside.
+        `recall`, `latency` in milliseconds, `bytes`, and the results of the other arguments.
 
     Raises:
         QueryError, SourceNotFoundError, SourceError, MissingExtraError: as the parts.
@@ -288,7 +288,7 @@ def evaluate(
     """
     if qrels is not None and queries is None:
         raise QueryError("Judgements need the queries they judge: --queries FILE.")
-    quality: dict[str, Any] = {}  # first, for what may be wrong with what was asked is found by it
+    quality: dict[str, Any] = {}  # first, as it finds errors in the arguments
     if labels:
         quality["labels"] = {"field": labels, **precision(searcher, labels, k)}
     if qrels is not None and queries is not None:
@@ -324,6 +324,6 @@ def evaluate(
 
 
 def _found(searcher: Searcher, backend: Backend, k: int, query: Vectors) -> list[Hit]:
-    """Search with a ready vector, (1, d), and read the items found."""
+    """Search with a ready vector, (1, d), and read the items of the hits."""
     far, rows = backend.search(query, k)
     return searcher.items(rows[0].tolist(), far[0].tolist())
