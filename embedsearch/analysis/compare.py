@@ -122,10 +122,10 @@ def compare(
     pooling: str = "",
     layers: int | Sequence[int] = -1,
 ) -> Comparison:
-    """Compare two or more texts or pictures, each with each; texts with pictures by an index.
+    """Compare two or more texts or images, each with each; texts with images by an index.
 
     Args:
-        things: texts (str), or pictures (`Path`, bytes or PIL image).
+        things: texts (str), or images (`Path`, bytes or PIL image).
         index: compare by the model, the metric and the scale of this open index; else by `model` with the
             cosine distance and, for texts, beside pairs of general sentences.
         model: as in `load_encoder`; so are pooling and layers.
@@ -134,7 +134,7 @@ def compare(
 
     Raises:
         QueryError: there are fewer than two things, or of two kinds, or the index holds something else.
-        ItemError: a picture can't be read.
+        ItemError: an image can't be read.
         ModelError, EncoderMismatchError: as `load_encoder`.
     """
     queries = [as_single(thing) for thing in things]
@@ -142,20 +142,20 @@ def compare(
         raise QueryError(f"Two things or more are needed to compare; {len(queries)} came.")
     asked = [query for query in queries if isinstance(query, Text | Image)]
     if len(asked) < len(queries):
-        raise QueryError("Texts and pictures can be compared: a str, a Path, bytes or a PIL image.")
+        raise QueryError("Texts and images can be compared: a str, a Path, bytes or a PIL image.")
     if any(isinstance(query, Text) and not query.text.strip() for query in queries):
         raise QueryError("One of the texts is empty: there is nothing to compare.")
     labels = [_label(query) for query in queries]
     if index is not None:
         vectors, crossmodal = index.queries.together(queries), index.queries.across(queries)
-        if crossmodal is not None:  # its scale knows pairs of a text and a picture alone
+        if crossmodal is not None:  # its scale knows pairs of a text and an image alone
             made = compared(labels, vectors, index.encoder.spec, crossmodal.metric, None)
             return replace(made, by=crossmodal.by)
         metric = index.manifest.metric
         return compared(labels, vectors, index.encoder.spec, metric, index_pairs(index))
     if len({query.form for query in asked}) > 1:
         raise QueryError(
-            "A text and a picture can be compared by an index whose pictures texts find: name it with "
+            "A text and an image can be compared by an index whose images texts find: name it with "
             "--index NAME."
         )
     encoder = _open(model, unit_of(asked[0].form).unit, pooling, layers)
@@ -200,7 +200,7 @@ def index_pairs(searcher: Searcher) -> Pairs | None:
 
 
 def general_pairs(encoder: Encoder) -> Pairs | None:
-    """Return the pairs of general sentences, or of a word in each, by the cosine distance; None for pictures.
+    """Return the pairs of general sentences, or of a word in each, by the cosine distance; None for images.
 
     Embeds a thousand sentences, which takes seconds, once per machine.
     """
@@ -224,4 +224,4 @@ def _open(model: str, unit: Unit, pooling: str, layers: int | Sequence[int]) -> 
 def _label(query: Any) -> str:
     if isinstance(query, Text):
         return query.text
-    return Path(query.source).name if isinstance(query.source, (str, Path)) else "a picture"
+    return Path(query.source).name if isinstance(query.source, (str, Path)) else "an image"

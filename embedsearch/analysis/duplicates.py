@@ -245,7 +245,7 @@ class DuplicateFinder:
         return Group(exact, tuple(Member(*each) for each in members), float(distances.max()))
 
     def _ranks(self, rows: Rows, keep: str) -> Rows:
-        """Return the rank of each row (n,); smaller ranks are kept first. Other rows than `rows` come last."""
+        """Return the rank of each row (n,); smaller ranks are kept first, and rows not in `rows` last."""
         rank = np.arange(self.build.manifest.count) + self.build.manifest.count
         if keep == "first":
             return rank
@@ -255,15 +255,15 @@ class DuplicateFinder:
         return rank
 
     def _measure(self, rows: Iterable[int]) -> None:
-        """Read the sizes of items: pixels and bytes of a picture, characters of a text."""
+        """Read the sizes of items: pixels and bytes of an image, characters of a text."""
         module, name = modality_of(self.build.manifest.unit).size.split(":")
         size: Callable[[str | Path | bytes], Size] = getattr(import_module(module), name)
         missing = list(rows)
         for start in range(0, len(missing), BATCH):
             part = missing[start : start + BATCH]
             columns = self.build.read(part, ["text", "path", "picture"])
-            for row, text, path, picture in zip(part, *columns.values(), strict=True):
-                held = text if text is not None else picture
+            for row, text, path, image in zip(part, *columns.values(), strict=True):
+                held = text if text is not None else image
                 self._sizes[row] = size(Path(path or "") if held is None else held)
 
 
@@ -291,10 +291,10 @@ def find_duplicates(
     """Find the items of an index that are copies of one another, in groups; nothing is deleted.
 
     Args:
-        searcher: an open index of texts or pictures.
+        searcher: an open index of texts or images.
         threshold: the distance up to which two items of different contents are near copies; `auto` derives
             it from the index, see `embedsearch.analysis.neighbours.Usual.threshold`.
-        keep: which item of a group to keep: `best` the largest (pictures by pixels, then by bytes; texts by
+        keep: which item of a group to keep: `best` the largest (images by pixels, then by bytes; texts by
             characters), `first` the first in the order of the source. Of exact copies it is the first.
         progress: gets reports of the progress.
 
