@@ -1,8 +1,8 @@
-"""A filter as text to a closed tree to an Arrow expression: `label = 'dress' and price < 40`.
+"""A filter from text to a closed tree to a mask of rows: `label = 'dress' and price < 40`.
 
-sqlglot parses; only comparisons, IN, BETWEEN, AND, OR, NOT and IS NULL over the index's fields are let
-through, so what a person types never reaches an engine that could do more. As in SQL, a comparison with
-a missing value is neither true nor false, and keeps nothing.
+sqlglot parses the text. Only comparisons, IN, BETWEEN, AND, OR, NOT and IS NULL over the index's fields pass,
+so what a person types never reaches an engine that can do more. As in SQL, a comparison with a missing value
+is neither true nor false, and keeps nothing.
 """
 
 from __future__ import annotations

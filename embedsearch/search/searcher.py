@@ -80,8 +80,8 @@ class Searcher:
                 `Word`, `MoreLike`, `Vector`, or several of them in a `Query`. The item of a `MoreLike` is not
                 among its own hits.
             k: how many, at least 1; fewer come when fewer exist.
-            where: a filter over the fields, such as ``"label = 'dress' and price < 40"``, or the tree that
-                `embedsearch.search.filters` makes of one.
+            where: a filter over the fields, such as ``"label = 'dress' and price < 40"``, or a tree of
+                `Compare`, `In`, `IsNull`, `Not`, `Both` and `Either` of `embedsearch.query`.
 
         Raises:
             QueryError: the query does not fit this index, or k is under 1.
