@@ -54,7 +54,8 @@ class Ids:
 
     @cached_property
     def _table(self) -> Table:
-        return self._array if self._sorted else sorted_ids(self._array)
+        # no longer a `numpy.memmap`, whose parts take longer to make
+        return np.asarray(self._array) if self._sorted else sorted_ids(self._array)
 
     def rows(self, record: str) -> list[range]:
         """Return the rows of each record whose id has the hash of this one: almost always one or none."""
