@@ -127,7 +127,7 @@ def test_a_text_is_explained_by_where_patches_lie(pictures):
     np.testing.assert_allclose(made.grid.ravel(), alone / 81, atol=1e-6)
     np.testing.assert_array_equal(made.heat, made.grid)
     assert (made.exact, made.typical, made.kind) == (False, None, "image")
-    assert made.note.startswith("An approximation: the picture was found by its place among texts.")
+    assert made.note.startswith("An approximation: the image was found by its projection among texts.")
     assert made.recomputed == pytest.approx(hit.distance, abs=1e-3)
     assert made.similarity == pytest.approx(1 - made.recomputed, abs=1e-5)
 
@@ -248,7 +248,7 @@ def test_a_text_is_explained_by_patches_of_two_towers(towers):
     searcher, _ = towers
     hit = searcher.search("a cat sleeps", 1)[0]
     made = searcher.explain("a cat sleeps", hit)
-    assert (made.exact, made.note.startswith("An approximation: this model projects")) == (False, True)
+    assert (made.exact, made.note.startswith("An approximation: this model pools")) == (False, True)
     assert made.recomputed == pytest.approx(hit.distance, abs=5e-3)
     assert made.score == pytest.approx(
         float(made.grid.sum() + sum(part.score for part in made.rest)), abs=1e-4
@@ -319,7 +319,7 @@ def test_queries_that_nothing_embeds_are_refused(small_model, stamps, tmp_path):
     """A model without a text tower takes no queries, and that is said before anything is embedded."""
     queries = tmp_path / "queries.tsv"
     queries.write_text("1\ta cat\n")
-    with pytest.raises(RecipeError, match="leave --queries out"):
+    with pytest.raises(RecipeError, match="Leave --queries out"):
         es.build(
             stamps, name="no", model=str(small_model("vit")), queries=queries, indexes=tmp_path / "indexes"
         )

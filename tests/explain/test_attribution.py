@@ -164,7 +164,7 @@ def test_a_changed_picture_is_told(colours, tmp_path):
     made = colours.explain(MoreLike("navy"), "red")
     assert made.recomputed == pytest.approx(0, abs=1e-2)
     assert made.stored > 1
-    assert "changed since" in made.note
+    assert "the item has changed" in made.note
 
 
 def test_what_is_gone_is_an_error_in_words(colours, tmp_path):
