@@ -31,10 +31,10 @@ def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = Non
 
     Returns:
         `asked`: the number of items that were measured.
-        `hubness`: `k`; the `mean` count of an item among the neighbours of those asked; the `skewness` of
-        N_k, which is in how many items' k nearest neighbours an item stands (Radovanović et al. 2010; None
-        where it can't be told); and `hubs`, those that stand in the most: `id`, `count`, and the `share` of
-        the items asked.
+        `hubness`: `k`; the `mean` count of how many measured items have an item among their k nearest
+        neighbours; the `skewness` of N_k, which is that count over all items (Radovanović et al. 2010; None
+        for too few items); and `hubs`, the items with the largest counts: `id`, `count`, and the `share` of
+        the measured items.
         `anisotropy`: the mean cosine of random pairs (Ethayarajh 2019), -1 to 1; None for a single item.
         `duplicates`: `exact`, the share of items whose content an earlier one has; `near`, the share of
         different contents that have another within `threshold`. None for words and inner products.
@@ -99,7 +99,7 @@ def skewness(counts: Counts, asked: int) -> float | None:
         asked: m, how many items were asked.
 
     Returns:
-        None where the moments can't be told: too few items, or all occur equally often.
+        None where there is no skewness: too few items, or all occur equally often.
     """
     count = len(counts)
     if asked < 3 or count < 3:

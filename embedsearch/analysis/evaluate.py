@@ -132,10 +132,10 @@ def under_filters(asked: Asked, k: int = 10) -> list[dict[str, Any]]:
     """Return recall and latency under random filters that keep 50, 10, 1 and 0.1 percent of the items."""
     draw = np.random.default_rng(0).random(len(asked.backend))
     few = asked.queries[: max(1, len(asked.queries) // 5)]
-    told = []
+    measured = []
     for share in SHARES:
         chosen = Filter(partial(np.less, draw, share))
-        told.append(
+        measured.append(
             {
                 "share": share,
                 "allowed": chosen.count,
@@ -143,7 +143,7 @@ def under_filters(asked: Asked, k: int = 10) -> list[dict[str, Any]]:
                 **latency(partial(asked.backend.search, k=k, filter=chosen), few),
             }
         )
-    return told
+    return measured
 
 
 def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
