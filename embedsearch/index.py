@@ -357,7 +357,7 @@ def open_index(
         IndexDamagedError: its files are missing, truncated or altered.
 
     Example:
-        >>> open_index("faq").search("how do I get my money back", k=5)[0].text  # doctest: +SKIP
+        >>> open_index("faq").search("how do I get my money back", k=5)[0].text
         'I want a refund'
     """
     return open_current(indexes_folder(indexes), name, lambda build: Index(Build(build), load))

@@ -116,7 +116,7 @@ class Query:
     term's vector is scaled to unit length first, so that a weight means the same for all terms.
 
     Example:
-        >>> Query((WeightedTerm("beach"), WeightedTerm("people", -1)))  # doctest: +ELLIPSIS
+        >>> Query((WeightedTerm("beach"), WeightedTerm("people", -1)))
         Query(terms=(WeightedTerm(query='beach', weight=1.0), ...
     """
 

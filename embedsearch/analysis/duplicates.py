@@ -302,7 +302,7 @@ def find_duplicates(
         QueryError: the index holds words or compares by the inner product, or an argument is none of these.
 
     Example:
-        >>> find_duplicates(open_index("holidays")).others()  # doctest: +SKIP
+        >>> find_duplicates(open_index("holidays")).others()
         ['2019/IMG_0042 (1).jpg']
     """
     return DuplicateFinder(searcher.build).find(threshold, keep, progress)
