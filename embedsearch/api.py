@@ -125,7 +125,7 @@ def build(
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         replace: whether an index of that name made from something else may be replaced.
         strict: fail where the recall asked for is not reached.
-        progress: who is told how the build goes on.
+        progress: gets the progress reports.
 
     Raises:
         RecipeError: an option is wrong, or given twice, or the name is taken by an index of another source.
@@ -268,7 +268,7 @@ def align(
         field: the field that holds them.
         text_model: what texts are asked through: as in `load_encoder`; the bundled text model without it.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
-        progress: who is told how it goes on.
+        progress: gets the progress reports.
 
     Raises:
         EmbedsearchError: see `embedsearch.artifacts.alignment.align`.

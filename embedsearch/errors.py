@@ -1,4 +1,4 @@
-"""Every error that embedsearch raises on purpose, drawn as one tree.
+"""Every error that embedsearch raises on purpose, in one tree.
 
     EmbedsearchError
     ├── UsageError              the request itself can't be carried out as it stands
@@ -10,20 +10,20 @@
     │   ├── ItemNotFoundError
     │   └── SourceNotFoundError
     ├── SourceError             a source exists but can't be read as asked
-    ├── TooManyRejectedError    more items were quarantined than the recipe allows
+    ├── TooManyRejectedError    more entries were rejected than the recipe allows
     ├── RecallNotReachedError   an approximate index misses more than was asked for
     ├── ModelError              a model can't be found, loaded or used
     │   ├── ModelUnreachableError
     │   ├── ModelChecksumError
-    │   ├── DeviceError         a device or a precision that this machine has not
+    │   ├── DeviceError         this machine does not have the device or the precision
     │   └── EncoderMismatchError  the query encoder is not the one that made the index
     ├── IndexDamagedError       files of a build are missing, truncated or altered
     ├── IndexBusyError          another process is writing the index
     ├── MissingExtraError       an optional dependency is not installed
-    └── ItemError               one item can't be read or embedded (quarantined by a build)
+    └── ItemError               one item can't be read or embedded; a build rejects it
 
-A message says what came, what was expected and what to do next; the command line prints it as it
-is, so it needs no traceback to be understood.
+A message says what came, what was expected and what to do next. The command line prints it as it is,
+without a traceback.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from collections.abc import Iterable
 
 
 class EmbedsearchError(Exception):
-    """Root of the tree: whatever a person can mend by reading the message."""
+    """Root of the tree: what a person can put right after reading the message."""
 
 
 class UsageError(EmbedsearchError):
@@ -73,7 +73,7 @@ class SourceError(EmbedsearchError):
 
 
 class TooManyRejectedError(EmbedsearchError):
-    """More items were quarantined than the recipe allows."""
+    """More entries were rejected than the recipe allows."""
 
 
 class RecallNotReachedError(EmbedsearchError):
@@ -93,7 +93,7 @@ class ModelChecksumError(ModelError):
 
 
 class DeviceError(ModelError):
-    """A device or a precision was asked for that this machine has not."""
+    """This machine does not have the device or the precision that was asked for."""
 
 
 class EncoderMismatchError(ModelError):
@@ -113,7 +113,7 @@ class MissingExtraError(EmbedsearchError):
 
 
 class ItemError(EmbedsearchError):
-    """One item can't be read or embedded; a build quarantines it with this message as the reason."""
+    """One item can't be read or embedded; a build rejects it with this message as the reason."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -27,10 +27,10 @@ from embedsearch.indexing.changes import Changes
 from embedsearch.maps import Map
 from embedsearch.maps.ground import Method, Settings
 from embedsearch.progress import Progress, Silent
-from embedsearch.query import DEFAULT_K, AnyQuery, MoreLike, Tree, is_several
+from embedsearch.query import DEFAULT_K, AnyQuery, MoreLike, is_several
 from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, Recipe, SourceRecipe, check_name
 from embedsearch.results import Hit, Results
-from embedsearch.search.filters import conditions
+from embedsearch.search.filters import Tree, conditions
 from embedsearch.search.searcher import Searcher
 from embedsearch.sources import memory
 from embedsearch.store.build import Build, open_current
@@ -190,7 +190,7 @@ class Index(Searcher):
             method: `pca` or `umap`.
             clusters: how many groups; 0 for the root of half the items, 8 at most.
             names: the field that names the groups; empty for texts and captions.
-            progress: who is told how it goes on.
+            progress: gets the progress reports.
 
         Raises:
             QueryError, MissingExtraError: as `embedsearch.maps.make_map`.
@@ -205,7 +205,7 @@ class Index(Searcher):
         Args:
             items: of the form that the index was built from, see `embedsearch.build`. An item whose id is
                 there already replaces it; without ids of its own, so does one of the same content.
-            progress: who is told how it goes on.
+            progress: gets the progress reports.
 
         Raises:
             RecipeError: the index was made from files: change them and call `rebuild`.
@@ -219,7 +219,7 @@ class Index(Searcher):
 
         Args:
             ids: of the items; in an index of words those of their texts, the part before `#`.
-            progress: who is told how it goes on.
+            progress: gets the progress reports.
 
         Raises:
             RecipeError: the index was made from files: delete them there and call `rebuild`.
@@ -357,7 +357,7 @@ def open_index(
         IndexDamagedError: its files are missing, truncated or altered.
 
     Example:
-        >>> open_index("faq").search("how do I get my money back", k=5)[0].text
+        >>> open_index("faq").search("how do I get my money back", k=5)[0].text  # doctest: +SKIP
         'I want a refund'
     """
     return open_current(indexes_folder(indexes), name, lambda build: Index(Build(build), load))
@@ -392,7 +392,7 @@ def rebuild(
         queries: see `embedsearch.build`.
         keep: see `embedsearch.build`.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
-        progress: who is told how it goes on.
+        progress: gets the progress reports.
         load: what makes the encoder, for callers that share encoders.
 
     Raises:
@@ -426,7 +426,7 @@ def changes(
         name: the index's name.
         full: as for `rebuild`.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
-        progress: who is told how it goes on.
+        progress: gets the progress reports.
 
     Raises:
         IndexNotFoundError: there is no index of that name.

@@ -1,4 +1,4 @@
-"""Who is told how long work goes on."""
+"""Reports of how far a build has got."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any, Protocol
 
 
 class Computing(Protocol):
-    """What is told of the encoder that a build embeds with; every encoder has it.
+    """What a report says of the encoder; every encoder has it.
 
     Attributes:
-        spec: what the vectors mean; see `embedsearch.models.spec.EncoderSpec`.
-        dimension: of the vectors.
-        device: where they are computed; empty where no model is loaded.
-        precision: in what.
-        engine: by what.
-        decoding: how images are read; empty for texts.
+        spec: what its vectors mean; see `embedsearch.models.spec.EncoderSpec`.
+        dimension: length of its vectors.
+        device: the device that computes them; empty where no model is loaded.
+        precision: the precision that they are computed in.
+        engine: the engine that computes them.
+        decoding: how images are decoded; empty for texts.
     """
 
     spec: Any
@@ -26,23 +26,23 @@ class Computing(Protocol):
 
 
 class Progress(Protocol):
-    """Who is told how a build goes on."""
+    """Gets the reports of a build, as a progress bar does."""
 
     def start(self, encoder: Computing, total: int | None, done: int) -> None:
-        """Embedding begins: `done` of `total` entries (None: unknown) were found ready."""
+        """Embedding begins. `done` of `total` entries (None: unknown) need no work."""
 
     def advance(self, entries: int) -> None:
         """So many more entries are done."""
 
     def spent(self, waiting: float, computing: float) -> None:
-        """So many seconds went by since the start in waiting for input, and for the model."""
+        """Seconds since the start that were spent waiting for input, and computing."""
 
     def stage(self, text: str, total: int | None = None) -> None:
-        """What happens before and after embedding, and of how many things, where `advance` counts them."""
+        """Another stage begins, of `total` steps where `advance` counts them."""
 
 
 class Silent:
-    """Tells nobody."""
+    """Ignores all reports."""
 
     def start(self, encoder: Computing, total: int | None, done: int) -> None:
         """See `Progress`."""

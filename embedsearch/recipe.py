@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from operator import index
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import tomli_w
 
+from embedsearch.disk.facts import from_json, stored, to_json
 from embedsearch.errors import RecipeError, nearest
 from embedsearch.records import Unit
 
 RECIPE_FILE = "recipe.toml"
 STORAGES = ("fp32", "fp16")
-# not written where it says nothing, so that recipes of before 0.7 stay as they are; see `disk.facts.stored`
-_OPTIONAL = {"optional": True}
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")
 
 
@@ -47,7 +46,7 @@ class SourceRecipe:
     id: str = ""
     encoding: str = "utf-8"
     split: str = ""
-    vector: str = field(default="", metadata=_OPTIONAL)
+    vector: str = field(default="", metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -102,7 +101,7 @@ class EncoderRecipe(EncoderOptions):
     """
 
     unit: Unit
-    dimension: int = field(default=0, metadata=_OPTIONAL)
+    dimension: int = field(default=0, metadata=stored(optional=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +114,9 @@ class IndexOptions:
         memory: what building and the open index may hold, such as `4GB`; empty for half of what is free.
         recall: the recall@10 against exact search (0 to 1) that an approximate index is tuned to.
         queries: a file of queries to tune with, absolute; empty for items that are held out.
-        storage: `fp32` or `fp16`, what the vectors are kept in.
-        keep: how many builds stay on disk, the one in force among them.
-        max_rejected: share of entries (0 to 1) that may be quarantined before a build fails.
+        storage: `fp32` or `fp16`, the precision of the stored vectors.
+        keep: how many builds stay on disk, the current one among them.
+        max_rejected: share of entries (0 to 1) that may be rejected before a build fails.
     """
 
     metric: str = "cosine"
@@ -137,11 +136,11 @@ class IndexOptions:
                 + nearest(self.storage, STORAGES)
             )
         if not 0 < self.recall <= 1:
-            raise RecipeError(f"The recall {self.recall:g} can't be reached for; take a share such as 0.95.")
+            raise RecipeError(f"recall is a share over 0 and up to 1, such as 0.95; got {self.recall:g}.")
         if not 0 <= self.max_rejected <= 1:
             raise RecipeError(f"max_rejected is a share from 0 to 1; got {self.max_rejected:g}.")
         if self.keep < 1:
-            raise RecipeError(f"{self.keep} builds can't be kept: the one in force is one. Take 1 or more.")
+            raise RecipeError(f"keep is {self.keep}, and the current build is always kept. Give 1 or more.")
         if self.memory:
             parse_memory(self.memory)
 
@@ -161,17 +160,13 @@ class Recipe:
     def __post_init__(self) -> None:
         check_name(self.name)
 
-    def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Return the recipe as tables of plain values, without its name."""
-        return {part: asdict(getattr(self, part)) for part in ("source", "encoder", "index")}
-
     def save(self, folder: Path) -> None:
         """Write `recipe.toml` into `folder`, atomically."""
-        document = self.as_dict()
-        target = folder / RECIPE_FILE
+        document = to_json(self)
+        del document["name"]  # the folder has it
         aside = folder / f".{RECIPE_FILE}.new"
         aside.write_text(tomli_w.dumps(document), encoding="utf-8")
-        aside.replace(target)
+        aside.replace(folder / RECIPE_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Recipe:
@@ -181,58 +176,16 @@ class Recipe:
             RecipeError: the file is missing, is not TOML, or holds unknown or ill-typed entries.
         """
         path = folder / RECIPE_FILE
+        again = f"build the index again: embedsearch build SOURCE --name {folder.name}"
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
+            return from_json(cls, {**document, "name": folder.name})
         except FileNotFoundError:
-            raise RecipeError(
-                f"{path} is missing. Build the index again: embedsearch build SOURCE --name {folder.name}"
-            ) from None
+            raise RecipeError(f"{path} is missing. B{again[1:]}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RecipeError(
-                f"{path} is not valid TOML: {error}. Mend it, or build the index again: "
-                f"embedsearch build SOURCE --name {folder.name}"
-            ) from None
-        return cls.from_dict(folder.name, document, path)
-
-    @classmethod
-    def from_dict(cls, name: str, document: Mapping[str, Any], path: Path | None = None) -> Recipe:
-        """Make a recipe of the tables that `as_dict` returns.
-
-        Args:
-            name: of the index.
-            document: the tables.
-            path: the file that they come from, for what is said of errors.
-
-        Raises:
-            RecipeError: they hold unknown or ill-typed entries.
-        """
-        path = path or Path(RECIPE_FILE)
-        try:
-            encoder = dict(document["encoder"])
-            encoder["unit"] = Unit(encoder["unit"])
-            return cls(
-                name=name,
-                source=_part(SourceRecipe, document["source"], path),
-                encoder=_part(EncoderRecipe, encoder, path),
-                index=_part(IndexOptions, document.get("index", {}), path),
-            )
-        except (KeyError, ValueError, TypeError) as error:
-            raise RecipeError(f"{path} is incomplete or has an impossible value: {error}.") from None
-
-
-def _part(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
-    """Make one part of a recipe from a TOML table, tuples for lists."""
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: a table of entries was expected where it has {values!r:.60}.")
-    known = [item.name for item in fields(kind)]
-    for name in values:
-        if name not in known:
-            raise RecipeError(f"{path} has an unknown entry {name!r}.{nearest(name, known)}")
-    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    try:
-        return kind(**frozen)
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from None
+            raise RecipeError(f"{path} is not valid TOML: {error}. Correct it, or {again}") from None
+        except (ValueError, TypeError, RecipeError) as error:
+            raise RecipeError(f"{path}: {error}. Correct it, or {again}") from None
 
 
 def check_name(name: str) -> str:
@@ -253,11 +206,11 @@ def parse_memory(text: str) -> int:
     """Return the bytes that `text` names: a number with kB, MB, GB or TB (powers of 1000), or KiB to TiB.
 
     Raises:
-        RecipeError: it is no such number.
+        RecipeError: it is not such a number.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text, re.IGNORECASE)
     if not found or float(found[1]) == 0:
-        raise RecipeError(f"{text!r} is no amount of memory; write it like 4GB or 500MB.")
+        raise RecipeError(f"{text!r} is not an amount of memory. Write it like 4GB or 500MB.")
     power = " kmgt".index(found[2].lower()) if found[2] else 0
     return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
 
@@ -266,7 +219,7 @@ def unit_of(value: Any) -> Unit:
     """Return the unit of that name.
 
     Raises:
-        RecipeError: there is none.
+        RecipeError: there is no such unit.
     """
     try:
         return Unit(value)
@@ -280,7 +233,7 @@ def layers_of(value: Any) -> tuple[int, ...]:
     """Return hidden layers, one or several, as numbers.
 
     Raises:
-        RecipeError: they are none.
+        RecipeError: they are not whole numbers.
     """
     try:
         return tuple(index(each) for each in (value if isinstance(value, Iterable) else (value,)))
@@ -292,7 +245,7 @@ def columns_of(value: Any) -> tuple[str, ...]:
     """Return the names of columns, one or several.
 
     Raises:
-        RecipeError: they are no names.
+        RecipeError: they are not names.
     """
     if not isinstance(value, Iterable) or isinstance(value, bytes):
         raise RecipeError(f"A column's name is a str, and several are a list of them; got {value!r:.60}.")
@@ -300,7 +253,7 @@ def columns_of(value: Any) -> tuple[str, ...]:
 
 
 def joined(options: Options, **given: Any) -> Options:
-    """Return options with those that were given by name, where these are no defaults.
+    """Return `options` with those of `given` that differ from their default.
 
     Raises:
         RecipeError: an option was given in both places.
@@ -317,10 +270,10 @@ def joined(options: Options, **given: Any) -> Options:
 
 
 def check_types(part: Any) -> None:
-    """See that a part of a recipe holds what it is declared to hold.
+    """Check that the fields of a part of a recipe have their declared types.
 
     Raises:
-        RecipeError: it does not.
+        RecipeError: it holds something else.
     """
     for name, kind in get_type_hints(type(part)).items():
         value = getattr(part, name)
@@ -336,7 +289,7 @@ def check_types(part: Any) -> None:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a TOML value is of the type of a recipe's entry; a truth value is no whole number."""
+    """Whether a TOML value is of the type of a recipe's entry; a bool is not a whole number."""
     if inner := get_args(kind):  # tuple[X, ...]
         return isinstance(value, tuple) and all(_fits(each, inner[0]) for each in value)
     if isinstance(value, bool) or kind is bool:

@@ -1,4 +1,4 @@
-"""An index that follows its source: rebuilt whenever the folder or the file changes."""
+"""Watch the source of an index, and rebuild the index whenever its folder or file changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe
 from embedsearch.store.folders import current_id, index_folder, indexes_folder
 
-QUIET = 1600  # milliseconds; changes that come closer together are taken as one
+QUIET = 1600  # milliseconds without a change, before a rebuild
 POLL = 500  # milliseconds between looks at whether to stop
 log = logging.getLogger("embedsearch")
 
@@ -30,19 +30,19 @@ def watch(
 ) -> Iterator[tuple[Index, bool]]:
     """Rebuild the index `name` now and after each change of its source.
 
-    A rebuild that fails is logged, and the next change is waited for.
+    A rebuild that fails is logged; then it waits for the next change.
 
     Args:
         name: the index's name.
         indexes: the folder of indexes.
-        progress: who is told how rebuilds go on.
-        stop: ends the watch when it is set.
+        progress: gets the progress reports.
+        stop: set it to end the watch.
 
     Yields:
-        The open index after each rebuild, and whether that put a new build in force.
+        The open index after each rebuild, and whether that published a new build.
 
     Raises:
-        RecipeError: its source is no folder or file of this machine.
+        RecipeError: its source is not a folder or file on this machine.
         IndexNotFoundError: there is no index of that name.
     """
     root = indexes_folder(indexes)
@@ -50,10 +50,10 @@ def watch(
     source = Path(Recipe.load(folder).source.location)
     if not source.is_absolute() or not source.exists():
         raise RecipeError(
-            f"The index {name!r} is made from {source}, which is no folder or file that can be watched. "
-            f"Bring it up to date with: embedsearch rebuild {name}"
+            f"The index {name!r} is made from {source}, which is not a folder or file that can be watched. "
+            f"Update it with: embedsearch rebuild {name}"
         )
-    # A file is watched through its folder: editors replace files, and a watch on the old one sees nothing.
+    # Editors replace files, and a watch on the old file sees nothing: watch its folder.
     single = source.is_file()
     watched = source.parent if single else source
 
@@ -73,7 +73,7 @@ def watch(
             yield_on_timeout=True,
             recursive=not single,
         )
-        next(events, None)  # the watch begins before the next rebuild, so that nothing falls between them
+        next(events, None)  # start watching before the rebuild, so that no change is missed
         return events
 
     events, lost = begin(), False
@@ -87,7 +87,7 @@ def watch(
             yield searcher, searcher.manifest.build != before
         for found in events:
             lost = lost or (Change.deleted, str(watched)) in found
-            if lost and watched.is_dir():  # made anew, and the watch is on the old one, which tells no more
+            if lost and watched.is_dir():  # the folder is a new one; the watch on the old one is silent
                 events, lost = begin(), False
                 break
             if found:

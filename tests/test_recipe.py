@@ -61,17 +61,17 @@ def test_missing_entries_take_their_defaults(folder):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("pooling", "poling", r"unknown entry 'poling'\. Did you mean 'pooling'"),
+        ("pooling", "poling", r"encoder\.poling is unknown.*Did you mean 'pooling'"),
         ('unit = "word"', 'unit = "wort"', "'wort' is not a valid Unit"),
-        ('unit = "word"', "", "incomplete.*'unit'"),
-        ("[encoder]", "[encode]", "incomplete.*'encoder'"),
+        ('unit = "word"', "", r"encoder\.unit is missing"),
+        ("[encoder]", "[encode]", "encode is unknown"),
         ("[encoder]", "[encoder", "not valid TOML"),
-        ('kind = "csv"', "", "incomplete.*kind"),
-        ('kind = "csv"', "kind = 7", "'kind' .*str"),
-        ("batch_tokens = 512", 'batch_tokens = "512"', "'batch_tokens' .*int"),
-        ("max_rejected = 0.25", 'max_rejected = "a quarter"', "'max_rejected' .*float"),
-        ("patch_tokens_only = false", "patch_tokens_only = 1", "'patch_tokens_only' .*bool"),
-        ('id = "key"', 'id = ["key"]', "'id' .*str"),
+        ('kind = "csv"', "", r"source\.kind is missing"),
+        ('kind = "csv"', "kind = 7", r"source\.kind .*str"),
+        ("batch_tokens = 512", 'batch_tokens = "512"', r"encoder\.batch_tokens .*int"),
+        ("max_rejected = 0.25", 'max_rejected = "a quarter"', r"index\.max_rejected .*float"),
+        ("patch_tokens_only = false", "patch_tokens_only = 1", r"encoder\.patch_tokens_only .*bool"),
+        ('id = "key"', 'id = ["key"]', r"source\.id .*str"),
     ],
 )
 def test_a_damaged_recipe_names_its_file_and_what_is_wrong(folder, old, new, message):
@@ -87,7 +87,7 @@ def test_one_column_is_not_a_word_of_letters(folder):
     lines = path.read_text(encoding="utf-8").replace('"question",\n', "").replace('"answer",\n', "")
     start, end = lines.index("text = ["), lines.index("]", lines.index("text = [")) + 1
     path.write_text(lines[:start] + 'text = "question"' + lines[end:], encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"'text' .*list"):
+    with pytest.raises(RecipeError, match=r"source\.text .*list"):
         Recipe.load(folder)
 
 

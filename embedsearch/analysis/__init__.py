@@ -1,1 +1,1 @@
-"""Analyses of a whole index: duplicates, neighbours, diagnostics, evaluation, comparisons."""
+"""What an index is like as a whole: copies, neighbours, quality, and comparisons."""

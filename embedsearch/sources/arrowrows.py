@@ -26,8 +26,8 @@ def rows(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any] | str]:
             yield f"the row holds a value that can't be read: {error}"
 
 
-def picture_columns(schema: pa.Schema) -> list[str]:
-    """Return the columns of the shape in which data sets keep pictures: {bytes, path}."""
+def image_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns of the shape in which data sets keep images: {bytes, path}."""
     return [
         field.name
         for field in schema

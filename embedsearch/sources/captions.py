@@ -1,4 +1,4 @@
-"""Pairs of a picture and what is said of it."""
+"""Pairs of an image and its caption."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ENCODING = "utf-8"
 
 
 def read_captions(path: Path) -> Iterator[tuple[str, str] | Rejected]:
-    """Yield the picture's id or path, and the caption, of each pair that has a caption.
+    """Yield the image's id or path, and the caption, of each pair that has a caption.
 
-    What can't be read is yielded as `Rejected`, and costs one line.
+    A line that can't be read is yielded as `Rejected`.
 
     Args:
         path: .csv, .tsv or .jsonl with the columns `image` and `caption`.

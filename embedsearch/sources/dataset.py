@@ -28,7 +28,7 @@ def is_saved_dataset(folder: Path) -> bool:
 class HubDataset:
     """A data set in a folder made by `save_to_disk`, or one on the hub by its id.
 
-    Pictures come as they are stored, not decoded; class labels come as their names.
+    Images come as they are stored, not decoded; class labels come as their names.
     """
 
     def __init__(self, recipe: SourceRecipe) -> None:
@@ -46,11 +46,11 @@ class HubDataset:
         else:
             self._folder = Path.cwd()
             self._name, self._data = _from_hub(recipe.location, recipe.split)
-        names, pictures, self._labels = _features(self._data)
-        self._columns = choose_columns(recipe, names, self._name, pictures)
+        names, images, self._labels = _features(self._data)
+        self._columns = choose_columns(recipe, names, self._name, images)
 
     def modality(self) -> Modality:
-        """Pictures if a column of them was asked for, or is all there is; else texts."""
+        """Images if a column of them was asked for, or is all there is; else texts."""
         return self._columns.modality
 
     def count(self) -> int | None:
@@ -78,7 +78,7 @@ class HubDataset:
 
         number = 0
         try:
-            # As Arrow, nothing is decoded: a picture stays {"bytes": ..., "path": ...}.
+            # As Arrow, nothing is decoded: an image stays {"bytes": ..., "path": ...}.
             for table in self._data.with_format("arrow").iter(batch_size=BATCH_ROWS):
                 for row in rows(table):
                     number += 1
@@ -97,7 +97,7 @@ def _from_disk(folder: Path, split: str) -> tuple[str, Any]:
     if not is_saved_dataset(folder):
         raise SourceError(
             f"{folder} is no saved data set; expected a folder made by save_to_disk. For a folder of "
-            "pictures or texts use --kind images or --kind texts."
+            "images or texts use --kind images or --kind texts."
         )
     name, chosen = printable(folder.name), folder
     listing = folder / "dataset_dict.json"
@@ -156,15 +156,15 @@ def _choose_split(name: str, splits: Sequence[str], asked: str) -> str:
 
 
 def _features(data: Any) -> tuple[list[str], list[str], dict[str, Callable[[Any], Any]]]:
-    """The columns, those of them that are pictures, and for class labels what names a number."""
+    """The columns, those of them that are images, and for class labels what names a number."""
     from datasets import ClassLabel, Image
 
     features = data.features
     if features is None:  # a streamed data set that does not declare them
         return list(next(iter(data), {})), [], {}
-    pictures = [name for name, feature in features.items() if isinstance(feature, Image)]
+    images = [name for name, feature in features.items() if isinstance(feature, Image)]
     labels = {name: _namer(feature) for name, feature in features.items() if isinstance(feature, ClassLabel)}
-    return list(features), pictures, labels
+    return list(features), images, labels
 
 
 def _namer(feature: Any) -> Callable[[Any], Any]:

@@ -52,7 +52,7 @@ class DelimitedFile:
         self._columns = choose_columns(recipe, self._names, self._path.name)
 
     def modality(self) -> Modality:
-        """Pictures if a column of them was asked for, else texts."""
+        """Images if a column of them was asked for, else texts."""
         return self._columns.modality
 
     def count(self) -> int | None:

@@ -27,7 +27,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def guess(location: str) -> tuple[str, str]:
     """Return the kind of source at `location`, a row of `SOURCES`, and its absolute path or hub id.
 
-    A file is told by its suffix; a folder is a saved data set, or pictures or texts, whichever are
+    A file is told by its suffix; a folder is a saved data set, or images or texts, whichever are
     more among its first 2000 files; `owner/name` without such a path is a data set on the hub.
 
     Raises:
@@ -58,34 +58,34 @@ def _kind_of_file(path: Path) -> str:
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
     if suffix in image_suffixes() | HEIF_SUFFIXES | TEXT_SUFFIXES:
-        raise SourceError(f"{path} is one picture or text; give the folder that it is in: {path.parent}.")
+        raise SourceError(f"{path} is one image or text; give the folder that it is in: {path.parent}.")
     raise SourceError(
-        f"{path} is none of the files that can be read: {', '.join(FILE_KINDS)}. "
-        "Give one of those, a folder of pictures or of texts, or say what it is with --kind."
+        f"{path} is not one of the files that can be read: {', '.join(FILE_KINDS)}. "
+        "Give one of those, a folder of images or of texts, or say what it is with --kind."
     )
 
 
 def _kind_of_folder(path: Path) -> str:
     if is_saved_dataset(path):
         return "dataset"
-    pictures, texts = image_suffixes(), TEXT_SUFFIXES
+    images, texts = image_suffixes(), TEXT_SUFFIXES
     tables = frozenset(FILE_KINDS) - texts
-    known = pictures | texts | tables
+    known = images | texts | tables
     names = [
         PurePosixPath(name)
         for name, _ in islice(
             walk(path, lambda name: PurePosixPath(name).suffix.lower() in known), FILES_LOOKED_AT
         )
     ]
-    stems = {name.with_suffix("") for name in names if name.suffix.lower() in pictures}
-    # a .txt beside a picture of the same name is its caption
+    stems = {name.with_suffix("") for name in names if name.suffix.lower() in images}
+    # a .txt beside an image of the same name is its caption
     text_count = sum(name.suffix.lower() in texts and name.with_suffix("") not in stems for name in names)
-    picture_count = sum(name.suffix.lower() in pictures for name in names)
-    if picture_count or text_count:
-        return "images" if picture_count >= text_count else "texts"
+    image_count = sum(name.suffix.lower() in images for name in names)
+    if image_count or text_count:
+        return "images" if image_count >= text_count else "texts"
     table = next(iter(names), None)
     instead = f" It holds {table}: give that file." if table else ""
     raise SourceError(
-        f"{path} holds neither pictures ({', '.join(sorted(pictures))}) nor texts "
-        f"({', '.join(sorted(texts))}), and it is no data set made by save_to_disk.{instead}"
+        f"{path} holds neither images ({', '.join(sorted(images))}) nor texts "
+        f"({', '.join(sorted(texts))}), and it is not a data set made by save_to_disk.{instead}"
     )

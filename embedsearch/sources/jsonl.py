@@ -36,7 +36,7 @@ class JsonLinesFile:
         self._columns = choose_columns(recipe, list(columns), self._path.name)
 
     def modality(self) -> Modality:
-        """Pictures if a column of them was asked for, else texts."""
+        """Images if a column of them was asked for, else texts."""
         return self._columns.modality
 
     def count(self) -> int | None:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from embedsearch.errors import ItemNotFoundError, SourceError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Rejected
-from embedsearch.sources.arrowrows import picture_columns, rows
+from embedsearch.sources.arrowrows import image_columns, rows
 from embedsearch.sources.parquet import ParquetFile
 from embedsearch.sources.scalars import as_scalar
 from embedsearch.sources.table import RowReader, choose_columns
@@ -122,14 +122,14 @@ def _table(items: Any, asked: SourceRecipe, *, more: bool = False) -> tuple[pa.T
         more: whether it is added to a source; its ids may have been made here.
     """
     known = asked.id
-    columns, pictures, asked = _columns(items, asked)
+    columns, images, asked = _columns(items, asked)
     lengths = {len(column) for column in columns.values()}
     if lengths <= {0}:
         raise SourceError("What was given is empty: there is nothing to index.")
     key = asked.id or (ID if ID in columns else "")
     if more and key not in columns:
         key = ""
-    chosen = choose_columns(replace(asked, id=key), list(columns), WHERE, pictures)
+    chosen = choose_columns(replace(asked, id=key), list(columns), WHERE, images)
     if chosen.image:
         columns[chosen.image] = pa.array(
             [_image(value) for value in columns[chosen.image]], _type_of_images(columns[chosen.image])
@@ -168,7 +168,7 @@ def _columns(items: Any, asked: SourceRecipe) -> tuple[Columns, list[str], Sourc
         return _of_arrow(table) | {name: list(items[name]) for name in objects}, [], asked
     if hasattr(items, "__arrow_c_stream__") or hasattr(items, "__arrow_c_array__"):
         table = _arrow(lambda: pa.table(items))
-        return _of_arrow(table), picture_columns(table.schema), asked
+        return _of_arrow(table), image_columns(table.schema), asked
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable) or hasattr(items, "dtype"):
         raise SourceError(f"An index can't be made from a {type(items).__name__}: {EXPECTED}.")
     return _of_list(list(items), asked)

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 from embedsearch.errors import SourceError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality, Rejected
-from embedsearch.sources.arrowrows import picture_columns, rows
+from embedsearch.sources.arrowrows import image_columns, rows
 from embedsearch.sources.paths import existing_file, printable
 from embedsearch.sources.table import RowReader, choose_columns
 
-BATCH_ROWS = 256  # few, because a row may hold a picture
+BATCH_ROWS = 256  # few, because a row may hold an image
 BUFFER = 2**20
 
 
@@ -24,10 +24,10 @@ class ParquetFile:
         with self._open() as file:
             schema = file.schema_arrow
             self._count = int(file.metadata.num_rows)
-        self._columns = choose_columns(recipe, schema.names, self._path.name, picture_columns(schema))
+        self._columns = choose_columns(recipe, schema.names, self._path.name, image_columns(schema))
 
     def modality(self) -> Modality:
-        """Pictures if a column of them was asked for, else texts."""
+        """Images if a column of them was asked for, else texts."""
         return self._columns.modality
 
     def count(self) -> int | None:

@@ -90,19 +90,19 @@ class Columns:
 
 
 def choose_columns(
-    recipe: SourceRecipe, columns: Sequence[str], where: str, pictures: Sequence[str] = ()
+    recipe: SourceRecipe, columns: Sequence[str], where: str, images: Sequence[str] = ()
 ) -> Columns:
     """Return the columns that `recipe` asks for; without any, the one that can be meant.
 
     That is the only column beside the key; else the only one called text, body, content, sentence,
     question, document, title, caption or abstract (in any case). A column that the file itself marks
-    as pictures is taken if it is the only one and no column has such a name.
+    as images is taken if it is the only one and no column has such a name.
 
     Args:
         recipe: its `text`, `image` and `id` are looked at.
         columns: the columns that there are.
         where: the name of the table, for messages.
-        pictures: those among `columns` whose type says that they hold pictures.
+        images: those among `columns` whose type says that they hold images.
 
     Raises:
         SourceError: there is no such column, both a text and an image were asked for, or it can't
@@ -124,14 +124,14 @@ def choose_columns(
         return Columns(recipe.text, recipe.image, recipe.id, recipe.vector)
     free = [name for name in columns if name != recipe.id]
     candidates = free if len(free) == 1 else [name for name in free if name.casefold() in TEXT_NAMES]
-    texts = [name for name in candidates if name not in pictures]
-    if len(texts) == 1 and not pictures:
+    texts = [name for name in candidates if name not in images]
+    if len(texts) == 1 and not images:
         return Columns((texts[0],), "", recipe.id)
-    if not texts and len(pictures) == 1:
-        return Columns((), pictures[0], recipe.id)
+    if not texts and len(images) == 1:
+        return Columns((), images[0], recipe.id)
     raise SourceError(
-        f"{where} has the columns {_listing(columns)}: say which one to embed with --text COLUMN"
-        " (several are joined) or, for pictures, --image COLUMN."
+        f"{where} has {'the columns ' if columns else ''}{_listing(columns)}: say which one to embed with "
+        "--text COLUMN (several are joined) or, for images, --image COLUMN."
     )
 
 
@@ -149,7 +149,7 @@ class RowReader:
 
         Args:
             columns: which columns are what.
-            folder: what paths of pictures are relative to.
+            folder: what paths of images are relative to.
         """
         self._columns = columns
         self._used = columns.used
@@ -168,12 +168,12 @@ class RowReader:
             convert: makes a field of a column's name and value, `as_scalar` of the value without it.
         """
         columns = self._columns
-        content: str | Path | bytes | _Unusable
+        content: str | Path | bytes | _Problem
         if columns.vector:
             content = self._vector(row.get(columns.vector))
         else:
             content = self._image(row.get(columns.image)) if columns.image else self._text(row)
-        if isinstance(content, _Unusable):
+        if isinstance(content, _Problem):
             return Rejected(place, content.reason)
         key = ""
         if columns.id:
@@ -193,62 +193,62 @@ class RowReader:
         }
         return Record(key, columns.modality, content, fields)
 
-    def _text(self, row: Mapping[str, Any]) -> str | _Unusable:
+    def _text(self, row: Mapping[str, Any]) -> str | _Problem:
         parts = [_text_of(row.get(name)) for name in self._columns.text]
         text = "\n".join(part for part in parts if part.strip())
         if text:
             return text
         names = " and ".join(repr(name) for name in self._columns.text)
-        return _Unusable(f"the text column {names} is empty")
+        return _Problem(f"the text column {names} is empty")
 
-    def _vector(self, value: Any) -> bytes | _Unusable:
+    def _vector(self, value: Any) -> bytes | _Problem:
         """Return a list of numbers, or the bytes of one in float32, as such bytes."""
         column = f"the vector column {self._columns.vector!r}"
         if value is None:
-            return _Unusable(f"{column} is empty")
+            return _Problem(f"{column} is empty")
         try:
             held = isinstance(value, bytes | bytearray | memoryview)
             numbers = np.frombuffer(value, "<f4") if held else np.asarray(value, "<f4")
         except (TypeError, ValueError, OverflowError):
-            return _Unusable(f"{column} holds something that is no list of numbers")
+            return _Problem(f"{column} holds something that is no list of numbers")
         if numbers.ndim != 1 or not numbers.size:
-            return _Unusable(f"{column} holds something that is no list of numbers")
+            return _Problem(f"{column} holds something that is no list of numbers")
         if not np.isfinite(numbers).all():
-            return _Unusable(f"{column} holds a number that is not finite in float32")
+            return _Problem(f"{column} holds a number that is not finite in float32")
         self._dimension = self._dimension or numbers.size
         if numbers.size != self._dimension:
-            return _Unusable(f"{column} holds {numbers.size} numbers; the first row has {self._dimension}")
+            return _Problem(f"{column} holds {numbers.size} numbers; the first row has {self._dimension}")
         return numbers.tobytes()
 
-    def _image(self, value: Any) -> Path | bytes | _Unusable:
+    def _image(self, value: Any) -> Path | bytes | _Problem:
         column = f"the image column {self._columns.image!r}"
         if isinstance(value, Mapping) and (value.keys() & {"bytes", "path"}):
             value = value.get("bytes") or value.get("path")
         if value is None or (isinstance(value, float) and math.isnan(value)):
-            return _Unusable(f"{column} is empty")
+            return _Problem(f"{column} is empty")
         if isinstance(value, bytes | bytearray | memoryview):
-            return bytes(value) or _Unusable(f"{column} is empty")
+            return bytes(value) or _Problem(f"{column} is empty")
         if not isinstance(value, str):
-            return _Unusable(
+            return _Problem(
                 f"{column} holds a value of type {type(value).__name__}; expected a path, the bytes "
                 'of an image file, or {"bytes": ..., "path": ...}'
             )
         if not value.strip():
-            return _Unusable(f"{column} is empty")
+            return _Problem(f"{column} is empty")
         return self._file(value.strip())
 
-    def _file(self, name: str) -> Path | _Unusable:
+    def _file(self, name: str) -> Path | _Problem:
         name = clean(name)
         if "://" in name:
-            return _Unusable(f"{name} is a web address; download the picture and give its path")
+            return _Problem(f"{name} is a web address; download the image and give its path")
         path = self._folder / name
         try:
             size = path.stat().st_size if path.is_file() else -1
         except (OSError, ValueError) as error:  # a name too long, or with a NUL byte
-            return _Unusable(f"{name[:200]!r} can't be a picture's path: {error}")
+            return _Problem(f"{name[:200]!r} can't be an image's path: {error}")
         if size < 0:
-            return _Unusable(f"there is no file {path}")
-        return path if size else _Unusable(f"the file {path} is empty")
+            return _Problem(f"there is no file {path}")
+        return path if size else _Problem(f"the file {path} is empty")
 
     def _relative(self, path: Path) -> str:
         """The path seen from the table; `./a.png` and `a.png` are one."""
@@ -256,7 +256,7 @@ class RowReader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unusable:
+class _Problem:
     reason: str
 
 

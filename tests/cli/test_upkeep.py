@@ -53,7 +53,7 @@ def test_nothing_changed_loads_no_torch(run, table):
     """A rebuild with nothing to embed imports neither torch nor transformers, in a process of its own."""
     assert table.is_file()
     code = (
-        "import sys; from embedsearch.api import rebuild\n"
+        "import sys; from embedsearch.index import rebuild\n"
         "rebuild('faq', indexes=sys.argv[1])\n"
         "print(sorted({'torch', 'transformers', 'streamlit'} & set(sys.modules)))"
     )
@@ -73,7 +73,7 @@ def test_another_kind_of_index_needs_no_embedding(run, table):
     refused = run("rebuild", "faq", "--backend", "exact", "--memory", "1kB")
     assert refused.exit_code == 1
     assert "--memory says 1kB" in refused.stderr
-    assert "is no amount of memory" in run("rebuild", "faq", "--memory", "much").stderr
+    assert "is not an amount of memory" in run("rebuild", "faq", "--memory", "much").stderr
 
 
 def test_rollback_gc_and_verify(run, table):

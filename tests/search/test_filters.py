@@ -5,8 +5,7 @@ import pyarrow as pa
 import pytest
 
 from embedsearch.errors import FilterError
-from embedsearch.query import Both, Compare, Either, In, IsNull, Not
-from embedsearch.search.filters import as_filter, parse
+from embedsearch.search.filters import Both, Compare, Either, In, IsNull, Not, evaluate, parse
 from embedsearch.store.items import FIELD
 
 COLUMNS = {
@@ -35,7 +34,7 @@ TYPES = {name: TABLE[FIELD + name].type for name in COLUMNS}
 
 def kept(where, table=TABLE):
     """Return the row numbers that a filter keeps."""
-    mask = as_filter(where, table, TYPES).mask
+    mask = evaluate(parse(where), table, TYPES)
     assert mask.dtype == np.bool_
     assert mask.shape == (len(table),)
     return np.flatnonzero(mask).tolist()

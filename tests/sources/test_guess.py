@@ -80,7 +80,7 @@ def test_a_saved_data_set_is_one_whatever_else_lies_there(tmp_path, files):
 
 def test_a_folder_of_nothing_known_is_refused(tmp_path):
     """The error says what was expected, and points to a table if there is one."""
-    with pytest.raises(SourceError, match=r"holds neither pictures \(.*\.jpg.*\) nor texts \(.*\.txt\), and"):
+    with pytest.raises(SourceError, match=r"holds neither images \(.*\.jpg.*\) nor texts \(.*\.txt\), and"):
         guess_kind(str(tmp_path))
     put(tmp_path / "sub" / "questions.csv")
     with pytest.raises(SourceError, match=r"It holds sub/questions\.csv: give that file\."):
@@ -89,11 +89,11 @@ def test_a_folder_of_nothing_known_is_refused(tmp_path):
 
 def test_a_file_of_no_known_kind_is_refused(tmp_path):
     """One picture, one page, a spreadsheet: each error says what to give instead."""
-    with pytest.raises(SourceError, match="is one picture or text; give the folder"):
+    with pytest.raises(SourceError, match="is one image or text; give the folder"):
         guess_kind(str(put(tmp_path / "a.png")))
-    with pytest.raises(SourceError, match="is one picture or text; give the folder"):
+    with pytest.raises(SourceError, match="is one image or text; give the folder"):
         guess_kind(str(put(tmp_path / "a.md")))
-    with pytest.raises(SourceError, match=r"a\.xlsx is none of the files that can be read: \.csv, \.tsv"):
+    with pytest.raises(SourceError, match=r"a\.xlsx is not one of the files that can be read: \.csv, \.tsv"):
         guess_kind(str(put(tmp_path / "a.xlsx")))
 
 

@@ -192,7 +192,7 @@ def test_a_picture_by_bytes_is_known_by_its_hash(tmp_path):
         ("empty.png", "the file {folder}/empty.png is empty"),
         (
             "https://example.org/a.png",
-            "https://example.org/a.png is a web address; download the picture and give its path",
+            "https://example.org/a.png is a web address; download the image and give its path",
         ),
         (
             3,
@@ -213,7 +213,7 @@ def test_an_impossible_path_is_rejected(tmp_path, name):
     """A name that the system refuses does not stop the run."""
     entry = reader(tmp_path, (), "a").entry({"a": name}, "t:1")
     assert isinstance(entry, Rejected)
-    assert "file" in entry.reason or "can't be a picture's path" in entry.reason
+    assert "file" in entry.reason or "can't be an image's path" in entry.reason
 
 
 class Moment(datetime):

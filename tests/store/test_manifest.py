@@ -69,7 +69,7 @@ def test_its_parts_have_types(load):
         (("index", "recall"), None, r"index\.recall is None, where a float was expected"),
         (("encoder", "layers"), [1, "2"], r"encoder\.layers\[1\] is '2', where a int was expected"),
         (("encoder", "prompts"), {"search": ""}, "one of query, passage was expected"),
-        (("recipe", "index", "keep"), 0, "0 builds can't be kept"),
+        (("recipe", "index", "keep"), 0, "keep is 0"),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
 )
