@@ -1,9 +1,9 @@
 """Semantic similarity search: embed images, texts and words, index them, search them.
 
 >>> import embedsearch as es
->>> ix = es.build(["a cat", "a dog"], name="pets")                  # doctest: +SKIP
->>> es.build("questions.csv", name="faq", text="question")          # doctest: +SKIP
->>> es.open("faq").search("how do I get my money back", k=5)        # doctest: +SKIP
+>>> ix = es.build(["a cat", "a dog"], name="pets")
+>>> es.build("questions.csv", name="faq", text="question")
+>>> es.open("faq").search("how do I get my money back", k=5)
 
 Names are imported on first use, so that `import embedsearch` loads neither torch nor faiss.
 """

@@ -27,10 +27,10 @@ from embedsearch.indexing.changes import Changes
 from embedsearch.maps import Map
 from embedsearch.maps.ground import Method, Settings
 from embedsearch.progress import Progress, Silent
-from embedsearch.query import DEFAULT_K, AnyQuery, MoreLike, is_several
+from embedsearch.query import DEFAULT_K, AnyQuery, MoreLike, Tree, is_several
 from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, Recipe, SourceRecipe, check_name
 from embedsearch.results import Hit, Results
-from embedsearch.search.filters import Tree, conditions
+from embedsearch.search.filters import conditions
 from embedsearch.search.searcher import Searcher
 from embedsearch.sources import memory
 from embedsearch.store.build import Build, open_current
@@ -357,7 +357,7 @@ def open_index(
         IndexDamagedError: its files are missing, truncated or altered.
 
     Example:
-        >>> open_index("faq").search("how do I get my money back", k=5)[0].text  # doctest: +SKIP
+        >>> open_index("faq").search("how do I get my money back", k=5)[0].text
         'I want a refund'
     """
     return open_current(indexes_folder(indexes), name, lambda build: Index(Build(build), load))

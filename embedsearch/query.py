@@ -116,7 +116,7 @@ class Query:
     term's vector is scaled to unit length first, so that a weight means the same for all terms.
 
     Example:
-        >>> Query((WeightedTerm("beach"), WeightedTerm("people", -1)))  # doctest: +ELLIPSIS
+        >>> Query((WeightedTerm("beach"), WeightedTerm("people", -1)))
         Query(terms=(WeightedTerm(query='beach', weight=1.0), ...
     """
 
@@ -178,3 +178,56 @@ def items_of(query: AnyQuery) -> list[str]:
 def singles_of(query: AnyQuery) -> list[Single]:
     """Return the terms of a query without their weights; a query of one term itself."""
     return [as_single(term.query) for term in query.terms] if isinstance(query, Query) else [query]
+
+
+Literal = str | int | float | bool  # what a field is compared with; dates are ISO text
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A filter: `field operator value`, where the operator is one of =, !=, <, <=, > and >=."""
+
+    field: str
+    operator: str
+    value: Literal
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """A filter: `field IN (values)`."""
+
+    field: str
+    values: tuple[Literal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """A filter: `field IS NULL`."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """A filter: `NOT part`."""
+
+    part: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """A filter: `left AND right`."""
+
+    left: Tree
+    right: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """A filter: `left OR right`."""
+
+    left: Tree
+    right: Tree
+
+
+Tree = Compare | In | IsNull | Not | Both | Either

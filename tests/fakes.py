@@ -183,6 +183,11 @@ def text(identity: str, content: str, **fields: Any) -> Record:
     return Record(identity, Modality.TEXT, content, fields)
 
 
+def all_of(space: Any) -> Vectors:
+    """Return all vectors (n, d) that a space, or a crossmodal, compares queries with."""
+    return space.take(np.arange(len(space.backend)))
+
+
 def picture(identity: str, content: Any, **fields: Any) -> Record:
     """Return a picture record."""
     return Record(identity, Modality.IMAGE, content, fields)

@@ -1,1 +1,1 @@
-"""What an index is like as a whole: copies, neighbours, quality, and comparisons."""
+"""Analyses of a whole index: duplicates, neighbours, diagnostics, evaluation, comparisons."""

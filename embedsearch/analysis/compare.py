@@ -1,4 +1,4 @@
-"""Several things, one model: the distance of each to each, and what it says."""
+"""Compares several things by one model: the distance of each to each, and its percentile."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LEAST = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Random pairs, which distances are held against.
+    """Random pairs that distances are compared with.
 
     Attributes:
         distances: of some of them, ascending, (p,) float32; see `embedsearch.distances.scale.Scale`.
         shares: share of all of them (0 to 1) that are no farther apart than each, (p,) float32.
         of: where they are from, such as "general sentences".
-        nearest: distances of an index's items to their nearest; empty where that was not measured.
+        nearest: distances of an index's items to their nearest; empty where there are none.
     """
 
     distances: Numbers
@@ -40,19 +40,19 @@ class Pairs:
     of: str
     nearest: Numbers = field(default_factory=lambda: np.empty(0, np.float32))
 
-    def word(self, distance: float) -> Closeness:
-        """Return a word for a distance; see `Scale.words`."""
+    def label(self, distance: float) -> Closeness:
+        """Return the label of a distance; see `Scale.labels`."""
         none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
-        return Scale(self.distances, self.shares, self.nearest, none, none, nobody).word(distance)
+        return Scale(self.distances, self.shares, self.nearest, none, none, nobody).label(distance)
 
     def histogram(self, edges: Numbers) -> Numbers:
-        """Return the share of the pairs in each bin; what is nearer than the first edge counts to the first.
+        """Return the share of the pairs in each bin; nearer pairs count to the first bin.
 
         Args:
             edges: of the bins, ascending, (b + 1,).
 
         Returns:
-            (b,) float32; adds up to 1 where no pair is farther apart than the last edge.
+            (b,) float32; the sum is 1 if no pair is farther apart than the last edge.
         """
         reached = np.interp(edges, self.distances, self.shares)
         reached[0] = 0
@@ -61,10 +61,10 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """How far things are apart.
+    """The distances of several things to one another.
 
     Attributes:
-        labels: what was compared, in order: texts, and the names of pictures.
+        labels: the things in order: texts, and the names of images.
         distances: (n, n) float32; smaller is more related.
         percentiles: (n, n) float32, percent (0 to 100) of random pairs that are farther apart; None where
             there is nothing to compare with.
@@ -73,8 +73,7 @@ class Comparison:
         model: which model.
         pooling: how its hidden states became one vector.
         layers: which hidden layers.
-        by: what brought texts and pictures into one space, see `embedsearch.crossmodal`; empty where
-            there is one kind.
+        by: how texts and images came into one space, see `embedsearch.crossmodal`; empty for one kind.
     """
 
     labels: tuple[str, ...]
@@ -89,11 +88,11 @@ class Comparison:
 
     @property
     def pairs_of(self) -> str:
-        """Where the random pairs are from; empty without percentiles."""
+        """Where the random pairs are from; empty without random pairs."""
         return "" if self.pairs is None else self.pairs.of
 
     def nearest(self) -> tuple[int, int]:
-        """Return the rows of the two different things that are nearest to each other, the first of equals."""
+        """Return the rows of the two things that are nearest to each other; of equal pairs the first."""
         rows, columns = np.triu_indices(len(self.labels), 1)
         best = int(np.argmin(self.distances[rows, columns]))
         return int(rows[best]), int(columns[best])
@@ -123,10 +122,10 @@ def compare(
     pooling: str = "",
     layers: int | Sequence[int] = -1,
 ) -> Comparison:
-    """Compare two or more texts or pictures, each with each; texts with pictures by an index.
+    """Compare two or more texts or images, each with each; texts with images by an index.
 
     Args:
-        things: texts (str), or pictures (`Path`, bytes or PIL image).
+        things: texts (str), or images (`Path`, bytes or PIL image).
         index: compare by the model, the metric and the scale of this open index; else by `model` with the
             cosine distance and, for texts, beside pairs of general sentences.
         model: as in `load_encoder`; so are pooling and layers.
@@ -135,7 +134,7 @@ def compare(
 
     Raises:
         QueryError: there are fewer than two things, or of two kinds, or the index holds something else.
-        ItemError: a picture can't be read.
+        ItemError: an image can't be read.
         ModelError, EncoderMismatchError: as `load_encoder`.
     """
     queries = [as_single(thing) for thing in things]
@@ -143,20 +142,20 @@ def compare(
         raise QueryError(f"Two things or more are needed to compare; {len(queries)} came.")
     asked = [query for query in queries if isinstance(query, Text | Image)]
     if len(asked) < len(queries):
-        raise QueryError("Texts and pictures can be compared: a str, a Path, bytes or a PIL image.")
+        raise QueryError("Texts and images can be compared: a str, a Path, bytes or a PIL image.")
     if any(isinstance(query, Text) and not query.text.strip() for query in queries):
         raise QueryError("One of the texts is empty: there is nothing to compare.")
     labels = [_label(query) for query in queries]
     if index is not None:
-        vectors, crossmodal = index.together(queries), index.across(queries)
-        if crossmodal is not None:  # its scale knows pairs of a text and a picture alone
+        vectors, crossmodal = index.queries.together(queries), index.queries.across(queries)
+        if crossmodal is not None:  # its scale knows pairs of a text and an image alone
             made = compared(labels, vectors, index.encoder.spec, crossmodal.metric, None)
             return replace(made, by=crossmodal.by)
         metric = index.manifest.metric
         return compared(labels, vectors, index.encoder.spec, metric, index_pairs(index))
     if len({query.form for query in asked}) > 1:
         raise QueryError(
-            "A text and a picture can be compared by an index whose pictures texts find: name it with "
+            "A text and an image can be compared by an index whose images texts find: name it with "
             "--index NAME."
         )
     encoder = _open(model, unit_of(asked[0].form).unit, pooling, layers)
@@ -201,7 +200,7 @@ def index_pairs(searcher: Searcher) -> Pairs | None:
 
 
 def general_pairs(encoder: Encoder) -> Pairs | None:
-    """Return the pairs of general sentences, or of a word in each, by the cosine distance; None for pictures.
+    """Return the pairs of general sentences, or of a word in each, by the cosine distance; None for images.
 
     Embeds a thousand sentences, which takes seconds, once per machine.
     """
@@ -225,4 +224,4 @@ def _open(model: str, unit: Unit, pooling: str, layers: int | Sequence[int]) -> 
 def _label(query: Any) -> str:
     if isinstance(query, Text):
         return query.text
-    return Path(query.source).name if isinstance(query.source, (str, Path)) else "a picture"
+    return Path(query.source).name if isinstance(query.source, (str, Path)) else "an image"

@@ -1,4 +1,4 @@
-"""What is odd about an index as a whole: hubs, a common direction, copies, and vectors of unequal length."""
+"""Diagnostics of a whole index: hubs, a common direction, copies, and lengths of vectors."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ Counts = npt.NDArray[np.int64]
 
 
 def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = None) -> dict[str, Any]:
-    """Measure an index; of a large one a sample, the same each time.
+    """Measure an index; a large one by a sample, which is the same each time.
 
     Args:
         build: the index.
-        sample: how many items are asked for their neighbours, and looked at.
-        progress: who is told how it goes on.
+        sample: the number of items that are measured and whose neighbours are searched.
+        progress: gets reports of the progress.
 
     Returns:
-        `asked`: how many items were looked at.
-        `hubness`: `k`; the `mean` count of an item among the neighbours of those asked; the `skewness` of
-        N_k, which is in how many items' k nearest neighbours an item stands (Radovanović et al. 2010; None
-        where it can't be told); and `hubs`, those that stand in the most: `id`, `count`, and the `share` of
-        the items asked.
+        `asked`: the number of items that were measured.
+        `hubness`: `k`; the `mean` count of how many measured items have an item among their k nearest
+        neighbours; the `skewness` of N_k, which is that count over all items (Radovanović et al. 2010; None
+        for too few items); and `hubs`, the items with the largest counts: `id`, `count`, and the `share` of
+        the measured items.
         `anisotropy`: the mean cosine of random pairs (Ethayarajh 2019), -1 to 1; None for a single item.
         `duplicates`: `exact`, the share of items whose content an earlier one has; `near`, the share of
         different contents that have another within `threshold`. None for words and inner products.
         `norms`: `mean`, `std`, `min` and `max` of the lengths of the stored vectors.
     """
     progress = progress or Silent()
-    rows = spread(np.arange(len(build.vectors)), sample)
+    rows = spread(np.arange(build.manifest.count), sample)
     counts = occurrences(build, rows, progress)
-    vectors = np.asarray(build.vectors[rows], np.float32)
+    vectors = build.take(rows)
     first, second = random_pairs(np.arange(len(rows)))
     unit = normalized(vectors)
     cosines = [
@@ -75,11 +75,11 @@ def occurrences(build: Build, rows: Rows, progress: Progress, k: int = K) -> Cou
 
     No row is its own neighbour.
     """
-    counts = np.zeros(len(build.vectors), np.int64)
+    counts = np.zeros(build.manifest.count, np.int64)
     progress.stage("asking for neighbours", len(rows))
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
-        _, found = build.backend.search(np.asarray(build.vectors[part], np.float32), k + 1)
+        _, found = build.backend.search(build.take(part), k + 1)
         own = found == part[:, None]
         own[~own.any(1), -1] = True  # among more copies than k an item may not find itself
         np.add.at(counts, found[~own], 1)
@@ -99,7 +99,7 @@ def skewness(counts: Counts, asked: int) -> float | None:
         asked: m, how many items were asked.
 
     Returns:
-        None where the moments can't be told: too few items, or all occur equally often.
+        None where there is no skewness: too few items, or all occur equally often.
     """
     count = len(counts)
     if asked < 3 or count < 3:
@@ -132,10 +132,10 @@ def _duplicates(build: Build, progress: Progress) -> dict[str, float] | None:
         return None
     progress.stage("looking for copies")
     finder = DuplicateFinder(build)
-    threshold = finder.scale.threshold
+    threshold = finder.usual.threshold
     return {
-        "exact": round(1 - len(finder.firsts) / len(build.vectors), 4),
-        "near": round(float((finder.scale.nearest <= threshold).mean()), 4),
+        "exact": round(1 - len(finder.firsts) / build.manifest.count, 4),
+        "near": round(float((finder.usual.nearest <= threshold).mean()), 4),
         "threshold": threshold,
     }
 

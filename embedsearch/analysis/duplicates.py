@@ -1,12 +1,11 @@
-"""Copies among the items of an index: exact ones by their content, near ones by their vectors.
+"""Duplicates among the items of an index: exact copies by their content, near copies by their vectors.
 
-Exact copies have the same content, byte by byte; identical vectors alone do not make them. Near copies are
-looked for among different contents, each of which is represented by the first item that has it: so an item
-that is kept of its exact copies may stand in a group of near ones too.
+Exact copies have the same content, byte by byte; identical vectors are not enough. Near copies have different
+contents, and the first item of each content stands for it. So an item that is kept of its exact copies may
+also be in a group of near copies.
 
-Groups are greedy_groups, not chains, which single links would let grow without end: each item of a group lies
-within the threshold of the one that is kept, and all that is kept lies farther apart; see
-`embedsearch.analysis.grouping`.
+The grouping is greedy, so that no chain of links can grow: each item of a group lies within the threshold of
+the item that is kept, and kept items lie farther apart; see `embedsearch.analysis.grouping`.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from embedsearch.analysis.neighbours import (
     pairs_within,
 )
 from embedsearch.analysis.sizes import Size
-from embedsearch.backends import Mask, Rows
+from embedsearch.backends import Filter, Rows
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, modality_of
@@ -52,8 +51,8 @@ class Member:
 
     Attributes:
         id: the item's identity.
-        row: its place in the build.
-        distance: to the item that is kept; 0 for itself and for exact copies.
+        row: its row in the build.
+        distance: to the item that is kept; 0 for that item and for exact copies.
     """
 
     id: str
@@ -66,9 +65,9 @@ class Group:
     """Items that are copies of one another.
 
     Attributes:
-        exact: whether they have the same content; else they are near copies, all of different contents.
-        members: the one to keep, then the others from the nearest to the farthest.
-        distance: the largest distance that ties one of them to the one to keep.
+        exact: whether they have the same content; else they are near copies with different contents.
+        members: the item to keep, then the others, nearest first.
+        distance: the largest distance of a member to the item to keep.
     """
 
     exact: bool
@@ -84,11 +83,11 @@ class Duplicates:
         index: the index's name.
         build: the build's id.
         metric: which distance.
-        threshold: up to which distance two items counted as near copies.
+        threshold: the largest distance of two near copies.
         auto: whether the threshold was derived from the index.
-        keep: what is kept of a group, `best` or `first`.
-        count: number of items of the index.
-        groups: exact copies first, in the order of the source; then near ones, nearest first.
+        keep: which item of a group is kept, `best` or `first`.
+        count: the number of items of the index.
+        groups: exact copies first, in the order of the source; then near copies, nearest first.
     """
 
     index: str
@@ -111,17 +110,17 @@ class Duplicates:
         return tuple(group for group in self.groups if not group.exact)
 
     def others(self) -> list[str]:
-        """Return the ids of all that is not kept: without them no two items are copies."""
+        """Return the ids of all items that are not kept; without them no two items are copies."""
         return list(dict.fromkeys(each.id for group in self.groups for each in group.members[1:]))
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it as plain JSON values."""
+        """Return the result as plain JSON values."""
         groups = [{**asdict(group), "keep": group.members[0].id} for group in self.groups]
         return {**asdict(self), "metric": str(self.metric), "groups": groups, "others": self.others()}
 
 
 class DuplicateFinder:
-    """Finds the copies in one build; a second threshold or choice costs little. May be shared by threads."""
+    """Finds the duplicates in one build; further thresholds take little time. Threads may share it."""
 
     def __init__(self, build: Build) -> None:
         """Open a build.
@@ -162,30 +161,30 @@ class DuplicateFinder:
         return np.sort(order[starts])
 
     @cached_property
-    def allow(self) -> Mask | None:
-        """The same as truth values (n,); None where all contents differ."""
-        if len(self.firsts) == len(self.build.vectors):
+    def chosen(self) -> Filter | None:
+        """The same as a filter; None where all contents differ."""
+        if len(self.firsts) == self.build.manifest.count:
             return None
-        allow = np.zeros(len(self.build.vectors), np.bool_)
-        allow[self.firsts] = True
-        return allow
+        mask = np.zeros(self.build.manifest.count, np.bool_)
+        mask[self.firsts] = True
+        return Filter(lambda: mask)
 
     @cached_property
-    def scale(self) -> Usual:
+    def usual(self) -> Usual:
         """What is usual among the different contents of the index."""
-        return measure_usual(self.build, self.firsts, self.allow)
+        return measure_usual(self.build, self.firsts, self.chosen)
 
     @property
     def compared(self) -> bool:
-        """Whether items were compared already, which is what takes long."""
+        """Whether the items were compared already, which takes most of the time."""
         return self._pairs is not None
 
     def compare(self, limit: float, progress: Progress | None = None) -> Pairs:
-        """Return the pairs of items up to a distance, or up to a larger one that was asked for before."""
+        """Return the pairs of items within a distance, or within a larger one of an earlier call."""
         with self._lock:
             if self._pairs is None or self._pairs.limit < limit:
                 self._pairs = pairs_within(
-                    self.build, self.firsts, self.allow, limit, self.scale, progress or Silent()
+                    self.build, self.firsts, self.chosen, limit, self.usual, progress or Silent()
                 )
             return self._pairs
 
@@ -198,7 +197,7 @@ class DuplicateFinder:
         """See `find_duplicates`."""
         if keep not in KEEP:
             raise QueryError(f"What is kept of a group is 'best' or 'first'; got {keep!r}.")
-        limit = self.scale.threshold if threshold == AUTO else checked(threshold)
+        limit = self.usual.threshold if threshold == AUTO else checked(threshold)
         pairs = self.compare(limit, progress)
         near = self._near_groups(pairs, limit, keep)
         manifest = self.build.manifest
@@ -227,8 +226,8 @@ class DuplicateFinder:
             second,
             distances,
             self._ranks(np.union1d(first, second), keep),
-            overflows(pairs, limit, self.scale),
-            lambda row: all_within(self.build, row, self.allow, limit, self.scale),
+            overflows(pairs, limit, self.usual),
+            lambda row: all_within(self.build, row, self.chosen, limit, self.usual),
         )
         others = np.flatnonzero(kept >= 0)
         others = others[np.lexsort((distance[others], kept[others]))]
@@ -246,8 +245,8 @@ class DuplicateFinder:
         return Group(exact, tuple(Member(*each) for each in members), float(distances.max()))
 
     def _ranks(self, rows: Rows, keep: str) -> Rows:
-        """Return in which order rows are kept (n,): smaller first; those not asked for last, by place."""
-        rank = np.arange(len(self.build.vectors)) + len(self.build.vectors)
+        """Return the rank of each row (n,); smaller ranks are kept first, and rows not in `rows` last."""
+        rank = np.arange(self.build.manifest.count) + self.build.manifest.count
         if keep == "first":
             return rank
         self._measure(row for row in rows.tolist() if row not in self._sizes)
@@ -256,15 +255,15 @@ class DuplicateFinder:
         return rank
 
     def _measure(self, rows: Iterable[int]) -> None:
-        """Read the sizes of items: pixels and bytes of a picture, characters of a text."""
+        """Read the sizes of items: pixels and bytes of an image, characters of a text."""
         module, name = modality_of(self.build.manifest.unit).size.split(":")
         size: Callable[[str | Path | bytes], Size] = getattr(import_module(module), name)
         missing = list(rows)
         for start in range(0, len(missing), BATCH):
             part = missing[start : start + BATCH]
             columns = self.build.read(part, ["text", "path", "picture"])
-            for row, text, path, picture in zip(part, *columns.values(), strict=True):
-                held = text if text is not None else picture
+            for row, text, path, image in zip(part, *columns.values(), strict=True):
+                held = text if text is not None else image
                 self._sizes[row] = size(Path(path or "") if held is None else held)
 
 
@@ -289,21 +288,21 @@ def find_duplicates(
     keep: str = "best",
     progress: Progress | None = None,
 ) -> Duplicates:
-    """Group the items of an index that are copies of one another; nothing is deleted.
+    """Find the items of an index that are copies of one another, in groups; nothing is deleted.
 
     Args:
-        searcher: an open index of texts or pictures.
+        searcher: an open index of texts or images.
         threshold: the distance up to which two items of different contents are near copies; `auto` derives
             it from the index, see `embedsearch.analysis.neighbours.Usual.threshold`.
-        keep: which item of a group to keep: `best` the largest (pictures by pixels, then by bytes; texts by
+        keep: which item of a group to keep: `best` the largest (images by pixels, then by bytes; texts by
             characters), `first` the first in the order of the source. Of exact copies it is the first.
-        progress: who is told how it goes on.
+        progress: gets reports of the progress.
 
     Raises:
         QueryError: the index holds words or compares by the inner product, or an argument is none of these.
 
     Example:
-        >>> find_duplicates(open_index("holidays")).others()  # doctest: +SKIP
+        >>> find_duplicates(open_index("holidays")).others()
         ['2019/IMG_0042 (1).jpg']
     """
     return DuplicateFinder(searcher.build).find(threshold, keep, progress)

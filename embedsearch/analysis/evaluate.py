@@ -1,4 +1,4 @@
-"""How good an index is: recall against exact search, latency, and quality where there are judgements."""
+"""Evaluates an index: recall against exact search, latency, and quality by judgements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.backends import Backend, Mask, Rows
+from embedsearch.backends import Backend, Filter, Rows, Take
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.errors import MissingExtraError, QueryError, SourceError
 from embedsearch.modalities import UNITS, QueryForm
@@ -29,64 +29,66 @@ DEEP = 100  # hits a query, judged by qrels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """Queries to measure with, and what answers them.
+    """Queries to measure with, and the index that they search.
 
     Attributes:
         queries: (q, d) float32, raw.
-        own: (q,) the row that each query was taken from, which is not among its hits; None for other queries.
+        own: (q,) the row of each query, which is not among its hits; None where queries are no items.
         backend: the index.
-        vectors: (n, d) what it is over, raw.
+        take: gives the raw vectors that it is over: (m,) rows -> (m, d) float32.
         metric: which distance.
     """
 
     queries: Vectors
     own: Rows | None
     backend: Backend
-    vectors: Vectors
+    take: Take
     metric: Metric
 
 
 def of_items(searcher: Searcher, sample: int = SAMPLE) -> Asked:
-    """Return items spread over the index as queries."""
+    """Return items from all over the index as queries."""
     build, count = searcher.build, len(searcher)
     rows = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(np.int64))
-    queries = np.asarray(build.vectors[rows], np.float32)  # (n, d) -> (q, d)
-    return Asked(queries, rows, build.backend, build.vectors, build.manifest.metric)
+    queries = build.take(rows)  # (q, d)
+    return Asked(queries, rows, build.backend, build.take, build.manifest.metric)
 
 
 def of_texts(searcher: Searcher, texts: list[str]) -> Asked:
-    """Return texts as queries: of an index of texts, or of one of pictures that texts find.
+    """Return texts as queries of an index of texts, or of an index whose items texts find.
 
     Raises:
-        QueryError: the index can't be asked with texts, or one of them is empty.
-        ItemError: one can't be embedded.
+        QueryError: texts can't search the index, or a text is empty.
+        ItemError: a text can't be embedded.
     """
     build = searcher.build
     if UNITS[searcher.manifest.unit].form is QueryForm.TEXT:
         queries = searcher.encoder.encode(texts, "query")
-        return Asked(queries, None, build.backend, build.vectors, build.manifest.metric)
+        return Asked(queries, None, build.backend, build.take, build.manifest.metric)
     asked = [Text(text) for text in texts]
-    crossmodal = searcher.across(asked)
+    crossmodal = searcher.queries.across(asked)
     if crossmodal is None:
         raise QueryError(
             f"The index {searcher.manifest.name!r} holds {searcher.manifest.unit}s, which texts don't find."
         )
-    return Asked(searcher.together(asked), None, crossmodal.backend, crossmodal.vectors, crossmodal.metric)
+    return Asked(
+        searcher.queries.together(asked), None, crossmodal.backend, crossmodal.take, crossmodal.metric
+    )
 
 
-def recall(asked: Asked, k: int = 10, allow: Mask | None = None) -> float:
-    """Return recall@k of an index against comparing with every vector.
+def recall(asked: Asked, k: int = 10, chosen: Filter | None = None) -> float:
+    """Return recall@k of an index against exact search.
 
-    A hit counts when it is no farther than the exact k-th neighbour, so that ties count alike.
+    A hit counts if it is no farther than the exact k-th neighbour, so that ties count alike.
 
     Args:
         asked: the queries.
         k: how many neighbours.
-        allow: (n,) which rows may be found.
+        chosen: which rows may be found; None for all.
     """
     own = asked.own
-    found, rows = asked.backend.search(asked.queries, k if own is None else k + 1, allow)
-    exact = _exact(asked, k, allow)
+    found, rows = asked.backend.search(asked.queries, k if own is None else k + 1, chosen)
+    exact = _exact(asked, k, chosen)
     shares = []
     for at, (far, near) in enumerate(zip(found, exact, strict=True)):
         others = far if own is None else far[rows[at] != own[at]]
@@ -97,19 +99,17 @@ def recall(asked: Asked, k: int = 10, allow: Mask | None = None) -> float:
     return float(np.mean(shares)) if shares else 1.0
 
 
-def _exact(asked: Asked, k: int, allow: Mask | None) -> Vectors:
-    """Return the exact distances of the k nearest, (q, k) float32 ascending; infinite beyond what exists."""
-    queries, own, vectors = asked.queries, asked.own, asked.vectors
+def _exact(asked: Asked, k: int, chosen: Filter | None) -> Vectors:
+    """Return the exact distances of the k nearest, (q, k) float32 ascending; then infinity."""
+    queries, own, count = asked.queries, asked.own, len(asked.backend)
     best = np.full((len(queries), k), np.inf, np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(vectors)))
-        if allow is not None:
-            rows = rows[allow[rows]]
+    for start in range(0, count, BLOCK):
+        rows = np.arange(start, min(start + BLOCK, count))
+        if chosen is not None:
+            rows = rows[chosen.mask[rows]]
         if not len(rows):
             continue
-        far = distances(
-            queries, np.asarray(vectors[rows], np.float32), asked.metric
-        )  # (q, d) (b, d) -> (q, b)
+        far = distances(queries, asked.take(rows), asked.metric)  # (q, d) (b, d) -> (q, b)
         if own is not None:
             far[own[:, None] == rows] = np.inf
         near = np.partition(far, min(k, len(rows)) - 1, axis=1)[:, :k]
@@ -118,7 +118,7 @@ def _exact(asked: Asked, k: int, allow: Mask | None) -> Vectors:
 
 
 def latency(search: Callable[[Vectors], Any], queries: Vectors) -> dict[str, float]:
-    """Return the 50th, 95th and 99th percentile of the milliseconds that one query takes."""
+    """Return the 50th, 95th and 99th percentile of the milliseconds of one query."""
     search(queries[:1])
     spent = []
     for query in queries:
@@ -129,21 +129,21 @@ def latency(search: Callable[[Vectors], Any], queries: Vectors) -> dict[str, flo
 
 
 def under_filters(asked: Asked, k: int = 10) -> list[dict[str, Any]]:
-    """Return recall and latency where random filters keep 50, 10, 1 and 0.1 percent of the items."""
-    draw = np.random.default_rng(0).random(len(asked.vectors))
+    """Return recall and latency under random filters that keep 50, 10, 1 and 0.1 percent of the items."""
+    draw = np.random.default_rng(0).random(len(asked.backend))
     few = asked.queries[: max(1, len(asked.queries) // 5)]
-    told = []
+    measured = []
     for share in SHARES:
-        allow = draw < share
-        told.append(
+        chosen = Filter(partial(np.less, draw, share))
+        measured.append(
             {
                 "share": share,
-                "allowed": int(allow.sum()),
-                "recall": round(recall(asked, k, allow), 4),
-                **latency(partial(asked.backend.search, k=k, allow=allow), few),
+                "allowed": chosen.count,
+                "recall": round(recall(asked, k, chosen), 4),
+                **latency(partial(asked.backend.search, k=k, filter=chosen), few),
             }
         )
-    return told
+    return measured
 
 
 def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
@@ -272,15 +272,15 @@ def evaluate(
     Args:
         searcher: the open index.
         k: how many neighbours.
-        sample: how many items of the index serve as queries where `queries` are not given.
+        sample: the number of items that are queries where `queries` is not given.
         queries: a file of queries, for recall and latency, and judged by `qrels`.
-        filters: measure under filters too.
+        filters: measure also under filters.
         labels: a field; measures P@k.
         qrels: judgements of `queries`.
         pairs: pairs of texts with human scores.
 
     Returns:
-        `recall`, `latency` in milliseconds, `bytes`, and what was asked for beside.
+        `recall`, `latency` in milliseconds, `bytes`, and the results of the other arguments.
 
     Raises:
         QueryError, SourceNotFoundError, SourceError, MissingExtraError: as the parts.
@@ -288,7 +288,7 @@ def evaluate(
     """
     if qrels is not None and queries is None:
         raise QueryError("Judgements need the queries they judge: --queries FILE.")
-    quality: dict[str, Any] = {}  # first, for what may be wrong with what was asked is found by it
+    quality: dict[str, Any] = {}  # first, as it finds errors in the arguments
     if labels:
         quality["labels"] = {"field": labels, **precision(searcher, labels, k)}
     if qrels is not None and queries is not None:
@@ -324,6 +324,6 @@ def evaluate(
 
 
 def _found(searcher: Searcher, backend: Backend, k: int, query: Vectors) -> list[Hit]:
-    """Search with a ready vector, (1, d), and read the items found."""
+    """Search with a ready vector, (1, d), and read the items of the hits."""
     far, rows = backend.search(query, k)
     return searcher.items(rows[0].tolist(), far[0].tolist())

@@ -1,4 +1,4 @@
-"""Near items as groups around one that is kept: greedy_groups, in which no chain can grow."""
+"""Greedy grouping: near items as groups around an item that is kept, in which no chain can grow."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ Around = Callable[[int], tuple[Rows, Distances]]
 def greedy_groups(
     first: Rows, second: Rows, distances: Distances, rank: Rows, more: Mask, around: Around
 ) -> tuple[Rows, Distances]:
-    """Choose which rows are kept, and give each other row to one of them.
+    """Choose which rows are kept, and let each other row join one of them.
 
-    In the order of `rank`, a row that is near one kept before it joins that one, the nearest of them; else it
-    is kept. So every row is as near to the one it joins as the pairs are, and no two kept rows make a pair.
+    The rows are taken in the order of `rank`. A row that is near a kept row joins it, or the nearest of
+    several; else the row is kept. So each row makes a pair with the row that it joins, and no two kept rows
+    make a pair.
 
     Args:
         first: (p,) rows that are near `second`, each pair once.
         second: (p,) rows.
         distances: (p,) of the pairs.
-        rank: (n,) of each row; the smaller is kept first.
-        more: (n,) of which rows the pairs may not be all there are.
-        around: finds all rows near such a one, and how far they are.
+        rank: (n,) of each row; smaller ranks are kept first.
+        more: (n,) rows that may be in more pairs than these.
+        around: finds all rows near such a row, and their distances.
 
     Returns:
-        The row that each one joins (n,), -1 for those kept; and the distance to it (n,), infinite for those.
+        The row that each row joins (n,), -1 for kept rows; and the distance to it (n,), infinite for kept
+        rows.
     """
     count = len(rank)
     sources, targets = np.concatenate([first, second]), np.concatenate([second, first])  # (p,) -> (2 p,)

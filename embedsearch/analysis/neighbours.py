@@ -1,4 +1,4 @@
-"""How near the items of an index lie to one another: pairs within a distance, and what is usual."""
+"""How near the items of an index are to one another: pairs within a distance, and usual distances."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.backends import Mask, Rows
+from embedsearch.backends import Filter, Mask, Rows
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.progress import Progress
 from embedsearch.store.build import Build
 
 K = 16  # neighbours looked at first
-CROWDED = 10  # the neighbour whose distance says how crowded it is around an item
+CROWDED = 10  # the neighbour whose distance tells how crowded the index is around an item
 SAMPLE, PAIRS = 4000, 20_000
 BLOCK = 1024  # queries at a time
-NOISE = 1e-5  # how wrong FAISS's float32 may be, as a share of a squared norm
+NOISE = 1e-5  # error of FAISS's float32, as a share of a squared norm
 OF_RANDOM, OF_CROWDED, LEAST_OF_RANDOM = 0.11, 0.3, 0.03
 Distances = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What is usual among the items of an index, in squared distances for l2 and in distances for cosine.
+    """The usual distances among the items of an index: squared for l2, as they are for cosine.
 
-    A cosine distance is half a squared Euclidean one of unit vectors, so one rule serves both.
+    A cosine distance is half the squared Euclidean distance of unit vectors, so one rule serves both.
 
     Attributes:
         metric: which distance.
         random: the median over random pairs.
         crowded: the lower quartile, over items, of the distance to the tenth neighbour; infinite where there
             are fewer neighbours.
-        norm: the median squared norm of vectors as they are compared: 1 for cosine.
-        nearest: (s,) the distance to the nearest other item, of each item of the sample.
+        norm: the median squared norm of the vectors as they are compared; 1 for cosine.
+        nearest: (s,) the distance of each item of the sample to its nearest other item.
     """
 
     metric: Metric
@@ -45,20 +45,21 @@ class Usual:
 
     @property
     def threshold(self) -> float:
-        """The distance up to which two items count as copies, where nobody says otherwise.
+        """The default for the largest distance of two near copies.
 
-        An encoder moves a picture that was resized, compressed or cropped by a share of the distance of two
-        unrelated ones, whatever the index holds: 11 percent of it is the upper bound. Where items lie close
-        together, as questions on one subject do, that would join what only resembles: so it is at most 0.3
-        of the distance at which the tenth neighbour lies in the more crowded quarter of the index. Where each
-        item has ten copies and more, that would be next to nothing: so it is at least 3 percent.
+        Resizing, compressing or cropping an image moves its vector by a share of the distance of two
+        unrelated images, whatever the index holds: 11 percent of that distance is the upper bound. Where
+        items lie close together, as questions on one subject do, that would join items that only resemble
+        each other. So the threshold is at most 0.3 of the distance of the tenth neighbour in the more crowded
+        quarter of the index. Where each item has ten copies or more, that would be almost 0. So the threshold
+        is at least 3 percent.
 
-        Measured with the bundled models: clothing photos with 36 percent of copies 0.067, which finds 92
-        percent of them and nothing else; BANKING77, where many questions have a rewording, 0.042, and 98.6
-        percent of those joined have the intent of the one kept; WordNet's definitions 0.105, which 5 percent
-        have another within, with half of the words in common at the far end. The shares were chosen on these
-        three. Held out, on Tux Paint's stamps: 0.079, 64 percent of them at a precision of 0.79, as small
-        pictures move farther when they are halved.
+        Measured with the bundled models. Clothing photos of which 36 percent are copies: 0.067, which finds
+        92 percent of the copies and nothing else. BANKING77, where many questions are rewordings: 0.042, and
+        98.6 percent of the joined questions have the intent of the kept one. WordNet's definitions: 0.105,
+        within which 5 percent have another, with half of the words in common at the far end. The shares were
+        chosen on these three. Held out, on Tux Paint's stamps: 0.079, which finds 64 percent of the copies at
+        a precision of 0.79, as small images move farther when they are halved.
         """
         shared = min(max(OF_CROWDED * self.crowded, LEAST_OF_RANDOM * self.random), OF_RANDOM * self.random)
         return float(np.sqrt(shared)) if self.metric is Metric.L2 else shared
@@ -69,11 +70,11 @@ class Pairs:
     """Pairs of near items.
 
     Attributes:
-        limit: up to which distance they were looked for.
+        limit: the largest distance that was searched for.
         first: (p,) rows.
         second: (p,) rows, greater than `first`.
         distances: (p,) ascending.
-        complete: (n,) up to which distance all neighbours of a row are among the pairs.
+        complete: (n,) the distance within which all neighbours of a row are among the pairs.
     """
 
     limit: float
@@ -84,20 +85,20 @@ class Pairs:
 
 
 def square(distances: Any, metric: Metric) -> Any:
-    """Return distances in the terms of `Usual`."""
+    """Return distances as `Usual` has them: squared for l2."""
     return distances**2 if metric is Metric.L2 else distances
 
 
 def paired(build: Build, first: Rows, second: Rows) -> Distances:
-    """Return the exact distance of each row of `first` to the row of `second` beside it, (p,).
+    """Return the exact distance of each row of `first` to the row of `second` at its place, (p,).
 
-    Computed in float64: identical vectors are 0 apart, and near ones keep their digits.
+    Computed in float64: identical vectors have the distance 0, and near ones keep their digits.
     """
     metric = build.manifest.metric
     found = np.empty(len(first))
     for start in range(0, len(first), BLOCK):
         part = slice(start, start + BLOCK)
-        a, b = (np.asarray(build.vectors[rows[part]], np.float64) for rows in (first, second))  # (b, d)
+        a, b = (np.asarray(build.take(rows[part]), np.float64) for rows in (first, second))  # (b, d)
         if metric is Metric.L2:
             found[part] = np.linalg.norm(a - b, axis=1)
         elif metric is Metric.IP:
@@ -113,7 +114,7 @@ def paired(build: Build, first: Rows, second: Rows) -> Distances:
 
 
 def spread(rows: Rows, count: int, seed: int = 0) -> Rows:
-    """Return a random sample of `rows`, ascending, the same for the same seed."""
+    """Return a random sample of `rows`, ascending; the same for the same seed."""
     if len(rows) <= count:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
@@ -129,28 +130,28 @@ def random_pairs(rows: Rows, count: int = PAIRS, seed: int = 0) -> tuple[Rows, R
     return rows[first], rows[second]
 
 
-def measure_usual(build: Build, rows: Rows, allow: Mask | None, sample: int = SAMPLE) -> Usual:
-    """Measure what is usual among some items of an index.
+def measure_usual(build: Build, rows: Rows, chosen: Filter | None, sample: int = SAMPLE) -> Usual:
+    """Measure the usual distances among some items of an index.
 
     Args:
         build: the index.
-        rows: those items, ascending.
-        allow: (n,) the same as truth values; None where they are all.
-        sample: how many of them are looked at.
+        rows: the items, ascending.
+        chosen: the same as a filter; None where they are all items.
+        sample: the number of items that are measured.
     """
     metric = build.manifest.metric
     asked = spread(rows, sample)
     nearest, crowded = [], []
     for start in range(0, len(asked), BLOCK):
         part = asked[start : start + BLOCK]
-        far, found = build.backend.search(np.asarray(build.vectors[part], np.float32), CROWDED + 1, allow)
+        far, found = build.backend.search(build.take(part), CROWDED + 1, chosen)
         far = np.where(found == part[:, None], np.inf, far).astype(np.float64)  # (b, k), itself last
         far = np.sort(far, axis=1)
         nearest.append(far[:, 0])
         crowded.append(far[:, CROWDED - 1] if far.shape[1] > CROWDED else np.full(len(far), np.inf))
     crowd = square(np.concatenate(crowded), metric) if crowded else np.array([np.inf])
     first, second = random_pairs(asked)
-    vectors = np.asarray(build.vectors[asked], np.float32)
+    vectors = build.take(asked)
     norms = np.einsum("nd,nd->n", vectors, vectors) if metric is not Metric.COSINE else np.ones(1)
     return Usual(
         metric,
@@ -162,28 +163,28 @@ def measure_usual(build: Build, rows: Rows, allow: Mask | None, sample: int = SA
 
 
 def pairs_within(
-    build: Build, rows: Rows, allow: Mask | None, limit: float, scale: Usual, progress: Progress
+    build: Build, rows: Rows, chosen: Filter | None, limit: float, usual: Usual, progress: Progress
 ) -> Pairs:
-    """Find the pairs of items that lie within a distance, by the 15 nearest neighbours of each.
+    """Find the pairs of items within a distance among the 15 nearest neighbours of each item.
 
     Args:
         build: the index.
         rows: the items, ascending.
-        allow: (n,) the same as truth values; None where they are all.
+        chosen: the same as a filter; None where they are all items.
         limit: the distance.
-        scale: of these items.
-        progress: who is told how it goes on.
+        usual: what is usual among these items.
+        progress: gets reports of the progress.
     """
-    metric, count = build.manifest.metric, len(build.vectors)
-    rough = _rough(limit, scale)
+    metric, count = build.manifest.metric, build.manifest.count
+    rough = _rough(limit, usual)
     keys: list[Rows] = []
     complete = np.full(count, np.inf, np.float32)
     progress.stage("comparing each item with its neighbours", len(rows))
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
-        far, found = build.backend.search(np.asarray(build.vectors[part], np.float32), K, allow)
+        far, found = build.backend.search(build.take(part), K, chosen)
         far = square(far, metric)
-        if found.shape[1] == K:  # there may be more
+        if found.shape[1] == K:  # there may be more neighbours
             complete[part] = far[:, -1]
         near, place = np.nonzero((far <= rough) & (found != part[:, None]))
         a, b = part[near], found[near, place]
@@ -198,28 +199,28 @@ def pairs_within(
 
 
 def all_within(
-    build: Build, row: int, allow: Mask | None, limit: float, scale: Usual
+    build: Build, row: int, chosen: Filter | None, limit: float, usual: Usual
 ) -> tuple[Rows, Distances]:
-    """Return all items within a distance of one, and how far they are, nearest first."""
-    rough, k = _rough(limit, scale), 4 * K
-    query = np.asarray(build.vectors[row : row + 1], np.float32)
+    """Return all items within a distance of an item, and their distances, nearest first."""
+    rough, k = _rough(limit, usual), 4 * K
+    query = build.take(np.array([row]))
     while True:
-        far, found = build.backend.search(query, k, allow)
-        if found.shape[1] < k or square(far[0, -1], scale.metric) > rough:
+        far, found = build.backend.search(query, k, chosen)
+        if found.shape[1] < k or square(far[0, -1], usual.metric) > rough:
             break
         k *= 4
-    rows = found[0][(found[0] != row) & (square(far[0], scale.metric) <= rough)]
+    rows = found[0][(found[0] != row) & (square(far[0], usual.metric) <= rough)]
     distances = paired(build, np.full(len(rows), row), rows)
     order = np.argsort(distances, kind="stable")
     order = order[distances[order] <= limit]
     return rows[order], distances[order]
 
 
-def overflows(pairs: Pairs, limit: float, scale: Usual) -> Mask:
-    """Return of which rows there may be more neighbours within `limit` than are among the pairs, (n,)."""
-    return pairs.complete <= np.float32(_rough(limit, scale))
+def overflows(pairs: Pairs, limit: float, usual: Usual) -> Mask:
+    """Return which rows may have more neighbours within `limit` than the pairs hold, (n,)."""
+    return pairs.complete <= np.float32(_rough(limit, usual))
 
 
-def _rough(limit: float, scale: Usual) -> float:
-    """Return a distance, in the terms of `Usual`, that the backend surely finds all of `limit` within."""
-    return float(square(limit, scale.metric)) * 1.001 + NOISE * scale.norm
+def _rough(limit: float, usual: Usual) -> float:
+    """Return a distance, as `Usual` has it, within which the backend surely finds all within `limit`."""
+    return float(square(limit, usual.metric)) * 1.001 + NOISE * usual.norm

@@ -17,7 +17,7 @@ import numpy as np
 from embedsearch.artifacts import amend
 from embedsearch.artifacts.crossmodal import conse_facts, unrelated, write
 from embedsearch.backends import Rows
-from embedsearch.crossmodal.class_names import place, text_vectors
+from embedsearch.crossmodal.class_names import project, text_vectors
 from embedsearch.crossmodal.crossval import AT_MOST, Pairs, choose, groups_of
 from embedsearch.crossmodal.projection import Projection, described, text_recipe
 from embedsearch.distances.metric import Vectors, normalized
@@ -90,7 +90,7 @@ class _Images:
         """Return where class names place pictures, (n, e) of unit length; None without class head."""
         if self.class_head is None:
             return None
-        return place(self.class_head.logits(vectors), self.names, self.names.mean(0))
+        return project(self.class_head.logits(vectors), self.names, self.names.mean(0))
 
 
 def _make(

@@ -205,7 +205,7 @@ def write(
             new = kept[part] < 0
             places[part][~new] = stored[kept[part][~new]]
         if new.any():
-            places[part][new] = projection(vectors[part][new], class_head)
+            places[part][new] = projection.images(vectors[part][new], class_head)
         progress.advance(part.stop - start)
     places.flush()
     places = load_array(folder / PROJECTED, mapped=True)
@@ -215,7 +215,7 @@ def write(
     if isinstance(background, Path):
         shutil.copyfile(background, folder / SCALE)
     else:
-        cross_scale(backend, places, Metric.COSINE, projection.asked(background)).save(folder / SCALE)
+        cross_scale(backend, places, Metric.COSINE, projection.texts(background)).save(folder / SCALE)
     return replace(backend.facts, asked="texts")
 
 
@@ -231,14 +231,12 @@ def _index(
     memory = parse_memory(recipe.memory) if recipe.memory else free_memory() // 2
     count, dimension = places.shape
     kind = recipe.backend if recipe.backend != AUTO else choose(count, dimension, memory)
-    queries = projection.asked(projection.queries)
+    queries = projection.texts(projection.queries)
     settings = Settings(memory, recipe.recall, queries, progress.stage, progress.advance)
     if old is not None and kept is not None:
         backend = open_index(old)
         extended = (
-            backend.extended(old.folder / INDEX, places, kept, settings)
-            if backend.facts.kind == kind
-            else None
+            backend.extend(old.folder / INDEX, places, kept, settings) if backend.facts.kind == kind else None
         )
         if extended is not None:
             return extended

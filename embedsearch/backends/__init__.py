@@ -1,12 +1,13 @@
-"""The backends: vectors in, neighbours out.
+"""The backends: vectors in, nearest neighbours out.
 
-To add one: a file here with a class of the `Backend` shape, and its row in `BACKENDS`.
+To add one: a file here with a class of the shape of `Backend`, and a row in `BACKENDS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, Self, cast
@@ -17,25 +18,28 @@ import numpy.typing as npt
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import RecipeError, nearest
+from embedsearch.query import Tree
 
 Rows = npt.NDArray[np.int64]
 Nodes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+# rows (m,) -> their raw vectors (m, d) float32, a copy, from wherever the vectors are kept
+Take = Callable[[Rows], Vectors]
 AUTO = "auto"
-EXACT_UP_TO = 50_000  # vectors; so many are compared within milliseconds
+EXACT_UP_TO = 50_000  # vectors, which are all compared within milliseconds
 GRAPH_UP_TO = 300_000
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How an index is to be made.
+    """How to build an index.
 
     Attributes:
-        memory: bytes that making it may hold.
-        recall: recall@10 against exact search that search parameters are tuned to, (0, 1].
-        queries: (q, d) float32, raw, to tune with; None for vectors of the index that are held out.
-        stage: called with what happens now, and of how many vectors, where that is known.
-        advance: called with how many more of them are done.
+        memory: bytes of memory that building may take.
+        recall: recall@10 against exact search that the search parameters are tuned to, (0, 1].
+        queries: (q, d) float32, raw, to tune with; None to hold out vectors of the index.
+        stage: called with a line that says what starts, and with its number of vectors where that is known.
+        advance: called with the number of vectors that are done since the last call.
     """
 
     memory: int
@@ -45,66 +49,101 @@ class Settings:
     advance: Callable[[int], None] = lambda _vectors: None
 
 
+def taking(vectors: Vectors) -> Take:
+    """Return what gives rows of an array of raw vectors, (n, d) float32 or float16."""
+    return lambda rows: np.take(vectors, rows, axis=0).astype(np.float32, copy=False)  # (n, d) -> (m, d)
+
+
+class Filter:
+    """Which rows a search may find, as a condition and as a mask.
+
+    A server evaluates the condition where its vectors are; an index in memory asks for the mask.
+
+    Attributes:
+        tree: the condition; None where rows were chosen in another way.
+    """
+
+    def __init__(self, mask: Callable[[], Mask], tree: Tree | None = None) -> None:
+        """Keep what makes the mask, (n,) of truth values; it is called at the first use, once."""
+        self.tree = tree
+        self._make = mask
+
+    @cached_property
+    def mask(self) -> Mask:
+        """Which rows may be found, (n,) of truth values."""
+        return self._make()
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows may be found."""
+        return int(np.count_nonzero(self.mask))
+
+
 class Backend(Protocol):
     """Finds the nearest of many vectors. For cosine it normalises; callers never do.
 
+    The vectors may be kept elsewhere: in a file beside the index, or by a server.
+
     Attributes:
-        facts: what the manifest says of it.
+        facts: what the manifest says of it: its parameters and its recall.
     """
 
     facts: IndexFacts
 
     @classmethod
     def build(cls, kind: str, vectors: Vectors, metric: Metric, settings: Settings) -> Self:
-        """Index raw vectors (n, d) float32 or float16, memory-mapped; row numbers are theirs.
+        """Index raw vectors (n, d) float32 or float16, memory-mapped; the rows found are theirs.
 
         `kind` is the name in `BACKENDS`.
         """
 
     @classmethod
-    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: IndexFacts) -> Self:
-        """Open what `save` wrote, memory-mapped.
+    def locate(cls, path: Path, take: Take, metric: Metric, facts: IndexFacts) -> Self:
+        """Open the index that `save` left at `path`: memory-mapped, or by its address.
 
         Args:
-            path: the file.
-            vectors: what it was built from.
+            path: what `save` was given.
+            take: gives the raw vectors that it was built from.
             metric: which distance.
-            facts: what its manifest says of it.
+            facts: what the manifest says of it.
 
         Raises:
             IndexDamagedError: the file can't be read as an index.
         """
 
     def save(self, path: Path) -> None:
-        """Write the index to `path`, and to files whose names begin like it."""
+        """Write the index, or its address, to `path` and to files whose names begin like it."""
 
-    def extended(self, path: Path, vectors: Vectors, kept: Rows, settings: Settings) -> Self | None:
+    def extend(self, path: Path, vectors: Vectors, kept: Rows, settings: Settings) -> Self | None:
         """Return a copy of the index over other vectors, most of which it has already.
 
         Args:
-            path: where this index lies.
-            vectors: (n, d), those to find from now on.
-            kept: (n,) the row that the same vector had until now; -1 for a new one.
+            path: where this index was saved.
+            vectors: (n, d) all vectors of the copy, raw.
+            kept: (n,) the row of this index that holds the same vector; -1 for a new one.
             settings: see `build`.
 
         Returns:
-            None where making it anew is better.
+            None where building the index anew is better.
         """
 
     def __len__(self) -> int:
         """Return the number of vectors."""
 
-    def search(self, queries: Vectors, k: int, allow: Mask | None = None) -> tuple[Vectors, Rows]:
+    def search(
+        self, queries: Vectors, k: int, filter: Filter | None = None, exclude: Sequence[int] = ()
+    ) -> tuple[Vectors, Rows]:
         """Find the k nearest rows of each query.
 
         Args:
             queries: (q, d) float32, raw.
             k: how many, at least 1.
-            allow: (n,) of truth values; only rows that are True are found.
+            filter: which rows may be found; None for all.
+            exclude: a few rows that are not found, in any order.
 
         Returns:
             Distances (q, m) float32 in ascending order and rows (q, m) int64, where m is k or the
-            number of rows allowed, whichever is less.
+            number of rows that may be found, whichever is less.
         """
 
 
@@ -114,63 +153,61 @@ class Kind:
 
     Attributes:
         implementation: "module:class", imported on first use.
-        about: a line for people.
-        bytes: a function of the dimension: what a vector takes in memory while the index is made.
+        bytes: a function of the dimension: the memory that building takes for each vector.
     """
 
     implementation: str
-    about: str
     bytes: Callable[[int], float]
 
 
 _FAISS_ANN = "embedsearch.backends.faiss_ann:FaissANN"
-# 16 links a node take 160 bytes with what belongs to them
+# a node's 16 links take 160 bytes with what belongs to them
 BACKENDS: dict[str, Kind] = {
-    "exact": Kind("embedsearch.backends.exact:ExactBackend", "compares with every vector", lambda d: 4 * d),
-    "hnsw": Kind(_FAISS_ANN, "a graph over float32 vectors", lambda d: 4 * d + 160),
-    "hnsw-fp16": Kind(_FAISS_ANN, "a graph over float16 vectors", lambda d: 2 * d + 160),
-    "hnsw-sq8": Kind(_FAISS_ANN, "a graph over vectors of 8 bits a component", lambda d: d + 160),
-    "ivf-rabitq": Kind(_FAISS_ANN, "lists of RaBitQ codes, a bit a component", lambda d: d / 8 + 24),
-    "ivf-pq": Kind(_FAISS_ANN, "lists of PQ codes, 2 bits a component", lambda d: d / 4 + 16),
+    "exact": Kind("embedsearch.backends.exact:ExactBackend", lambda d: 4 * d),  # compares with every vector
+    "hnsw": Kind(_FAISS_ANN, lambda d: 4 * d + 160),  # a graph over float32 vectors
+    "hnsw-fp16": Kind(_FAISS_ANN, lambda d: 2 * d + 160),  # a graph over float16 vectors
+    "hnsw-sq8": Kind(_FAISS_ANN, lambda d: d + 160),  # a graph over codes of 8 bits a component
+    "ivf-rabitq": Kind(_FAISS_ANN, lambda d: d / 8 + 24),  # lists of RaBitQ codes, 1 bit a component
+    "ivf-pq": Kind(_FAISS_ANN, lambda d: d / 4 + 16),  # lists of PQ codes, 2 bits a component
 }
 
 
 def backend_class(name: str) -> type[Backend]:
-    """Return the backend called `name`.
+    """Return the class of the backend `name`.
 
     Raises:
-        RecipeError: there is none.
+        RecipeError: there is no such backend.
     """
     module, attribute = BACKENDS[check_kind(name)].implementation.split(":")
     return cast(type[Backend], getattr(import_module(module), attribute))
 
 
 def check_kind(name: str) -> str:
-    """Return `name` where a backend is called so.
+    """Return `name` if it is the name of a backend.
 
     Raises:
-        RecipeError: there is none.
+        RecipeError: there is no such backend.
     """
     if name not in BACKENDS:
         raise RecipeError(
-            f"No backend is called {name!r}; there are {AUTO}, {', '.join(BACKENDS)}."
+            f"There is no backend {name!r}; there are {AUTO}, {', '.join(BACKENDS)}."
             + nearest(name, BACKENDS)
         )
     return name
 
 
 def choose(count: int, dimension: int, memory: int) -> str:
-    """Return the kind of index for so many vectors.
+    """Return the best kind of index for a number of vectors.
 
-    Exact search while it takes milliseconds; then a graph over 8-bit codes, which measured faster than one
-    over float32 at the same recall once its hits are ranked again by the stored vectors; for many vectors,
-    and where the graph does not fit, lists of 2-bit codes, which measured as fast at a million and take a
-    quarter of the time to make; codes of 1 bit where those of 2 do not fit.
+    Exact search while it takes milliseconds. Then a graph over 8-bit codes: at the same recall it measured
+    faster than a graph over float32, as the hits are ranked again by the stored vectors. For many vectors,
+    and where the graph does not fit into memory, lists of 2-bit codes: at a million vectors they measured as
+    fast, and are built in a quarter of the time. Codes of 1 bit where codes of 2 bits do not fit.
 
     Args:
-        count: how many vectors.
+        count: the number of vectors.
         dimension: their length.
-        memory: bytes that making the index may hold.
+        memory: bytes of memory that building may take.
     """
     if count <= EXACT_UP_TO and needed("exact", count, dimension) <= memory:
         return "exact"
@@ -179,12 +216,12 @@ def choose(count: int, dimension: int, memory: int) -> str:
 
 
 def needed(kind: str, count: int, dimension: int) -> int:
-    """Return about how many bytes making an index of this kind holds."""
+    """Return about how many bytes of memory building an index of this kind takes."""
     return int(1.1 * count * BACKENDS[kind].bytes(dimension))
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that programs may still take."""
+    """Return the bytes of memory that are free."""
     import psutil
 
     return int(psutil.virtual_memory().available)

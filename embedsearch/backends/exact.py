@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import faiss
 import numpy as np
 
-from embedsearch.backends import Mask, Rows, Settings
+from embedsearch.backends import Filter, Rows, Settings, Take
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.backends.files import read_index, write_index
-from embedsearch.backends.flat import BLOCK, faiss_metric, ready, selector, to_distances
+from embedsearch.backends.flat import (
+    BLOCK,
+    bitmap,
+    faiss_metric,
+    findable,
+    nothing,
+    ready,
+    to_distances,
+    without,
+)
 from embedsearch.distances.metric import Metric, Vectors
 
 
 class ExactBackend:
-    """A flat FAISS index: inner products for cosine (of unit vectors) and ip, squares for l2."""
+    """A flat FAISS index: inner products for ip and cosine (of unit vectors), squared distances for l2."""
 
     facts = IndexFacts("exact")
 
@@ -33,28 +43,32 @@ class ExactBackend:
         return backend
 
     @classmethod
-    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: IndexFacts) -> Self:  # noqa: ARG003
-        """See `Backend.load`."""
+    def locate(cls, path: Path, take: Take, metric: Metric, facts: IndexFacts) -> Self:  # noqa: ARG003
+        """See `Backend.locate`; the index holds its vectors itself."""
         return cls(read_index(path), metric)
 
     def save(self, path: Path) -> None:
         """See `Backend.save`."""
         write_index(self._index, path)
 
-    def extended(self, path: Path, vectors: Vectors, kept: Rows, settings: Settings) -> Self | None:  # noqa: ARG002
-        """See `Backend.extended`: a list of vectors is as soon made anew."""
+    def extend(self, path: Path, vectors: Vectors, kept: Rows, settings: Settings) -> Self | None:  # noqa: ARG002
+        """See `Backend.extend`: to build a flat index anew takes no longer."""
         return None
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def search(self, queries: Vectors, k: int, allow: Mask | None = None) -> tuple[Vectors, Rows]:
+    def search(
+        self, queries: Vectors, k: int, filter: Filter | None = None, exclude: Sequence[int] = ()
+    ) -> tuple[Vectors, Rows]:
         """See `Backend.search`."""
-        k = min(k, len(self) if allow is None else int(allow.sum()))
+        left_out = np.unique(np.asarray(exclude, np.int64))
+        k = min(k, findable(len(self), filter, left_out))
         if k == 0:
-            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        chosen = None if allow is None else faiss.SearchParameters(sel=selector(allow))
-        values, rows = self._index.search(ready(queries, self._metric), k, params=chosen)
+            return nothing(queries)
+        chosen = without(None if filter is None else bitmap(filter.mask), left_out)
+        parameters = None if chosen is None else faiss.SearchParameters(sel=chosen)
+        values, rows = self._index.search(ready(queries, self._metric), k, params=parameters)
         far = to_distances(values, self._metric)
         order = np.lexsort((rows, far))  # FAISS returns the later of two equal ones first
         return np.take_along_axis(far, order, 1), np.take_along_axis(rows, order, 1)

@@ -12,15 +12,15 @@ class Step:
     """Search parameters for one share of allowed rows.
 
     Attributes:
-        share: of the rows that may be found, (0, 1].
-        effort: efSearch of a graph, nprobe of lists.
-        depth: how many candidates are ranked again by the stored vectors, for 10 hits.
-        recall: recall@10 that was measured with them.
+        share: share of the rows that may be found, (0, 1].
+        ef_or_nprobe: efSearch of a graph, nprobe of lists.
+        rerank_k: number of candidates that are ranked again by the stored vectors, for 10 hits.
+        recall: recall@10 that was measured with these parameters.
     """
 
     share: float
-    effort: int
-    depth: int
+    ef_or_nprobe: int = field(metadata=stored("effort"))
+    rerank_k: int = field(metadata=stored("depth"))
     recall: float
 
 

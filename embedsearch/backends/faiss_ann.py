@@ -1,7 +1,7 @@
-"""Approximate search: a graph (HNSW) or lists (IVF) of short codes, hits ranked again by the stored vectors.
+"""Approximate search by FAISS: a graph (HNSW) or lists (IVF) of codes; stored vectors rank the hits again.
 
 HNSW: Malkov & Yashunin 2018. RaBitQ: Gao & Long 2024. Product quantisation, fast scan: Jégou et al. 2011,
-André et al. 2015. All by FAISS.
+André et al. 2015.
 """
 
 from __future__ import annotations
@@ -15,48 +15,63 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
-from embedsearch.backends import EXACT_UP_TO, Mask, Nodes, Rows, Settings, needed
+from embedsearch.backends import EXACT_UP_TO, Filter, Mask, Nodes, Rows, Settings, Take, needed, taking
 from embedsearch.backends.facts import IndexFacts, Step, Tuned
 from embedsearch.backends.files import read_index, write_index
-from embedsearch.backends.flat import BLOCK, faiss_metric, rank, ready, scan, selector
+from embedsearch.backends.flat import (
+    BLOCK,
+    bitmap,
+    blocks,
+    faiss_metric,
+    findable,
+    nothing,
+    rank,
+    ready,
+    scan,
+    without,
+)
 from embedsearch.backends.tuning import MAX_QUERIES, K, hold_out, recall, truth, tune
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors
 
 LINKS, CONSTRUCTION = 16, 100
-LIST_TRAINING, CODE_TRAINING = 50, 65_536  # vectors a list, and for codes, that are trained on
+LIST_TRAINING, CODE_TRAINING = 50, 65_536  # vectors that train each list, and the codes
 # fmt: off
-EFFORTS = (
+EF_SEARCH = (
     10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384, 512, 768, 1024, 1536,
     2048, 3072, 4096,
 )
 # fmt: on
-GRAPH_DEPTHS, LIST_DEPTHS = (10, 15, 20, 30), (15, 20, 30, 40, 60, 100, 200, 400, 800, 1600)
+GRAPH_RERANK_K, LIST_RERANK_K = (10, 15, 20, 30), (15, 20, 30, 40, 60, 100, 200, 400, 800, 1600)
 MANY_LISTS = 4096
-CANDIDATES = 2**18  # of queries that are searched together: what is held of them is some megabytes
-LEAST = 1000  # of fewer vectors no recall can be measured; they are compared one by one
-CHANGED_AT_MOST = 0.2
-JUDGED_BY = 100  # new vectors, to measure the recall of an extended index again
+NODES = 2**18  # nodes that are compared at a time
+CANDIDATES = 2**18  # of the queries that are searched together; they take some megabytes
+LEAST = 1000  # vectors; with fewer, no recall can be measured, and a query is compared with each
+CHANGED_AT_MOST = 0.2  # share of the vectors that an extended index may mask or add
+JUDGED_BY = 100  # new vectors; with as many, the recall of an extended index is measured again
 
 
 class FaissANN:
     """A FAISS index over codes, its search parameters, and which row each of its nodes stands for."""
 
-    def __init__(self, index: Any, rows: Nodes, vectors: Vectors, metric: Metric, facts: IndexFacts) -> None:
-        """Put an index together.
+    def __init__(
+        self, index: Any, rows: Nodes, count: int, take: Take, metric: Metric, facts: IndexFacts
+    ) -> None:
+        """Keep the parts of an index.
 
         Args:
-            index: FAISS's.
-            rows: (m,) the row of each node; -1 for one that is no longer found.
-            vectors: (n, d) raw, memory-mapped.
+            index: the FAISS index.
+            rows: (m,) the row of each node; -1 for a node whose row is gone.
+            count: the number of vectors.
+            take: gives their raw values.
             metric: which distance.
-            facts: of an approximate index.
+            facts: what the manifest says of it.
         """
-        self._index, self._rows, self._vectors, self._metric = index, rows, vectors, metric
+        self._index, self._rows, self._count, self._take, self._metric = index, rows, count, take, metric
         assert facts.tuned is not None
         self.facts, self._known = facts, facts.tuned
         alive = np.asarray(rows) >= 0
-        self._living = None if alive.all() else selector(alive)
+        self._living = None if alive.all() else bitmap(alive)
         self._row_of_node: Any = None
 
     @classmethod
@@ -64,8 +79,9 @@ class FaissANN:
         """See `Backend.build`."""
         count, dimension = vectors.shape
         facts = IndexFacts(kind, Tuned(settings.recall))
-        if count < LEAST:  # nothing but exact comparison, which needs no graph and no lists
-            return cls(faiss.IndexFlat(dimension), np.arange(count, dtype=np.int32), vectors, metric, facts)
+        if count < LEAST:  # every query is compared with all vectors, which needs no graph and no lists
+            rows = np.arange(count, dtype=np.int32)
+            return cls(faiss.IndexFlat(dimension), rows, count, taking(vectors), metric, facts)
         index = _new(kind, count, dimension, metric)
         held = hold_out(count) if settings.queries is None else np.empty(0, np.int64)
         settings.stage(f"training {kind}", None)
@@ -79,33 +95,34 @@ class FaissANN:
             settings.advance(len(part))
         rows = np.flatnonzero(indexed).astype(np.int32)
         settings.stage(f"tuning the search to a recall of {settings.recall:g}", None)
-        trial = cls(index, rows, vectors, metric, facts)
+        trial = cls(index, rows, count, taking(vectors), metric, facts)
         queries = ready(vectors[held] if settings.queries is None else settings.queries, metric)
-        steps = trial._tuned(queries, indexed, settings.recall)
+        steps = trial._tuned(queries, vectors, indexed, settings.recall)
         if len(held):
             index.add(ready(vectors[held], metric))
             rows = np.concatenate([rows, held.astype(np.int32)])
         if steps[0].recall < settings.recall and count <= EXACT_UP_TO:
-            steps = []  # where all can be compared within milliseconds, that is done
+            steps = []  # so few vectors are all compared within milliseconds
         facts = IndexFacts(
             kind, Tuned(settings.recall, tuple(steps)), steps[0].recall if steps else 1.0, len(queries)
         )
-        return cls(index, rows, vectors, metric, facts)
+        return cls(index, rows, count, taking(vectors), metric, facts)
 
     @classmethod
-    def load(cls, path: Path, vectors: Vectors, metric: Metric, facts: IndexFacts) -> Self:
-        """See `Backend.load`."""
-        return cls(read_index(path), load_array(_rows_file(path), mapped=True), vectors, metric, facts)
+    def locate(cls, path: Path, take: Take, metric: Metric, facts: IndexFacts) -> Self:
+        """See `Backend.locate`."""
+        index, rows = read_index(path), load_array(_rows_file(path), mapped=True)
+        return cls(index, rows, int(np.count_nonzero(rows >= 0)), take, metric, facts)
 
     def save(self, path: Path) -> None:
         """See `Backend.save`."""
         write_index(self._index, path)
         np.save(_rows_file(path), self._rows)
 
-    def extended(self, path: Path, vectors: Vectors, kept: Rows, settings: Settings) -> Self | None:
-        """See `Backend.extended`; not past a fifth masked or added, nor under the wanted recall."""
+    def extend(self, path: Path, vectors: Vectors, kept: Rows, settings: Settings) -> Self | None:
+        """See `Backend.extend`; None above a fifth masked or added, and below the wanted recall."""
         known = self._known
-        row_now = np.full(len(self._vectors), -1, np.int32)
+        row_now = np.full(len(self), -1, np.int32)
         row_now[kept[kept >= 0]] = np.flatnonzero(kept >= 0)
         nodes = np.asarray(self._rows)
         rows = np.where(nodes >= 0, row_now[np.maximum(nodes, 0)], -1).astype(np.int32)
@@ -121,12 +138,12 @@ class FaissANN:
         index = read_index(path, mapped=False)
         facts = replace(self.facts, tuned=replace(known, added=added, masked=masked))
         asked = settings.queries
-        if asked is None and len(new) >= JUDGED_BY:  # they are not in the index yet
+        if asked is None and len(new) >= JUDGED_BY:  # new vectors are not in the index yet
             asked = vectors[np.sort(new[np.random.default_rng(0).permutation(len(new))[:MAX_QUERIES]])]
         if asked is not None:
             queries = ready(asked, self._metric)
             settings.stage("measuring the recall of the extended index", None)
-            old = type(self)(index, rows, vectors, self._metric, facts)
+            old = type(self)(index, rows, len(vectors), taking(vectors), self._metric, facts)
             exact = truth(queries, vectors, [kept >= 0], self._metric)[0]
             reached, error = recall(old.search(queries, K)[0], exact)
             if reached + error < settings.recall:
@@ -136,90 +153,117 @@ class FaissANN:
         for start in range(0, len(new), BLOCK):
             index.add(ready(vectors[new[start : start + BLOCK]], self._metric))
             settings.advance(len(new[start : start + BLOCK]))
-        return type(self)(index, np.concatenate([rows, new.astype(np.int32)]), vectors, self._metric, facts)
+        rows = np.concatenate([rows, new.astype(np.int32)])
+        return type(self)(index, rows, len(vectors), taking(vectors), self._metric, facts)
 
     def __len__(self) -> int:
-        return len(self._vectors)
+        return self._count
 
-    def search(self, queries: Vectors, k: int, allow: Mask | None = None) -> tuple[Vectors, Rows]:
+    def search(
+        self, queries: Vectors, k: int, filter: Filter | None = None, exclude: Sequence[int] = ()
+    ) -> tuple[Vectors, Rows]:
         """See `Backend.search`."""
-        count = len(self) if allow is None else int(allow.sum())
+        left_out = np.unique(np.asarray(exclude, np.int64))
+        count = findable(len(self), filter, left_out)
         k = min(k, count)
         if k == 0:
-            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+            return nothing(queries)
         queries = ready(queries, self._metric)
+
+        def compare_all(asked: Vectors) -> tuple[Vectors, Rows]:
+            return scan(asked, blocks(len(self), filter, left_out), self._take, self._metric, k)
+
         step = self._step(count / len(self._rows), k)
-        if step is None or step.effort > count:
-            return self._scan(queries, k, allow)
-        far, rows = self._ranked(queries, k, step.effort, step.depth, allow)
+        if step is None or step.ef_or_nprobe > count:
+            return compare_all(queries)
+        chosen = without(self._chosen(None if filter is None else filter.mask), self._nodes(left_out))
+        far, rows = self._ranked(queries, k, step.ef_or_nprobe, step.rerank_k, chosen)
         short = rows[:, -1] < 0
-        if short.any():  # the graph ended among rows that are not allowed
-            far[short], rows[short] = self._scan(queries[short], k, allow)
+        if short.any():  # the graph ended among rows that may not be found
+            far[short], rows[short] = compare_all(queries[short])
         return far, rows
 
+    def _nodes(self, rows: Rows) -> Rows:
+        """Return the nodes of a few rows; no array of all nodes is made."""
+        found = [
+            start + np.flatnonzero(self._rows[start : start + NODES] == row)
+            for row in rows
+            for start in range(0, len(self._rows), NODES)
+        ]
+        return np.concatenate(found) if found else rows
+
     def _step(self, share: float, k: int) -> Step | None:
-        """Return parameters for `k` hits among this share of the nodes; None where all rows are compared."""
+        """Return the parameters for `k` hits among a share of the nodes; None to compare all rows."""
         harder = [step for step in self._known.steps if step.share <= share]
         easier = [step for step in self._known.steps if step.share > share]
         if not harder and not (easier and share > easier[-1].share * (1 - CHANGED_AT_MOST)):
             return None
-        # what a graph visits grows like the inverse of the share that is allowed
-        close = [replace(step, effort=math.ceil(step.effort * step.share / share)) for step in easier[-1:]]
-        step = min([*harder[:1], *close], key=lambda each: each.effort)
+        # a graph visits more nodes in inverse proportion to the share that is allowed
+        close = [
+            replace(step, ef_or_nprobe=math.ceil(step.ef_or_nprobe * step.share / share))
+            for step in easier[-1:]
+        ]
+        step = min([*harder[:1], *close], key=lambda each: each.ef_or_nprobe)
         more = max(1.0, k / K)
-        return replace(step, effort=math.ceil(step.effort * more), depth=max(k, math.ceil(step.depth * more)))
-
-    def _scan(self, queries: Vectors, k: int, allow: Mask | None) -> tuple[Vectors, Rows]:
-        rows = np.arange(len(self)) if allow is None else np.flatnonzero(allow)
-        return scan(queries, rows, self._vectors, self._metric, k)
+        return replace(
+            step,
+            ef_or_nprobe=math.ceil(step.ef_or_nprobe * more),
+            rerank_k=max(k, math.ceil(step.rerank_k * more)),
+        )
 
     def _ranked(
-        self, queries: Vectors, k: int, effort: int, depth: int, allow: Mask | None
+        self, queries: Vectors, k: int, ef_or_nprobe: int, rerank_k: int, chosen: Any
     ) -> tuple[Vectors, Rows]:
-        """Search codes, rank what they find: distances and rows (q, k), -1 at the end for none."""
-        chosen = self._living if allow is None else self._translated(allow)
-        parameters = _parameters(self._index, effort, depth, chosen)
+        """Search the codes and rank the candidates: distances and rows (q, k), with -1 at the end for no row.
+
+        `chosen` is the FAISS selector of the nodes that may be found; None for all.
+        """
+        parameters = _parameters(self._index, ef_or_nprobe, rerank_k, chosen)
         far, found = [], []
-        together = max(1, CANDIDATES // depth)
+        together = max(1, CANDIDATES // rerank_k)
         for start in range(0, max(1, len(queries)), together):
             asked = queries[start : start + together]
-            _, nodes = self._index.search(asked, depth, params=parameters)
+            _, nodes = self._index.search(asked, rerank_k, params=parameters)
             rows = np.where(nodes >= 0, self._rows[np.maximum(nodes, 0)], -1).astype(np.int64)
-            ranked = rank(asked, rows, self._vectors, self._metric)
-            far.append(ranked[0][:, :k].copy())  # else all `depth` of them are held
+            ranked = rank(asked, rows, self._take, self._metric)
+            far.append(ranked[0][:, :k].copy())  # a view would keep all `rerank_k`
             found.append(ranked[1][:, :k].copy())
         return np.concatenate(far), np.concatenate(found)
 
-    def _translated(self, allow: Mask) -> Any:
-        """Return what tells FAISS which nodes stand for allowed rows; -1 stands for none."""
+    def _chosen(self, mask: Mask | None) -> Any:
+        """Return the FAISS selector of the nodes of allowed rows, or of all rows; None for every node."""
+        if mask is None:
+            return self._living
         if self._row_of_node is None:
             self._row_of_node = faiss.Int64Vector()
             faiss.copy_array_to_vector(np.asarray(self._rows, np.int64), self._row_of_node)
-        chosen = selector(allow)
-        translated = faiss.IDSelectorTranslated(self._row_of_node, chosen)
-        translated.rows = chosen  # FAISS holds no reference of its own
+        allowed = bitmap(mask)  # a node of no row has the row -1, which is beyond the bitmap
+        translated = faiss.IDSelectorTranslated(self._row_of_node, allowed)
+        translated.rows = allowed  # FAISS keeps no reference to it
         return translated
 
-    def _tuned(self, queries: Vectors, indexed: Mask, wanted: float) -> list[Step]:
+    def _tuned(self, queries: Vectors, vectors: Vectors, indexed: Mask, wanted: float) -> list[Step]:
         graph = isinstance(self._index, faiss.IndexHNSW)
-        efforts: Sequence[int] = EFFORTS
+        ef_or_nprobes: Sequence[int] = EF_SEARCH
         if not graph:
             lists = self._index.nlist
-            efforts = sorted({min(effort, lists) for effort in (1, 2, 3, 4, 5, 6, 8, *EFFORTS)})
-        # `search` compares all where as much would be visited
-        efforts = [effort for effort in efforts if effort <= indexed.sum()]
+            ef_or_nprobes = sorted(
+                {min(ef_or_nprobe, lists) for ef_or_nprobe in (1, 2, 3, 4, 5, 6, 8, *EF_SEARCH)}
+            )
+        # where as many nodes would be visited, `search` compares all rows
+        ef_or_nprobes = [ef_or_nprobe for ef_or_nprobe in ef_or_nprobes if ef_or_nprobe <= indexed.sum()]
 
-        def trial(asked: Vectors, effort: int, depth: int, mask: Mask | None) -> Vectors:
-            return self._ranked(asked, K, effort, depth, mask)[0]
+        def trial(asked: Vectors, ef_or_nprobe: int, rerank_k: int, mask: Mask | None) -> Vectors:
+            return self._ranked(asked, K, ef_or_nprobe, rerank_k, self._chosen(mask))[0]
 
-        depths = GRAPH_DEPTHS if graph else LIST_DEPTHS
-        return tune(trial, queries, self._vectors, indexed, self._metric, wanted, efforts, depths)
+        rerank_ks = GRAPH_RERANK_K if graph else LIST_RERANK_K
+        return tune(trial, queries, vectors, indexed, self._metric, wanted, ef_or_nprobes, rerank_ks)
 
 
 def _new(kind: str, count: int, dimension: int, metric: Metric) -> Any:
-    """Return an empty FAISS index of a kind, for so many vectors."""
+    """Return an empty FAISS index of a kind for a number of vectors."""
     lists = max(1, min(2 ** round(math.log2(2 * math.sqrt(count))), count // 39 or 1))
-    # finding the nearest of many lists takes longer than searching them, so a graph does it
+    # to find the nearest of many lists takes longer than to search in them, so a graph finds them
     inverted = f"IVF{lists}_HNSW32" if lists >= MANY_LISTS else f"IVF{lists}"
     made = {
         "hnsw": f"HNSW{LINKS},Flat",
@@ -235,7 +279,7 @@ def _new(kind: str, count: int, dimension: int, metric: Metric) -> Any:
 
 
 def _train(index: Any, vectors: Vectors, metric: Metric, memory: int) -> None:
-    """Train centroids and codes on a sample that takes at most a quarter of the memory."""
+    """Train centroids and codes with a sample that takes at most a quarter of the memory."""
     if index.is_trained:
         return
     wanted = max(CODE_TRAINING, getattr(index, "nlist", 0) * LIST_TRAINING)
@@ -244,16 +288,16 @@ def _train(index: Any, vectors: Vectors, metric: Metric, memory: int) -> None:
     index.train(ready(vectors[rows], metric))
 
 
-def _parameters(index: Any, effort: int, depth: int, chosen: Any) -> Any:
-    """Return FAISS's search parameters; a selector of None leaves all in."""
+def _parameters(index: Any, ef_or_nprobe: int, rerank_k: int, chosen: Any) -> Any:
+    """Return the search parameters of FAISS; a selector of None selects all."""
     if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(efSearch=max(effort, depth), sel=chosen)
+        return faiss.SearchParametersHNSW(efSearch=max(ef_or_nprobe, rerank_k), sel=chosen)
     kind = (
         faiss.IVFRaBitQSearchParameters
         if isinstance(index, faiss.IndexIVFRaBitQ)
         else faiss.SearchParametersIVF
     )
-    return kind(nprobe=min(effort, index.nlist), sel=chosen)
+    return kind(nprobe=min(ef_or_nprobe, index.nlist), sel=chosen)
 
 
 def _rows_file(path: Path) -> Path:

@@ -15,10 +15,10 @@ def read_index(path: Path, *, mapped: bool = True) -> Any:
 
     Args:
         path: the file.
-        mapped: leave its arrays in the file, where the system may take their pages back; not to be changed.
+        mapped: memory-map its arrays, so that the system can free their pages; the index is read-only then.
 
     Raises:
-        IndexDamagedError: the file can't be read as one.
+        IndexDamagedError: the file can't be read as a FAISS index.
     """
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
@@ -30,9 +30,9 @@ def write_index(index: Any, path: Path) -> None:
     """Write a FAISS index.
 
     Raises:
-        OSError: it can't be written: the disk is full, perhaps.
+        OSError: it can't be written, for example because the disk is full.
     """
     try:
         faiss.write_index(index, str(path))
-    except RuntimeError as error:  # so FAISS says that the disk is full
+    except RuntimeError as error:  # FAISS's error for a full disk
         raise OSError(f"{path} can't be written: {str(error).splitlines()[0]}") from None

@@ -1,15 +1,16 @@
-"""Exact comparison with stored vectors: of candidates, of a few allowed rows, of all in blocks."""
+"""Exact comparison with vectors: of a query's candidates, and of all rows that may be found, in blocks."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import faiss
 import numpy as np
 
-from embedsearch.backends import Mask, Rows
+from embedsearch.backends import Filter, Mask, Rows, Take
 from embedsearch.distances.metric import Metric, Vectors, from_similarity, normalized
 
 BLOCK = 16_384  # rows at a time
@@ -27,9 +28,9 @@ def ready(vectors: Vectors, metric: Metric) -> Vectors:
     return normalized(vectors) if metric is Metric.COSINE else vectors
 
 
-def taken(vectors: Vectors, rows: Rows, metric: Metric) -> Vectors:
-    """Return some rows of raw vectors as the index compares them, (m, d) float32."""
-    part = np.take(vectors, rows, axis=0).astype(np.float32, copy=False)
+def taken(take: Take, rows: Rows, metric: Metric) -> Vectors:
+    """Return some vectors as the index compares them, (m, d) float32: of unit length for cosine."""
+    part = take(rows)
     if metric is Metric.COSINE:
         norms = np.sqrt(np.einsum("nd,nd->n", part, part))  # (m, d) -> (m,)
         part /= np.where(norms > 0, norms, 1)[:, None]  # in place: it is a copy already
@@ -43,30 +44,72 @@ def to_distances(values: Vectors, metric: Metric) -> Vectors:
     return from_similarity(values, metric)
 
 
-def selector(allow: Mask) -> Any:
-    """Return what tells FAISS which of (n,) vectors may be found."""
-    return faiss.IDSelectorBitmap(np.packbits(allow, bitorder="little"))
+def findable(count: int, filter: Filter | None, exclude: Rows) -> int:
+    """Return how many of `count` rows a search may find; `exclude` holds each row once."""
+    if filter is None:
+        return count - len(exclude)
+    return filter.count - int(np.count_nonzero(filter.mask[exclude]))
 
 
-def rank(queries: Vectors, candidates: Rows, vectors: Vectors, metric: Metric) -> tuple[Vectors, Rows]:
+def blocks(count: int, filter: Filter | None, exclude: Rows) -> Iterator[Rows]:
+    """Yield the rows that a search may find, ascending, `BLOCK` at a time.
+
+    Args:
+        count: the number of rows.
+        filter: which of them may be found; None for all.
+        exclude: rows left out, ascending, each once.
+    """
+    allowed = None if filter is None else np.flatnonzero(filter.mask)
+    gaps = exclude if allowed is None else np.flatnonzero(np.isin(allowed, exclude))
+    total = (count if allowed is None else len(allowed)) - len(gaps)
+    for start in range(0, total, BLOCK):
+        rows = np.arange(start, min(start + BLOCK, total))
+        for gap in gaps.tolist():  # ascending, so each moves what lies behind it
+            rows += rows >= gap
+        yield rows if allowed is None else allowed[rows]
+
+
+def bitmap(mask: Mask) -> Any:
+    """Return the FAISS selector of the rows that are True in (n,) truth values."""
+    return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+
+
+def without(chosen: Any, exclude: Rows) -> Any:
+    """Return the FAISS selector of what `chosen` selects, less `exclude`.
+
+    Args:
+        chosen: a selector; None for all.
+        exclude: numbers left out; the selector takes memory for these alone.
+    """
+    if not len(exclude):
+        return chosen
+    others = faiss.IDSelectorNot(faiss.IDSelectorBatch(exclude))
+    return others if chosen is None else faiss.IDSelectorAnd(chosen, others)
+
+
+def nothing(queries: Vectors) -> tuple[Vectors, Rows]:
+    """Return the distances and rows of a search that may find no row: (q, 0) each."""
+    return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+
+
+def rank(queries: Vectors, candidates: Rows, take: Take, metric: Metric) -> tuple[Vectors, Rows]:
     """Sort each query's candidates by their exact distance.
 
     Args:
         queries: (q, d) float32, ready.
-        candidates: (q, r) rows of `vectors`; -1 for none, which comes last at an infinite distance.
-        vectors: (n, d) raw.
+        candidates: (q, r) rows; -1 for none, which comes last at an infinite distance.
+        take: gives the raw vectors of rows.
         metric: which distance.
 
     Returns:
         Distances (q, r) float32, ascending, and rows (q, r).
     """
     far = np.empty(candidates.shape, np.float32)
-
-    together = max(1, CACHED // max(1, candidates.shape[1] * vectors.shape[1]))
+    together = max(1, CACHED // max(1, candidates.shape[1] * queries.shape[1]))
 
     def measure(start: int) -> None:
         part = slice(start, start + together)
-        far[part] = _to_candidates(queries[part], np.maximum(candidates[part], 0), vectors, metric)
+        far[part] = _to_candidates(queries[part], np.maximum(candidates[part], 0), take, metric)
 
     if len(queries) <= together:
         measure(0)
@@ -78,10 +121,9 @@ def rank(queries: Vectors, candidates: Rows, vectors: Vectors, metric: Metric) -
     return np.take_along_axis(far, order, 1), np.take_along_axis(candidates, order, 1)
 
 
-def _to_candidates(queries: Vectors, rows: Rows, vectors: Vectors, metric: Metric) -> Vectors:
+def _to_candidates(queries: Vectors, rows: Rows, take: Take, metric: Metric) -> Vectors:
     """Return the distances of each query to its own `rows` (q, r), in their order: (q, r) float32."""
-    found = np.take(vectors, rows.ravel(), axis=0).astype(np.float32, copy=False)
-    found = found.reshape(*rows.shape, -1)  # (q r, d) -> (q, r, d)
+    found = take(rows.ravel()).reshape(*rows.shape, -1)  # (q r, d) -> (q, r, d)
     if metric is Metric.L2:
         far: Vectors = np.linalg.norm(found - queries[:, None], axis=2)  # (q, r, d) -> (q, r)
         return far
@@ -92,13 +134,15 @@ def _to_candidates(queries: Vectors, rows: Rows, vectors: Vectors, metric: Metri
     return from_similarity(products, metric)
 
 
-def scan(queries: Vectors, rows: Rows, vectors: Vectors, metric: Metric, k: int) -> tuple[Vectors, Rows]:
-    """Compare queries with every one of `rows`, block by block.
+def scan(
+    queries: Vectors, blocks: Iterable[Rows], take: Take, metric: Metric, k: int
+) -> tuple[Vectors, Rows]:
+    """Compare queries with every row of some blocks.
 
     Args:
         queries: (q, d) float32, ready.
-        rows: (m,) rows of `vectors` to compare with, at least k.
-        vectors: (n, d) raw.
+        blocks: the rows to compare with, a part at a time; at least k together.
+        take: gives the raw vectors of rows.
         metric: which distance.
         k: how many neighbours.
 
@@ -107,9 +151,8 @@ def scan(queries: Vectors, rows: Rows, vectors: Vectors, metric: Metric, k: int)
     """
     best = np.full((len(queries), k), np.inf, np.float32)
     which = np.full((len(queries), k), -1, np.int64)
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
-        part = taken(vectors, block, metric)
+    for block in blocks:
+        part = taken(take, block, metric)
         values, at = faiss.knn(queries, part, min(k, len(part)), faiss_metric(metric))
         best = np.concatenate([best, to_distances(values, metric)], 1)
         which = np.concatenate([which, block[at]], 1)

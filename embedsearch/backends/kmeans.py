@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.backends import Rows
+from embedsearch.backends import Rows, taking
 from embedsearch.backends.flat import BLOCK, ready, taken
 from embedsearch.distances.metric import Metric, Vectors
 
@@ -21,10 +21,10 @@ def centroids(
 
     Args:
         vectors: (n, d) float32 or float16, raw.
-        rows: (m,) those to learn from, at least `count`.
+        rows: (m,) the rows to learn from, at least `count`.
         metric: which distance; for ip the groups are those of l2.
-        count: how many groups.
-        start: (count, d) centres to begin with, so that groups keep their numbers; None for random rows.
+        count: the number of groups.
+        start: (count, d) centres to start from, so that groups keep their numbers; None for random rows.
         seed: of the random rows.
 
     Returns:
@@ -40,7 +40,7 @@ def centroids(
         min_points_per_centroid=1,
         max_points_per_centroid=len(rows),
     )
-    means.train(taken(vectors, rows, metric), init_centroids=start)
+    means.train(taken(taking(vectors), rows, metric), init_centroids=start)
     return np.asarray(means.centroids, np.float32)
 
 

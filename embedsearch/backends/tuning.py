@@ -1,7 +1,7 @@
-"""Search parameters for a wanted recall, found on queries that the index does not hold.
+"""Search parameters that reach a wanted recall, found with queries that the index does not hold.
 
-Filters make an approximate index miss more: what it visits is mostly not allowed. So parameters are found for
-several shares of allowed rows, and where comparing with every allowed row is as fast, that is done.
+Under a filter an approximate index misses more, as most of what it visits may not be found. So there are
+parameters for several shares of allowed rows. Where it is as fast, each query is compared with all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.backends import Mask, Rows
+from embedsearch.backends import Mask, Rows, taking
 from embedsearch.backends.facts import Step
 from embedsearch.backends.flat import BLOCK, scan
 from embedsearch.distances.metric import Metric, Vectors
@@ -21,25 +21,24 @@ K = 10  # recall@10
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 MAX_QUERIES, QUERY_SHARE = 1000, 0.02
 TIMED = 100  # single queries
-MOST_TIMES = 4  # the effort of a greater depth
-SURE = 1.645  # standard errors that the measured recall stands above the wanted one: 95 percent, one-sided
+MOST_TIMES = 4  # the efSearch, or nprobe, of a larger rerank_k
+SURE = 1.645  # standard errors by which the measured recall exceeds the wanted one: 95 percent, one-sided
 
-
-# (queries (q, d), effort, depth, allowed) -> distances (q, K) float32, ascending, infinite where none was
-# found
+# (queries (q, d), efSearch or nprobe, rerank_k, allowed) -> distances (q, K) float32, ascending, infinite
+# where nothing was found
 Trial = Callable[[Vectors, int, int, Mask | None], Vectors]
 
 
 def hold_out(count: int, seed: int = 0) -> Rows:
-    """Return the rows that are kept out of the index until it is tuned with them as queries, ascending."""
+    """Return rows, ascending, that are the queries to tune with, and are added to the index after that."""
     wanted = min(MAX_QUERIES, int(count * QUERY_SHARE))
     return np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
 
 
 def masks(count: int, seed: int = 1) -> Iterator[tuple[float, Mask | None]]:
-    """Yield each share with rows chosen at random, (n,) of truth values; None for all.
+    """Yield each share with a random mask of as many rows, (n,) of truth values; None for all.
 
-    The rows of a small share are among those of a larger one.
+    The rows of a smaller share are among the rows of a larger one.
     """
     draw = np.random.default_rng(seed).random(count, dtype=np.float32)
     for share in SHARES:
@@ -47,9 +46,9 @@ def masks(count: int, seed: int = 1) -> Iterator[tuple[float, Mask | None]]:
 
 
 def truth(queries: Vectors, vectors: Vectors, allowed: Sequence[Mask], metric: Metric) -> list[Vectors]:
-    """Return the exact distances of each query's 10 nearest under each mask, (q, 10) float32 each.
+    """Return the exact distances of each query's 10 nearest rows under each mask, (q, 10) float32 each.
 
-    The vectors are read once, in blocks. Fewer than 10 allowed rows leave infinite distances.
+    The vectors are read once, in blocks. Distances are infinite where fewer than 10 rows are allowed.
     """
     nearest = [np.full((len(queries), K), np.inf, np.float32) for _ in allowed]
     for start in range(0, len(vectors), BLOCK):
@@ -57,7 +56,7 @@ def truth(queries: Vectors, vectors: Vectors, allowed: Sequence[Mask], metric: M
         for number, mask in enumerate(allowed):
             kept = part[mask[start : start + BLOCK]]
             if len(kept):
-                far, _ = scan(queries, np.arange(len(kept)), kept, metric, min(K, len(kept)))
+                far, _ = scan(queries, [np.arange(len(kept))], taking(kept), metric, min(K, len(kept)))
                 nearest[number] = np.sort(np.concatenate([nearest[number], far], 1), axis=1)[:, :K]
     return nearest
 
@@ -65,11 +64,11 @@ def truth(queries: Vectors, vectors: Vectors, allowed: Sequence[Mask], metric: M
 def recall(found: Vectors, exact: Vectors) -> tuple[float, float]:
     """Return recall@10 and its standard error.
 
-    A hit counts when it is no farther than the exact 10th neighbour, so that ties count alike.
+    A hit counts if it is no farther than the exact 10th neighbour, so that ties count alike.
 
     Args:
         found: distances (q, 10) float32.
-        exact: the same of exact search; infinite beyond what exists.
+        exact: the same by exact search; infinite where there are fewer neighbours.
     """
     exists = np.isfinite(exact)
     last = np.where(exists, exact, -np.inf).max(1, keepdims=True)  # (q, 10) -> (q, 1)
@@ -85,10 +84,10 @@ def tune(
     indexed: Mask,
     metric: Metric,
     wanted: float,
-    efforts: Sequence[int],
-    depths: Sequence[int],
+    ef_or_nprobes: Sequence[int],
+    rerank_ks: Sequence[int],
 ) -> list[Step]:
-    """Find the fastest parameters that reach the wanted recall, for each share where they beat comparing all.
+    """Find the fastest parameters that reach the wanted recall, for each share where they beat exact search.
 
     Args:
         trial: searches the index.
@@ -97,12 +96,12 @@ def tune(
         indexed: (n,) which of them the index holds.
         metric: which distance.
         wanted: recall@10.
-        efforts: what may be tried, ascending.
-        depths: the same.
+        ef_or_nprobes: values of efSearch, or of nprobe, to try, ascending.
+        rerank_ks: values of rerank_k to try, ascending.
 
     Returns:
-        Steps by falling share. The first is for all rows, and the best there is where none reaches the
-        recall. Below the last share, comparing with every allowed row is faster or alone exact enough.
+        Steps by falling share. The first is for all rows; where no parameters reach the recall, it holds the
+        largest. Below the last share, exact search is faster, or it alone reaches the recall.
     """
     shares = list(masks(len(vectors)))
     exact = truth(
@@ -112,12 +111,19 @@ def tune(
     steps: list[Step] = []
     for (share, mask), nearest in zip(shares, exact, strict=True):
         found = _fastest(
-            trial, queries, nearest, mask, share, wanted, efforts, [steps[0].depth] if steps else depths
+            trial,
+            queries,
+            nearest,
+            mask,
+            share,
+            wanted,
+            ef_or_nprobes,
+            [steps[0].rerank_k] if steps else rerank_ks,
         )
         if found is None and steps:
             break
         if found is None:
-            steps.append(_tried(trial, queries, nearest, mask, share, efforts[-1], depths[-1])[0])
+            steps.append(_tried(trial, queries, nearest, mask, share, ef_or_nprobes[-1], rerank_ks[-1])[0])
             continue
         seconds, step = found
         if steps and seconds > scanned * share * len(vectors):
@@ -133,44 +139,43 @@ def _fastest(
     mask: Mask | None,
     share: float,
     wanted: float,
-    efforts: Sequence[int],
-    depths: Sequence[int],
+    ef_or_nprobes: Sequence[int],
+    rerank_ks: Sequence[int],
 ) -> tuple[float, Step] | None:
-    """Return the step that surely has the wanted recall and answers all queries soonest; None where none has.
+    """Return the fastest step that surely reaches the wanted recall, and its seconds for a single query.
 
-    Returned with it are the seconds of one query asked alone.
-
-    A smaller depth needs no smaller effort, and one of several times the effort is no faster: so the deepest
-    is tried first, and bounds the others.
+    A smaller rerank_k never needs a smaller efSearch or nprobe, and is no faster with one several times as
+    large. So the largest rerank_k is tried first, and bounds the others. None if no step reaches the recall.
     """
     best: tuple[float, Step] | None = None
-    bounded = list(efforts)
-    for depth in sorted(depths, reverse=True):
-        step = _least_effort(trial, queries, nearest, mask, share, wanted, bounded, depth)
+    bounded = list(ef_or_nprobes)
+    for rerank_k in sorted(rerank_ks, reverse=True):
+        step = _least(trial, queries, nearest, mask, share, wanted, bounded, rerank_k)
         if step is None:
             break
         spent = min(_together(trial, queries, step, mask) for _ in range(2))
         best = min(best or (spent, step), (spent, step), key=lambda each: each[0])
-        bounded = [effort for effort in efforts if step.effort <= effort <= MOST_TIMES * step.effort]
+        least = step.ef_or_nprobe
+        bounded = [each for each in ef_or_nprobes if least <= each <= MOST_TIMES * least]
     return (_seconds(trial, queries, best[1], mask), best[1]) if best else None
 
 
-def _least_effort(
+def _least(
     trial: Trial,
     queries: Vectors,
     nearest: Vectors,
     mask: Mask | None,
     share: float,
     wanted: float,
-    efforts: Sequence[int],
-    depth: int,
+    ef_or_nprobes: Sequence[int],
+    rerank_k: int,
 ) -> Step | None:
-    """Return the step of the least effort whose recall is surely the wanted one, by halving the list."""
+    """Return the step of the least efSearch or nprobe that surely reaches the wanted recall, by halving."""
     best: Step | None = None
-    low, high = 0, len(efforts)
+    low, high = 0, len(ef_or_nprobes)
     while low < high:
         middle = (low + high) // 2
-        step, error = _tried(trial, queries, nearest, mask, share, efforts[middle], depth)
+        step, error = _tried(trial, queries, nearest, mask, share, ef_or_nprobes[middle], rerank_k)
         if step.recall - SURE * error >= wanted:
             best, high = step, middle
         else:
@@ -184,36 +189,36 @@ def _tried(
     nearest: Vectors,
     mask: Mask | None,
     share: float,
-    effort: int,
-    depth: int,
+    ef_or_nprobe: int,
+    rerank_k: int,
 ) -> tuple[Step, float]:
-    reached, error = recall(trial(queries, effort, depth, mask), nearest)
-    return Step(share, effort, depth, round(reached, 4)), error
+    reached, error = recall(trial(queries, ef_or_nprobe, rerank_k, mask), nearest)
+    return Step(share, ef_or_nprobe, rerank_k, round(reached, 4)), error
 
 
 def _together(trial: Trial, queries: Vectors, step: Step, mask: Mask | None) -> float:
-    """Return the time of all queries in one call, which is more even than that of one."""
+    """Return the seconds of all queries in one call, which vary less than those of a single query."""
     started = time.perf_counter()
-    trial(queries, step.effort, step.depth, mask)
+    trial(queries, step.ef_or_nprobe, step.rerank_k, mask)
     return time.perf_counter() - started
 
 
 def _seconds(trial: Trial, queries: Vectors, step: Step, mask: Mask | None) -> float:
-    """Return the time of one query: the lower quartile, which other work on the machine disturbs least."""
+    """Return the seconds of one query: the lower quartile, which other work on the machine disturbs least."""
     spent = []
     for query in queries[:TIMED]:
         started = time.perf_counter()
-        trial(query[None], step.effort, step.depth, mask)
+        trial(query[None], step.ef_or_nprobe, step.rerank_k, mask)
         spent.append(time.perf_counter() - started)
     return float(np.percentile(spent, 25))
 
 
 def _scan_seconds(queries: Vectors, vectors: Vectors, metric: Metric) -> float:
-    """Return how long comparing one query with one allowed row takes."""
+    """Return the seconds that a comparison of one query with one allowed row takes."""
     rows: npt.NDArray[np.int64] = np.unique(np.linspace(0, len(vectors) - 1, 5000).astype(np.int64))
     spent = []
     for query in queries[:TIMED]:
         started = time.perf_counter()
-        scan(query[None], rows, vectors, metric, min(K, len(rows)))
+        scan(query[None], [rows], taking(vectors), metric, min(K, len(rows)))
         spent.append(time.perf_counter() - started)
     return float(np.percentile(spent, 25)) / len(rows)

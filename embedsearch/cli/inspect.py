@@ -87,7 +87,7 @@ def list_command(indexes: Path | None, json: bool) -> None:
 @json_option
 def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path | None, json: bool) -> None:
     """Tell what the index NAME was made from and what it holds; its files are verified."""
-    from embedsearch.crossmodal import open_crossmodal, told
+    from embedsearch.crossmodal import open_crossmodal, summary
     from embedsearch.encoders import open_encoder
     from embedsearch.recipe import EncoderRecipe
     from embedsearch.store.build import open_build
@@ -146,7 +146,7 @@ def info_command(name: str, quarantine: bool, diagnostics: bool, indexes: Path |
         ("search", _search(manifest)),
         ("scale", _scale(manifest)),
         *(
-            [(f"by {crossmodal.asks}", f"{told(crossmodal, manifest)}, read by {crossmodal.model}")]
+            [(f"by {crossmodal.asks}", f"{summary(crossmodal, manifest)}, read by {crossmodal.model}")]
             if crossmodal
             else []
         ),

@@ -109,7 +109,7 @@ def calibrate_command(
     facts, scale = searcher.manifest.artifacts.scale, searcher.build.scale
     assert facts is not None  # it was just made
     assert scale is not None
-    words = [(str(word), end, scale.percentile(end), scale.score(end)) for end, word in scale.words]
+    words = [(str(word), end, scale.percentile(end), scale.human_score(end)) for end, word in scale.labels]
     if json:
         echo_json(
             index=name,

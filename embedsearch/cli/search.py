@@ -71,7 +71,7 @@ def search_command(
 
 
 def _print(searcher: Index, results: Results) -> None:
-    from embedsearch.distances.scale import Closeness, Verdict, told_percentile
+    from embedsearch.distances.scale import Closeness, Verdict, percentile_phrase
 
     manifest, hits = searcher.manifest, results.hits
     crossmodal = searcher.crossmodal if results.by else None
@@ -97,7 +97,7 @@ def _print(searcher: Index, results: Results) -> None:
         if hit.percentile is not None and hit.label is not None:
             unrelated = hit.label is Closeness.UNRELATED
             word = "not close" if results.is_far(hit) and not unrelated else hit.label
-            said.append(f"{word}, {told_percentile(hit.label, hit.percentile)}")
+            said.append(f"{word}, {percentile_phrase(hit.label, hit.percentile)}")
         said += [] if hit.human_score is None else [f"people: {hit.human_score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))

@@ -1,6 +1,6 @@
-"""Texts that find images, and images that find texts: where such a query is compared with the items.
+"""Texts that find images, and images that find texts: the space where they are compared.
 
-Three ways serve, each by its name in `Crossmodal.by`:
+There are three ways, each with its name in `Crossmodal.by`:
 
 towers   the model has a tower for texts and one for images, with one space (CLIP, SigLIP)
 conse    images are projected among texts by the names of the classes they look like (`class_names`)
@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
-from embedsearch.backends import Backend
+from embedsearch.backends import Backend, Take
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder
@@ -30,17 +30,17 @@ Load = Callable[[EncoderRecipe], Encoder]
 
 
 class Crossmodal(Protocol):
-    """Lets an index be asked with what it does not hold.
+    """Lets queries of another modality search an index.
 
     Attributes:
-        by: `towers`, `conse` or `align`.
-        asks: what it can be asked with besides: texts, or pictures.
-        about: half a sentence for people that says what serves.
-        model: the model that reads such queries.
-        backend: the index that is searched for them.
-        vectors: (n, e) what it is over, raw.
+        by: the way, `towers`, `conse` or `align`.
+        asks: the modality of the queries.
+        about: the way, as half a sentence for people.
+        model: the model that reads the queries.
+        backend: the index that they search.
+        take: gives the raw vectors that it is over: (m,) rows -> (m, e) float32.
         metric: the distance of the hits.
-        scale: what such distances are like; None where that was not measured.
+        scale: the scale of such distances; None where there is none.
     """
 
     by: str
@@ -48,33 +48,30 @@ class Crossmodal(Protocol):
     about: str
     model: str
     backend: Backend
-    vectors: Vectors
+    take: Take
     metric: Metric
     scale: Scale | None
 
-    def ask(self, query: Single) -> Vectors:
-        """Return where a text or a picture is asked from, (1, e) float32.
+    def embed(self, query: Single) -> Vectors:
+        """Return the vector of a query of the other modality, (1, e) float32, raw.
 
         Raises:
-            QueryError: the text is empty, or nothing can read the picture.
-            ModelError: what reads it can't be loaded, or is another model than that of the index.
-            ItemError: the picture can't be read.
+            QueryError: the text is empty, or no model here names what is in an image.
+            ModelError: the model can't be loaded, or is not the one that the index was made with.
+            ItemError: the image can't be read.
         """
 
-    def carry(self, vector: Vectors) -> Vectors:
-        """Take a vector of the index's own encoder across: (1, d) -> (1, e) float32."""
+    def project(self, vectors: Vectors) -> Vectors:
+        """Project raw vectors of the index's own encoder into the space of such queries: (n, d) -> (n, e)."""
 
 
 def open_crossmodal(build: Build, load: Load, own: Callable[[], Encoder]) -> Crossmodal | None:
-    """Return what lets an index of pictures be asked with texts, or one of texts with pictures.
+    """Return what lets texts search an index of images, or images an index of texts; None where nothing does.
 
     Args:
         build: of the index.
-        load: makes an encoder.
+        load: loads an encoder.
         own: gives the encoder that made the index.
-
-    Returns:
-        None where nothing does.
     """
     way = _way(build.manifest)
     if way is None:
@@ -84,7 +81,7 @@ def open_crossmodal(build: Build, load: Load, own: Callable[[], Encoder]) -> Cro
 
 
 def _way(manifest: Manifest) -> str | None:
-    """Return "module:class" of what serves an index, imported on first use."""
+    """Return the "module:class" that serves an index, imported on first use; None for none."""
     spec = manifest.encoder.spec
     if UNITS[manifest.unit].asked_by is None:
         return None
@@ -98,8 +95,8 @@ def _way(manifest: Manifest) -> str | None:
     return "embedsearch.crossmodal.class_names:ClassNames"
 
 
-def told(crossmodal: Crossmodal, manifest: Manifest) -> str:
-    """Return what serves, for people, and how much an approximate index finds of what is nearest."""
+def summary(crossmodal: Crossmodal, manifest: Manifest) -> str:
+    """Return the way, for people, and the recall of an approximate index."""
     facts = manifest.artifacts.crossmodal
     index = facts.index if facts else None
     finds = f", finds {index.recall:.1%} of the 10 nearest" if index and index.queries else ""
@@ -107,14 +104,14 @@ def told(crossmodal: Crossmodal, manifest: Manifest) -> str:
 
 
 def serves(crossmodal: Crossmodal | None, query: Single) -> bool:
-    """Whether a query is one that the crossmodal is there for."""
+    """Whether a query is of the modality that the crossmodal reads."""
     if crossmodal is None or not isinstance(query, Text | Image | Word):
         return False
     return query.form is MODALITIES[crossmodal.asks].units[0].form
 
 
 def content(query: Single) -> Any:
-    """Return what an encoder reads of a text or a picture.
+    """Return what an encoder reads: the text, or the image's source.
 
     Raises:
         QueryError: the text is empty.

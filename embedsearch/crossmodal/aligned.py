@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
+from embedsearch.backends import taking
 from embedsearch.crossmodal import Load, content
 from embedsearch.crossmodal.projection import (
     Projection,
@@ -24,7 +25,7 @@ from embedsearch.store.facts import CrossmodalFacts
 
 
 class Aligned:
-    """An index of pictures that carries their places among texts."""
+    """An index of images that also holds their projections among texts."""
 
     asks = Modality.TEXT
     metric = Metric.COSINE
@@ -37,8 +38,9 @@ class Aligned:
         self._text = facts.text
         self.by, self.model, self.about = facts.by, facts.text.model, about(facts)
         # opened now: two rebuilds later the build's files are gone
-        self.backend, self.vectors, self.scale = open_index(build), open_projected(build), open_scale(build)
-        self._placing = Projection.load(build.folder)
+        self.backend, self.scale = open_index(build), open_scale(build)
+        self.take = taking(open_projected(build))
+        self._projection = Projection.load(build.folder)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -47,24 +49,24 @@ class Aligned:
         if encoder.spec.fingerprint != text.fingerprint:
             name = self._build.manifest.name
             raise EncoderMismatchError(
-                f"The pictures of the index {name!r} are placed among texts of {text.model} (fingerprint "
+                f"The images of the index {name!r} are projected among texts of {text.model} (fingerprint "
                 f"{text.fingerprint[:12]}); the text encoder found now is {encoder.spec.model} "
                 f"({encoder.spec.fingerprint[:12]}). Run: embedsearch align {name}, or remove and build it."
             )
         return encoder
 
-    def ask(self, query: Single) -> Vectors:
-        """See `Crossmodal.ask`."""
-        return self._placing.asked(self._encoder.encode([content(query)], "query"))
+    def embed(self, query: Single) -> Vectors:
+        """See `Crossmodal.embed`."""
+        return self._projection.texts(self._encoder.encode([content(query)], "query"))
 
-    def carry(self, vector: Vectors) -> Vectors:
-        """See `Crossmodal.carry`: a picture is placed as those of the index were."""
-        class_head = find_class_head(self._own().spec) if self._placing.by_classes else None
-        return self._placing(vector, class_head)
+    def project(self, vectors: Vectors) -> Vectors:
+        """See `Crossmodal.project`: images are projected as those of the index were."""
+        class_head = find_class_head(self._own().spec) if self._projection.by_classes else None
+        return self._projection.images(vectors, class_head)
 
 
 def about(facts: CrossmodalFacts) -> str:
-    """Return half a sentence that says how pictures were placed among texts."""
+    """Return half a sentence that says how images were projected among texts."""
     classes = facts.conse.classes if facts.conse else 0
     if facts.align is None:
         return f"by {'ImageNet' if classes == 1000 else f'{classes:,}'} class names (ConSE)"

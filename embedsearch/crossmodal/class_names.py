@@ -1,8 +1,8 @@
-"""Pictures placed among texts by the names of the classes that they look like.
+"""Images projected among texts by the names of the classes that they look like.
 
-A picture's place is the mean of the class names' vectors, weighted by the probabilities that an image model
-gives the classes: the convex combination of semantic embeddings (ConSE, Norouzi et al. 2013). Both sides are
-centred, as vectors of one text model have a large part in common.
+The projection of an image is the mean of the class names' vectors, weighted by the probabilities that an
+image model gives the classes: the convex combination of semantic embeddings (ConSE, Norouzi et al. 2013).
+Both sides are centred, as the vectors of one text model have a large part in common.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.store.build import Build
 
-SAMPLE = 1000  # items whose median length is that of a place
+SAMPLE = 1000  # items whose median length a projection gets
 # Measured on 785 stamps with a caption: 1 to 3, and 10 to 1,000 classes, change recall@10 by 0.02 at most.
 TEMPERATURE, TOP = 2.0, 50
 
@@ -41,8 +41,8 @@ def probabilities(logits: Vectors) -> Vectors:
     return np.asarray(shares / shares.sum(1, keepdims=True), np.float32)
 
 
-def place(logits: Vectors, names: Vectors, centre: Vectors) -> Vectors:
-    """Return where pictures lie in a text model's space.
+def project(logits: Vectors, names: Vectors, centre: Vectors) -> Vectors:
+    """Project images into a text model's space.
 
     Args:
         logits: (n, C) float32, class scores before the softmax.
@@ -58,12 +58,12 @@ def place(logits: Vectors, names: Vectors, centre: Vectors) -> Vectors:
 def text_vectors(
     texts: Sequence[str], fingerprint: str, encoder: Callable[[], Encoder], role: Role = "passage"
 ) -> Vectors:
-    """Return the vectors of texts that are asked for again and again, embedded once per machine.
+    """Return the vectors of texts that are needed again and again, embedded once per machine.
 
     Args:
-        texts: what to embed: names of classes, general sentences.
+        texts: the texts, such as class names or general sentences.
         fingerprint: of the text encoder.
-        encoder: gives it, loaded, where it is needed.
+        encoder: loads the text encoder; called where the vectors are not in the cache.
         role: see `Encoder.encode`.
 
     Returns:
@@ -76,21 +76,21 @@ def text_vectors(
 
 
 class ClassNames:
-    """An index of texts, asked with pictures that the bundled image model names."""
+    """An index of texts, searched with images that the bundled image model names."""
 
     by = "conse"
     asks = Modality.IMAGE
-    about = "by the names of what is in the picture (ConSE)"
+    about = "by the names of what is in the image (ConSE)"
 
     def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
         self._build, self._load, self._own = build, load, own
         self.model = MODALITIES[self.asks].default_model
-        # percentiles among pairs of texts; what unrelated pictures find, and what people say, is not known
+        # percentiles among pairs of texts; what unrelated images find, and what people say, is not known
         none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
-        # a place has no length of its own, on which other distances depend
+        # a projection has no length of its own, on which other distances depend
         cosine = build.manifest.metric is Metric.COSINE
         self.scale = replace(build.scale, foreign=none, people=nobody) if build.scale and cosine else None
-        self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
+        self.backend, self.take, self.metric = build.backend, build.take, build.manifest.metric
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -102,14 +102,14 @@ class ClassNames:
 
     @cached_property
     def _length(self) -> float:
-        """How long a place is made, so that parts of a query count alike: as the texts are, for ip."""
+        """The length of a projection: for ip that of the texts, so that the terms of a query count alike."""
         if self.metric is Metric.COSINE:
             return 1.0
-        rows = np.unique(np.linspace(0, len(self.vectors) - 1, SAMPLE).astype(np.int64))
-        return float(np.median(np.linalg.norm(np.asarray(self.vectors[rows], np.float32), axis=1)))
+        rows = np.unique(np.linspace(0, len(self.backend) - 1, SAMPLE).astype(np.int64))
+        return float(np.median(np.linalg.norm(self.take(rows), axis=1)))
 
-    def ask(self, query: Single) -> Vectors:
-        """See `Crossmodal.ask`."""
+    def embed(self, query: Single) -> Vectors:
+        """See `Crossmodal.embed`."""
         build = self._build
         class_head = self._classifier
         if class_head is None:
@@ -120,9 +120,8 @@ class ClassNames:
             )
         vector = self._encoder.encode([content(query)], "query")
         names = text_vectors(class_head.names, build.manifest.encoder.fingerprint, self._own)
-        placed = place(class_head.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
-        return placed * self._length
+        return project(class_head.logits(vector), names, names.mean(0)) * self._length  # (1, d) -> (1, e)
 
-    def carry(self, vector: Vectors) -> Vectors:
-        """See `Crossmodal.carry`: pictures are placed among the texts themselves."""
-        return vector
+    def project(self, vectors: Vectors) -> Vectors:
+        """See `Crossmodal.project`: images are projected among the texts themselves."""
+        return vectors

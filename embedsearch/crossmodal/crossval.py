@@ -1,4 +1,4 @@
-"""Cross-validation of an alignment: how well captions find pictures by maps that never saw them."""
+"""Cross-validation of an alignment: how well captions find images by maps that never saw them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from embedsearch.distances.metric import Vectors, normalized
 FOLDS = 5
 STRENGTHS = tuple(float(10**power) for power in np.arange(-3, 1.1, 0.5))
 SHARES = tuple(round(0.1 * step, 1) for step in range(1, 11))
-AT_MOST = 4000  # pairs to cross-validate with
+AT_MOST = 4000  # pairs for cross-validation
 BLOCK = 512  # captions ranked together
 
 Ranks = npt.NDArray[np.int64]
@@ -23,33 +23,31 @@ Measured = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Pictures and what is said of them.
+    """Images and their captions.
 
     Attributes:
-        pictures: (p, d) float32, their vectors, of unit length.
-        captions: (c, e) float32, vectors of the captions as they are searched in, of unit length.
-        queries: (c, e) float32, of the same captions as they are asked with, of unit length.
-        picture: (n,) which picture each pair has.
-        caption: (n,) which caption.
+        images: (p, d) float32, vectors of the images, of unit length.
+        captions: (c, e) float32, vectors of the captions as passages, of unit length.
+        queries: (c, e) float32, vectors of the same captions as queries, of unit length.
+        image: (n,) the image of each pair.
+        caption: (n,) the caption of each pair.
     """
 
-    pictures: Vectors
+    images: Vectors
     captions: Vectors
     queries: Vectors
-    picture: Rows
+    image: Rows
     caption: Rows
 
     def some(self, pairs: Rows) -> Pairs:
-        """Return some of the pairs, and no more than their pictures and captions."""
-        pictures, picture = np.unique(self.picture[pairs], return_inverse=True)
+        """Return some of the pairs, with only their images and captions."""
+        images, image = np.unique(self.image[pairs], return_inverse=True)
         captions, caption = np.unique(self.caption[pairs], return_inverse=True)
-        return Pairs(
-            self.pictures[pictures], self.captions[captions], self.queries[captions], picture, caption
-        )
+        return Pairs(self.images[images], self.captions[captions], self.queries[captions], image, caption)
 
     def fit(self) -> Fit:
-        """Return the regression from pictures to captions, over all pairs."""
-        return Fit(self.pictures[self.picture], self.captions[self.caption])
+        """Return the regression from images to captions over all pairs."""
+        return Fit(self.images[self.image], self.captions[self.caption])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +56,9 @@ class Chosen:
 
     Attributes:
         strength: λ of the ridge regression.
-        share: its share of a picture's place, (0, 1]; the rest is ConSE's.
-        measured: `ridge`, and where there is a class head `conse` and `both`: recall@1, 5 and 10 (0 to 1)
-            and the median rank; over `captions` queries and `answers` different answers.
+        share: weight of the ridge regression in a projection, (0, 1]; ConSE has the rest.
+        measured: for `ridge`, and with a class head for `conse` and `both`: recall@1, 5 and 10 (0 to 1) and
+            the median rank, over `captions` queries and `answers` different answers.
         worse: whether class names alone find more than both, by more than two standard errors.
     """
 
@@ -72,10 +70,10 @@ class Chosen:
     worse: bool = False
 
 
-def groups_of(picture: Rows, caption: Rows) -> Rows:
-    """Return the group of each pair, (n,) from 0: pairs that share a caption, or a picture, are in one."""
-    parent = list(range(int(picture.max()) + int(caption.max()) + 2))
-    beyond = int(picture.max()) + 1
+def groups_of(image: Rows, caption: Rows) -> Rows:
+    """Return the group of each pair, (n,) from 0: pairs that share a caption or an image are in one group."""
+    parent = list(range(int(image.max()) + int(caption.max()) + 2))
+    beyond = int(image.max()) + 1
 
     def root(node: int) -> int:
         while parent[node] != node:
@@ -83,44 +81,44 @@ def groups_of(picture: Rows, caption: Rows) -> Rows:
             node = parent[node]
         return node
 
-    for one, other in zip(picture.tolist(), (caption + beyond).tolist(), strict=True):
+    for one, other in zip(image.tolist(), (caption + beyond).tolist(), strict=True):
         parent[root(one)] = root(other)
-    _, group = np.unique([root(each) for each in picture.tolist()], return_inverse=True)
+    _, group = np.unique([root(each) for each in image.tolist()], return_inverse=True)
     return np.asarray(group, np.int64)
 
 
-def folds_of(picture: Rows, caption: Rows, seed: int = 0) -> Rows:
-    """Return the fold of each pair, (n,): those of one group are in one.
+def folds_of(image: Rows, caption: Rows, seed: int = 0) -> Rows:
+    """Return the fold of each pair, (n,); the pairs of a group are in one fold.
 
     Fewer than `FOLDS` groups give fewer folds.
     """
-    group = groups_of(picture, caption)
+    group = groups_of(image, caption)
     order = np.random.default_rng(seed).permutation(int(group.max()) + 1)
     return np.asarray(order[group] % FOLDS, np.int64)
 
 
-def answers_of(picture: Rows, caption: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
-    """Tell which answer each picture is; pictures with the same captions are one.
+def answers_of(image: Rows, caption: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Number the answers: images with the same captions are one answer.
 
     Returns:
-        The answer of each picture (p,), and which answers are right for each caption (c, a).
+        The answer of each image (p,), and which answers are right for each caption (c, a).
     """
-    said: list[set[int]] = [set() for _ in range(int(picture.max()) + 1)]
-    for one, other in zip(picture.tolist(), caption.tolist(), strict=True):
+    said: list[set[int]] = [set() for _ in range(int(image.max()) + 1)]
+    for one, other in zip(image.tolist(), caption.tolist(), strict=True):
         said[one].add(other)
     numbers: dict[frozenset[int], int] = {}
     answer = np.array([numbers.setdefault(frozenset(each), len(numbers)) for each in said], np.int64)
     right = np.zeros((int(caption.max()) + 1, len(numbers)), np.bool_)
-    right[caption, answer[picture]] = True
+    right[caption, answer[image]] = True
     return answer, right
 
 
 def ranks_of(scores: Vectors, answer: Rows, right: npt.NDArray[np.bool_]) -> Ranks:
-    """Return the rank of the best right answer of each query, from 1: (q,).
+    """Return the rank of the best right answer of each query, (q,), from 1.
 
     Args:
-        scores: (q, p), more is nearer.
-        answer: (p,) which answer each picture is.
+        scores: (q, p), larger is nearer.
+        answer: (p,) the answer of each image.
         right: (q, a) which answers are right.
     """
     order = np.argsort(answer, kind="stable")
@@ -138,22 +136,22 @@ def measure(ranks: Ranks) -> Measured:
 
 
 def choose(pairs: Pairs, conse: Vectors | None, centre: Vectors | None) -> Chosen:
-    """Choose strength and share by cross-validation, and measure what comes of it.
+    """Choose strength and share by cross-validation, and measure the recall.
 
-    Each picture is placed by the map that was fitted without its captions. The pair with the highest mean
-    of recall@1, 5 and 10 is chosen. What is measured of a fold comes of the pair that the other folds choose.
+    Each image is projected by the map that was fitted without its captions. The strength and share with the
+    highest mean of recall@1, 5 and 10 are chosen. Each fold is measured with what the other folds choose.
 
     Args:
-        pairs: at most `AT_MOST` are taken, evenly.
-        conse: (p, e) float32, where class names place the pictures, of unit length; None without class head.
-        centre: (e,) float32, its origin.
+        pairs: the images and captions; at most `AT_MOST` pairs are taken, evenly.
+        conse: (p, e) float32, projections of the images by class names, of unit length; None without them.
+        centre: (e,) float32, the origin of these.
     """
-    if len(pairs.picture) > AT_MOST:
-        rows = np.unique(np.linspace(0, len(pairs.picture) - 1, AT_MOST).astype(np.int64))
-        conse = None if conse is None else conse[np.unique(pairs.picture[rows])]
+    if len(pairs.image) > AT_MOST:
+        rows = np.unique(np.linspace(0, len(pairs.image) - 1, AT_MOST).astype(np.int64))
+        conse = None if conse is None else conse[np.unique(pairs.image[rows])]
         pairs = pairs.some(rows)
-    fold = folds_of(pairs.picture, pairs.caption)
-    answer, right = answers_of(pairs.picture, pairs.caption)
+    fold = folds_of(pairs.image, pairs.caption)
+    answer, right = answers_of(pairs.image, pairs.caption)
     fold_of_query = _first(pairs.caption, fold)
     shares = (1.0,) if conse is None else SHARES
     tried: dict[tuple[float, float], Ranks] = {
@@ -161,18 +159,18 @@ def choose(pairs: Pairs, conse: Vectors | None, centre: Vectors | None) -> Chose
     }
     fits = {each: pairs.some(np.flatnonzero(fold != each)).fit() for each in np.unique(fold).tolist()}
     for strength in STRENGTHS:
-        places = np.empty((len(pairs.pictures), pairs.captions.shape[1]), np.float32)
+        projected = np.empty((len(pairs.images), pairs.captions.shape[1]), np.float32)
         queries = np.empty_like(pairs.queries)
         for each, fit in fits.items():
             ridge = fit.ridge(strength)
-            held = _first(pairs.picture, fold) == each
-            places[held] = ridge(pairs.pictures[held])
+            held = _first(pairs.image, fold) == each
+            projected[held] = ridge(pairs.images[held])
             asked = fold_of_query == each
             queries[asked] = normalized(pairs.queries[asked] - ridge.target)
         for start in range(0, len(queries), BLOCK):
             part = slice(start, start + BLOCK)
             for share in shares:
-                scores = _mixed(queries[part], places, conse, share)
+                scores = _mixed(queries[part], projected, conse, share)
                 tried[strength, share][part] = ranks_of(scores, answer, right[part])
     best = _best(tried, np.ones(len(right), np.bool_))
     ridges = {key: ranks for key, ranks in tried.items() if key[1] == 1}
@@ -186,7 +184,7 @@ def choose(pairs: Pairs, conse: Vectors | None, centre: Vectors | None) -> Chose
 
 
 def mix(ridge: Vectors, conse: Vectors | None, share: float) -> Vectors:
-    """Add two places of the same pictures, (n, e) of unit length, the first with a share of (0, 1]."""
+    """Add two projections of the same images, (n, e) of unit length; the first has a share in (0, 1]."""
     return ridge if conse is None else normalized(share * ridge + (1 - share) * conse)
 
 
@@ -195,7 +193,7 @@ def _mixed(queries: Vectors, ridge: Vectors, conse: Vectors | None, share: float
 
 
 def _first(of: Rows, fold: Rows) -> Rows:
-    """Return the fold of each picture, or caption: `of` (n,) the pairs, whose folds are given."""
+    """Return the fold of each image or caption: `of` (n,) is that of each pair, whose folds are given."""
     folds = np.empty(int(of.max()) + 1, np.int64)
     folds[of] = fold
     return folds
@@ -207,7 +205,7 @@ def _scores(ranks: Ranks) -> npt.NDArray[np.float64]:
 
 
 def _is_worse(ranks: Ranks, others: Ranks) -> bool:
-    """Whether the same queries are answered worse than by others, beyond chance: two standard errors."""
+    """Whether the same queries get worse ranks than in `others`, by more than two standard errors."""
     gained = _scores(ranks) - _scores(others)  # (q,)
     return bool(gained.mean() + 2 * gained.std() / len(gained) ** 0.5 < 0)
 
@@ -217,7 +215,7 @@ def _best(tried: dict[tuple[float, float], Ranks], among: npt.NDArray[np.bool_])
 
 
 def _held_out(tried: dict[tuple[float, float], Ranks], fold: Rows) -> Ranks:
-    """Return each query's rank under what the queries of the other folds choose."""
+    """Return the rank of each query with the strength and share that the other folds choose."""
     ranks = np.empty(len(fold), np.int64)
     for each in np.unique(fold):
         own = fold == each

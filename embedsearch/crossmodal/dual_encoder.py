@@ -19,7 +19,7 @@ from embedsearch.store.build import Build
 
 
 class DualEncoder:
-    """An index of one tower's vectors, asked through the other tower of the same checkpoint."""
+    """An index of one tower's vectors, searched through the other tower of the same checkpoint."""
 
     by = "towers"
 
@@ -29,7 +29,7 @@ class DualEncoder:
         assert asks is not None  # `open_crossmodal` has seen to it
         self.asks = asks
         self.model = build.manifest.encoder.spec.model
-        self.backend, self.vectors, self.metric = build.backend, build.vectors, build.manifest.metric
+        self.backend, self.take, self.metric = build.backend, build.take, build.manifest.metric
         self.scale = open_scale(build) if modality_of(build.manifest.unit).found_by_texts else None
         self.about = f"by the {self.asks} tower of {short(self.model)}"
 
@@ -41,16 +41,16 @@ class DualEncoder:
         encoder = self._load(recipe)
         if dict(encoder.spec.files) != dict(spec.files):
             raise EncoderMismatchError(
-                f"The index {self._build.manifest.name!r} was made with {self.model}, whose files are others "
-                f"now, so that its two towers can't be compared. Run: embedsearch rebuild "
+                f"The index {self._build.manifest.name!r} was made with {self.model}, whose files have "
+                f"changed since, so that its two towers can't be compared. Run: embedsearch rebuild "
                 f"{self._build.manifest.name}"
             )
         return encoder
 
-    def ask(self, query: Single) -> Vectors:
-        """See `Crossmodal.ask`."""
+    def embed(self, query: Single) -> Vectors:
+        """See `Crossmodal.embed`."""
         return self._encoder.encode([content(query)], "query")
 
-    def carry(self, vector: Vectors) -> Vectors:
-        """See `Crossmodal.carry`: there is one space."""
-        return vector
+    def project(self, vectors: Vectors) -> Vectors:
+        """See `Crossmodal.project`: both towers have one space."""
+        return vectors

@@ -1,7 +1,7 @@
 """Ridge regression from one space of vectors to another, in closed form.
 
 W = (X'X + λ I)^-1 X'Y on centred X (n, d) and Y (n, e) (Hoerl & Kennard 1970). One decomposition serves every
-λ: of X'X where there are more pairs than components, else of XX', as W = X'(XX' + λ I)^-1 Y is the same.
+λ: of X'X where there are more pairs than components, else of XX', as W = X'(XX' + λ I)^-1 Y is the same map.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Ridge:
     """A linear map with its centres.
 
     Attributes:
-        source: (d,) float32, the mean of what it was fitted on.
-        target: (e,) float32, the mean of what it was fitted to.
+        source: (d,) float32, the mean of the vectors that it was fitted on.
+        target: (e,) float32, the mean of the vectors that it was fitted to.
         weights: (d, e) float32.
     """
 
@@ -37,10 +37,10 @@ class Ridge:
 
 
 class Fit:
-    """What is to be mapped, decomposed: the map of any strength follows at once."""
+    """Decomposed pairs of vectors, from which the map of any strength follows at once."""
 
     def __init__(self, source: Vectors, target: Vectors) -> None:
-        """Decompose.
+        """Decompose pairs of vectors.
 
         Args:
             source: (n, d), of unit length.
@@ -57,6 +57,6 @@ class Fit:
         self._right: Doubles = vectors.T @ (y if self._wide else x.T @ y)
 
     def ridge(self, strength: float) -> Ridge:
-        """Return the map of the strength λ, over 0."""
+        """Return the map of the strength λ > 0."""
         weights = (self._left / (self._values + strength)) @ self._right  # (d, r) (r, e) -> (d, e)
         return Ridge(*(np.asarray(part, np.float32) for part in (self._source, self._target, weights)))

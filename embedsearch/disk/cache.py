@@ -1,4 +1,4 @@
-"""The folder of what is kept for this machine, and vectors that are asked for again and again."""
+"""The cache folder of this machine, and vectors that are kept there."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import numpy.typing as npt
 from embedsearch.disk.npy import load_array
 
 Vectors = npt.NDArray[np.float32]
-# what numpy raises of files that are not what it wrote
+# what NumPy raises for a damaged file
 DAMAGED = (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 def cache_folder() -> Path:
-    """Return the folder for what is kept of this machine: $XDG_CACHE_HOME or ~/.cache.
+    """Return the cache folder: `embedsearch` in $XDG_CACHE_HOME or ~/.cache.
 
     Raises:
         RuntimeError: there is no home folder.
@@ -33,36 +33,36 @@ def cache_folder() -> Path:
 def kept_vectors(
     items: Sequence[Any], fingerprint: str, made_by: Sequence[str], make: Callable[[], Vectors]
 ) -> Vectors:
-    """Return the vectors of `items`, made once per machine.
+    """Return the vectors of `items`, which are computed once per machine.
 
     Args:
-        items: what has the vectors; their `repr` tells them apart.
+        items: the items; their `repr` is part of the key.
         fingerprint: of the encoder.
-        made_by: what else decides the vectors, such as the role.
-        make: makes them, (n, d) float32, one for each item; called where they are not kept.
+        made_by: what else the vectors depend on, such as the role.
+        make: computes them, (n, d) float32, one for each item; called where they are not in the cache.
 
     Returns:
         (n, d) float32.
     """
-    told = repr([fingerprint, *made_by, *items])
-    asked = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+    key = repr([fingerprint, *made_by, *items])
+    name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
     known = None
-    with contextlib.suppress(OSError, RuntimeError):  # no home folder, or none that may be entered
-        known = cache_folder() / "texts" / f"{asked}.npy"
+    with contextlib.suppress(OSError, RuntimeError):  # there is no home folder, or it may not be read
+        known = cache_folder() / "texts" / f"{name}.npy"
     if known is not None:
         with contextlib.suppress(*DAMAGED):
             vectors: Vectors = load_array(known)
             if vectors.ndim == 2 and len(vectors) == len(items) and np.isfinite(vectors).all():
                 return vectors
     vectors = make()
-    with contextlib.suppress(OSError):  # without a place to keep them, they are made again next time
+    with contextlib.suppress(OSError):  # what can't be kept is computed again next time
         if known is not None:
             _keep(vectors, known)
     return vectors
 
 
 def _keep(vectors: Vectors, known: Path) -> None:
-    """Write vectors to a file in one step, whoever else writes it."""
+    """Write vectors to a file in one step, also where another process writes it."""
     known.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=known.parent, suffix=".npy", delete=False) as aside:
         try:

@@ -1,4 +1,4 @@
-"""Checksums of a build's files: taken when it is written, compared when it is opened."""
+"""Checksums of a build's files: computed when it is written, compared when it is opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from embedsearch.disk.cache import cache_folder
 from embedsearch.errors import IndexDamagedError
 
-# Files up to this size are read through at every opening; of larger ones it is noted that they were.
+# Files up to this size are read at every opening. A larger file is read once, which is noted in the cache.
 ALWAYS = 2**20
 
 
@@ -30,7 +30,7 @@ def sha256_of(path: Path) -> str:
 
 
 def file_facts(folder: Path) -> dict[str, FileFacts]:
-    """Return size and SHA-256 of every file in `folder`, by name, and see that they are on the disk."""
+    """Flush every file in `folder` to the disk, and return sizes and SHA-256 by name."""
     facts = {}
     for path in sorted(folder.iterdir()):
         with path.open("rb+") as file:
@@ -40,15 +40,16 @@ def file_facts(folder: Path) -> dict[str, FileFacts]:
 
 
 def verify(path: Path, facts: FileFacts, mend: str, *, whole: bool = False) -> None:
-    """Compare a file with what was written.
+    """Compare a file with its facts.
 
-    A large file that was found right on this machine, and has the size and the time of then, is not read.
+    A large file is not read again where this machine has verified it and its size and times are still the
+    same.
 
     Args:
         path: the file.
         facts: of the file, as it was written.
         mend: what to do about damage, a sentence.
-        whole: read it in any case.
+        whole: read the file in any case.
 
     Raises:
         IndexDamagedError: it is missing, truncated or altered; the message names it.
@@ -73,7 +74,7 @@ def verify(path: Path, facts: FileFacts, mend: str, *, whole: bool = False) -> N
 
 
 def note(path: Path, checksum: str) -> None:
-    """Note that a large file, as it is now, has this checksum; without a place for notes nothing is noted."""
+    """Note in the cache that a large file has this checksum; without a cache nothing is noted."""
     with contextlib.suppress(OSError, RuntimeError):
         stat = path.stat()
         if stat.st_size <= ALWAYS:

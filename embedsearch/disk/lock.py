@@ -18,10 +18,10 @@ HOLDER_FILE = ".lock-holder"
 
 @contextlib.contextmanager
 def write_lock(folder: Path) -> Iterator[None]:
-    """Hold the index `folder` for writing; the system frees the lock when the holder dies.
+    """Lock the index `folder` for writing; the system frees the lock if the process dies.
 
     Raises:
-        IndexBusyError: another process holds it; the message names it and since when.
+        IndexBusyError: another process holds the lock; the message names the process and since when.
     """
     lock = FileLock(folder / LOCK_FILE)
     holder = folder / HOLDER_FILE
@@ -29,13 +29,13 @@ def write_lock(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         who = "unknown"
-        with contextlib.suppress(OSError):  # it may end just now
+        with contextlib.suppress(OSError):  # the holder may end now
             who = holder.read_text(encoding="utf-8")
         raise IndexBusyError(
             f"The index {folder.name!r} is being written by another process ({who}). Wait for it to end."
         ) from None
     try:
-        with contextlib.suppress(OSError):  # on a full disk, which `gc` is about to free
+        with contextlib.suppress(OSError):  # on a full disk; `gc` must run there
             holder.write_text(
                 f"pid {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M:%S}", encoding="utf-8"
             )

@@ -1,7 +1,7 @@
-"""Reading NumPy's own files.
+"""Reads NumPy's files.
 
-NumPy parses a header by `ast.literal_eval`, which CPython 3.11 now and then fails with a SystemError where
-two threads do so at once (python/cpython#106905). It is then simply read again.
+NumPy parses a header by `ast.literal_eval`. In CPython 3.11 that sometimes fails with a SystemError when two
+threads do it at once (python/cpython#106905); then the file is read again.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ T = TypeVar("T")
 
 
 def load_array(path: Path, *, mapped: bool = False) -> Any:
-    """Return the array of an .npy file, memory-mapped for reading where asked.
+    """Return the array of an .npy file.
+
+    Args:
+        path: the file.
+        mapped: memory-map it, read-only.
 
     Raises:
-        OSError, ValueError: the file is missing, or holds something else.
+        OSError, ValueError: the file is missing, or is no .npy file.
     """
     return _again(lambda: np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
 
@@ -29,7 +33,7 @@ def load_arrays(path: Path) -> dict[str, Any]:
     """Return the arrays of an .npz file by name.
 
     Raises:
-        OSError, ValueError, zipfile.BadZipFile: the file is missing, or holds something else.
+        OSError, ValueError, zipfile.BadZipFile: the file is missing, or is no .npz file.
     """
 
     def load() -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Distances and what they say: metrics, and the scale that turns one into a percentile and a word."""
+"""Distances: metrics, and the distance scale, which gives a percentile and a label."""

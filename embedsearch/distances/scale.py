@@ -1,8 +1,8 @@
-"""What a distance says: its percentile among random pairs, a word for it, and whether an answer is close.
+"""The distance scale of an index: a percentile and a label for a distance, and a verdict for an answer.
 
-A distance means nothing by itself: 0.4 is near in one index and far in another. A scale holds what an index's
-own distances are like: of random pairs of items, of items to their nearest neighbours, and of what unrelated
-queries (the background) find.
+A distance means nothing by itself: 0.4 is near in one index and far in another. A scale holds distances of
+the index to compare with: those of random pairs of items, of items to their nearest neighbours, and of
+unrelated queries (the background) to what they find.
 """
 
 from __future__ import annotations
@@ -24,29 +24,30 @@ from embedsearch.errors import IndexDamagedError
 
 Numbers = npt.NDArray[np.float32]
 
-# An answer is as close as its three nearest, the nearest counted most: one lucky hit makes no answer, and one
-# that stands alone is not lost.
+# An answer is as close as its three nearest hits, and the nearest counts most: one lucky hit is no answer,
+# and one good hit that stands alone is not lost.
 WEIGHTS = (3, 2, 1)
-# The rate of unrelated queries that may find something as close; measured by tests.benchmarks.nothing_close.
+# The rate of unrelated queries that may find something as close; chosen by tests.benchmarks.nothing_close.
 FOREIGN_RATE = 0.17
-# Where items lie closer to one another than unrelated queries come, the limit goes this far towards them.
+# Where items are closer to one another than unrelated queries come, the limit moves towards them by this
+# share.
 TOWARDS_ITEMS = 0.4
-FAR_ITEMS = 0.95  # share of items whose own nearest lie within the distance that the limit goes towards
-KEPT = 500  # distances of pairs
-AT_MOST = (0.0025, 0.005)  # share of random pairs that may be as near as what is called (very) similar
-SAME = 1e-3  # of the median distance of random pairs: as good as identical
-ROUNDING = 1e-6  # a distance of float32 vectors that is none
+FAR_ITEMS = 0.95  # share of items whose nearest lie within the distance that the limit moves towards
+KEPT = 500  # distances of pairs that are stored
+AT_MOST = (0.0025, 0.005)  # share of random pairs that may be called (very) similar
+SAME = 1e-3  # share of the median distance of random pairs that counts as identical
+ROUNDING = 1e-6  # a distance that float32 can't tell from 0
 
 
 class Verdict(StrEnum):
-    """Whether an answer holds anything related to its query."""
+    """Whether an answer is close to its query."""
 
     CLOSE = "close"
     NOTHING_CLOSE = "nothing_close"
 
 
 class Closeness(StrEnum):
-    """A word for a distance, from near to far; see `Scale.words`."""
+    """A label for a distance, from near to far; see `Scale.labels`."""
 
     SAME = "the same"
     VERY_SIMILAR = "very similar"
@@ -58,17 +59,17 @@ class Closeness(StrEnum):
 
 @dataclass(frozen=True)
 class Scale:
-    """What the distances of an index are like. All arrays are float32 and ascending.
+    """The distance scale of an index. All arrays are float32 and ascending.
 
     Attributes:
-        pairs: distances of random pairs of different items, (p,): some of them, no two alike.
+        pairs: distances of random pairs of different items, (p,): some of them, all different.
         shares: share of random pairs (0 to 1) that are no farther apart than each of `pairs`, (p,).
-        nearest: distances of items to their nearest other item, (m,); empty of texts and pictures, as no item
-            is asked like a text.
-        answers: how close items find others, as `closeness_of`, (m,); empty likewise.
-        foreign: the same of unrelated queries, (b,); empty without a background.
-        people: a step function of people's judgement, (2, s): distances, and the score that people give
-            pairs of that distance or more; (2, 0) where there is none.
+        nearest: distances of items to their nearest other item, (m,); empty for texts that find images, as no
+            item is a query there.
+        answers: how close the other items are that items find, see `closeness_of`, (m,); empty likewise.
+        foreign: the same for unrelated queries, (b,); empty without a background.
+        people: human scores as a step function, (2, s): distances, and the score of pairs of that distance or
+            more; (2, 0) without human scores.
     """
 
     pairs: Numbers
@@ -79,7 +80,7 @@ class Scale:
     people: Numbers
 
     def percentile(self, distance: float) -> float:
-        """Return the percent (0 to 100) of random pairs that are farther apart, interpolated between them."""
+        """Return the percent (0 to 100) of random pairs that are farther apart."""
         return self.percentiles([distance])[0]
 
     def percentiles(self, distances: Sequence[float]) -> list[float]:
@@ -88,24 +89,24 @@ class Scale:
         return found
 
     def _pair(self, share: float) -> float:
-        """Return how far apart the nearest pairs are, so many that they are this share."""
+        """Return the distance that this share of random pairs does not exceed."""
         return float(np.interp(share, self.shares, self.pairs))
 
     @cached_property
-    def words(self) -> tuple[tuple[float, Closeness], ...]:
-        """The greatest distance of each word but the last, ascending.
+    def labels(self) -> tuple[tuple[float, Closeness], ...]:
+        """The largest distance of each label but the last, ascending.
 
-        `the same`: no distance to speak of. `very similar`: as near as the nearer half of items have their
-        nearest. `similar`: as nearly all items (95 percent) have theirs. `related` and `loosely related`:
-        nearer than 99 and than 90 percent of random pairs are. Where items lie far apart, these words still
-        mean more than the next weaker one: nearer than 99.75 and than 99.5 percent of random pairs. Pairs of
-        copies are not counted.
+        `the same`: hardly any distance. `very similar`: as near as half of the items have their nearest.
+        `similar`: as near as 95 percent of the items have their nearest. `related` and `loosely related`:
+        nearer than 99 and than 90 percent of random pairs. `very similar` and `similar` are also nearer than
+        99.75 and than 99.5 percent of random pairs, so that they mean more where items lie far apart. Pairs
+        of copies are not counted.
         """
         near = np.quantile(self.nearest, (0.5, FAR_ITEMS)) if len(self.nearest) else (-np.inf, -np.inf)
         same = max(SAME * self._pair(0.5), ROUNDING) if self.pairs[0] >= 0 else -np.inf
-        # copies are pairs of their own, and say nothing of what is related
+        # copies say nothing of what is related
         copies = float(np.interp(same, self.pairs, self.shares, left=0))
-        # of an index of few items no pair is among so small a share
+        # in an index of few items no pair is within so small a share
         first = float(self.pairs[np.argmax((self.shares > 0) & (self.pairs > same))])
 
         def apart(share: float) -> float:
@@ -119,21 +120,22 @@ class Scale:
         ]
         return tuple(zip(np.maximum.accumulate(ends).tolist(), list(Closeness)[:-1], strict=True))
 
-    def word(self, distance: float) -> Closeness:
-        """Return a word for a distance: a nearer one never gets a weaker word."""
-        return next((word for end, word in self.words if distance <= end), Closeness.UNRELATED)
+    def label(self, distance: float) -> Closeness:
+        """Return the label of a distance; a smaller distance never gets a weaker one."""
+        return next((label for end, label in self.labels if distance <= end), Closeness.UNRELATED)
 
-    def score(self, distance: float) -> float | None:
-        """Return the score that people give pairs so far apart; None where no judgements are known."""
+    def human_score(self, distance: float) -> float | None:
+        """Return the human score of pairs at a distance; None without human scores."""
         if not self.people.shape[1]:
             return None
         return float(np.interp(distance, self.people[0], self.people[1]))
 
     @cached_property
     def limit(self) -> float | None:
-        """How far an answer may be to count as close; None without a background.
+        """The largest distance of an answer that counts as close; None without a background.
 
-        As far as `FOREIGN_RATE` of unrelated queries reach; less where items find others much closer.
+        `FOREIGN_RATE` of unrelated queries find something within it; it is smaller where items find others
+        much closer.
         """
         if not len(self.foreign):
             return None
@@ -145,7 +147,7 @@ class Scale:
 
     @property
     def stated_rate(self) -> float | None:
-        """The rate (0 to 1) of unrelated queries above which nothing is called close; None without any."""
+        """The rate (0 to 1) of unrelated queries that find something close; None without a background."""
         return None if self.limit is None else self.rate(self.limit)
 
     def rate(self, closeness: float) -> float:
@@ -156,8 +158,8 @@ class Scale:
         """Judge an answer by its distances, ascending.
 
         Returns:
-            The verdict, and how often (0 to 1) an unrelated query finds something as close; None without a
-            background.
+            The verdict, and the rate (0 to 1) of unrelated queries that find something as close; None without
+            a background.
         """
         if self.limit is None:
             return None
@@ -184,7 +186,7 @@ class Scale:
         """Read a scale.
 
         Raises:
-            IndexDamagedError: the file is none.
+            IndexDamagedError: the file is no scale.
         """
         try:
             arrays = load_arrays(path)
@@ -194,10 +196,10 @@ class Scale:
 
 
 def closeness_of(nearest: Any) -> Numbers:
-    """Return how close answers are: the mean of their first distances, weighted 3, 2, 1.
+    """Return how close answers are: the mean of their first three distances, weighted 3, 2, 1.
 
     Args:
-        nearest: distances (q, k) ascending; what is beyond the third column does not count.
+        nearest: distances (q, k) ascending; further columns do not count.
 
     Returns:
         (q,) float32.
@@ -211,8 +213,8 @@ def closeness_of(nearest: Any) -> Numbers:
 def pairs_and_shares(apart: Numbers) -> tuple[Numbers, Numbers]:
     """Return `Scale.pairs` and `Scale.shares` of the distances of random pairs, (n,) in any order.
 
-    The nearest pairs are all kept, of the others some: there are a million of them. From a distance of 0,
-    which no pair has, the share grows evenly to that of the nearest.
+    All of the nearest pairs are kept, and some of the others, which may be a million. From the distance 0 the
+    share grows linearly to that of the nearest pair.
     """
     pairs, counts = np.unique(apart, return_counts=True)
     shares = np.cumsum(counts) / len(apart)
@@ -237,8 +239,8 @@ def percentiles(far: float | Numbers, pairs: Numbers, shares: Numbers) -> Number
     return np.asarray(100 * (1 - np.interp(far, pairs, shares, left=0)), np.float32)
 
 
-def told_percentile(closeness: Closeness, percentile: float) -> str:
-    """Return half a sentence that says a hit's percentile, so that number and word point the same way."""
+def percentile_phrase(closeness: Closeness, percentile: float) -> str:
+    """Return a percentile as half a sentence that agrees with the label."""
     if closeness is Closeness.UNRELATED:
         nearer = math.ceil(100 - percentile)
         return f"{nearer} % of random pairs are closer"
@@ -246,7 +248,7 @@ def told_percentile(closeness: Closeness, percentile: float) -> str:
 
 
 def shown_percentile(percentile: float) -> str:
-    """Return a percentile as text, never rounded up to what was not reached."""
+    """Return a percentile as text, rounded down."""
     if percentile >= 99.99:
         return "99.99"
     digits = 2 if percentile >= 99 else 1 if percentile >= 90 else 0

@@ -1,4 +1,4 @@
-"""Why a hit is as near as it is: which of its words or patches made the score.
+"""Why a hit is near: which of its words or patches made the score.
 
 The vector of an item is a mean of hidden states, v = sum_t w_t h_t, so the score is the sum of the tokens'
 own scores, q.v = sum_t w_t (q.h_t), with nothing left over; for cosine all have the common factor
@@ -32,46 +32,46 @@ if TYPE_CHECKING:
     from embedsearch.search.searcher import Searcher
 
 SAMPLE = 2048  # items whose mean stands for the average item
-# What places pictures among texts. Measured on stamps pasted side by side and asked for by caption: the heat
-# of patches placed alone falls on the right half of 0.76 (ConSE) and 0.98 (align) of them; less that with the
-# average place, of 0.57 and 0.85.
-PLACED = ("conse", "align")
-NEIGHBOURS = 12  # words on each side that are left out, one after the other, to see what each does
+# The ways that project images among texts. Measured on stamps pasted side by side and searched by caption:
+# the heat of each patch's projection falls on the right half of 0.76 (ConSE) and 0.98 (align) of them; less
+# the heat with the average projection, on the right half of 0.57 and 0.85.
+PROJECTED = ("conse", "align")
+NEIGHBOURS = 12  # words on each side that are left out, one at a time
 
 _CLS = (
-    "An approximation: this index takes the [CLS] position alone, which has read all the others. Shown is "
-    "what their own hidden states score, as if their mean were the vector."
+    "An approximation: the vector is the [CLS] position alone, which has read all others. Shown is the score "
+    "of each token's own hidden state, as if their mean were the vector."
 )
 _PROJECTED = (
-    "An approximation: this model projects one gathered vector. Shown is what the same projection makes of "
-    "each token's own hidden state."
+    "An approximation: this model pools its tokens into one vector and projects it. Shown is the score of "
+    "each token's own hidden state, projected alone."
 )
 _BENT = (
-    "An approximation: the Dense layers of this model bend the mean. Shown is what they make of each token's "
-    "own hidden state."
+    "An approximation: the Dense layers of this model are not linear. Shown is the score of each token's own "
+    "hidden state, taken through them alone."
 )
-_PLACED = (
-    "An approximation: the picture was found by its place among texts. Shown is where each patch would lie "
-    "there if it were a picture of its own."
+_AMONG_TEXTS = (
+    "An approximation: the image was found by its projection among texts. Shown is the score of each patch, "
+    "projected as if it were an image of its own."
 )
-_CUT = "The text is longer than the model's limit; what stands behind it took no part."
+_CUT = "The text is longer than the model's limit; what stands behind it has no score."
 
 
 def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
-    """Return which words or patches of a hit made its score. The hidden states are computed now.
+    """Return which words or patches of a hit made its score; its hidden states are computed now.
 
     Args:
         searcher: the open index.
-        query: what was asked; see `Searcher.search`.
+        query: the query, as in `Searcher.search`.
         hit: a hit, or the id of any item.
 
     Raises:
         QueryError, ItemNotFoundError: as `Searcher.search`.
-        ItemError: the item's picture can't be read any more.
-        ModelError: it is not known which tokens of this model are which part of a picture.
+        ItemError: the item's image can't be read any more.
+        ModelError: it is not known which part of an image each token of this model stands for.
     """
     asked = as_query(query)
-    space = searcher.space(asked)
+    space = searcher.queries.space(asked)
     item = searcher.item(hit if isinstance(hit, str) else hit.id)
     content = _content(item)
     try:
@@ -79,12 +79,12 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     except ItemError as error:
         raise ItemError(f"The item {item.id!r} can't be explained: {error}.") from None
     crossmodal = searcher.crossmodal
-    placed = crossmodal is not None and space.by == crossmodal.by in PLACED and apart.grid is not None
-    if crossmodal is not None and placed:
-        apart = _placed(crossmodal, apart)
-    made = _explanation(searcher, space, item, apart, placed=placed)
+    projected = crossmodal is not None and space.by == crossmodal.by in PROJECTED and apart.grid is not None
+    if crossmodal is not None and projected:
+        apart = _projected(crossmodal, apart)
+    made = _explanation(searcher, space, item, apart, projected=projected)
     if apart.grid is not None:
-        return _with_grid(made, None if placed else space.vectors, apart)
+        return _with_grid(made, None if projected else space, apart)
     if not isinstance(content, Sentence):
         return made
     here = _words(content.text)
@@ -98,7 +98,7 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
 
 
 def _content(item: Hit) -> Any:
-    """Return what the encoder is to read of an item."""
+    """Return what the encoder reads of an item."""
     if item.span is not None:
         return Sentence(str(item.text), (item.span,))
     if item.text is not None:
@@ -106,23 +106,23 @@ def _content(item: Hit) -> Any:
     return item.image if item.image is not None else Path(item.path or "")
 
 
-def _placed(crossmodal: Crossmodal, apart: HiddenStates) -> HiddenStates:
-    """Return where each patch, and the whole picture, lies among texts: the rows (T, d) -> (T, e)."""
-    rows, vector = crossmodal.carry(apart.rows), crossmodal.carry(apart.vector[None])[0]
+def _projected(crossmodal: Crossmodal, apart: HiddenStates) -> HiddenStates:
+    """Project each patch, and the whole image, among texts: rows (T, d) -> (T, e)."""
+    rows, vector = crossmodal.project(apart.rows), crossmodal.project(apart.vector[None])[0]
     return replace(apart, rows=rows, vector=vector, exact=False)
 
 
 def _explanation(
-    searcher: Searcher, space: Space, item: Hit, apart: HiddenStates, *, placed: bool
+    searcher: Searcher, space: Space, item: Hit, apart: HiddenStates, *, projected: bool
 ) -> Explanation:
     vector, metric = space.vector, space.metric  # (1, d)
     query, factor = vector[0], _factor(vector[0], apart.vector, metric)
     scores = (apart.weights * (apart.rows @ query) * factor).astype(np.float32)  # (T, d) (d,) -> (T,)
-    kept = np.asarray(space.vectors[item.row : item.row + 1], np.float32)  # (1, d)
+    kept = space.take(np.array([item.row]))  # (1, d)
     recomputed = float(distances(vector, apart.vector[None], metric)[0, 0])
     notes = []
-    if placed:
-        notes.append(_PLACED)
+    if projected:
+        notes.append(_AMONG_TEXTS)
     elif not apart.exact:
         notes.append({"cls": _CLS, PROJECTION: _PROJECTED}.get(searcher.manifest.encoder.spec.pooling, _BENT))
     if apart.truncated and UNITS[searcher.manifest.unit].form is QueryForm.TEXT:
@@ -130,7 +130,7 @@ def _explanation(
     if (cosine := least_cosine(apart.vector[None], kept)) < CLOSE:
         notes.append(
             f"The vector computed now is not the one that the index holds (cosine {cosine:.4f}): the item "
-            "has changed since, or was embedded less exactly. Embed it anew: embedsearch rebuild "
+            "has changed, or was embedded with less precision. Embed it again: embedsearch rebuild "
             f"{searcher.manifest.name} --full"
         )
     tokens, rest = _split(apart, scores, item.text or "")
@@ -154,7 +154,7 @@ def _explanation(
 
 
 def _factor(query: npt.NDArray[np.float32], vector: npt.NDArray[np.float32], metric: Metric) -> float:
-    """Return what all tokens' products have in common: 1 / (|q| |v|) for cosine."""
+    """Return the factor of all tokens' products: 1 / (|q| |v|) for cosine."""
     if metric is not Metric.COSINE:
         return 1.0
     norms = float(np.linalg.norm(query)) * float(np.linalg.norm(vector))
@@ -164,7 +164,7 @@ def _factor(query: npt.NDArray[np.float32], vector: npt.NDArray[np.float32], met
 def _split(
     apart: HiddenStates, scores: npt.NDArray[np.float32], text: str
 ) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
-    """Return the tokens that stand in the text, and the rest, without a picture's patches."""
+    """Return the tokens that stand in the text, and the rest, without an image's patches."""
     patches = apart.grid[0] * apart.grid[1] if apart.grid else 0
     rows = list(zip(apart.names, apart.spans, scores.tolist(), strict=True))[: len(scores) - patches]
     tokens = tuple(Part(text[span[0] : span[1]], span, score) for _, span, score in rows if span)
@@ -172,7 +172,7 @@ def _split(
 
 
 def _merge(tokens: tuple[Part, ...], text: str, word: Span | None) -> tuple[Part, ...]:
-    """Sum the tokens of one word; signs between words, and spaces that are tokens, stay as they are."""
+    """Sum the tokens of each word; signs and spaces between words stay parts of their own."""
     places = list(words(text)) if word is None else [word]
     sums: dict[Span, float] = {}
     for token in tokens:
@@ -184,21 +184,22 @@ def _merge(tokens: tuple[Part, ...], text: str, word: Span | None) -> tuple[Part
 
 
 def _without_space(text: str, span: Span) -> Span:
-    """Leave out the space that some tokenizers count to the word beside it, unless there is nothing else."""
+    """Leave out the space that some tokenizers add to the word beside it, unless the token is only space."""
     part = text[span[0] : span[1]]
     start, end = span[1] - len(part.lstrip()), span[0] + len(part.rstrip())
     return (start, end) if start < end else span
 
 
-def _with_grid(made: Explanation, items: Vectors | None, apart: HiddenStates) -> Explanation:
-    """Add the patches' scores as a map, and what they would be with the average of `items`, (n, d)."""
+def _with_grid(made: Explanation, space: Space | None, apart: HiddenStates) -> Explanation:
+    """Add the patches' scores as a grid, and the scores that they have with the average item of a space."""
     height, width = apart.grid or (0, 0)
     first = len(made.scores) - height * width
     made = replace(made, grid=made.scores[first:].reshape(height, width), box=apart.box)  # (H * W,) -> (H, W)
-    if items is None:
+    if space is None:
         return made
-    rows = np.unique(np.linspace(0, len(items) - 1, min(len(items), SAMPLE)).astype(np.int64))
-    sample = np.asarray(items[rows], np.float32)  # (m, d)
+    count = len(space.backend)
+    rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
+    sample = space.take(rows)  # (m, d)
     cosine = made.metric is Metric.COSINE
     average = (normalized(sample) if cosine else sample).mean(0)  # (m, d) -> (d,)
     factor = (1 / made.norm if made.norm else 0.0) if cosine else 1.0
@@ -207,21 +208,21 @@ def _with_grid(made: Explanation, items: Vectors | None, apart: HiddenStates) ->
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """Return the words of a text in small letters, each once, in order."""
+    """Return the words of a text in lower case, each once, in order."""
     return tuple(dict.fromkeys(text[start:end].casefold() for start, end in words(text)))
 
 
 def _sentence_of(searcher: Searcher, query: AnyQuery) -> str:
-    """Return the sentence that was asked with, or nothing for a query of another kind."""
+    """Return the sentence of a query; empty for a query of another kind."""
     if isinstance(query, Word):
         return query.sentence
     return searcher.item(query.id).text or "" if isinstance(query, MoreLike) else ""
 
 
 def _neighbours(encoder: Encoder, vector: Vectors, content: Sentence, made: Explanation) -> tuple[Part, ...]:
-    """Return what each word around a word does: the similarity with it, less that without it.
+    """Return what each word around a word adds: the similarity with it, less the similarity without it.
 
-    The word is left out of the sentence and the vector computed anew (Li, Monroe and Jurafsky 2016,
+    The word is left out of the sentence and the vector computed again (Li, Monroe and Jurafsky 2016,
     "Understanding Neural Networks through Representation Erasure").
     """
     text, (own,) = content.text, content.spans or ((0, 0),)

@@ -16,12 +16,12 @@ from embedsearch.records import Span
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A token, a word, or what stands for no place in the item.
+    """A token or a word of an item, or a token that stands for no part of it.
 
     Attributes:
-        text: as it stands in the item; a special token as the model calls it.
-        span: `[start, end)` in the item's text; None for special tokens and a prompt's.
-        score: what it adds to the score; of a neighbouring word, what is lost without it.
+        text: the part's text; of a special token its name.
+        span: `[start, end)` in the item's text; None for special tokens and tokens of a prompt.
+        score: what it adds to the score; of a word around the item's word, what is lost without it.
     """
 
     text: str
@@ -31,37 +31,37 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """What made the score of one hit.
+    """Which parts made the score of a hit.
 
     `score` is the sum of `tokens` (or of `grid`) and `rest`. Where `exact`, it is `similarity` to 1e-4.
 
     Attributes:
         id: the item's.
         kind: `text`, `image`, or `word` (one word or token in its sentence).
-        metric: the index's.
+        metric: of the index.
         score: the sum of all parts.
-        similarity: what they are to add up to: 1 - `recomputed` for cosine, -`recomputed` for ip, and for l2
-            the cross term q.v, with recomputed^2 = |q|^2 + |v|^2 - 2 q.v.
-        recomputed: the distance to the item's vector, computed anew in float32.
+        similarity: what the parts add up to where `exact`: 1 - `recomputed` for cosine, -`recomputed` for ip,
+            and for l2 the cross term q.v, with recomputed^2 = |q|^2 + |v|^2 - 2 q.v.
+        recomputed: the distance to the item's vector, computed again in float32.
         stored: the distance to the vector that the index holds.
         query_norm: |q|.
-        norm: |v|, of the vector computed anew.
-        scores: (T,) float32, all tokens in their order, special ones among them; of pictures all rows.
-        tokens: the tokens that stand in the text; none for pictures.
-        words: the same, tokens of one word summed; what stands between words is a part of its own.
-        rest: special tokens, a prompt's tokens, and a picture's CLS and registers.
+        norm: |v|, of the vector computed again.
+        scores: (T,) float32, all tokens in their order, special ones included; of an image all rows.
+        tokens: the tokens of the text; none for images.
+        words: the same, with the tokens of each word summed; what stands between words is a part of its own.
+        rest: special tokens, tokens of a prompt, and the CLS and register tokens of an image.
         grid: (H, W) float32, the score of each patch; None for texts.
         typical: (H, W) float32, the score that each patch would have with the average item of the index,
             w_t m.h_t / |v| for cosine, m the mean of the items' unit vectors; None for texts, and for a
-            picture found by its place among texts, where nothing is subtracted.
-        box: left, top, right, bottom of the grid as shares of the upright picture's sides; the model sees no
-            more of it. Beyond [0, 1] where it is padded.
+            image found by its projection among texts, where nothing is subtracted.
+        box: left, top, right, bottom of the grid as shares of the upright image's sides; the model sees no
+            more of it. Beyond [0, 1] where the image is padded.
         neighbours: of a word, the words around it in its sentence; the score of each is how much smaller the
-            similarity gets when it is left out of the sentence.
-        only_here: of a word, which words of its sentence the query's sentence has not.
-        only_asked: the words of the query's sentence that this one has not.
+            similarity is without it.
+        only_here: of a word, the words of its sentence that the query's sentence does not have.
+        only_asked: the words of the query's sentence that this sentence does not have.
         exact: whether the parts add up; False for an approximation, which `note` explains.
-        note: what has to be said with it, in sentences; often empty.
+        note: what to know about it, in sentences; often empty.
     """
 
     id: str
@@ -90,17 +90,17 @@ class Explanation:
     def heat(self) -> npt.NDArray[np.float32] | None:
         """How much more each patch scores with the query than with the average item, (H, W) float32.
 
-        `grid` is `typical` + `heat`, or `heat` alone where there is no `typical`. A patch of large hidden
-        states scores high whatever is asked, which cancels here.
+        `grid` is `typical` + `heat`, or `heat` alone where there is no `typical`. A patch with large hidden
+        states has a high score for every query, which cancels here.
         """
         return self.grid if self.grid is None or self.typical is None else self.grid - self.typical
 
     @property
     def drawn(self) -> npt.NDArray[np.float32] | None:
-        """The heat as it is drawn, (H, W) float32, from 0 on; None for texts.
+        """The heat as it is drawn, (H, W) float32, at least 0; None for texts.
 
-        Where there is no average item to compare with, patches are compared with the picture's least; the
-        difference is squared, as of a picture full of what was asked nearly all patches fit well.
+        Where there is no average item, patches are compared with the lowest one of the image, and the
+        difference is squared, as nearly all patches of an image full of what was asked fit well.
         """
         if self.heat is None:
             return None

@@ -1,4 +1,4 @@
-"""An image with its heat laid over it."""
+"""An image with its heat drawn over it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from embedsearch.encoders.hidden_states import Box
 from embedsearch.encoders.vision.decode import ImageSource, open_rgb
 
 SIDE = 900  # longest side of what is drawn, in pixels
-DIM, UNSEEN = 0.65, 0.3  # of the image's own brightness: under the heat, and where there is none
+DIM, UNSEEN = 0.65, 0.3  # share of the brightness: under the heat, and where the model does not see
 # From no heat to the most: share, red, green, blue, and how much of the colour covers the image.
 RAMP = (
     (0.00, 30, 40, 90, 0.62),
@@ -22,7 +22,7 @@ RAMP = (
 
 
 def overlay(source: ImageSource, heat: npt.NDArray[np.floating], box: Box) -> Image.Image:
-    """Return an image in dim grey with its heat over it, and what the model did not see darkened.
+    """Draw heat over an image in dim grey; what the model does not see is darker.
 
     Colours go from dark blue, where `heat` is 0 or less, to yellow, where it is greatest.
 

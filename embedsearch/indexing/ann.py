@@ -81,7 +81,7 @@ def make_index(
         kept = np.full(count, -1, np.int64)
     index = None
     if before is not None and last == kind:
-        index = before.backend.extended(before.folder / INDEX, vectors, kept, settings)
+        index = before.backend.extend(before.folder / INDEX, vectors, kept, settings)
     made = "extended" if index is not None else "anew"
     if index is None:
         index = backend_class(kind).build(kind, vectors, metric, settings)

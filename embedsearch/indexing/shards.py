@@ -32,6 +32,7 @@ from embedsearch.indexing.plan import Plan
 from embedsearch.indexing.read import Walked
 from embedsearch.records import Rejected
 from embedsearch.store import items as tables
+from embedsearch.store.ids import save_ids
 from embedsearch.store.items import Item
 from embedsearch.store.manifest import ITEMS, PROBES, REJECTED, SOURCE_STATE, VECTORS
 from embedsearch.store.previous import PreviousBuild
@@ -269,6 +270,7 @@ class Staging:
         self.totals.lost_words = int(rows["lost"].sum())
         rows.flush()
         vectors.flush()
+        save_ids(folder)
         if (self._folder / PROBES).is_file():
             shutil.copyfile(self._folder / PROBES, folder / PROBES)
         with (folder / REJECTED).open("w", encoding="utf-8") as file:

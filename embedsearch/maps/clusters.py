@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.backends import Rows
+from embedsearch.backends import Rows, taking
 from embedsearch.backends.flat import taken
 from embedsearch.backends.kmeans import assign, centroids
 from embedsearch.distances.metric import Vectors
@@ -44,7 +44,7 @@ def _centres(ground: Ground, rows: Rows, earlier: Earlier, count: int) -> Vector
     if not sizes.all():
         return None
     sums = np.zeros((count, ground.vectors.shape[1]), np.float32)
-    np.add.at(sums, labels, taken(ground.vectors, rows, ground.metric))
+    np.add.at(sums, labels, taken(taking(ground.vectors), rows, ground.metric))
     return np.asarray(sums / sizes[:, None], np.float32)
 
 

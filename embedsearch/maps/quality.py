@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from embedsearch.backends import Backend, Rows
-from embedsearch.backends.flat import rank, scan
+from embedsearch.backends import Backend, Rows, taking
+from embedsearch.backends.flat import blocks, rank, scan
 from embedsearch.distances.metric import Metric, Vectors
 
 NEIGHBOURS = 10
@@ -31,15 +31,16 @@ def preserved(backend: Backend, vectors: Vectors, points: Vectors, rows: Rows) -
     k = min(NEIGHBOURS, len(points) - 1)
     if k < 1:
         return np.ones(len(rows), np.float32)
-    every = np.arange(len(points))
+    none = np.empty(0, np.int64)
+    take = taking(points)
     shares = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), BLOCK):
         own = rows[start : start + BLOCK]
         _, found = backend.search(np.asarray(vectors[own], np.float32), k + 1)  # (b, k + 1)
         others = (found != own[:, None]) & (found >= 0)
         others &= np.cumsum(others, axis=1) <= k  # itself may not be found among many identical items
-        _, near = scan(points[own], every, points, Metric.L2, min(SPARE, len(points)))
-        far, _ = rank(points[own], near, points, Metric.L2)  # itself among them, at 0
+        _, near = scan(points[own], blocks(len(points), None, none), take, Metric.L2, min(SPARE, len(points)))
+        far, _ = rank(points[own], near, take, Metric.L2)  # itself among them, at 0
         limit = far[:, k]
         to = np.linalg.norm(points[np.maximum(found, 0)] - points[own][:, None], axis=2)  # -> (b, k + 1)
         kept = others & (to <= limit[:, None] * np.float32(1 + 1e-6))

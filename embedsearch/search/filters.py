@@ -1,15 +1,14 @@
-"""A filter as text to a closed tree to an Arrow expression: `label = 'dress' and price < 40`.
+"""A filter from text to a closed tree to a mask of rows: `label = 'dress' and price < 40`.
 
-sqlglot parses; only comparisons, IN, BETWEEN, AND, OR, NOT and IS NULL over the index's fields are let
-through, so what a person types never reaches an engine that could do more. As in SQL, a comparison with
-a missing value is neither true nor false, and keeps nothing.
+sqlglot parses the text. Only comparisons, IN, BETWEEN, AND, OR, NOT and IS NULL over the index's fields pass,
+so what a person types never reaches an engine that can do more. As in SQL, a comparison with a missing value
+is neither true nor false, and keeps nothing.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -20,12 +19,12 @@ import sqlglot
 from sqlglot import expressions as sql
 from sqlglot.errors import SqlglotError
 
-from embedsearch.backends import Mask
+from embedsearch.backends import Filter, Mask
 from embedsearch.errors import FilterError, nearest
+from embedsearch.query import Both, Compare, Either, In, IsNull, Literal, Not, Tree
 from embedsearch.store.items import FIELD
 
 MAX_CHARACTERS = 4000
-Literal = str | int | float | bool
 
 _OPERATORS: dict[type[sql.Expression], str] = {
     sql.EQ: "=", sql.NEQ: "!=", sql.LT: "<", sql.LTE: "<=", sql.GT: ">", sql.GTE: ">=",
@@ -35,56 +34,6 @@ _COMPUTE: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 _FLIPPED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """`field operator value`."""
-
-    field: str
-    operator: str
-    value: Literal
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """`field IN (values)`."""
-
-    field: str
-    values: tuple[Literal, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class IsNull:
-    """`field IS NULL`."""
-
-    field: str
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """`NOT part`."""
-
-    part: Tree
-
-
-@dataclass(frozen=True, slots=True)
-class Both:
-    """`left AND right`."""
-
-    left: Tree
-    right: Tree
-
-
-@dataclass(frozen=True, slots=True)
-class Either:
-    """`left OR right`."""
-
-    left: Tree
-    right: Tree
-
-
-Tree = Compare | In | IsNull | Not | Both | Either
 
 
 def parse(text: str) -> Tree:
@@ -205,15 +154,26 @@ def _show(node: Any) -> str:
     return repr(node.sql()) if isinstance(node, sql.Expression) else repr(node)
 
 
-def evaluate(tree: Tree, items: pa.Table, types: Mapping[str, pa.DataType]) -> Mask:
-    """Return which rows of `items` the filter keeps, (n,) of truth values.
+def as_filter(where: str | Tree, items: pa.Table, types: Mapping[str, pa.DataType]) -> Filter:
+    """Return a filter for a backend; its mask is computed when it is asked for.
+
+    Args:
+        where: a filter as text or as a tree.
+        items: the items of the index, a row for each vector.
+        types: Arrow type of each field, by name.
 
     Raises:
-        FilterError: the tree names an unknown field, or compares it with a value of another type.
+        FilterError: the text is no filter, or the filter names an unknown field, or compares a field with a
+            value of another type.
     """
+    tree = parse(where) if isinstance(where, str) else where
     wanted = _expression(tree, types)
-    result = ds.dataset(items).to_table(columns={"keep": wanted})["keep"]
-    return pc.fill_null(result, False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+    def mask() -> Mask:
+        kept = ds.dataset(items).to_table(columns={"keep": wanted})["keep"]
+        return pc.fill_null(kept, False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+    return Filter(mask, tree)
 
 
 def _expression(tree: Tree, types: Mapping[str, pa.DataType]) -> pc.Expression:

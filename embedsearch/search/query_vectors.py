@@ -1,30 +1,258 @@
-"""A query to the vector that is compared with the items, and where it is compared."""
+"""A query to the vector that is compared with the items, and the space where it is compared."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from embedsearch.backends import Backend
-from embedsearch.distances.metric import Metric, Vectors
+import numpy as np
+
+from embedsearch.backends import Backend, Take
+from embedsearch.crossmodal import Crossmodal, serves
+from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import Scale
+from embedsearch.encoders import Encoder, all_ready, gather
+from embedsearch.errors import ItemError, ItemNotFoundError, QueryError
+from embedsearch.modalities import MODALITIES, UNITS, QueryForm, modality_of
+from embedsearch.query import (
+    AnyQuery,
+    Image,
+    MoreLike,
+    Query,
+    Single,
+    Text,
+    Vector,
+    Word,
+    singles_of,
+)
+from embedsearch.records import Sentence, Span
+from embedsearch.splitters.words import words
+from embedsearch.store.build import Build
+
+ROUNDING = 1e-6  # of float32, in a sum of a few vectors
+# a vector of larger or smaller numbers is scaled, as their squares leave float32
+LEAST_SIZE, MOST_SIZE = 1e-12, 1e12
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Where a query is compared with the items of an index.
+    """A query, and where it is compared with the items of an index.
 
     Attributes:
-        vector: (1, d) float32, the query there, raw.
+        vector: (1, d) float32, the query, raw.
         backend: the index that is searched.
-        vectors: (n, d) what it is over, raw.
+        take: gives the raw vectors that it is over: (m,) rows -> (m, d) float32.
         metric: the distance of the hits.
-        scale: what such distances are like; None where that was not measured.
-        by: what brought the query there, see `Crossmodal.by`; empty for the index's own space.
+        scale: the scale of such distances; None where there is none.
+        by: how the query came into another space than the index's own, see `Crossmodal.by`; else empty.
+        truncated: whether a text of the query is longer than the model reads.
     """
 
     vector: Vectors
     backend: Backend
-    vectors: Vectors
+    take: Take
     metric: Metric
     scale: Scale | None
     by: str = ""
+    truncated: bool = False
+
+
+class QueryVectors:
+    """Turns queries of one index into vectors."""
+
+    def __init__(self, build: Build, crossmodal: Crossmodal | None, encoder: Callable[[], Encoder]) -> None:
+        """Keep what is needed.
+
+        Args:
+            build: of the index.
+            crossmodal: what lets texts find images, or images texts; None where nothing does.
+            encoder: gives the encoder that made the index, and loads it at the first call.
+        """
+        self._build, self._crossmodal, self._encoder = build, crossmodal, encoder
+        self._manifest = build.manifest
+        self._unit = UNITS[build.manifest.unit]
+
+    def space(self, query: AnyQuery) -> Space:
+        """Return a query's vector and where it is compared: in the index's own space, or across modalities.
+
+        If one term of a query goes across modalities, all terms do.
+
+        Raises:
+            QueryError, ItemNotFoundError, ItemError, ModelError: as `Searcher.search`.
+        """
+        singles = singles_of(query)
+        crossmodal, build = self.across(singles), self._build
+        embedded = [self._embedded(single, crossmodal) for single in singles]
+        vectors, truncated = [vector for vector, _ in embedded], any(cut for _, cut in embedded)
+        if crossmodal is None:
+            metric = build.manifest.metric
+            vector = _summed(query, vectors, metric)
+            return Space(vector, build.backend, build.take, metric, build.scale, truncated=truncated)
+        return Space(
+            _summed(query, vectors, crossmodal.metric),
+            crossmodal.backend,
+            crossmodal.take,
+            crossmodal.metric,
+            crossmodal.scale,
+            crossmodal.by,
+            truncated,
+        )
+
+    def across(self, singles: Sequence[Single]) -> Crossmodal | None:
+        """Return the crossmodal if one of these queries needs it, so that all go across; else None."""
+        return self._crossmodal if any(serves(self._crossmodal, each) for each in singles) else None
+
+    def together(self, singles: Sequence[Single]) -> Vectors:
+        """Return the raw vectors of several queries in one space, (n, d) float32; see `across`.
+
+        Raises:
+            QueryError, ItemNotFoundError, ItemError, ModelError: as `Searcher.search`.
+        """
+        crossmodal = self.across(singles)
+        rows = [self._embedded(each, crossmodal)[0] for each in singles]
+        return np.concatenate(rows)  # n x (1, d) -> (n, d)
+
+    def row(self, identity: str) -> int:
+        """Return the row of an item in this build.
+
+        Raises:
+            ItemNotFoundError: there is no item of that id.
+            QueryError: the id is not a str.
+        """
+        if not isinstance(identity, str):
+            raise QueryError(f"The id of an item is a str; got {identity!r:.80}.")
+        row = self._build.row_of(identity)
+        if row is None:
+            name = self._manifest.name
+            raise ItemNotFoundError(
+                f"The index {name!r} has no item {identity!r}. The ids of hits stand beside them: "
+                f"embedsearch search {name} TEXT"
+            )
+        return row
+
+    def _embedded(self, query: Single, crossmodal: Crossmodal | None) -> tuple[Vectors, bool]:
+        """Return a vector (1, d), across modalities if a crossmodal is given, and whether a text was cut."""
+        if crossmodal is not None and serves(crossmodal, query):
+            return crossmodal.embed(query), False
+        vector, truncated = self._own(query)
+        return (vector if crossmodal is None else crossmodal.project(vector)), truncated
+
+    def _own(self, query: Single) -> tuple[Vectors, bool]:
+        """Return a query's vector (1, d) in the index's own space, and whether a text was cut."""
+        match query:
+            case Vector(values):
+                return self._ready_vector(values), False
+            case MoreLike(identity):
+                return self._build.take(np.array([self.row(identity)])), False
+            case Text(text):
+                return self._text(text)
+            case Image(source):
+                if self._unit.form is not QueryForm.IMAGE:
+                    of_l2 = self._unit.asked_by is not None and self._manifest.metric is Metric.L2
+                    way = (
+                        f" Images find {self._unit.plural} where the metric is cosine or ip." if of_l2 else ""
+                    )
+                    raise QueryError(self._misfit() + way)
+                return self._encode(source)
+            case Word(sentence, word):
+                if self._unit.form is not QueryForm.WORD:
+                    raise QueryError(self._misfit())
+                return self._word(sentence, self._span(sentence, word)), False
+
+    def _text(self, text: str) -> tuple[Vectors, bool]:
+        if not text.strip():
+            raise QueryError("The query is empty. Type what you look for.")
+        if self._unit.form is QueryForm.TEXT:
+            return self._encode(text)
+        if self._unit.form is not QueryForm.WORD:
+            found = modality_of(self._unit.unit).found_by_texts
+            align = f"embedsearch align {self._manifest.name}"
+            way = f" With captions, texts find its {self._unit.plural}: {align}" if found else ""
+            raise QueryError(self._misfit() + way)
+        spans = self._spans(text)
+        if len(spans) > 1:
+            raise QueryError(self._misfit(f"one word of the sentence, --word NUMBER: {_shown(text, spans)}"))
+        return self._word(text, spans[0]), False
+
+    def _encode(self, item: Any) -> tuple[Vectors, bool]:
+        """Return the vectors of one item, and whether the model's limit cut it; it is tokenised once."""
+        encoder = self._encoder()
+        ready = all_ready([item], encoder.prepare([item], "query"))
+        return gather(ready, encoder.run(ready), encoder.dimension), ready[0].truncated
+
+    def _ready_vector(self, values: Any) -> Vectors:
+        try:
+            if np.iscomplexobj(values):
+                raise TypeError("complex")
+            vector = np.atleast_2d(np.asarray(values, dtype=np.float64))  # (d,) -> (1, d)
+        except (ValueError, TypeError):
+            raise QueryError("A vector must be real numbers, (d,).") from None
+        if vector.ndim != 2 or len(vector) != 1:
+            raise QueryError(f"A vector must be numbers, (d,); got the shape {np.shape(values)}.")
+        manifest = self._manifest
+        if vector.shape[1] != manifest.dimension:
+            raise QueryError(
+                f"The index {manifest.name!r} takes vectors of {manifest.dimension} numbers; got "
+                f"{vector.shape[1]}."
+            )
+        most = float(np.abs(vector).max())
+        if manifest.metric is Metric.COSINE and np.isfinite(most):
+            if not most:
+                raise QueryError("The vector is all zeros: it has no direction to look in.")
+            if not LEAST_SIZE <= most <= MOST_SIZE:
+                vector = vector / most  # its length says nothing
+        elif not most <= np.finfo(np.float32).max:
+            raise QueryError("The vector holds numbers that are not finite, or too large for float32.")
+        return vector.astype(np.float32)
+
+    def _spans(self, sentence: str) -> list[Span]:
+        spans = list(words(sentence))
+        if not spans:
+            raise QueryError("The sentence holds no word. Type a sentence, then name one of its words.")
+        return spans
+
+    def _span(self, sentence: str, word: int | str) -> Span:
+        """Return where a word stands in its sentence: the word of a number from 1, or the first of a form."""
+        spans = self._spans(sentence)
+        number = word
+        if isinstance(word, str):
+            same = [at for at, (s, e) in enumerate(spans, 1) if sentence[s:e].casefold() == word.casefold()]
+            number = same[0] if same else 0
+        if not isinstance(number, str) and 1 <= number <= len(spans):
+            return spans[number - 1]
+        raise QueryError(f"The sentence has no word {word!r}; it has {_shown(sentence, spans)}.")
+
+    def _word(self, sentence: str, span: Span) -> Vectors:
+        vectors, _ = self._encode(Sentence(sentence, (span,)))
+        if not len(vectors):
+            raise ItemError("The word lies beyond the model's limit. Shorten the sentence.")
+        return vectors
+
+    def _misfit(self, expected: str = "") -> str:
+        """Return what to ask with instead: `expected`, or else all that the index can be asked with."""
+        if not expected:
+            across = MODALITIES[self._crossmodal.asks].units[:1] if self._crossmodal else ()
+            expected = " or ".join(each.query for each in (self._unit, *across))
+        return (
+            f"The index {self._manifest.name!r} holds {self._unit.plural} embedded by "
+            f"{self._manifest.encoder.spec.model}; ask it with {expected}."
+        )
+
+
+def _shown(sentence: str, spans: Sequence[Span]) -> str:
+    """Return the words of a sentence with their numbers, for people."""
+    return ", ".join(f"{number} {sentence[start:end]}" for number, (start, end) in enumerate(spans, 1))
+
+
+def _summed(query: AnyQuery, vectors: Sequence[Vectors], metric: Metric) -> Vectors:
+    """Return the sum of a query's vectors, (1, d) each, by their weights; of unit vectors for cosine."""
+    if not isinstance(query, Query):
+        return vectors[0]
+    ready = [normalized(vector) if metric is Metric.COSINE else vector for vector in vectors]
+    weighed = [term.weight * each for term, each in zip(query.terms, ready, strict=True)]
+    total = np.sum(weighed, axis=0)
+    # what opposites leave is rounding
+    if np.abs(total).max() <= ROUNDING * max(float(np.abs(each).max()) for each in weighed):
+        raise QueryError("The terms of the query cancel each other out: nothing is left to look for.")
+    return np.asarray(total, np.float32)

@@ -15,14 +15,16 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from embedsearch.backends import Backend, backend_class
+from embedsearch.backends import Backend, Take, backend_class, taking
 from embedsearch.disk.checksums import verify
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.errors import IndexDamagedError
 from embedsearch.store.folders import current_build, index_folder
+from embedsearch.store.ids import Ids
 from embedsearch.store.items import FIELD, open_table
 from embedsearch.store.manifest import (
     INDEX,
@@ -110,10 +112,34 @@ class Build:
         return read
 
     @cached_property
+    def ids(self) -> Ids:
+        """The ids of its records, by which `row_of` finds an item."""
+        return Ids(self.folder)
+
+    def row_of(self, identity: str) -> int | None:
+        """Return the row of an item; None where there is no item of that id."""
+        try:
+            identity.encode()
+        except UnicodeEncodeError:  # half a character, or bytes of a command line that are no UTF-8
+            return None
+        column = self.items["id"]
+        for record in (identity, identity.rpartition("#")[0]):  # a part of a record is called RECORD#START
+            for rows in self.ids.rows(record):
+                at = int(pc.index(column.slice(rows.start, len(rows)), identity).as_py())
+                if at >= 0:
+                    return rows.start + at
+        return None
+
+    @cached_property
     def vectors(self) -> Vectors:
         """The raw vectors (n, d) float32 or float16, memory-mapped."""
         vectors: Vectors = load_array(self.folder / VECTORS, mapped=True)
         return vectors
+
+    @cached_property
+    def take(self) -> Take:
+        """Gives the raw vectors of rows: (m,) -> (m, d) float32."""
+        return taking(self.vectors)
 
     @property
     def source_state(self) -> SourceState:
@@ -124,9 +150,8 @@ class Build:
     def backend(self) -> Backend:
         """The index over the vectors."""
         manifest = self.manifest
-        return backend_class(manifest.backend).load(
-            self.folder / INDEX, self.vectors, manifest.metric, manifest.index
-        )
+        kind = backend_class(manifest.backend)
+        return kind.locate(self.folder / INDEX, self.take, manifest.metric, manifest.index)
 
     @cached_property
     def scale(self) -> Scale | None:

@@ -99,7 +99,7 @@ def test_pictures_are_compared_without_percentiles(tmp_path):
     path = tmp_path / "red.png"
     Image.radial_gradient("L").convert("RGB").save(path)
     made = compare([path, Image.open(path), Image.linear_gradient("L")])
-    assert made.labels == ("red.png", "a picture", "a picture")
+    assert made.labels == ("red.png", "an image", "an image")
     assert made.distances[0, 1] == pytest.approx(0, abs=1e-6)
     assert made.distances[0, 2] > 0.05
     assert made.percentiles is None
@@ -137,8 +137,8 @@ def test_what_cannot_be_compared_is_refused(fruits, in_index, tmp_path):  # noqa
     """Too few or other things, an empty text, mixed kinds and misfits are told, each by itself."""
     for things, told in (
         (["alone"], "Two things or more are needed to compare; 1 came"),
-        (["a", es.MoreLike("fig")], "Texts and pictures can be compared"),
-        (["a", [1.0, 2.0]], "Texts and pictures can be compared"),
+        (["a", es.MoreLike("fig")], "Texts and images can be compared"),
+        (["a", [1.0, 2.0]], "Texts and images can be compared"),
         (["a", " \n"], "One of the texts is empty"),
         (["a", tmp_path / "a.png"], "--index NAME"),
     ):

@@ -64,7 +64,7 @@ def test_captions_find_their_pictures(tmp_path):
     share = found[:, 0] / found.sum(1)
     assert share[0] > 0.7
     assert share.min() > 0.4
-    space = aligned.space(Text("rrg"))
+    space = aligned.queries.space(Text("rrg"))
     assert (space.by, space.metric) == ("align", "cosine")
     own = aligned.search(es.Image(tmp_path / "0.png"), 1)[0]
     assert (own.id, own.distance < 1e-5) == ("0", True)
@@ -79,7 +79,7 @@ def test_an_alignment_survives_a_rebuild(shaded, make_build, tmp_path):
     told, before = (build.manifest.artifacts.crossmodal for build in (second, first.build))
     assert told.align == before.align
     assert len(second) == 62
-    places = np.asarray(second.space(Text("r")).vectors)
+    places = fakes.all_of(second.queries.space(Text("r")))
     np.testing.assert_array_equal(places[:59], np.load(first.build.folder / "bridge.npy")[1:])
     ridge = np.load(second.build.folder / "bridge.npz")
     raw = np.asarray(second.build.vectors[59:])

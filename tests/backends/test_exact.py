@@ -1,14 +1,18 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from embedsearch.backends import BACKENDS, Settings, backend_class
+from embedsearch.backends import BACKENDS, Filter, Settings, backend_class
 from embedsearch.backends.exact import ExactBackend
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import IndexDamagedError, RecipeError
 
-NONE = np.empty((0, 24), np.float32)  # an exact index holds its vectors itself
+
+def no_vectors(rows):
+    """Fail: an exact index holds its vectors itself."""
+    raise AssertionError(rows)
 
 
 def build(vectors, metric):
@@ -102,16 +106,65 @@ def test_only_allowed_rows_are_found(metric):
     vectors, asked = random_vectors(101), random_vectors(3, seed=1)
     backend = build(vectors, metric)
     everything = backend.search(asked, 101)
-    masked = backend.search(asked, 101, np.ones(101, np.bool_))
+    masked = backend.search(asked, 101, Filter(lambda: np.ones(101, np.bool_)))
     assert np.array_equal(everything[1], masked[1])
     few = np.zeros(101, np.bool_)
     few[[3, 50, 100]] = True
-    distances, rows = backend.search(asked, 10, few)
+    distances, rows = backend.search(asked, 10, Filter(lambda: few))
     want = brute(asked, vectors[[3, 50, 100]], metric)
     assert rows.tolist() == [[[3, 50, 100][at] for at in order] for order in np.argsort(want, axis=1)]
     np.testing.assert_allclose(distances, np.sort(want, axis=1), rtol=1e-5, atol=1e-5)
-    distances, rows = backend.search(asked, 10, np.zeros(101, np.bool_))
+    distances, rows = backend.search(asked, 10, Filter(lambda: np.zeros(101, np.bool_)))
     assert (distances.shape, rows.shape) == ((3, 0), (3, 0))
+
+
+@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("queries", [1, 40])
+def test_excluded_rows_are_left_out_as_by_a_mask(metric, queries):
+    """Rows left out, with a filter and without, change nothing else: distances and rows, ties included."""
+    vectors = np.concatenate([random_vectors(60), random_vectors(60), random_vectors(90, seed=2)])
+    asked = np.concatenate([vectors[:3], random_vectors(queries - 1, seed=1)])[:queries]
+    backend = build(vectors, metric)
+    keeps = np.random.default_rng(3).random(len(vectors)) < 0.5
+    for exclude in ([0], [60, 0, 5, 5]):
+        for mask in (np.ones(len(vectors), np.bool_), keeps):
+            less = mask.copy()
+            less[exclude] = False
+            want = backend.search(asked, 150, Filter(lambda less=less: less))
+            got = backend.search(asked, 150, Filter(lambda mask=mask: mask), exclude)
+            assert np.array_equal(want[0], got[0])
+            assert np.array_equal(want[1], got[1])
+            if mask.all():
+                assert np.array_equal(want, backend.search(asked, 150, exclude=exclude))
+    assert backend.search(asked, 5, Filter(lambda: np.arange(len(vectors)) == 7), [7])[1].shape == (
+        queries,
+        0,
+    )
+
+
+def test_excluding_one_of_a_million_rows_takes_no_memory_of_that_size():
+    """A row left out costs some kilobytes, not a mask of all rows, and the next ones take its place."""
+    vectors = np.random.default_rng(0).normal(size=(10**6, 2)).astype(np.float32)
+    backend = build(vectors, Metric.L2)
+    mask = np.ones(len(vectors), np.bool_)
+    mask[123_456] = False
+    want = backend.search(vectors[123_456:123_457], 10, Filter(lambda: mask))
+    tracemalloc.start()
+    got = backend.search(vectors[123_456:123_457], 10, exclude=[123_456])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50_000
+    assert np.array_equal(want, got)
+
+
+def test_a_mask_is_made_once_and_where_it_is_needed():
+    """A filter computes its mask when a backend asks, and keeps it."""
+    made = []
+    chosen = Filter(lambda: made.append(1) or np.arange(7) < 3)
+    assert not made
+    for _ in range(2):
+        assert build(random_vectors(7), Metric.L2).search(random_vectors(1), 9, chosen)[1].shape == (1, 3)
+    assert made == [1]
 
 
 def test_more_than_there_are_gives_all():
@@ -125,11 +178,11 @@ def test_more_than_there_are_gives_all():
 
 @pytest.mark.parametrize("metric", Metric)
 def test_a_saved_index_answers_the_same(metric, tmp_path):
-    """What `load` reads gives bit for bit what was saved."""
+    """What `locate` opens gives bit for bit what was saved."""
     asked = random_vectors(5, seed=1)
     backend = build(random_vectors(90), metric)
     backend.save(tmp_path / "index.faiss")
-    loaded = ExactBackend.load(tmp_path / "index.faiss", NONE, metric, {})
+    loaded = ExactBackend.locate(tmp_path / "index.faiss", no_vectors, metric, {})
     for want, got in zip(backend.search(asked, 9), loaded.search(asked, 9), strict=True):
         assert np.array_equal(want, got)
 
@@ -140,9 +193,9 @@ def test_a_file_that_is_no_index_is_refused(tmp_path, content):
     path = tmp_path / "index.faiss"
     path.write_bytes(content)
     with pytest.raises(IndexDamagedError, match=r"index\.faiss can't be read as a FAISS index"):
-        ExactBackend.load(path, NONE, Metric.COSINE, {})
+        ExactBackend.locate(path, no_vectors, Metric.COSINE, {})
     with pytest.raises(IndexDamagedError):
-        ExactBackend.load(tmp_path / "nothing", NONE, Metric.COSINE, {})
+        ExactBackend.locate(tmp_path / "nothing", no_vectors, Metric.COSINE, {})
 
 
 def test_indexing_leaves_the_vectors_as_they_are():

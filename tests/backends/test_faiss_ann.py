@@ -1,10 +1,13 @@
 """Approximate search against exact search: recall on queries held out, filters, additions and removals."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from embedsearch.backends import BACKENDS, Settings, backend_class, choose, needed
+from embedsearch.backends import BACKENDS, Filter, Settings, backend_class, choose, needed, taking
 from embedsearch.backends import faiss_ann as module
+from embedsearch.backends.facts import IndexFacts, Step, Tuned
 from embedsearch.backends.tuning import hold_out, masks, recall, truth
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import IndexDamagedError
@@ -50,6 +53,11 @@ def built(vectors, tmp_path_factory):
     return make
 
 
+def of(mask):
+    """Return the filter of a mask; None for None."""
+    return None if mask is None else Filter(lambda: mask)
+
+
 def exact(vectors, metric):
     """Return an exact index."""
     return backend_class("exact").build("exact", vectors, metric, SETTINGS)
@@ -57,8 +65,8 @@ def exact(vectors, metric):
 
 def share_found(backend, vectors, queries, metric, allow=None, k=10):
     """Return recall@k by distance."""
-    found, _ = backend.search(queries, k, allow)
-    best, _ = exact(vectors, metric).search(queries, k, allow)
+    found, _ = backend.search(queries, k, of(allow))
+    best, _ = exact(vectors, metric).search(queries, k, of(allow))
     return float((found <= best[:, -1:] + 1e-5 + 1e-5 * np.abs(best[:, -1:])).mean())
 
 
@@ -94,7 +102,7 @@ def test_a_filter_costs_no_recall_and_no_hits(built, vectors, queries, kind, kep
     """Under a filter only allowed rows come, all that exist up to k, and recall holds the same bar."""
     _, backend = built(kind)
     allow = np.random.default_rng(5).random(COUNT) < kept
-    _, rows = backend.search(queries, 10, allow)
+    _, rows = backend.search(queries, 10, of(allow))
     assert rows.shape == (len(queries), min(10, int(allow.sum())))
     assert allow[rows].all()
     k = min(10, int(allow.sum()))
@@ -108,9 +116,46 @@ def test_a_filter_far_from_the_query_is_full(built, vectors, queries, kind):
     _, order = exact(vectors, Metric.COSINE).search(queries[:1], COUNT)
     allow = np.zeros(COUNT, np.bool_)
     allow[order[0, -400:]] = True
-    _, rows = backend.search(queries[:1], 10, allow)
+    _, rows = backend.search(queries[:1], 10, of(allow))
     assert (rows >= 0).all()
     assert allow[rows].all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [10, 500])
+def test_excluded_rows_are_left_out_as_by_a_mask(built, vectors, kind, k):
+    """Rows left out, with a filter and without, give bit for bit what a mask without them gives."""
+    _, backend = built(kind)
+    exclude, keeps = [5, 4, 3999], np.random.default_rng(3).random(COUNT) < 0.5
+    for mask in (None, keeps, np.arange(COUNT) < 8):
+        less = np.ones(COUNT, np.bool_) if mask is None else mask.copy()
+        less[exclude] = False
+        want = backend.search(vectors[exclude], k, of(less))
+        got = backend.search(vectors[exclude], k, of(mask), exclude)
+        assert np.array_equal(want[0], got[0])
+        assert np.array_equal(want[1], got[1])
+
+
+def test_excluding_one_of_a_million_rows_takes_no_memory_of_that_size():
+    """A row left out takes blocks of the nodes, not a mask or a list of all, as codes or compared by each."""
+    count = 10**6
+    few = np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
+    index = module.faiss.index_factory(4, "IVF16,SQ8", module.faiss.METRIC_L2)
+    index.train(few[:2000])
+    index.add(few)
+    for steps in ((Step(1.0, 16, 20, 1.0),), ()):
+        facts = IndexFacts("ivf-pq", Tuned(0.95, steps))
+        rows = np.arange(count, dtype=np.int32)
+        backend = module.FaissANN(index, rows, count, taking(few), Metric.L2, facts)
+        mask = np.ones(count, np.bool_)
+        mask[123_456] = False
+        want = backend.search(few[123_456:123_457], 10, of(mask))
+        tracemalloc.start()
+        got = backend.search(few[123_456:123_457], 10, exclude=[123_456])
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < count
+        assert np.array_equal(want, got)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -129,11 +174,11 @@ def test_any_k_is_answered(built, queries, kind, k):
 def test_what_is_loaded_answers_the_same(built, vectors, queries, kind):
     """A saved index, read back memory-mapped, gives bit for bit what was saved, under filters too."""
     path, backend = built(kind)
-    loaded = backend_class(kind).load(path, vectors, Metric.COSINE, backend.facts)
+    loaded = backend_class(kind).locate(path, taking(vectors), Metric.COSINE, backend.facts)
     allow = np.arange(COUNT) % 3 == 0
     for mask in (None, allow):
         for want, got in zip(
-            backend.search(queries, 10, mask), loaded.search(queries, 10, mask), strict=True
+            backend.search(queries, 10, of(mask)), loaded.search(queries, 10, of(mask)), strict=True
         ):
             assert np.array_equal(want, got)
 
@@ -143,7 +188,9 @@ def test_a_file_that_is_no_index_is_refused(built, vectors, tmp_path):
     path, backend = built("ivf-pq")
     (tmp_path / "index.faiss").write_bytes(path.read_bytes()[:1000])
     with pytest.raises(IndexDamagedError, match=r"index\.faiss can't be read"):
-        backend_class("ivf-pq").load(tmp_path / "index.faiss", vectors, Metric.COSINE, backend.facts)
+        backend_class("ivf-pq").locate(
+            tmp_path / "index.faiss", taking(vectors), Metric.COSINE, backend.facts
+        )
 
 
 @pytest.mark.parametrize("kind", ["hnsw-sq8", "ivf-pq"])
@@ -155,24 +202,26 @@ def test_an_extended_index_finds_the_new_and_not_the_removed(built, vectors, que
     new = clustered(300, 7)
     now = np.concatenate([new[:150], vectors[stay], new[150:]])
     kept = np.concatenate([np.full(150, -1), stay, np.full(150, -1)])
-    loaded = backend_class(kind).load(path, vectors, Metric.COSINE, backend.facts)
-    extended = loaded.extended(path, now, kept, SETTINGS)
+    loaded = backend_class(kind).locate(path, taking(vectors), Metric.COSINE, backend.facts)
+    extended = loaded.extend(path, now, kept, SETTINGS)
     assert (extended.facts.tuned.added, extended.facts.tuned.masked) == (300, len(removed))
     assert extended.facts.recall >= 0.95 - 0.03
     assert share_found(extended, now, queries, Metric.COSINE) >= 0.95 - 0.02
     assert share_found(extended, now, new, Metric.COSINE, k=1) >= 0.97  # each finds itself
     allow = np.random.default_rng(5).random(len(now)) < 0.3
-    assert allow[extended.search(queries, 10, allow)[1]].all()
+    assert allow[extended.search(queries, 10, of(allow))[1]].all()
     gone = extended.search(vectors[removed], 1)[0]
     assert (gone[:, 0] > 1e-4).mean() > 0.99  # the removed rows' own vectors are not there
 
     extended.save(path.with_name("second.faiss"))
-    again = backend_class(kind).load(path.with_name("second.faiss"), now, Metric.COSINE, extended.facts)
+    again = backend_class(kind).locate(
+        path.with_name("second.faiss"), taking(now), Metric.COSINE, extended.facts
+    )
     assert np.array_equal(again.search(queries, 10)[1], extended.search(queries, 10)[1])
     # what was added and masked adds up over rebuilds, until a fifth
     half = np.concatenate([now[:-450], clustered(450, 8)])
     places = np.concatenate([np.arange(len(now) - 450), np.full(450, -1)])
-    third = again.extended(path.with_name("second.faiss"), half, places, SETTINGS)
+    third = again.extend(path.with_name("second.faiss"), half, places, SETTINGS)
     assert third is None
 
 
@@ -184,16 +233,16 @@ def test_past_a_fifth_the_index_is_made_anew(built, vectors, added, removed, ext
     path, backend = built("hnsw-sq8")
     now = np.concatenate([vectors[removed:], clustered(added, 3)])
     kept = np.concatenate([np.arange(removed, COUNT), np.full(added, -1)])
-    assert (backend.extended(path, now, kept, SETTINGS) is not None) == extends
+    assert (backend.extend(path, now, kept, SETTINGS) is not None) == extends
 
 
 def test_another_recall_or_less_memory_makes_it_anew(built, vectors):
     """A graph tuned to another recall, or too large for the memory now given, is not extended."""
     path, backend = built("hnsw-sq8")
     kept = np.arange(COUNT)
-    assert backend.extended(path, vectors, kept, SETTINGS) is not None
-    assert backend.extended(path, vectors, kept, Settings(memory=2**30, recall=0.99)) is None
-    assert backend.extended(path, vectors, kept, Settings(memory=2**18)) is None
+    assert backend.extend(path, vectors, kept, SETTINGS) is not None
+    assert backend.extend(path, vectors, kept, Settings(memory=2**30, recall=0.99)) is None
+    assert backend.extend(path, vectors, kept, Settings(memory=2**18)) is None
 
 
 def test_a_few_vectors_are_compared_one_by_one():
@@ -215,13 +264,13 @@ def test_any_number_of_vectors_makes_an_index(tmp_path, kind, count):
     few = clustered(count, 4)
     backend = backend_class(kind).build(kind, few, Metric.COSINE, SETTINGS)
     backend.save(tmp_path / "index.faiss")
-    loaded = backend_class(kind).load(tmp_path / "index.faiss", few, Metric.COSINE, backend.facts)
+    loaded = backend_class(kind).locate(tmp_path / "index.faiss", taking(few), Metric.COSINE, backend.facts)
     assert loaded.search(few, 1)[1][:, 0].tolist() == list(range(count))
 
 
 def test_what_no_code_tells_apart_is_compared(monkeypatch):
     """Vectors on which no parameters reach the recall are compared one by one, where they are not many."""
-    monkeypatch.setattr(module, "EFFORTS", (1,))
+    monkeypatch.setattr(module, "EF_SEARCH", (1,))
     random = np.random.default_rng(2)
     spread = clustered(1500, 3) * np.exp(random.normal(size=(1500, 1)) * 3).astype(np.float32)
     backend = backend_class("hnsw-sq8").build("hnsw-sq8", spread, Metric.L2, SETTINGS)
@@ -231,8 +280,8 @@ def test_what_no_code_tells_apart_is_compared(monkeypatch):
 
 def test_a_recall_out_of_reach_is_told(vectors, monkeypatch):
     """Where the parameters there are do not reach the recall, the best is taken and its recall said."""
-    monkeypatch.setattr(module, "EFFORTS", (1,))
-    monkeypatch.setattr(module, "LIST_DEPTHS", (10,))
+    monkeypatch.setattr(module, "EF_SEARCH", (1,))
+    monkeypatch.setattr(module, "LIST_RERANK_K", (10,))
     monkeypatch.setattr(module, "EXACT_UP_TO", 1000)
     backend = backend_class("ivf-rabitq").build("ivf-rabitq", vectors, Metric.COSINE, SETTINGS)
     assert backend.facts.recall < 0.95
@@ -264,7 +313,7 @@ def test_the_truth_is_that_of_exact_search(vectors, queries):
     allowed = [np.ones(COUNT, np.bool_) if mask is None else mask for _, mask in shares]
     unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
     for mask, found in zip(allowed, truth(unit, vectors, allowed, Metric.COSINE), strict=True):
-        want, _ = exact(vectors, Metric.COSINE).search(queries, 10, mask)
+        want, _ = exact(vectors, Metric.COSINE).search(queries, 10, of(mask))
         np.testing.assert_allclose(found, want, atol=1e-5)
     with_few = truth(unit, vectors, [np.arange(COUNT) < 4], Metric.COSINE)[0]
     assert np.isfinite(with_few).sum(1).tolist() == [4] * len(queries)

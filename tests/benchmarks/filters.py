@@ -5,10 +5,11 @@
 
 import statistics
 import time
+from functools import partial
 
 import numpy as np
 
-from embedsearch.backends import Settings, backend_class
+from embedsearch.backends import Filter, Settings, backend_class
 from embedsearch.distances.metric import Metric
 from tests.benchmarks.rows import definition_vectors
 
@@ -17,12 +18,12 @@ QUERIES, TIMED, K = 1000, 200, 10
 KINDS = ("hnsw-sq8", "ivf-pq", "ivf-rabitq")
 
 
-def median_ms(backend, queries, allow):
+def median_ms(backend, queries, chosen):
     """Return the median milliseconds of one query."""
     spent = []
     for query in queries[:TIMED]:
         started = time.perf_counter()
-        backend.search(query[None], K, allow)
+        backend.search(query[None], K, chosen)
         spent.append(1000 * (time.perf_counter() - started))
     return statistics.median(spent)
 
@@ -37,11 +38,11 @@ def main():
     for kind in KINDS:
         backend = backend_class(kind).build(kind, vectors, Metric.COSINE, settings)
         for share in SHARES:
-            allow = None if share == 1 else draw < share
-            best, _ = exact.search(queries, K, allow)
-            found, _ = backend.search(queries, K, allow)
+            chosen = None if share == 1 else Filter(partial(np.less, draw, share))
+            best, _ = exact.search(queries, K, chosen)
+            found, _ = backend.search(queries, K, chosen)
             recall = float((found <= best[:, -1:] + 1e-6).mean())
-            ours, peer = (median_ms(each, queries, allow) for each in (backend, exact))
+            ours, peer = (median_ms(each, queries, chosen) for each in (backend, exact))
             print(
                 f"filters_{kind}_{100 * share:g}pct ratio={peer / ours:.2f} (ours {ours:.2f} ms at recall@10 "
                 f"{recall:.4f}, peer {peer:.2f} ms by exact search)",

@@ -25,7 +25,7 @@ from tests.benchmarks.rows import cache, token_rows
 RECALL, TUNING = 0.95, 1000
 K, REPEATS, TIMED = 10, 5, 500
 LINKS, CONSTRUCTION = 32, 100
-EFFORTS = (10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 56, 64, 80, 96, 128, 192, 256)
+EF_SEARCH = (10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 56, 64, 80, 96, 128, 192, 256)
 
 
 def seconds(work):
@@ -50,9 +50,9 @@ class HnswLib:
             self._index.add_items(np.asarray(rows))
             self._index.save_index(str(file))
 
-    def search(self, queries, effort):
+    def search(self, queries, ef_search):
         """Return rows (q, 10)."""
-        self._index.set_ef(effort)
+        self._index.set_ef(ef_search)
         return self._index.knn_query(queries, K)[0].astype(np.int64)
 
 
@@ -72,9 +72,9 @@ class USearch:
             self._index.add(np.arange(len(rows)), np.asarray(rows), threads=0)
             self._index.save(str(file))
 
-    def search(self, queries, effort):
+    def search(self, queries, ef_search):
         """Return rows (q, 10)."""
-        self._index.expansion_search = effort
+        self._index.expansion_search = ef_search
         return self._index.search(queries, K, threads=0).keys.astype(np.int64)
 
 
@@ -115,18 +115,19 @@ def main():
         peers = {}
         for name, make in {"hnswlib": HnswLib, "usearch": USearch}.items():
             peer = make(rows)
-            effort = next(each for each in EFFORTS if recall(peer.search(queries, each)) >= ours)
-            peers[name] = (peer, effort)
+            ef_search = next(each for each in EF_SEARCH if recall(peer.search(queries, each)) >= ours)
+            peers[name] = (peer, ef_search)
         rates = {name: [] for name in ("ours", *peers)}
         for _ in range(REPEATS):
             rates["ours"].append(len(queries) / seconds(lambda: built.backend.search(queries, K)))
-            for name, (peer, effort) in peers.items():
+            for name, (peer, ef_search) in peers.items():
                 rates[name].append(
-                    len(queries) / seconds(lambda peer=peer, effort=effort: peer.search(queries, effort))
+                    len(queries)
+                    / seconds(lambda peer=peer, ef_search=ef_search: peer.search(queries, ef_search))
                 )
-        for name, (peer, effort) in peers.items():
+        for name, (peer, ef_search) in peers.items():
             ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[name], strict=True))
-            reached = recall(peer.search(queries, effort))
+            reached = recall(peer.search(queries, ef_search))
             print(
                 f"search_1m_{name} ratio={ratio:.2f} (ours {statistics.median(rates['ours']):,.0f} queries/s "
                 f"at recall@10 {ours:.4f}, peer {statistics.median(rates[name]):,.0f} at {reached:.4f})",
@@ -141,11 +142,11 @@ def overhead(built, queries):
 
     searcher, backend = Index(built), built.backend
     step = backend._step(1.0, K)
-    parameters = _parameters(backend._index, step.effort, step.depth, None)
+    parameters = _parameters(backend._index, step.ef_or_nprobe, step.rerank_k, None)
     unit = normalized(queries)
     bare, whole = [], []
     for query, ready in zip(queries[:TIMED], unit[:TIMED], strict=True):
-        bare.append(seconds(partial(backend._index.search, ready[None], step.depth, params=parameters)))
+        bare.append(seconds(partial(backend._index.search, ready[None], step.rerank_k, params=parameters)))
         whole.append(seconds(lambda query=query: searcher.search(Vector(query), K)))
     faiss_ms, ours_ms = 1000 * statistics.median(bare), 1000 * statistics.median(whole)
     p95 = 1000 * float(np.percentile(whole, 95))

@@ -27,7 +27,7 @@ def main():
     far = np.array([distances(a[None], b[None], metric)[0, 0] for a, b in zip(left, right, strict=True)])
     people = np.array([float(row["score"]) for row in rows])
     percentiles = np.array([scale.percentile(distance) for distance in far])
-    words = np.array([scale.word(distance) for distance in far])
+    words = np.array([scale.label(distance) for distance in far])
     means = []
     for word in Closeness:
         chosen = words == word

@@ -31,7 +31,7 @@ def test_a_place_is_the_weighted_mean_of_centred_names():
     logits = np.full((2, 4), -100, np.float32)
     logits[0, 2] = 100
     logits[1, :2] = 100
-    got = class_names.place(logits, names, centre)
+    got = class_names.project(logits, names, centre)
     want = np.stack([names[2] - centre, (names[0] + names[1]) / 2 - centre])
     np.testing.assert_allclose(got, want / np.linalg.norm(want, axis=1, keepdims=True), atol=1e-6)
 

@@ -12,7 +12,7 @@ from embedsearch.artifacts import crossmodal
 from embedsearch.artifacts.scale import general
 from embedsearch.backends import faiss_ann
 from embedsearch.crossmodal.aligned import about
-from embedsearch.crossmodal.class_names import place, text_vectors
+from embedsearch.crossmodal.class_names import project, text_vectors
 from embedsearch.demo.indexes import STAMPS
 from embedsearch.distances.metric import Metric, normalized
 from embedsearch.distances.scale import closeness_of
@@ -54,14 +54,18 @@ def test_a_text_finds_pictures_by_class_names(pictures):
     class_head = find_class_head(pictures.encoder.spec)
     names = text_vectors(class_head.names, text.spec.fingerprint, lambda: text)
     centre = names.mean(0)
-    placed = place(class_head.logits(np.asarray(pictures.build.vectors)), names, centre)
+    placed = project(class_head.logits(np.asarray(pictures.build.vectors)), names, centre)
     asked = normalized(normalized(text.encode(["an insect with wings"])) - centre)
     far = 1 - (placed @ asked.T)[:, 0]
     order = np.argsort(far)[:3]
     assert [hit.id for hit in hits] == [pictures.build.items["id"][int(row)].as_py() for row in order]
     np.testing.assert_allclose([hit.distance for hit in hits], far[order], atol=1e-5)
-    space = pictures.space(Text("an insect"))
-    assert (space.by, space.metric, space.vectors.shape) == ("conse", Metric.COSINE, (len(pictures), 384))
+    space = pictures.queries.space(Text("an insect"))
+    assert (space.by, space.metric, fakes.all_of(space).shape) == (
+        "conse",
+        Metric.COSINE,
+        (len(pictures), 384),
+    )
     assert pictures.manifest.artifacts.crossmodal.index.recall == 1.0
 
 
@@ -70,9 +74,9 @@ def test_texts_have_a_scale_of_their_own(pictures):
     answer = pictures.search("an insect with wings", 3)
     text = es.load_encoder("all-MiniLM-L6-v2", precision="fp32")
     asked = normalized(text.encode(general(Unit.TEXT), "query"))
-    centre = normalized(np.asarray(pictures.crossmodal._placing.names)).mean(0)
+    centre = normalized(np.asarray(pictures.crossmodal._projection.names)).mean(0)
     asked = normalized(asked - centre)
-    apart = 1 - asked @ np.asarray(pictures.crossmodal.vectors).T
+    apart = 1 - asked @ fakes.all_of(pictures.crossmodal).T
     for hit in answer.hits:
         assert hit.percentile == pytest.approx(100 * (apart > hit.distance).mean(), abs=0.3)
     closest = closeness_of(np.sort(apart, 1))
@@ -95,7 +99,7 @@ def test_pictures_are_compared_as_before(pictures):
     path = pictures.item(pictures.build.items["id"][0].as_py()).path
     hit = pictures.search(es.Image(path), 1)[0]
     assert (hit.id, hit.distance < 1e-4) == (pictures.build.items["id"][0].as_py(), True)
-    assert pictures.space(es.Image(path)).by == ""
+    assert pictures.queries.space(es.Image(path)).by == ""
     with pytest.raises(QueryError, match="empty"):
         pictures.search(" ")
 
@@ -104,9 +108,9 @@ def test_a_text_is_added_to_a_picture(pictures):
     """Of an item and a text, both are compared in the texts' space: their unit vectors, weighted, added."""
     item = pictures.build.items["id"][2].as_py()
     asked = es.Query((es.WeightedTerm(es.MoreLike(item)), es.WeightedTerm("an insect", 0.5)))
-    space = pictures.space(asked)
-    places = np.asarray(space.vectors)
-    want = places[2] + 0.5 * pictures.space(Text("an insect")).vector[0]
+    space = pictures.queries.space(asked)
+    places = fakes.all_of(space)
+    want = places[2] + 0.5 * pictures.queries.space(Text("an insect")).vector[0]
     np.testing.assert_allclose(space.vector[0], want, atol=1e-4)
     hits = pictures.search(asked, 3)
     assert hits.by == "conse"
@@ -118,12 +122,12 @@ def test_a_text_is_explained_by_where_patches_lie(pictures):
     hit = pictures.search("an insect", 1)[0]
     made = pictures.explain("an insect", hit)
     apart = pictures.encoder.hidden_states(Path(hit.path))
-    query = pictures.space(Text("an insect")).vector[0]
-    alone = pictures.crossmodal.carry(apart.rows) @ query  # (81, e) (e,) -> (81,)
+    query = pictures.queries.space(Text("an insect")).vector[0]
+    alone = pictures.crossmodal.project(apart.rows) @ query  # (81, e) (e,) -> (81,)
     np.testing.assert_allclose(made.grid.ravel(), alone / 81, atol=1e-6)
     np.testing.assert_array_equal(made.heat, made.grid)
     assert (made.exact, made.typical, made.kind) == (False, None, "image")
-    assert made.note.startswith("An approximation: the picture was found by its place among texts.")
+    assert made.note.startswith("An approximation: the image was found by its projection among texts.")
     assert made.recomputed == pytest.approx(hit.distance, abs=1e-3)
     assert made.similarity == pytest.approx(1 - made.recomputed, abs=1e-5)
 
@@ -160,17 +164,17 @@ def test_a_rebuild_places_new_pictures(stamps, tmp_path, monkeypatch):
     for path in paths[:4]:
         shutil.copy(path, folder)
     first = es.build(folder, name="some", precision="fp32", indexes=tmp_path / "indexes")
-    before = np.array(first.space(Text("a")).vectors)
+    before = fakes.all_of(first.queries.space(Text("a")))
     for path in paths[4:]:
         shutil.copy(path, folder)
     (folder / paths[0].name).unlink()
     monkeypatch.setattr(crossmodal, "open_encoder", None)
     second = es.rebuild("some", indexes=tmp_path / "indexes")
-    after = second.space(Text("a")).vectors
+    after = fakes.all_of(second.queries.space(Text("a")))
     np.testing.assert_array_equal(after[:3], before[1:])
     shutil.copy(paths[0], folder)
     anew = es.build(folder, name="anew", precision="fp32", indexes=tmp_path / "indexes")
-    np.testing.assert_allclose(after, anew.space(Text("a")).vectors[1:], atol=1e-5)
+    np.testing.assert_allclose(after, fakes.all_of(anew.queries.space(Text("a")))[1:], atol=1e-5)
 
 
 @pytest.mark.usefixtures("stamps")
@@ -186,7 +190,7 @@ def test_a_text_index_is_asked_with_a_picture(tmp_path):
     fruit = root / "food" / "fruit" / "strawberry.png"
     hits = texts.search(es.Image(fruit), 3)
     assert hits[0].text == "a strawberry or another sweet fruit"
-    assert texts.space(es.Image(fruit)).backend is texts.build.backend
+    assert texts.queries.space(es.Image(fruit)).backend is texts.build.backend
     made = texts.explain(es.Image(fruit), hits[0])
     assert made.exact
     assert made.score == pytest.approx(1 - hits[0].distance, abs=1e-4)
@@ -213,7 +217,7 @@ def test_a_text_index_by_inner_product_is_asked_with_a_picture(tmp_path):
     assert found["cosine"].hits[0].percentile > 0
     assert {(hit.percentile, hit.label) for hit in found["ip"].hits} == {(None, None)}
     texts = es.open("ip", tmp_path / "indexes")
-    length = np.linalg.norm(texts.space(fruit).vector)
+    length = np.linalg.norm(texts.queries.space(fruit).vector)
     assert length == pytest.approx(np.median(np.linalg.norm(texts.build.vectors, axis=1)), rel=1e-5)
 
 
@@ -244,7 +248,7 @@ def test_a_text_is_explained_by_patches_of_two_towers(towers):
     searcher, _ = towers
     hit = searcher.search("a cat sleeps", 1)[0]
     made = searcher.explain("a cat sleeps", hit)
-    assert (made.exact, made.note.startswith("An approximation: this model projects")) == (False, True)
+    assert (made.exact, made.note.startswith("An approximation: this model pools")) == (False, True)
     assert made.recomputed == pytest.approx(hit.distance, abs=5e-3)
     assert made.score == pytest.approx(
         float(made.grid.sum() + sum(part.score for part in made.rest)), abs=1e-4
@@ -315,7 +319,7 @@ def test_queries_that_nothing_embeds_are_refused(small_model, stamps, tmp_path):
     """A model without a text tower takes no queries, and that is said before anything is embedded."""
     queries = tmp_path / "queries.tsv"
     queries.write_text("1\ta cat\n")
-    with pytest.raises(RecipeError, match="leave --queries out"):
+    with pytest.raises(RecipeError, match="Leave --queries out"):
         es.build(
             stamps, name="no", model=str(small_model("vit")), queries=queries, indexes=tmp_path / "indexes"
         )

@@ -71,18 +71,18 @@ def test_words_follow_their_definitions():
         pairs=np.linspace(0, 1, 1001),
         shares=np.linspace(0, 1, 1001),
     )
-    ends = {word: end for end, word in made.words}
+    ends = {word: end for end, word in made.labels}
     assert ends[Closeness.VERY_SIMILAR] == pytest.approx(0.0015)
     assert ends[Closeness.SIMILAR] == pytest.approx(0.00195)
     assert ends[Closeness.RELATED] == pytest.approx(0.0105, abs=1e-5)  # the nearest 0.0005 are the same
     assert ends[Closeness.LOOSELY] == pytest.approx(0.10045, abs=1e-5)
-    assert [made.word(each) for each in (0, 0.0012, 0.0018, 0.005, 0.05, 0.3)] == list(Closeness)
+    assert [made.label(each) for each in (0, 0.0012, 0.0018, 0.005, 0.05, 0.3)] == list(Closeness)
 
 
 def test_similar_is_always_nearer_than_related():
     """Where items have their nearest far away, only the nearest half percent of pairs is called similar."""
     made = scale(pairs=np.linspace(0, 1, 1001), shares=np.linspace(0, 1, 1001))  # nearest at 0.1 to 0.2
-    ends = {word: end for end, word in made.words}
+    ends = {word: end for end, word in made.labels}
     assert ends[Closeness.VERY_SIMILAR] == pytest.approx(0.003, abs=1e-5)
     assert ends[Closeness.SIMILAR] == pytest.approx(0.0055, abs=1e-5)
     assert (ends[Closeness.RELATED], ends[Closeness.LOOSELY]) == pytest.approx((0.0105, 0.10045), abs=1e-5)
@@ -93,7 +93,7 @@ def test_copies_take_no_word_away():
     draw = np.random.default_rng(0).uniform(0.3, 1, 100_000).astype(np.float32)
     near = np.linspace(0.25, 0.35, 11, dtype=np.float32)
     plain, copied = (
-        {word: end for end, word in scale(pairs=pairs, shares=shares, nearest=near).words}
+        {word: end for end, word in scale(pairs=pairs, shares=shares, nearest=near).labels}
         for pairs, shares in (
             pairs_and_shares(draw),
             pairs_and_shares(np.concatenate([draw, np.zeros(3000, np.float32)])),
@@ -111,7 +111,7 @@ def test_a_nearer_distance_never_gets_a_weaker_word():
     for _ in range(50):
         pairs, shares = pairs_and_shares(draw.normal(size=30).astype(np.float32))
         made = scale(pairs=pairs, shares=shares, nearest=np.sort(draw.normal(size=30)).astype(np.float32))
-        said = [order.index(made.word(each)) for each in np.linspace(-4, 4, 200)]
+        said = [order.index(made.label(each)) for each in np.linspace(-4, 4, 200)]
         assert said == sorted(said)
 
 
@@ -143,8 +143,8 @@ def test_a_verdict_compares_with_the_limit():
 def test_people_are_read_between_the_steps():
     """Scores are interpolated between known distances, and constant beyond them."""
     made = scale(people=np.array([[0.1, 0.3], [5, 1]], np.float32))
-    assert [made.score(each) for each in (0, 0.1, 0.2, 0.3, 1)] == pytest.approx([5, 5, 3, 1, 1])
-    assert scale().score(0.1) is None
+    assert [made.human_score(each) for each in (0, 0.1, 0.2, 0.3, 1)] == pytest.approx([5, 5, 3, 1, 1])
+    assert scale().human_score(0.1) is None
 
 
 def test_a_scale_is_read_as_it_was_written(tmp_path):

@@ -42,7 +42,7 @@ def test_a_text_asked_is_the_text_indexed(small_model, make_recipe, tmp_path, en
     texts = [*SENTENCES, LONG]
     entries = [fakes.text(str(at), text) for at, text in enumerate(texts)]
     found = searcher(make_recipe, tmp_path, small_model("bert"), Unit.TEXT, entries, engine)
-    asked = np.concatenate([found.vector(Text(text)) for text in texts])
+    asked = np.concatenate([found.queries.space(Text(text)).vector for text in texts])
     assert cosines(asked, np.asarray(found.build.vectors)).min() >= 0.99999
 
 
@@ -52,7 +52,7 @@ def test_a_word_asked_is_the_word_indexed(small_model, make_recipe, tmp_path, en
     sentence = "A cat sleeps on the grassy bank."
     entries = [fakes.text("a", sentence), fakes.text("b", SENTENCES[0])]
     found = searcher(make_recipe, tmp_path, small_model("bert"), Unit.WORD, entries, engine)
-    asked = np.concatenate([found.vector(Word(sentence, number)) for number in range(1, 8)])
+    asked = np.concatenate([found.queries.space(Word(sentence, number)).vector for number in range(1, 8)])
     assert cosines(asked, np.asarray(found.build.vectors)[:7]).min() >= 0.99999
 
 
@@ -65,7 +65,7 @@ def test_a_picture_asked_is_the_picture_indexed(small_model, make_recipe, tmp_pa
         image.save(path)
         entries.append(fakes.picture(str(at), path))
     found = searcher(make_recipe, tmp_path, small_model("vit"), Unit.IMAGE, entries, engine)
-    asked = np.concatenate([found.vector(es.Image(image)) for image in pictures()])
+    asked = np.concatenate([found.queries.space(es.Image(image)).vector for image in pictures()])
     assert cosines(asked, np.asarray(found.build.vectors)).min() >= 0.99999
 
 

@@ -56,7 +56,7 @@ def test_texts_add_up(make_build, small_model, name, metric):
     """The words, signs and special tokens of every mean-pooled text add up, in every metric."""
     entries = [fakes.text(str(at), text) for at, text in enumerate(SENTENCES)]
     searcher = small(make_build, entries, Unit.TEXT, small_model(name), metric, pooling="mean")
-    vector = searcher.vector(MoreLike("1"))
+    vector = searcher.queries.space(MoreLike("1")).vector
     for hit in searcher.search("a cat on the bank", 6):
         made = searcher.explain(Vector(vector), hit)
         holds(made, searcher, vector)
@@ -75,7 +75,7 @@ def test_pictures_add_up(make_build, small_model, tmp_path, name, metric):
         picture.save(tmp_path / f"{at}.png")
         entries.append(fakes.picture(str(at), tmp_path / f"{at}.png"))
     searcher = small(make_build, entries, Unit.IMAGE, small_model(name), metric, pooling="mean")
-    vector = searcher.vector(MoreLike("1"))
+    vector = searcher.queries.space(MoreLike("1")).vector
     made = searcher.explain(MoreLike("1"), "0")
     holds(made, searcher, vector)
     np.testing.assert_allclose(made.heat + made.typical, made.grid, atol=1e-6)
@@ -89,7 +89,7 @@ def test_words_add_up(make_build, small_model, metric):
     query = Word("A bank in Zürich.", "bank")
     hit = next(each for each in searcher.search(query, 20) if each.text[slice(*each.span)] == "unbelievably")
     made = searcher.explain(query, hit)
-    holds(made, searcher, searcher.vector(query))
+    holds(made, searcher, searcher.queries.space(query).vector)
     assert [part.text for part in made.words] == ["unbelievably"]
     assert len(made.tokens) > 1
     assert "Naïve" in [part.text for part in made.neighbours]
@@ -101,7 +101,7 @@ def test_layers_and_patches_only_add_up(make_build, small_model, tmp_path):
     """Several layers averaged, and patch tokens alone, add up as well; what is left out scores 0."""
     entries = [fakes.text(str(at), text) for at, text in enumerate(SENTENCES)]
     searcher = small(make_build, entries, Unit.TEXT, small_model("bert"), pooling="mean", layers=(-1, -2))
-    holds(searcher.explain(MoreLike("0"), "2"), searcher, searcher.vector(MoreLike("0")))
+    holds(searcher.explain(MoreLike("0"), "2"), searcher, searcher.queries.space(MoreLike("0")).vector)
     pictures()[0].save(tmp_path / "p.png")
     entries = [fakes.picture("p", tmp_path / "p.png"), fakes.picture("q", tmp_path / "q.png")]
     pictures()[1].save(tmp_path / "q.png")
@@ -110,7 +110,7 @@ def test_layers_and_patches_only_add_up(make_build, small_model, tmp_path):
         make_build, entries, Unit.IMAGE, model, patch_tokens_only=True, layers=(-1, -2), name="patches"
     )
     made = searcher.explain(MoreLike("p"), "q")
-    holds(made, searcher, searcher.vector(MoreLike("p")))
+    holds(made, searcher, searcher.queries.space(MoreLike("p")).vector)
     assert [part.score for part in made.rest] == [0] * 4
 
 
@@ -164,7 +164,7 @@ def test_a_changed_picture_is_told(colours, tmp_path):
     made = colours.explain(MoreLike("navy"), "red")
     assert made.recomputed == pytest.approx(0, abs=1e-2)
     assert made.stored > 1
-    assert "changed since" in made.note
+    assert "the item has changed" in made.note
 
 
 def test_what_is_gone_is_an_error_in_words(colours, tmp_path):

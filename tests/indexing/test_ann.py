@@ -96,8 +96,8 @@ def test_copies_of_one_text_each_keep_a_node(build):
 def test_a_recall_out_of_reach_fails_only_when_strict(build, monkeypatch, tmp_path):
     """The build says what was reached; under `strict` nothing is published, and work done is kept."""
     old = build(many(0, 1200), backend="ivf-rabitq", recall=0.5)
-    monkeypatch.setattr(module, "EFFORTS", (1,))
-    monkeypatch.setattr(module, "LIST_DEPTHS", (10,))
+    monkeypatch.setattr(module, "EF_SEARCH", (1,))
+    monkeypatch.setattr(module, "LIST_RERANK_K", (10,))
     monkeypatch.setattr(module, "EXACT_UP_TO", 1000)
     with pytest.raises(
         RecallNotReachedError, match=r"reaches a recall@10 of 0\.\d+, and 0.999 was asked for"

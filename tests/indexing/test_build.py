@@ -229,7 +229,7 @@ def test_only_the_last_two_builds_are_kept(make_build, tmp_path):
     ("options", "message"),
     [
         ({"metric": "hamming"}, "Unknown metric 'hamming'; there are cosine, l2, ip"),
-        ({"backend": "faster"}, "No backend is called 'faster'; there are auto, exact"),
+        ({"backend": "faster"}, "There is no backend 'faster'; there are auto, exact"),
         ({"unit": Unit.IMAGE}, "a list holds texts, but the unit image needs images"),
     ],
 )

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from embedsearch.errors import FilterError
-from embedsearch.search.filters import Both, Compare, Either, In, IsNull, Not, evaluate, parse
+from embedsearch.query import Both, Compare, Either, In, IsNull, Not
+from embedsearch.search.filters import as_filter, parse
 from embedsearch.store.items import FIELD
 
 COLUMNS = {
@@ -34,7 +35,7 @@ TYPES = {name: TABLE[FIELD + name].type for name in COLUMNS}
 
 def kept(where, table=TABLE):
     """Return the row numbers that a filter keeps."""
-    mask = evaluate(parse(where), table, TYPES)
+    mask = as_filter(where, table, TYPES).mask
     assert mask.dtype == np.bool_
     assert mask.shape == (len(table),)
     return np.flatnonzero(mask).tolist()

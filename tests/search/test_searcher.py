@@ -129,6 +129,23 @@ def test_a_word_hit_shows_its_sentence(terms):
     assert hit.as_json()["span"] == [4, 7]
 
 
+@pytest.mark.parametrize("query", ["red fox", Query((WeightedTerm("red"), WeightedTerm("fox", -0.5)))])
+def test_a_text_is_tokenised_once(fruits, monkeypatch, query):
+    """A query's vector and whether its text was cut come of one preparation of each text."""
+    prepared, prepare = [], fruits.encoder.prepare
+
+    def counted(items, role="passage"):
+        prepared.extend(items)
+        return [
+            replace(each, truncated="fox" in item)
+            for each, item in zip(prepare(items, role), items, strict=True)
+        ]
+
+    monkeypatch.setattr(fruits.encoder, "prepare", counted)
+    assert fruits.search(query).truncated
+    assert " ".join(prepared) == "red fox"
+
+
 def test_another_model_is_refused(make_build):
     """A model of the same name and dimension but other weights is refused, both named, and the way out."""
     build = make_build(ENTRIES)

@@ -21,7 +21,7 @@ def test_the_vector_is_the_weighted_sum(make_searcher, metric):
     if metric is Metric.COSINE:
         vectors = [normalized(vector) for vector in vectors]
     want = vectors[0] - 0.5 * vectors[1] + 2 * vectors[2]
-    np.testing.assert_allclose(searcher.vector(asked), want, atol=1e-6)
+    np.testing.assert_allclose(searcher.queries.space(asked).vector, want, atol=1e-6)
 
 
 def test_items_asked_with_are_not_their_own_hits(fruits):

@@ -1,13 +1,13 @@
 """UMAP (McInnes, Healy and Melville 2018): neighbours stay together, distances between groups mean little.
 
-The graph is made of the neighbours that exact search finds, and the layout begins from given coordinates in
-their own units: `umap.UMAP(init=...)` would stretch them to a square first, and old points would not stay
-where they were.
+The graph is made of the neighbours that exact search finds. `umap.UMAP` stretches the coordinates that it
+begins from to a square: a layout that starts from an earlier one is scaled back to its mean and spread, so
+that old points stay near where they were.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
 
 import numpy as np
 
@@ -15,29 +15,12 @@ from embedsearch.backends import Backend, Rows, Settings, backend_class
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import MissingExtraError
 
-NEIGHBOURS, MIN_DISTANCE, SPREAD = 15, 0.1, 1.0  # as umap-learn has them
+NEIGHBOURS, MIN_DISTANCE = 15, 0.1  # as umap-learn has them
 LAID_OUT = 20_000  # items laid out by UMAP itself; of more, a sample, and the rest is placed between them
 EPOCHS, STEP = 300, 1.0
-AGAIN_EPOCHS, AGAIN_STEP = 60, 0.1  # where the layout begins from an earlier one
+AGAIN_EPOCHS, AGAIN_STEP = 60, 0.02  # where the layout begins from an earlier one
 BETWEEN = 5  # laid out neighbours that place another item
-SIZE = 10.0  # extent of the coordinates that a first layout begins from
 BLOCK = 4096
-
-
-def umap_modules() -> tuple[Any, Any]:
-    """Return the modules `umap.umap_` and `umap.layouts`.
-
-    Raises:
-        MissingExtraError: umap-learn is not installed.
-    """
-    try:
-        from umap import layouts, umap_
-    except ImportError:
-        raise MissingExtraError(
-            "A map by UMAP needs umap-learn. Take --method pca, or install it: "
-            "pip install 'embedsearch[umap]'"
-        ) from None
-    return umap_, layouts
 
 
 def is_installed() -> bool:
@@ -71,38 +54,38 @@ def lay_out(
     Raises:
         MissingExtraError: umap-learn is not installed.
     """
-    umap, layouts = umap_modules()
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise MissingExtraError(
+            "A map by UMAP needs umap-learn. Pass --method pca, or install it: "
+            "pip install 'embedsearch[umap]'"
+        ) from None
     count = len(rows)
     if count < 4:
         return start
-    k = min(NEIGHBOURS, count)
+    k = min(NEIGHBOURS, count - 1)
     near, far = _neighbours(vectors, rows, metric, k)
-    random = np.random.RandomState(seed)  # the kind that umap-learn takes
-    graph, _, _ = umap.fuzzy_simplicial_set(near, k, random, "euclidean", knn_indices=near, knn_dists=far)
-    graph = graph.tocoo()
-    epochs = AGAIN_EPOCHS if again else EPOCHS
-    strong = graph.data >= graph.data.max() / epochs  # weaker ties would never be drawn
-    a, b = umap.find_ab_params(SPREAD, MIN_DISTANCE)
-    if not again:
-        extent = float(np.ptp(start, axis=0).max())
-        start = start * np.float32(SIZE / (extent or 1.0))
     # identical points would stay on each other
-    start = (start + random.normal(scale=1e-3, size=start.shape)).astype(np.float32, order="C")
-    laid: Vectors = layouts.optimize_layout_euclidean(
-        start,
-        start,
-        graph.row[strong],
-        graph.col[strong],
-        epochs,
-        count,
-        umap.make_epochs_per_sample(graph.data[strong], epochs),
-        a,
-        b,
-        random.randint(-(2**31) + 1, 2**31 - 1, 3).astype(np.int64),
-        initial_alpha=AGAIN_STEP if again else STEP,
-        move_other=True,
+    noise = np.random.default_rng(seed).normal(scale=1e-3 * (np.ptp(start) or 1.0), size=start.shape)
+    start = (start + noise).astype(np.float32)
+    reducer = UMAP(
+        n_neighbors=k,
+        min_dist=MIN_DISTANCE,
+        init=start,
+        n_epochs=AGAIN_EPOCHS if again else EPOCHS,
+        learning_rate=AGAIN_STEP if again else STEP,
+        precomputed_knn=(near, far),
+        force_approximation_algorithm=True,  # else it finds the neighbours of few items itself
+        random_state=seed,
+        n_jobs=1,
     )
-    return laid
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that such a model can't place other items
+        laid = reducer.fit_transform(np.take(vectors, rows, axis=0).astype(np.float32))
+    if again:
+        laid = (laid - laid.mean(0)) / laid.std(0) * start.std(0) + start.mean(0)
+    return np.asarray(laid, np.float32)
 
 
 def _neighbours(vectors: Vectors, rows: Rows, metric: Metric, k: int) -> tuple[Rows, Vectors]:

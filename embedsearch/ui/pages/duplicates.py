@@ -58,7 +58,7 @@ def duplicates_page() -> None:
             if len(searcher) > AT_ONCE and not finder.compared and not _asked(len(searcher)):
                 return
             with st.spinner("Comparing each item with its neighbours …"):
-                automatic = finder.scale.threshold
+                automatic = finder.usual.threshold
                 finder.compare(2 * automatic)
             threshold, keep = _settings(searcher, said, automatic)
         found = duplicates(finder, AUTO if threshold is None else threshold, keep)

@@ -201,7 +201,7 @@ def _number(made: Comparison) -> str:
     distance = float(made.distances[0, 1])
     word = beside = ""
     if made.pairs is not None:
-        word = f'<span class="es-word">{made.pairs.word(distance)}</span>'
+        word = f'<span class="es-word">{made.pairs.label(distance)}</span>'
         beside = f"<p>{_among(matrix.share(made, 0, 1), made.pairs)}</p>"
     elif made.metric is Metric.COSINE:
         ends = "<span>0 same direction</span><span>1 nothing in common</span>"

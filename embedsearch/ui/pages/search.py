@@ -15,9 +15,8 @@ from embedsearch.distances.scale import Closeness, Verdict
 from embedsearch.errors import FilterError, ItemNotFoundError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
-from embedsearch.query import AnyQuery
+from embedsearch.query import AnyQuery, Tree
 from embedsearch.results import Hit, Results
-from embedsearch.search.filters import Tree
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import following, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
@@ -86,7 +85,7 @@ def _filter(opened: Opened, asked: Asked) -> tuple[Tree | None, tuple[str, ...]]
     try:
         where = condition(opened.facets, asked.facets, asked.where)
         if where is not None:
-            opened.searcher.allowed(where)
+            opened.searcher.filter(where)
     except FilterError as error:
         return condition(opened.facets, asked.facets, ""), (f"{error} The condition is left out.",)
     return where, ()
@@ -126,7 +125,7 @@ def _often(results: Results) -> str:
 
 def _count(searcher: Index, results: Results, where: Tree | None) -> None:
     hits = results.hits
-    total = int(searcher.allowed(where).sum()) if where else len(searcher)
+    total = searcher.filter(where).count if where else len(searcher)
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
     if not hits:
         st.info("Nothing passes the filter.", icon=":material/filter_alt:")
@@ -149,7 +148,7 @@ def _count(searcher: Index, results: Results, where: Tree | None) -> None:
 def _examples(opened: Opened, where: Tree | None) -> None:
     """Queries and items from all over the index, so that a page without a query has something to click."""
     searcher = opened.searcher
-    rows = np.flatnonzero(searcher.allowed(where)) if where else np.arange(len(searcher))
+    rows = np.flatnonzero(searcher.filter(where).mask) if where else np.arange(len(searcher))
     if not len(rows):
         st.info("Nothing passes the filter.", icon=":material/filter_alt:")
         return

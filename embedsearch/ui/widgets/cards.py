@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from embedsearch.distances.metric import Metric
-from embedsearch.distances.scale import Closeness, told_percentile
+from embedsearch.distances.scale import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import Scalar
 from embedsearch.results import Hit
@@ -136,7 +136,7 @@ def said(hit: Hit) -> str:
     if hit.percentile is None or hit.label is None:
         return ""
     people = "" if hit.human_score is None else f" · people: {hit.human_score:.1f}"
-    share = told_percentile(hit.label, hit.percentile).replace(" %", "\u00a0%")
+    share = percentile_phrase(hit.label, hit.percentile).replace(" %", "\u00a0%")
     return f'<p class="es-said">{share}{people}</p>'
 
 

@@ -11,7 +11,8 @@ from functools import reduce
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedsearch.search.filters import Both, Compare, In, Literal, Tree, parse
+from embedsearch.query import Both, Compare, In, Literal, Tree
+from embedsearch.search.filters import parse
 from embedsearch.store.items import FIELD
 
 MAX_FACETS, MAX_OPTIONS, MAX_OPTION_LENGTH = 12, 200, 100

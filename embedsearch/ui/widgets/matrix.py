@@ -11,7 +11,7 @@ import numpy as np
 
 from embedsearch.analysis.compare import Comparison
 from embedsearch.distances.metric import Metric
-from embedsearch.distances.scale import shown_percentile, told_percentile
+from embedsearch.distances.scale import percentile_phrase, shown_percentile
 from embedsearch.records import Sentence
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.compared_items import Thing
@@ -85,15 +85,15 @@ def said(made: Comparison, row: int, column: int) -> str:
     distance = cards.number(float(made.distances[row, column]))
     if made.pairs is None:
         return distance
-    return f"{made.pairs.word(float(made.distances[row, column]))}, {distance}, {share(made, row, column)}"
+    return f"{made.pairs.label(float(made.distances[row, column]))}, {distance}, {share(made, row, column)}"
 
 
 def share(made: Comparison, row: int, column: int) -> str:
     """Return how a pair lies among the random ones, as its word does; nothing where there are none."""
     if made.pairs is None or made.percentiles is None:
         return ""
-    word = made.pairs.word(float(made.distances[row, column]))
-    return told_percentile(word, float(made.percentiles[row, column])).replace(" %", "\u00a0%")
+    word = made.pairs.label(float(made.distances[row, column]))
+    return percentile_phrase(word, float(made.percentiles[row, column])).replace(" %", "\u00a0%")
 
 
 def full(thing: Thing) -> str:

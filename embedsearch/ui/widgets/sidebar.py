@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from embedsearch.crossmodal import told
+from embedsearch.crossmodal import summary
 from embedsearch.modalities import UNITS
 from embedsearch.query import DEFAULT_K
 from embedsearch.store.manifest import Manifest
@@ -49,7 +49,7 @@ def _facts(opened: Opened) -> None:
         "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
         "distance": manifest.metric,
         "search": _search(manifest),
-        **({f"by {crossmodal.asks}": told(crossmodal, manifest)} if crossmodal else {}),
+        **({f"by {crossmodal.asks}": summary(crossmodal, manifest)} if crossmodal else {}),
         "built": manifest.created[:10],
         **({"left out": f"{rejected:,} unreadable"} if rejected else {}),
     }

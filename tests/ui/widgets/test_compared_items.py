@@ -197,6 +197,6 @@ def test_a_chip_never_contradicts_the_page():
 def test_pairs_have_the_words_of_a_scale():
     """A word for a pair is that of the index's scale; without nearest items the coarse ones are left."""
     pairs = Pairs(EVEN, EVEN, "the index x", np.array([0.004, 0.006], np.float32))
-    words = [str(pairs.word(each)) for each in (0, 0.003, 0.0055, 0.008, 0.05, 0.5)]
+    words = [str(pairs.label(each)) for each in (0, 0.003, 0.0055, 0.008, 0.05, 0.5)]
     assert words == ["the same", "very similar", "similar", "related", "loosely related", "unrelated"]
-    assert str(Pairs(EVEN, EVEN, "general sentences").word(0.003)) == "related"
+    assert str(Pairs(EVEN, EVEN, "general sentences").label(0.003)) == "related"

@@ -11,7 +11,7 @@ from embedsearch.errors import FilterError, ItemError, ItemNotFoundError
 from embedsearch.query import DEFAULT_K
 from embedsearch.records import Modality
 from embedsearch.results import Hit
-from embedsearch.search.filters import MAX_CHARACTERS, evaluate
+from embedsearch.search.filters import MAX_CHARACTERS, as_filter
 from embedsearch.store.items import FIELD
 from embedsearch.ui.url_state import MAX_COUNT, MAX_PARTS, Extra, of_index, parse
 from embedsearch.ui.widgets import cards, thumbnails, uploads
@@ -118,7 +118,7 @@ def test_a_choice_keeps_exactly_its_items(name):
     items, types = table(**{name: values}, n=range(6))
     facets = find_facets(items, types)
     for value in (ODD, "plain", "'"):
-        mask = evaluate(condition(facets, {name: [value]}, ""), items, types)
+        mask = as_filter(condition(facets, {name: [value]}, ""), items, types).mask
         assert mask.tolist() == [each == value for each in values]
 
 
@@ -129,7 +129,7 @@ def test_choices_ranges_and_a_condition_hold_together():
     picked = {"label": ["a", "nope"], "n": ["4..15"], "x": ["0.5..1.75"]}
     filtered = condition(facets, picked, "n = 1 or n >= 8 -- all of it")
     kept = [8, 10, 12, 14]  # the even ones of 4 to 14, of which the condition keeps these
-    assert evaluate(filtered, items, types).nonzero()[0].tolist() == kept
+    assert as_filter(filtered, items, types).mask.nonzero()[0].tolist() == kept
     assert condition(facets, {"n": ["0..19"], "label": []}, " ") is None
     with pytest.raises(FilterError, match="'n ='"):
         condition(facets, picked, "n =")
@@ -141,7 +141,7 @@ def test_only_what_a_person_wrote_is_counted():
     facets = find_facets(items, types)
     longest = "n >= 8".ljust(MAX_CHARACTERS)
     for picked, kept in (({}, 12), ({"label": ["a"]}, 6)):
-        assert evaluate(condition(facets, picked, longest), items, types).sum() == kept
+        assert as_filter(condition(facets, picked, longest), items, types).count == kept
     with pytest.raises(FilterError, match="has 4,001 characters"):
         condition(facets, {"label": ["a"]}, longest + " ")
 

@@ -90,7 +90,7 @@ def test_a_image_that_a_text_found_says_that_it_approximates(visit):
     dialog = opened(page)
     expect(dialog.get_by_role("img", name=re.compile("^Heat over"))).to_be_visible()
     expect(dialog).to_contain_text("Yellow marks the parts of this image that fit “a round thing” best")
-    expect(dialog).to_contain_text("An approximation: the picture was found by its place among texts.")
+    expect(dialog).to_contain_text("An approximation: the image was found by its projection among texts.")
     expect(dialog.locator(".es-total")).to_have_text(re.compile(r"^the whole image0\.\d{4} = 1 − distance$"))
 
 
