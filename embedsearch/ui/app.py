@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from embedsearch.store.folders import indexes_folder
-from embedsearch.ui import ASSETS, following, navigation, scrolling, url_state
+from embedsearch.ui import ASSETS, auto_reload, navigation, scrolling, url_state
 from embedsearch.ui.cached import manifests
 from embedsearch.ui.pages.duplicates import duplicates_page
 from embedsearch.ui.pages.map import map_page
@@ -50,5 +50,5 @@ def show() -> None:
     index = navigation.arrive(page.url_path, known)
     navigation.show_links(known)
     scrolling.follow(page.url_path)
-    following.follow(indexes, index)
+    auto_reload.follow(indexes, index)
     page.run()

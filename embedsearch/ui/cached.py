@@ -1,4 +1,4 @@
-"""What the page loads once: opened indexes and models."""
+"""What the page loads once and keeps: open indexes and models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way from page to page: it keeps the index, and each page what was last asked there."""
+"""The links between pages: they keep the index, and what was last asked on each page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ICONS = {
     DUPLICATES: ":material/content_copy:",
 }
 Parameters = Mapping[str, list[str]]
-_PAGES, _LAST, _INDEX = "places-pages", "places-last", "places-index"
+_PAGES, _LAST, _INDEX = "navigation-pages", "navigation-last", "navigation-index"
 
 
 def register(pages: list[StreamlitPage]) -> None:
@@ -31,7 +31,7 @@ def register(pages: list[StreamlitPage]) -> None:
 def arrive(at: str, known: Mapping[str, Manifest | None]) -> str:
     """Remember what the address asks of the page `at`; return the name of the index that it shows.
 
-    The address alone says what a page shows: what is remembered goes into links, and nowhere else.
+    Only the address says what a page shows; what is remembered goes into links alone.
 
     Args:
         at: the page, as in the address.
@@ -49,7 +49,7 @@ def arrive(at: str, known: Mapping[str, Manifest | None]) -> str:
 
 
 def show_links(known: Mapping[str, Manifest | None]) -> None:
-    """Show the way to each page, with what its address is to be."""
+    """Show a link to each page, with its parameters."""
     index = st.session_state.get(_INDEX, "")
     with st.container(horizontal=True, gap="xxsmall", key="es-nav"):
         for at, page in st.session_state[_PAGES].items():
@@ -59,7 +59,7 @@ def show_links(known: Mapping[str, Manifest | None]) -> None:
 
 
 def onward(last: Parameters, index: str) -> dict[str, list[str]]:
-    """Return the address of a page: its last one, moved to `index` where that was another's.
+    """Return the parameters of a page: its last ones, moved to `index` where they were for another.
 
     Args:
         last: the last parameters of the page.

@@ -1,4 +1,4 @@
-"""The way back to the top of the page, where what is asked stands, when something else is asked."""
+"""A new query scrolls the page back to its top, where the query stands."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from streamlit.components.v2 import component
 
 from embedsearch.ui import navigation, url_state
 
-# of each page, the parameters that say what is asked, and not how much of it is shown
+# for each page, the parameters that say what is asked, not how much of it is shown
 ASKED = {
-    navigation.SEARCH: ("index", "q", "word", "image", "item", *url_state.EXTRAS),
+    navigation.SEARCH: ("index", "q", "word", "image", "item", *url_state.TERMS),
     navigation.DUPLICATES: ("index", "kind", "page"),
 }
 _SCRIPT = """
@@ -32,7 +32,7 @@ def asked(at: str, parameters: Mapping[str, Sequence[str]]) -> str:
 
 
 def follow(at: str) -> None:
-    """Scroll to the top when what is asked of the page `at` is not what the last run was asked."""
+    """Scroll to the top when the page `at` is asked something else than in its last run."""
     with st.container(key="es-scrolling"):
         _mount()(key="scrolling", data={"asked": asked(at, url_state.parameters())})
 

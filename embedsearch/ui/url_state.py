@@ -13,19 +13,19 @@ from embedsearch.ui.widgets.notes import tell
 
 MAX_COUNT = 200
 FIELD = "f."
-EXTRAS = ("plus", "plusitem", "minus", "minusitem")
-MAX_PARTS = 8
-OF_INDEX = ("item", "word", "where", "within", "page", *EXTRAS)  # parameters that mean one index's items
+TERMS = ("plus", "plusitem", "minus", "minusitem")
+MAX_TERMS = 8
+OF_INDEX = ("item", "word", "where", "within", "page", *TERMS)  # parameters that mean one index's items
 SHORT = 40  # characters of a value in a sentence
 _KEPT = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Extra:
-    """A part that is added to what is asked, or taken away from it.
+class Term:
+    """A weighted term of a query: added to it, or subtracted from it.
 
     Attributes:
-        name: of its parameter, a row of `EXTRAS`.
+        name: of its parameter, a row of `TERMS`.
         value: the text, or the item's id.
     """
 
@@ -34,7 +34,7 @@ class Extra:
 
     @property
     def adds(self) -> bool:
-        """Whether it is added."""
+        """Whether it is added; else it is subtracted."""
         return self.name.startswith("plus")
 
     @property
@@ -45,15 +45,15 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an address asks for; what it says wrongly is left out and told in `problems`.
+    """What an address asks for; what it says wrongly is ignored and reported in `problems`.
 
     Attributes:
         index: the index's name, or empty.
         text: the text, or the sentence of a word.
         word: which word of `text`, counted from 1; 0 for none yet.
         image: the name of a kept image, see `embedsearch.ui.widgets.uploads`.
-        item: the item to find more like; goes before all else.
-        parts: what is added and taken away: texts and items with their sign.
+        item: the item to find more like; it takes precedence over text and image.
+        terms: texts and items that are added or subtracted.
         count: how many results.
         where: a filter as a person wrote it.
         facets: chosen values by field, as they stand in the address.
@@ -65,7 +65,7 @@ class Asked:
     word: int = 0
     image: str = ""
     item: str = ""
-    parts: tuple[Extra, ...] = ()
+    terms: tuple[Term, ...] = ()
     count: int = DEFAULT_K
     where: str = ""
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -82,16 +82,16 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         count = min(max(count, 1), MAX_COUNT)
     image = last.get("image", "")
     if image and not is_kept_name(image):
-        problems.append("The image in the address is none that this page has kept. Upload it again.")
+        problems.append("The image in the address was never uploaded here. Upload it again.")
         image = ""
-    parts = _parts(parameters, problems)
+    terms = _terms(parameters, problems)
     return Asked(
         index=last.get("index", ""),
         text=last.get("q", ""),
         word=_number(last, "word", 0, problems),
         image=image,
         item=last.get("item", ""),
-        parts=parts,
+        terms=terms,
         count=count,
         where=last.get("where", ""),
         facets={
@@ -103,16 +103,16 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     )
 
 
-def _parts(parameters: Mapping[str, Sequence[str]], problems: list[str]) -> tuple[Extra, ...]:
-    """Return the parts, each once, as many as count."""
+def _terms(parameters: Mapping[str, Sequence[str]], problems: list[str]) -> tuple[Term, ...]:
+    """Return the terms, each once, at most `MAX_TERMS`."""
     said = dict.fromkeys(
-        Extra(name, value) for name in EXTRAS for value in parameters.get(name, ()) if value.strip()
+        Term(name, value) for name in TERMS for value in parameters.get(name, ()) if value.strip()
     )
-    parts = tuple(said)
-    if len(parts) > MAX_PARTS:
-        lost = ", ".join(f"{'+' if part.adds else '−'} {short(part.value)}" for part in parts[MAX_PARTS:])
-        problems.append(f"At most {MAX_PARTS} parts are added and taken away; left out: {lost}.")
-    return parts[:MAX_PARTS]
+    terms = tuple(said)
+    if len(terms) > MAX_TERMS:
+        lost = ", ".join(f"{'+' if term.adds else '−'} {short(term.value)}" for term in terms[MAX_TERMS:])
+        problems.append(f"A query takes at most {MAX_TERMS} terms; ignored: {lost}.")
+    return terms[:MAX_TERMS]
 
 
 def short(text: str) -> str:
@@ -126,12 +126,12 @@ def _number(last: Mapping[str, str], name: str, default: int, problems: list[str
         return default
     if re.fullmatch(r"-?[0-9]{1,9}", text):
         return int(text)
-    problems.append(f"The address says {name}={text[:SHORT]}, which is not a whole number; it is left out.")
+    problems.append(f"The address says {name}={text[:SHORT]}, which is not a whole number; it is ignored.")
     return default
 
 
 def is_kept_name(name: str) -> bool:
-    """Say whether `name` has the form of a kept image's name; nothing else becomes part of a path."""
+    """Whether `name` has the form of a kept image's name; nothing else becomes a part of a path."""
     return _KEPT.fullmatch(name) is not None
 
 
@@ -151,24 +151,24 @@ def change(changes: Mapping[str, str | Sequence[str]]) -> None:
     st.query_params.from_dict({name: value for name, value in merged.items() if value})
 
 
-def with_part(extra: Extra) -> dict[str, list[str]]:
-    """Return the change of the address that adds a part; none where it is full, which is told."""
+def with_term(term: Term) -> dict[str, list[str]]:
+    """Return the change of the address that adds a term; none where it is full, which is reported."""
     now = parameters()
-    parts = _parts(now, [])
-    if extra in parts:
+    terms = _terms(now, [])
+    if term in terms:
         return {}
-    if len(parts) == MAX_PARTS:
+    if len(terms) == MAX_TERMS:
         tell(
-            f"At most {MAX_PARTS} parts are added and taken away, so “{short(extra.value)}” is not among "
-            "them. Leave one out first."
+            f"A query takes at most {MAX_TERMS} terms, so “{short(term.value)}” was not added. Remove a term "
+            "first."
         )
         return {}
-    return {extra.name: [*now.get(extra.name, []), extra.value]}
+    return {term.name: [*now.get(term.name, []), term.value]}
 
 
-def without_part(extra: Extra) -> dict[str, list[str]]:
-    """Return the change of the address that leaves a part out."""
-    return {extra.name: [value for value in parameters().get(extra.name, []) if value != extra.value]}
+def without_term(term: Term) -> dict[str, list[str]]:
+    """Return the change of the address that removes a term."""
+    return {term.name: [value for value in parameters().get(term.name, []) if value != term.value]}
 
 
 def follow(key: str, value: object) -> None:

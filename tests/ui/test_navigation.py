@@ -43,7 +43,7 @@ def said(page):
     ],
 )
 def test_a_page_is_found_as_it_was_left(last, index, there):
-    """A page's last address holds in its own index; in another one, what means nothing there is left out."""
+    """A page's last address holds in its own index; in another one, what means nothing there is dropped."""
     assert onward(last, index) == there
 
 
@@ -125,7 +125,7 @@ def test_an_item_has_a_door_to_the_map(visit):
 
 
 def test_the_page_scrolls_up_when_something_else_is_asked(visit):
-    """A card's doors below the fold lead to the top; a filter and the number of results move nothing."""
+    """A card's buttons below the fold lead to the top; a filter and the number of results move nothing."""
     page = visit({"index": "questions", "q": "refund"}, width=700)
     answered(page)
     top = "document.querySelector('[data-testid=stMain]').scrollTop"
@@ -152,7 +152,7 @@ def test_a_ninth_part_is_told_and_not_added(visit):
     answered(page)
     before = page.url
     cards(page).first.locator(ADD).click()
-    expect(page.get_by_role("alert").filter(has_text="At most 8 parts")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="A query takes at most 8 terms")).to_be_visible()
     shown(page)
     assert page.url == before
 

@@ -1,10 +1,12 @@
-"""Addresses that ask for what is not there, on the whole page but without a browser."""
+"""The address: what it asks for, alone and on the whole page without a browser."""
 
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from embedsearch.query import DEFAULT_K
+from embedsearch.ui.url_state import MAX_COUNT, MAX_TERMS, Term, of_index, parse
 from embedsearch.ui.widgets.cards import LIKE
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -23,12 +25,12 @@ APP = Path(__file__).parents[2] / "app.py"
         ({"index": "questions", "where": "price <"}, "can't be understood"),
         ({"index": "questions", "where": "prize > 1"}, "Did you mean 'price'?"),
         ({"index": "questions", "f.topic": "y"}, "No item has topic = 'y'"),
-        ({"index": "questions", "f.nope": "x"}, "'nope', which can't be chosen by"),
-        ({"index": "images", "image": "../../../etc/passwd"}, "none that this page has kept"),
+        ({"index": "questions", "f.nope": "x"}, "'nope', which is no filter of this page"),
+        ({"index": "images", "image": "../../../etc/passwd"}, "never uploaded here"),
         ({"index": "images", "image": "0" * 32}, "no longer kept"),
-        ({"index": "questions", "minus": "refund"}, "Only parts to take away: say what to look for"),
-        ({"index": "questions", "minusitem": ["x", "y"]}, "Only parts to take away: say what to look for"),
-        ({"index": "questions", "plus": [*"abcdefgh"], "minus": "snow"}, "left out: − snow."),
+        ({"index": "questions", "minus": "refund"}, "The query only subtracts"),
+        ({"index": "questions", "minusitem": ["x", "y"]}, "The query only subtracts"),
+        ({"index": "questions", "plus": [*"abcdefgh"], "minus": "snow"}, "ignored: − snow."),
     ],
 )
 def test_a_wrong_address_gives_a_sentence(indexes, monkeypatch, parameters, sentence):
@@ -69,6 +71,54 @@ def test_what_stands_twice_is_asked_once(indexes, monkeypatch, parameters):
     """Parameters that stand twice break nothing."""
     page = _run(indexes, monkeypatch, parameters)
     assert not [*page.warning, *page.error]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"k": ["abc"]},
+        {"k": ["1" * 400]},
+        {"k": ["0"]},
+        {"k": ["-5"]},
+        {"k": ["1e9"]},
+        {"word": ["one"]},
+        {"image": ["../x"]},
+        {"image": ["A" * 32]},
+        {"image": ["0" * 33]},
+        {"k": ["٣"], "word": ["²"]},
+    ],
+)
+def test_a_wrong_address_is_told_and_never_raises(parameters):
+    """What can't be understood is ignored, with a sentence."""
+    asked = parse(parameters)
+    assert asked.problems
+    assert 1 <= asked.count <= MAX_COUNT
+    assert (asked.word, asked.image) == (0, "")
+
+
+def test_an_address_is_read_whole():
+    """Each part of the address has its place; of a value that stands twice, the last counts."""
+    asked = parse({"index": ["a", "b"], "q": ["x"], "word": ["2"], "f.label": ["u", "v"], "where": ["n > 1"]})
+    assert (asked.index, asked.text, asked.word, asked.count) == ("b", "x", 2, DEFAULT_K)
+    assert (asked.facets, asked.where, asked.problems) == ({"label": ("u", "v")}, "n > 1", ())
+
+
+def test_terms_count_once_and_eight_of_them():
+    """A term that stands twice is one; of more than eight, the ignored ones are named."""
+    asked = parse({"plus": ["a", "a", "b", " "], "minus": ["a"]})
+    assert asked.terms == (Term("plus", "a"), Term("plus", "b"), Term("minus", "a"))
+    assert asked.problems == ()
+    many = parse({"plus": list("abcdefg"), "minus": ["x", "y", "z" * 60]})
+    assert [term.value for term in many.terms] == [*"abcdefg", "x"]
+    assert len(many.terms) == MAX_TERMS
+    assert many.problems == (f"A query takes at most 8 terms; ignored: − y, − {'z' * 39}….",)
+
+
+def test_another_index_keeps_the_text_and_drops_the_items():
+    """What is asked in words goes along to another index; its items, filters and pages do not."""
+    said = {name: ["x"] for name in ("q", "image", "k", "item", "word", "where", "plus", "minusitem", "f.a")}
+    assert set(of_index(said)) == {"item", "word", "where", "plus", "minusitem", "f.a"}
+    assert set(of_index(said).values()) == {""}
 
 
 def _run(indexes, monkeypatch, parameters):

@@ -27,7 +27,9 @@ from embedsearch.ui.cached import (
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.notes import calm, show_notices
 
-KIND, KEPT, THRESHOLD, PAGE, INDEX = (f"dupes-{name}" for name in ("kind", "keep", "within", "page", "index"))
+KIND, KEPT, THRESHOLD, PAGE, INDEX = (
+    f"duplicates-{name}" for name in ("kind", "keep", "within", "page", "index")
+)
 ROWS = 20  # groups a page
 SHOWN = 12  # members of a group
 AT_ONCE = 100_000  # items that are compared without being asked for
@@ -43,8 +45,8 @@ def duplicates_page() -> None:
         known = with_copies(manifests(indexes))
         if not known and not said.get("index"):
             st.html(
-                '<p class="es-about">Copies are found among images and among whole texts; there is no '
-                "index of either here yet.</p>"
+                '<p class="es-about">This page finds copies among images and whole texts. There is no index '
+                "of either here yet.</p>"
             )
             st.code("embedsearch build ~/Pictures --name pictures", language="bash")
             return
@@ -78,20 +80,20 @@ def _choose_index(known: dict[str, Manifest], name: str) -> None:
 
 
 def _asked(count: int) -> bool:
-    """Offer to compare many items; say whether that was asked for."""
+    """Offer to compare many items; return whether the button was clicked."""
     st.html(f'<p class="es-quiet">Comparing {count:,} items with their neighbours takes a while.</p>')
     return st.button("Look for copies", icon=":material/content_copy:", type="primary")
 
 
 def _settings(searcher: Index, said: dict[str, str], automatic: float) -> tuple[float | None, str]:
-    """Show the threshold and what is kept; return both, the threshold None for the automatic one."""
+    """Show the threshold and what to keep; return both, the threshold None for the automatic one."""
     within, keep = st.columns([3, 2], gap="medium")
     steps = {str(step): step / STEPS * 2 * automatic for step in range(STEPS + 1)}
     middle = str(STEPS // 2)
     asked = said.get("within", "")
     problems: tuple[str, ...] = ()
     if asked and asked not in steps:
-        problems = (f"The address says within={asked[:40]}, which is no step of the slider; it is left out.",)
+        problems = (f"The address says within={asked[:40]}, which is no step of the slider; it is ignored.",)
         asked = ""
 
     key = f"{THRESHOLD}-{searcher.manifest.name}"  # a step means another distance in another index
@@ -111,7 +113,7 @@ def _settings(searcher: Index, said: dict[str, str], automatic: float) -> tuple[
             format_func=label,
             key=key,
             on_change=moved,
-            help=cards.SCALES[searcher.manifest.metric]
+            help=cards.METRIC_HELP[searcher.manifest.metric]
             + " The automatic threshold is derived from how far items of this index usually lie apart.",
         )
     with keep:
@@ -130,7 +132,7 @@ def _choose_kept(unit: Unit, asked: str) -> str:
     labels = {"best": modality_of(unit).largest, "first": "the first"}
     url_state.follow(KEPT, keep)
     st.segmented_control(
-        "Keep of each group",
+        "Keep from each group",
         list(KEEP),
         format_func=labels.__getitem__,
         key=KEPT,
@@ -154,11 +156,11 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
                 file_name=f"{found.index}-copies.txt",
                 mime="text/plain",
                 icon=":material/download:",
-                help="Their ids, one a line. Nothing is deleted here.",
+                help="Their ids, one per line. This page deletes nothing.",
             )
     groups = by_kind[kind]
     if not groups:
-        which = "have the same content" if kind == "exact" else "lie so near to one another"
+        which = "have the same content" if kind == "exact" else "are this close"
         st.info(f"No two {UNITS[unit].plural} {which}.", icon=":material/check_circle:")
         return
     if kind == "near" and modality.caution:
@@ -218,7 +220,7 @@ def _member(hit: Hit, exact: bool, metric: Metric, key: str, *, kept: bool) -> N
         tie = '<span class="es-distance">the same</span>'
     else:
         tie = (
-            f'<span class="es-distance" title="{html.escape(cards.SCALES[metric])}">'
+            f'<span class="es-distance" title="{html.escape(cards.METRIC_HELP[metric])}">'
             f"{cards.number(hit.distance)}</span>"
         )
     with st.container(key=f"es-copy-{key}"):

@@ -1,4 +1,4 @@
-"""The Map page: an index in two dimensions, and what that costs."""
+"""The Map page: an index in two dimensions, and how much of it they keep."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _shown(ground: Ground, made: Map) -> Rows:
 
 
 def _told(searcher: Index, drawn: Drawn) -> None:
-    """Say what the map is, and honestly what it keeps."""
+    """Say what the map is, and how much it keeps."""
     facts, count = drawn.map.facts, len(searcher)
     k = facts.neighbours
     method = "PCA" if facts.method == Method.PCA else "UMAP"
@@ -111,10 +111,10 @@ def _told(searcher: Index, drawn: Drawn) -> None:
     low = " Dots near each other are often not related." if kept < LOW else ""
     st.html(
         '<p class="es-about"><b>What lies near what.</b> Each dot is an item; colours are groups of related '
-        f'ones.</p><p class="es-quiet">A flat map shows only part of it: <b>{100 * kept:.0f}\u00a0%</b> of '
-        f"each item’s {k} nearest neighbours are among its {k} nearest here{of}.{low} By {method}. "
-        f"{detail}{shown} Groups are made of the vectors, not of the map, and named by their distinctive "
-        "words.</p>"
+        f'ones.</p><p class="es-quiet">A flat map keeps only part of this: <b>{100 * kept:.0f}\u00a0%</b> of '
+        f"each item’s {k} nearest neighbours are among its {k} nearest here{of}.{low} Method: {method}. "
+        f"{detail}{shown} Groups come from the vectors, not from the map; their distinctive words name "
+        "them.</p>"
     )
     if facts.method == Method.PCA:
         install = "" if is_installed() else "pip install 'embedsearch[umap]', then "
@@ -125,7 +125,7 @@ def _told(searcher: Index, drawn: Drawn) -> None:
 
 
 def _chosen(searcher: Index, item: str) -> tuple[Hit | None, list[Hit]]:
-    """Return the item that the address names, and its nearest neighbours; tell of a wrong one."""
+    """Return the item that the address names, and its nearest neighbours; report a wrong one."""
     if not item:
         return None, []
     try:
@@ -154,8 +154,8 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
     """Show the chosen item, what lies nearest to it, and the way to more of that."""
     if chosen is None:
         st.html(
-            '<p class="es-quiet">Point at an item to see what it is. Click it, and lines lead to its 10 '
-            "nearest neighbours by distance, wherever the map has put them.</p>"
+            '<p class="es-quiet">Point at an item to see what it is. Click it to draw lines to its 10 '
+            "nearest neighbours, wherever the map puts them.</p>"
         )
         return
     with st.container(border=True, key="es-card-chosen"):
@@ -172,11 +172,11 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
             type="tertiary",
             on_click=url_state.change,
             args=({"item": ""},),
-            help="Choose no item",
+            help="Deselect the item",
         )
     rows = "".join(f"<li>{_named(each)}{cards.chip(each.label)}</li>" for each in nearest)
     st.html(
-        '<p class="es-quiet">Nearest to it, wherever the map has put them</p>'
+        '<p class="es-quiet">Its nearest neighbours, wherever the map puts them</p>'
         f'<ol class="es-nearby">{rows}</ol>'
     )
 

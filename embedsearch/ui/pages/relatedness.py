@@ -1,4 +1,4 @@
-"""The Relatedness page: two to ten things, one model, how far each is from each."""
+"""The Relatedness page: two to ten items, one model, the distance of each pair."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import general_pairs, load_encoder, manifests, open_index
 from embedsearch.ui.widgets import cards, compared_items, matrix
-from embedsearch.ui.widgets.compared_items import Thing
+from embedsearch.ui.widgets.compared_items import Compared
 from embedsearch.ui.widgets.histogram import histogram
 from embedsearch.ui.widgets.notes import calm, show_notices
 
@@ -123,11 +123,11 @@ def _is_plain(manifest: Manifest) -> bool:
 
 
 def _chosen(asked: str | None, choices: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """Return which of `choices` the address names, and what to tell of a wrong one."""
+    """Return which of `choices` the address names, and a sentence about a wrong one."""
     first = next(iter(choices))
     if not asked or asked in choices:
         return asked or first, ()
-    return first, (f"There is no index {asked!r} to take a model from; {choices[first]} is used.",)
+    return first, (f"There is no index {asked!r} to take a model from. This uses {choices[first]}.",)
 
 
 def _model(index: str, choices: Mapping[str, str]) -> None:
@@ -148,7 +148,7 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
     if index != BUNDLED:
         searcher = open_index(indexes, index).searcher
         lacking = (
-            f"The index {index} has no random pairs to compare with; this measures them: embedsearch "
+            f"The index {index} has no random pairs to compare with. To measure them, run: embedsearch "
             f"calibrate {index}"
         )
         return Measure(searcher.encoder, searcher.manifest.metric, index_pairs(searcher), lacking)
@@ -161,23 +161,23 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
     return Measure(load_encoder(recipe), Metric.COSINE, general_pairs(recipe), lacking)
 
 
-def _readable(measure: Measure, entered: list[Thing]) -> list[Thing]:
-    """Return what the model can read; tell what is left out, and why."""
+def _readable(measure: Measure, entered: list[Compared]) -> list[Compared]:
+    """Return what the model can read; report what is rejected, and why."""
     ready = measure.encoder.prepare([thing.content for thing in entered], "query")
     pairs = list(zip(entered, ready, strict=True))
     show_notices(
-        tuple(f"{thing.number} is left out: {each}." for thing, each in pairs if isinstance(each, ItemError))
+        tuple(f"{thing.number} is rejected: {each}." for thing, each in pairs if isinstance(each, ItemError))
     )
     return [thing for thing, each in pairs if not isinstance(each, ItemError)]
 
 
-def _compare(measure: Measure, entered: list[Thing]) -> Comparison:
+def _compare(measure: Measure, entered: list[Compared]) -> Comparison:
     vectors = measure.encoder.encode([thing.content for thing in entered], "query")  # (n, d)
     labels = [matrix.full(thing) for thing in entered]
     return compared(labels, vectors, measure.encoder.spec, measure.metric, measure.pairs)
 
 
-def _answer(made: Comparison, entered: list[Thing], measure: Measure) -> None:
+def _answer(made: Comparison, entered: list[Compared], measure: Measure) -> None:
     drawn = "" if made.pairs is None else histogram(made, made.pairs, entered)
     if len(entered) == LEAST:
         parts = _number(made) + drawn
@@ -192,7 +192,7 @@ def _answer(made: Comparison, entered: list[Thing], measure: Measure) -> None:
     model = f"Model: {html.escape(made.model)}, {html.escape(made.pooling)} pooling, {layers}."
     st.html(
         f'<p class="es-quiet">{model} '
-        f"{cards.SCALES[made.metric]} What counts as near differs from model to model.</p>"
+        f"{cards.METRIC_HELP[made.metric]} What counts as near differs from model to model.</p>"
     )
 
 
@@ -212,7 +212,7 @@ def _number(made: Comparison) -> str:
     )
 
 
-def _nearest(made: Comparison, entered: list[Thing]) -> str:
+def _nearest(made: Comparison, entered: list[Compared]) -> str:
     """Return the HTML of the sentence that names the most related pair."""
     row, column = made.nearest()
     pair = []

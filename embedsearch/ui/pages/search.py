@@ -18,7 +18,7 @@ from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
 from embedsearch.query import AnyQuery, Tree
 from embedsearch.results import Hit, Results
 from embedsearch.store.folders import indexes_folder
-from embedsearch.ui import following, url_state
+from embedsearch.ui import auto_reload, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
 from embedsearch.ui.url_state import Asked
 from embedsearch.ui.widgets import cards, query_input, sidebar, weighted_terms, why
@@ -60,7 +60,7 @@ def search_page() -> None:
         if query is not None:
             _answer(searcher, query, asked.count, where)
             return
-        if asked.parts:
+        if asked.terms:
             show_notices((weighted_terms.LACKING,))
         if not any(each and modality_of(each.unit).card is Card.IMAGE for each in known.values()):
             st.html(
@@ -71,7 +71,7 @@ def search_page() -> None:
 
 
 def _there(searcher: Index, asked: Asked) -> tuple[Asked, tuple[str, ...]]:
-    """Return what is asked without an item that the index no longer has, and what to tell of it."""
+    """Return what is asked without an item that the index no longer has, and a sentence that says so."""
     try:
         if asked.item:
             searcher.row(asked.item)
@@ -81,21 +81,21 @@ def _there(searcher: Index, asked: Asked) -> tuple[Asked, tuple[str, ...]]:
 
 
 def _filter(opened: Opened, asked: Asked) -> tuple[Tree | None, tuple[str, ...]]:
-    """Return what is filtered by, without a condition that can't be understood, and what to tell of it."""
+    """Return the filter, without a condition that can't be understood, and a sentence that says so."""
     try:
         where = condition(opened.facets, asked.facets, asked.where)
         if where is not None:
             opened.searcher.filter(where)
     except FilterError as error:
-        return condition(opened.facets, asked.facets, ""), (f"{error} The condition is left out.",)
+        return condition(opened.facets, asked.facets, ""), (f"{error} The condition is ignored.",)
     return where, ()
 
 
 def _welcome(indexes: Path) -> None:
     st.header("Nothing to search yet")
     st.html(
-        '<p class="es-about">There are no indexes in this folder. Make the demo ones, or one of your own, '
-        "and reload this page.</p>"
+        '<p class="es-about">This folder holds no index. Build the demo indexes, or one of your own, then '
+        "reload this page.</p>"
     )
     st.code("embedsearch demo\nembedsearch build ~/Pictures --name pictures", language="bash")
     st.caption(literal(f"Folder of indexes: {indexes}"))
@@ -106,8 +106,8 @@ def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None) ->
         results = searcher.search(query, count, where)
     if results.hits and results.verdict is Verdict.NOTHING_CLOSE:
         st.info(
-            f"**Nothing here is close.** {_often(results)} find something as close; what lies nearest is "
-            "shown all the same.",
+            f"**Nothing here is close.** {_often(results)} find something as close. The nearest "
+            "items are shown anyway.",
             icon=":material/explore_off:",
         )
     _count(searcher, results, where)
@@ -128,33 +128,33 @@ def _count(searcher: Index, results: Results, where: Tree | None) -> None:
     total = searcher.filter(where).count if where else len(searcher)
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
     if not hits:
-        st.info("Nothing passes the filter.", icon=":material/filter_alt:")
+        st.info("No item passes the filter.", icon=":material/filter_alt:")
         return
     close = ""
     if results.verdict is Verdict.CLOSE:
         close = f" {_often(results)} find something this close."
     elif results.verdict is None and hits[0].percentile is not None:
-        close = " Percentiles only: there are no unrelated queries to compare with."
+        close = " No unrelated queries were measured, so only percentiles are shown."
         if hits[0].label is Closeness.UNRELATED:  # the others are no nearer
             close += " Many random pairs are as near as anything here."
     crossed = html.escape(query_input.crossed(searcher, results.by))
-    told = f"The {len(hits)} nearest of {of}.{close} {cards.SCALES[results.metric]}{crossed}"
+    told = f"The {len(hits)} nearest of {of}.{close} {cards.METRIC_HELP[results.metric]}{crossed}"
     if results.truncated:
         limit = searcher.manifest.encoder.spec.max_length
-        told += f" Only the beginning of your text counts: the model reads {limit} tokens."
+        told += f" Your text is too long: the model reads only its first {limit} tokens."
     st.html(f'<p class="es-quiet">{told}</p>')
 
 
 def _examples(opened: Opened, where: Tree | None) -> None:
-    """Queries and items from all over the index, so that a page without a query has something to click."""
+    """Show queries and items from the whole index, so that a page without a query has something to click."""
     searcher = opened.searcher
     rows = np.flatnonzero(searcher.filter(where).mask) if where else np.arange(len(searcher))
     if not len(rows):
-        st.info("Nothing passes the filter.", icon=":material/filter_alt:")
+        st.info("No item passes the filter.", icon=":material/filter_alt:")
         return
     _starters(opened, rows)
     hits = _spread(searcher, rows, EXAMPLES)
-    st.html('<p class="es-quiet">Some of what is here. Pick one to see what is related to it.</p>')
+    st.html('<p class="es-quiet">Some items of this index. Pick one to see what is related to it.</p>')
     _grid(searcher, hits, None)
 
 
@@ -186,12 +186,12 @@ def _grid(
     query: AnyQuery | None,
     results: Results | None = None,
 ) -> None:
-    """Show the hits of `results`; of items alone there is nothing to explain or to add to."""
+    """Show the hits of `results`; without a query there is nothing to explain or to add to."""
     manifest = searcher.manifest
     cards.grid(
         hits,
         results.metric if results is not None else None,
-        cards.Doors(
+        cards.Actions(
             partial(query_input.like, manifest.name),
             None if query is None else partial(_explain, searcher, query, results),
             None
@@ -204,5 +204,5 @@ def _grid(
 
 
 def _explain(searcher: Index, query: AnyQuery, results: Results | None, hit: Hit) -> None:
-    following.hold()
+    auto_reload.hold()
     why.show(searcher, query, hit, far=results is not None and results.is_far(hit))

@@ -1,4 +1,4 @@
-"""Hits and items as cards. Whatever comes from a source passes through `html.escape`."""
+"""Hits and items as cards. All text that comes from a source passes through `html.escape`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from embedsearch.results import Hit
 from embedsearch.ui import ASSETS
 from embedsearch.ui.widgets import thumbnails
 
-SCALES = {
+METRIC_HELP = {
     Metric.COSINE: "Cosine distance, 0 to 2: smaller is more related.",
     Metric.L2: "Euclidean distance, from 0: smaller is more related.",
     Metric.IP: "Negative inner product, without bounds: smaller is more related.",
@@ -28,8 +28,8 @@ AROUND = 160  # characters of a long sentence shown on each side of its word
 # percent of the accent behind the word for a distance, over which text is easy to read in both themes
 DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5), strict=True))
 LIKE = "*More* like this"  # a narrow card leaves the first word out
-# What stands behind the sign is read out, and not shown.
-SIGNS = ((True, "plus", "\\+ *add to what is asked*"), (False, "minus", "− *take away from what is asked*"))
+# Screen readers read the words after the sign; the page hides them.
+SIGNS = ((True, "plus", "\\+ *add to the query*"), (False, "minus", "− *subtract from the query*"))
 
 
 def style() -> None:
@@ -38,13 +38,13 @@ def style() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """Where a card leads.
+class Actions:
+    """What the buttons of a card do.
 
     Attributes:
         like: called with an item's id by "More like this".
         why: called with a hit by "Why"; None for items that nothing was compared with.
-        add: called with an item's id, and whether it is added or taken away; None where nothing is asked.
+        add: called with an item's id, and whether it is added or subtracted; None where nothing is asked.
     """
 
     like: Callable[[str], None]
@@ -60,7 +60,7 @@ def is_image(hit: Hit) -> bool:
 def grid(
     hits: Sequence[Hit],
     metric: Metric | None,
-    doors: Doors,
+    actions: Actions,
     card: Card,
     *,
     is_far: Callable[[Hit], bool] = lambda _: False,
@@ -70,7 +70,7 @@ def grid(
     Args:
         hits: what to show, in order.
         metric: the distance to show; None for items that nothing was compared with.
-        doors: where the cards lead.
+        actions: what their buttons do.
         card: how they are shown; images need less width.
         is_far: whether the page says of a hit that it is not close.
     """
@@ -83,46 +83,46 @@ def grid(
                     image(hit, f"es-image-{place}")
                 head = _distance(hit, metric, span, far=is_far(hit)) if metric else ""
                 st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
-                with st.container(horizontal=True, key=f"es-doors-{place}"):
-                    if _doors(hit, place, doors):
+                with st.container(horizontal=True, key=f"es-actions-{place}"):
+                    if _actions(hit, place, actions):
                         explained = hit
-    if doors.why and explained is not None:
-        doors.why(explained)
+    if actions.why and explained is not None:
+        actions.why(explained)
 
 
-def _doors(hit: Hit, place: int, doors: Doors) -> bool:
+def _actions(hit: Hit, place: int, actions: Actions) -> bool:
     """Show the buttons of a card; return whether it is to be explained."""
     st.button(
         LIKE,
         key=f"like-{place}-{hit.id}",
-        on_click=doors.like,
+        on_click=actions.like,
         args=(hit.id,),
         type="tertiary",
     )
-    asked = doors.why is not None and st.button(
-        "Why", key=f"why-{place}-{hit.id}", type="tertiary", help="What in it made the distance"
+    asked = actions.why is not None and st.button(
+        "Why", key=f"why-{place}-{hit.id}", type="tertiary", help="Which parts of it make the distance"
     )
-    if doors.add is not None:
+    if actions.add is not None:
         with st.container(horizontal=True, gap=None, width="content", key=f"es-signs-{place}"):
             for adds, name, label in SIGNS:
                 st.button(
                     label,
                     key=f"{name}-{place}-{hit.id}",
-                    on_click=doors.add,
+                    on_click=actions.add,
                     args=(hit.id,),
                     kwargs={"adds": adds},
                     type="tertiary",
-                    help="Add this to what is asked" if adds else "Take this away from what is asked",
+                    help="Add this to the query" if adds else "Subtract this from the query",
                 )
     return asked
 
 
 def chip(closeness: Closeness | None, *, far: bool = False) -> str:
-    """Return the HTML of the word for a distance, shaded the deeper the nearer; nothing where there is none.
+    """Return the HTML of the word for a distance, the nearer the deeper shaded; empty where there is none.
 
     Args:
         closeness: the word.
-        far: whether the page says that this is not close, which a word would contradict.
+        far: whether the page says that this is not close; a word must not contradict it.
     """
     if closeness is None:
         return ""
@@ -234,7 +234,8 @@ def _distance(hit: Hit, metric: Metric, span: tuple[float, float], *, far: bool)
     full = round(100 * (1 - min(max(share, 0.0), 1.0)), 1)
     return (
         f'<div class="es-head"><span class="es-rank">{hit.rank}</span>{chip(hit.label, far=far)}'
-        f'<span class="es-distance" title="{html.escape(SCALES[metric])}">{number(hit.distance)}</span></div>'
+        f'<span class="es-distance" title="{html.escape(METRIC_HELP[metric])}">{number(hit.distance)}</span>'
+        "</div>"
         f'<div class="es-near" aria-hidden="true"><i style="width:{full}%"></i></div>{said(hit)}'
     )
 

@@ -1,4 +1,4 @@
-"""What is held against each other on the Relatedness page: entered here, and kept in the address."""
+"""The items that the Relatedness page compares: entered here, and kept in the address."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COPY = 0.05  # of the median distance: what is nearer shows nothing but that it 
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TextEntry:
     """A text, and which of its words is meant, counted from 1; 0 for none yet."""
 
     text: str = ""
@@ -44,24 +44,24 @@ class Entry:
 
 EXAMPLES = {
     QueryForm.TEXT: (
-        Entry("A cat is asleep on the sofa."),
-        Entry("The kitten takes a nap on the couch."),
-        Entry("A dog barks at the postman."),
-        Entry("The central bank raised interest rates."),
-        Entry("Loans became dearer this month."),
+        TextEntry("A cat is asleep on the sofa."),
+        TextEntry("The kitten takes a nap on the couch."),
+        TextEntry("A dog barks at the postman."),
+        TextEntry("The central bank raised interest rates."),
+        TextEntry("Loans became dearer this month."),
     ),
     QueryForm.WORD: (
-        Entry("My bank sent me a letter.", 2),
-        Entry("The bank gave us a loan for the house.", 2),
-        Entry("We sat on the bank of the river.", 5),
-        Entry("Willows grow along the bank of the stream.", 5),
+        TextEntry("My bank sent me a letter.", 2),
+        TextEntry("The bank gave us a loan for the house.", 2),
+        TextEntry("We sat on the bank of the river.", 5),
+        TextEntry("Willows grow along the bank of the stream.", 5),
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
-    """Something to compare.
+class Compared:
+    """An item to compare.
 
     Attributes:
         number: what it is called on the page, counted from 1.
@@ -74,12 +74,12 @@ class Thing:
     image: bytes | None = None
 
 
-def entries(parameters: Mapping[str, Sequence[str]]) -> list[Entry]:
+def entries(parameters: Mapping[str, Sequence[str]]) -> list[TextEntry]:
     """Return the texts that an address holds, as many as are shown: two at least, ten at most."""
     texts = list(parameters.get(TEXT, ()))[:MOST]
     chosen = parameters.get(WORD, ())
-    said = [Entry(text, _number(chosen[at] if at < len(chosen) else "")) for at, text in enumerate(texts)]
-    return said + [Entry()] * (LEAST - len(said))
+    said = [TextEntry(text, _number(chosen[at] if at < len(chosen) else "")) for at, text in enumerate(texts)]
+    return said + [TextEntry()] * (LEAST - len(said))
 
 
 def names(parameters: Mapping[str, Sequence[str]]) -> list[str]:
@@ -88,12 +88,12 @@ def names(parameters: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def problems(parameters: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Return what an address asks in vain, a sentence each."""
+    """Return a sentence for each thing in an address that can't be shown."""
     most = max(len(parameters.get(name, ())) for name in (TEXT, IMAGE))
-    return () if most <= MOST else (f"The address holds {most} things; the first {MOST} are compared.",)
+    return () if most <= MOST else (f"The address holds {most} items; the first {MOST} are compared.",)
 
 
-def change(said: Sequence[Entry]) -> dict[str, list[str]]:
+def change(said: Sequence[TextEntry]) -> dict[str, list[str]]:
     """Return the change of the address that makes it hold these texts."""
     any_text = any(entry.text for entry in said) or len(said) > LEAST
     any_word = any(entry.word for entry in said)
@@ -104,27 +104,27 @@ def change(said: Sequence[Entry]) -> dict[str, list[str]]:
 
 
 def from_compare(parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return the parameters of an address that the Compare page of version 0.3 made, as they are said now."""
+    """Return the parameters of today for an address of the Compare page of version 0.3."""
     last = {name: values[-1] for name, values in parameters.items() if values}
-    said = [Entry(last.get(side, ""), _number(last.get(f"w{side}", ""))) for side in "ab"]
+    said = [TextEntry(last.get(side, ""), _number(last.get(f"w{side}", ""))) for side in "ab"]
     kept = {name: [last[name]] for name in ("kind", "with") if name in last}
     return {**kept, **change(said), IMAGE: [last[name] for name in ("pa", "pb") if name in last]}
 
 
-def enter(unit: Unit, indexes: Path) -> list[Thing]:
+def enter(unit: Unit, indexes: Path) -> list[Compared]:
     """Show the fields of a kind; return what has been entered."""
     return _images(unit, indexes) if UNITS[unit].form is QueryForm.IMAGE else _texts(unit, indexes)
 
 
-def _texts(unit: Unit, indexes: Path) -> list[Thing]:
+def _texts(unit: Unit, indexes: Path) -> list[Compared]:
     said = entries(url_state.parameters())
-    things: list[Thing] = []
-    with st.container(key="es-things"):
+    things: list[Compared] = []
+    with st.container(key="es-compared"):
         for at, entry in enumerate(said):
-            with st.container(key=f"es-thing-{at}"):
+            with st.container(key=f"es-compared-item-{at}"):
                 content = _text(unit, at, entry, removable=len(said) > LEAST)
             if content is not None:
-                things.append(Thing(at + 1, content))
+                things.append(Compared(at + 1, content))
     with st.container(horizontal=True, gap="small"):
         if len(said) < MOST:
             st.button(
@@ -137,14 +137,14 @@ def _texts(unit: Unit, indexes: Path) -> list[Thing]:
     return things
 
 
-def _text(unit: Unit, at: int, entry: Entry, *, removable: bool) -> str | Sentence | None:
+def _text(unit: Unit, at: int, entry: TextEntry, *, removable: bool) -> str | Sentence | None:
     key, form = f"relatedness-text-{at}", UNITS[unit].form
     noun = NOUNS[form]
 
     def changed() -> None:
         text = st.session_state[key] or ""
         # A sentence of one word leaves nothing to pick.
-        _replace(at, Entry(text, 1 if form is QueryForm.WORD and len(words(text)) == 1 else 0))
+        _replace(at, TextEntry(text, 1 if form is QueryForm.WORD and len(words(text)) == 1 else 0))
 
     url_state.follow(key, entry.text)
     st.text_area(f"{noun} {at + 1}", key=key, height=80, max_chars=MAX_TEXT, on_change=changed)
@@ -155,7 +155,7 @@ def _text(unit: Unit, at: int, entry: Entry, *, removable: bool) -> str | Senten
     return _word(at, entry) if form is QueryForm.WORD else entry.text
 
 
-def _word(at: int, entry: Entry) -> Sentence | None:
+def _word(at: int, entry: TextEntry) -> Sentence | None:
     spans = words(entry.text)
     numbers = range(1, len(spans) + 1)
     key = f"relatedness-word-{at}"
@@ -165,7 +165,7 @@ def _word(at: int, entry: Entry) -> Sentence | None:
         return literal(entry.text[start:end])
 
     def changed() -> None:
-        _replace(at, Entry(entry.text, st.session_state[key] or 0))
+        _replace(at, TextEntry(entry.text, st.session_state[key] or 0))
 
     url_state.follow(key, entry.word if entry.word in numbers else None)
     st.pills(
@@ -174,13 +174,13 @@ def _word(at: int, entry: Entry) -> Sentence | None:
     return Sentence(entry.text, (spans[entry.word - 1],)) if entry.word in numbers else None
 
 
-def _images(unit: Unit, indexes: Path) -> list[Thing]:
+def _images(unit: Unit, indexes: Path) -> list[Compared]:
     kept = names(url_state.parameters())
 
     def took(name: str) -> None:
         now = names(url_state.parameters())
         if len(now) == MOST:
-            tell(f"{MOST} images are compared at most; remove one first.")
+            tell(f"At most {MOST} images are compared. Remove one first.")
         else:
             url_state.change({IMAGE: [*now, name]})
 
@@ -188,10 +188,10 @@ def _images(unit: Unit, indexes: Path) -> list[Thing]:
         image_input.pick_image(
             f"Images, up to {MOST}", "relatedness-image", indexes, took, listen=True, many=True
         )
-    things: list[Thing] = []
-    with st.container(key="es-things-images"):
+    things: list[Compared] = []
+    with st.container(key="es-compared-images"):
         for at, name in enumerate(kept):
-            with st.container(key=f"es-thing-{at}"):
+            with st.container(key=f"es-compared-item-{at}"):
                 thing = _image(at + 1, name, indexes)
                 _remove_button(f"Remove image {at + 1}", f"relatedness-remove-{at}", _remove_image, at)
             if thing is not None:
@@ -200,7 +200,7 @@ def _images(unit: Unit, indexes: Path) -> list[Thing]:
     return things
 
 
-def _image(number: int, name: str, indexes: Path) -> Thing | None:
+def _image(number: int, name: str, indexes: Path) -> Compared | None:
     st.html(f'<p class="es-label">Image {number}</p>')
     with st.container(key=f"es-image-compared-{number}"):
         try:
@@ -214,7 +214,7 @@ def _image(number: int, name: str, indexes: Path) -> Thing | None:
         small = thumbnails.of_file(str(path))
         if small is not None:
             st.image(small, alt=f"Image {number}", width="stretch")
-    return Thing(number, path, small)
+    return Compared(number, path, small)
 
 
 def _clear_or_example(unit: Unit, entered: bool, indexes: Path) -> None:
@@ -276,7 +276,7 @@ def _remove_button(label: str, key: str, remove: Callable[[int], None], at: int)
 
 
 def _add() -> None:
-    url_state.change(change([*entries(url_state.parameters()), Entry()]))
+    url_state.change(change([*entries(url_state.parameters()), TextEntry()]))
 
 
 def _remove(at: int) -> None:
@@ -289,7 +289,7 @@ def _remove_image(at: int) -> None:
     url_state.change({IMAGE: kept[:at] + kept[at + 1 :]})
 
 
-def _replace(at: int, entry: Entry) -> None:
+def _replace(at: int, entry: TextEntry) -> None:
     said = entries(url_state.parameters())
     said[at] = entry
     url_state.change(change(said))

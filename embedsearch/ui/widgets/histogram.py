@@ -11,7 +11,7 @@ import numpy as np
 
 from embedsearch.analysis.compare import Comparison, Pairs
 from embedsearch.distances.metric import Metric
-from embedsearch.ui.widgets.compared_items import Thing
+from embedsearch.ui.widgets.compared_items import Compared
 from embedsearch.ui.widgets.matrix import said
 
 BINS = 64
@@ -39,7 +39,7 @@ class Mark:
     lane: int | None
 
 
-def histogram(made: Comparison, pairs: Pairs, things: Sequence[Thing]) -> str:
+def histogram(made: Comparison, pairs: Pairs, things: Sequence[Compared]) -> str:
     """Return the HTML of the histogram."""
     low, high = _range(made, pairs)
     ticks = _ticks(low, high)
@@ -62,10 +62,10 @@ def histogram(made: Comparison, pairs: Pairs, things: Sequence[Thing]) -> str:
 
 
 def _read(pairs: Pairs, many: int) -> str:
-    yours = "The line is your pair" if many == 1 else "The lines are your pairs"
+    yours = "the line is your pair" if many == 1 else "the lines are your pairs"
     return (
-        f"{yours}; the grey hill is random pairs of {html.escape(pairs.of)}. A line left of the hill is "
-        "closer than chance, one inside it as close as any two."
+        f"The grey hill shows random pairs of {html.escape(pairs.of)}; {yours}. A line left of the hill is "
+        "closer than chance; a line inside it is as close as any two."
     )
 
 
@@ -89,7 +89,7 @@ def _place(distance: float, low: float, high: float) -> float:
     return 100 * min(max((distance - low) / (high - low), 0.0), 1.0)
 
 
-def _marks(made: Comparison, things: Sequence[Thing], low: float, high: float) -> list[Mark]:
+def _marks(made: Comparison, things: Sequence[Compared], low: float, high: float) -> list[Mark]:
     """Return the marks from left to right; labels go into the first row that has room for them."""
     rows, columns = np.triu_indices(len(things), 1)
     order = np.argsort(made.distances[rows, columns], kind="stable")

@@ -14,7 +14,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import percentile_phrase, shown_percentile
 from embedsearch.records import Sentence
 from embedsearch.ui.widgets import cards
-from embedsearch.ui.widgets.compared_items import Thing
+from embedsearch.ui.widgets.compared_items import Compared
 
 FITTING = 5  # columns on a phone
 DEEPEST = 65  # percent of the accent, over which text is still easy to read in both themes
@@ -24,7 +24,7 @@ AROUND = 24  # characters shown on each side of a word
 _END = re.compile(r"(?<=<)(?=/)|(?<=[-!\]])(?=>)")
 
 
-def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
+def heat_map(made: Comparison, things: Sequence[Compared]) -> str:
     """Return the HTML of the matrix of distances: the nearer, the deeper a cell is shaded."""
     low, high, told_ends = ends(made)
     nearest = {made.nearest(), made.nearest()[::-1]}
@@ -49,16 +49,14 @@ def heat_map(made: Comparison, things: Sequence[Thing]) -> str:
             cells.append(f'<td{mark} style="--share: {depth}%" title="{told}">{shown}</td>')
         head = f'<th scope="row" title="{_attribute(full(thing))}"><div>{small(thing)}<b>{thing.number}</b>'
         rows.append(f"<tr>{head}<span>{short(thing)}</span></div></th>{''.join(cells)}</tr>")
-    under = (
-        "" if made.percentiles is None else ", under it how many percent of random pairs are farther apart"
-    )
+    under = "" if made.percentiles is None else "; below it, the share of random pairs that are farther apart"
     many = f'<p class="es-quiet es-wide">{len(things)} columns: scroll sideways →</p>'
     wide = many if len(things) > FITTING else ""
     return (
         f'<figure class="es-matrix">{wide}<div class="es-scroll" role="region" tabindex="0" '
-        'aria-label="Distances, each to each"><table>'
+        'aria-label="Distance of each pair"><table>'
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        f'<figcaption><span class="es-quiet">The {made.metric} distance of each to each{under}.</span>'
+        f'<figcaption><span class="es-quiet">The {made.metric} distance of each pair{under}.</span>'
         f"{_legend(low, high, told_ends)}</figcaption></figure>"
     )
 
@@ -96,7 +94,7 @@ def share(made: Comparison, row: int, column: int) -> str:
     return percentile_phrase(word, float(made.percentiles[row, column])).replace(" %", "\u00a0%")
 
 
-def full(thing: Thing) -> str:
+def full(thing: Compared) -> str:
     """Return a thing's name in full."""
     if isinstance(thing.content, Sentence):
         ((start, end),) = thing.content.spans or ((0, 0),)
@@ -104,7 +102,7 @@ def full(thing: Thing) -> str:
     return thing.content if isinstance(thing.content, str) else f"Image {thing.number}"
 
 
-def short(thing: Thing) -> str:
+def short(thing: Compared) -> str:
     """Return the HTML of a thing's name in a line or two, a word marked in its sentence."""
     if isinstance(thing.content, Sentence):
         text = thing.content.text
@@ -129,7 +127,7 @@ def _attribute(text: str) -> str:
     return html.escape(_END.sub("\u2060", text))
 
 
-def small(thing: Thing) -> str:
+def small(thing: Compared) -> str:
     """Return the HTML of an image's thumbnail; nothing for a text."""
     if thing.image is None:
         return ""

@@ -1,4 +1,4 @@
-"""Text that a person or a source wrote, shown as text; and errors as calm sentences."""
+"""Text that a person or a source wrote, shown as text; and errors shown as sentences."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def literal(text: str) -> str:
 
 @contextmanager
 def calm() -> Iterator[None]:
-    """Show an error as a sentence in place; what nobody foresaw goes to the terminal in full."""
+    """Show an error as a sentence; an unexpected one goes to the terminal in full."""
     try:
         yield
     except ItemError as error:
@@ -40,29 +40,29 @@ def calm() -> Iterator[None]:
     except Exception:
         _log.exception("The page could not be shown")
         st.error(
-            "Something went wrong that this page did not foresee. The terminal that runs it says what.",
+            "Something unexpected went wrong. The terminal that runs this page shows what.",
             icon=":material/error:",
         )
 
 
 def gone(item: str) -> str:
-    """Return what is told of an item that an address names and the index has not."""
+    """Return a sentence about an item that an address names and the index lacks."""
     return f"There is no item {item!r:.80} in this index any more."
 
 
 def sentence(reason: str) -> str:
-    """Return what is wrong with an item, which errors say as a part of a sentence, as a whole one."""
+    """Return the reason of an `ItemError`, a part of a sentence, as a whole sentence."""
     reason = reason.strip()
     return f"{reason[:1].upper()}{reason[1:]}{'' if reason.endswith(('.', '!', '?')) else '.'}"
 
 
 def tell(told: str) -> None:
-    """Have a sentence shown by the next run of the page; for callbacks, which show nothing themselves."""
+    """Have the next run of the page show a sentence; callbacks can't show anything themselves."""
     st.session_state[_NOTICE] = (*st.session_state.get(_NOTICE, ()), told)
 
 
 def show_notices(problems: tuple[str, ...] = ()) -> None:
-    """Show what callbacks had to tell, and `problems`."""
+    """Show the sentences of callbacks, and `problems`."""
     sentences = tuple(dict.fromkeys((*st.session_state.pop(_NOTICE, ()), *problems)))
     if sentences:
         st.warning("\n\n".join(literal(each) for each in sentences), icon=":material/info:")

@@ -1,4 +1,4 @@
-"""The Search page's side: what the index is, how many results, and filters by field."""
+"""The sidebar of the Search page: facts of the index, the number of results, and filters by field."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
     """Show the sidebar.
 
     Returns:
-        What the address asks of the fields in vain, a sentence each.
+        A sentence for each filter in the address that does not fit the index.
     """
     _facts(opened)
     _results(asked, index)
@@ -51,11 +51,11 @@ def _facts(opened: Opened) -> None:
         "search": _search(manifest),
         **({f"by {crossmodal.asks}": summary(crossmodal, manifest)} if crossmodal else {}),
         "built": manifest.created[:10],
-        **({"left out": f"{rejected:,} unreadable"} if rejected else {}),
+        **({"rejected": f"{rejected:,} unreadable"} if rejected else {}),
     }
     listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
     st.subheader(literal(manifest.name), anchor=False)
-    st.html(f'<dl class="es-facts" title="{html.escape(cards.SCALES[manifest.metric])}">{listed}</dl>')
+    st.html(f'<dl class="es-facts" title="{html.escape(cards.METRIC_HELP[manifest.metric])}">{listed}</dl>')
 
 
 def _search(manifest: Manifest) -> str:
@@ -149,9 +149,9 @@ def _unknown(facets: Sequence[Facet], asked: Asked) -> tuple[str, ...]:
     for field, values in asked.facets.items():
         facet = known.get(field)
         if facet is None:
-            told.append(f"The address filters by {field!r}, which can't be chosen by here; that is left out.")
+            told.append(f"The address filters by {field!r}, which is no filter of this page; it is ignored.")
         elif isinstance(facet, Choice):
             lost = [value for value in values if value not in facet.options]
             if lost:
-                told.append(f"No item has {field} = {lost[0]!r}; that is left out of the filter.")
+                told.append(f"No item has {field} = {lost[0]!r}; the filter ignores it.")
     return tuple(told)

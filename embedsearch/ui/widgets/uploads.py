@@ -1,4 +1,4 @@
-"""Images that visitors asked with, kept beside the indexes so that a link still shows their results."""
+"""Images that visitors searched with, kept beside the indexes so that a link still shows their results."""
 
 from __future__ import annotations
 

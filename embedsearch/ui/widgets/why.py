@@ -1,4 +1,4 @@
-"""Why a hit is as near as it is: its words shaded, or its image with the heat over it."""
+"""Why a hit is near: its words shaded, or its image with a heat map over it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.notes import calm
 
 LITTLE = 0.05
-OWN = (
-    "Yellow parts fit {} more than they fit the average image of this index; dark blue ones no more than "
-    "that."
-)
+OWN = "Yellow parts fit {} more than they fit the average image of this index; dark blue parts do not."
 PLACED = "Yellow marks the parts of this image that fit {} best, dark blue those that fit it least."
 QUOTED = 80  # characters of a query that a sentence repeats
 NAMED, STANDS_OUT = 3, 0.25  # words that are named, and the share of the score that they must make
@@ -41,7 +38,7 @@ def show(searcher: Index, query: AnyQuery, hit: Hit, *, far: bool) -> None:
         asked = f'<span class="es-label">You asked for</span> {_asked(searcher, query)}'
         told = f'<div class="es-head">{cards.chip(hit.label, far=far)}{cards.said(hit)}</div>'
         st.html(f'<div class="es-why"><p>{asked}</p>{told if hit.label else ""}</div>')
-        with st.spinner("Computing what each part scores …"):
+        with st.spinner("Computing the score of each part …"):
             made = searcher.explain(query, hit)
         if made.drawn is not None:
             _image(hit, made, query)
@@ -86,7 +83,7 @@ def _image(hit: Hit, made: Explanation, query: AnyQuery) -> None:
         asked = f"“{_short(query.text)}”"
     st.html(
         f'<div class="es-why">{_colours()}<p>{(PLACED if made.typical is None else OWN).format(asked)}</p>'
-        + ("" if whole else "<p>The model does not see the darkened edges.</p>")
+        + ("" if whole else "<p>The model does not see the dark edges.</p>")
         + "</div>"
     )
 
@@ -108,13 +105,13 @@ def _text(hit: Hit, made: Explanation) -> None:
         shown = f'<p class="es-shaded">{_shaded(text, made.neighbours, hit.span)}</p>'
         about = (
             "<p>The framed word is compared, in its sentence. The stronger a word around it is shaded, the "
-            "more of the score is lost when it is left out.</p>"
+            "more the score falls without that word.</p>"
         )
         for head, only in (("Only in this sentence", made.only_here), ("Only in yours", made.only_asked)):
             if only:
                 about += f"<p><small>{head}: {html.escape(', '.join(only))}</small></p>"
     if _against(made.neighbours if made.kind == "word" else made.words):
-        about += "<p>Red words make it smaller.</p>"
+        about += "<p>Red words lower the score.</p>"
     st.html(f'<div class="es-why">{shown}{about}</div>')
 
 
@@ -176,7 +173,7 @@ def _sum(made: Explanation) -> str:
     rows += rest + f'<tr class="es-total"><th>{head}</th><td>{answer} {MEANT[made.metric]}</td></tr>'
     kept = cards.number(made.stored)
     same = kept == cards.number(made.recomputed)
-    rows += _row("distance", made.recomputed, f"computed anew{', as' if same else f'; {kept}'} in the index")
+    rows += _row("distance", made.recomputed, f"computed now{', as' if same else f'; {kept}'} in the index")
     note = f'<p class="es-quiet">{html.escape(made.note)}</p>' if made.note else ""
     told = "<summary>How the numbers add up</summary>"
     return note + f'<details class="es-sum">{told}<table>{rows}</table></details>{_numbers(made)}'

@@ -52,7 +52,7 @@ def test_exact_copies_stand_apart(visit):
 
 
 def test_a_narrow_threshold_leaves_identical_vectors(visit):
-    """At the slider's start nothing is near; a step that there is none of is told and left out."""
+    """At the slider's start nothing is near; a step that there is none of is reported and ignored."""
     page = visit({"index": "twice", "within": "0"}, "duplicates")
     expect(page.get_by_text("Near copies (0)")).to_be_visible()
     page = visit({"index": "twice", "within": "99"}, "duplicates")

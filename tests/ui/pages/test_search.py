@@ -214,7 +214,7 @@ def test_a_condition_and_a_range_filter_together(visit):
     expect(page.get_by_text("The 2 nearest of 2 that pass")).to_be_visible()
     page.get_by_label("Condition", exact=True).fill("topic = 'nothing'")
     page.get_by_label("Condition", exact=True).press("Enter")
-    expect(page.get_by_text("Nothing passes the filter.")).to_be_visible()
+    expect(page.get_by_text("No item passes the filter.")).to_be_visible()
 
 
 def test_the_address_alone_shows_the_result(visit):

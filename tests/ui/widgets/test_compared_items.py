@@ -15,7 +15,7 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.results import Hit
 from embedsearch.ui.widgets import cards, compared_items, matrix
-from embedsearch.ui.widgets.compared_items import Entry, Thing
+from embedsearch.ui.widgets.compared_items import Compared, TextEntry
 from embedsearch.ui.widgets.histogram import LANES, _marks, _ticks, histogram
 from tests import fakes
 from tests.fakes import LetterEncoder
@@ -27,25 +27,25 @@ EVEN = np.linspace(0, 1, 101, dtype=np.float32)
 
 def made(vectors, metric=Metric.COSINE, pairs=None):
     """Compare vectors, and what they are of."""
-    named = [Thing(at, f"thing {at}") for at in range(1, len(vectors) + 1)]
+    named = [Compared(at, f"thing {at}") for at in range(1, len(vectors) + 1)]
     labels = [thing.content for thing in named]
     return compared(labels, np.array(vectors, np.float32), SPEC, metric, pairs), named
 
 
 def test_an_address_is_read_and_written():
     """Texts keep their places and words, also empty ones; what is written is read the same."""
-    said = [Entry("a b", 2), Entry(), Entry("c")]
+    said = [TextEntry("a b", 2), TextEntry(), TextEntry("c")]
     assert compared_items.entries(compared_items.change(said)) == said
-    assert compared_items.change([Entry(), Entry()]) == {"t": [], "w": []}
-    assert compared_items.entries({}) == [Entry(), Entry()]
-    assert compared_items.entries({"t": ["x"], "w": ["²"]}) == [Entry("x"), Entry()]
+    assert compared_items.change([TextEntry(), TextEntry()]) == {"t": [], "w": []}
+    assert compared_items.entries({}) == [TextEntry(), TextEntry()]
+    assert compared_items.entries({"t": ["x"], "w": ["²"]}) == [TextEntry("x"), TextEntry()]
 
 
 def test_more_than_ten_are_told():
     """Ten are compared; that there were more is said."""
     many = {"t": [str(each) for each in range(14)], "p": ["0" * 32] * 11}
     assert len(compared_items.entries(many)) == len(compared_items.names(many)) == 10
-    assert compared_items.problems(many) == ("The address holds 14 things; the first 10 are compared.",)
+    assert compared_items.problems(many) == ("The address holds 14 items; the first 10 are compared.",)
     assert compared_items.problems({"t": ["a"] * 10}) == ()
 
 
@@ -132,7 +132,7 @@ def test_any_pairs_are_drawn(metric, pairs):
         ({"kind": "image", "p": ["0" * 32, "../x"]}, ""),
         ({"kind": "word", "t": ["a b", "c d"], "w": ["99", "x"]}, ""),
         ({"kind": "nothing", "t": ["", " "]}, ""),
-        ({"t": ["a"] * 12}, "The address holds 12 things"),
+        ({"t": ["a"] * 12}, "The address holds 12 items"),
     ],
 )
 def test_a_wrong_address_gives_a_sentence(indexes, monkeypatch, parameters, sentence):

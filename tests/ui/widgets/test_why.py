@@ -36,7 +36,7 @@ def test_a_texts_words_are_shaded_and_add_up(visit):
     total = float(re.search(r"together\s+([\d.]+) = 1 − distance", table)[1])
     assert sum(scores) + sum(rest) == pytest.approx(total, abs=1e-3)
     assert total == pytest.approx(
-        1 - float(re.search(r"distance\s+([\d.]+) computed anew", table)[1]), abs=2e-4
+        1 - float(re.search(r"distance\s+([\d.]+) computed now", table)[1]), abs=2e-4
     )
     assert marks[scores.index(max(scores))].inner_text() in {"parcel", "arrived"}
     dialog.get_by_text("The number of each word").click()
@@ -100,8 +100,8 @@ def test_a_cards_doors_stand_in_rows(visit, width):
     page = visit({"index": "images", "q": "a round thing"}, width=width)
     answered(page)
     for card in cards(page).all()[:4]:
-        doors = card.locator("[class*=st-key-es-doors-] button:visible").all()
-        boxes = [door.bounding_box() for door in doors]
+        actions = card.locator("[class*=st-key-es-actions-] button:visible").all()
+        boxes = [each.bounding_box() for each in actions]
         middles = [round(box["y"] + box["height"] / 2) for box in boxes]
         assert len(boxes) == 4
         assert max(middles) - min(middles) <= 2

@@ -1,4 +1,4 @@
-"""An open page takes a new build up by itself, but not while something is being read over it."""
+"""An open page reloads when a new build is published, but not while a dialog is open."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from embedsearch.errors import EmbedsearchError
 from embedsearch.store.folders import current_build, index_folder, list_names
 
 EVERY = 5  # seconds between looks
-_HELD = "following-held"
+_HELD = "auto-reload-held"
 
 
 def state(indexes: Path, index: str) -> tuple[tuple[str, ...], str]:
-    """Return which indexes there are, and which build of `index` is in force, empty for none."""
+    """Return which indexes there are, and the current build of `index`, empty for none."""
     build = ""
     with suppress(EmbedsearchError, OSError):
         build = current_build(index_folder(indexes, index)).name
@@ -25,13 +25,13 @@ def state(indexes: Path, index: str) -> tuple[tuple[str, ...], str]:
 
 
 def follow(indexes: Path, index: str) -> None:
-    """Have the page shown anew when another build of `index` is put in force, or an index comes or goes."""
+    """Reload the page when another build of `index` becomes current, or an index is added or removed."""
     st.session_state[_HELD] = False  # a whole run closes what was open
     _look(indexes, index, state(indexes, index))
 
 
 def hold() -> None:
-    """Let the page stand as it is until its next run: a dialog is open, which a run would close."""
+    """Do not reload the page until its next run: a reload would close the open dialog."""
     st.session_state[_HELD] = True
 
 

@@ -1,0 +1,50 @@
+"""Cards without a browser."""
+
+from embedsearch.records import Modality
+from embedsearch.results import Hit
+from embedsearch.ui.widgets import cards
+
+
+def hit(text, span=None, fields=None, path=None):
+    """A hit of rank 1."""
+    modality = Modality.IMAGE if path else Modality.TEXT
+    return Hit(1, "id", 0, 0.5, 0.5, modality, text, path, span, fields or {})
+
+
+def test_a_card_escapes_what_a_source_says():
+    """Tags and quotes in texts and fields stay text, also around a marked word and in a cut text."""
+    hostile = '<img src=x onerror="alert(1)">'
+    for shown in (
+        cards.text(hit(hostile)),
+        cards.text(hit(f"a word {hostile}", (2, 6))),
+        cards.text(hit(hostile * 400)),
+    ):
+        assert "<img" not in shown
+        assert "&lt;img" in shown
+    assert "<mark>word</mark>" in cards.text(hit("a word", (2, 6)))
+
+
+def test_a_long_sentence_is_cut_around_its_word():
+    """The marked word stays in sight however long its sentence is."""
+    text = "x " * 5000 + "here" + " y" * 5000
+    shown = cards.text(hit(text, (10_000, 10_004)))
+    assert "<mark>here</mark>" in shown
+    assert len(shown) < 500
+
+
+def test_a_card_shows_what_folds():
+    """A long text and a long list of fields fold, with all of them in the page."""
+    assert "<details" in cards.text(hit("word " * 200))
+    assert "<details" not in cards.text(hit("short"))
+    shown = cards.fields(hit("x", fields={f"f{n}": n for n in range(9)} | {"none": None, "on": True}))
+    assert "4 more fields" in shown
+    assert "<dt>f8</dt><dd>8</dd>" in shown
+    assert "<dt>on</dt><dd>yes</dd>" in shown
+    assert "none" not in shown
+
+
+def test_a_huge_text_is_cut():
+    """A text of a megabyte does not travel to the browser."""
+    shown = cards.text(hit("z" * 10**6))
+    assert len(shown) < 5000
+    assert "1,000,000 characters" in shown

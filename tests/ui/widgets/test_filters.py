@@ -1,0 +1,93 @@
+"""Filters by field: which fields are offered, and what a choice keeps."""
+
+import pyarrow as pa
+import pytest
+
+from embedsearch.errors import FilterError
+from embedsearch.search.filters import MAX_CHARACTERS, as_filter
+from embedsearch.store.items import FIELD
+from embedsearch.ui.widgets.filters import Choice, Range, condition, ends, find_facets
+
+ODD = """it's "odd" \\ %_ -- ; 日本"""
+
+
+def table(**columns):
+    """A table of items with these fields, and the types of the fields."""
+    items = pa.table({FIELD + name: values for name, values in columns.items()})
+    return items, {name: items.schema.field(FIELD + name).type for name in columns}
+
+
+def test_fields_of_few_values_and_of_numbers_can_be_chosen_by():
+    """Few different texts and truth values make a list, numbers a range; the rest is left to conditions."""
+    items, types = table(
+        label=["a", "b", "a", None] * 10,
+        id=[str(n) for n in range(40)],
+        on=[True, False, None, True] * 10,
+        one=["x"] * 40,
+        n=range(40),
+        price=[float("nan"), 0.5, 12.37, float("inf")] * 10,
+        same=[7] * 40,
+        huge=[2**62] * 39 + [0],
+        long=["y" * 500, "z"] * 20,
+        empty=pa.nulls(40, pa.float64()),
+    )
+    facets = {facet.field: facet for facet in find_facets(items, types)}
+    assert set(facets) == {"label", "on", "n", "price"}
+    assert facets["label"] == Choice("label", {"a": 20, "b": 10}, False)
+    assert facets["on"] == Choice("on", {"false": 10, "true": 20}, True)
+    assert (facets["n"].low, facets["n"].high, facets["n"].whole) == (0, 39, True)
+    assert facets["price"].low <= 0.5
+    assert 12.37 <= facets["price"].high < 12.6
+
+
+@pytest.mark.parametrize("name", ["label", 'a "quoted" name', "with space", "select", "a.b", "größe"])
+def test_a_choice_keeps_exactly_its_items(name):
+    """Whatever quotes a field or a value holds, the filter made of a choice keeps its items and no others."""
+    values = [ODD, "plain", ODD, "plain", "'", "'"]
+    items, types = table(**{name: values}, n=range(6))
+    facets = find_facets(items, types)
+    for value in (ODD, "plain", "'"):
+        mask = as_filter(condition(facets, {name: [value]}, ""), items, types).mask
+        assert mask.tolist() == [each == value for each in values]
+
+
+def test_choices_ranges_and_a_condition_hold_together():
+    """All that was chosen holds at once, whatever OR or comment the written condition has."""
+    items, types = table(label=["a", "b"] * 10, n=range(20), x=[each / 8 for each in range(20)])
+    facets = find_facets(items, types)
+    picked = {"label": ["a", "nope"], "n": ["4..15"], "x": ["0.5..1.75"]}
+    filtered = condition(facets, picked, "n = 1 or n >= 8 -- all of it")
+    kept = [8, 10, 12, 14]  # the even ones of 4 to 14, of which the condition keeps these
+    assert as_filter(filtered, items, types).mask.nonzero()[0].tolist() == kept
+    assert condition(facets, {"n": ["0..19"], "label": []}, " ") is None
+    with pytest.raises(FilterError, match="'n ='"):
+        condition(facets, picked, "n =")
+
+
+def test_only_what_a_person_wrote_is_counted():
+    """A condition as long as one may be passes beside whatever was picked; one character more does not."""
+    items, types = table(label=["a", "b"] * 10, n=range(20))
+    facets = find_facets(items, types)
+    longest = "n >= 8".ljust(MAX_CHARACTERS)
+    for picked, kept in (({}, 12), ({"label": ["a"]}, 6)):
+        assert as_filter(condition(facets, picked, longest), items, types).count == kept
+    with pytest.raises(FilterError, match="has 4,001 characters"):
+        condition(facets, {"label": ["a"]}, longest + " ")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3..10", (3, 10)),
+        ("-99..10", (0, 10)),
+        ("5..1e400", (5, 39)),
+        ("10..3", (0, 39)),
+        ("nan..3", (0, 39)),
+        ("x..y", (0, 39)),
+        ("", (0, 39)),
+        ("50..60", (0, 39)),
+    ],
+)
+def test_a_range_in_an_address_is_held_to_the_field(text, expected):
+    """A range that makes no sense asks for all; one that sticks out is cut."""
+    assert ends(Range("n", 0, 39, 1, True), [text]) == expected
