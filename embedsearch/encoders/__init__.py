@@ -1,8 +1,8 @@
 """The encoders: a batch of texts, words or images in, float32 vectors (n, d) out.
 
 An encoder works in two steps, so that reading can run beside computing: `prepare` reads and
-tokenises or decodes items one by one (a bad one becomes an `ItemError` in its place), `run` takes what
-is prepared through the model in batches. `encode` is both, for callers with a handful of items.
+tokenises or decodes items one by one (a bad one becomes an `ItemError` in its place), `run` takes the
+prepared items through the model in batches. `encode` does both, for callers with a few items.
 To add a family: a file here with a class of the `Encoder` shape, and its name in a row of
 `embedsearch.modalities`.
 """
@@ -76,7 +76,7 @@ class Encoder(Protocol):
 
         Yields:
             The position of each item in `prepared`, in any order, and its vectors: (1, d) float32, or
-            a row per span.
+            one row per span.
 
         Raises:
             DeviceError: the device's memory does not hold even one item.
@@ -87,14 +87,14 @@ class Encoder(Protocol):
 
         Args:
             items: texts (str), `Sentence`s, or images (path, bytes or `PIL.Image.Image`).
-            role: whether they are asked with or searched in; some models prompt the two differently.
+            role: `query` or `passage`; some models put different prompts before the two.
 
         Returns:
             (n, d) float32: a row per item, or per span of each sentence in turn.
 
         Raises:
             ItemError: an item can't be read.
-            UsageError: `items` is no sequence of several, or `role` is none.
+            UsageError: `items` is not a list, or `role` is unknown.
         """
 
     def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
@@ -106,7 +106,7 @@ class Encoder(Protocol):
 
         Raises:
             ItemError: the item can't be read.
-            ModelError: it is not known which tokens of this model are which part of an image.
+            ModelError: which token of this model stands for which part of an image is unknown.
         """
 
 

@@ -1,4 +1,4 @@
-"""What the encoders share: a head on an engine, batches under a budget, `run` and `encode`."""
+"""What the encoders share: a pooling head on an engine, batches within a budget, `run` and `encode`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger("embedsearch")
 
 
 class ModelEncoder:
-    """A head on the engine that a recipe asks for.
+    """A pooling head on the engine that a recipe asks for.
 
     A family adds `prepare`, `collate` and `batch_budget`.
     """
@@ -66,14 +66,14 @@ class ModelEncoder:
         raise NotImplementedError
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
-        """Lay the inputs of several items together, as the arguments of the head."""
+        """Join the inputs of several items into the arguments of the pooling head."""
         raise NotImplementedError
 
     def batches(self, prepared: Sequence[Prepared]) -> list[list[int]]:
         """Group positions by cost, longest first, so that little padding is computed.
 
-        A batch's padded cost (its longest item times its size) stays under the budget; an item that is
-        dearer than the budget goes alone.
+        The padded cost of a batch (its longest item times its size) stays within the budget; an item that
+        costs more than the budget is a batch of its own.
         """
         order = sorted(range(len(prepared)), key=lambda position: -prepared[position].cost)
         groups: list[list[int]] = []
@@ -127,7 +127,7 @@ class ModelEncoder:
         return gather(ready, self.run(ready), self.dimension)
 
     def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
-        """See `Encoder.hidden_states`; a model in another engine or precision is loaded again, when asked."""
+        """See `Encoder.hidden_states`; a model in another engine or precision is loaded a second time."""
         if isinstance(self._engine, TorchEngine) and self.precision == "fp32":
             return self.unpool(item, role, self._engine.head)
         with self._twin_lock:
@@ -137,7 +137,7 @@ class ModelEncoder:
         return self._twin.hidden_states(item, role)
 
     def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:
-        """Do what `hidden_states` says with a head in float32."""
+        """Compute `hidden_states` with a pooling head in float32."""
         raise NotImplementedError
 
     def unpooled_states(self, prepared: Prepared, head: PoolingHead) -> Unpooled:
@@ -155,10 +155,11 @@ class ModelEncoder:
 
 
 def _check_items(items: Any, role: Any) -> None:
-    """See that `Encoder.encode` is given several items, and a role that there is.
+    """Check the arguments of `Encoder.encode`.
 
     Raises:
-        UsageError: it is not; one text is a sequence of letters, each of which would get a vector.
+        UsageError: the items are no list (each letter of a single text would get a vector), or the role is
+            unknown.
     """
     if isinstance(items, str | bytes | Path) or not hasattr(items, "__len__"):
         raise UsageError(f"encode() takes a list of items, as in encode(['a cat']); got {items!r:.60}.")

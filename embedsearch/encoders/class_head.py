@@ -24,7 +24,7 @@ from embedsearch.recipe import EncoderRecipe
 
 @dataclass(frozen=True, slots=True)
 class HeadRule:
-    """A row of `HEADS`: which pooled vector a class_head of transformers reads, and its tensors.
+    """A row of `HEADS`: which pooled vector a class head of transformers reads, and its tensors.
 
     Attributes:
         pooling: the pooling that gives its input.
@@ -39,7 +39,7 @@ class HeadRule:
     patches: bool | None = None
 
 
-# by `model_type`; others read something else than what an index holds
+# by `model_type`; the class heads of other models don't read what an index holds
 HEADS: dict[str, HeadRule] = {
     "vit": HeadRule("cls", "classifier.weight"),
     "deit": HeadRule("cls", "classifier.weight"),

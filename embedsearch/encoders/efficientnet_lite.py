@@ -1,8 +1,8 @@
 """The bundled image model: EfficientNet-Lite2 (Tan and Le 2019; the Lite variant by Google, 2020).
 
 Its weights come as a torch file from a package. Preprocessing is the official one: the central square of
-260 / 292 of the shorter side, bicubic to 260 pixels, `(x - 127) / 128`. On 341 clothing photos it finds
-7.7 percent more of the nearest five right than squeezing the whole image into the square.
+260 / 292 of the shorter side, bicubic to 260 pixels, `(x - 127) / 128`. On 341 clothing photos it gets
+7.7 percent more of the nearest five right than squeezing the whole image into the square does.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 
-# How often the side that the model sees a drafted image keeps at least. Cosine to decoding in full, bundled
-# model, large images, mosaics of photos among them: 0.9998 at the median here, under 0.999 for 1 of 330; at
-# two and a half times the side for 1 in 30.
+# A drafted image keeps at least this many times the side that the model sees. The cosine to decoding in full,
+# measured with the bundled model on large images (mosaics of photos among them): 0.9998 at the median, under
+# 0.999 for 1 of 330 images; at 2.5 times the side, for 1 of 30.
 DRAFT_SIDES = 3
 
 
@@ -60,7 +60,7 @@ class ImageEncoder(ModelEncoder):
             raise DeviceError(f"Unknown decoding {wanted!r}; there are auto, full and draft.")
         if wanted == "draft" and not self._preprocessing.side:
             raise ModelError(
-                f"{self.spec.model} resizes images in a way that drafting can't know. Use --decoding full."
+                f"Drafting does not support how {self.spec.model} resizes images. Use --decoding full."
             )
         if wanted != "auto" or not self._preprocessing.side:
             return "full" if wanted == "auto" else wanted
@@ -106,8 +106,8 @@ class ImageEncoder(ModelEncoder):
         grid = unpooled.map or grid_of(count, patch, height, width)
         if grid is None:
             raise ModelError(
-                f"{self.spec.model} gives {count} tokens of an image of {width} x {height} pixels, and it "
-                "is not known which is which part of it. Its hits can't be explained."
+                f"{self.spec.model} gives {count} tokens for an image of {width} x {height} pixels. "
+                "Which token stands for which part is unknown, so its hits can't be explained."
             )
         prefix = count - grid[0] * grid[1]
         return HiddenStates(
@@ -129,7 +129,7 @@ class ImageEncoder(ModelEncoder):
 
 
 def _probes() -> list[Image.Image]:
-    """Return three images with edges, slopes and colours; an engine is tried on them."""
+    """Return three images with edges, slopes and colours, which an engine is tried on."""
     y, x, channel = np.mgrid[:300, :400, :3]
     waves = [
         128 + 90 * np.sin(x / 40 + channel) + 30 * np.cos(y / 25),
@@ -140,7 +140,7 @@ def _probes() -> list[Image.Image]:
 
 
 def _photo(side: int) -> bytes:
-    """Return a square JPEG with detail of every size, as photos have; drafting is tried on it."""
+    """Return a square JPEG with detail of every size, as photos have, which drafting is tried on."""
     draw = np.random.default_rng(0)
     grey = np.full((side, side), 128, np.float32)
     for octave in range(2, side.bit_length()):
@@ -153,7 +153,7 @@ def _photo(side: int) -> bytes:
 
 
 def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Preprocessing]:
-    """Return a vision model and what it wants done before."""
+    """Return a vision model and its preprocessing."""
     if files.row and files.row.package:
         return EfficientNetLite(files.weights[0]), LITE2
     if spec.pooling == PROJECTION:
@@ -163,18 +163,18 @@ def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Preprocessin
     whole = load_transformer(files.folder)
     tower = getattr(whole, "vision_model", whole)  # CLIP and SigLIP carry a text tower beside it
     if getattr(tower, "main_input_name", "pixel_values") != "pixel_values":
-        raise ModelError(f"{spec.model} is no vision model: it reads no pixels. Use it for texts.")
+        raise ModelError(f"{spec.model} is not a vision model: it reads no pixels. Use it for texts.")
     more = _more_inputs(tower)
     if more and set(more) != MORE_INPUTS:
         raise ModelError(
-            f"{spec.model} wants more than pixels ({', '.join(more)}), which is not supported. Take another "
-            "vision model."
+            f"{spec.model} needs more inputs than pixels ({', '.join(more)}), which is not supported. Use "
+            "another vision model."
         )
     return tower, preprocessing(files)
 
 
 def _more_inputs(tower: nn.Module) -> list[str]:
-    """Return what a vision model wants beside pixels."""
+    """Return the inputs that a vision model needs beside pixels."""
     parameters = inspect.signature(tower.forward).parameters.values()
     wanted = [
         each.name

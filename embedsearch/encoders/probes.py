@@ -1,7 +1,7 @@
-"""Inputs and vectors that a build keeps, so that an engine on another machine can be held against it.
+"""Probes: inputs and their vectors that a build keeps, so that another machine or engine can be checked.
 
-Two machines, engines or precisions never give the same digits. Before one of them asks an index that another
-has made, it embeds the build's probes anew, once.
+Two machines, engines or precisions never give the same digits. Before one of them queries an index that
+another one made, it embeds the probes of the build again, once, and compares the vectors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from embedsearch.errors import EncoderMismatchError
 from embedsearch.models.facts import EncoderFacts
 
 COUNT = 16
-# Least cosine to torch in fp32 on inputs decoded in full that is taken unasked.
+# The least cosine to torch in fp32, on inputs decoded in full, that is accepted without being asked for.
 CLOSE = 0.999
 
 Probe = tuple[Prepared, Vectors]
@@ -75,13 +75,13 @@ def least_cosine(got: Vectors, wanted: Vectors) -> float:
 
 
 def check(encoder: Encoder, made: EncoderFacts, path: Path, mend: str) -> None:
-    """Hold an encoder against the one that made a build, once per machine, where the two compute differently.
+    """Compare an encoder with the one that made a build, once per machine, where they compute differently.
 
     Args:
         encoder: the one that is here, of the same fingerprint.
         made: what the manifest says of the one that made the build.
         path: the build's probes; builds of earlier versions have none and are not checked.
-        mend: the command that makes the index anew.
+        mend: the command that rebuilds the index.
 
     Raises:
         EncoderMismatchError: its vectors are too far from the build's.

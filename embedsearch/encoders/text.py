@@ -21,7 +21,7 @@ from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Sentence, Span
 
-# An engine is tried on them: a short and a long one together, so that windows of attention hold nothing but
+# Texts that an engine is tried on: a short and a long one together, so that some attention windows hold only
 # padding, and one alone.
 PROBES = (
     "How do I get my money back?",
@@ -65,7 +65,7 @@ class Tokenizer:
 
         Args:
             texts: what to tokenise.
-            offsets: whether the spans of the tokens are asked for, which takes longer.
+            offsets: whether to return the spans of the tokens too, which takes longer.
         """
         texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         with self._lock:
@@ -74,7 +74,7 @@ class Tokenizer:
             )
 
     def pad(self, batch: Sequence[Prepared]) -> dict[str, np.ndarray[Any, Any]]:
-        """Pad the ids of several texts to the longest on the right: (T,) each -> (B, T) int64."""
+        """Pad the ids of several texts on the right, to the longest: (T,) each -> (B, T) int64."""
         lengths = [len(item.inputs["input_ids"]) for item in batch]
         ids = np.full((len(batch), max(lengths)), self.pad_id, np.int64)
         mask = np.zeros_like(ids)

@@ -1,4 +1,4 @@
-"""The text tower of a model that has one for texts and one for images, and one space for both.
+"""The text tower of a dual encoder: one tower for texts, one for images, one space for both.
 
 CLIP: Radford et al. 2021. SigLIP: Zhai et al. 2023; SigLIP 2: Tschannen et al. 2025. The vector of a text is
 what `get_text_features` of transformers gives, that of an image what `get_image_features` gives.
@@ -26,7 +26,7 @@ from embedsearch.models.files import TOKENIZER_FILES, ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 
-# Trained on texts padded to the model's length, whose padding is read as text is.
+# These models were trained on texts padded to their full length, and read the padding too.
 PADDED = ("siglip", "siglip2")
 
 

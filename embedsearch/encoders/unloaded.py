@@ -1,4 +1,4 @@
-"""An encoder that is known and not loaded: a rebuild with nothing to embed needs no model."""
+"""An encoder that is not loaded: a rebuild with nothing to embed needs no model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class UnloadedEncoder:
         self.precision, self.engine, self.decoding = made.precision, made.engine, made.decoding
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Any]:  # noqa: ARG002
-        """Refuse: there was nothing to embed a moment ago."""
+        """Refuse: when the build began there was nothing to embed."""
         raise SourceError(
             "The source changed while it was read: it holds something new now. Run the same command again."
         )

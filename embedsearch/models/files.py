@@ -80,7 +80,7 @@ def absolute_model(model: str) -> str:
 
 
 def default_unit(model: str, revision: str) -> Unit:
-    """Return the unit that a model reads: of one with two towers the image, without a model the text."""
+    """Return the unit that a model reads: an image for a dual encoder, a text without a model."""
     row = known(model)
     if row:
         return MODALITIES[row.modality].units[0].unit
@@ -103,7 +103,7 @@ def find_files(recipe: EncoderRecipe) -> ModelFiles:
 
     Raises:
         ModelError: no such folder, or it holds no model.
-        ModelUnreachableError: a hub id that can't be had within seconds.
+        ModelUnreachableError: the hub does not deliver the model within seconds.
         ModelChecksumError: a bundled model's weights are not the published ones.
     """
     name = recipe.model or modality_of(recipe.unit).default_model

@@ -1,4 +1,4 @@
-"""What a model declares about itself, and what a recipe makes of it. Loads no torch."""
+"""What a model declares about itself, and which of it a recipe uses. Loads no torch."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class EncoderSpec:
 
 
 def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
-    """Settle every choice that a recipe leaves to the model.
+    """Make every choice that a recipe leaves to the model.
 
     Raises:
         ModelError: the model can't serve the unit, or the pooling is unknown or not supported.
@@ -97,7 +97,7 @@ def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
             f"{modality.modality}s, such as {modality.default_model}."
         )
     if not recipe.layers:
-        raise ModelError("No hidden layer was named; -1 is the last one.")
+        raise ModelError("No hidden layer was named. Use -1 for the last one.")
     pooling, dense = _pooling(recipe, files)
     if pooling == PROJECTION and recipe.layers != (-1,):
         raise ModelError("The pooling projection takes the last hidden layer; leave --layers out.")
@@ -152,8 +152,8 @@ def _pooling(recipe: EncoderRecipe, files: ModelFiles) -> tuple[str, tuple[str, 
     others = {module["type"].rsplit(".", 1)[-1] for module in files.json("modules.json") or []} - MODULES
     if others and not recipe.pooling:
         raise ModelError(
-            f"{recipe.model} is made of more than is supported: {', '.join(sorted(others))}. "
-            "Take the vector before that with --pooling cls or --pooling mean."
+            f"{recipe.model} has modules that are not supported: {', '.join(sorted(others))}. "
+            "Take the vector before them with --pooling cls or --pooling mean."
         )
     for folder in _modules(files, "Pooling"):
         declared = _declared_pooling(files.json(f"{folder}/config.json") or {})

@@ -75,7 +75,7 @@ def test_a_declared_pooling_that_is_not_supported_is_named(model, config, named)
 def test_an_unknown_module_is_named(model):
     """A model that puts more together than is supported is refused unless a pooling is asked for."""
     declare(model, {"pooling_mode": "mean"}, "LSTM")
-    with pytest.raises(ModelError, match="made of more than is supported: LSTM"):
+    with pytest.raises(ModelError, match="modules that are not supported: LSTM"):
         spec_of(model)
     assert spec_of(model, pooling="mean").pooling == "mean"
 

@@ -15,12 +15,12 @@ ENGINES = ("torch", "openvino")
 
 
 class Engine(Protocol):
-    """Runs a head on batches.
+    """Runs a pooling head on batches.
 
     Attributes:
         name: as in `ENGINES`.
-        device: where.
-        precision: in what.
+        device: where it runs.
+        precision: `fp32`, `bf16` or `fp16`.
         ahead: batches to start before the oldest one's vectors are waited for.
         batch_tokens: padded tokens in a batch of texts that it computes fastest.
         batch_images: images in a batch, likewise.

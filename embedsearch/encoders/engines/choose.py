@@ -1,4 +1,4 @@
-"""The choice of an engine and a precision, held against torch in float32."""
+"""The choice of an engine and a precision, compared with torch in float32."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import DeviceError, MissingExtraError, ModelError, nearest
 from embedsearch.recipe import EncoderRecipe
 
-# Under this an engine that was asked for by name computes something else.
+# Below this cosine an engine that was asked for by name computes something else.
 SAME = 0.9
 
 log = logging.getLogger("embedsearch")
@@ -27,8 +27,8 @@ log = logging.getLogger("embedsearch")
 def settle(head: PoolingHead, recipe: EncoderRecipe, probes: Sequence[Inputs]) -> Engine:
     """Return the engine and precision that `recipe` asks for, or the fastest that keeps the vectors.
 
-    What `recipe` leaves open is tried from the fastest measured on; it is taken when its vectors of the
-    probes have a cosine of at least `CLOSE` to those of torch in fp32.
+    What `recipe` leaves open is tried, the fastest first. The first one whose vectors of the probes have a
+    cosine of at least `CLOSE` to those of torch in fp32 is taken.
 
     Args:
         head: what to run; it belongs to the engine afterwards.
@@ -36,7 +36,7 @@ def settle(head: PoolingHead, recipe: EncoderRecipe, probes: Sequence[Inputs]) -
         probes: two batches of different shapes, the first with padding where there is any.
 
     Raises:
-        DeviceError: the device, engine or precision is unknown, or this machine has it not.
+        DeviceError: the device, engine or precision is unknown, or this machine lacks it.
         MissingExtraError: OpenVINO was asked for and is not installed.
         ModelError: OpenVINO can't run this model.
     """
@@ -67,7 +67,7 @@ def settle(head: PoolingHead, recipe: EncoderRecipe, probes: Sequence[Inputs]) -
             return engine
         log.info("%s in %s: cosine %.4f to torch in fp32, which is too far", name, precision, cosine)
     raise ModelError(
-        f"{recipe.engine} in {precision} gives other vectors of {head.spec.model} than torch in fp32 does "
+        f"{recipe.engine} in {precision} computes other vectors with {head.spec.model} than torch in fp32 "
         f"(cosine {cosine:.4f}). Use --engine torch, or --precision fp32."
     )
 

@@ -101,7 +101,7 @@ def load_transformer(folder: Path, *, whole: bool = False) -> nn.Module:
 
     Args:
         folder: of the model.
-        whole: whether what comes behind the last hidden state is needed too.
+        whole: whether the layers after the last hidden state are needed too.
 
     Raises:
         ModelError: transformers can't load it.
@@ -133,7 +133,7 @@ def load_transformer(folder: Path, *, whole: bool = False) -> nn.Module:
     return model.eval()  # type: ignore[no-any-return]
 
 
-# What sentence-transformers lets stand behind a Dense layer, by the last part of the name.
+# The activations that sentence-transformers allows after a Dense layer, by the last part of the name.
 ACTIVATIONS = {each.__name__: each for each in (nn.Identity, nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid)}
 
 

@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: the same computation as torch's, compiled for the processor."""
+"""OpenVINO on a CPU: the computation of torch, compiled for the processor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVinoEngine:
-    """A head traced by torch and compiled by OpenVINO."""
+    """A pooling head, traced by torch and compiled by OpenVINO."""
 
     name = "openvino"
     device = "cpu"
@@ -52,7 +52,7 @@ class OpenVinoEngine:
                 f"OpenVINO can't run {head.spec.model}: {first.rstrip('.')}. Use --engine torch."
             ) from error
         self._names = {port.any_name for port in self._compiled.inputs}  # a model may leave one unread
-        # one request a core: more wait for each other, fewer leave a core idle
+        # one request per core: more wait for each other, fewer leave a core idle
         self.ahead = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._idle: SimpleQueue[Any] = SimpleQueue()
 
@@ -60,7 +60,7 @@ class OpenVinoEngine:
         """See `Engine.start`."""
         try:
             request = self._idle.get_nowait()
-        except Empty:  # as many as are asked for at once; what is over queues up inside
+        except Empty:  # as many requests as batches in flight; OpenVINO queues the rest
             request = self._compiled.create_infer_request()
         request.start_async({name: array for name, array in inputs.items() if name in self._names})
 

@@ -21,7 +21,7 @@ class TorchEngine:
     name = "torch"
 
     def __init__(self, head: PoolingHead, device: torch.device, precision: str) -> None:
-        """Move `head` to the device, for good."""
+        """Move `head` to the device; it stays there."""
         self.head = head.to(device)
         head.model.to(PRECISIONS[precision])
         self.device, self.precision = str(device), precision

@@ -23,7 +23,7 @@ LONGEST = 1000
 
 
 def enable_heif() -> bool:
-    """Let Pillow open HEIC files where pillow-heif is installed; say whether it is."""
+    """Let Pillow open HEIC files if pillow-heif is installed; return whether it is."""
     with contextlib.suppress(ImportError):
         import pillow_heif
 
@@ -36,10 +36,10 @@ enable_heif()
 
 
 def keep_memory(threads: int) -> None:
-    """Have Pillow keep the memory of `threads` images being decoded for the next ones.
+    """Have Pillow reuse the memory of `threads` images for the next ones.
 
-    The kernel clears fresh memory page by page, which takes a third of the time of decoding. A block that is
-    kept has 16 MiB at most; where more are kept already (`PILLOW_BLOCKS_MAX`), it stays so.
+    The kernel clears fresh memory page by page, which takes a third of the time of decoding. A block has at
+    most 16 MiB; if Pillow keeps more blocks already (`PILLOW_BLOCKS_MAX`), that stays.
     """
     memory = Image.core  # type: ignore[attr-defined]  # where Pillow's documentation has its block allocator
     memory.set_blocks_max(max(memory.get_blocks_max(), BLOCKS * threads))
@@ -53,8 +53,8 @@ def open_rgb(source: ImageSource, at_least: int | None = None) -> Image.Image:
 
     Args:
         source: a path, the bytes of an image file, or an open image.
-        at_least: decode a JPEG file at a half, a quarter or an eighth of its size where both its sides keep
-            so many whole pixels (`Image.draft`), which is several times faster; None decodes all in full.
+        at_least: decode a JPEG file at a half, a quarter or an eighth of its size if both sides keep so many
+            whole pixels (`Image.draft`), which is several times faster; None decodes every file in full.
 
     Raises:
         ItemError: it is no image, is empty, truncated, missing, or of more than about 179 megapixels.
@@ -69,7 +69,7 @@ def open_rgb(source: ImageSource, at_least: int | None = None) -> Image.Image:
                 raise ItemError("the image has no pixels")
             if image is source:
                 return _to_rgb(ImageOps.exif_transpose(image))
-            ImageOps.exif_transpose(image, in_place=True)  # nobody else's: no copy
+            ImageOps.exif_transpose(image, in_place=True)  # opened here, so no copy is needed
             image.load()
             return _to_rgb(image)
     except ItemError:
@@ -97,7 +97,7 @@ def open_rgb(source: ImageSource, at_least: int | None = None) -> Image.Image:
 
 
 def check_shape(image: Image.Image) -> None:
-    """Refuse an image of a shape that no preprocessing makes anything of.
+    """Refuse an image that is too thin for any preprocessing.
 
     Raises:
         ItemError: one side is more than `LONGEST` times the other.
@@ -107,7 +107,7 @@ def check_shape(image: Image.Image) -> None:
 
 
 def pixels_of(source: Path | bytes) -> int:
-    """Return how many pixels an image has, by the head of its file; 0 where that can't be read."""
+    """Return how many pixels an image has, from the header of its file; 0 if that can't be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -124,7 +124,7 @@ def _file(source: Path | str | bytes) -> io.BytesIO | Path:
         return io.BytesIO(source)
     path = Path(source)
     if path.is_dir():
-        raise ItemError("it is a folder, and an image was expected")
+        raise ItemError("it is a folder; an image was expected")
     if path.is_file() and path.stat().st_size == 0:
         raise ItemError("the file is empty")
     return path
@@ -133,8 +133,8 @@ def _file(source: Path | str | bytes) -> io.BytesIO | Path:
 def _draft(image: Image.Image, at_least: int) -> None:
     """Have a JPEG file decoded at the smallest scale that keeps `at_least` pixels of both sides.
 
-    A side that the scale doesn't divide is rounded up, and the image would lie up to a pixel aside: the
-    cosine to decoding in full falls to 0.995 by that alone.
+    A side that the scale doesn't divide would be rounded up, which shifts the image by up to a pixel: that
+    alone lowers the cosine to decoding in full to 0.995.
     """
     for scale in (8, 4, 2):
         size = image.width // scale, image.height // scale

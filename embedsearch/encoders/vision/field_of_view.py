@@ -1,4 +1,4 @@
-"""Which part of an image a model sees, whatever its processor does, and how its tokens lie over it."""
+"""Which part of an image a model sees, for any processor, and where its tokens lie in it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from PIL import Image
 
 from embedsearch.encoders.hidden_states import WHOLE, Box
 
-# Tokens before the patches (CLS, registers) that are looked for where a model doesn't tell its patch size.
+# At most this many tokens may precede the patches (CLS, registers), if a model doesn't tell its patch size.
 MOST_PREFIX = 9
 
 
 def seen_box(pixels: Callable[[Image.Image], np.ndarray[Any, Any]], size: tuple[int, int]) -> Box:
     """Return the part of an image that a preprocessing shows the model.
 
-    A slope from black to white says of each pixel behind the preprocessing where it came from.
+    A gradient from black to white tells, for each pixel after the preprocessing, where it came from.
 
     Args:
         pixels: takes an RGB image to (3, h, w), each channel scaled and shifted by constants.

@@ -1,7 +1,7 @@
 """Models that read an image of any shape as a sequence of patches (NaFlex; SigLIP 2, Tschannen et al. 2025).
 
-The image is resized to the most patches that the model takes, near its own shape; patches of the images
-in a batch are padded, and a mask and the shapes go to the model beside them.
+An image is resized, near its own shape, to as many patches as the model takes. The patches of a batch are
+padded; a mask and the shapes go to the model with them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Pixels = np.ndarray[Any, np.dtype[Any]]
 
 
 def resizing(processor: Any) -> Callable[[Image.Image], Pixels]:
-    """Return what takes an RGB image to its resized pixels, (3, H, W), as the processor resizes it."""
+    """Return a function from an RGB image to its pixels as the processor resizes them, (3, H, W)."""
     side = int(processor.patch_size)
 
     def pixels(image: Image.Image) -> Pixels:
-        # The axis is named: an image 3 pixels high would be taken for one with channels first.
+        # The axis is named, or an image 3 pixels high would be read as channels first.
         out = processor(
             images=[image],
             return_tensors="np",
@@ -38,8 +38,8 @@ def resizing(processor: Any) -> Callable[[Image.Image], Pixels]:
         rows, columns = out["spatial_shapes"][0].tolist()
         patches = out["pixel_values"][0][: rows * columns]  # without padding
         # (N, P * P * 3) -> (rows, columns, P, P, 3) -> (3, rows, P, columns, P) -> (3, H, W)
-        apart = patches.reshape(rows, columns, side, side, 3).transpose(4, 0, 2, 1, 3)
-        return np.ascontiguousarray(apart.reshape(3, rows * side, columns * side))
+        image_rows = patches.reshape(rows, columns, side, side, 3).transpose(4, 0, 2, 1, 3)
+        return np.ascontiguousarray(image_rows.reshape(3, rows * side, columns * side))
 
     return pixels
 

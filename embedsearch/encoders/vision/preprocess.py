@@ -1,4 +1,4 @@
-"""What a model wants done to an image before it: resized, cropped, scaled."""
+"""The preprocessing of a model: an image is resized, cropped and scaled."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from embedsearch.models.files import ModelFiles
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """An image to a model's input.
+    """How an image becomes the input of a model.
 
     Attributes:
         pixels: takes an RGB image to (3, H, W), uint8, or float32 where the processor scales itself.
         side: the image's shorter side in pixels once it is resized, before cropping; 0 where unknown.
         scale: by channel, of `pixels * scale + shift`, which the encoder does on the device.
         shift: by channel.
-        shrunk: `pixels` of an image of at least three times the side, in less time, to within a grey of 255;
-            None where the side is unknown.
+        shrunk: a faster `pixels` for images of at least three times the side; it differs by at most one grey
+            level of 255. None where the side is unknown.
     """
 
     pixels: Callable[[Image.Image], Pixels]
@@ -57,12 +57,12 @@ def preprocessing(files: ModelFiles) -> Preprocessing:
         raise ModelError(f"{files.folder} has no image preprocessing that can be loaded: {first}") from error
     if hasattr(processor, "max_num_patches"):
         return Preprocessing(naflex.resizing(processor), 0, *_affine(processor))
-    # EfficientNet's processor may move the range besides, which is no part of the formula
+    # EfficientNet's processor may also shift the range, which the formula does not cover
     plain = not getattr(processor, "rescale_offset", False) and not getattr(processor, "include_top", False)
     steps = {"do_rescale": False, "do_normalize": False} if plain else {}
 
     def pixels(image: Image.Image) -> Pixels:
-        # The axis is named: an image 3 pixels high would be taken for one with channels first.
+        # The axis is named, or an image 3 pixels high would be read as channels first.
         out = processor(images=[image], return_tensors="np", input_data_format="channels_last", **steps)
         return np.asarray(out["pixel_values"][0])
 
@@ -85,7 +85,9 @@ def _from_declaration(declared: dict[str, Any]) -> Preprocessing:
     processor = SimpleNamespace(**{**defaults, **given})
     resizing = pillow_resizing(processor)
     if resizing is None:
-        raise ModelError(f"A DINOv3 image is resized to a height and width; got {processor.size}.")
+        raise ModelError(
+            f"DINOv3 resizes an image to a height and width; its preprocessor has {processor.size}."
+        )
     return Preprocessing(
         resizing, resizing.side, *_affine(processor), shrunk=partial(resizing, resize=by_torch)
     )

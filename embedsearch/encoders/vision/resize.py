@@ -1,7 +1,7 @@
 """The resizing of the common image processors, without the processor.
 
-A processor of transformers spends most of its time in Python, which the threads that decode images can't
-share. Most do one of two things, written here; `same_pixels` proves that a model's does.
+A processor of transformers spends most of its time in Python, so the threads that decode images wait for each
+other. Most processors do one of two things, written here; `same_pixels` checks that a model's processor does.
 
 Large images are shrunk by torch's integer kernel, in less than half the time that Pillow takes. Both filter
 alike and round to whole greys between the two passes. They differ by one grey of 255 at most: in about one of

@@ -114,7 +114,7 @@ def test_auto_leaves_an_engine_that_computes_something_else(small_model, monkeyp
     folder = str(small_model("bert"))
     wrong(monkeypatch, by=0.5)
     assert load_encoder(folder, device="cpu").engine == "torch"
-    with pytest.raises(ModelError, match=r"gives other vectors .* than torch .* Use --engine torch"):
+    with pytest.raises(ModelError, match=r"computes other vectors .* than torch .* Use --engine torch"):
         load_encoder(folder, device="cpu", engine="openvino")
     wrong(monkeypatch, by=np.nan)
     assert load_encoder(folder, device="cpu").engine == "torch"
