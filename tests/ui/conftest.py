@@ -225,4 +225,4 @@ def shown(page) -> None:
     page.wait_for_selector(".stApp[data-test-script-state=notRunning]")
     page.wait_for_selector(".stMainBlockContainer .stElementContainer", state="attached")
     page.wait_for_function("!document.querySelector('[data-testid=stSkeleton], [data-stale=true]')")
-    assert page.locator("[data-testid=stException]").count() == 0
+    assert page.locator("[data-testid=stException]").all_inner_texts() == []
