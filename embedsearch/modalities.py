@@ -52,7 +52,6 @@ class UnitRow:
         records_ahead: records that are read ahead of the model at a time.
         form: what a person gives to ask for it.
         query: the same in words, such as "a whole text".
-        whole: whether a record is one unit; else a record has several, and the splitter finds them.
         splitter: "module:function" of `embedsearch.splitters`, from a content to pairs of a start
             and a part; the encoder reads the parts. Empty where it reads the content itself.
         tower: "module:class" of the encoder where the pooling is `PROJECTION`; empty for `encoder`.
@@ -71,7 +70,6 @@ class UnitRow:
     records_ahead: int
     form: QueryForm
     query: str
-    whole: bool = True
     splitter: str = ""
     tower: str = ""
     declared: bool = False
@@ -142,7 +140,6 @@ _ROWS = (
                 records_ahead=512,
                 form=QueryForm.WORD,
                 query="a word in its sentence",
-                whole=False,
                 splitter="embedsearch.splitters.words:split_words",
                 general="words in general sentences",
                 has_duplicates=False,  # the same word in two sentences is none
@@ -156,7 +153,6 @@ _ROWS = (
                 records_ahead=512,
                 form=QueryForm.WORD,
                 query="a word in its sentence",
-                whole=False,
                 splitter="embedsearch.splitters.words:split_tokens",
                 general="words in general sentences",
                 has_duplicates=False,

@@ -32,9 +32,3 @@ def test_every_name_in_a_row_leads_to_something(unit):
     assert model is not None
     assert model.package
     assert model.modality is modality.modality
-
-
-@pytest.mark.parametrize("unit", Unit)
-def test_a_splitter_stands_where_a_record_has_several_units(unit):
-    """A record that is one unit is read as it is; any other needs a splitter."""
-    assert bool(UNITS[unit].splitter) is not UNITS[unit].whole
