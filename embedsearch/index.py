@@ -25,7 +25,7 @@ from embedsearch.explain.explanation import Explanation
 from embedsearch.indexing.build import build_index, compare_index
 from embedsearch.indexing.changes import Changes
 from embedsearch.maps import Map
-from embedsearch.maps.ground import Method, Settings
+from embedsearch.maps.inputs import Method, Settings
 from embedsearch.progress import Progress, Silent
 from embedsearch.query import DEFAULT_K, AnyQuery, MoreLike, Tree, is_several
 from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, Recipe, SourceRecipe, check_name

@@ -11,9 +11,9 @@ import numpy as np
 from embedsearch.artifacts import ArtifactContext, amend
 from embedsearch.disk.npy import load_array
 from embedsearch.maps import Map, make_map, still_fitting
-from embedsearch.maps.ground import Earlier, Ground, Method, Points, Settings, keys_of
+from embedsearch.maps.alignment import rows_of_same_ids
+from embedsearch.maps.inputs import MapInputs, Method, Points, PreviousMap, Settings, keys_of
 from embedsearch.maps.layouts.umap import is_installed
-from embedsearch.maps.stability import rows_of_same_ids
 from embedsearch.progress import Progress
 from embedsearch.store.build import Build
 from embedsearch.store.facts import MapFacts
@@ -32,15 +32,15 @@ def load_map(build: Build) -> Map | None:
     return Map(cast(Points, load_array(build.folder / FILE, mapped=True)), facts)
 
 
-def ground_of(build: Build) -> Ground:
+def inputs_of(build: Build) -> MapInputs:
     """Return what a map of a build is made of."""
     manifest = build.manifest
     keys = keys_of(build.source_state, manifest.count)
-    return Ground(build.vectors, build.backend, manifest.metric, build.items, keys)
+    return MapInputs(build.vectors, build.backend, manifest.metric, build.items, keys)
 
 
 def map_index(indexes: Path, name: str, settings: Settings, progress: Progress) -> Build:
-    """Make the map of the index `name` anew, oriented like the one it had, and put it in force.
+    """Make a new map of the index `name`, oriented like its previous one, and publish it.
 
     Raises:
         IndexNotFoundError, IndexDamagedError, IndexBusyError: as `amend`.
@@ -50,8 +50,8 @@ def map_index(indexes: Path, name: str, settings: Settings, progress: Progress) 
     def make(build: Build, folder: Path) -> MapFacts:
         had = load_map(build)
         same = np.arange(build.manifest.count)
-        earlier = None if had is None else Earlier(had.facts, had.points, same, anew=True)
-        return _save(make_map(ground_of(build), settings, earlier, progress), folder)
+        earlier = None if had is None else PreviousMap(had.facts, had.points, same, orientation_only=True)
+        return _save(make_map(inputs_of(build), settings, earlier, progress), folder)
 
     return amend(indexes, name, "map", make)
 
@@ -68,7 +68,7 @@ def refresh(context: ArtifactContext) -> MapFacts | None:
     had = load_map(context.previous.build) if context.readable(FILE) else None
     source_state = SourceState.load(context.folder / SOURCE_STATE)
     items = open_table(context.folder / ITEMS)
-    ground = Ground(
+    inputs = MapInputs(
         context.vectors,
         context.backend,
         context.metric,
@@ -79,17 +79,17 @@ def refresh(context: ArtifactContext) -> MapFacts | None:
     settings = still_fitting(Settings(Method(chosen.method), chosen.clusters, chosen.names), items)
     earlier = None
     if had is None:
-        context.progress.stage("the map is laid out anew: the one before is damaged")
+        context.progress.stage("laying out a new map: the previous one is damaged")
     else:
         rows = rows_of_same_ids(source_state, context.previous.source_state)
         if context.kept is not None:
             rows = np.where(context.kept >= 0, context.kept, rows)
-        earlier = Earlier(facts, had.points, rows, anew=not context.same_vectors())
-    again = earlier is not None and not earlier.anew and earlier.rows.max() >= 0
+        earlier = PreviousMap(facts, had.points, rows, orientation_only=not context.same_vectors())
+    again = earlier is not None and not earlier.orientation_only and earlier.rows.max() >= 0
     if settings.method is Method.UMAP and not is_installed() and not again:
         context.progress.stage("umap-learn is not installed: the map is made by PCA")
         settings = replace(settings, method=Method.PCA)
-    return _save(make_map(ground, settings, earlier, context.progress), context.folder)
+    return _save(make_map(inputs, settings, earlier, context.progress), context.folder)
 
 
 def _save(made: Map, folder: Path) -> MapFacts:

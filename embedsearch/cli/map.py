@@ -61,7 +61,7 @@ def map_command(
     from embedsearch.cli.progress import Bar
     from embedsearch.disk.facts import to_json
     from embedsearch.maps.export import save_csv
-    from embedsearch.maps.ground import Method, Settings
+    from embedsearch.maps.inputs import Method, Settings
     from embedsearch.store.folders import indexes_folder
 
     if save is not None and not save.resolve().parent.is_dir():

@@ -1,7 +1,7 @@
 """Maps: an index in two dimensions, with an honest figure of what that costs.
 
 layout          PCA in closed form, or UMAP (extra `umap`)
-laid over       the map before, so that old points stay near where they were
+alignment       with the previous map, so that old points stay near where they were
 groups          k-means over the vectors, not over the map; named by distinctive words
 preservation    which share of each item's 10 nearest neighbours are among its 10 nearest on the map
 """
@@ -15,13 +15,23 @@ import pyarrow as pa
 
 from embedsearch.backends import Rows
 from embedsearch.distances.metric import Vectors
+from embedsearch.maps.alignment import moved, procrustes
 from embedsearch.maps.clusters import grouped, named
-from embedsearch.maps.ground import POINT, SEED, Earlier, Ground, Method, Points, Settings, sample, xy_of
+from embedsearch.maps.inputs import (
+    POINT,
+    SEED,
+    MapInputs,
+    Method,
+    Points,
+    PreviousMap,
+    Settings,
+    sample,
+    xy_of,
+)
 from embedsearch.maps.labels import check_field, text_fields
 from embedsearch.maps.layouts.pca import principal_plane, project
 from embedsearch.maps.layouts.umap import LAID_OUT, is_installed, lay_out, placed
 from embedsearch.maps.quality import NEIGHBOURS, preserved
-from embedsearch.maps.stability import laid_over, moved
 from embedsearch.progress import Progress
 from embedsearch.store.facts import MapFacts, MapSettings
 
@@ -47,13 +57,13 @@ class Map:
         return np.flatnonzero(~np.isnan(self.points["kept"]))
 
 
-def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progress: Progress) -> Map:
+def make_map(inputs: MapInputs, settings: Settings, earlier: PreviousMap | None, progress: Progress) -> Map:
     """Make a map.
 
     Args:
-        ground: what of; at least one item.
+        inputs: the vectors and items; at least one.
         settings: how.
-        earlier: the map before, which this one is laid over.
+        earlier: the previous map, which this one is aligned with.
         progress: who is told how it goes on.
 
     Raises:
@@ -61,30 +71,30 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
         MissingExtraError: UMAP is asked for and not installed.
     """
     if settings.names:
-        check_field(ground.items, settings.names)
-    progress.stage(f"laying out {len(ground.vectors):,} items")
+        check_field(inputs.items, settings.names)
+    progress.stage(f"laying out {len(inputs.vectors):,} items")
     laid_out = (
-        sample(ground.keys, LAID_OUT) if settings.method is Method.UMAP else np.arange(len(ground.vectors))
+        sample(inputs.keys, LAID_OUT) if settings.method is Method.UMAP else np.arange(len(inputs.vectors))
     )
     explained = None
     if settings.method is Method.PCA:
-        plane = principal_plane(ground.vectors, ground.metric)
-        xy = project(ground.vectors, ground.metric, plane)
+        plane = principal_plane(inputs.vectors, inputs.metric)
+        xy = project(inputs.vectors, inputs.metric, plane)
         explained = tuple(round(float(share), 4) for share in plane.explained)
     else:
-        xy = _by_umap(ground, laid_out, earlier)
+        xy = _by_umap(inputs, laid_out, earlier)
     since = None
     if earlier is not None:
         kept = np.flatnonzero(earlier.rows >= 0)
         old = xy_of(earlier.points[earlier.rows[kept]])
-        xy = laid_over(xy, kept, old)
+        xy = procrustes(xy, kept, old)
         since = moved(xy, kept, old) if earlier.facts.method == settings.method else None
     progress.stage("grouping and naming")
-    labels = grouped(ground, settings, earlier)
-    rows = sample(ground.keys, MEASURED if len(xy) <= MEASURED else SAMPLE)
+    labels = grouped(inputs, settings, earlier)
+    rows = sample(inputs.keys, MEASURED if len(xy) <= MEASURED else SAMPLE)
     progress.stage(f"measuring what the map keeps, on {len(rows):,} items")
     shares = np.full(len(xy), np.nan, np.float32)
-    shares[rows] = preserved(ground.backend, ground.vectors, xy, rows)
+    shares[rows] = preserved(inputs.backend, inputs.vectors, xy, rows)
     points = np.empty(len(xy), POINT)
     points["x"], points["y"], points["cluster"], points["kept"] = xy[:, 0], xy[:, 1], labels, shares
     facts = MapFacts(
@@ -95,7 +105,7 @@ def make_map(ground: Ground, settings: Settings, earlier: Earlier | None, progre
         neighbours=NEIGHBOURS,
         measured=len(rows),
         moved=since,
-        clusters=named(ground, settings, points),
+        clusters=named(inputs, settings, points),
         settings=MapSettings(str(settings.method), settings.clusters, settings.names),
     )
     return Map(points, facts)
@@ -106,10 +116,10 @@ def still_fitting(settings: Settings, items: pa.Table) -> Settings:
     return settings if settings.names in text_fields(items) else replace(settings, names="")
 
 
-def _by_umap(ground: Ground, rows: Rows, earlier: Earlier | None) -> Vectors:
+def _by_umap(inputs: MapInputs, rows: Rows, earlier: PreviousMap | None) -> Vectors:
     """Lay out `rows` by UMAP, and place all others between them: (n, 2)."""
-    vectors, metric = ground.vectors, ground.metric
-    known = np.full(len(vectors), -1) if earlier is None or earlier.anew else earlier.rows
+    vectors, metric = inputs.vectors, inputs.metric
+    known = np.full(len(vectors), -1) if earlier is None or earlier.orientation_only else earlier.rows
     again = rows[known[rows] >= 0]
     if earlier is not None and len(again):
         start = np.empty((len(vectors), 2), np.float32)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 import embedsearch as es
-from embedsearch.artifacts.map import ground_of, load_map, map_index
+from embedsearch.artifacts.map import inputs_of, load_map, map_index
 from embedsearch.maps import make_map
-from embedsearch.maps.ground import Earlier, Method, Settings
-from embedsearch.maps.stability import rows_of_same_ids
+from embedsearch.maps.alignment import rows_of_same_ids
+from embedsearch.maps.inputs import Method, PreviousMap, Settings
 from embedsearch.progress import Silent
 from tests.benchmarks.common import need
 
@@ -42,10 +42,13 @@ def main():
             write(table, [rows[at] for at in sorted(order[:-tenth])])
             new = es.rebuild(method, indexes=folder).build
             after = load_map(new)
-            same = Earlier(
-                before.facts, before.points, rows_of_same_ids(new.source_state, old.source_state), anew=True
+            same = PreviousMap(
+                before.facts,
+                before.points,
+                rows_of_same_ids(new.source_state, old.source_state),
+                orientation_only=True,
             )
-            fresh = make_map(ground_of(new), Settings(method), same, Silent())
+            fresh = make_map(inputs_of(new), Settings(method), same, Silent())
             print(
                 f"map_{method} value={before.facts['preserved']:.3f} (share of 10 neighbours kept, "
                 f"{len(before.points):,} questions; after the rebuild {after.facts['preserved']:.3f})",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedsearch.artifacts.map import load_map, map_index
-from embedsearch.maps.ground import Method, Settings
+from embedsearch.maps.inputs import Method, Settings
 from embedsearch.progress import Silent
 from tests import fakes
 

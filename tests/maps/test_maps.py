@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from embedsearch import maps
-from embedsearch.artifacts.map import ground_of, load_map
+from embedsearch.artifacts.map import inputs_of, load_map
 from embedsearch.errors import QueryError
-from embedsearch.maps import clusters, ground, make_map
-from embedsearch.maps.ground import Settings, keys_of, sample
-from embedsearch.maps.stability import laid_over
+from embedsearch.maps import clusters, inputs, make_map
+from embedsearch.maps.alignment import procrustes
+from embedsearch.maps.inputs import Settings, keys_of, sample
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
 from embedsearch.store.build import open_build
@@ -71,7 +71,7 @@ def test_old_items_stay_near_where_they_were(make_build, map_of):
         if name in labels
     ]
     assert np.mean(same) > 0.8
-    fresh = make_map(ground_of(after), Settings(), None, Silent())
+    fresh = make_map(inputs_of(after), Settings(), None, Silent())
     assert made.facts.preserved == pytest.approx(fresh.facts.preserved, abs=0.02)
     np.testing.assert_allclose(  # turned, mirrored and shifted alone: distances are those of the plain PCA
         np.linalg.norm(np.diff(maps.xy_of(made.points), axis=0), axis=1),
@@ -179,20 +179,20 @@ def test_laid_over_undoes_a_turn_a_mirror_and_a_shift():
     draw = np.random.default_rng(0)
     old = draw.normal(size=(50, 2)).astype(np.float32)
     turned = old @ np.float32([[0, -1], [-1, 0]]) + np.float32([7, -3])
-    np.testing.assert_allclose(laid_over(turned, np.arange(50), old), old, atol=1e-5)
+    np.testing.assert_allclose(procrustes(turned, np.arange(50), old), old, atol=1e-5)
     rows = np.arange(10, 50)
     noisy = turned + draw.normal(scale=0.05, size=(50, 2)).astype(np.float32)
-    best = np.linalg.norm(laid_over(noisy, rows, old[rows])[rows] - old[rows])
+    best = np.linalg.norm(procrustes(noisy, rows, old[rows])[rows] - old[rows])
     for angle in np.linspace(0, 2 * np.pi, 100):
         turn = np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]])
         moved = (noisy[rows] - noisy[rows].mean(0)) @ turn + old[rows].mean(0)
         assert best <= np.linalg.norm(moved - old[rows]) + 1e-4
-    np.testing.assert_array_equal(laid_over(turned, np.arange(2), old[:2]), turned)
+    np.testing.assert_array_equal(procrustes(turned, np.arange(2), old[:2]), turned)
 
 
 def test_the_columns_are_as_documented():
     """The file of a map is an array of x, y, cluster and kept."""
-    assert ground.POINT.names == ("x", "y", "cluster", "kept")
+    assert inputs.POINT.names == ("x", "y", "cluster", "kept")
 
 
 def test_a_damaged_map_is_laid_out_anew(make_build, map_of):
@@ -205,7 +205,7 @@ def test_a_damaged_map_is_laid_out_anew(make_build, map_of):
     after = load_map(make_build(records, progress=told))
     assert after.facts.settings == before.facts.settings
     assert len(after.facts.clusters) == 3
-    assert "the map is laid out anew: the one before is damaged" in told.stages
+    assert "laying out a new map: the previous one is damaged" in told.stages
 
 
 def test_a_lost_map_is_told(make_build, map_of):

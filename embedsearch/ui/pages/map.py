@@ -12,12 +12,12 @@ import numpy as np
 import streamlit as st
 from streamlit.components.v2 import component
 
-from embedsearch.artifacts.map import ground_of, load_map
+from embedsearch.artifacts.map import inputs_of, load_map
 from embedsearch.backends import Rows
 from embedsearch.errors import ItemNotFoundError
 from embedsearch.index import Index
 from embedsearch.maps import Map, make_map
-from embedsearch.maps.ground import Ground, Method, Settings, sample
+from embedsearch.maps.inputs import MapInputs, Method, Settings, sample
 from embedsearch.maps.layouts.umap import is_installed
 from embedsearch.progress import Silent
 from embedsearch.query import MoreLike
@@ -84,16 +84,16 @@ def map_page() -> None:
 
 @st.cache_resource(max_entries=12, show_spinner="Laying the index out …")
 def _drawn(build: str, _searcher: Index) -> Drawn:  # noqa: ARG001  the build's folder is the cache's key
-    ground = ground_of(_searcher.build)
+    inputs = inputs_of(_searcher.build)
     stored = load_map(_searcher.build)
-    made = stored or make_map(ground, Settings(Method.PCA), None, Silent())
-    return Drawn(made, _shown(ground, made), stored is not None)
+    made = stored or make_map(inputs, Settings(Method.PCA), None, Silent())
+    return Drawn(made, _shown(inputs, made), stored is not None)
 
 
-def _shown(ground: Ground, made: Map) -> Rows:
+def _shown(inputs: MapInputs, made: Map) -> Rows:
     """Return the items to show, (m,): all, or of a large index some of those that were measured."""
     measured = made.measured
-    return np.asarray(measured[sample(ground.keys[measured], map_data.SHOWN)])
+    return np.asarray(measured[sample(inputs.keys[measured], map_data.SHOWN)])
 
 
 def _told(searcher: Index, drawn: Drawn) -> None:

@@ -5,14 +5,14 @@ import pytest
 
 from embedsearch import maps
 from embedsearch.artifacts import map as addition
-from embedsearch.artifacts.map import ground_of, load_map
+from embedsearch.artifacts.map import inputs_of, load_map
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import MissingExtraError
 from embedsearch.maps import make_map, xy_of
-from embedsearch.maps.ground import Earlier, Method, Settings
+from embedsearch.maps.alignment import rows_of_same_ids
+from embedsearch.maps.inputs import Method, PreviousMap, Settings
 from embedsearch.maps.layouts import umap as umap_layout
 from embedsearch.maps.layouts.umap import lay_out, placed
-from embedsearch.maps.stability import rows_of_same_ids
 from embedsearch.progress import Silent
 from tests import fakes
 from tests.maps.conftest import random_texts
@@ -44,8 +44,8 @@ def test_it_keeps_more_neighbours_and_stays_after_a_rebuild(make_build, map_of):
     assert after.facts.method == "umap"
     assert after.facts.moved.kept == 216
     rows = rows_of_same_ids(build.source_state, before.source_state)
-    anew = Earlier(again.facts, again.points, rows, anew=True)
-    fresh = make_map(ground_of(build), Settings(Method.UMAP), anew, Silent())
+    anew = PreviousMap(again.facts, again.points, rows, orientation_only=True)
+    fresh = make_map(inputs_of(build), Settings(Method.UMAP), anew, Silent())
     assert after.facts.moved.median < min(0.2, fresh.facts.moved.median / 2)
     assert after.facts.preserved > made.facts.preserved - 0.05
 

@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from embedsearch.artifacts.map import ground_of, load_map, map_index
+from embedsearch.artifacts.map import inputs_of, load_map, map_index
 from embedsearch.index import open_index
 from embedsearch.maps import make_map
-from embedsearch.maps.ground import Settings
+from embedsearch.maps.inputs import Settings
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
 from embedsearch.store.build import open_build
@@ -182,7 +182,7 @@ def test_the_keyboard_stays_in_the_group_that_is_singled_out(visit, indexes):
 def test_of_many_items_a_sample_and_the_chosen_are_drawn(indexes):
     """What is drawn are the rows given, and the chosen item and its neighbours in any case."""
     searcher = open_index("questions", indexes)
-    made = make_map(ground_of(searcher.build), Settings(), None, Silent())
+    made = make_map(inputs_of(searcher.build), Settings(), None, Silent())
     data = plot(searcher, made, made.measured[:5], 7, [3, 9])
     assert data["row"] == [0, 1, 2, 3, 4, 7, 9]
     assert (data["chosen"], data["neighbours"]) == (5, [3, 6])

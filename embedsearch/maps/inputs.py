@@ -1,4 +1,4 @@
-"""What a map is made of, and how; and samples that hardly change from build to build."""
+"""The inputs and settings of a map, and samples that hardly change from build to build."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What a map is made of.
+class MapInputs:
+    """The vectors and items that a map shows.
 
     Attributes:
         vectors: (n, d) float32 or float16, raw.
@@ -61,24 +61,24 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """The map of the build before.
+class PreviousMap:
+    """The map of the previous build.
 
     Attributes:
         facts: what its manifest says of it.
         points: (m,) of `POINT`.
         rows: (n,) which of them each item of the new build is; -1 for none.
-        anew: whether only the map's orientation and the groups' numbers are taken over.
+        orientation_only: whether only the map's orientation and the groups' numbers are taken over.
     """
 
     facts: MapFacts
     points: Points
     rows: Rows
-    anew: bool = False
+    orientation_only: bool = False
 
 
 def keys_of(source_state: SourceState | None, count: int) -> npt.NDArray[np.uint64]:
-    """Return a key for each vector, (n,) uint64, see `Ground`; without a source_state by row."""
+    """Return a key for each vector, (n,) uint64, see `MapInputs`; without a source_state by row."""
     if source_state is None:
         record, within = np.arange(count, dtype=np.uint64), np.zeros(count, np.uint64)
     else:

@@ -1,4 +1,4 @@
-"""Old points stay near where they were: which rows are which, and a map laid over the one before."""
+"""Alignment with the previous map: which rows are which, and the rotation that brings old points back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rows_of_same_ids(new: SourceState, old: SourceState) -> Rows:
     return np.where(np.repeat(places >= 0, counts), np.repeat(starts, counts) + within, -1)
 
 
-def laid_over(points: Vectors, rows: Rows, old: Vectors) -> Vectors:
+def procrustes(points: Vectors, rows: Rows, old: Vectors) -> Vectors:
     """Turn, mirror and shift points so that some of them lie as near as can be to where they were.
 
     The orthogonal Procrustes problem (Schönemann 1966): distances between points stay what they are.
