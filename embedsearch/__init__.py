@@ -8,8 +8,10 @@
 Names are imported on first use, so that `import embedsearch` loads neither torch nor faiss.
 """
 
+import sys
 import warnings
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -124,6 +126,17 @@ __all__ = [
     "rollback",
     "verify",
 ]
+
+
+class _Package(ModuleType):
+    """This package. Python sets a room that is imported as an attribute; one would hide a public name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

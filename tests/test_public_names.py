@@ -33,6 +33,17 @@ def test_every_public_name_resolves_and_is_documented(name):
     assert inspect.getdoc(value)
 
 
+def test_no_room_hides_a_public_name():
+    """`embedsearch.distances` is the function, also after the room of that name was imported."""
+    code = (
+        "import embedsearch.distances, types; "
+        "print([name for name in embedsearch.__all__ "
+        "if isinstance(getattr(embedsearch, name), types.ModuleType)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_an_unknown_name_is_an_attribute_error():
     """A name that does not exist is refused like in any module."""
     with pytest.raises(AttributeError, match="'embedsearch' has no attribute 'serach'"):
