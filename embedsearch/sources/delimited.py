@@ -12,10 +12,10 @@ from pathlib import Path
 from embedsearch.errors import SourceError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality, Rejected, Scalar
-from embedsearch.sources.celltypes import CellType
 from embedsearch.sources.lines import Line, check_encoding, read_lines
 from embedsearch.sources.paths import existing_file, printable
 from embedsearch.sources.table import RowReader, choose_columns
+from embedsearch.sources.text_cells import CellType
 
 CELL_LIMIT = 8 * 2**20
 ROW_LIMIT = 64 * 2**20

@@ -24,8 +24,8 @@ from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Rejected
 from embedsearch.sources.arrowrows import image_columns, rows
 from embedsearch.sources.parquet import ParquetFile
-from embedsearch.sources.scalars import as_scalar
 from embedsearch.sources.table import RowReader, choose_columns
+from embedsearch.sources.typed_cells import as_scalar
 
 KIND, FOLDER = "memory", "source"
 TEXT, IMAGE, VECTOR, ID = "text", "image", "vector", "id"

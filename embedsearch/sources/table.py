@@ -19,7 +19,7 @@ from embedsearch.disk.hash_index import HashIndex
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Modality, Record, Rejected, Scalar, content_hash
-from embedsearch.sources.scalars import as_scalar, clean
+from embedsearch.sources.typed_cells import as_scalar, clean
 
 # Names that make a column the text when none is asked for and it is the only one of them.
 TEXT_NAMES = frozenset(

@@ -8,8 +8,8 @@ import pytest
 from embedsearch.errors import SourceError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Modality, Record, Rejected, content_hash
-from embedsearch.sources.scalars import as_scalar
 from embedsearch.sources.table import Columns, Ids, RowReader, choose_columns
+from embedsearch.sources.typed_cells import as_scalar
 
 
 def choose(columns, text=(), image="", id="", pictures=()):
