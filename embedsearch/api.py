@@ -15,7 +15,7 @@ from typing import Any
 from embedsearch.analysis import compare as analysis
 from embedsearch.analysis.compare import Comparison
 from embedsearch.artifacts import alignment, calibration
-from embedsearch.errors import SourceError, SourceNotFoundError
+from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
 from embedsearch.index import Index, clear_sources, open_index
 from embedsearch.indexing.build import build_index
 from embedsearch.modalities import MODALITIES, Reader
@@ -172,13 +172,14 @@ def build(
         read = _located(source, asked)
         recipe = Recipe(name, read, _settled(encoding_with, read), indexing_with)
         return Index(build_index(recipe, root, replace=replace, strict=strict, progress=progress))
+    is_new = not folder.exists()
     try:
         read = in_memory.keep(source, asked, folder)
         recipe = Recipe(name, read, _settled(encoding_with, read), indexing_with)
         again = replace or _is_like(folder, recipe)
         built = build_index(recipe, root, replace=again, strict=strict, progress=progress)
     except BaseException:
-        if not (folder / RECIPE_FILE).is_file():
+        if is_new and not (folder / RECIPE_FILE).is_file():
             shutil.rmtree(folder, ignore_errors=True)  # a build that did not begin leaves nothing behind
         raise
     clear_sources(folder)
@@ -209,9 +210,10 @@ def _settled(options: EncoderOptions, source: SourceRecipe) -> EncoderRecipe:
 
 def _is_like(folder: Path, recipe: Recipe) -> bool:
     """Whether the index in `folder` is made from memory too, and of the same unit."""
-    if not (folder / RECIPE_FILE).is_file():
+    try:
+        old = Recipe.load(folder)
+    except RecipeError:  # there is none, or it is damaged
         return False
-    old = Recipe.load(folder)
     return old.source.kind == recipe.source.kind and old.encoder.unit == recipe.encoder.unit
 
 

@@ -201,7 +201,7 @@ _ROWS = (
                 poolings=("given",),
                 records_ahead=4096,
                 form=QueryForm.VECTOR,
-                query="a vector made elsewhere as they were, or an item of it (--item ID)",
+                query="a vector made as they were (in Python), or an item of it (--item ID)",
             ),
         ),
         default_model="",

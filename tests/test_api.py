@@ -2,15 +2,18 @@
 
 import importlib
 import inspect
+import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import embedsearch as es
 from embedsearch.cli import COMMANDS
 from embedsearch.cli.search import search_command
 from embedsearch.distances.metric import Metric, distances
-from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
+from embedsearch.errors import QueryError, RecipeError, SourceError, SourceNotFoundError
 from embedsearch.query import DEFAULT_K
 from embedsearch.recipe import Recipe, joined
 from tests.fakes import FRUITS, letters, text
@@ -115,7 +118,7 @@ def test_vectors_made_elsewhere_take_no_other_query():
     """A text, an image and a word are refused in words; so is an explanation."""
     index = es.build((IDS, VECTORS), name="w2v")
     for query in ("a text", es.Image(b"x"), es.Word("a text", 1)):
-        with pytest.raises(es.EmbedsearchError, match=r"made elsewhere"):
+        with pytest.raises(QueryError, match=r"ask it with a vector made as they were .* or an item"):
             index.search(query)
     with pytest.raises(es.EmbedsearchError, match="made elsewhere"):
         index.explain(VECTORS[0], "v1")
@@ -134,6 +137,20 @@ def test_a_table_may_hold_the_vectors():
     assert index.build.items.drop_columns(["hash"]).equals(beside.build.items.drop_columns(["hash"]))
     assert {hit.fields["n"] for hit in index.search(VECTORS[0], where={"n": [1, 2, 99]})} == {1, 2}
     assert index.get("v7").content is None
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_file_may_hold_the_vectors(suffix, here):
+    """A column of a file on disk serves as one in memory does."""
+    rows = [{"id": name, "at": row.tolist()} for name, row in zip(IDS, VECTORS, strict=True)]
+    file = here / f"rows{suffix}"
+    if suffix == ".jsonl":
+        file.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    index = es.build(file, name="file", vector="at", id="id")
+    assert np.array_equal(index.build.vectors, VECTORS)
+    assert index.build.items["id"].to_pylist() == IDS
 
 
 @pytest.mark.usefixtures("here")
@@ -183,10 +200,15 @@ def test_a_build_that_did_not_begin_leaves_nothing(source, tmp_path):
 
 
 def test_a_model_that_is_not_there_leaves_no_folder(here):
-    """The source is taken away again when the build did not begin."""
+    """The source is taken away again when the build did not begin; what was there before stays."""
     with pytest.raises(es.EmbedsearchError):
         es.build(["a"], name="pets", model="no such model")
     assert list(here.iterdir()) == []
+    es.build((IDS, VECTORS), name="pets")
+    (here / "pets" / "recipe.toml").unlink()
+    with pytest.raises(es.EmbedsearchError):
+        es.build(["a"], name="pets", model="no such model", replace=True)
+    assert len(es.open("pets")) == 40
 
 
 @pytest.mark.parametrize("source", ["", "  "])

@@ -164,7 +164,7 @@ def title(hit: Hit) -> str:
 
 def text(hit: Hit) -> str:
     """Return the HTML of a hit's text, its word marked; a long one folds out."""
-    whole = hit.text or ""
+    whole = hit.id if hit.text is None else hit.text
     if hit.span:
         start, end = hit.span
         left, right = max(0, start - AROUND), min(len(whole), end + AROUND)
