@@ -214,7 +214,7 @@ def test_the_same_source_is_built_again_freely(make_build):
 
 
 def test_only_the_last_two_builds_are_kept(make_build, tmp_path):
-    """The build in force and the one before it stay; older ones and left-overs of killed runs go."""
+    """The current build and the one before it stay; older ones and left-overs of killed runs go."""
     left = tmp_path / "small" / "builds" / ".new-1"
     left.mkdir(parents=True)
     (left / "vectors.npy").write_bytes(b"half")

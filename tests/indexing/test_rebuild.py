@@ -224,7 +224,7 @@ def test_another_index_over_the_same_vectors_loads_no_model(rebuild):
 
 @pytest.mark.parametrize("name", ["vectors.npy", "ledger.npy", "items.arrow", "manifest.json"])
 def test_a_damaged_build_is_not_built_upon(rebuild, name):
-    """A bit turned in the build in force: everything is embedded anew, and the new build is whole."""
+    """A bit turned in the current build: everything is embedded again, and the new build is whole."""
     old = rebuild(entries())
     content = bytearray((old.folder / name).read_bytes())
     content[len(content) // 2] ^= 1

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from embedsearch.indexing.build import build_index, compare_index
-from embedsearch.recipe import EncoderRecipe, IndexRecipe, Recipe, SourceRecipe
+from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from tests.fakes import LetterEncoder
 
@@ -67,7 +67,7 @@ def texts(tmp_path):
 def recipe(source, unit=Unit.TEXT):
     """Return the recipe of a folder."""
     kind = "images" if unit is Unit.IMAGE else "texts"
-    index = IndexRecipe(max_rejected=0.9)
+    index = IndexOptions(max_rejected=0.9)
     return Recipe("small", SourceRecipe(kind, str(source)), EncoderRecipe(unit), index)
 
 
