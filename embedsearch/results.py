@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -83,29 +81,6 @@ class Hit:
         if self.image is not None:
             return self.image
         return None if self.path is None else Path(self.path)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the hit as plain JSON values, without an image's bytes."""
-        return {
-            "rank": self.rank,
-            "id": self.id,
-            "distance": self.distance,
-            "modality": self.modality,
-            "text": self.text,
-            "path": self.path,
-            "span": list(self.span) if self.span else None,
-            "fields": {name: _plain(value) for name, value in self.fields.items()},
-            "percentile": self.percentile,
-            "closeness": self.label,
-            "score": self.human_score,
-        }
-
-
-def _plain(value: Scalar) -> Any:
-    """Return a field's value as JSON has it: dates as ISO text; no NaN and no infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value.isoformat() if isinstance(value, date) else value
 
 
 # the columns of `Results.to_arrow` before the fields

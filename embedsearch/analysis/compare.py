@@ -97,22 +97,6 @@ class Comparison:
         best = int(np.argmin(self.distances[rows, columns]))
         return int(rows[best]), int(columns[best])
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the comparison as plain JSON values."""
-        return {
-            "labels": list(self.labels),
-            "distances": np.round(self.distances.astype(float), 6).tolist(),
-            "percentiles": None
-            if self.percentiles is None
-            else np.round(self.percentiles.astype(float), 4).tolist(),
-            "pairs_of": self.pairs_of,
-            "metric": str(self.metric),
-            "model": self.model,
-            "pooling": self.pooling,
-            "layers": list(self.layers),
-            "by": self.by,
-        }
-
 
 def compare(
     things: Sequence[Any],

@@ -13,11 +13,10 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -112,11 +111,6 @@ class Duplicates:
     def others(self) -> list[str]:
         """Return the ids of all items that are not kept; without them no two items are copies."""
         return list(dict.fromkeys(each.id for group in self.groups for each in group.members[1:]))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the result as plain JSON values."""
-        groups = [{**asdict(group), "keep": group.members[0].id} for group in self.groups]
-        return {**asdict(self), "metric": str(self.metric), "groups": groups, "others": self.others()}
 
 
 class DuplicateFinder:

@@ -14,43 +14,43 @@ import click
 from embedsearch import __version__
 from embedsearch.errors import EmbedsearchError, nearest
 
-# command -> (module, one line of help); the line is repeated here so that --help imports no command
-COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("build", "Build the demo indexes and open the page on them."),
-    "build": ("build", "Make an index from a folder, a table or a data set."),
-    "rebuild": ("build", "Bring an index up to date with its source."),
-    "watch": ("upkeep", "Rebuild an index whenever its source changes."),
-    "search": ("search", "Find what is nearest to a text, a picture, a word or an item."),
-    "explain": ("explain", "Tell which words or patches made a hit's score."),
-    "align": ("align", "Fit an index of pictures to captions, so that texts find them."),
-    "list": ("inspect", "List the indexes."),
-    "info": ("inspect", "Tell all about an index."),
-    "compare": ("relate", "Compare texts or pictures, each with each."),
-    "calibrate": ("relate", "Measure what an index's distances mean."),
-    "eval": ("evaluate", "Measure an index: recall, latency, quality."),
-    "dupes": ("duplicates", "Find exact and near copies in an index."),
-    "map": ("map", "Lay an index out in two dimensions."),
-    "verify": ("upkeep", "Check every file of an index."),
-    "rollback": ("upkeep", "Go back to the build before."),
-    "gc": ("upkeep", "Delete builds that are no longer kept."),
-    "models": ("inspect", "List the models known by name."),
-    "ui": ("page", "Open the page in the browser."),
-    "remove": ("inspect", "Delete an index."),
+# command, which has the file of its name -> one line of help, repeated here so that --help imports no command
+COMMANDS: dict[str, str] = {
+    "demo": "Build the demo indexes and open the page on them.",
+    "build": "Build an index from a folder, a table or a data set.",
+    "rebuild": "Bring an index up to date with its source.",
+    "watch": "Rebuild an index whenever its source changes.",
+    "search": "Find the items nearest to a text, an image, a word or an item.",
+    "explain": "Show which words or patches make a hit similar.",
+    "align": "Fit an index of images to captions, so that texts find them.",
+    "list": "List the indexes.",
+    "info": "Show all about an index.",
+    "compare": "Compare texts or images, each with each.",
+    "calibrate": "Measure what an index's distances mean.",
+    "eval": "Measure an index: recall, latency, quality.",
+    "dupes": "Find exact and near copies in an index.",
+    "map": "Lay an index out in two dimensions.",
+    "verify": "Check every file of an index.",
+    "rollback": "Go back to an earlier build.",
+    "gc": "Delete builds that are no longer kept.",
+    "models": "List the models known by name.",
+    "ui": "Open the page in the browser.",
+    "remove": "Delete an index.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command on first use and turns our errors into one line."""
+    """A group that imports a command on first use and prints an error of ours as one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the commands in the order of use."""
-        return list(COMMANDS)
+        return [*COMMANDS]  # here `list` may be the command's module
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"embedsearch.cli.{COMMANDS[cmd_name][0]}")
+        module = import_module(f"embedsearch.cli.{cmd_name}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([*COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; bad input ends in a line on stderr and exit code 1."""
@@ -78,17 +78,17 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:  # a full disk, a folder that may not be written
-            told = f"{error.strerror or error} {error.filename or ''}".rstrip()
-            # numpy tells of a disk that fills up by how many numbers it has written
-            if error.errno == errno.ENOSPC or "requested and" in told:
-                told += (
-                    ". The disk is full. What was built before is as it was; make room, then run the command "
-                    "again. `embedsearch gc NAME --unfinished` frees what an unfinished build holds."
+            message = f"{error.strerror or error} {error.filename or ''}".rstrip()
+            # numpy reports a full disk by how many numbers it has written
+            if error.errno == errno.ENOSPC or "requested and" in message:
+                message += (
+                    ". The disk is full. The build before is unchanged. Free some space and run the command "
+                    "again. `embedsearch gc NAME --unfinished` deletes the work of an unfinished build."
                 )
-            click.echo(f"Error: {told}", err=True)
+            click.echo(f"Error: {message}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("\nStopped. Work done so far is kept; the same command goes on from it.", err=True)
+            click.echo("\nStopped. The work so far is kept: run the same command to resume it.", err=True)
             ctx.exit(130)
         return result
 
@@ -104,10 +104,10 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="embedsearch")
 def cli() -> None:
-    """Search pictures, texts and words by what they mean.
+    """Search images, texts and words by what they mean.
 
-    A build turns a folder, a table or a data set into an index of embeddings; a search finds what lies
-    near a query in it. Smaller distances are more related.
+    A build turns a folder, a table or a data set into an index of embeddings. A search finds the items
+    nearest to a query. A smaller distance means more related.
     """
 
 

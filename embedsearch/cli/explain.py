@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
-from embedsearch.cli.parts import GUARD, PartsCommand, query_of
+from embedsearch.cli.options import (
+    echo_json,
+    example,
+    image_option,
+    indexes_option,
+    item_option,
+    json_option,
+    option,
+    plain,
+    word_option,
+)
+from embedsearch.cli.weighted_terms import GUARD, WeightedTermsCommand, query_of
 from embedsearch.errors import QueryError
 
 if TYPE_CHECKING:
@@ -21,16 +31,20 @@ SHADES = " ·░▒▓█"
 
 @click.command(
     "explain",
-    cls=PartsCommand,
-    short_help="Tell which words or patches made a hit's score.",
+    cls=WeightedTermsCommand,
+    short_help="Show which words or patches make a hit similar.",
     **example('embedsearch explain faq "how do I get my money back" 5f0c'),
 )
 @click.argument("name")
 @click.argument("asked", nargs=-1, required=True, metavar="[QUERY]... HIT_ID")
-@option("--image", multiple=True, type=click.Path(path_type=Path), help="The query is this picture.")
-@option("--item", multiple=True, help="The query is the item of this id.")
-@option("--word", help="Which word of the sentence QUERY: its number, counted from 1, or the word itself.")
-@option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write the picture with its heat.")
+@image_option
+@item_option
+@word_option
+@option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the image with its heatmap to this file.",
+)
 @indexes_option
 @json_option
 def explain_command(
@@ -43,9 +57,9 @@ def explain_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Tell which words or patches of the item HIT_ID of the index NAME made its score with QUERY.
+    """Show how much each word or patch of the item HIT_ID of the index NAME adds to its similarity to QUERY.
 
-    Ids stand beside the hits of `embedsearch search`; QUERY and its options are those of it.
+    `embedsearch search` prints the ids of its hits. QUERY and its options are the same as there.
     """
     from embedsearch.index import open_index
 
@@ -55,14 +69,16 @@ def explain_command(
     if save is not None:
         _save(searcher, made, save)
     if json:
-        echo_json(index=searcher.manifest.name, build=searcher.manifest.build, **made.as_json())
+        from embedsearch.serve.schemas import ExplainOutput
+
+        echo_json(ExplainOutput.of(searcher.manifest, made))
     else:
         _print(made)
 
 
 def _save(searcher: Index, made: Explanation, path: Path) -> None:
     if made.drawn is None:
-        raise QueryError(f"--save writes a picture, and {made.id!r} is a text. Leave it out.")
+        raise QueryError(f"--save writes an image, but {made.id!r} is a text. Leave --save out.")
     from embedsearch.explain.heatmap import overlay
 
     item = searcher.item(made.id)
@@ -70,12 +86,12 @@ def _save(searcher: Index, made: Explanation, path: Path) -> None:
     try:
         image.save(path)
     except ValueError:
-        raise QueryError(f"{path} has no ending of a picture; name it .png or .jpg.") from None
+        raise QueryError(f"{path} has no ending of an image file: name it .png or .jpg.") from None
 
 
 def _print(made: Explanation) -> None:
     click.echo(
-        f"{plain(made.id)}: {made.metric} distance {made.stored:.4f}, computed anew in float32 "
+        f"{plain(made.id)}: {made.metric} distance {made.stored:.4f}, recomputed in float32 "
         f"{made.recomputed:.4f}"
     )
     if made.grid is not None:
@@ -88,12 +104,12 @@ def _print(made: Explanation) -> None:
     if made.exact:
         click.echo(f"{made.score:>9.4f}  = {made.similarity:.4f}, {meant}")
     else:
-        click.echo(f"{made.similarity:>9.4f}  {meant}, which the parts approximate")
+        click.echo(f"{made.similarity:>9.4f}  {meant}; the parts are an approximation")
     if made.neighbours:
-        click.echo("How much of it each word around it brings (what is lost without it):")
+        click.echo("Words around it, and how much the similarity falls without each:")
         for part in made.neighbours:
             click.echo(_line(part, most))
-    for head, only in (("Only in this sentence", made.only_here), ("Only in yours", made.only_asked)):
+    for head, only in (("Only in this sentence", made.only_here), ("Only in the query", made.only_asked)):
         if only:
             click.echo(plain(f"{head}: {', '.join(only)}"))
     if made.note:
@@ -107,7 +123,7 @@ def _print_grid(made: Explanation) -> None:
     more = "" if made.typical is None else " beyond the average item"
     click.echo(
         f"{rows} x {columns} patches, from {left:.0%} to {right:.0%} of the width and {upper:.0%} to "
-        f"{lower:.0%} of the height; the darker, the more they score{more}:"
+        f"{lower:.0%} of the height; the darker, the more they add{more}:"
     )
     top = max(float(made.drawn.max()), 1e-12)
     for row in made.drawn:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.options import echo_facts, echo_json, example, indexes_option, json_option, option
 
 if TYPE_CHECKING:
     from embedsearch.maps import Map
@@ -26,20 +26,23 @@ if TYPE_CHECKING:
     type=click.Choice(["pca", "umap"]),
     default="pca",
     show_default=True,
-    help="pca: at once, the plane of most variance; umap: keeps far more neighbours together (extra umap).",
+    help="pca is quick; umap keeps far more neighbours together (needs the extra umap).",
 )
 @option(
     "--clusters",
     type=click.IntRange(1, 50),
-    help="How many groups.  [default: the root of half the items, 8 at most]",
+    help="Number of groups.  [default: the root of half the items, at most 8]",
 )
 @option(
-    "--names", metavar="FIELD", default="", help="Name groups from this field.  [default: texts, captions]"
+    "--names",
+    metavar="FIELD",
+    default="",
+    help="Field to name the groups from.  [default: texts or captions]",
 )
 @option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write id, x, y, cluster and the share of neighbours kept to this CSV file.",
+    help="Write id, x, y, cluster and the share of neighbours kept also to this CSV file.",
 )
 @indexes_option
 @json_option
@@ -52,31 +55,30 @@ def map_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Make a map of the index NAME; the Map page shows it, and rebuilds keep it up to date.
+    """Make a map of the index NAME. The page shows it, and rebuilds keep it up to date.
 
-    It says honestly what two dimensions cost: which share of each item's 10 nearest neighbours are still
-    among its 10 nearest on the map. After a rebuild old items stay near where they were.
+    Two dimensions lose something: the map says which share of an item's 10 nearest neighbours are among its
+    10 nearest on the map. After a rebuild, items stay near where they were.
     """
     from embedsearch.artifacts.map import load_map, map_index
     from embedsearch.cli.progress import Bar
-    from embedsearch.disk.facts import to_json
     from embedsearch.maps.export import save_csv
     from embedsearch.maps.inputs import Method, Settings
     from embedsearch.store.folders import indexes_folder
 
     if save is not None and not save.resolve().parent.is_dir():
         raise click.BadParameter(f"there is no folder {save.resolve().parent}", param_hint="--save")
-    bar = Bar(name)
-    build = map_index(indexes_folder(indexes), name, Settings(Method(method), clusters or 0, names), bar)
-    bar.close()
+    with Bar(name) as bar:
+        build = map_index(indexes_folder(indexes), name, Settings(Method(method), clusters or 0, names), bar)
     made = load_map(build)
     assert made is not None  # it was just published
     if save is not None:
         save_csv(made, build.items["id"], save)
     coordinates = build.folder / "map.npy"
     if json:
-        told = {key: value for key, value in to_json(made.facts).items() if key not in ("settings", "files")}
-        echo_json(index=name, build=build.manifest.build, coordinates=str(coordinates), **told)
+        from embedsearch.serve.schemas import MapOutput
+
+        echo_json(MapOutput.of(build.manifest, str(coordinates), made.facts))
     else:
         _print(build.manifest, made, coordinates)
 
@@ -104,13 +106,12 @@ def _print(manifest: Manifest, made: Map, coordinates: Path) -> None:
         rows.append(
             (
                 "moved",
-                f"items there before, by {facts.moved.median:.1%} of the map's radius (median)",
+                f"earlier items, by {facts.moved.median:.1%} of the map's radius (median)",
             )
         )
     rows += [("" if at else "groups", f"{each.size:>9,}  {each.name}") for at, each in _by_size(made)]
     rows.append(("coordinates", str(coordinates)))
-    for head, text in rows:
-        click.echo(f"{head:<12} {text}")
+    echo_facts(rows)
 
 
 def _by_size(made: Map) -> enumerate[GroupFacts]:

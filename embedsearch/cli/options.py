@@ -1,17 +1,20 @@
-"""Options that several commands share, and how they print."""
+"""Options that several commands share, and how commands print."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from json import dumps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-# control characters, and those that turn the direction of what follows
-_DRIVING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+if TYPE_CHECKING:
+    from embedsearch.serve.schemas import Output
+
+# control characters, and those that change the direction of what follows
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -29,17 +32,48 @@ indexes_option = option(
     "--indexes",
     envvar="EMBEDSEARCH_INDEXES",
     type=click.Path(file_okay=False, path_type=Path),
-    help="The folder of indexes.  [default: ./indexes]",
+    help="Folder of the indexes.  [default: ./indexes]",
 )
 json_option = option("--json", "json", is_flag=True, help="Print one JSON object.")
-device_option = option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps.", show_default=True)
+device_option = option(
+    "--device", default="auto", help="Where to compute: auto, cpu, cuda, cuda:N or mps.", show_default=True
+)
+model_option = option(
+    "--model",
+    default="",
+    help="A name from `embedsearch models`, a hub id, or a folder.  [default: a bundled model]",
+)
+port_option = option(
+    "--port", type=click.IntRange(1, 65535), help="Port of the page.  [default: the first free one from 8501]"
+)
+image_option = option(
+    "--image", multiple=True, type=click.Path(path_type=Path), help="Ask with this image file."
+)
+item_option = option("--item", multiple=True, help="Ask for items like the item with this id.")
+word_option = option(
+    "--word", help="Ask with one word of the sentence QUERY: its number from 1, or the word."
+)
+backend_names = click.Choice(["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq"])
 
 
 def plain(text: str) -> str:
-    r"""Return a text of a source on one line, what would drive a terminal shown as ``\x1b`` and the like."""
-    return _DRIVING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+    r"""Return a text of a source on one line; what would control a terminal is shown as ``\x1b``, ..."""
+    return _CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
-def echo_json(**values: Any) -> None:
-    """Print one JSON object with the version of its format in front."""
-    click.echo(dumps({"schema": 1, **values}, ensure_ascii=False, default=str))
+def echo_json(output: Output) -> None:
+    """Print one JSON object."""
+    click.echo(dumps(output.printed(), ensure_ascii=False))
+
+
+def echo_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their head, columns aligned."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    for row in [head, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def echo_facts(rows: Iterable[tuple[str, str]]) -> None:
+    """Print a line for each fact: its name and what it is."""
+    for name, text in rows:
+        click.echo(f"{name:<12} {text}")

@@ -1,6 +1,8 @@
-"""How a build shows its progress on stderr."""
+"""How long work shows its progress, on stderr."""
 
 from __future__ import annotations
+
+from typing import Self
 
 import click
 from tqdm import tqdm
@@ -9,17 +11,23 @@ from embedsearch.progress import Computing
 
 
 class Bar:
-    """A progress bar with rate and time left; fulfils `embedsearch.progress.Progress`."""
+    """A progress bar with rate and time left; see `embedsearch.progress.Progress`. Closed by `with`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._bar: tqdm[None] | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def start(self, encoder: Computing, total: int | None, done: int) -> None:
-        """Say once what computes where, and open the bar."""
+        """Print which model computes where, and open the bar."""
         self.close()
         if not encoder.device:
-            click.echo(f"{self._name}: nothing to embed, no model is loaded", err=True)
+            click.echo(f"{self._name}: nothing to embed, so no model is loaded", err=True)
             return
         spec = encoder.spec
         layers = "" if spec.layers == (-1,) else f", layers {','.join(map(str, spec.layers))}"
@@ -42,12 +50,12 @@ class Bar:
             self._bar.update(entries)
 
     def spent(self, waiting: float, computing: float) -> None:
-        """Show which part of the time input was waited for; the rest is the model's."""
+        """Show the share of the time spent waiting for input; the rest is the model's."""
         if self._bar is not None and waiting + computing > 0:
             self._bar.set_postfix_str(f"{waiting / (waiting + computing):.0%} waiting for input")
 
     def stage(self, text: str, total: int | None = None) -> None:
-        """Say what happens now; where it is counted, with a bar."""
+        """Print what happens now, with a bar where it is counted."""
         self.close()
         if total is None:
             click.echo(f"{self._name}: {text}", err=True)
@@ -55,7 +63,7 @@ class Bar:
             self._bar = self._open(f"{self._name}: {text}", total, 0)
 
     def close(self) -> None:
-        """Close the bar where it is."""
+        """Close the bar, if one is open."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

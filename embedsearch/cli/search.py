@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option, plain
-from embedsearch.cli.parts import PartsCommand, query_of
+from embedsearch.cli.options import (
+    echo_json,
+    example,
+    image_option,
+    indexes_option,
+    item_option,
+    json_option,
+    option,
+    plain,
+    word_option,
+)
+from embedsearch.cli.weighted_terms import WeightedTermsCommand, query_of
 from embedsearch.query import DEFAULT_K
 
 if TYPE_CHECKING:
@@ -20,17 +30,17 @@ if TYPE_CHECKING:
 
 @click.command(
     "search",
-    cls=PartsCommand,
-    short_help="Find what is nearest to a text, a picture, a word or an item.",
+    cls=WeightedTermsCommand,
+    short_help="Find the items nearest to a text, an image, a word or an item.",
     **example('embedsearch search faq "how do I get my money back" -k 5 --where "label = \'refund\'"'),
 )
 @click.argument("name")
 @click.argument("query", nargs=-1)
-@option("--image", multiple=True, type=click.Path(path_type=Path), help="Ask with this picture.")
-@option("--item", multiple=True, help="Ask for more like the item of this id.")
-@option("--word", help="Which word of the sentence QUERY: its number, counted from 1, or the word itself.")
-@option("-k", "k", type=click.IntRange(min=1), default=DEFAULT_K, show_default=True, help="How many.")
-@option("--where", help="Keep only items whose fields fit, as in: label = 'dress' and price < 40")
+@image_option
+@item_option
+@word_option
+@option("-k", "k", type=click.IntRange(min=1), default=DEFAULT_K, show_default=True, help="How many hits.")
+@option("--where", help="Find only items whose fields fit, as in: label = 'dress' and price < 40")
 @indexes_option
 @json_option
 def search_command(
@@ -46,8 +56,8 @@ def search_command(
 ) -> None:
     """Print the items of the index NAME that are nearest to QUERY, nearest first.
 
-    A query may have several parts, with signs and weights: "+beach" "-people:0.5" --item 42:0.5. Their
-    vectors, of unit length for cosine distance, are added up.
+    A query may have several terms with signs and weights: "+beach" "-people:0.5" --item 42:0.5. The query's
+    vector is their weighted sum; for cosine distance each is scaled to unit length first.
     """
     from embedsearch.index import open_index
 
@@ -55,17 +65,9 @@ def search_command(
     asked = query_of(searcher, query, image, item, word)
     results = searcher.search(asked, k, where)
     if json:
-        manifest = searcher.manifest
-        echo_json(
-            index=manifest.name,
-            build=manifest.build,
-            metric=str(results.metric),
-            by=results.by,
-            verdict=results.verdict,
-            foreign_rate=results.foreign_rate,
-            truncated=results.truncated,
-            hits=[hit.as_json() for hit in results.hits],
-        )
+        from embedsearch.serve.schemas import SearchOutput
+
+        echo_json(SearchOutput.of(searcher.manifest, results))
     else:
         _print(searcher, results)
 
@@ -85,7 +87,7 @@ def _print(searcher: Index, results: Results) -> None:
     )
     if results.truncated:
         limit = manifest.encoder.spec.max_length
-        click.echo(f"only the beginning of the query counts: the model reads {limit} tokens")
+        click.echo(f"Only the start of the query counts: the model reads {limit} tokens.")
     width = max(40, shutil.get_terminal_size().columns)
     for hit in hits:
         shown = hit.text if hit.text is not None else hit.path or hit.id
@@ -101,7 +103,7 @@ def _print(searcher: Index, results: Results) -> None:
         said += [] if hit.human_score is None else [f"people: {hit.human_score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))
-        # the id in full, for it is asked with again
+        # the id in full: --item and explain take it
         facts, known = f"id {plain(hit.id)}", {hit.id, Path(hit.path or hit.id).name}
         fields = [f"{name} {value}" for name, value in hit.fields.items() if value not in (None, *known)]
         if fields:

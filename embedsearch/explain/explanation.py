@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,30 +105,3 @@ class Explanation:
             return None
         above = np.maximum(self.heat if self.typical is not None else self.heat - self.heat.min(), 0)
         return np.asarray(above if self.typical is not None else above**2, np.float32)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the explanation as plain JSON values."""
-
-        def parts(of: tuple[Part, ...]) -> list[dict[str, Any]]:
-            return [{"text": each.text, "span": each.span, "score": each.score} for each in of]
-
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "metric": str(self.metric),
-            "score": self.score,
-            "similarity": self.similarity,
-            "recomputed": self.recomputed,
-            "stored": self.stored,
-            "exact": self.exact,
-            "note": self.note,
-            "words": parts(self.words),
-            "tokens": parts(self.tokens),
-            "rest": parts(self.rest),
-            "grid": None if self.grid is None else self.grid.tolist(),
-            "typical": None if self.typical is None else self.typical.tolist(),
-            "box": None if self.grid is None else list(self.box),
-            "neighbours": parts(self.neighbours),
-            "only_here": list(self.only_here),
-            "only_asked": list(self.only_asked),
-        }

@@ -51,7 +51,6 @@ def test_hits_say_where_they_stand(make_searcher):
     percentiles = [hit.percentile for hit in hits]
     assert percentiles == sorted(percentiles, reverse=True)
     assert (percentiles[0], hits[0].label) == (100, "the same")
-    assert hits[0].as_json()["closeness"] == "the same"
 
 
 def test_an_answer_is_judged_by_three_however_few_are_asked(make_searcher):

@@ -41,7 +41,7 @@ def test_a_word_shows_its_neighbours(built):
     assert made["kind"] == "word"
     assert made["neighbours"]
     assert "hid" in made["only_asked"]
-    assert "Only in yours: " in built("explain", "terms", query[0], hit["id"], *query[1:]).stdout
+    assert "Only in the query: " in built("explain", "terms", query[0], hit["id"], *query[1:]).stdout
 
 
 def test_a_picture_prints_its_grid_and_saves_its_heat(built, sources, tmp_path):

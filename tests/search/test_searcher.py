@@ -1,9 +1,6 @@
 import io
-import json
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
@@ -26,7 +23,7 @@ from embedsearch.records import Modality, Unit
 from embedsearch.results import Results
 from embedsearch.search.filters import parse
 from tests.fakes import FRUITS as WORDS
-from tests.fakes import WORD_LIMIT, LetterEncoder, fruit_entries, letters, text, version
+from tests.fakes import WORD_LIMIT, LetterEncoder, fruit_entries, letters, version
 
 ENTRIES = fruit_entries()
 
@@ -108,13 +105,12 @@ def test_an_item_is_looked_up_by_its_id(fruits):
 
 
 def test_a_picture_hit_is_a_path_or_bytes(colours, tmp_path):
-    """A hit on a picture names its file, or holds its bytes, which JSON leaves out."""
+    """A hit on a picture names its file, or holds its bytes."""
     hits = {hit.id: hit for hit in colours.search(MoreLike("red"), k=4)}
     assert hits["pink"].path == str(tmp_path / "pink.png")
     assert (hits["white"].path, hits["pink"].text) == (None, None)
     assert Image.open(io.BytesIO(hits["white"].image)).size == (4, 4)
     assert hits["white"].modality is Modality.IMAGE
-    assert "picture" not in hits["white"].as_json()
 
 
 def test_a_word_hit_shows_its_sentence(terms):
@@ -126,7 +122,7 @@ def test_a_word_hit_shows_its_sentence(terms):
         "den",
         {"who": "b"},
     )
-    assert hit.as_json()["span"] == [4, 7]
+    assert hit.span == (4, 7)
 
 
 @pytest.mark.parametrize("query", ["red fox", Query((WeightedTerm("red"), WeightedTerm("fox", -0.5)))])
@@ -219,29 +215,6 @@ def test_a_query_beyond_the_model_s_limit_is_told(fruits):
     ]  # fmt: skip
     assert fruits.search(Query((WeightedTerm("plum"), WeightedTerm(long)))).truncated
     assert not fruits.search(MoreLike("plum")).truncated
-
-
-def test_hits_are_plain_json(make_searcher):
-    """Dates and moments become ISO texts, numbers that JSON lacks become null; the rest stays."""
-    fields = {
-        "day": date(2024, 5, 17), "at": datetime(2024, 5, 17, 8, 30),
-        "utc": datetime(2024, 5, 17, tzinfo=UTC), "n": 3, "x": 0.5, "yes": True, "no": None,
-        "name": "ü", "nan": math.nan, "inf": -math.inf,
-    }  # fmt: skip
-    hit = make_searcher([text("a", "apple", **fields)]).search("apple", k=1)[0]
-    assert {name: hit.fields[name] for name in fields if name != "nan"} == {
-        name: value for name, value in fields.items() if name != "nan"
-    }
-    printed = json.loads(json.dumps(hit.as_json(), allow_nan=False))
-    assert printed == {
-        "rank": 1, "id": "a", "distance": pytest.approx(0, abs=1e-6), "modality": "text", "text": "apple",
-        "path": None, "span": None,
-        "fields": {
-            "day": "2024-05-17", "at": "2024-05-17T08:30:00", "utc": "2024-05-17T00:00:00+00:00", "n": 3,
-            "x": 0.5, "yes": True, "no": None, "name": "ü", "nan": None, "inf": None,
-        },
-        "percentile": None, "closeness": None, "score": None,
-    }  # fmt: skip
 
 
 def test_an_index_is_opened_by_name(make_build, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from embedsearch.cli.parts import PartsCommand, query_of
+from embedsearch.cli.weighted_terms import WeightedTermsCommand, query_of
 from embedsearch.distances.metric import Metric, normalized
 from embedsearch.errors import QueryError
 from embedsearch.query import MoreLike, Query, Text, Vector, WeightedTerm, Word
@@ -81,7 +81,7 @@ def asked(searcher, *arguments):
     """Return the query that a command line stands for."""
     found = []
 
-    @click.command(cls=PartsCommand)
+    @click.command(cls=WeightedTermsCommand)
     @click.argument("query", nargs=-1)
     @click.option("--image", multiple=True, type=click.Path())
     @click.option("--item", multiple=True)

@@ -7,13 +7,11 @@ from typing import NoReturn
 
 import click
 
-from embedsearch.cli.options import example, indexes_option, option
+from embedsearch.cli.options import example, indexes_option, option, port_option
 
 
 @click.command("ui", short_help="Open the page in the browser.", **example("embedsearch ui --port 8600"))
-@option(
-    "--port", type=click.IntRange(1, 65535), help="Port of the page.  [default: the first free one from 8501]"
-)
+@port_option
 @option("--browser/--no-browser", default=True, help="Open a browser window.", show_default=True)
 @indexes_option
 def ui_command(port: int | None, browser: bool, indexes: Path | None) -> None:

@@ -62,7 +62,7 @@ def test_info_measures_where_it_is_asked_to(built):
     assert measured["asked"] == 6
     text = built("info", "faq", "--diagnostics").stdout
     for sentence in (
-        "skewness of how many items'",
+        "how unequally often items are among",
         "mean cosine of two random items",
         "lengths of the vectors",
     ):

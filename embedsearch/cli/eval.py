@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.options import echo_facts, echo_json, example, indexes_option, json_option, option
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -24,23 +24,33 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.IntRange(min=1),
     default=500,
     show_default=True,
-    help="Items that serve as queries, where --queries is not given.",
+    help="How many items serve as queries if there are no --queries.",
 )
 @option("--queries", type=FILE, help="Queries: JSONL with id and text, or a table of id and text.")
-@option("--filters", is_flag=True, help="Also where filters keep 50, 10, 1 and 0.1 percent.")
-@option("--labels", metavar="FIELD", default="", help="P@k: how often neighbours have the same value.")
-@option("--qrels", type=FILE, help="Judgements of the queries: nDCG@10, MRR, recall@100.")
-@option("--pairs", type=FILE, help="Pairs of texts with human scores: Spearman's correlation.")
+@option("--filters", is_flag=True, help="Measure also with filters that keep 50, 10, 1 and 0.1 percent.")
+@option(
+    "--labels",
+    metavar="FIELD",
+    default="",
+    help="Measure P@k: how often neighbours have the same value of this field.",
+)
+@option("--qrels", type=FILE, help="Judgements of the queries; measure nDCG@10, MRR and recall@100.")
+@option("--pairs", type=FILE, help="Pairs of texts with human scores; measure Spearman's correlation.")
 @indexes_option
 @json_option
 def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) -> None:
-    """Compare the index NAME with exact search, time it, and judge it by labels, qrels or pairs."""
+    """Measure the index NAME: its recall against exact search, its latency and its size.
+
+    --labels, --qrels and --pairs measure also how good its answers are.
+    """
     from embedsearch.analysis.evaluate import evaluate
     from embedsearch.index import open_index
 
     result = evaluate(open_index(name, indexes), **options)
     if json:
-        echo_json(**result)
+        from embedsearch.serve.schemas import EvalOutput
+
+        echo_json(EvalOutput(**result))
         return
     k, latency = options["k"], result["latency"]
     built = result["recall_when_built"]
@@ -66,5 +76,4 @@ def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) ->
     for part in ("labels", "judged", "pairs"):
         if part in result:
             rows.append((part, ", ".join(f"{name} {value}" for name, value in result[part].items())))
-    for head, text in rows:
-        click.echo(f"{head:<12} {text}")
+    echo_facts(rows)

@@ -1,4 +1,4 @@
-"""Queries of several parts on a command line: "+beach" "-people" --image a.jpg --item 42:0.5."""
+"""Queries of several terms on a command line: "+beach" "-people" --image a.jpg --item 42:0.5."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from embedsearch.index import Index
     from embedsearch.query import AnyQuery
 
-GUARD = "\0"  # in front of a text that begins with a minus, so that it is not taken for an option
+GUARD = "\0"  # before a text that begins with a minus, so that it is not taken for an option
 DIGITS = 9  # of the number of a word
 WEIGHT = re.compile(r"(?s)(.+):(-?\d+(?:\.\d+)?)")
 
 
-class PartsCommand(click.Command):
-    """A command whose texts may begin with a minus: "-people" is a part that pushes away, no option."""
+class WeightedTermsCommand(click.Command):
+    """A command whose texts may begin with a minus: "-people" is a term with a negative weight, no option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Guard what is a text, and parse the rest."""
+        """Guard the texts, and parse the rest."""
         options = {name: each for each in self.get_params(ctx) for name in (*each.opts, *each.secondary_opts)}
         guarded, value, only_texts = [], False, False
         for arg in args:
@@ -43,25 +43,25 @@ def query_of(
     items: tuple[str, ...],
     word: str | None,
 ) -> AnyQuery:
-    """Return what a command line asks.
+    """Return the query of a command line.
 
     Args:
-        searcher: the index asked; it knows whether `42:0.5` is an item or an item with its weight.
-        texts: one text as it is, or several with a plus or a minus in front and perhaps `:WEIGHT` behind.
-        images: pictures, perhaps with `:WEIGHT` behind.
-        items: ids of items, perhaps with `:WEIGHT` behind.
+        searcher: the index; it knows whether `42:0.5` is an item, or the item 42 with its weight.
+        texts: one text as it is, or several that begin with + or - and may end with `:WEIGHT`.
+        images: image files, which may end with `:WEIGHT`.
+        items: ids of items, which may end with `:WEIGHT`.
         word: the number of a word of the one text, or the word; None for the whole.
 
     Raises:
-        click.UsageError: nothing is asked, or the parts can't be told apart.
-        QueryError: no part is looked for.
+        click.UsageError: there is no query, or its terms can't be told apart.
+        QueryError: no term has a positive weight.
     """
     from embedsearch.query import Image, MoreLike, Query, Text, WeightedTerm, Word
 
     texts = tuple(text.removeprefix(GUARD) for text in texts)
     if word is not None:
         if len(texts) != 1 or images or items:
-            raise click.UsageError("--word names a word of one sentence QUERY, and of nothing else.")
+            raise click.UsageError("--word needs one sentence QUERY, without --image and --item.")
         return Word(texts[0], int(word) if word.isdecimal() and len(word) < DIGITS else word)
     single = len(texts) + len(images) + len(items) == 1
     if not texts and not images and not items:
@@ -71,27 +71,27 @@ def query_of(
     plain = [text for text in texts if not _is_signed(text)]
     if len(plain) > 1:
         raise click.UsageError(
-            f"{len(plain)} texts came, {plain[0]!r} and {plain[1]!r} among them. Put one query into quotes, "
-            'or give each part its sign: "+beach" "-people".'
+            f"Got {len(plain)} texts, {plain[0]!r} and {plain[1]!r} among them. Put one query into quotes, "
+            'or give each term its sign: "+beach" "-people".'
         )
-    parts = [_text_part(text) for text in texts]
+    terms = [_text_term(text) for text in texts]
     for image in images:
         given, weight = (str(image), 1.0) if image.exists() else _weighed(str(image))
-        parts.append(WeightedTerm(Image(Path(given)), weight))
+        terms.append(WeightedTerm(Image(Path(given)), weight))
     for item in items:
         given, weight = (item, 1.0) if _has(searcher, item) else _weighed(item)
-        parts.append(WeightedTerm(MoreLike(given), weight))
-    if single and parts[0].weight == 1:
-        alone: Any = parts[0].query
+        terms.append(WeightedTerm(MoreLike(given), weight))
+    if single and terms[0].weight == 1:
+        alone: Any = terms[0].query
         return Text(alone) if isinstance(alone, str) else alone
-    return Query(tuple(parts))
+    return Query(tuple(terms))
 
 
 def _is_signed(text: str) -> bool:
     return len(text) > 1 and text[0] in "+-" and not text[1].isspace()
 
 
-def _text_part(text: str) -> Any:
+def _text_term(text: str) -> Any:
     from embedsearch.query import WeightedTerm
 
     if not _is_signed(text):

@@ -26,16 +26,19 @@ if TYPE_CHECKING:
     "--threshold",
     default="auto",
     show_default=True,
-    help="The distance up to which two items are near copies; auto derives it from the index.",
+    help="Largest distance of near copies; auto derives it from the index.",
 )
 @option(
     "--keep",
     type=click.Choice(["best", "first"]),
     default="best",
     show_default=True,
-    help="Which one of a group to keep: the largest picture or longest text, or the first in the source.",
+    help="Which item of a group to keep: best is the largest image or longest text, first the first in the "
+    "source.",
 )
-@option("--others", is_flag=True, help="Print only the ids of what is not kept, one a line.")
+@option(
+    "--others", is_flag=True, help="Print only the ids of the copies that are not kept, one on each line."
+)
 @indexes_option
 @json_option
 def dupes_command(
@@ -43,23 +46,22 @@ def dupes_command(
 ) -> None:
     """Group the items of the index NAME that are copies of one another. Nothing is deleted.
 
-    Exact copies have the same content. Near ones lie within a distance of the one that is kept.
+    Exact copies have the same content. Near copies are within --threshold of the item that is kept.
     """
     from embedsearch.analysis.duplicates import find_duplicates
     from embedsearch.cli.progress import Bar
     from embedsearch.index import open_index
 
     searcher = open_index(name, indexes)
-    bar = Bar(name)
-    try:
+    with Bar(name) as bar:
         found = find_duplicates(searcher, threshold, keep, bar)
-    finally:
-        bar.close()
     if json:
-        echo_json(**found.as_json())
+        from embedsearch.serve.schemas import DuplicatesOutput
+
+        echo_json(DuplicatesOutput.of(found))
     elif others:
         for identity in found.others():
-            # one a line for a program; on a terminal nothing that drives it
+            # one on each line for a program; nothing that controls a terminal
             broken = len(identity.splitlines()) > 1 or sys.stdout.isatty()
             click.echo(plain(identity) if broken else identity)
     else:

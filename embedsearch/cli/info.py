@@ -1,0 +1,159 @@
+"""The command info."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from embedsearch.cli.calibrate import background_of
+from embedsearch.cli.options import (
+    echo_facts,
+    echo_json,
+    example,
+    indexes_option,
+    json_option,
+    option,
+    plain,
+)
+
+if TYPE_CHECKING:
+    from embedsearch.crossmodal import Crossmodal
+    from embedsearch.store.build import Build
+    from embedsearch.store.manifest import Manifest
+
+
+@click.command("info", short_help="Show all about an index.", **example("embedsearch info faq --diagnostics"))
+@click.argument("name")
+@option("--rejected", is_flag=True, help="List the records that have no vector, and why.")
+@option("--quarantine", is_flag=True, hidden=True, help="The name of --rejected in 0.6.")
+@option(
+    "--diagnostics", is_flag=True, help="Measure hubs, a common direction, copies and lengths of vectors."
+)
+@indexes_option
+@json_option
+def info_command(
+    name: str, rejected: bool, quarantine: bool, diagnostics: bool, indexes: Path | None, json: bool
+) -> None:
+    """Show what the index NAME holds and what it was built from. Its files are verified."""
+    from embedsearch.crossmodal import open_crossmodal
+    from embedsearch.encoders import open_encoder
+    from embedsearch.recipe import EncoderRecipe
+    from embedsearch.store.build import open_build
+    from embedsearch.store.folders import indexes_folder
+
+    build = open_build(indexes_folder(indexes), name)
+    own = EncoderRecipe(build.manifest.unit)
+    crossmodal = open_crossmodal(build, open_encoder, lambda: open_encoder(own))
+    listed = build.rejected() if rejected or quarantine else None
+    measured = _diagnose(build) if diagnostics else None
+    if json:
+        from embedsearch.serve.schemas import InfoOutput
+
+        echo_json(InfoOutput.of(name, build, crossmodal, listed, measured))
+    elif listed is None:
+        echo_facts(_facts(name, build, crossmodal))
+        for line in _diagnostic_lines(measured) if measured else ():
+            click.echo(line)
+    else:
+        for each in listed:
+            click.echo(plain(f"{each['id']}: {each['reason']}"))
+        if not listed:
+            click.echo(f"Nothing was rejected when {name} was built.")
+
+
+def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple[str, str]]:
+    from embedsearch.crossmodal import summary
+
+    manifest = build.manifest
+    encoder, report, source = manifest.encoder, manifest.report, manifest.recipe.source
+    spec = encoder.spec
+    decoding = f", decoding {encoder.decoding}" if encoder.decoding else ""
+    crossed = f"{summary(crossmodal, manifest)}, read by {crossmodal.model}" if crossmodal else ""
+    return [
+        ("index", f"{name} (build {manifest.build}, {manifest.created})"),
+        ("source", f"{source.kind} {source.location}"),
+        (
+            "holds",
+            f"{manifest.count:,} {manifest.unit}s, {manifest.dimension}-d, "
+            f"{build.bytes_on_disk / 1e6:,.1f} MB",
+        ),
+        ("distance", f"{manifest.metric}; smaller is more related"),
+        ("search", _search(manifest)),
+        ("scale", _scale(manifest)),
+        *([(f"by {crossmodal.asks}", crossed)] if crossmodal else []),
+        ("model", f"{spec.model} {spec.revision}".rstrip()),
+        (
+            "vector",
+            f"{spec.pooling} pooling, layers {','.join(map(str, spec.layers))}, {encoder.precision} on "
+            f"{encoder.device} with {encoder.engine}{decoding}",
+        ),
+        ("fingerprint", encoder.fingerprint),
+        ("fields", ", ".join(f"{field} ({kind})" for field, kind in manifest.fields.items()) or "none"),
+        ("built", f"{report.entries:,} records in {report.seconds:.1f} s"),
+        ("truncated", f"{report.truncated:,} texts; {report.lost_words:,} words without a vector"),
+        ("rejected", f"{report.rejected:,} records{' (--rejected lists them)' if report.rejected else ''}"),
+        ("verified", f"{len(manifest.files)} files match their checksums"),
+    ]
+
+
+def _diagnose(build: Build) -> dict[str, Any]:
+    from embedsearch.analysis.diagnostics import diagnose
+    from embedsearch.cli.progress import Bar
+
+    with Bar(build.manifest.name) as bar:
+        return diagnose(build, progress=bar)
+
+
+def _diagnostic_lines(measured: dict[str, Any]) -> list[str]:
+    """Return each figure with a sentence that says what it means."""
+    hubness, norms, copies = measured["hubness"], measured["norms"], measured["duplicates"]
+    skewness, mean = hubness["skewness"], measured["anisotropy"]
+    lines = [
+        f"hubness      {'-' if skewness is None else f'{skewness:.2f}'}: how unequally often items are among "
+        f"the {hubness['k']} nearest of others (skewness).",
+        "             Near 0: all equally often. Far above 1: a few items appear in many results:",
+        *(f"             {each['count']:,} times {each['id']}" for each in hubness["hubs"][:5]),
+        f"             for {measured['asked']:,} items; {hubness['mean']:.3g} times is the average.",
+        f"anisotropy   {'-' if mean is None else f'{mean:.3f}'}: mean cosine of two random items.",
+        "             Near 0: vectors point in all directions. Near 1: all point one way, and distances are "
+        "small.",
+    ]
+    if copies is None:
+        lines.append(
+            "duplicates   not measured: only for whole texts and images, and not with the metric ip."
+        )
+    else:
+        lines += [
+            f"duplicates   {copies['exact']:.2%} exact: items with the same content as an earlier one.",
+            f"             {copies['near']:.1%} near: another content, within {copies['threshold']:.4g} of "
+            "another item; embedsearch dupes lists them.",
+        ]
+    return [
+        *lines,
+        f"norms        {norms['mean']:.4g} ± {norms['std']:.3g} ({norms['min']:.4g} to {norms['max']:.4g}): "
+        "lengths of the vectors.",
+        "             The metric cosine ignores them; ip and l2 do not.",
+    ]
+
+
+def _search(manifest: Manifest) -> str:
+    """Return how the index is searched, and the share of the nearest items that it finds."""
+    facts, tuned = manifest.index, manifest.index.tuned
+    if tuned is None or not facts.queries:
+        return f"{manifest.backend}, compares every vector"
+    short = "" if facts.recall >= tuned.wanted else f" (asked for: {tuned.wanted:g})"
+    made = "extended" if facts.made == "extended" else "rebuilt"
+    return (
+        f"{manifest.backend}, recall@10 {facts.recall:.3f}{short} on {facts.queries:,} {facts.asked}"
+        f"; {made}, with {tuned.added:,} added and {tuned.masked:,} removed since it was made"
+    )
+
+
+def _scale(manifest: Manifest) -> str:
+    """Return what the distances are compared with."""
+    facts = manifest.artifacts.scale
+    if facts is None:
+        return f"none; measure it: embedsearch calibrate {manifest.name}"
+    return f"{facts.pairs:,} random pairs, {background_of(facts)}"

@@ -1,0 +1,56 @@
+"""The command list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from embedsearch.cli.options import echo_json, echo_table, example, indexes_option, json_option
+
+
+@click.command("list", short_help="List the indexes.", **example("embedsearch list --json"))
+@indexes_option
+@json_option
+def list_command(indexes: Path | None, json: bool) -> None:
+    """List the indexes with their unit, size, metric and model."""
+    from embedsearch.errors import IndexDamagedError
+    from embedsearch.store.folders import current_build, indexes_folder, list_names
+    from embedsearch.store.manifest import Manifest
+
+    root = indexes_folder(indexes)
+    found: dict[str, Manifest | str] = {}
+    for name in list_names(root):
+        try:
+            found[name] = Manifest.load(current_build(root / name))
+        except IndexDamagedError as error:
+            found[name] = str(error)
+    if json:
+        from embedsearch.serve.schemas import ListedIndex, ListOutput
+
+        listed = [
+            ListedIndex(name=name, error=each) if isinstance(each, str) else ListedIndex.of(name, each)
+            for name, each in found.items()
+        ]
+        echo_json(ListOutput(folder=str(root), indexes=listed))
+        return
+    if not found:
+        click.echo(f"There is no index in {root}. Build one: embedsearch build ~/Pictures --name pictures")
+        return
+    rows = [
+        [
+            name,
+            str(each.unit),
+            f"{each.count:,}",
+            str(each.metric),
+            each.encoder.spec.model,
+            each.created,
+        ]
+        for name, each in found.items()
+        if isinstance(each, Manifest)
+    ]
+    if rows:
+        echo_table(["NAME", "UNIT", "COUNT", "METRIC", "MODEL", "BUILT"], rows)
+    for name, each in found.items():
+        if isinstance(each, str):
+            click.echo(f"{name}: damaged: {each}", err=True)

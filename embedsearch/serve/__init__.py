@@ -1,0 +1,1 @@
+"""embedsearch for other programs: what it prints and answers as JSON."""

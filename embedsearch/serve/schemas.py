@@ -1,0 +1,612 @@
+"""The JSON that other programs read: what `--json` prints, by command.
+
+A key that was not asked for is left out; all others are always there. Parts of a manifest have the keys that
+they have on disk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, InstanceOf, PlainSerializer
+
+from embedsearch.analysis.compare import Comparison as Compared
+from embedsearch.analysis.duplicates import Duplicates, Member
+from embedsearch.backends.facts import IndexFacts
+from embedsearch.crossmodal import Crossmodal
+from embedsearch.disk.facts import to_json
+from embedsearch.distances.scale import Scale
+from embedsearch.explain import explanation
+from embedsearch.indexing.changes import Changes
+from embedsearch.models.catalog import KnownModel
+from embedsearch.models.facts import EncoderFacts
+from embedsearch.records import Scalar
+from embedsearch.results import Hit as Found
+from embedsearch.results import Results
+from embedsearch.store.build import Build
+from embedsearch.store.facts import (
+    AlignFacts,
+    Artifacts,
+    BuildReport,
+    MapFacts,
+    ScaleFacts,
+    SourceChanges,
+    TextModelFacts,
+)
+from embedsearch.store.manifest import Manifest
+
+VERSION = 1  # of this format
+
+Part = TypeVar("Part")
+# a part of a manifest, with its keys on disk
+Stored = Annotated[InstanceOf[Part], PlainSerializer(to_json, return_type=Any)]
+# what changed in a source; an empty object where nothing was compared
+Changed = Annotated[
+    InstanceOf[SourceChanges] | None, PlainSerializer(lambda facts: to_json(facts) or {}, return_type=Any)
+]
+
+
+class Model(BaseModel):
+    """A JSON object."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Output(Model):
+    """What a command prints: one JSON object, with the version of its format in front."""
+
+    def printed(self) -> dict[str, Any]:
+        """Return the object as JSON values; keys that were not set are left out."""
+        return {"schema": VERSION, **self.model_dump(mode="json", exclude_unset=True)}
+
+
+class Built(Output):
+    """An index that `build` or `rebuild` made, or found up to date."""
+
+    index: str
+    build: str
+    unit: str
+    count: int
+    metric: str
+    backend: str
+    recall: float
+    report: Stored[BuildReport]
+    changes: Changed
+    published: bool = True
+
+    @classmethod
+    def of(cls, build: Build, changes: SourceChanges | None) -> Self:
+        """Describe a build; `changes` is what changed in its source."""
+        manifest = build.manifest
+        return cls(
+            index=manifest.name,
+            build=manifest.build,
+            unit=manifest.unit,
+            count=manifest.count,
+            metric=manifest.metric,
+            backend=manifest.backend,
+            recall=manifest.index.recall,
+            report=manifest.report,
+            changes=changes,
+        )
+
+    def with_published(self, published: bool) -> Self:
+        """Return the same, with whether a new build was published."""
+        return self.model_copy(update={"published": published})
+
+
+class DemoOutput(Output):
+    """`demo`: the indexes of the demo."""
+
+    indexes: list[Built]
+
+
+class DryRunOutput(Output):
+    """`rebuild --dry-run`: what a rebuild would do."""
+
+    index: str
+    dry_run: bool
+    changes: dict[str, Any]
+
+    @classmethod
+    def of(cls, index: str, changes: Changes) -> Self:
+        """Describe what would change; how far neighbours move is not known."""
+        values = to_json(changes.facts())
+        del values["neighbours_kept"]
+        return cls(index=index, dry_run=True, changes=values)
+
+
+class Hit(Model):
+    """An item that a search found; an image's bytes are left out."""
+
+    rank: int
+    id: str
+    distance: float
+    modality: str
+    text: str | None
+    path: str | None
+    span: tuple[int, int] | None
+    fields: dict[str, Any]
+    percentile: float | None
+    closeness: str | None
+    score: float | None
+
+    @classmethod
+    def of(cls, hit: Found) -> Self:
+        """Describe a hit."""
+        return cls(
+            rank=hit.rank,
+            id=hit.id,
+            distance=hit.distance,
+            modality=hit.modality,
+            text=hit.text,
+            path=hit.path,
+            span=hit.span,
+            fields={name: _plain(value) for name, value in hit.fields.items()},
+            percentile=hit.percentile,
+            closeness=hit.label,
+            score=hit.human_score,
+        )
+
+
+def _plain(value: Scalar) -> Any:
+    """Return a field's value as JSON has it: dates as ISO text; no NaN and no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.isoformat() if isinstance(value, date) else value
+
+
+class SearchOutput(Output):
+    """`search`: the hits of a query, nearest first."""
+
+    index: str
+    build: str
+    metric: str
+    by: str
+    verdict: str | None
+    foreign_rate: float | None
+    truncated: bool
+    hits: list[Hit]
+
+    @classmethod
+    def of(cls, manifest: Manifest, results: Results) -> Self:
+        """Describe the results of a query."""
+        return cls(
+            index=manifest.name,
+            build=manifest.build,
+            metric=results.metric,
+            by=results.by,
+            verdict=results.verdict,
+            foreign_rate=results.foreign_rate,
+            truncated=results.truncated,
+            hits=[Hit.of(hit) for hit in results.hits],
+        )
+
+
+class ExplainedPart(Model):
+    """A word, a token, or what stands for no place in the item."""
+
+    text: str
+    span: tuple[int, int] | None
+    score: float
+
+    @classmethod
+    def all_of(cls, parts: Sequence[explanation.Part]) -> list[Self]:
+        """Describe parts of an explanation."""
+        return [cls(text=part.text, span=part.span, score=part.score) for part in parts]
+
+
+class ExplainOutput(Output):
+    """`explain`: which words or patches make the similarity of a hit."""
+
+    index: str
+    build: str
+    id: str
+    kind: str
+    metric: str
+    score: float
+    similarity: float
+    recomputed: float
+    stored: float
+    exact: bool
+    note: str
+    words: list[ExplainedPart]
+    tokens: list[ExplainedPart]
+    rest: list[ExplainedPart]
+    grid: list[list[float]] | None
+    typical: list[list[float]] | None
+    box: tuple[float, float, float, float] | None
+    neighbours: list[ExplainedPart]
+    only_here: list[str]
+    only_asked: list[str]
+
+    @classmethod
+    def of(cls, manifest: Manifest, made: explanation.Explanation) -> Self:
+        """Describe an explanation."""
+        return cls(
+            index=manifest.name,
+            build=manifest.build,
+            id=made.id,
+            kind=made.kind,
+            metric=made.metric,
+            score=made.score,
+            similarity=made.similarity,
+            recomputed=made.recomputed,
+            stored=made.stored,
+            exact=made.exact,
+            note=made.note,
+            words=ExplainedPart.all_of(made.words),
+            tokens=ExplainedPart.all_of(made.tokens),
+            rest=ExplainedPart.all_of(made.rest),
+            grid=None if made.grid is None else made.grid.tolist(),
+            typical=None if made.typical is None else made.typical.tolist(),
+            box=None if made.grid is None else made.box,
+            neighbours=ExplainedPart.all_of(made.neighbours),
+            only_here=list(made.only_here),
+            only_asked=list(made.only_asked),
+        )
+
+
+class Comparison(Model):
+    """How far things are apart by one model, pooling and layer; both tables are (n, n)."""
+
+    labels: list[str]
+    distances: list[list[float]]
+    percentiles: list[list[float]] | None
+    pairs_of: str
+    metric: str
+    model: str
+    pooling: str
+    layers: list[int]
+    by: str
+
+    @classmethod
+    def of(cls, compared: Compared) -> Self:
+        """Describe a comparison, distances to 6 digits, percentiles to 4."""
+        percentiles = compared.percentiles
+        return cls(
+            labels=list(compared.labels),
+            distances=compared.distances.astype(float).round(6).tolist(),
+            percentiles=None if percentiles is None else percentiles.astype(float).round(4).tolist(),
+            pairs_of=compared.pairs_of,
+            metric=compared.metric,
+            model=compared.model,
+            pooling=compared.pooling,
+            layers=list(compared.layers),
+            by=compared.by,
+        )
+
+
+class CompareOutput(Output):
+    """`compare`: a comparison for each pooling and each layer."""
+
+    comparisons: list[Comparison]
+
+
+class ScaleWord(Model):
+    """A word for distances, up to which distance it is used, and what that distance means."""
+
+    word: str
+    up_to: float
+    percentile: float
+    score: float | None
+
+
+class CalibrateOutput(Output):
+    """`calibrate`: the distance scale of an index."""
+
+    index: str
+    build: str
+    scale: Stored[ScaleFacts]
+    words: list[ScaleWord]
+
+    @classmethod
+    def of(cls, build: Build, facts: ScaleFacts, scale: Scale) -> Self:
+        """Describe the scale of a build."""
+        words = [
+            ScaleWord(word=word, up_to=end, percentile=scale.percentile(end), score=scale.human_score(end))
+            for end, word in scale.labels
+        ]
+        return cls(index=build.manifest.name, build=build.manifest.build, scale=facts, words=words)
+
+
+class AlignOutput(Output):
+    """`align`: how well texts find the images of an index."""
+
+    index: str
+    build: str
+    text: Stored[TextModelFacts]
+    align: Stored[AlignFacts]
+
+
+class ListedIndex(Model):
+    """An index in a list; of a damaged one only its name and the error."""
+
+    name: str
+    unit: str = ""
+    count: int = 0
+    dimension: int = 0
+    metric: str = ""
+    model: str = ""
+    created: str = ""
+    error: str = ""
+
+    @classmethod
+    def of(cls, name: str, manifest: Manifest) -> Self:
+        """Describe an index that can be read."""
+        return cls(
+            name=name,
+            unit=manifest.unit,
+            count=manifest.count,
+            dimension=manifest.dimension,
+            metric=manifest.metric,
+            model=manifest.encoder.spec.model,
+            created=manifest.created,
+        )
+
+
+class ListOutput(Output):
+    """`list`: the indexes of a folder."""
+
+    folder: str
+    indexes: list[ListedIndex]
+
+
+class Bridge(Model):
+    """What lets an index be asked with what it does not hold."""
+
+    by: str
+    asks: str
+    model: str
+
+    @classmethod
+    def of(cls, crossmodal: Crossmodal) -> Self:
+        """Describe it."""
+        return cls(by=crossmodal.by, asks=crossmodal.asks, model=crossmodal.model)
+
+
+class InfoOutput(Output):
+    """`info`: all about an index."""
+
+    index: str
+    build: str
+    created: str
+    version: str
+    unit: str
+    count: int
+    dimension: int
+    metric: str
+    backend: str
+    search: Stored[IndexFacts]
+    bridge: Bridge | None
+    changes: Changed
+    additions: Stored[Artifacts]
+    bytes: int
+    fields: dict[str, str]
+    encoder: Stored[EncoderFacts]
+    recipe: dict[str, Any]
+    report: Stored[BuildReport]
+    quarantine: list[dict[str, Any]] = []
+    diagnostics: dict[str, Any] = {}
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        build: Build,
+        crossmodal: Crossmodal | None,
+        rejected: list[dict[str, Any]] | None,
+        diagnostics: dict[str, Any] | None,
+    ) -> Self:
+        """Describe an index; what was rejected and the diagnostics only where they were asked for."""
+        manifest = build.manifest
+        made = cls(
+            index=name,
+            build=manifest.build,
+            created=manifest.created,
+            version=manifest.version,
+            unit=manifest.unit,
+            count=manifest.count,
+            dimension=manifest.dimension,
+            metric=manifest.metric,
+            backend=manifest.backend,
+            search=manifest.index,
+            bridge=Bridge.of(crossmodal) if crossmodal else None,
+            changes=manifest.changes,
+            additions=manifest.artifacts,
+            bytes=build.bytes_on_disk,
+            fields=dict(manifest.fields),
+            encoder=manifest.encoder,
+            recipe=manifest.to_json()["recipe"],
+            report=manifest.report,
+        )
+        asked_for = {"quarantine": rejected, "diagnostics": diagnostics}
+        return made.model_copy(update={key: each for key, each in asked_for.items() if each is not None})
+
+
+class EvalOutput(Output):
+    """`eval`: recall, latency in milliseconds, sizes in bytes, and quality where there are judgements."""
+
+    index: str
+    build: str
+    backend: str
+    count: int
+    dimension: int
+    asked: str
+    recall: float
+    recall_when_built: float
+    latency: dict[str, float]
+    bytes: int
+    bytes_of_files: dict[str, int]
+    filters: list[dict[str, int | float]] = []
+    labels: dict[str, str | float] = {}
+    judged: dict[str, int | float] = {}
+    pairs: dict[str, int | float] = {}
+
+
+class Duplicate(Model):
+    """An item of a group of copies, and its distance to the item that is kept."""
+
+    id: str
+    row: int
+    distance: float
+
+    @classmethod
+    def of(cls, member: Member) -> Self:
+        """Describe a member of a group."""
+        return cls(id=member.id, row=member.row, distance=member.distance)
+
+
+class DuplicateGroup(Model):
+    """Items that are copies of one another; `keep` is the id of the one to keep."""
+
+    exact: bool
+    members: list[Duplicate]
+    distance: float
+    keep: str
+
+
+class DuplicatesOutput(Output):
+    """`dupes`: groups of copies; `others` are the ids of all that is not kept."""
+
+    index: str
+    build: str
+    metric: str
+    threshold: float
+    auto: bool
+    keep: str
+    count: int
+    groups: list[DuplicateGroup]
+    others: list[str]
+
+    @classmethod
+    def of(cls, found: Duplicates) -> Self:
+        """Describe the copies in an index."""
+        groups = [
+            DuplicateGroup(
+                exact=group.exact,
+                members=[Duplicate.of(each) for each in group.members],
+                distance=group.distance,
+                keep=group.members[0].id,
+            )
+            for group in found.groups
+        ]
+        return cls(
+            index=found.index,
+            build=found.build,
+            metric=found.metric,
+            threshold=found.threshold,
+            auto=found.auto,
+            keep=found.keep,
+            count=found.count,
+            groups=groups,
+            others=found.others(),
+        )
+
+
+class MapOutput(Output):
+    """`map`: where the coordinates are, and what two dimensions cost."""
+
+    index: str
+    build: str
+    coordinates: str
+    method: str
+    explained: list[float] | None
+    laid_out: int
+    preserved: float
+    neighbours: int
+    measured: int
+    moved: dict[str, Any] | None
+    clusters: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, manifest: Manifest, coordinates: str, facts: MapFacts) -> Self:
+        """Describe a map by its facts, without its settings and files."""
+        values = {key: value for key, value in to_json(facts).items() if key not in ("settings", "files")}
+        return cls(index=manifest.name, build=manifest.build, coordinates=coordinates, **values)
+
+
+class VerifiedBuild(Model):
+    """A build and what is wrong with it; empty where it is whole."""
+
+    build: str
+    error: str
+
+
+class VerifyOutput(Output):
+    """`verify`: every build of an index."""
+
+    index: str
+    builds: list[VerifiedBuild]
+
+
+class RollbackOutput(Output):
+    """`rollback`: the build that is current now."""
+
+    index: str
+    build: str
+    created: str
+    count: int
+
+
+class CollectOutput(Output):
+    """`gc`: the builds that were deleted, and their bytes together."""
+
+    index: str
+    removed: list[str]
+    bytes: int
+
+
+class RemoveOutput(Output):
+    """`remove`: the index that was deleted, and the folder that held it."""
+
+    removed: str
+    folder: str
+
+
+class ListedModel(Model):
+    """A model that is known by name."""
+
+    name: str
+    modality: str
+    dimension: int
+    pooling: str
+    max_length: int | None
+    licence: str
+    megabytes: int
+    package: str
+    weights: str
+    sha256: str
+    preprocessing: str
+    query_prompt: str
+    passage_prompt: str
+    bundled: bool
+
+    @classmethod
+    def of(cls, row: KnownModel) -> Self:
+        """Describe a row of the catalogue."""
+        return cls(
+            name=row.name,
+            modality=row.modality,
+            dimension=row.dimension,
+            pooling=row.pooling,
+            max_length=row.max_length,
+            licence=row.licence,
+            megabytes=row.megabytes,
+            package=row.package,
+            weights=row.weights,
+            sha256=row.sha256,
+            preprocessing=row.preprocessing,
+            query_prompt=row.query_prompt,
+            passage_prompt=row.passage_prompt,
+            bundled=bool(row.package),
+        )
+
+
+class ModelsOutput(Output):
+    """`models`: the models that are known by name."""
+
+    models: list[ListedModel]
