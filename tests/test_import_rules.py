@@ -23,6 +23,7 @@ ROOMS = {
     "streamlit": {"ui", "app.py"},
     "click": {"cli"},
     "tqdm": {"cli"},
+    "pydantic": {"serve"},
     "sqlglot": {"search"},
     "csv": {"sources", "maps"},  # a map is saved as a table
     "datasets": {"sources"},

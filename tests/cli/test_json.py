@@ -51,16 +51,17 @@ def commands(sources, root):
     }  # fmt: skip
 
 
-def tree(value):
-    """Return the keys of a JSON value at every depth; of a list those of its elements together."""
+def keys(value, at=""):
+    """Return the path of every key in a JSON value, as in `hits[].id`; each once."""
+    found = []
     if isinstance(value, dict):
-        return {key: tree(each) for key, each in value.items()}
-    if isinstance(value, list):
-        together = {}
-        for each in map(tree, value):
-            together |= each or {}
-        return [together] if together else None
-    return None
+        for key, each in value.items():
+            inner = {} if key == "examples" else each  # its keys are the kinds of change that there are
+            found += [f"{at}{key}", *keys(inner, f"{at}{key}.")]
+    elif isinstance(value, list):
+        for each in value:
+            found += keys(each, f"{at[:-1]}[].")
+    return list(dict.fromkeys(found))
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +85,10 @@ def printed(sources, tmp_path_factory):
     return found
 
 
-def test_every_command_prints_the_keys_of_0_6_0(printed):
+@pytest.mark.parametrize("name", KEYS)
+def test_a_command_prints_the_keys_of_0_6_0(printed, name):
     """No key is renamed, moved or lost, and none is new."""
-    assert {name: tree(each) for name, each in printed.items()} == KEYS
+    assert sorted(keys(printed[name])) == sorted(KEYS[name])
 
 
 def test_the_format_comes_first(printed):
