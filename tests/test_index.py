@@ -180,7 +180,7 @@ def test_old_names_warn_and_work(fruits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hit = fruits.search("apple")[0]
-        hit.as_json()
+        assert (hit.label, hit.human_score, hit.image) == (None, None, None)
     with pytest.warns(DeprecationWarning, match="Index.search"):
         assert fruits.answer("apple").hits[0] == hit
     for old, new in {"closeness": "label", "score": "human_score", "picture": "image"}.items():

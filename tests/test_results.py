@@ -1,4 +1,4 @@
-"""What a search returns, as a sequence, as JSON and as a table."""
+"""What a search returns, as a sequence and as a table."""
 
 from datetime import date
 
@@ -26,22 +26,6 @@ def test_results_are_a_sequence():
     assert list(reversed(RESULTS)) == HITS[::-1]
     assert HITS[1] in RESULTS
     assert not Results([], Metric.COSINE)
-
-
-def test_the_json_of_a_hit_is_that_of_0_6():
-    """Keys keep the names of 0.6; a NaN is null and a date ISO text."""
-    assert [hit.as_json() for hit in HITS] == [
-        {
-            "rank": 1, "id": "a", "distance": 0.25, "modality": "text", "text": "cat", "path": None,
-            "span": None, "fields": {"day": "2020-01-02", "text": 3}, "percentile": None,
-            "closeness": None, "score": None,
-        },
-        {
-            "rank": 2, "id": "b#4", "distance": 0.5, "modality": "text", "text": "the dog", "path": None,
-            "span": [4, 7], "fields": {"price": None}, "percentile": 99.0, "closeness": "related",
-            "score": 3.5,
-        },
-    ]  # fmt: skip
 
 
 def test_a_table_has_a_row_for_each_hit():
