@@ -51,12 +51,15 @@ def commands(sources, root):
     }  # fmt: skip
 
 
+NAMED_BY_OTHERS = {"examples", "bytes_of_files"}  # their keys are kinds of change, and names of files
+
+
 def keys(value, at=""):
     """Return the path of every key in a JSON value, as in `hits[].id`; each once."""
     found = []
     if isinstance(value, dict):
         for key, each in value.items():
-            inner = {} if key == "examples" else each  # its keys are the kinds of change that there are
+            inner = {} if key in NAMED_BY_OTHERS else each
             found += [f"{at}{key}", *keys(inner, f"{at}{key}.")]
     elif isinstance(value, list):
         for each in value:
