@@ -67,10 +67,11 @@ class FaissANN:
             metric: which distance.
             facts: what the manifest says of it.
         """
-        self._index, self._rows, self._count, self._take, self._metric = index, rows, count, take, metric
+        self._index, self._count, self._take, self._metric = index, count, take, metric
+        self._rows = np.asarray(rows)  # no longer a `numpy.memmap`, which is slower to compare
         assert facts.tuned is not None
         self.facts, self._known = facts, facts.tuned
-        alive = np.asarray(rows) >= 0
+        alive = self._rows >= 0
         self._living = None if alive.all() else bitmap(alive)
         self._row_of_node: Any = None
 
@@ -124,7 +125,7 @@ class FaissANN:
         known = self._known
         row_now = np.full(len(self), -1, np.int32)
         row_now[kept[kept >= 0]] = np.flatnonzero(kept >= 0)
-        nodes = np.asarray(self._rows)
+        nodes = self._rows
         rows = np.where(nodes >= 0, row_now[np.maximum(nodes, 0)], -1).astype(np.int32)
         new = np.flatnonzero(kept < 0)
         added, masked = known.added + len(new), int((rows < 0).sum())
@@ -187,7 +188,7 @@ class FaissANN:
         """Return the nodes of a few rows; no array of all nodes is made."""
         found = [
             start + np.flatnonzero(self._rows[start : start + NODES] == row)
-            for row in rows
+            for row in rows.tolist()
             for start in range(0, len(self._rows), NODES)
         ]
         return np.concatenate(found) if found else rows

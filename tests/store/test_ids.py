@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from embedsearch.records import Unit
+from embedsearch.store import build as module
 from embedsearch.store.ids import IDS, Ids, save_ids
 from embedsearch.store.manifest import SOURCE_STATE
 from embedsearch.store.source_state import ENTRY, hash_of
@@ -41,3 +42,19 @@ def test_every_id_finds_its_row(make_build, unit, made_by):
     assert [build.row_of(each) for each in identities] == list(range(len(identities)))
     for wrong in ("", "b", "a#1", "red", "a#4#9", "a\udcff", "a#\udcff"):
         assert build.row_of(wrong) is None
+
+
+def test_an_id_is_looked_up_and_not_searched_for(make_build, monkeypatch):
+    """Only the rows of the one record are compared with an id, however many items there are."""
+    build = make_build([text(str(number), "fox") for number in range(300)])
+    compared = []
+    index = module.pc.index
+
+    def counted(column, value):
+        compared.append(len(column))
+        return index(column, value)
+
+    monkeypatch.setattr(module.pc, "index", counted)
+    assert build.row_of("217") == 217
+    assert build.row_of("missing") is None
+    assert compared == [1]
