@@ -42,7 +42,7 @@ def test_the_raw_vectors_are_kept(make_build):
 
 
 def test_pictures_keep_their_path_or_their_bytes(make_build, tmp_path):
-    """A picture in a file is known by its path, one from a table by its bytes; a bad one is rejected."""
+    """An image in a file is known by its path, one from a table by its bytes; a bad one is rejected."""
     from PIL import Image
 
     path = tmp_path / "red ü.png"
@@ -125,7 +125,7 @@ def test_a_vector_that_is_not_finite_is_rejected(make_build):
 
 
 def test_identical_pictures_are_decoded_once(make_build, tmp_path):
-    """Copies of a file are one picture to the model, whatever they are called; bad ones are each listed."""
+    """Copies of a file are one image to the model, whatever they are called; bad ones are each listed."""
     encoder = LetterEncoder(EncoderRecipe(Unit.IMAGE))
     entries = []
     for name, colour in (("a", "red"), ("b", "navy"), ("c", "red"), ("d", None), ("e", None)):

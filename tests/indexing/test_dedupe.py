@@ -9,7 +9,7 @@ from embedsearch.indexing.build import build_index
 from embedsearch.indexing.dedupe import Originals
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
-from tests.fakes import WORD_LIMIT, LetterEncoder, colour, letters, picture, read_ahead, text
+from tests.fakes import UNREADABLE, WORD_LIMIT, LetterEncoder, colour, letters, picture, read_ahead, text
 
 
 def hashed(number):
@@ -67,8 +67,29 @@ def test_copies_read_apart_are_embedded_once(make_build):
 
 
 @pytest.mark.usefixtures("small")
-def test_copies_of_pictures_are_decoded_once(make_build, tmp_path):
-    """A picture's copy, whatever it is called, takes the vector of the first one."""
+def test_copies_of_what_can_not_be_used_are_listed_each(make_build):
+    """A copy, read apart, of a text that the encoder refuses is rejected for the same reason, without a try."""
+    contents = [*"abc", UNREADABLE, *"def", UNREADABLE, "a", *"gh", UNREADABLE]
+    tried = []
+
+    class Noting(LetterEncoder):
+        def prepare(self, items, role="passage"):
+            """Note what is tried."""
+            tried.extend(items)
+            return super().prepare(items, role)
+
+    build = make_build([text(str(at), each) for at, each in enumerate(contents)], load=Noting)
+    assert tried.count(UNREADABLE) == 1
+    reason = "the text holds a skull"
+    assert build.rejected() == [{"id": str(at), "reason": reason, "entry": at} for at in (3, 7, 11)]
+    assert build.items["text"].to_pylist() == [*"abcdefagh"]
+    assert np.array_equal(build.vectors, [letters(each) for each in "abcdefagh"])
+    assert build.source_state.entries["rows"].tolist() == [int(each != UNREADABLE) for each in contents]
+
+
+@pytest.mark.usefixtures("small")
+def test_copies_of_images_are_decoded_once(make_build, tmp_path):
+    """An image's copy, whatever it is called, takes the vector of the first one."""
     encoder = LetterEncoder(EncoderRecipe(Unit.IMAGE))
     shades, made = [10 * (at % 12) for at in range(30)], []
     for at, shade in enumerate(shades):

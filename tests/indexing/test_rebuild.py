@@ -163,7 +163,7 @@ def test_what_the_source_cannot_read_counts_as_a_change(rebuild):
 
 
 def test_a_touched_file_is_read_and_found_the_same(rebuild, tmp_path, monkeypatch):
-    """A picture's file is read again only when its size or time changed, embedded only when its bytes did."""
+    """An image's file is read again only when its size or time changed, embedded only when its bytes did."""
     paths = [tmp_path / f"{name}.png" for name in ("red", "navy", "white")]
     for path in paths:
         Image.new("RGB", (4, 4), path.stem).save(path)
