@@ -44,7 +44,7 @@ class ArtifactContext:
         encoder: what made them; where nothing was embedded it is an `UnloadedEncoder`.
         previous: the build before; None for a first one.
         kept: (n,) which row of `previous` holds the same vector, -1 for none; None where all are new.
-        progress: who is told how it goes on.
+        progress: reports how the build goes on.
     """
 
     recipe: Recipe

@@ -1,7 +1,7 @@
-"""An index of pictures aligned with captions, so that texts find its pictures.
+"""An index of images aligned with captions, so that texts find its images.
 
-A ridge regression from the pictures' vectors to the vectors of their captions, in closed form; where the
-image model has a class head, its places (`embedsearch.crossmodal.class_names`) are added. Only the captions
+A ridge regression from the images' vectors to the vectors of their captions, in closed form. Where the image
+model has a class head, its projection (`embedsearch.crossmodal.class_names`) has a share. Only the captions
 are embedded.
 """
 
@@ -35,7 +35,7 @@ from embedsearch.store.facts import AlignFacts, CrossmodalFacts
 from embedsearch.store.items import FIELD
 
 FIT_AT_MOST = 100_000  # pairs; more are taken evenly
-LEAST = 4  # pictures with captions of their own
+LEAST = 4  # images with captions of their own
 TUNE_WITH = 1000  # captions
 Pair = tuple[int, str]
 
@@ -49,10 +49,10 @@ def align(
     root: Path,
     progress: Progress | None = None,
 ) -> Build:
-    """Align the pictures of the index `name` with captions, and publish the build that is.
+    """Align the images of the index `name` with captions, and publish the aligned build.
 
     Strength and mixing weight are chosen by cross-validation; a caption is never both fitted and asked. What
-    was measured stands in the manifest, `artifacts.crossmodal.align`. Rebuilds place new pictures likewise.
+    was measured stands in the manifest, `artifacts.crossmodal.align`. Rebuilds project new images alike.
 
     Args:
         name: the index's name.
@@ -61,11 +61,11 @@ def align(
         field: the field that holds them.
         text_model: what texts are asked through: as in `load_encoder`; the bundled text model without it.
         root: the folder of indexes.
-        progress: who is told how it goes on.
+        progress: reports how it goes on.
 
     Raises:
-        RecipeError: the index holds no pictures, or has no such field.
-        SourceError: too few captions belong to its pictures.
+        RecipeError: the index holds no images, or has no such field.
+        SourceError: too few captions belong to its images.
         ModelError: the text model can't be had.
         IndexNotFoundError, IndexDamagedError, IndexBusyError: as `embedsearch.artifacts.amend`.
     """
@@ -81,13 +81,13 @@ def align(
 
 @dataclass(frozen=True, slots=True)
 class _Images:
-    """The pictures' side: their class head and where it places them."""
+    """The images' side: their class head and where it projects them."""
 
     class_head: ClassHead | None
     names: Vectors
 
     def places(self, vectors: Vectors) -> Vectors | None:
-        """Return where class names place pictures, (n, e) of unit length; None without class head."""
+        """Return where class names project images, (n, e) of unit length; None without a class head."""
         if self.class_head is None:
             return None
         return project(self.class_head.logits(vectors), self.names, self.names.mean(0))
@@ -102,7 +102,7 @@ def _make(
     recipe: EncoderRecipe,
     progress: Progress,
 ) -> CrossmodalFacts:
-    """Write the aligned places into `folder`; see `embedsearch.artifacts.amend`."""
+    """Write the aligned projections into `folder`; see `embedsearch.artifacts.amend`."""
     _check(build)
     pairs, left_out = _from_file(build, captions, progress) if captions else (_from_field(build, field), 0)
     rows, texts, picture, caption = _numbered(_some(pairs))
@@ -200,9 +200,9 @@ def _from_field(build: Build, field: str) -> list[Pair]:
 
 
 def _from_file(build: Build, captions: Path, progress: Progress) -> tuple[list[Pair], int]:
-    """Return the rows of the pictures that a file names, by id or path, with their captions.
+    """Return the rows of the images that a file names, by id or path, with their captions.
 
-    What is broken or names no picture is counted, and told of.
+    Lines that are broken or name no image are counted and reported.
     """
     rows = {str(identity): row for row, identity in enumerate(build.items["id"].to_pylist())}
     paths = {path: row for row, path in enumerate(build.items["path"].to_pylist()) if path}

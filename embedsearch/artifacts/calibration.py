@@ -1,4 +1,4 @@
-"""The command that makes the scale of an index anew: with another background, with people's judgements."""
+"""The scale of an index, measured again: with another background, with people's judgements."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def calibrate(
     root: Path,
     load: Load = open_encoder,
 ) -> Build:
-    """Make the scale of the index `name` anew, and publish the build that has it.
+    """Measure the scale of the index `name` again, and publish the build that has it.
 
     Args:
         name: the index's name.
         pairs: a table of two texts and people's score of how related they are; see `read_pairs`. From then
             on a hit says which score people would give. Empty for the judgements that the index has.
-        background: a file of unrelated texts, one a line, or a table, or a folder of unrelated pictures;
+        background: a file of unrelated texts, one on each line, or a table, or a folder of unrelated images;
             empty for what the index has, or the package's general sentences.
         root: the folder of indexes.
         load: what makes the encoder.

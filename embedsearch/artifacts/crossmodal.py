@@ -44,11 +44,11 @@ from embedsearch.records import Unit
 from embedsearch.store.build import Build
 from embedsearch.store.facts import ConseFacts, CrossmodalFacts
 
-BLOCK = 4096  # pictures placed together
+BLOCK = 4096  # images projected together
 
 
 def by_class_names(spec: EncoderSpec) -> tuple[Projection, CrossmodalFacts] | None:
-    """Return how an image model's class head places pictures among texts of the bundled text model.
+    """Return how an image model's class head projects images among texts of the bundled text model.
 
     Args:
         spec: of the image encoder.
@@ -71,7 +71,7 @@ def by_class_names(spec: EncoderSpec) -> tuple[Projection, CrossmodalFacts] | No
 
 
 def conse_facts(class_head: ClassHead) -> ConseFacts:
-    """Return what a manifest says of the class head that places pictures."""
+    """Return what a manifest says of the class head that projects images."""
     return ConseFacts(len(class_head.names), TEMPERATURE, TOP)
 
 
@@ -146,7 +146,7 @@ def unrelated(fingerprint: str, encoder: Callable[[], Encoder]) -> Vectors:
 
 
 def _by_towers(context: ArtifactContext) -> CrossmodalFacts | None:
-    """Measure distances and recall of texts in an index of pictures, where both have one space."""
+    """Measure distances and recall of texts in an index of images, where both have one space."""
     spec = context.encoder.spec
     if "tokenizer" not in spec.files:
         return None
@@ -177,17 +177,17 @@ def write(
     old: Build | None = None,
     kept: Rows | None = None,
 ) -> IndexFacts:
-    """Place pictures, and write their places, an index over them, and the projection into `folder`.
+    """Project images, and write their projections, an index over them, and the projection into `folder`.
 
     Args:
         folder: of the build in the context.
-        vectors: (n, d) float32 or float16, raw, of the pictures.
+        vectors: (n, d) float32 or float16, raw, of the images.
         projection: how they are placed.
         class_head: the class head, where there is one.
         recipe: how the index is made.
         background: (b, e) float32, vectors of unrelated texts; or the scale to take over.
-        progress: who is told how it goes on.
-        old: a build whose places are of the same projection.
+        progress: reports how it goes on.
+        old: a build of the same projection.
         kept: (n,) which row of `old` holds the same vector, -1 for none.
 
     Returns:
@@ -227,7 +227,7 @@ def _index(
     old: Build | None,
     kept: Rows | None,
 ) -> Backend:
-    """Return an index over places, tuned with texts."""
+    """Return an index over projections, tuned with texts."""
     memory = parse_memory(recipe.memory) if recipe.memory else free_memory() // 2
     count, dimension = places.shape
     kind = recipe.backend if recipe.backend != AUTO else choose(count, dimension, memory)

@@ -60,7 +60,7 @@ def refresh(context: ArtifactContext) -> MapFacts | None:
     """Make the map of a new build, old items near where they were; None where the build before had none.
 
     Items are those with the same vector, else those with the same identity. Under another model or metric the
-    layout is made from nothing, and laid over the old one as well as it can be.
+    layout is new, and is laid over the old one as well as possible.
     """
     facts = context.artifacts_before.map
     if context.previous is None or facts is None:

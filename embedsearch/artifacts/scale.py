@@ -81,7 +81,7 @@ def make_scale(
 
 
 def cross_scale(backend: Backend, vectors: Vectors, metric: Metric, asked: Vectors, seed: int = 0) -> Scale:
-    """Measure what distances of texts to pictures are like: of unrelated texts, to any and to the nearest.
+    """Measure distances of unrelated texts to images: to any of them, and to the nearest.
 
     Args:
         backend: the index that is searched.

@@ -58,10 +58,10 @@ class Build:
         Args:
             folder: the build's own.
             whole: read all files through; else large ones that were found right before are not.
-            spare: open it where no files are damaged but artifacts' (see `embedsearch.artifacts`).
+            spare: open it also where files of artifacts alone are damaged.
 
         Raises:
-            IndexDamagedError: a file is missing, truncated or altered; named with the mending command.
+            IndexDamagedError: a file is missing, truncated or altered; the message says what to do.
         """
         self.folder = folder
         self.manifest = Manifest.load(folder)
@@ -180,7 +180,7 @@ class Build:
 
 
 def open_current(indexes: Path, name: str, make: Callable[[Path], T]) -> T:
-    """Return what `make` makes of the folder of the build in force of the index `name`.
+    """Return what `make` makes of the folder of the current build of the index `name`.
 
     Builds that are published meanwhile may take the folder away; then the new one is opened.
 
@@ -197,7 +197,7 @@ def open_current(indexes: Path, name: str, make: Callable[[Path], T]) -> T:
 
 
 def open_build(indexes: Path, name: str) -> Build:
-    """Open the build in force of the index `name`.
+    """Open the current build of the index `name`.
 
     Raises:
         RecipeError, IndexNotFoundError, IndexDamagedError: as `open_current`.

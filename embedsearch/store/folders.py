@@ -26,12 +26,12 @@ def list_names(indexes: Path) -> list[str]:
 
 
 def is_published(folder: Path) -> bool:
-    """Whether an index in `folder` was ever put in force; its pointer may have been lost since."""
+    """Whether an index in `folder` was ever published; its pointer may have been lost since."""
     return (folder / CURRENT).is_file() or any(folder.glob(f"{BUILDS}/[!.]*/{MANIFEST}"))
 
 
 def current_id(folder: Path) -> str:
-    """Return the id of the build in force of the index in `folder`; empty where none or a damaged one is."""
+    """Return the id of the current build of the index in `folder`; empty for none, or a damaged one."""
     try:
         return current_build(folder).name
     except IndexDamagedError:
@@ -61,7 +61,7 @@ def index_folder(indexes: Path, name: str) -> Path:
 
 
 def current_build(folder: Path) -> Path:
-    """Return the folder of the build in force of the index in `folder`.
+    """Return the folder of the current build of the index in `folder`.
 
     Raises:
         IndexDamagedError: `current` names no build.

@@ -36,12 +36,12 @@ class Item(NamedTuple):
 
     Attributes:
         id: the record's id; for a word, with `#` and where it starts in the record's text.
-        text: the text, or the sentence that holds the word; None for pictures.
-        path: the picture's file, where it is one.
+        text: the text, or the sentence that holds the word; None for images.
+        path: the image's file, where it has one.
         span: the word's `[start, end)` in `text`.
         hash: content hash of the record.
         fields: the record's fields.
-        picture: the bytes of a picture that no file of its own holds.
+        picture: the bytes of an image that has no file of its own.
     """
 
     id: str

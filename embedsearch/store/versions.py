@@ -1,8 +1,8 @@
-"""Which build of an index is in force: publish, go back, clear away. The caller of most holds the write lock.
+"""Which build of an index is current: publish, go back, delete. Most callers hold the write lock.
 
 To publish is three steps: the name of the new build is written beside `current`, its folder takes its place
-under `builds/`, and the name replaces `current`. A run that is killed between two of them left a whole build;
-the next writer ends what it began.
+under `builds/`, and the name replaces `current`. A run that is killed between two of them leaves a
+whole build, and the next writer completes the steps.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ASIDE, STAGING = ".new-", ".staging"
 
 
 def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
-    """Put the finished build in `aside` in force as `build`, and keep as many as the recipe says.
+    """Publish the finished build in `aside` as `build`, and keep as many builds as the recipe says.
 
-    The build that was in force before is among the kept ones.
+    The build that was current before is kept.
     """
     before = folder / BUILDS / (current_id(folder) or ASIDE)
     target = folder / BUILDS / build
@@ -37,7 +37,7 @@ def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
     _sync(aside)
     aside.replace(target)
     _sync(folder / BUILDS)
-    _put_in_force(folder)
+    _make_current(folder)
     for name, facts in Manifest.load(target).files.items():
         note(target / name, facts.sha256)
     for old in _surplus(folder, recipe.index.keep, before if _is_whole(before) else None):
@@ -46,11 +46,11 @@ def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
 
 
 def recover(folder: Path) -> None:
-    """End or take back what a killed writer began, and clear away builds that were not finished."""
+    """Complete or undo what a killed writer began, and delete builds that were not finished."""
     coming = folder / COMING
     if coming.is_file():
         if _names_a_build(folder, coming):
-            _put_in_force(folder)
+            _make_current(folder)
         else:
             coming.unlink()
     for left in (folder / BUILDS).glob(f"{ASIDE}*"):
@@ -65,15 +65,15 @@ def builds_of(folder: Path) -> list[Path]:
 
 
 def roll_back(indexes: Path, name: str, to: str = "") -> Build:
-    """Put an earlier build of the index `name` in force, its recipe with it.
+    """Make an earlier build of the index `name` the current one, with its recipe.
 
     Args:
         indexes: the folder of indexes.
         name: the index's name.
-        to: which build; without it the newest whole one before the one in force.
+        to: the id of the build; without it the newest whole one before the current one.
 
     Raises:
-        RecipeError: there is no such build, or none before the one in force.
+        RecipeError: there is no such build, or none before the current one.
         IndexDamagedError: the build asked for is damaged.
         IndexNotFoundError, IndexBusyError: as `index_folder`, `write_lock`.
     """
@@ -83,7 +83,7 @@ def roll_back(indexes: Path, name: str, to: str = "") -> Build:
         build = _earlier(folder, to)
         replace(build.manifest.recipe, name=name).save(folder)
         _write(folder / COMING, build.folder.name)
-        _put_in_force(folder)
+        _make_current(folder)
     return build
 
 
@@ -97,11 +97,11 @@ def _earlier(folder: Path, to: str) -> Build:
                 + nearest(to, names)
             )
         return Build(folder / BUILDS / to)
-    in_force = current_id(folder)
-    if in_force:
-        earlier = [build for build in builds if build.name < in_force]
+    current = current_id(folder)
+    if current:
+        earlier = [build for build in builds if build.name < current]
         with contextlib.suppress(IndexDamagedError):  # what it was made after comes first
-            last = folder / BUILDS / Manifest.load(folder / BUILDS / in_force).before
+            last = folder / BUILDS / Manifest.load(folder / BUILDS / current).before
             earlier = sorted(earlier, key=lambda build: build == last)
     else:  # `current` is damaged: any build is better than none
         earlier = builds
@@ -111,8 +111,8 @@ def _earlier(folder: Path, to: str) -> Build:
         except IndexDamagedError:
             continue
     raise RecipeError(
-        f"The index {folder.name!r} has no whole build before {in_force or 'this'!r} to go back to. "
-        f"Make it anew: embedsearch rebuild {folder.name}"
+        f"The index {folder.name!r} has no whole build before {current or 'this'!r} to go back to. "
+        f"Build it again: embedsearch rebuild {folder.name}"
     )
 
 
@@ -144,7 +144,7 @@ def verify_builds(indexes: Path, name: str) -> list[tuple[str, str]]:
 
 @dataclass(slots=True)
 class Freed:
-    """What was cleared away: folders, and their bytes together."""
+    """What was deleted: folders, and their bytes together."""
 
     folders: list[Path] = field(default_factory=list)
     bytes: int = 0
@@ -156,8 +156,8 @@ def collect(indexes: Path, name: str, keep: int | None = None, *, unfinished: bo
     Args:
         indexes: the folder of indexes.
         name: the index's name.
-        keep: how many builds stay, the one in force among them; as the recipe says without it.
-        unfinished: whether the work of a run that was stopped goes too; else the next run goes on with it.
+        keep: how many builds stay, the current one among them; as the recipe says without it.
+        unfinished: whether the work of an interrupted run is deleted too; else the next run resumes it.
 
     Raises:
         IndexNotFoundError, IndexBusyError, RecipeError: as `index_folder`, `write_lock`, `Recipe.load`.
@@ -193,17 +193,17 @@ def remove(indexes: Path, name: str) -> Path:
 
 
 def _surplus(folder: Path, keep: int, before: Path | None) -> list[Path]:
-    """Return the builds beyond the `keep` newest; the one in force and that `before` it count as newest.
+    """Return the builds beyond the `keep` newest; the current one and the one `before` it count as newest.
 
     Where all of these hold the same items, for only artifacts were made again, one more stays: there is to be
     something to go back to.
     """
     try:
-        in_force = current_build(folder)
+        current = current_build(folder)
     except EmbedsearchError:
         return []  # which one is good is not known
     newest = sorted(builds_of(folder), key=_is_whole)[::-1]  # damaged ones last
-    order = list(dict.fromkeys([in_force, *([before] if before else []), *newest]))
+    order = list(dict.fromkeys([current, *([before] if before else []), *newest]))
     kept, rest = order[: max(1, keep)], order[max(1, keep) :]
     if len(kept) > 1 and len({_content(build) for build in kept}) == 1:
         spare = next(
@@ -230,7 +230,7 @@ def _is_whole(build: Path) -> bool:
     return True
 
 
-def _put_in_force(folder: Path) -> None:
+def _make_current(folder: Path) -> None:
     (folder / COMING).replace(folder / CURRENT)
     _sync(folder)
 
@@ -248,7 +248,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """See that a folder's entries are on the disk, where the system can."""
+    """Write a folder's entries to the disk, where the system can."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
