@@ -68,7 +68,7 @@ def test_copies_read_apart_are_embedded_once(make_build):
 
 @pytest.mark.usefixtures("small")
 def test_copies_of_what_can_not_be_used_are_listed_each(make_build):
-    """A copy, read apart, of a text that the encoder refuses is rejected for the same reason, without a try."""
+    """A copy, read apart, of what the encoder refuses is rejected for the same reason, without a try."""
     contents = [*"abc", UNREADABLE, *"def", UNREADABLE, "a", *"gh", UNREADABLE]
     tried = []
 
