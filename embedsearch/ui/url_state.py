@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from embedsearch.query import DEFAULT_K
-from embedsearch.ui.widgets.notes import tell
+from embedsearch.ui.widgets.notes import report
 
 MAX_COUNT = 200
 FIELD = "f."
@@ -158,7 +158,7 @@ def with_term(term: Term) -> dict[str, list[str]]:
     if term in terms:
         return {}
     if len(terms) == MAX_TERMS:
-        tell(
+        report(
             f"A query takes at most {MAX_TERMS} terms, so “{short(term.value)}” was not added. Remove a term "
             "first."
         )

@@ -20,7 +20,7 @@ from embedsearch.splitters.words import words
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import manifests, open_index
 from embedsearch.ui.widgets import image_input, thumbnails
-from embedsearch.ui.widgets.notes import literal, tell
+from embedsearch.ui.widgets.notes import literal, report
 from embedsearch.ui.widgets.uploads import find, keep
 
 MOST = 10
@@ -180,7 +180,7 @@ def _images(unit: Unit, indexes: Path) -> list[Compared]:
     def took(name: str) -> None:
         now = names(url_state.parameters())
         if len(now) == MOST:
-            tell(f"At most {MOST} images are compared. Remove one first.")
+            report(f"At most {MOST} images are compared. Remove one first.")
         else:
             url_state.change({IMAGE: [*now, name]})
 
@@ -241,7 +241,7 @@ def _example_images(index: str, indexes: Path) -> None:
                 kept.append(keep(hit.image or Path(hit.path or "").read_bytes(), indexes))
         url_state.change({IMAGE: list(dict.fromkeys(kept)), "with": index})
     except EmbedsearchError as error:
-        tell(str(error))
+        report(str(error))
 
 
 def telling_rows(searcher: Index) -> list[int]:

@@ -14,7 +14,7 @@ from streamlit.components.v2 import component
 from embedsearch.errors import ItemError
 from embedsearch.ui import ASSETS
 from embedsearch.ui.widgets import uploads
-from embedsearch.ui.widgets.notes import tell
+from embedsearch.ui.widgets.notes import report
 
 TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "heic", "avif"]
 LIMIT = 12_000_000  # bytes; as text they stay below Streamlit's limit for a widget's value
@@ -61,9 +61,9 @@ def pick_image(
         try:
             on_kept(uploads.keep(image, indexes))
         except ItemError as error:
-            tell(f"{name or 'That'} can't be used: {error}.")
+            report(f"{name or 'That'} can't be used: {error}.")
         except OSError as error:
-            tell(f"The image can't be kept in {indexes / uploads.FOLDER}: {error.strerror}.")
+            report(f"The image can't be kept in {indexes / uploads.FOLDER}: {error.strerror}.")
 
     def uploaded() -> None:
         chosen = st.session_state[field]

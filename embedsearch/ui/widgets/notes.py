@@ -56,9 +56,9 @@ def sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}{'' if reason.endswith(('.', '!', '?')) else '.'}"
 
 
-def tell(told: str) -> None:
+def report(text: str) -> None:
     """Have the next run of the page show a sentence; callbacks can't show anything themselves."""
-    st.session_state[_NOTICE] = (*st.session_state.get(_NOTICE, ()), told)
+    st.session_state[_NOTICE] = (*st.session_state.get(_NOTICE, ()), text)
 
 
 def show_notices(problems: tuple[str, ...] = ()) -> None:

@@ -83,7 +83,7 @@ def test_a_text_finds_images(visit):
     assert [float(each) for each in measured(page)] == sorted(float(each) for each in measured(page))
 
 
-def test_a_image_finds_texts(visit, images):
+def test_an_image_finds_texts(visit, images):
     """An index of texts is asked with an image too, which a text that is typed then replaces."""
     page = visit({"index": "questions"})
     expect(page.get_by_text("Or an image")).to_be_visible()

@@ -45,7 +45,7 @@ def test_a_texts_words_are_shaded_and_add_up(visit):
     expect(dialog).to_contain_text(re.compile(r"comes from (?=.*(parcel|arrived))"))
 
 
-def test_a_image_has_its_heat_laid_over(visit):
+def test_an_image_has_its_heat_laid_over(visit):
     """An image's dialog shows one image and what its colours mean, on a narrow screen too."""
     page = visit({"index": "images", "item": "rings/blue rings.png"}, width=390)
     answered(page)
@@ -83,7 +83,7 @@ def test_a_shaded_text_is_shown_as_it_is():
     assert '--share: 65%" title="-2.0000"' in made
 
 
-def test_a_image_that_a_text_found_says_that_it_approximates(visit):
+def test_an_image_that_a_text_found_says_that_it_approximates(visit):
     """What a text found has a heat of its own, compared within the image, and the note that says so."""
     page = visit({"index": "images", "q": "a round thing"})
     answered(page)
