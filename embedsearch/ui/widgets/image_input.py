@@ -53,6 +53,8 @@ def pick_image(
     turn = st.session_state.setdefault(f"{key}-turn", 0)
     field = f"{key}-{turn}"
     paste = f"{key}-paste"
+    # The browser may send the files of the emptied field again, with the same ids.
+    taken: set[str] = st.session_state.setdefault(f"{key}-taken", set())
 
     def take(image: bytes | None, name: str = "") -> None:
         if image is None:
@@ -68,7 +70,8 @@ def pick_image(
     def uploaded() -> None:
         chosen = st.session_state[field]
         for file in chosen if many else [chosen]:
-            if file:
+            if file and file.file_id not in taken:
+                taken.add(file.file_id)
                 take(file.getvalue(), file.name)
 
     def pasted() -> None:
