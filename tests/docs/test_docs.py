@@ -1,4 +1,5 @@
 import configparser
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -6,10 +7,13 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from pydantic import BaseModel
 
 import embedsearch
 from embedsearch.cli import COMMANDS, cli
 from embedsearch.models.catalog import MODELS
+from embedsearch.serve import schemas
+from tests.cli.conftest import documented_keys
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -123,6 +127,14 @@ def test_the_five_minutes_work_as_pasted(monkeypatch, tmp_path):
     for page in ("README.md", "json-and-api.md"):
         code = "\n".join(re.findall(r"```python\n(.*?)```", TEXT[page], re.S))
         exec(compile(code, page, "exec"), {})
+
+
+def test_each_key_of_the_schemas_is_documented():
+    """json-and-api.md has every key of `serve/schemas.py`; tests/cli holds the parts of manifests."""
+    models = [each for _, each in inspect.getmembers(schemas, inspect.isclass) if issubclass(each, BaseModel)]
+    keys = {field.alias or name for each in models for name, field in each.model_fields.items()}
+    assert keys <= documented_keys()
+    assert {"hits", "comparisons", "quarantine"} <= keys
 
 
 METHODS = [name for name in vars(embedsearch.Index) if name[0] != "_"]
