@@ -109,8 +109,8 @@ def _make(
     if not pairs or (groups := len(np.unique(groups_of(picture, caption)))) < LEAST:
         apart = f", {groups} of them with captions of their own" if pairs and groups < len(rows) else ""
         raise SourceError(
-            f"{len(texts)} different captions belong to {len(rows)} pictures of the index "
-            f"{build.manifest.name!r}{apart}; at least {LEAST} pictures with captions of their own are "
+            f"{len(texts)} different captions belong to {len(rows)} images of the index "
+            f"{build.manifest.name!r}{apart}; at least {LEAST} images with captions of their own are "
             "needed, and some hundreds to be of use."
         )
     progress.stage(f"embedding {len(texts):,} captions")
@@ -130,7 +130,7 @@ def _make(
             for by in ("both", "conse")
         )
         raise SourceError(
-            f"Aligned with these {len(texts)} captions, texts would find fewer pictures than by class names "
+            f"Aligned with these {len(texts)} captions, texts would find fewer images than by class names "
             f"alone (recall@1, 5 and 10 by cross-validation {ours}, against {theirs}). The index "
             f"{build.manifest.name!r} stays as it is. Give more captions, or better ones."
         )
@@ -225,7 +225,7 @@ def _from_file(build: Build, captions: Path, progress: Progress) -> tuple[list[P
             found.append((row, text))
     if found and unknown:
         progress.stage(
-            f"{len(unknown):,} of {len(found) + len(unknown):,} captions are of no picture of the index, the "
+            f"{len(unknown):,} of {len(found) + len(unknown):,} captions are of no image of the index, the "
             f"first of {unknown[0]!r}"
         )
     if broken:
@@ -234,7 +234,7 @@ def _from_file(build: Build, captions: Path, progress: Progress) -> tuple[list[P
         first = f" {unknown[0]!r} is none of its items." if unknown else ""
         first += f" {broken[0].id}: {broken[0].reason}." if broken else ""
         raise SourceError(
-            f"{captions} names no picture of the index {build.manifest.name!r}.{first} The column image "
+            f"{captions} names no image of the index {build.manifest.name!r}.{first} The column image "
             "holds ids of items, or paths."
         )
     return found, len(unknown) + len(broken)

@@ -197,7 +197,7 @@ def write(
     stored = open_projected(old) if old is not None and kept is not None else None
     shape, kind = (count, dimension), np.float32 if recipe.storage == "fp32" else np.float16
     places = np.lib.format.open_memmap(folder / PROJECTED, "w+", kind, shape)
-    progress.stage("placing pictures among texts", count)
+    progress.stage("projecting images among texts", count)
     for start in range(0, count, BLOCK):
         part = slice(start, min(start + BLOCK, count))
         new = np.ones(part.stop - start, np.bool_)

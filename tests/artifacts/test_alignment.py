@@ -132,7 +132,7 @@ def test_what_can_not_be_aligned_is_refused(make_build, tmp_path):
     for text, message in (
         ("image,caption\nnobody,x\n", "'nobody' is none of its items"),
         ("image,caption\n0,x\n1,x\n", "1 different captions"),
-        ("image,caption\n", "names no picture"),
+        ("image,caption\n", "names no image"),
         ("picture,text\n0,x\n", "columns image and caption"),
         ("image,caption\n0\n", "said.csv:2: the row does not fit the header"),
     ):
@@ -164,17 +164,17 @@ def test_lines_that_serve_nothing_are_told(tmp_path, suffix):
     facts = align("small", path, indexes=tmp_path, progress=told).manifest.artifacts.crossmodal.align
     assert (facts.pairs, facts.images, facts.rejected) == (31, 30, 2)
     said = "\n".join(told.stages)
-    assert "1 of 32 captions are of no picture of the index, the first of 'gone'" in said
+    assert "1 of 32 captions are of no image of the index, the first of 'gone'" in said
     assert f"1 lines were left out, the first said{suffix}:7: " in said
 
 
 @pytest.mark.usefixtures("shaded")
 def test_captions_of_few_pictures_are_too_few(tmp_path):
-    """Four pictures with captions of their own are needed, however many captions one has."""
+    """Four images with captions of their own are needed, however many captions one has."""
     path = tmp_path / "said.csv"
     path.write_text("image,caption\n" + "".join(f"{n % 3},{'r' * n}\n" for n in range(1, 21)))
     with pytest.raises(
-        SourceError, match=r"20 different captions belong to 3 pictures .* at least 4 pictures"
+        SourceError, match=r"20 different captions belong to 3 images .* at least 4 images"
     ):
         align("small", path, indexes=tmp_path)
 
