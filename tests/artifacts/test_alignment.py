@@ -173,9 +173,7 @@ def test_captions_of_few_pictures_are_too_few(tmp_path):
     """Four images with captions of their own are needed, however many captions one has."""
     path = tmp_path / "said.csv"
     path.write_text("image,caption\n" + "".join(f"{n % 3},{'r' * n}\n" for n in range(1, 21)))
-    with pytest.raises(
-        SourceError, match=r"20 different captions belong to 3 images .* at least 4 images"
-    ):
+    with pytest.raises(SourceError, match=r"20 different captions belong to 3 images .* at least 4 images"):
         align("small", path, indexes=tmp_path)
 
 
