@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol, cast
 
 from embedsearch.backends import Backend, Rows
 from embedsearch.disk.checksums import file_facts
@@ -33,7 +34,7 @@ from embedsearch.store.versions import ASIDE, publish, recover
 
 @dataclass(frozen=True, slots=True)
 class ArtifactContext:
-    """A build in the context: its vectors and its index are there, its manifest is not yet.
+    """A build in the making: its vectors and its index are there, its manifest is not yet.
 
     Attributes:
         recipe: what it is made from.
@@ -87,8 +88,17 @@ class ArtifactContext:
         return file in build.manifest.files and file not in build.damaged
 
 
-# a field of `Artifacts` -> "module:function"; the function takes an `ArtifactContext` and returns the
-# artifact's facts, None for none
+class Artifact(Protocol):
+    """Makes one artifact of a build, or takes it over from the build before.
+
+    A reader opens it by the function beside it: `Build.scale`, `crossmodal.open_crossmodal`, `map.load_map`.
+    """
+
+    def __call__(self, context: ArtifactContext) -> ArtifactFacts | None:
+        """Put the artifact's files into `context.folder` and return its facts; None where there is none."""
+
+
+# a field of `Artifacts` -> "module:function" of the `Artifact`, imported on first use
 ARTIFACTS: dict[str, str] = {
     "scale": "embedsearch.artifacts.scale:refresh",
     "crossmodal": "embedsearch.artifacts.crossmodal:refresh",
@@ -102,7 +112,8 @@ def refresh(context: ArtifactContext) -> Artifacts:
     for name, home in ARTIFACTS.items():
         module, function = home.split(":")
         there = {path.name for path in context.folder.iterdir()}
-        made = getattr(import_module(module), function)(context)
+        make = cast(Artifact, getattr(import_module(module), function))
+        made = make(context)
         if made is not None:
             new = tuple(sorted({path.name for path in context.folder.iterdir()} - there))
             artifacts = artifacts.with_(name, replace(made, files=new))

@@ -14,14 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from embedsearch.backends import Rows
-from embedsearch.distances.metric import Vectors
 from embedsearch.maps.alignment import moved, procrustes
 from embedsearch.maps.clusters import grouped, named
 from embedsearch.maps.inputs import (
     POINT,
-    SEED,
     MapInputs,
-    Method,
     Points,
     PreviousMap,
     Settings,
@@ -29,8 +26,7 @@ from embedsearch.maps.inputs import (
     xy_of,
 )
 from embedsearch.maps.labels import check_field, text_fields
-from embedsearch.maps.layouts.pca import principal_plane, project
-from embedsearch.maps.layouts.umap import LAID_OUT, is_installed, lay_out, placed
+from embedsearch.maps.layouts import layout_by
 from embedsearch.maps.quality import NEIGHBOURS, preserved
 from embedsearch.progress import Progress
 from embedsearch.store.facts import MapFacts, MapSettings
@@ -73,16 +69,8 @@ def make_map(inputs: MapInputs, settings: Settings, earlier: PreviousMap | None,
     if settings.names:
         check_field(inputs.items, settings.names)
     progress.stage(f"laying out {len(inputs.vectors):,} items")
-    laid_out = (
-        sample(inputs.keys, LAID_OUT) if settings.method is Method.UMAP else np.arange(len(inputs.vectors))
-    )
-    explained = None
-    if settings.method is Method.PCA:
-        plane = principal_plane(inputs.vectors, inputs.metric)
-        xy = project(inputs.vectors, inputs.metric, plane)
-        explained = tuple(round(float(share), 4) for share in plane.explained)
-    else:
-        xy = _by_umap(inputs, laid_out, earlier)
+    layout = layout_by(settings.method)(inputs, earlier)
+    xy = layout.xy
     since = None
     if earlier is not None:
         kept = np.flatnonzero(earlier.rows >= 0)
@@ -99,8 +87,8 @@ def make_map(inputs: MapInputs, settings: Settings, earlier: PreviousMap | None,
     points["x"], points["y"], points["cluster"], points["kept"] = xy[:, 0], xy[:, 1], labels, shares
     facts = MapFacts(
         method=str(settings.method),
-        explained=explained,
-        laid_out=len(laid_out),
+        explained=layout.explained,
+        laid_out=layout.laid_out,
         preserved=round(float(shares[rows].mean()), 4),
         neighbours=NEIGHBOURS,
         measured=len(rows),
@@ -114,25 +102,3 @@ def make_map(inputs: MapInputs, settings: Settings, earlier: PreviousMap | None,
 def still_fitting(settings: Settings, items: pa.Table) -> Settings:
     """Return settings without a field to name groups from that items no longer have."""
     return settings if settings.names in text_fields(items) else replace(settings, names="")
-
-
-def _by_umap(inputs: MapInputs, rows: Rows, earlier: PreviousMap | None) -> Vectors:
-    """Lay out `rows` by UMAP, and place all others between them: (n, 2)."""
-    vectors, metric = inputs.vectors, inputs.metric
-    known = np.full(len(vectors), -1) if earlier is None or earlier.orientation_only else earlier.rows
-    again = rows[known[rows] >= 0]
-    if earlier is not None and len(again):
-        start = np.empty((len(vectors), 2), np.float32)
-        start[again] = xy_of(earlier.points[known[again]])
-        new = rows[known[rows] < 0]
-        start[new] = placed(vectors, new, again, start[again], metric)
-        xy = start
-        # a rebuild on a machine without umap-learn still has its map: new items lie between their neighbours
-        if is_installed():
-            xy[rows] = lay_out(vectors, rows, metric, start[rows], again=True, seed=SEED)
-    else:
-        xy = project(vectors, metric, principal_plane(vectors, metric))
-        xy[rows] = lay_out(vectors, rows, metric, xy[rows], again=False, seed=SEED)
-    rest = np.setdiff1d(np.arange(len(vectors)), rows, assume_unique=True)
-    xy[rest] = placed(vectors, rest, rows, xy[rows], metric)
-    return xy

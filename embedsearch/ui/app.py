@@ -7,28 +7,24 @@ import streamlit as st
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import ASSETS, auto_reload, navigation, scrolling, url_state
 from embedsearch.ui.cached import manifests
-from embedsearch.ui.pages.duplicates import duplicates_page
-from embedsearch.ui.pages.map import map_page
-from embedsearch.ui.pages.relatedness import relatedness_page
-from embedsearch.ui.pages.search import search_page
+from embedsearch.ui.pages import PAGES, RELATEDNESS
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets import compared_items as compared
 
 
 def show() -> None:
     """Show the page that the address names."""
-    relatedness = st.Page(relatedness_page, title="Relatedness", url_path=navigation.RELATEDNESS)
+    # Streamlit's own path of the first page is not empty
+    pages = [
+        st.Page(row.draw, title=row.title, url_path=row.path or "search", default=not row.path)
+        for row in PAGES
+    ]
+    relatedness = pages[PAGES.index(RELATEDNESS)]
 
     def compare() -> None:
         """Lead links of version 0.3 to where the page is now."""
         st.switch_page(relatedness, query_params=compared.from_compare(url_state.parameters()))
 
-    pages = [
-        st.Page(search_page, title="Search", url_path="search", default=True),
-        relatedness,
-        st.Page(map_page, title="Map", url_path=navigation.MAP),
-        st.Page(duplicates_page, title="Duplicates", url_path=navigation.DUPLICATES),
-    ]
     former = st.Page(compare, title="Compare", url_path="compare", visibility="hidden")
     # Streamlit's own bar leads to bare addresses, so the links are the page's own
     page = st.navigation([*pages, former], position="hidden")

@@ -10,15 +10,8 @@ from streamlit.navigation.page import StreamlitPage
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import first_index, with_copies
+from embedsearch.ui.pages import DUPLICATES, PAGES, RELATEDNESS
 
-SEARCH, RELATEDNESS, MAP, DUPLICATES = "", "relatedness", "map", "duplicates"  # as in the address
-# not the icons of the pages as Streamlit knows them, which the browser would fetch from another host
-ICONS = {
-    SEARCH: ":material/search:",
-    RELATEDNESS: ":material/compare_arrows:",
-    MAP: ":material/scatter_plot:",
-    DUPLICATES: ":material/content_copy:",
-}
 Parameters = Mapping[str, list[str]]
 _PAGES, _LAST, _INDEX = "navigation-pages", "navigation-last", "navigation-index"
 
@@ -39,10 +32,10 @@ def arrive(at: str, known: Mapping[str, Manifest | None]) -> str:
     """
     said = url_state.parameters()
     last = st.session_state.setdefault(_LAST, {})
-    if at == RELATEDNESS:  # which asks a model, and has no index of its own
+    if at == RELATEDNESS.path:  # which asks a model, and has no index of its own
         last[at] = said
         return said.get("with", [""])[-1]
-    index = said.get("index", [""])[-1] or first_index(with_copies(known) if at == DUPLICATES else known)
+    index = said.get("index", [""])[-1] or first_index(with_copies(known) if at == DUPLICATES.path else known)
     last[at] = {**said, "index": [index]} if index else said
     st.session_state[_INDEX] = index
     return index
@@ -51,11 +44,12 @@ def arrive(at: str, known: Mapping[str, Manifest | None]) -> str:
 def show_links(known: Mapping[str, Manifest | None]) -> None:
     """Show a link to each page, with its parameters."""
     index = st.session_state.get(_INDEX, "")
+    icons = {row.path: row.icon for row in PAGES}
     with st.container(horizontal=True, gap="xxsmall", key="es-nav"):
         for at, page in st.session_state[_PAGES].items():
-            fits = at != RELATEDNESS and (at != DUPLICATES or index in with_copies(known))
+            fits = at != RELATEDNESS.path and (at != DUPLICATES.path or index in with_copies(known))
             last = st.session_state[_LAST].get(at, {})
-            link(at, page.title, ICONS[at], onward(last, index if fits else ""))
+            link(at, page.title, icons[at], onward(last, index if fits else ""))
 
 
 def onward(last: Parameters, index: str) -> dict[str, list[str]]:

@@ -8,12 +8,13 @@ from functools import partial
 import streamlit as st
 from streamlit.components.v2 import component
 
-from embedsearch.ui import navigation, url_state
+from embedsearch.ui import url_state
+from embedsearch.ui.pages import DUPLICATES, SEARCH
 
 # for each page, the parameters that say what is asked, not how much of it is shown
 ASKED = {
-    navigation.SEARCH: ("index", "q", "word", "image", "item", *url_state.TERMS),
-    navigation.DUPLICATES: ("index", "kind", "page"),
+    SEARCH.path: ("index", "q", "word", "image", "item", *url_state.TERMS),
+    DUPLICATES.path: ("index", "kind", "page"),
 }
 _SCRIPT = """
 let last = null;

@@ -9,6 +9,7 @@ from embedsearch.errors import QueryError
 from embedsearch.maps import clusters, inputs, make_map
 from embedsearch.maps.alignment import procrustes
 from embedsearch.maps.inputs import Settings, keys_of, sample
+from embedsearch.maps.layouts import pca
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
 from embedsearch.store.build import open_build
@@ -86,8 +87,8 @@ def test_a_mirrored_map_is_turned_back(make_build, map_of, monkeypatch):
     make_build(random_texts(range(100)))
     _, build = map_of()
     old = where(build)
-    plain = maps.project
-    monkeypatch.setattr(maps, "project", lambda *arguments: plain(*arguments)[:, ::-1] * [1, -1] + 3)
+    plain = pca.project
+    monkeypatch.setattr(pca, "project", lambda *arguments: plain(*arguments)[:, ::-1] * [1, -1] + 3)
     new = where(make_build(random_texts(range(101))))
     far = [np.hypot(*np.subtract(new[name], old[name])) for name in old]
     assert max(far) < 0.2

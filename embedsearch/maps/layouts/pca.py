@@ -9,9 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from embedsearch.distances.metric import Metric, Vectors, normalized
+from embedsearch.maps.inputs import MapInputs, PreviousMap
+from embedsearch.maps.layouts import Layout
 
 BLOCK = 2**22  # components at a time: 32 MB in float64
 Floats = npt.NDArray[np.float64]
+
+
+def pca_layout(inputs: MapInputs, previous: PreviousMap | None) -> Layout:  # noqa: ARG001
+    """See `embedsearch.maps.layouts.LayOut`; the plane depends on the vectors alone."""
+    plane = principal_plane(inputs.vectors, inputs.metric)
+    explained = tuple(round(float(share), 4) for share in plane.explained)
+    return Layout(project(inputs.vectors, inputs.metric, plane), len(inputs.vectors), explained)
 
 
 @dataclass(frozen=True, slots=True)

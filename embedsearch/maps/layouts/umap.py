@@ -14,6 +14,9 @@ import numpy as np
 from embedsearch.backends import Backend, Rows, Settings, backend_class
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import MissingExtraError
+from embedsearch.maps.inputs import SEED, MapInputs, PreviousMap, sample, xy_of
+from embedsearch.maps.layouts import Layout
+from embedsearch.maps.layouts.pca import principal_plane, project
 
 NEIGHBOURS, MIN_DISTANCE = 15, 0.1  # as umap-learn has them
 LAID_OUT = 20_000  # items laid out by UMAP itself; of more, a sample, and the rest is placed between them
@@ -28,6 +31,29 @@ def is_installed() -> bool:
     from importlib.util import find_spec
 
     return find_spec("umap") is not None
+
+
+def umap_layout(inputs: MapInputs, previous: PreviousMap | None) -> Layout:
+    """See `embedsearch.maps.layouts.LayOut`: a sample is laid out, all others between its items."""
+    rows = sample(inputs.keys, LAID_OUT)
+    vectors, metric = inputs.vectors, inputs.metric
+    known = np.full(len(vectors), -1) if previous is None or previous.orientation_only else previous.rows
+    again = rows[known[rows] >= 0]
+    if previous is not None and len(again):
+        start = np.empty((len(vectors), 2), np.float32)
+        start[again] = xy_of(previous.points[known[again]])
+        new = rows[known[rows] < 0]
+        start[new] = placed(vectors, new, again, start[again], metric)
+        xy = start
+        # a rebuild on a machine without umap-learn still has its map: new items lie between their neighbours
+        if is_installed():
+            xy[rows] = lay_out(vectors, rows, metric, start[rows], again=True, seed=SEED)
+    else:
+        xy = project(vectors, metric, principal_plane(vectors, metric))
+        xy[rows] = lay_out(vectors, rows, metric, xy[rows], again=False, seed=SEED)
+    rest = np.setdiff1d(np.arange(len(vectors)), rows, assume_unique=True)
+    xy[rest] = placed(vectors, rest, rows, xy[rows], metric)
+    return Layout(xy, len(rows))
 
 
 def flat(vectors: Vectors, rows: Rows, metric: Metric) -> Backend:

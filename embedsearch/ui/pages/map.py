@@ -25,6 +25,7 @@ from embedsearch.results import Hit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import ASSETS, navigation, url_state
 from embedsearch.ui.cached import first_index, manifests, open_index
+from embedsearch.ui.pages import SEARCH
 from embedsearch.ui.widgets import cards, map_data, query_input
 from embedsearch.ui.widgets.notes import calm, gone, show_notices
 
@@ -165,7 +166,7 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
         body = said if cards.is_image(chosen) else cards.text(chosen)
         st.html(f'<div class="es-body">{body}{cards.fields(chosen)}</div>')
         there = {"index": [searcher.manifest.name], "item": [chosen.id]}
-        navigation.link(navigation.SEARCH, "More like this", ":material/hub:", there)
+        navigation.link(SEARCH.path, "More like this", ":material/hub:", there)
         st.button(
             "Clear",
             icon=":material/close:",

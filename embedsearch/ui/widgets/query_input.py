@@ -14,6 +14,7 @@ from embedsearch.query import Image, MoreLike, Single, Text, Word
 from embedsearch.splitters.words import words
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import navigation, url_state
+from embedsearch.ui.pages import MAP
 from embedsearch.ui.url_state import Asked
 from embedsearch.ui.widgets import cards, image_input
 from embedsearch.ui.widgets.notes import literal
@@ -152,7 +153,7 @@ def show_asked(searcher: Index, asked: Asked, indexes: Path) -> None:
                 said = cards.text(hit)
             st.html(f'<div class="es-asked"><span class="es-label">More like</span>{said}</div>')
             here = {"index": [name], "item": [hit.id]}
-            navigation.link(navigation.MAP, "On the map", navigation.ICONS[navigation.MAP], here)
+            navigation.link(MAP.path, "On the map", MAP.icon, here)
             back = f"Back to “{url_state.short(asked.text)}”" if asked.text.strip() else "Back"
             _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
     elif isinstance(query(searcher, asked, indexes), Image):

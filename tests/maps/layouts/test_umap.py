@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from embedsearch import maps
 from embedsearch.artifacts import map as addition
 from embedsearch.artifacts.map import inputs_of, load_map
 from embedsearch.distances.metric import Metric
@@ -79,7 +78,7 @@ def test_few_and_identical_items(metric):
 @pytest.mark.usefixtures("umap")
 def test_of_many_items_the_rest_is_placed_between(make_build, map_of, monkeypatch):
     """Items beyond the sample that UMAP lays out lie between their neighbours of it, and it is told."""
-    monkeypatch.setattr(maps, "LAID_OUT", 60)
+    monkeypatch.setattr(umap_layout, "LAID_OUT", 60)
     make_build(random_texts(range(120)))
     made, _ = map_of(method="umap")
     assert made.facts.laid_out == 60
@@ -107,7 +106,7 @@ def test_without_umap_it_is_named_and_a_rebuild_goes_on(make_build, map_of, monk
     if installed:
         before, _ = map_of(method="umap")
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
-    for module in (maps, addition):
+    for module in (umap_layout, addition):
         monkeypatch.setattr(module, "is_installed", lambda: False)
     if installed:
         after = load_map(make_build(random_texts(range(70))))
