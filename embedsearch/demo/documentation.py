@@ -15,6 +15,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,50 @@ class _Finder(griffe.ModuleFinder):
                 yield parts, file
 
 
+class _Definitions(griffe.Extension):
+    """Keeps a definition whose name an import takes later: most often a faster version, written in C."""
+
+    def __init__(self) -> None:
+        self._defined: dict[str, griffe.Object] = {}
+
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Note a class or a function."""
+        if isinstance(obj, griffe.Class | griffe.Function):
+            self._defined[obj.path] = obj
+
+    def on_alias_instance(self, *, alias: griffe.Alias, **_: Any) -> None:
+        """Put back the definition that the import took the place of."""
+        if alias.path in self._defined and alias.parent is not None:
+            alias.parent.set_member(alias.name, self._defined[alias.path])
+
+
+class _Loader(griffe.GriffeLoader):
+    """Loads packages from folders, and lists the modules that can't be read; griffe skips those silently."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        extensions = griffe.load_extensions(_Definitions())
+        super().__init__(extensions=extensions, allow_inspection=False, store_source=False)
+        self.finder = _Finder(paths)
+        self.rejected: list[Rejected] = []
+
+    def _load_module(
+        self, module_name: str, module_path: Any, *, submodules: bool = True, parent: Any = None
+    ) -> griffe.Module:
+        try:
+            return super()._load_module(module_name, module_path, submodules=submodules, parent=parent)
+        except (griffe.LoadingError, ValueError, RecursionError) as error:
+            name = module_name if parent is None else f"{parent.path}.{module_name}"
+            self.rejected.append(Rejected(name, f"Not readable as Python source: {error}."))
+            raise griffe.LoadingError(str(error)) from error
+
+    def _post_load(self, module: griffe.Module, obj_path: str) -> griffe.Module:  # noqa: ARG002
+        # as griffe does, but without asking git about each package, by two processes each
+        self.expand_exports(module)
+        self.expand_wildcards(module, external=False)
+        self.extensions.call("on_package", pkg=module, loader=self)
+        return module
+
+
 def standard_library() -> Path:
     """Return the folder of the standard library."""
     return Path(sysconfig.get_path("stdlib"))
@@ -166,16 +211,13 @@ def _parsed(
     paths: Sequence[Path], names: Iterable[str], rejected: list[Rejected]
 ) -> griffe.ModulesCollection:
     """Return parsed modules, their star imports followed."""
-    loader = griffe.GriffeLoader(allow_inspection=False, store_source=False)
-    loader.finder = _Finder(paths)
+    loader = _Loader(paths)
     for name in names:
-        try:
+        # not there: of another platform, or written in C; not loaded: among the rejected
+        with suppress(ModuleNotFoundError, griffe.LoadingError):
             loader.load(name, try_relative_path=False)
-        except ModuleNotFoundError:
-            continue  # of another platform, or written in C
-        except (griffe.LoadingError, ValueError, RecursionError) as error:
-            rejected.append(Rejected(name, f"Not readable as Python source: {error}."))
     loader.resolve_aliases(external=False)
+    rejected += loader.rejected
     return loader.modules_collection
 
 

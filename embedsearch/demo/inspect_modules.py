@@ -39,7 +39,7 @@ def documented(modules: Sequence[str]) -> Iterator[Row]:
             thing: Any = getattr(namespace, name, None)
             home = getattr(thing, "__module__", None) or module
             is_class = isinstance(thing, type)
-            offered = name in public or home == module or home.startswith(f"{module}._")
+            offered = name in public or f"{home}.".startswith(f"{module}.")
             if name.startswith("_") or id(thing) in seen or not offered:
                 continue
             if not (is_class or inspect.isroutine(thing) or type(thing).__name__ in CALLED):
@@ -69,7 +69,8 @@ def _methods(module: str, name: str, cls: type) -> Iterator[Row]:
 
 def _row(module: str, name: str, kind: str, thing: Any, has_self: bool = False) -> Iterator[Row]:
     """Yield the row of a documented object; none where it has no docstring of its own."""
-    doc = thing.__doc__
+    # a metaclass can hide the docstring of a class, as that of torch.Generator does
+    doc = type.__dict__["__doc__"].__get__(thing) if isinstance(thing, type) else thing.__doc__
     if isinstance(doc, str) and doc.strip():
         try:
             signature = inspect.signature(thing)

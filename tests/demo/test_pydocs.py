@@ -118,6 +118,8 @@ def test_every_package_is_there_and_none_drowns_the_rest(docs):
         "numpy.concatenate", "numpy.ndarray.sum", "collections.deque.append", "asyncio.Task",
         "argparse.ArgumentParser.add_argument", "shutil.disk_usage", "tkinter.Button", "warnings.warn",
         "threading.Lock", "re.compile", "sqlite3.connect", "functools.partial", "io.BytesIO.detach",
+        "torch.Generator", "torch.from_dlpack", "torch.broadcast_shapes", "torch.set_grad_enabled",
+        "pickle.PickleError", "pickle.PicklingError", "pickle.UnpicklingError",
     ],
 )  # fmt: skip
 def test_a_thing_has_its_public_name(docs, name):
@@ -256,6 +258,24 @@ def test_a_file_that_is_no_python_is_rejected_with_the_reason(library):
     assert [item.name for item in items] == ["good.f"]
     assert [entry.id for entry in rejected] == ["broken", "null"]
     assert rejected[0].reason.startswith("Not readable as Python source: Syntax error: invalid syntax")
+
+
+def test_a_file_of_a_package_that_is_no_python_is_rejected_too(library):
+    """Its siblings are read all the same."""
+    items, _, rejected = library(
+        p____init__="", p__a="def f():\n    'Good.'\n", p__broken="def f(:\n", p__null="\0"
+    )
+    assert [item.name for item in items] == ["p.a.f"]
+    assert sorted(entry.id for entry in rejected) == ["p.broken", "p.null"]
+    assert all(entry.reason.startswith("Not readable as Python source: ") for entry in rejected)
+
+
+def test_a_definition_stays_when_an_import_from_c_takes_its_name(library):
+    """pickle.PickleError is defined in pickle.py, then taken from _pickle, which has no docstrings."""
+    items, _, _ = library(
+        a="class E(Exception):\n    'An error.'\ntry:\n    from _a import E\nexcept ImportError:\n    pass\n"
+    )
+    assert documented(items) == [("a.E", None, "An error.")]
 
 
 def test_a_failing_process_is_one_rejected_entry(monkeypatch, tmp_path):
