@@ -1,1 +1,1 @@
-"""The demo: three indexes of what every machine has, and what they are made of."""
+"""The demo: three indexes of what most machines have, and their sources."""

@@ -6,6 +6,7 @@ torch makes most docstrings at run time: another process imports these, see `ins
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -111,7 +112,10 @@ class _Definitions(griffe.Extension):
 
 
 class _Loader(griffe.GriffeLoader):
-    """Loads packages from folders, and lists the modules that can't be read; griffe skips those silently."""
+    """Loads packages from folders, and lists the modules that can't be read; griffe skips those silently.
+
+    `LEFT_OUT` modules are not loaded.
+    """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         extensions = griffe.load_extensions(_Definitions())
@@ -122,10 +126,12 @@ class _Loader(griffe.GriffeLoader):
     def _load_module(
         self, module_name: str, module_path: Any, *, submodules: bool = True, parent: Any = None
     ) -> griffe.Module:
+        name = module_name if parent is None else f"{parent.path}.{module_name}"
+        if name in LEFT_OUT:
+            raise griffe.LoadingError(f"{name} is left out")
         try:
             return super()._load_module(module_name, module_path, submodules=submodules, parent=parent)
         except (griffe.LoadingError, ValueError, RecursionError) as error:
-            name = module_name if parent is None else f"{parent.path}.{module_name}"
             self.rejected.append(Rejected(name, f"Not readable as Python source: {error}."))
             raise griffe.LoadingError(str(error)) from error
 
@@ -146,7 +152,7 @@ def read_installed() -> tuple[list[Documented], list[Documented], list[Rejected]
     """Read the standard library, `PARSED` packages and `INSPECTED` modules, see `read`."""
     specs = [spec for spec in map(importlib.util.find_spec, PARSED) if spec is not None]
     paths = [standard_library(), *(Path(str(spec.origin)).parents[1] for spec in specs)]
-    names = sys.stdlib_module_names - set(sys.builtin_module_names) - LEFT_OUT
+    names = sys.stdlib_module_names - set(sys.builtin_module_names)
     return read(paths, [*sorted(names), *(spec.name for spec in specs)], INSPECTED.split())
 
 
@@ -212,11 +218,17 @@ def _parsed(
 ) -> griffe.ModulesCollection:
     """Return parsed modules, their star imports followed."""
     loader = _Loader(paths)
-    for name in names:
-        # not there: of another platform, or written in C; not loaded: among the rejected
-        with suppress(ModuleNotFoundError, griffe.LoadingError):
-            loader.load(name, try_relative_path=False)
-    loader.resolve_aliases(external=False)
+    was_enabled = gc.isenabled()
+    gc.disable()  # nothing of griffe's tree is garbage: looking for some takes a third of the time
+    try:
+        for name in names:
+            # not there: of another platform, or written in C; not loaded: left out, or among the rejected
+            with suppress(ModuleNotFoundError, griffe.LoadingError):
+                loader.load(name, try_relative_path=False)
+        loader.resolve_aliases(external=False)
+    finally:
+        if was_enabled:
+            gc.enable()
     rejected += loader.rejected
     return loader.modules_collection
 
@@ -235,9 +247,9 @@ def _last(name: str) -> str:
 
 
 def _below(modules: griffe.ModulesCollection | griffe.Module) -> Iterator[griffe.Module]:
-    """Yield modules and all below them that are not left out."""
+    """Yield modules and all below them."""
     for member in modules.members.values():
-        if isinstance(member, griffe.Module) and member.path not in {*LEFT_OUT, "genericpath"}:
+        if isinstance(member, griffe.Module):
             yield member
             yield from _below(member)
 
@@ -248,7 +260,9 @@ def _offered(modules: griffe.ModulesCollection) -> Iterator[Documented]:
     targets: dict[str, griffe.Object] = {}
     for module in _below(modules):
         shown = _shown(module)
-        for member in _public(module) if not _is_private(shown) else ():
+        if _is_private(shown) or shown == "genericpath":  # os.path offers the same
+            continue
+        for member in _public(module):
             try:
                 target = member.final_target if isinstance(member, griffe.Alias) else member
             except (griffe.AliasResolutionError, griffe.CyclicAliasError):

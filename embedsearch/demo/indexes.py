@@ -1,4 +1,4 @@
-"""The demo: three indexes of what every machine has, through the same code as anybody's own."""
+"""The demo: three indexes of what most machines have, built by the same code as any other index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from embedsearch.store.build import open_build
 
 INSTALLED = "the documentation of the installed Python"
 TEXTS, WORDS, PICTURES = "python-docs", "python-words", "pictures"
-# Where the Tux Paint stamps lie: Debian and Fedora, Homebrew and local builds, the macOS application.
+# Where the Tux Paint stamps are: Debian and Fedora, Homebrew and local builds, the macOS application.
 STAMPS = (
     Path("/usr/share/tuxpaint/stamps"),
     Path("/usr/local/share/tuxpaint/stamps"),
@@ -30,11 +30,11 @@ def demo_recipes(images: Path | None, device: str) -> list[Recipe]:
     """Return the recipes of the demo indexes that this machine can build.
 
     Args:
-        images: a folder of pictures; None for the Tux Paint stamps, where they are installed.
-        device: where to compute.
+        images: a folder of images; None for the Tux Paint stamps, if they are installed.
+        device: the device that computes the embeddings.
 
     Raises:
-        SourceNotFoundError, SourceError: `images` does not exist or holds no pictures.
+        SourceNotFoundError, SourceError: `images` does not exist or holds no images.
     """
     recipes = [
         Recipe(TEXTS, SourceRecipe("python-docs", INSTALLED), EncoderRecipe(Unit.TEXT, device=device)),
@@ -50,13 +50,13 @@ def demo_recipes(images: Path | None, device: str) -> list[Recipe]:
 
 
 def make(recipe: Recipe, indexes: Path, *, again: bool, progress: Progress) -> Index:
-    """Return the demo index of `recipe`, built unless it is there already; pictures aligned with captions.
+    """Return the demo index of `recipe`, and build it if it does not exist; images are aligned with captions.
 
     Args:
         recipe: one of `demo_recipes`.
         indexes: the folder of indexes.
-        again: build it even so.
-        progress: who is told how it goes on.
+        again: build it even if it exists.
+        progress: receives the progress of the build.
     """
     if not again:
         try:
@@ -65,7 +65,7 @@ def make(recipe: Recipe, indexes: Path, *, again: bool, progress: Progress) -> I
             pass
     searcher = Index(build_index(recipe, indexes, replace=True, progress=progress))
     if recipe.name == PICTURES:
-        # where there are too few captions, or they help nothing, texts find pictures by class names alone
+        # with too few captions, or captions that don't help, texts find images by class names alone
         with suppress(RecipeError, SourceError):
             return align(PICTURES, indexes=indexes, progress=progress)
     return searcher
