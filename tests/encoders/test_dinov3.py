@@ -88,5 +88,5 @@ def test_a_picture_is_the_mean_of_the_plain_call(dinov3, patches):
 def test_a_size_that_is_none_is_named(dinov3):
     """A declaration that says no height and width is one sentence."""
     (dinov3 / "preprocessor_config.json").write_text(json.dumps({**DECLARED, "size": {"longest_edge": 9}}))
-    with pytest.raises(ModelError, match="resized to a height and width"):
+    with pytest.raises(ModelError, match="resizes an image to a height and width"):
         load_encoder(str(dinov3), unit="image")
