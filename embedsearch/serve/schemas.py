@@ -116,6 +116,7 @@ class DryRunOutput(Output):
         """Describe what would change; how far neighbours move is not known."""
         values = to_json(changes.facts())
         del values["neighbours_kept"]
+        values["examples"] = {**values["examples"], "removed": values["examples"].get("removed", [])}
         return cls(index=index, dry_run=True, changes=values)
 
 

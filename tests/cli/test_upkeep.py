@@ -33,6 +33,7 @@ def test_a_rebuild_tells_what_changed(run, table):
     assert run("rebuild", "faq").stdout == "faq: nothing changed, 6 texts\n"
     still = run.json("rebuild", "faq")
     dry = run.json("rebuild", "faq", "--dry-run")["changes"]
+    assert dry["examples"] == {"removed": []}
     assert still["changes"] == {**dry, "neighbours_kept": None, "examples": {}}
     add(table, "Can I pay with a cheque?")
     dry = run("rebuild", "faq", "--dry-run")
