@@ -55,6 +55,7 @@ def build(
     id: str = "",
     encoding: str = "utf-8",
     split: str = "",
+    exclude: str | Sequence[str] = (),
     unit: Unit | str = "",
     model: str = "",
     revision: str = "",
@@ -100,6 +101,7 @@ def build(
             in memory the column `id` where there is one.
         encoding: the encoding of text files.
         split: the split of a data set.
+        exclude: patterns of files and folders in a folder that are not read, as in `"draft*"`.
         unit: `text`, `word`, `token` or `image`; guessed from the source without it.
         model: as in `load_encoder`, and so are the next nine. Of vectors made elsewhere it is the name of
             what made them.
@@ -142,6 +144,7 @@ def build(
         encoding=encoding,
         split=split,
         vector=vector,
+        exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
     )
     encoding_with = joined(
         encoder or EncoderOptions(),

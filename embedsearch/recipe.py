@@ -34,6 +34,7 @@ class SourceRecipe:
         text: the columns joined by a newline as the text.
         image: the column that holds the image, as a path or as bytes.
         vector: the column that holds a vector made elsewhere.
+        exclude: patterns of paths and names in a folder that are not read, as of a shell.
         id: the column that holds the key; empty for the hash of the content.
         encoding: the text encoding of CSV, TSV, JSONL and text files.
         split: the split of a data set.
@@ -47,6 +48,7 @@ class SourceRecipe:
     encoding: str = "utf-8"
     split: str = ""
     vector: str = field(default="", metadata=stored(optional=True))
+    exclude: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)

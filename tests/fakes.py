@@ -174,6 +174,10 @@ class ListSource:
         """See `Source.count`."""
         return len(self._entries) if isinstance(self._entries, list) else None
 
+    def passed_over(self) -> dict[str, int]:
+        """See `Source.passed_over`."""
+        return {}
+
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
 

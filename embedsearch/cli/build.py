@@ -152,6 +152,12 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     help="Kind of source: images, texts, csv, jsonl, parquet, lines or dataset.  [default: guessed]",
 )
 @option("--encoding", default="utf-8", show_default=True, help="Encoding of text files.")
+@option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Do not read files and folders of this name or path, as in 'draft*'.",
+)
 @option("--split", default="", help="Split of a data set.")
 @option("--replace", is_flag=True, help="Replace an index of that name that has another source or unit.")
 @indexes_option

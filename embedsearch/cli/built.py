@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from embedsearch.cli.options import echo_json
+from embedsearch.cli.options import echo_json, plain
 
 if TYPE_CHECKING:
     from embedsearch.index import Index
@@ -65,6 +65,8 @@ def _echo_published(index: Index) -> None:
             err=True,
         )
     click.echo(f"{manifest.name}: {manifest.count:,} {manifest.unit}s in {report.seconds:.1f} s")
+    if report.passed_over:
+        click.echo(plain(f"passed over, as they are not read: {report.passed}"))
     if report.truncated:
         lost = f"; {report.lost_words:,} words after it have no vector" if report.lost_words else ""
         limit = manifest.encoder.spec.max_length

@@ -94,6 +94,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         ("built", f"{report.entries:,} records in {report.seconds:.1f} s"),
         ("truncated", f"{report.truncated:,} texts; {report.lost_words:,} words without a vector"),
         ("rejected", f"{report.rejected:,} records{' (--rejected lists them)' if report.rejected else ''}"),
+        *([("passed over", plain(report.passed))] if report.passed_over else []),
         ("verified", f"{len(manifest.files)} files match their checksums"),
     ]
 

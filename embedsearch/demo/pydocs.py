@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 
 from embedsearch.demo.documentation import Documented, read_installed, standard_library
@@ -65,6 +66,10 @@ class _Documentation:
     def count(self) -> int | None:
         """Return how many entries there are; it takes reading them, a matter of seconds."""
         return len(self._entries)
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Nothing: only a folder holds what is not read."""
+        return {}
 
     def __iter__(self) -> Entries:
         """Yield a record for each entry in a stable order, then what can't be read."""

@@ -37,7 +37,7 @@ def to_json(part: Any) -> Any:
             value = getattr(part, each.name)
             if each.metadata.get("flat"):
                 values |= {} if value is None else to_json(value)
-            elif not each.metadata.get("optional") or value != each.default:
+            elif not each.metadata.get("optional") or value != _default(each):
                 values[_key(each)] = to_json(value)
         return values
     if isinstance(part, Mapping):
@@ -54,6 +54,10 @@ def from_json(kind: type[T], values: Any) -> T:
         ValueError: a key is unknown or missing, or a value is not of the declared type.
     """
     return cast(T, _read(kind, values, ""))
+
+
+def _default(each: Field[Any]) -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()
 
 
 def _key(each: Field[Any]) -> str:

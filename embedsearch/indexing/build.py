@@ -270,7 +270,7 @@ class _Task:
                 for column in joined.schema
                 if column.name.startswith(FIELD)
             },
-            report=_report(staging.totals, time.perf_counter() - self.started),
+            report=_report(staging.totals, self.source, time.perf_counter() - self.started),
             index=index,
             before=current_id(self.folder),
             changes=_changed(plan, staging, aside, made.moved),
@@ -363,7 +363,10 @@ def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
         old = Recipe.load(folder)
     except RecipeError:  # lost or damaged: the current build was made from something, too
         old = Manifest.load(current_build(folder)).recipe
-    if old.source != recipe.source or old.encoder.unit != recipe.encoder.unit:
+    if (
+        replaced(old.source, exclude=recipe.source.exclude) != recipe.source
+        or old.encoder.unit != recipe.encoder.unit
+    ):
         raise RecipeError(
             f"An index {recipe.name!r} exists and was made from {old.source.location} ({old.encoder.unit}s). "
             f"Take another --name, or replace it with --replace."
@@ -427,7 +430,7 @@ def _changed(plan: Plan, staging: Staging, aside: Path, moved: NeighboursKept | 
     return final(plan.changes, plan.previous.source_state, rows, unread).facts(moved)
 
 
-def _report(totals: Totals, seconds: float) -> BuildReport:
+def _report(totals: Totals, source: Source, seconds: float) -> BuildReport:
     return BuildReport(
         entries=totals.entries,
         records=totals.records,
@@ -439,6 +442,7 @@ def _report(totals: Totals, seconds: float) -> BuildReport:
         waited=round(totals.waited, 3),
         computed=round(totals.computed, 3),
         seconds=round(seconds, 3),
+        passed_over=dict(source.passed_over()),
     )
 
 

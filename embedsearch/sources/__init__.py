@@ -7,6 +7,7 @@ To add one: a file here with a class of the `Source` shape, and its row in `SOUR
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -33,6 +34,9 @@ class Source(Protocol):
     def count(self) -> int | None:
         """How many entries iteration will yield, where that is cheap to know; else None."""
 
+    def passed_over(self) -> Mapping[str, int]:
+        """How many files it does not read, by kind, such as ".pdf"; empty for what is no folder."""
+
     def __iter__(self) -> Entries:
         """Yield `Record` and `Rejected` in a stable order; ids are unique."""
 
@@ -50,6 +54,7 @@ SOURCES: dict[str, str] = {
     "python-docs": "embedsearch.demo.pydocs:PythonDocs",
     "python-sentences": "embedsearch.demo.pydocs:PythonSentences",
 }
+FOLDERS = frozenset(("images", "texts"))  # the kinds that read files of their own, which can be excluded
 
 
 def open_source(recipe: SourceRecipe) -> Source:
@@ -59,6 +64,11 @@ def open_source(recipe: SourceRecipe) -> Source:
         RecipeError: no source of that kind.
         SourceNotFoundError, SourceError, MissingExtraError: as `Source.__init__`.
     """
+    if recipe.exclude and recipe.kind not in FOLDERS:
+        raise RecipeError(
+            f"--exclude leaves out files of a folder of images or texts; {recipe.location} is none. "
+            "Leave --exclude out."
+        )
     if recipe.kind not in SOURCES:
         raise RecipeError(
             f"No kind of source is called {recipe.kind!r}; there are {', '.join(SOURCES)}."

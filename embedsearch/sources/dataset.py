@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,10 @@ class HubDataset:
     def count(self) -> int | None:
         """The number of rows of a saved data set; None for one that is streamed."""
         return self._data.num_rows if hasattr(self._data, "num_rows") else None
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Nothing: only a folder holds what is not read."""
+        return {}
 
     def __iter__(self) -> Entries:
         """Yield the rows, in order.

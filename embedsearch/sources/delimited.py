@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +58,10 @@ class DelimitedFile:
     def count(self) -> int | None:
         """Known exactly after one pass over the file, which the types of the columns need anyway."""
         return self._first_pass[0]
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Nothing: only a folder holds what is not read."""
+        return {}
 
     def __iter__(self) -> Entries:
         """Yield the rows, in order."""

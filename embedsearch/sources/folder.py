@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from embedsearch.errors import ItemError, SourceError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality, Record, Rejected, Scalar
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
-from embedsearch.sources.paths import existing_folder, printable, refuse_columns, walk
+from embedsearch.sources.paths import Beside, PassedOver, existing_folder, printable, refuse_columns, walk
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".ppm")
@@ -34,8 +35,14 @@ def image_suffixes() -> frozenset[str]:
 class _Files:
     """The files in a folder and the folders in it whose names end as wanted, listed once."""
 
-    def __init__(self, root: Path, suffixes: frozenset[str], what: str) -> None:
+    def __init__(self, root: Path, suffixes: frozenset[str], what: str, passed_over: PassedOver) -> None:
         """List them.
+
+        Args:
+            root: the folder.
+            suffixes: how their names end, in lower case.
+            what: what they are, as in "images".
+            passed_over: counts the others.
 
         Raises:
             SourceError: there is none.
@@ -45,7 +52,9 @@ class _Files:
         self._errors: dict[str, str] = {}
         names: list[str] = []
         self.count = 0
-        for name, entry in walk(root, lambda name: PurePosixPath(name).suffix.lower() in suffixes):
+        self.passed_over = passed_over.kinds
+        wanted = lambda name: PurePosixPath(name).suffix.lower() in suffixes  # noqa: E731
+        for name, entry in walk(root, wanted, passed_over):
             self.count += 1
             names.append(name)
             if isinstance(entry, OSError):
@@ -90,7 +99,8 @@ class ImageFolder:
         root = existing_folder(recipe.location, "a folder of images")
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
-        self._files = _Files(root, image_suffixes(), "images")
+        passed_over = PassedOver(recipe.exclude, _is_caption)
+        self._files = _Files(root, image_suffixes(), "images", passed_over)
 
     def modality(self) -> Modality:
         """Images."""
@@ -99,6 +109,10 @@ class ImageFolder:
     def count(self) -> int | None:
         """The number of files."""
         return self._files.count
+
+    def passed_over(self) -> Mapping[str, int]:
+        """The files that are not read, by suffix; the folders of thumbnails; and what is excluded."""
+        return self._files.passed_over
 
     def __iter__(self) -> Entries:
         """Yield the images, sorted by path; a file of no bytes is rejected."""
@@ -141,7 +155,7 @@ class TextFolder:
         root = existing_folder(recipe.location, "a folder of texts")
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
-        self._files = _Files(root, TEXT_SUFFIXES, "texts")
+        self._files = _Files(root, TEXT_SUFFIXES, "texts", PassedOver(recipe.exclude))
 
     def modality(self) -> Modality:
         """Texts."""
@@ -150,6 +164,10 @@ class TextFolder:
     def count(self) -> int | None:
         """The number of files."""
         return self._files.count
+
+    def passed_over(self) -> Mapping[str, int]:
+        """The files that are not read, by suffix; the folders of thumbnails; and what is excluded."""
+        return self._files.passed_over
 
     def __iter__(self) -> Entries:
         """Yield the texts, sorted by path; an empty file, and one that is too large, is rejected."""
@@ -169,6 +187,20 @@ def _place(name: str) -> dict[str, Scalar]:
     path = PurePosixPath(name)
     folder = path.parent.as_posix()
     return {"label": None if folder == "." else folder, "file": path.name}
+
+
+def _is_caption(name: str, beside: Beside) -> bool:
+    """Whether a file is the caption of an image beside it."""
+    stem, dot, suffix = name.rpartition(".")
+    if suffix != "txt":
+        return False
+    at = bisect_left(beside, f"{stem}{dot}", key=lambda entry: entry.name)
+    while at < len(beside) and beside[at].name.startswith(f"{stem}{dot}"):
+        other = PurePosixPath(beside[at].name)
+        if other.stem == stem and other.suffix.lower() in image_suffixes():
+            return True
+        at += 1
+    return False
 
 
 def _caption(image: Path, encoding: str) -> str | None:

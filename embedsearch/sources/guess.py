@@ -83,7 +83,7 @@ def _kind_of_folder(path: Path) -> str:
     image_count = sum(name.suffix.lower() in images for name in names)
     if image_count or text_count:
         return "images" if image_count >= text_count else "texts"
-    table = next(iter(names), None)
+    table = next((name for name in names if name.suffix.lower() in tables), None)
     instead = f" It holds {table}: give that file." if table else ""
     raise SourceError(
         f"{path} holds neither images ({', '.join(sorted(images))}) nor texts "

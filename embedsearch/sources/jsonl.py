@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -42,6 +43,10 @@ class JsonLinesFile:
     def count(self) -> int | None:
         """Not known without reading the file."""
         return None
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Nothing: only a folder holds what is not read."""
+        return {}
 
     def __iter__(self) -> Entries:
         """Yield the lines that are not blank, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -134,6 +134,10 @@ class TextLines:
     def count(self) -> int | None:
         """Not known without reading the file."""
         return None
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Nothing: only a folder holds what is not read."""
+        return {}
 
     def __iter__(self) -> Entries:
         """Yield the lines, in order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,6 +35,10 @@ class ParquetFile:
     def count(self) -> int | None:
         """The number of rows, as the file states it."""
         return self._count
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Nothing: only a folder holds what is not read."""
+        return {}
 
     def __iter__(self) -> Entries:
         """Yield the rows, in order; those of a damaged row group are all rejected."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 
 from embedsearch.errors import SourceError, SourceNotFoundError, nearest
 from embedsearch.recipe import SourceRecipe
 
 # Links on the way to a folder: nine folders that link to each other have a million ways through them all.
 MOST_LINKS = 2
+# Folders of thumbnails that other programs make: Synology, desktops, QNAP.
+THUMBNAILS = frozenset(("@eaDir", ".thumbnails", ".@__thumb"))
 Identity = tuple[int, int]
+Beside = Sequence[os.DirEntry[str]]
 
 
 def not_found(path: Path) -> SourceNotFoundError:
@@ -71,16 +76,55 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.DirEntry[str] | OSError]]:
+@dataclass(slots=True)
+class PassedOver:
+    """What a walk passes over, counted by kind.
+
+    Attributes:
+        exclude: patterns, as of a shell, of paths and of names that are passed over.
+        is_used: whether a file that is not wanted is used all the same, as a caption is: called with its name
+            and what lies beside it, sorted by name.
+        kinds: how many of each kind: a suffix such as ".pdf", "without a suffix", a folder of thumbnails such
+            as "@eaDir/", or a pattern.
+    """
+
+    exclude: Sequence[str] = ()
+    is_used: Callable[[str, Beside], bool] = lambda _name, _beside: False
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a pattern leaves out the file or folder of this relative path; it is counted then."""
+        for pattern in self.exclude:
+            if fnmatch(name, pattern.rstrip("/")) or fnmatch(PurePosixPath(name).name, pattern.rstrip("/")):
+                self.kinds[f"--exclude {pattern}"] += 1
+                return True
+        return False
+
+    def add(self, name: str, beside: Beside) -> None:
+        """Count a file that is not wanted."""
+        if not self.is_used(name, beside):
+            self.kinds[printable(PurePosixPath(name).suffix.lower()) or "without a suffix"] += 1
+
+
+def walk(
+    root: Path, wanted: Callable[[str], bool], passed_over: PassedOver | None = None
+) -> Iterator[tuple[str, os.DirEntry[str] | OSError]]:
     """Yield the files under `root` whose name is `wanted`, sorted by the parts of their path.
 
-    Hidden files and folders are passed over, and so are links back to a folder that the walk is in, and
-    links to folders within linked folders within linked folders.
+    Hidden files and folders are passed over, and so are folders of thumbnails, links back to a folder that
+    the walk is in, and links to folders within linked folders within linked folders.
+
+    Args:
+        root: the folder.
+        wanted: whether a file of this name is yielded.
+        passed_over: says what else is passed over, and counts all of it but what is hidden.
 
     Yields:
         The path relative to `root`, with forward slashes; and the entry, or the error that kept a
-        folder, a link, or what is no file from being read. A broken link is yielded as an entry.
+        folder, a link, or what is no file from being read. A link that leads nowhere is such an error, and so
+        is one to an empty folder: what it leads to may be a disk that is not mounted.
     """
+    passed_over = passed_over or PassedOver()
     first = _Level.open(root, "", frozenset(), 0)
     if isinstance(first, OSError):
         yield ".", first
@@ -92,25 +136,48 @@ def walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.Di
         if entry is None:
             levels.pop()
             continue
-        if entry.name.startswith("."):
-            continue
         name = level.prefix + entry.name
         try:
-            if entry.is_dir():
-                links = level.links + entry.is_symlink()
-                if links > MOST_LINKS:
-                    continue
-                found = _Level.open(level.folder / entry.name, f"{name}/", level.inside, links)
-                if isinstance(found, OSError):
-                    yield name, found
-                elif found:
-                    levels.append(found)
-            elif wanted(entry.name):
-                regular = entry.is_file() or entry.is_symlink()
-                yield name, entry if regular else OSError(errno.EINVAL, "it is neither a file nor a folder")
+            if entry.name in THUMBNAILS and entry.is_dir():
+                passed_over.kinds[f"{entry.name}/"] += 1
+            elif entry.name.startswith(".") or passed_over.leaves_out(name):
+                continue
+            elif entry.is_dir():
+                inner = _folder(entry, level)
+                if isinstance(inner, OSError):
+                    yield name, inner
+                elif inner:
+                    levels.append(inner)
+            elif (found := _file(entry, wanted)) is not None:
+                yield name, found
+            else:
+                passed_over.add(entry.name, level.beside)
         except OSError as error:  # a link to itself
-            if wanted(entry.name):
-                yield name, error
+            yield name, error
+
+
+def _folder(entry: os.DirEntry[str], level: _Level) -> _Level | OSError | None:
+    """Open a folder in `level`; None where it is passed over, and the error where it can't be read."""
+    links = level.links + entry.is_symlink()
+    if links > MOST_LINKS:
+        return None
+    found = _Level.open(level.folder / entry.name, f"{level.prefix}{entry.name}/", level.inside, links)
+    if isinstance(found, _Level) and entry.is_symlink() and not found.beside:
+        return OSError(errno.ENOENT, f"it links to {_target(entry)}, which is empty")
+    return found
+
+
+def _file(entry: os.DirEntry[str], wanted: Callable[[str], bool]) -> os.DirEntry[str] | OSError | None:
+    """Return what is no folder, or why it can't be read; None where it is passed over."""
+    if entry.is_symlink() and not Path(entry).exists():
+        return OSError(errno.ENOENT, f"it links to {_target(entry)}, which is not there")
+    if not wanted(entry.name):
+        return None
+    return entry if entry.is_file() else OSError(errno.EINVAL, "it is neither a file nor a folder")
+
+
+def _target(link: os.DirEntry[str]) -> str:
+    return printable(str(Path(link).readlink()))
 
 
 @dataclass(slots=True)
@@ -120,13 +187,15 @@ class _Level:
     Attributes:
         folder: the folder.
         prefix: its path relative to the root, a slash behind it.
-        entries: what is still to be looked at.
+        beside: what is in it, sorted by name.
+        entries: what of it is still to be looked at.
         inside: the folders that it lies in, and itself.
         links: how many links led here.
     """
 
     folder: Path
     prefix: str
+    beside: Beside
     entries: Iterator[os.DirEntry[str]]
     inside: frozenset[Identity]
     links: int
@@ -145,4 +214,4 @@ class _Level:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             return error
-        return cls(folder, prefix, iter(entries), inside | {identity}, links)
+        return cls(folder, prefix, entries, iter(entries), inside | {identity}, links)

@@ -29,6 +29,10 @@ class Numbers:
         """See `Source.count`."""
         return self._count
 
+    def passed_over(self):
+        """See `Source.passed_over`."""
+        return {}
+
     def __iter__(self):
         for number in range(self._count):
             fields = {"parity": "odd" if number % 2 else "even", "thousand": number // 1000}

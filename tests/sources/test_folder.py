@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch.errors import SourceError, SourceNotFoundError
+from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
 from embedsearch.records import Modality, Record
 from embedsearch.sources import folder
 from tests.sources.reading import contents, fields, read, rejected, source
+
+CASES = Path(__file__).parents[3] / "shared" / "cases"
 
 
 def put(path: Path, data: bytes = b"x") -> Path:
@@ -110,7 +112,7 @@ def test_what_can_not_be_a_image_is_rejected_with_its_reason(tmp_path):
     entries = read("images", tmp_path)
     assert rejected(entries) == {
         "a.png": "the file is empty",
-        "b.png": "it can't be read: No such file or directory",
+        "b.png": f"it can't be read: it links to {tmp_path}/nowhere.png, which is not there",
         "c.png": "it can't be read: Too many levels of symbolic links",
     }
     assert contents(entries) == [tmp_path / "d.png"]
@@ -251,3 +253,59 @@ def test_texts_that_can_not_be_read_are_rejected(tmp_path, monkeypatch):
     }
     assert contents(entries) == ["fine"]
     assert contents(read("texts", tmp_path, encoding="cp1252"))[0] == "café"
+
+
+def test_what_is_not_read_is_counted_by_kind(tmp_path):
+    """Suffixes, files without one and folders of thumbnails count; captions and hidden files do not."""
+    for name in (
+        "a.jpg", "a.txt", "b/c.PNG", "b/c.txt", "b/lonely.txt", "x.pdf", "b/y.PDF", "z.html", "README",
+        ".hidden.pdf", ".git/config", "@eaDir/a.jpg/SMALL.jpg", "b/@eaDir/c.PNG/SMALL.jpg",
+        ".thumbnails/a.png",
+    ):  # fmt: skip
+        put(tmp_path / name)
+    images = source("images", tmp_path)
+    assert [entry.id for entry in images] == ["a.jpg", "b/c.PNG"]
+    assert images.passed_over() == {
+        ".pdf": 2, ".html": 1, "without a suffix": 1, ".txt": 1, "@eaDir/": 2, ".thumbnails/": 1,
+    }  # fmt: skip
+    texts = source("texts", tmp_path)
+    assert len(list(texts)) == 3
+    assert texts.passed_over()[".jpg"] == 1
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is missing")
+def test_folders_of_thumbnails_are_left_out():
+    """A folder as Synology's Photo Station leaves it holds one image, and says what it passes over."""
+    photos = source("images", CASES / "synology")
+    assert [entry.id for entry in photos] == ["2020/hopper.jpg"]
+    assert photos.passed_over() == {"@eaDir/": 1}
+
+
+def test_patterns_exclude_files_and_folders(tmp_path):
+    """A pattern is held against names and relative paths; a folder is left out whole; both are counted."""
+    for name in ("a.jpg", "draft 1.jpg", "old/b.jpg", "new/old/c.jpg", "new/d.jpg", "new/e.png"):
+        put(tmp_path / name)
+    images = source("images", tmp_path, exclude=("draft*", "old/", "new/*.png"))
+    assert [entry.id for entry in images] == ["a.jpg", "new/d.jpg"]
+    assert images.passed_over() == {"--exclude draft*": 1, "--exclude old/": 2, "--exclude new/*.png": 1}
+
+
+def test_a_file_has_nothing_to_exclude(tmp_path):
+    """--exclude on a table is refused, and the message says what to do."""
+    table = put(tmp_path / "a.csv", b"text\nx\n")
+    with pytest.raises(RecipeError, match="Leave --exclude out"):
+        source("csv", table, exclude=("x",))
+
+
+def test_a_link_to_a_disk_that_is_not_mounted_is_rejected(tmp_path):
+    """A link that leads nowhere and one to an empty folder are rejected, each with where it leads."""
+    put(tmp_path / "photos" / "a.jpg")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "photos" / "nas").symlink_to(tmp_path / "gone")
+    (tmp_path / "photos" / "usb").symlink_to(tmp_path / "empty")
+    (tmp_path / "photos" / "b.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert rejected(read("images", tmp_path / "photos")) == {
+        "b.jpg": f"it can't be read: it links to {tmp_path}/gone.jpg, which is not there",
+        "nas": f"it can't be read: it links to {tmp_path}/gone, which is not there",
+        "usb": f"it can't be read: it links to {tmp_path}/empty, which is empty",
+    }

@@ -43,7 +43,7 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
 
 def _facts(opened: Opened) -> None:
     manifest, crossmodal = opened.searcher.manifest, opened.searcher.crossmodal
-    rejected = manifest.report.rejected
+    rejected, passed = manifest.report.rejected, manifest.report.passed
     rows = {
         "holds": f"{manifest.count:,} {UNITS[manifest.unit].plural}",
         "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
@@ -52,6 +52,7 @@ def _facts(opened: Opened) -> None:
         **({f"by {crossmodal.asks}": summary(crossmodal, manifest)} if crossmodal else {}),
         "built": manifest.created[:10],
         **({"rejected": f"{rejected:,} unreadable"} if rejected else {}),
+        **({"passed over": passed} if passed else {}),
     }
     listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
     st.subheader(literal(manifest.name), anchor=False)
