@@ -208,6 +208,29 @@ class IsNull:
 
 
 @dataclass(frozen=True, slots=True)
+class Like:
+    """A filter: `field LIKE pattern`, where % is any text, _ any character, and a backslash quotes these.
+
+    Attributes:
+        field: the field, which holds texts.
+        pattern: what the whole text has to be like.
+        any_case: whether upper and lower case are the same, as in ILIKE.
+    """
+
+    field: str
+    pattern: str
+    any_case: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """A filter: `value IN field`, where the field holds lists, or texts that have the value as a part."""
+
+    field: str
+    value: Literal
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     """A filter: `NOT part`."""
 
@@ -230,4 +253,4 @@ class Either:
     right: Tree
 
 
-Tree = Compare | In | IsNull | Not | Both | Either
+Tree = Compare | In | IsNull | Like | Has | Not | Both | Either

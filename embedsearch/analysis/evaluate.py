@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -156,7 +157,10 @@ def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
     if name not in searcher.build.items.column_names:
         has = ", ".join(searcher.build.field_types) or "none"
         raise QueryError(f"The index {searcher.manifest.name!r} has no field {field!r}; it has {has}.")
-    labels = np.array(searcher.build.items[name].to_pylist(), dtype=object)
+    labels = [
+        normalize("NFC", label) if isinstance(label, str) else label
+        for label in searcher.build.items[name].to_pylist()
+    ]
     asked = of_items(searcher, 10_000)
     own = np.arange(0) if asked.own is None else asked.own
     first, share = [], []
@@ -165,8 +169,8 @@ def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
         for row, found in zip(own[start : start + 1000].tolist(), rows, strict=True):
             others = [each for each in found.tolist() if each != row][:k]
             if others and labels[row] is not None:
-                same = labels[others] == labels[row]
-                first.append(bool(same[0]))
+                same = [labels[other] == labels[row] for other in others]
+                first.append(same[0])
                 share.append(float(np.mean(same)))
     if not share:
         raise QueryError(

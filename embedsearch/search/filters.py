@@ -1,43 +1,57 @@
 """A filter from text to a closed tree to a mask of rows: `label = 'dress' and price < 40`.
 
-sqlglot parses the text. Only comparisons, IN, BETWEEN, AND, OR, NOT and IS NULL over the index's fields pass,
-so what a person types never reaches an engine that can do more. As in SQL, a comparison with a missing value
-is neither true nor false, and keeps nothing.
+sqlglot parses the text. Only comparisons, IN, BETWEEN, LIKE, AND, OR, NOT and IS NULL over the index's fields
+pass, so what a person types never reaches an engine that can do more. As in SQL, a comparison with a missing
+value is neither true nor false, and keeps nothing. Texts are compared in Unicode's form NFC, so that "ü" is
+one character however it was typed.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
+from unicodedata import normalize
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import sqlglot
 from sqlglot import expressions as sql
 from sqlglot.errors import SqlglotError
 
 from embedsearch.backends import Filter, Mask
 from embedsearch.errors import FilterError, nearest
-from embedsearch.query import Both, Compare, Either, In, IsNull, Literal, Not, Tree
+from embedsearch.query import Both, Compare, Either, Has, In, IsNull, Like, Literal, Not, Tree
+from embedsearch.search.literals import around, is_text
 from embedsearch.store.items import FIELD
 
 MAX_CHARACTERS = 4000
+COLUMNS = ("id", "text", "path")  # what each item has beside its fields; a field of that name comes first
+SHOWN_FIELDS = 30
 
 _OPERATORS: dict[type[sql.Expression], str] = {
     sql.EQ: "=", sql.NEQ: "!=", sql.LT: "<", sql.LTE: "<=", sql.GT: ">", sql.GTE: ">=",
 }  # fmt: skip
-_COMPUTE: dict[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
-    ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
 _FLIPPED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
+_COMPUTE: dict[str, Callable[[Any, Any], Any]] = {
+    "=": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal,
+    ">": pc.greater, ">=": pc.greater_equal,
+}  # fmt: skip
+# true, false or null for each row, (n,), from the items or from a column of them
+_Step = Callable[[pa.Table], pa.ChunkedArray]
+_Test = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 
 
-def parse(text: str) -> Tree:
+def parse(text: str, fields: Iterable[str] = ()) -> Tree:
     """Return the tree of a filter.
+
+    Args:
+        text: what a person wrote.
+        fields: names of the index's fields; an error says which of them need double quotes.
 
     Raises:
         FilterError: the text is no such filter.
@@ -47,10 +61,31 @@ def parse(text: str) -> Tree:
     try:
         # As a SELECT's condition, so that a second statement or a clause behind it is no expression.
         return _tree(sqlglot.parse_one(text, into=sql.Condition))
+    except FilterError as error:
+        raise FilterError(f"{error}{_quotes_needed(text, fields)}") from None
     except (SqlglotError, RecursionError, ValueError):
         raise FilterError(
             f"The filter {text!r} can't be understood. Write it like: label = 'dress' and price < 40"
+            f"{_quotes_needed(text, fields)}"
         ) from None
+
+
+def _quotes_needed(text: str, fields: Iterable[str]) -> str:
+    """Return a sentence on a field that stands in a filter without the double quotes that it needs."""
+    bare = _QUOTED.sub(" ", text)
+    for field in fields:
+        if re.search(rf"(?<!\w){re.escape(field)}(?!\w)", bare) and not _is_plain(field):
+            quoted = field.replace('"', '""')
+            return f' The field {field!r} needs double quotes: "{quoted}".'
+    return ""
+
+
+def _is_plain(field: str) -> bool:
+    """Whether a field's name is understood without quotes."""
+    try:
+        return _tree(sqlglot.parse_one(f"{field} = 1", into=sql.Condition)) == Compare(field, "=", 1)
+    except (SqlglotError, FilterError, ValueError):
+        return False
 
 
 def conditions(wanted: Mapping[str, Any]) -> Tree | None:
@@ -108,10 +143,14 @@ def _tree(node: Any) -> Tree:
         field = _field(node.this)
         low, high = _literal(node.args["low"]), _literal(node.args["high"])
         return Both(Compare(field, ">=", low), Compare(field, "<=", high))
+    if isinstance(node, sql.In) and isinstance(node.args.get("field"), sql.Column):
+        return Has(_field(node.args["field"]), _literal(node.this))
     if isinstance(node, sql.In) and node.expressions and not node.args.get("query"):
         return In(_field(node.this), tuple(_literal(value) for value in node.expressions))
     if isinstance(node, sql.Is) and isinstance(node.expression, sql.Null):
         return IsNull(_field(node.this))
+    if isinstance(node, sql.Like | sql.ILike | sql.StartsWith | sql.EndsWith | sql.Contains):
+        return _like(node)
     if type(node) in _OPERATORS:
         sign = _OPERATORS[type(node)]
         if isinstance(node.expression, sql.Column) and not isinstance(node.this, sql.Column):
@@ -120,9 +159,28 @@ def _tree(node: Any) -> Tree:
     if isinstance(node, sql.Column):
         return Compare(_field(node), "=", True)
     raise FilterError(
-        f"A filter can't hold {_show(node)}; it may hold =, !=, <, <=, >, >=, IN, BETWEEN, AND, OR, NOT and "
-        "IS NULL over fields and plain values."
+        f"A filter can't hold {_show(node)}; it may hold =, !=, <, <=, >, >=, IN, BETWEEN, LIKE, AND, OR, "
+        "NOT and IS NULL over fields and plain values."
     )
+
+
+def _like(node: Any) -> Tree:
+    """Return the tree of LIKE, ILIKE, starts_with, ends_with or contains."""
+    field, text = _field(node.this), _text(node.expression)
+    if isinstance(node, sql.Contains):
+        return Has(field, text)
+    if isinstance(node, sql.Like | sql.ILike):
+        like = Like(field, text, isinstance(node, sql.ILike))
+        return Not(like) if node.args.get("negate") else like
+    plain = re.sub(r"([\\%_])", r"\\\1", text)
+    return Like(field, f"{plain}%" if isinstance(node, sql.StartsWith) else f"%{plain}")
+
+
+def _text(node: Any) -> str:
+    value = _literal(node)
+    if isinstance(value, str):
+        return value
+    raise FilterError(f"A text in single quotes was expected where the filter has {_show(node)}.")
 
 
 def _field(node: Any) -> str:
@@ -166,64 +224,151 @@ def as_filter(where: str | Tree, items: pa.Table, types: Mapping[str, pa.DataTyp
         FilterError: the text is no filter, or the filter names an unknown field, or compares a field with a
             value of another type.
     """
-    tree = parse(where) if isinstance(where, str) else where
-    wanted = _expression(tree, types)
+    tree = parse(where, types) if isinstance(where, str) else where
+    program: list[_Step | _Join] = []
+    try:
+        _compile(tree, types, program)
+    except FilterError as error:
+        hint = _quotes_needed(where, types) if isinstance(where, str) else ""
+        raise FilterError(f"{error}{hint}") from None
+    except RecursionError:
+        raise FilterError("The filter is nested too deeply. Write it with fewer brackets.") from None
 
     def mask() -> Mask:
-        kept = ds.dataset(items).to_table(columns={"keep": wanted})["keep"]
-        return pc.fill_null(kept, False).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+        held: list[pa.ChunkedArray] = []
+        for step in program:
+            if isinstance(step, _Join):
+                held.append(step.join(*[held.pop() for _ in range(step.parts)]))
+            else:
+                held.append(step(items))
+        return pc.fill_null(held.pop(), False).to_numpy()  # type: ignore[no-any-return]
 
     return Filter(mask, tree)
 
 
-def _expression(tree: Tree, types: Mapping[str, pa.DataType]) -> pc.Expression:
+@dataclass(frozen=True, slots=True)
+class _Join:
+    """What makes one condition of several before it: how many, and by which function."""
+
+    parts: int
+    join: Callable[..., pa.ChunkedArray]
+
+
+_AND, _OR, _NOT = _Join(2, pc.and_kleene), _Join(2, pc.or_kleene), _Join(1, pc.invert)
+
+
+def _compile(tree: Tree, types: Mapping[str, pa.DataType], program: list[_Step | _Join]) -> None:
+    """Append a tree to a program, parts first, so that evaluating needs no recursion."""
     match tree:
-        case Both(left, right):
-            return _expression(left, types) & _expression(right, types)
-        case Either(left, right):
-            return _expression(left, types) | _expression(right, types)
+        case Both(left, right) | Either(left, right):
+            _compile(left, types, program)
+            _compile(right, types, program)
+            program.append(_AND if isinstance(tree, Both) else _OR)
         case Not(part):
-            return ~_expression(part, types)
-        case IsNull(field):
-            _type(field, types)
-            return pc.field(FIELD + field).is_null()
-        case In(field, values):
-            kind = _type(field, types)
-            parts = [pc.field(FIELD + field) == _scalar(field, kind, value) for value in values]
-            joined = parts[0]
-            for part in parts[1:]:
-                joined = joined | part
-            return joined
-        case Compare(field, sign, value):
-            kind = _type(field, types)
-            return _COMPUTE[sign](pc.field(FIELD + field), _scalar(field, kind, value))
+            _compile(part, types, program)
+            program.append(_NOT)
+        case _:
+            program.append(_condition(tree, types))
 
 
-def _type(field: str, types: Mapping[str, pa.DataType]) -> pa.DataType:
-    if field not in types:
-        has = f"it has {', '.join(types)}" if types else "it has none"
-        raise FilterError(f"The index has no field {field!r} ({has}).{nearest(field, types)}")
-    return types[field]
+def _condition(tree: Compare | In | IsNull | Like | Has, types: Mapping[str, pa.DataType]) -> _Step:
+    field = tree.field
+    column, kind = _column(field, types)
+    if isinstance(tree, IsNull):
+        return lambda items: pc.is_null(items[column])
+    lists = pa.types.is_list(kind)
+    if isinstance(tree, Has) and lists:
+        inside = _test(field, kind.value_type, "=", tree.value)
+        return lambda items: _any_element(items[column], inside)
+    if lists:
+        raise FilterError(f"The field {field!r} holds lists. Ask for a value in them: 'sale' in {field}")
+    if isinstance(tree, In):
+        equal = _one_of_test(field, kind, tree.values)
+        return lambda items: equal(items[column])
+    if isinstance(tree, Compare):
+        test = _test(field, kind, tree.operator, tree.value)
+        return lambda items: test(items[column])
+    if not is_text(kind):
+        raise FilterError(f"The field {field!r} holds values of type {kind}; only texts can be searched for.")
+    text, _ = around(field, kind, tree.pattern if isinstance(tree, Like) else tree.value)
+    if isinstance(tree, Like):
+        return lambda items: pc.match_like(_texts(items[column]), text, ignore_case=tree.any_case)
+    return lambda items: pc.match_substring(_texts(items[column]), text)
 
 
-def _scalar(field: str, kind: pa.DataType, value: Literal) -> Any:
-    """Return `value` as a scalar that compares with a column of type `kind`."""
-    try:
-        if pa.types.is_boolean(kind):
-            accepted = isinstance(value, bool)
-        elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            accepted = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if accepted and pa.types.is_floating(kind):
-                return pa.scalar(float(value), kind)
-        elif pa.types.is_date(kind):
-            return pa.scalar(date.fromisoformat(str(value)), kind)
-        elif pa.types.is_timestamp(kind):
-            moment = datetime.fromisoformat(str(value))
-            return pa.scalar(moment.astimezone() if kind.tz and moment.tzinfo is None else moment, kind)
-        else:
-            accepted = isinstance(value, str)
-        if accepted:
-            return pa.scalar(value)
-    except (ValueError, OverflowError, pa.ArrowInvalid):  # no such date; a whole number over 64 bits
-        pass
-    raise FilterError(f"The field {field!r} holds values of type {kind}, which {value!r} is not.")
+def _column(field: str, types: Mapping[str, pa.DataType]) -> tuple[str, pa.DataType]:
+    """Return the column of the items that a filter means, and its type."""
+    known = field if field in types else _typed_otherwise(field, types)
+    if known is not None:
+        return FIELD + known, types[known]
+    if field in COLUMNS:
+        return field, pa.string()
+    has = f"it has {_listing(types)}" if types else "it has none"
+    raise FilterError(
+        f"The index has no field {field!r} ({has}; each item also has {', '.join(COLUMNS)})."
+        f"{nearest(field, (*types, *COLUMNS))}"
+    )
+
+
+def _typed_otherwise(field: str, types: Iterable[str]) -> str | None:
+    """Return the field that has the same name in Unicode's form NFC."""
+    wanted = normalize("NFC", field)
+    return next((name for name in types if normalize("NFC", name) == wanted), None)
+
+
+def _listing(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - SHOWN_FIELDS
+    return ", ".join(names[:SHOWN_FIELDS]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _test(field: str, kind: pa.DataType, sign: str, value: Literal) -> _Test:
+    """Return what compares values of a type with a literal."""
+    if sign not in _COMPUTE:
+        raise FilterError(f"{sign!r:.20} compares nothing; there are {', '.join(_COMPUTE)}.")
+    below, above = around(field, kind, value)
+    exact = below is not None and below == above
+    if exact:
+        return lambda column: _COMPUTE[sign](_texts(column), pa.scalar(below, kind))
+    if sign in ("=", "!="):
+        return lambda column: _constant(column, sign == "!=")
+    bound, sign = (below, "<=") if sign in ("<", "<=") else (above, ">=")
+    if bound is None:
+        return lambda column: _constant(column, False)
+    return lambda column: _COMPUTE[sign](column, pa.scalar(bound, kind))
+
+
+def _one_of_test(field: str, kind: pa.DataType, values: Iterable[Literal]) -> _Test:
+    pairs = [around(field, kind, value) for value in values]
+    exact = [below for below, above in pairs if below is not None and below == above]
+    if pa.types.is_floating(kind) and 0 in exact:
+        exact += [0.0, -0.0]  # which `is_in` tells apart
+    known = pa.array(exact, kind)
+
+    def test(column: pa.ChunkedArray) -> pa.ChunkedArray:
+        found = pc.is_in(_texts(column), value_set=known)
+        return pc.if_else(pc.is_valid(column), found, pa.scalar(None, pa.bool_()))
+
+    return test
+
+
+def _constant(column: pa.ChunkedArray, value: bool) -> pa.ChunkedArray:
+    return pc.if_else(pc.is_valid(column), pa.scalar(value), pa.scalar(None, pa.bool_()))
+
+
+def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts in Unicode's form NFC, and other values as they are."""
+    if not is_text(column.type) or pc.all(pc.string_is_ascii(column)).as_py() in (True, None):
+        return column
+    return pc.utf8_normalize(column, "NFC")
+
+
+def _any_element(column: pa.ChunkedArray, test: _Test) -> pa.ChunkedArray:
+    """Return whether a list has an element that fits, null for no list."""
+    parts = []
+    for lists in column.chunks:
+        fits = pc.fill_null(test(pa.chunked_array([pc.list_flatten(lists)])), False)
+        found = np.zeros(len(lists), np.bool_)
+        found[pc.list_parent_indices(lists).to_numpy()[fits.to_numpy()]] = True
+        parts.append(pa.array(found, mask=pc.is_null(lists).to_numpy(zero_copy_only=False)))
+    return pa.chunked_array(parts, pa.bool_())

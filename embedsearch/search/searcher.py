@@ -81,7 +81,7 @@ class Searcher:
                 among its own hits.
             k: how many, at least 1; fewer come when fewer exist.
             where: a filter over the fields, such as ``"label = 'dress' and price < 40"``, or a tree of
-                `Compare`, `In`, `IsNull`, `Not`, `Both` and `Either` of `embedsearch.query`.
+                `Compare`, `In`, `IsNull`, `Like`, `Has`, `Not`, `Both` and `Either` of `embedsearch.query`.
 
         Raises:
             QueryError: the query does not fit this index, or k is under 1.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -117,7 +118,10 @@ class Build:
         return Ids(self.folder)
 
     def row_of(self, identity: str) -> int | None:
-        """Return the row of an item; None where there is no item of that id."""
+        """Return the row of an item; None where there is no item of that id.
+
+        An id in another form of Unicode is found too, more slowly: file names of a Mac are decomposed.
+        """
         try:
             identity.encode()
         except UnicodeEncodeError:  # half a character, or bytes of a command line that are no UTF-8
@@ -128,7 +132,10 @@ class Build:
                 at = int(pc.index(column.slice(rows.start, len(rows)), identity).as_py())
                 if at >= 0:
                     return rows.start + at
-        return None
+        if identity.isascii():
+            return None
+        at = int(pc.index(pc.utf8_normalize(column, "NFC"), normalize("NFC", identity)).as_py())
+        return at if at >= 0 else None
 
     @cached_property
     def vectors(self) -> Vectors:

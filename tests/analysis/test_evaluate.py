@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -83,6 +84,13 @@ def test_precision_is_the_share_of_the_same_label(make_searcher):
     assert 0.25 <= told["P@2"] <= 0.5
     with pytest.raises(QueryError, match=r"has no field 'lable'; it has label"):
         precision(searcher, "lable")
+
+
+def test_a_label_in_two_unicode_forms_is_one_label(make_searcher):
+    """A composed and a decomposed letter make the same label."""
+    labels = [normalize(form, "Zürich") for form in ("NFC", "NFD")]
+    searcher = make_searcher([text("a", "aaaa", city=labels[0]), text("b", "aaab", city=labels[1])])
+    assert precision(searcher, "city", k=1) == {"P@1": 1.0}
 
 
 def test_judged_queries_are_measured(make_searcher, tmp_path):

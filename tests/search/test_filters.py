@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +29,18 @@ COLUMNS = {
     "meta.lang": ["en", "de", "en", None, "fr"],
     "order": [1, 2, 3, 4, 5],
     'say "hi"': ["a", "b", "c", "d", "e"],
+    "tags": [["sale", "shoes"], ["sale"], [], None, ["new", "it's"]],
+    "sizes": [[1, 2], [], None, [2], [3]],
+    "city": [normalize("NFC", "Zürich"), normalize("NFD", "Zürich"), None, "Bern", "zürich"],
+    "when": [date(2024, 1, 1), date(2024, 5, 17), None, None, None],
+    "unit-price": [1, 2, 3, 4, 5],
 }
-TABLE = pa.table({FIELD + name: values for name, values in COLUMNS.items()})
+OWN = {
+    "id": ["a.png", "sub/b.png", "Ü.png", "d.png", "e.png"],
+    "text": ["one", "two", None, "three", "four"],
+    "path": ["/x/a.png", "/x/sub/b.png", "/x/Ü.png", None, "/x/e.png"],
+}
+TABLE = pa.table(OWN | {FIELD + name: values for name, values in COLUMNS.items()})
 TYPES = {name: TABLE[FIELD + name].type for name in COLUMNS}
 
 
@@ -145,6 +156,116 @@ def test_dates_and_moments_are_written_as_iso_texts(where, rows):
 
 
 @pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("'sale' in tags", [0, 1]),
+        ("not 'sale' in tags", [2, 4]),
+        ("'sale' not in tags", [2, 4]),
+        ("'sale' in tags and 'shoes' in tags", [0]),
+        ("2 in sizes", [0, 3]),
+        ("2.0 in sizes", [0, 3]),
+        ("2.5 in sizes", []),
+        ("tags is null", [3]),
+        ("contains(label, 'a')", [1]),
+        ("'res' in label", [0]),
+        ("label like 'd%'", [0]),
+        ("label like '%s%'", [0, 3]),
+        ("label like '___'", [1]),
+        ("label not like '%s%'", [1, 4]),
+        ("label ilike 'DRESS'", [0]),
+        ("starts_with(label, 'Gr')", [4]),
+        ("ends_with(label, 's')", [0, 3]),
+        ("starts_with(label, '%')", []),
+    ],
+)
+def test_lists_and_parts_of_texts_can_be_asked_for(where, rows):
+    """'x' in a list or a text, LIKE with % and _, starts_with, ends_with and contains."""
+    assert kept(where) == rows
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("id = 'd.png'", [3]),
+        ("id like 'sub/%'", [1]),
+        ("text = 'two'", [1]),
+        ("text is null", [2]),
+        ("'/sub/' in path", [1]),
+        ("id in ('a.png', 'e.png')", [0, 4]),
+        (f"id = '{normalize('NFC', 'Ü')}.png'", [2]),
+        (f"id = '{normalize('NFD', 'Ü')}.png'", [2]),
+    ],
+)
+def test_the_id_the_text_and_the_path_can_be_asked_for(where, rows):
+    """What each item has beside its fields is asked for by the names id, text and path."""
+    assert kept(where) == rows
+
+
+def test_a_field_comes_before_what_each_item_has():
+    """A field called text is meant by `text`."""
+    table = TABLE.append_column(FIELD + "text", pa.array([1, 2, 3, 4, 5]))
+    mask = as_filter("text > 3", table, {**TYPES, "text": pa.int64()}).mask
+    assert np.flatnonzero(mask).tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_text_is_found_in_each_of_its_forms(form):
+    """Composed and decomposed letters are equal, in =, !=, IN, LIKE, parts and names of fields."""
+    city = normalize(form, "Zürich")
+    assert kept(f"city = '{city}'") == [0, 1]
+    assert kept(f"city != '{city}'") == [3, 4]
+    assert kept(f"city in ('{city}', 'Bern')") == [0, 1, 3]
+    assert kept(f"city like '{city[:3]}%'") == [0, 1]
+    assert kept(f"'{normalize(form, 'ü')}' in city") == [0, 1, 4]
+    assert kept(f"{normalize(form, 'größe')} = 3") == [2]
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("price > 9.5", [0, 1, 2]),
+        ("price >= 2.5e1", [1, 2]),
+        ("price between 9.5 and 1.5e6", [0, 1, 2]),
+        ("price = 9.5", []),
+        ("price != 9.5", [0, 1, 2, 4]),
+        ("price > 1e18", []),
+        ("price < 1e400", [0, 1, 2, 4]),
+        (f"price < {10**30}", [0, 1, 2, 4]),
+        (f"price in (10, -{2**63 + 1})", [0]),
+        ("day >= '2024-01-01T00:00'", [0, 1, 4]),
+        ("day > '2024-05-17 12:00'", [4]),
+    ],
+)
+def test_a_literal_of_a_wider_type_is_compared_exactly(where, rows):
+    """A float beside whole numbers and a time beside dates are compared, not cast."""
+    assert kept(where) == rows
+
+
+@pytest.mark.parametrize(
+    ("where", "quoted"),
+    [
+        ("when > '2024-01-01'", '"when"'),
+        ("when is not null and price < 3", '"when"'),
+        ("unit-price < 3", '"unit-price"'),
+        ("price < 30 and unit-price < 3", '"unit-price"'),
+        ("a column.with parts = 'x'", '"a column.with parts"'),
+    ],
+)
+def test_a_name_that_needs_quotes_is_told(where, quoted):
+    """A field whose name SQL takes for something else is named, with its double quotes."""
+    with pytest.raises(FilterError, match=f"needs double quotes: {quoted}"):
+        kept(where)
+
+
+@pytest.mark.parametrize("where", ["price <", '"when" > 5', "label = 'when' and", "whenever = 1"])
+def test_a_name_in_quotes_or_in_a_text_is_no_reason_for_quotes(where):
+    """Where the fault is another one, nothing is said of quotes."""
+    with pytest.raises(FilterError) as error:
+        kept(where)
+    assert "double quotes" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("where", "message"),
     [
         ("prize < 40", r"no field 'prize' \(it has label, price,.*Did you mean 'price'"),
@@ -160,8 +281,12 @@ def test_dates_and_moments_are_written_as_iso_texts(where, rows):
         ("day > 2024", "'day' holds values of type date32"),
         ("at = 'noon'", "'at' holds values of type timestamp"),
         ("price between 1 and 'z'", "which 'z' is not"),
-        (f"price < {10**30}", "'price' holds values of type int64"),
-        (f"price in (1, -{2**63 + 1})", "'price' holds values of type int64"),
+        ("tags = 'sale'", "'tags' holds lists. Ask for a value in them: 'sale' in tags"),
+        ("tags in ('sale', 'new')", "'tags' holds lists"),
+        ("tags like 's%'", "'tags' holds lists"),
+        ("5 in tags", "'tags' holds values of type string, which 5 is not"),
+        ("5 in price", "'price' holds values of type int64; only texts can be searched for"),
+        ("price like '1%'", "'price' holds values of type int64; only texts can be searched for"),
     ],
 )
 def test_a_wrong_field_or_value_is_told(where, message):
@@ -176,7 +301,7 @@ def test_a_large_number_compares_with_a_float():
 
 
 def test_a_filter_is_a_closed_tree():
-    """Six kinds of nodes hold everything that can be asked."""
+    """A few kinds of nodes hold everything that can be asked."""
     tree = parse("a = 1 and (b in ('x', 'y') or not c is null)")
     assert tree == Both(Compare("a", "=", 1), Either(In("b", ("x", "y")), Not(IsNull("c"))))
     assert parse("1 < a") == Compare("a", ">", 1)

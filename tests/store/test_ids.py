@@ -1,3 +1,5 @@
+from unicodedata import normalize
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,17 @@ def test_every_id_finds_its_row(make_build, unit, made_by):
     assert [build.row_of(each) for each in identities] == list(range(len(identities)))
     for wrong in ("", "b", "a#1", "red", "a#4#9", "a\udcff", "a#\udcff"):
         assert build.row_of(wrong) is None
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("unit", [Unit.TEXT, Unit.WORD])
+def test_an_id_is_found_in_each_of_its_unicode_forms(make_build, unit, form):
+    """A file name of a Mac is decomposed; typed composed, it is the same id, of a word in it too."""
+    named = normalize(form, "Zürich.txt")
+    build = make_build([text("a", "red fox"), text(named, "a den")], unit=unit)
+    row, part = (1, "") if unit is Unit.TEXT else (2, "#0")
+    for typed in ("NFC", "NFD"):
+        assert build.row_of(normalize(typed, "Zürich.txt") + part) == row
 
 
 def test_an_id_is_looked_up_and_not_searched_for(make_build, monkeypatch):

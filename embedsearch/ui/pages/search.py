@@ -83,11 +83,11 @@ def _there(searcher: Index, asked: Asked) -> tuple[Asked, tuple[str, ...]]:
 def _filter(opened: Opened, asked: Asked) -> tuple[Tree | None, tuple[str, ...]]:
     """Return the filter, without a condition that can't be understood, and a sentence that says so."""
     try:
-        where = condition(opened.facets, asked.facets, asked.where)
+        where = condition(opened.facets, asked.facets, asked.where, opened.searcher.manifest.fields)
         if where is not None:
             opened.searcher.filter(where)
     except FilterError as error:
-        return condition(opened.facets, asked.facets, ""), (f"{error} The condition is ignored.",)
+        return condition(opened.facets, asked.facets), (f"{error} The condition is ignored.",)
     return where, ()
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from unicodedata import normalize
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,6 +60,8 @@ def find_facets(items: pa.Table, types: Mapping[str, pa.DataType]) -> tuple[Face
 
 
 def _choice(field: str, column: pa.ChunkedArray, truth: bool) -> Choice | None:
+    if not truth:
+        column = pc.utf8_normalize(column, "NFC")
     distinct = pc.count_distinct(column).as_py()
     if distinct < 2 or distinct > MAX_OPTIONS or (not truth and distinct * 2 > len(column)):
         return None
@@ -91,8 +94,9 @@ def _range(field: str, column: pa.ChunkedArray, whole: bool) -> Range | None:
 
 
 def chosen(facet: Choice, values: Sequence[str]) -> list[str]:
-    """Return which of `values` the field has."""
-    return [value for value in dict.fromkeys(values) if value in facet.options]
+    """Return which of `values` the field has, in the form in which it has them."""
+    wanted = dict.fromkeys(normalize("NFC", value) for value in values)
+    return [value for value in wanted if value in facet.options]
 
 
 def ends(facet: Range, values: Sequence[str]) -> tuple[float, float]:
@@ -108,7 +112,12 @@ def ends(facet: Range, values: Sequence[str]) -> tuple[float, float]:
     return (int(low), int(high)) if facet.whole else (low, high)
 
 
-def condition(facets: Sequence[Facet], picked: Mapping[str, Sequence[str]], where: str) -> Tree | None:
+def condition(
+    facets: Sequence[Facet],
+    picked: Mapping[str, Sequence[str]],
+    where: str = "",
+    fields: Iterable[str] = (),
+) -> Tree | None:
     """Return one filter of what was picked and of `where` as a person wrote it; None for no filter.
 
     What was picked never becomes text, so that its length does not count as what a person wrote.
@@ -131,5 +140,5 @@ def condition(facets: Sequence[Facet], picked: Mapping[str, Sequence[str]], wher
         if high < facet.high:
             parts.append(Compare(facet.field, "<=", high))
     if where.strip():
-        parts.append(parse(where))
+        parts.append(parse(where, fields))
     return reduce(Both, parts) if parts else None

@@ -1,5 +1,7 @@
 """Filters by field: which fields are offered, and what a choice keeps."""
 
+from unicodedata import normalize
+
 import pyarrow as pa
 import pytest
 
@@ -38,6 +40,22 @@ def test_fields_of_few_values_and_of_numbers_can_be_chosen_by():
     assert (facets["n"].low, facets["n"].high, facets["n"].whole) == (0, 39, True)
     assert facets["price"].low <= 0.5
     assert 12.37 <= facets["price"].high < 12.6
+
+
+def test_one_letter_in_two_forms_is_one_choice():
+    """Composed and decomposed labels are one option, which keeps the items of both."""
+    both = [normalize(form, "Zürich") for form in ("NFC", "NFD")]
+    items, types = table(city=[*both, "Bern", "Bern"] * 5)
+    facets = find_facets(items, types)
+    assert facets == (Choice("city", {"Bern": 10, both[0]: 10}, False),)
+    for city in both:
+        assert as_filter(condition(facets, {"city": [city]}), items, types).count == 10
+
+
+def test_a_condition_that_needs_quotes_says_so():
+    """The fields of the index are known to the box of conditions."""
+    with pytest.raises(FilterError, match='needs double quotes: "when"'):
+        condition((), {}, "when > 5", ["when"])
 
 
 @pytest.mark.parametrize("name", ["label", 'a "quoted" name', "with space", "select", "a.b", "größe"])
