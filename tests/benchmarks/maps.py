@@ -50,15 +50,15 @@ def main():
             )
             fresh = make_map(inputs_of(new), Settings(method), same, Silent())
             print(
-                f"map_{method} value={before.facts['preserved']:.3f} (share of 10 neighbours kept, "
-                f"{len(before.points):,} questions; after the rebuild {after.facts['preserved']:.3f})",
+                f"map_{method} value={before.facts.preserved:.3f} (share of 10 neighbours kept, "
+                f"{len(before.points):,} questions; after the rebuild {after.facts.preserved:.3f})",
                 flush=True,
             )
-            moved, anew = after.facts.moved, fresh.facts.moved
+            moved, new_layout = after.facts.moved, fresh.facts.moved
             print(
                 f"map_{method}_moved value={moved.median:.3f} (median move of {moved.kept:,} kept "
-                f"questions, of the map's radius; p95 {moved.p95:.3f}; from nothing {anew.median:.3f}, "
-                f"p95 {anew['p95']:.3f})",
+                f"questions, of the map's radius; p95 {moved.p95:.3f}; from nothing {new_layout.median:.3f}, "
+                f"p95 {new_layout.p95:.3f})",
                 flush=True,
             )
 

@@ -21,7 +21,10 @@ from embedsearch.maps.layouts.pca import principal_plane, project
 NEIGHBOURS, MIN_DISTANCE = 15, 0.1  # as umap-learn has them
 LAID_OUT = 20_000  # items laid out by UMAP itself; of more, a sample, and the rest is placed between them
 EPOCHS, STEP = 300, 1.0
-AGAIN_EPOCHS, AGAIN_STEP = 60, 0.02  # where the layout begins from an earlier one
+# Where the layout begins from an earlier one: many small steps keep old items near where they were (on 10,003
+# questions of which a tenth is new a median move of 0.025 of the radius, against 0.075 by 60 steps of 0.02)
+# and keep as many neighbours.
+AGAIN_EPOCHS, AGAIN_STEP = 100, 0.0015
 BETWEEN = 5  # laid out neighbours that place another item
 BLOCK = 4096
 
