@@ -28,7 +28,7 @@ from embedsearch.maps import Map
 from embedsearch.maps.inputs import Method, Settings
 from embedsearch.progress import Progress, Silent
 from embedsearch.query import DEFAULT_K, AnyQuery, MoreLike, Tree, is_several
-from embedsearch.recipe import RECIPE_FILE, EncoderRecipe, Recipe, SourceRecipe, check_name
+from embedsearch.recipe import KEPT, MEMORY, RECIPE_FILE, EncoderRecipe, Recipe, SourceRecipe, check_name
 from embedsearch.results import Hit, Results
 from embedsearch.search.filters import conditions
 from embedsearch.search.searcher import Searcher
@@ -232,12 +232,12 @@ class Index(Searcher):
     def _changed(self, change: Callable[[SourceRecipe], SourceRecipe], progress: Progress | None) -> Index:
         """Change the source that the index's folder keeps, and bring the index up to date with it."""
         recipe = Recipe.load(self._home)
-        if recipe.source.kind != memory.KIND:
+        if recipe.source.kind != MEMORY:
             raise RecipeError(
                 f"The index {self.name!r} is made from {recipe.source.location}: change that, then call "
                 "rebuild(). Only an index made from memory takes add and delete."
             )
-        with write_lock(self._home / memory.FOLDER):  # two changes at once would lose one of them
+        with write_lock(self._home / KEPT):  # two changes at once would lose one of them
             recipe = Recipe.load(self._home)
             made = replace(recipe, source=change(recipe.source))
             build = build_index(made, self._home.parent, replace=True, progress=progress, load=self._load)
@@ -327,15 +327,15 @@ class Index(Searcher):
 def clear_sources(folder: Path) -> None:
     """Delete what was kept of sources in memory and no build of the index needs any more."""
     current = Path(Recipe.load(folder).source.location)
-    used = {current}
+    used = {current.name}
     for build in builds_of(folder):
         try:
-            used.add(Path(Manifest.load(build).recipe.source.location))
+            used.add(Path(Manifest.load(build).recipe.source.location).name)
         except EmbedsearchError:  # a damaged build, whose source is not known
             return
-    for path in (folder / memory.FOLDER).glob("*.parquet"):
+    for path in (folder / KEPT).glob("*.parquet"):
         # what is newer may belong to a build that is under way
-        if path.resolve() not in used and path.stat().st_mtime < current.stat().st_mtime:
+        if path.name not in used and path.stat().st_mtime < current.stat().st_mtime:
             path.unlink()
 
 

@@ -20,6 +20,7 @@ from embedsearch.errors import RecipeError, nearest
 from embedsearch.records import Unit
 
 RECIPE_FILE = "recipe.toml"
+MEMORY, KEPT = "memory", "source"  # the kind of source that is kept in the index's folder, and where there
 STORAGES = ("fp32", "fp16")
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")
 
@@ -181,13 +182,21 @@ class Recipe:
         again = f"build the index again: embedsearch build SOURCE --name {folder.name}"
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
-            return from_json(cls, {**document, "name": folder.name})
+            recipe = from_json(cls, {**document, "name": folder.name})
+            return replace(recipe, source=kept_in(folder, recipe.source))
         except FileNotFoundError:
             raise RecipeError(f"{path} is missing. B{again[1:]}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RecipeError(f"{path} is not valid TOML: {error}. Correct it, or {again}") from None
         except (ValueError, TypeError, RecipeError) as error:
             raise RecipeError(f"{path}: {error}. Correct it, or {again}") from None
+
+
+def kept_in(folder: Path, source: SourceRecipe) -> SourceRecipe:
+    """Return the recipe of a source; one that an index keeps is in `folder`, wherever that was before."""
+    if source.kind != MEMORY:
+        return source
+    return replace(source, location=str(folder.resolve() / KEPT / Path(source.location).name))
 
 
 def check_name(name: str) -> str:

@@ -1,5 +1,6 @@
 """An open index: its verbs, and what they return."""
 
+import shutil
 import warnings
 from datetime import date
 
@@ -130,6 +131,20 @@ def test_an_index_of_files_takes_no_items(tmp_path):
     for change in (lambda: index.add(["plum"]), lambda: index.delete(["a"])):
         with pytest.raises(RecipeError, match=r"a\.txt: change that, then call rebuild"):
             change()
+
+
+@pytest.mark.usefixtures("letter_model")
+def test_an_index_from_memory_takes_changes_where_its_folder_was_moved_to(tmp_path):
+    """Added to, deleted from, rebuilt and rolled back there; what stays at the old place is not read."""
+    es.build(TEXTS[:2], name="pets", indexes=tmp_path / "here").add(["fig"])
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    shutil.rmtree(tmp_path / "here")
+    moved = es.open("pets", indexes=tmp_path / "there").rollback()
+    assert texts(moved.rebuild()) == TEXTS[:2]
+    more = moved.add(TEXTS[2:])
+    assert texts(more) == TEXTS
+    assert texts(more.delete(more.search("plum", k=1)[0].id)) == TEXTS[:2]
+    assert not (tmp_path / "here").exists()
 
 
 @pytest.mark.usefixtures("letter_model")

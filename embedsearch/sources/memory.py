@@ -20,14 +20,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from embedsearch.errors import ItemNotFoundError, SourceError
-from embedsearch.recipe import SourceRecipe
+from embedsearch.recipe import KEPT, MEMORY, SourceRecipe
 from embedsearch.records import Rejected
 from embedsearch.sources.arrowrows import image_columns, rows
 from embedsearch.sources.parquet import ParquetFile
 from embedsearch.sources.table import RowReader, choose_columns
 from embedsearch.sources.typed_cells import as_scalar
 
-KIND, FOLDER = "memory", "source"
 TEXT, IMAGE, VECTOR, ID = "text", "image", "vector", "id"
 WHERE = "What was given"  # in messages, where a file has its name
 ROWS = 4096  # of a row group
@@ -100,7 +99,7 @@ def _content(recipe: SourceRecipe) -> str:
 
 
 def _write(table: pa.Table, recipe: SourceRecipe, folder: Path) -> SourceRecipe:
-    target = folder / FOLDER
+    target = folder / KEPT
     target.mkdir(parents=True, exist_ok=True)
     aside = target / f".new-{os.getpid()}"
     try:
@@ -110,7 +109,7 @@ def _write(table: pa.Table, recipe: SourceRecipe, folder: Path) -> SourceRecipe:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    return replace(recipe, kind=KIND, location=str(path.resolve()))
+    return replace(recipe, kind=MEMORY, location=str(path.resolve()))
 
 
 def _table(items: Any, asked: SourceRecipe, *, more: bool = False) -> tuple[pa.Table, SourceRecipe]:
@@ -189,7 +188,7 @@ def _of_vectors(ids: Any, vectors: Any, fields: Any = None) -> Columns:
     """Return ids, vectors (n, d) and the columns of a table of fields beside them."""
     matrix = np.ascontiguousarray(vectors, "<f4")  # (n, d)
     names = [str(each) for each in ids]
-    columns: Columns = {} if fields is None else _columns(fields, SourceRecipe(KIND, ""))[0]
+    columns: Columns = {} if fields is None else _columns(fields, SourceRecipe(MEMORY, ""))[0]
     counts = {"ids": len(names)} | {f"values of {name!r}": len(each) for name, each in columns.items()}
     for what, count in counts.items():
         if count != len(matrix):
