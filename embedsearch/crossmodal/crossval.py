@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ FOLDS = 5
 STRENGTHS = tuple(float(10**power) for power in np.arange(-3, 1.1, 0.5))
 SHARES = tuple(round(0.1 * step, 1) for step in range(1, 11))
 AT_MOST = 4000  # pairs for cross-validation
-BLOCK = 512  # captions ranked together
+BLOCK = 128  # captions ranked together: their scores stay in the cache
 
 Ranks = npt.NDArray[np.int64]
 Measured = dict[str, float]
@@ -97,36 +98,53 @@ def folds_of(image: Rows, caption: Rows, seed: int = 0) -> Rows:
     return np.asarray(order[group] % FOLDS, np.int64)
 
 
-def answers_of(image: Rows, caption: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
-    """Number the answers: images with the same captions are one answer.
+class Answers:
+    """What captions find: images with the same captions are one answer.
 
-    Returns:
-        The answer of each image (p,), and which answers are right for each caption (c, a).
+    Attributes:
+        count: the number of answers.
+        order: (p,) the images in layers: the first image of each answer, then the second of each that has
+            two, and so on. A layer is thus a slice, and the best image of each answer the maximum of slices.
     """
-    said: list[set[int]] = [set() for _ in range(int(image.max()) + 1)]
-    for one, other in zip(image.tolist(), caption.tolist(), strict=True):
-        said[one].add(other)
-    numbers: dict[frozenset[int], int] = {}
-    answer = np.array([numbers.setdefault(frozenset(each), len(numbers)) for each in said], np.int64)
-    right = np.zeros((int(caption.max()) + 1, len(numbers)), np.bool_)
-    right[caption, answer[image]] = True
-    return answer, right
 
+    def __init__(self, image: Rows, caption: Rows) -> None:
+        """Number the answers, those of many images first.
 
-def ranks_of(scores: Vectors, answer: Rows, right: npt.NDArray[np.bool_]) -> Ranks:
-    """Return the rank of the best right answer of each query, (q,), from 1.
+        Args:
+            image: (n,) the image of each pair.
+            caption: (n,) the caption of each pair.
+        """
+        said: list[set[int]] = [set() for _ in range(int(image.max()) + 1)]
+        for one, other in zip(image.tolist(), caption.tolist(), strict=True):
+            said[one].add(other)
+        images: dict[frozenset[int], list[int]] = {}
+        for number, each in enumerate(said):
+            images.setdefault(frozenset(each), []).append(number)
+        answers = sorted(images.items(), key=lambda each: -len(each[1]))
+        self.count = len(answers)
+        layers = [[own[m] for _, own in answers if len(own) > m] for m in range(len(answers[0][1]))]
+        self.order = np.array([each for layer in layers for each in layer], np.int64)
+        self._ends = np.cumsum([len(layer) for layer in layers]).tolist()
+        right = sorted((each, answer) for answer, (own, _) in enumerate(answers) for each in own)
+        self._caption, self._answer = np.array(right, np.int64).T  # (r,) which answers are right for it
 
-    Args:
-        scores: (q, p), larger is nearer.
-        answer: (p,) the answer of each image.
-        right: (q, a) which answers are right.
-    """
-    order = np.argsort(answer, kind="stable")
-    starts = np.searchsorted(answer[order], np.arange(right.shape[1]))
-    best = np.maximum.reduceat(scores[:, order], starts, axis=1)  # (q, p) -> (q, a)
-    own = np.where(right, best, -np.inf).max(1)
-    ranks: Ranks = 1 + (best > own[:, None]).sum(1)
-    return ranks
+    def ranks(self, scores: Vectors, start: int) -> Ranks:
+        """Return the rank of the best right answer of each caption, (q,), from 1.
+
+        Args:
+            scores: (p, q), larger is nearer; the images in their `order`. It is written to.
+            start: the first of these q captions.
+        """
+        best = scores[: self.count]
+        for above, end in pairwise(self._ends):
+            layer = best[: end - above]
+            np.maximum(layer, scores[above:end], out=layer)
+        first, last = np.searchsorted(self._caption, [start, start + scores.shape[1]])
+        asked = self._caption[first:last] - start
+        starts = np.flatnonzero(np.diff(asked, prepend=-1))
+        own = np.maximum.reduceat(best[self._answer[first:last], asked], starts)  # (r,) -> (q,)
+        ranks: Ranks = 1 + np.count_nonzero(best > own, axis=0)
+        return ranks
 
 
 def measure(ranks: Ranks) -> Measured:
@@ -150,46 +168,71 @@ def choose(pairs: Pairs, conse: Vectors | None, centre: Vectors | None) -> Chose
         rows = np.unique(np.linspace(0, len(pairs.image) - 1, AT_MOST).astype(np.int64))
         conse = None if conse is None else conse[np.unique(pairs.image[rows])]
         pairs = pairs.some(rows)
-    fold = folds_of(pairs.image, pairs.caption)
-    answer, right = answers_of(pairs.image, pairs.caption)
+    fold, answers = folds_of(pairs.image, pairs.caption), Answers(pairs.image, pairs.caption)
     fold_of_query = _first(pairs.caption, fold)
+    projected, queries = _held_out(pairs, fold, fold_of_query)
     shares = (1.0,) if conse is None else SHARES
     tried: dict[tuple[float, float], Ranks] = {
-        (strength, share): np.empty(len(right), np.int64) for strength in STRENGTHS for share in shares
+        (strength, share): np.empty(len(queries), np.int64) for strength in STRENGTHS for share in shares
     }
-    fits = {each: pairs.some(np.flatnonzero(fold != each)).fit() for each in np.unique(fold).tolist()}
     for strength in STRENGTHS:
-        projected = np.empty((len(pairs.images), pairs.captions.shape[1]), np.float32)
-        queries = np.empty_like(pairs.queries)
-        for each, fit in fits.items():
-            ridge = fit.ridge(strength)
-            held = _first(pairs.image, fold) == each
-            projected[held] = ridge(pairs.images[held])
-            asked = fold_of_query == each
-            queries[asked] = normalized(pairs.queries[asked] - ridge.target)
+        ridge = projected[strength][answers.order]
+        classes = None if conse is None else conse[answers.order]
+        lengths = {} if classes is None else {share: _length(ridge, classes, share) for share in shares}
         for start in range(0, len(queries), BLOCK):
             part = slice(start, start + BLOCK)
+            asked = queries[part].T
+            scores = ridge @ asked  # (p, e) (e, q) -> (p, q)
+            if classes is None:
+                tried[strength, 1.0][part] = answers.ranks(scores, start)
+                continue
+            by_classes = classes @ asked
             for share in shares:
-                scores = _mixed(queries[part], projected, conse, share)
-                tried[strength, share][part] = ranks_of(scores, answer, right[part])
-    best = _best(tried, np.ones(len(right), np.bool_))
+                both = scores * (share / lengths[share])
+                both += by_classes * ((1 - share) / lengths[share])
+                tried[strength, share][part] = answers.ranks(both, start)
+    best = _best(tried, np.ones(len(queries), np.bool_))
     ridges = {key: ranks for key, ranks in tried.items() if key[1] == 1}
-    measured, worse = {"ridge": measure(_held_out(ridges, fold_of_query))}, False
+    measured, worse = {"ridge": measure(_by_other_folds(ridges, fold_of_query))}, False
     if conse is not None and centre is not None:
-        scores = normalized(pairs.queries - centre) @ conse.T  # (c, e) (e, p) -> (c, p)
-        classes, both = ranks_of(scores, answer, right), _held_out(tried, fold_of_query)
-        measured = {"conse": measure(classes), **measured, "both": measure(both)}
-        worse = _is_worse(both, classes)
-    return Chosen(*best, measured, len(right), right.shape[1], worse)
+        scores = conse[answers.order] @ normalized(pairs.queries - centre).T  # (p, e) (e, c) -> (p, c)
+        named, both = answers.ranks(scores, 0), _by_other_folds(tried, fold_of_query)
+        measured = {"conse": measure(named), **measured, "both": measure(both)}
+        worse = _is_worse(both, named)
+    return Chosen(*best, measured, len(queries), answers.count, worse)
+
+
+def _held_out(pairs: Pairs, fold: Rows, fold_of_query: Rows) -> tuple[dict[float, Vectors], Vectors]:
+    """Project the images of each fold by the maps of each strength that were fitted to the other folds.
+
+    Returns:
+        The images by strength, (p, e) of unit length; and the queries around the centre of the same maps,
+        (c, e) of unit length.
+    """
+    projected = {
+        strength: np.empty((len(pairs.images), pairs.captions.shape[1]), np.float32) for strength in STRENGTHS
+    }
+    queries = np.empty_like(pairs.queries)
+    fold_of_image = _first(pairs.image, fold)
+    for each in np.unique(fold).tolist():
+        fit = pairs.some(np.flatnonzero(fold != each)).fit()
+        held, asked = fold_of_image == each, fold_of_query == each
+        for strength in STRENGTHS:
+            ridge = fit.ridge(strength)
+            projected[strength][held] = ridge(pairs.images[held])
+        queries[asked] = normalized(pairs.queries[asked] - ridge.target)
+    return projected, queries
+
+
+def _length(ridge: Vectors, conse: Vectors, share: float) -> Vectors:
+    """Return the lengths of two projections added by `mix`, (p, 1), before they are scaled to unit length."""
+    lengths = np.linalg.norm(share * ridge + (1 - share) * conse, axis=1, keepdims=True)
+    return np.asarray(np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def mix(ridge: Vectors, conse: Vectors | None, share: float) -> Vectors:
     """Add two projections of the same images, (n, e) of unit length; the first has a share in (0, 1]."""
     return ridge if conse is None else normalized(share * ridge + (1 - share) * conse)
-
-
-def _mixed(queries: Vectors, ridge: Vectors, conse: Vectors | None, share: float) -> Vectors:
-    return queries @ mix(ridge, conse, share).T  # (q, e) (e, p) -> (q, p)
 
 
 def _first(of: Rows, fold: Rows) -> Rows:
@@ -214,7 +257,7 @@ def _best(tried: dict[tuple[float, float], Ranks], among: npt.NDArray[np.bool_])
     return max(tried, key=lambda key: float(_scores(tried[key][among]).mean()))
 
 
-def _held_out(tried: dict[tuple[float, float], Ranks], fold: Rows) -> Ranks:
+def _by_other_folds(tried: dict[tuple[float, float], Ranks], fold: Rows) -> Ranks:
     """Return the rank of each query with the strength and share that the other folds choose."""
     ranks = np.empty(len(fold), np.int64)
     for each in np.unique(fold):

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from embedsearch.crossmodal import crossval
-from embedsearch.crossmodal.crossval import Pairs, _is_worse, answers_of, choose, folds_of, ranks_of
+from embedsearch.crossmodal.crossval import (
+    SHARES,
+    STRENGTHS,
+    Answers,
+    Pairs,
+    _is_worse,
+    choose,
+    folds_of,
+    mix,
+)
 from embedsearch.crossmodal.ridge import Fit
 from embedsearch.distances.metric import normalized
 
@@ -26,39 +35,39 @@ def test_ridge_is_the_least_squares_solution(count, strength):
     np.testing.assert_allclose(ridge(x), mapped / np.linalg.norm(mapped, axis=1, keepdims=True), atol=1e-4)
 
 
-def test_a_caption_or_picture_is_never_in_two_folds():
-    """Pairs that share a caption or a picture, even over others, are in one fold; there are five."""
+def test_a_caption_or_image_is_never_in_two_folds():
+    """Pairs that share a caption or an image, even over others, are in one fold; there are five."""
     random = np.random.default_rng(2)
-    picture, caption = random.integers(0, 300, 260), random.integers(0, 300, 260)
-    fold = folds_of(picture, caption)
-    for of in (picture, caption):
+    image, caption = random.integers(0, 300, 260), random.integers(0, 300, 260)
+    fold = folds_of(image, caption)
+    for of in (image, caption):
         for each in np.unique(of):
             assert len(set(fold[of == each])) == 1
     assert set(fold) == set(range(5))
 
 
 def test_equal_captions_are_one_answer():
-    """The rank counts different answers: two pictures of one caption before the right one count once."""
-    picture, caption = np.array([0, 1, 2, 3, 3]), np.array([0, 0, 1, 2, 1])
-    answer, right = answers_of(picture, caption)
-    assert answer.tolist() == [0, 0, 1, 2]
-    assert right.tolist() == [[True, False, False], [False, True, True], [False, False, True]]
-    scores = np.array([[0.9, 0.8, 0.1, 0.2], [0.9, 0.8, 0.1, 0.7], [0.9, 0.95, 0.5, 0.4]], np.float32)
-    assert ranks_of(scores, answer, right).tolist() == [1, 2, 3]
+    """The rank counts different answers: two images of one caption before the right one count once."""
+    image, caption = np.array([0, 1, 2, 3, 3]), np.array([0, 0, 1, 2, 1])
+    answers = Answers(image, caption)
+    assert answers.count == 3
+    scores = np.array([[0.9, 0.8, 0.1, 0.2], [0.9, 0.8, 0.1, 0.7], [0.9, 0.95, 0.5, 0.4]], np.float32).T
+    assert answers.ranks(scores[answers.order], 0).tolist() == [1, 2, 3]
+    assert answers.ranks(scores[answers.order][:, 1:], 1).tolist() == [2, 3]
 
 
 def pairs_of(noise, captions=120, seed=3):
-    """Return pictures that are a linear image of their captions, and noise; each caption has two."""
+    """Return images that are a linear image of their captions, and noise; each caption has two."""
     text = drawn(captions, 8, seed=seed)
     caption = np.repeat(np.arange(captions), 2)
     spread = np.random.default_rng(seed + 1).normal(size=(8, 30))
     random = np.random.default_rng(seed + 2).normal(size=(len(caption), 30))
-    pictures = normalized((text[caption] @ spread + noise * random).astype(np.float32))
-    return Pairs(pictures, text, text, np.arange(len(caption)), caption)
+    images = normalized((text[caption] @ spread + noise * random).astype(np.float32))
+    return Pairs(images, text, text, np.arange(len(caption)), caption)
 
 
 def test_a_map_that_exists_is_found():
-    """Where pictures are a linear image of captions, held-out captions find them; of noise, they don't."""
+    """Where images are a linear image of captions, held-out captions find them; of noise, they don't."""
     good = choose(pairs_of(0.01), None, None)
     assert good.measured["ridge"]["recall@1"] > 0.9
     assert (good.share, set(good.measured), good.captions, good.answers) == (1.0, {"ridge"}, 120, 120)
@@ -66,8 +75,47 @@ def test_a_map_that_exists_is_found():
     assert bad.measured["ridge"]["recall@10"] < 0.25
 
 
+def plain_ranks(pairs, scores):
+    """Rank each caption's best right answer by the definition: images of the same captions are one answer."""
+    said = [frozenset(pairs.caption[pairs.image == each].tolist()) for each in range(len(pairs.images))]
+    ranks = []
+    for caption, row in enumerate(scores):
+        own = max(score for score, each in zip(row, said, strict=True) if caption in each)
+        ranks.append(1 + len({each for score, each in zip(row, said, strict=True) if score > own}))
+    return np.array(ranks)
+
+
+@pytest.mark.parametrize("by_classes", [False, True])
+def test_each_strength_and_share_is_ranked_as_by_a_fit_of_its_own(monkeypatch, by_classes):
+    """Ranks are those of a least-squares fit for each fold and strength, projections added and scaled."""
+    pairs = pairs_of(2.0, captions=40)
+    pairs = Pairs(pairs.images, pairs.captions, pairs.queries, pairs.image, np.minimum(pairs.caption, 36))
+    pairs = pairs.some(np.arange(80))
+    conse = drawn(80, 8, seed=9) if by_classes else None
+    tried = {}
+    monkeypatch.setattr(crossval, "_best", lambda ranks, among: tried.update(ranks) or next(iter(ranks)))  # noqa: ARG005
+    choose(pairs, conse, pairs.captions.mean(0))
+    fold = folds_of(pairs.image, pairs.caption)
+    shares = SHARES if by_classes else (1.0,)
+    assert set(tried) == {(strength, share) for strength in STRENGTHS for share in shares}
+    for strength in STRENGTHS[::4]:
+        projected, queries = np.empty((80, 8)), np.empty_like(pairs.queries)
+        for each in range(5):
+            fitted = fold != each
+            x, y = pairs.images[pairs.image[fitted]], pairs.captions[pairs.caption[fitted]]
+            rows = np.concatenate([x - x.mean(0), np.sqrt(strength) * np.eye(30)])
+            weights = np.linalg.lstsq(rows, np.concatenate([y - y.mean(0), np.zeros((30, 8))]), rcond=None)[0]
+            held = pairs.image[~fitted]
+            projected[held] = normalized((pairs.images[held] - x.mean(0)) @ weights)
+            asked = pairs.caption[~fitted]
+            queries[asked] = normalized(pairs.queries[asked] - y.mean(0))
+        for share in shares[::3]:
+            scores = queries @ mix(projected, conse, share).T
+            assert tried[strength, share].tolist() == plain_ranks(pairs, scores).tolist()
+
+
 def test_no_caption_is_both_fitted_and_asked(monkeypatch):
-    """Every map that places a caption's pictures was fitted without that caption."""
+    """Every map that projects a caption's images was fitted without that caption."""
     fitted = []
     fit = Pairs.fit
 
@@ -84,7 +132,7 @@ def test_no_caption_is_both_fitted_and_asked(monkeypatch):
 
 
 def test_conse_is_added_where_it_helps():
-    """Places by class names that are right get most of the share, and the sum is as good as they are."""
+    """Projections by class names that are right get most of the share, and the sum is as good as they are."""
     pairs = pairs_of(3.0)
     centre = pairs.captions.mean(0)
     exact = normalized(pairs.captions[pairs.caption] - centre)
@@ -96,7 +144,7 @@ def test_conse_is_added_where_it_helps():
 
 
 def test_many_pairs_are_measured_on_some(monkeypatch):
-    """Past the limit an even part of the pairs is cross-validated, their ConSE places with them."""
+    """Past the limit an even part of the pairs is cross-validated, their ConSE projections with them."""
     monkeypatch.setattr(crossval, "AT_MOST", 60)
     pairs = pairs_of(0.01)
     exact = normalized(pairs.captions[pairs.caption] - pairs.captions.mean(0))
