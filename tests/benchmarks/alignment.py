@@ -91,7 +91,7 @@ def main():
                 took, used = time.perf_counter() - began - sum(embedding), time.process_time() - used
             print(
                 f"align_{facts.pairs} ratio={bar / took:.2f} (the bar of {bar} s over ours {took:.1f} s, "
-                f"{used - sum(embedding):.1f} of processors; {facts.images} images, {facts.captions} captions)"
+                f"{used - sum(embedding):.1f} of CPU; {facts.images} images, {facts.captions} captions)"
             )
 
 
