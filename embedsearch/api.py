@@ -15,6 +15,7 @@ from typing import Any
 from embedsearch.analysis import compare as analysis
 from embedsearch.analysis.compare import Comparison
 from embedsearch.artifacts import alignment, calibration
+from embedsearch.encoders import preparation_of
 from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
 from embedsearch.index import Index, clear_sources, open_index
 from embedsearch.indexing.build import build_index
@@ -65,6 +66,7 @@ def build(
     precision: str = "auto",
     engine: str = "auto",
     decoding: str = "auto",
+    views: str = "auto",
     device: str = "auto",
     batch_tokens: int = 0,
     encoder: EncoderOptions | None = None,
@@ -103,7 +105,7 @@ def build(
         split: the split of a data set.
         exclude: patterns of files and folders in a folder that are not read, as in `"draft*"`.
         unit: `text`, `word`, `token` or `image`; guessed from the source without it.
-        model: as in `load_encoder`, and so are the next nine. Of vectors made elsewhere it is the name of
+        model: as in `load_encoder`, and so are the next ten. Of vectors made elsewhere it is the name of
             what made them.
         revision: see `load_encoder`.
         pooling: see `load_encoder`.
@@ -112,6 +114,7 @@ def build(
         precision: see `load_encoder`.
         engine: see `load_encoder`.
         decoding: see `load_encoder`.
+        views: see `load_encoder`.
         device: see `load_encoder`.
         batch_tokens: see `load_encoder`.
         encoder: the options from `unit` to `batch_tokens` together; an option can't be given twice.
@@ -157,6 +160,7 @@ def build(
         precision=precision,
         engine=engine,
         decoding=decoding,
+        views=views,
         device=device,
         batch_tokens=batch_tokens,
     )
@@ -202,6 +206,7 @@ def _settled(options: EncoderOptions, source: SourceRecipe) -> EncoderRecipe:
     modality = MODALITIES[open_source(source).modality()]
     values = asdict(options) | {"model": absolute_model(options.model)}
     values["unit"] = unit_of(options.unit) if options.unit else modality.units[0].unit
+    values["preparation"] = preparation_of(values["unit"])
     recipe = EncoderRecipe(**values)
     if modality.reader is not Reader.NONE:
         return recipe

@@ -22,6 +22,13 @@ from embedsearch.records import Unit
 RECIPE_FILE = "recipe.toml"
 MEMORY, KEPT = "memory", "source"  # the kind of source that is kept in the index's folder, and where there
 STORAGES = ("fp32", "fp16")
+# What of an image its vector is made of: the middle that the model's own preprocessing takes, the whole, or
+# the mean of both; auto is both where the longer side is over 1.3 times the shorter, and else the middle.
+VIEWS = ("auto", "centre", "whole", "both")
+# How an image file becomes what a model sees; indexes keep the version that made them.
+# 1: embedsearch 0.6: the middle alone; transparency on white; 16-bit grey divided by 257.
+# 2: `VIEWS`; the ground by contrast; wide numbers by their range, see `embedsearch.encoders.vision.to_rgb`.
+PREPARATION = 2
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")
 
 
@@ -72,6 +79,7 @@ class EncoderOptions:
         engine: `auto`, `torch` or `openvino`.
         decoding: `auto`, `full`, or `draft`: large JPEGs are decoded at a smaller scale, to at least three
             times the side that the model sees.
+        views: a name in `VIEWS`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         batch_tokens: padded tokens (texts) in one batch; 0 lets the encoder choose.
     """
@@ -87,9 +95,14 @@ class EncoderOptions:
     decoding: str = "auto"
     device: str = "auto"
     batch_tokens: int = 0
+    views: str = field(default="auto", metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.views not in VIEWS:
+            raise RecipeError(
+                f"Unknown views {self.views!r}; there are {', '.join(VIEWS)}.{nearest(self.views, VIEWS)}"
+            )
         if self.batch_tokens < 0:
             raise RecipeError(f"A batch can't have {self.batch_tokens} tokens. Give 0 or more.")
 
@@ -101,10 +114,12 @@ class EncoderRecipe(EncoderOptions):
     Attributes:
         unit: what gets a vector of its own.
         dimension: numbers in a vector that was made elsewhere; 0 where a model makes the vectors.
+        preparation: the version of how images are prepared, see `PREPARATION`; 1 for other units too.
     """
 
     unit: Unit
     dimension: int = field(default=0, metadata=stored(optional=True))
+    preparation: int = field(default=1, metadata=stored(optional=True))
 
 
 @dataclass(frozen=True, slots=True)

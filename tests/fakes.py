@@ -10,7 +10,7 @@ import numpy as np
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, Prepared, all_ready, gather
-from embedsearch.encoders.hidden_states import HiddenStates
+from embedsearch.encoders.hidden_states import HiddenStates, View
 from embedsearch.encoders.vision.decode import open_rgb
 from embedsearch.errors import ItemError
 from embedsearch.modalities import UNITS
@@ -141,7 +141,8 @@ class LetterEncoder:
             names, grid = [text[start:end] for start, end in spans], None
             rows = np.stack([letters(name) for name in names]) * len(names)
         weights = np.full(len(rows), 1 / len(rows), np.float32)
-        return HiddenStates(rows, weights, vector, True, tuple(names), tuple(spans), grid)
+        views = (View(grid),) if grid else ()
+        return HiddenStates(rows, weights, vector, True, tuple(names), tuple(spans), views)
 
 
 def version(number: str) -> Callable[[EncoderRecipe], Encoder]:

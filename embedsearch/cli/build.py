@@ -16,6 +16,7 @@ from embedsearch.cli.options import (
     model_option,
     option,
 )
+from embedsearch.recipe import VIEWS
 
 
 def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:  # noqa: ARG001
@@ -87,6 +88,14 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     default="auto",
     show_default=True,
     help="draft decodes large JPEGs at a smaller size, which is faster.",
+)
+@option(
+    "--views",
+    type=click.Choice(VIEWS),
+    default="auto",
+    show_default=True,
+    help="What of an image counts: its middle, the whole, or both, which takes twice as long. auto takes "
+    "both for wide and tall images.",
 )
 @device_option
 @option(

@@ -10,7 +10,7 @@ from embedsearch.errors import IndexNotFoundError, RecipeError, SourceError
 from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
 from embedsearch.progress import Progress
-from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
+from embedsearch.recipe import PREPARATION, EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.sources.guess import guess
 from embedsearch.store.build import open_build
@@ -44,7 +44,11 @@ def demo_recipes(images: Path | None, device: str) -> list[Recipe]:
     if folder is not None:
         _, location = guess(str(folder))
         recipes.append(
-            Recipe(PICTURES, SourceRecipe("images", location), EncoderRecipe(Unit.IMAGE, device=device))
+            Recipe(
+                PICTURES,
+                SourceRecipe("images", location),
+                EncoderRecipe(Unit.IMAGE, device=device, preparation=PREPARATION),
+            )
         )
     return recipes
 

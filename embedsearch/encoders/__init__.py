@@ -23,7 +23,7 @@ from embedsearch.distances.metric import Vectors
 from embedsearch.errors import ItemError
 from embedsearch.modalities import PROJECTION, UNITS, Reader, modality_of
 from embedsearch.models.spec import EncoderSpec, Role
-from embedsearch.recipe import EncoderRecipe, layers_of, unit_of
+from embedsearch.recipe import PREPARATION, EncoderRecipe, layers_of, unit_of
 from embedsearch.records import Span, Unit
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ class Prepared:
 
     Attributes:
         inputs: the model's arguments, without the batch axis.
-        cost: tokens (1 for an image); batches are filled by it.
+        cost: tokens (of an image, its views); batches are filled by it.
         units: the spans that get a vector each; None where the item has just one vector.
         truncated: whether the model's limit cut the text.
         lost: words of the sentence that lie beyond the limit and get no vector.
+        notes: what was done to show what the item holds.
     """
 
     inputs: Mapping[str, npt.NDArray[np.generic]]
@@ -47,6 +48,7 @@ class Prepared:
     units: tuple[Span, ...] | None = None
     truncated: bool = False
     lost: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -155,6 +157,11 @@ def encoder_spec(recipe: EncoderRecipe) -> EncoderSpec:
     return make_spec(recipe, find_files(recipe))
 
 
+def preparation_of(unit: Unit) -> int:
+    """Return the version of how a new index of a unit has its images prepared; 1 for other units."""
+    return PREPARATION if modality_of(unit).reader is Reader.PREPROCESSOR else 1
+
+
 def open_encoder(recipe: EncoderRecipe) -> Encoder:
     """Load the model that `recipe` names onto its device.
 
@@ -186,6 +193,7 @@ def load_encoder(
     precision: str = "auto",
     engine: str = "auto",
     decoding: str = "auto",
+    views: str = "auto",
     revision: str = "",
     batch_tokens: int = 0,
 ) -> Encoder:
@@ -205,6 +213,9 @@ def load_encoder(
         engine: `auto`, `torch` or `openvino`.
         decoding: `auto`, `full`, or `draft`, which decodes large JPEGs at a smaller scale; `auto` drafts
             where the cosine to decoding in full stays over 0.999.
+        views: what of an image its vector is made of: `centre` (what the model's own preprocessing takes),
+            `whole`, or `both` (the mean of their vectors); `auto` takes both where the longer side is over
+            1.3 times the shorter.
         revision: a branch, tag or commit on the hub.
         batch_tokens: padded tokens in one batch; 0 lets the encoder choose.
 
@@ -221,8 +232,9 @@ def load_encoder(
     from embedsearch.models.files import absolute_model, default_unit
 
     model = absolute_model(model)
+    chosen = unit_of(unit) if unit else default_unit(model, revision)
     recipe = EncoderRecipe(
-        unit=unit_of(unit) if unit else default_unit(model, revision),
+        unit=chosen,
         model=model,
         revision=revision,
         pooling=pooling,
@@ -231,7 +243,9 @@ def load_encoder(
         precision=precision,
         engine=engine,
         decoding=decoding,
+        views=views,
         device=device,
         batch_tokens=batch_tokens,
+        preparation=preparation_of(chosen),
     )
     return open_encoder(recipe)

@@ -15,6 +15,24 @@ Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a model saw of an image at once.
+
+    Attributes:
+        grid: rows and columns of its patches, which lie row by row.
+        box: which part of the upright image they cover.
+    """
+
+    grid: tuple[int, int]
+    box: Box = WHOLE
+
+    @property
+    def count(self) -> int:
+        """How many patches it has."""
+        return self.grid[0] * self.grid[1]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HiddenStates:
     """The hidden states of one item.
@@ -27,9 +45,10 @@ class HiddenStates:
         names: (T,) the token as the model calls it, or empty for a patch of an image.
         spans: (T,) `[start, end)` in the item's text; None for tokens that stand for no part of it (special
             tokens, a prompt's) and for patches.
-        grid: rows and columns of the patches, the last H * W of `rows`, row by row; None for texts.
-        box: which part of the upright image the grid covers.
+        views: of an image, what the model saw of it; the patches of the views in turn are the last of
+            `rows`. Empty for texts.
         truncated: whether the model's limit cut the text.
+        note: what was done to show what an image holds, in sentences; often empty.
     """
 
     rows: Vectors
@@ -38,6 +57,6 @@ class HiddenStates:
     exact: bool
     names: tuple[str, ...]
     spans: tuple[Span | None, ...]
-    grid: tuple[int, int] | None = None
-    box: Box = WHOLE
+    views: tuple[View, ...] = ()
     truncated: bool = False
+    note: str = ""

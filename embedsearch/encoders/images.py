@@ -1,11 +1,15 @@
-"""Images: the mean of a vision model's last hidden state, over tokens or positions; or its projection."""
+"""Images: the mean of a vision model's last hidden state, over tokens or positions; or its projection.
+
+A model's own preprocessing shows it the middle of an image. The vector of an image that is seen in two views,
+its middle and the whole, is the mean of their vectors; see `embedsearch.encoders.vision.views`.
+"""
 
 from __future__ import annotations
 
 import inspect
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,18 +17,20 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.efficientnet_lite import LITE2, EfficientNetLite
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import load_transformer
-from embedsearch.encoders.hidden_states import HiddenStates
+from embedsearch.encoders.hidden_states import HiddenStates, View
 from embedsearch.encoders.pooling_heads import ImagePoolingHead, PoolingHead
 from embedsearch.encoders.probes import CLOSE, least_cosine
-from embedsearch.encoders.vision.decode import check_shape, keep_memory, open_rgb
+from embedsearch.encoders.vision.decode import check_shape, decode, keep_memory
 from embedsearch.encoders.vision.field_of_view import grid_of, seen_box
 from embedsearch.encoders.vision.naflex import MORE_INPUTS, NaFlexPoolingHead, padded_patches
 from embedsearch.encoders.vision.preprocess import Preprocessing, preprocessing
+from embedsearch.encoders.vision.views import Pixels, is_wide, second_view
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.modalities import PROJECTION
 from embedsearch.models.files import ModelFiles
@@ -50,6 +56,11 @@ class ImageEncoder(ModelEncoder):
         self._patch = _naflex_patch(model)
         kind = NaFlexPoolingHead if self._patch else ImagePoolingHead
         head = kind(model, spec, self._preprocessing.scale, self._preprocessing.shift)
+        self._whole: Callable[[Image.Image], Pixels] | None = None
+        if spec.preparation > 1 and spec.views != "centre" and not self._patch:
+            self._whole, head.any_shape = second_view(
+                self._preprocessing.pixels, convolutional=not head.is_transformer
+            )
         super().__init__(recipe, spec, head, _probes())
         self.batch_budget = self._engine.batch_images
         self.decoding = self._settle_decoding(recipe.decoding)
@@ -76,18 +87,25 @@ class ImageEncoder(ModelEncoder):
 
     def _prepare(self, item: Any) -> Prepared | ItemError:
         try:
-            return self._ready(self._open(item))
+            image, notes = self._open(item)
+            return self._ready(image, notes)
         except ItemError as error:
             return error
 
-    def _open(self, item: Any) -> Image.Image:
-        image = open_rgb(item, self._large)
+    def _open(self, item: Any) -> tuple[Image.Image, tuple[str, ...]]:
+        image, notes = decode(item, self._large, preparation=self.spec.preparation)
         check_shape(image)
-        return image
+        return image, notes
 
-    def _ready(self, image: Image.Image) -> Prepared:
+    def _ready(self, image: Image.Image, notes: tuple[str, ...] = ()) -> Prepared:
+        """Return the views of an image, (3, H, W) each: `pixel_values` and `whole`, or one of them."""
         shrunk = self._preprocessing.shrunk if self._large and min(image.size) >= self._large else None
-        return Prepared({"pixel_values": (shrunk or self._preprocessing.pixels)(image)}, cost=1)
+        views: dict[str, Pixels] = {}
+        if self.spec.views != "whole" or self._whole is None:
+            views["pixel_values"] = (shrunk or self._preprocessing.pixels)(image)
+        if self._whole is not None and (self.spec.views != "auto" or is_wide(image)):
+            views["whole"] = self._whole(image)
+        return Prepared(views, cost=len(views), notes=notes)
 
     @property
     def _large(self) -> int | None:
@@ -96,36 +114,90 @@ class ImageEncoder(ModelEncoder):
 
     def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:  # noqa: ARG002
         """Take an image apart into the patches that the model sees; see `Encoder.hidden_states`."""
-        image = self._open(item)
-        prepared = self._ready(image)
-        unpooled = self.unpooled_states(prepared, head)
-        count = len(unpooled.rows)
+        image, notes = self._open(item)
+        rows, prefixes, weights, vectors, names, views = [], [], [], [], [], []
+        exact = True
+        inputs = self._ready(image).inputs
+        for name, pixels in inputs.items():
+            unpooled = self.unpooled_states(Prepared({name: pixels}, cost=1), head)
+            grid = unpooled.map or self._grid(len(unpooled.rows), head, pixels)
+            shown = self._whole if name == "whole" and self._whole else self._preprocessing.pixels
+            views.append(View(grid, seen_box(shown, image.size)))
+            prefix = len(unpooled.rows) - views[-1].count
+            prefixes.append(prefix)
+            names += ["[CLS]" if not at else f"[token {at + 1}]" for at in range(prefix)]
+            rows.append(unpooled.rows.cpu().numpy())
+            weights.append(unpooled.weights.numpy() / len(inputs))
+            vectors.append(unpooled.vector.cpu().numpy())
+            exact &= unpooled.exact
+        patches = sum(view.count for view in views)
+        return HiddenStates(
+            rows=_patches_last(rows, prefixes),
+            weights=_patches_last(weights, prefixes),
+            vector=vectors[0] if len(vectors) == 1 else (vectors[0] + vectors[1]) / 2,
+            exact=exact,
+            names=(*names, *("",) * patches),
+            spans=(None,) * (len(names) + patches),
+            views=tuple(views),
+            note=" ".join(f"This image was {note}." for note in notes),
+        )
+
+    def _grid(self, count: int, head: PoolingHead, pixels: Pixels) -> tuple[int, int]:
+        """Return rows and columns of the patches among a transformer's tokens."""
         config = getattr(head.model, "config", None)
         patch = getattr(getattr(config, "vision_config", config), "patch_size", None)
-        height, width = prepared.inputs["pixel_values"].shape[1:]
-        grid = unpooled.map or grid_of(count, patch, height, width)
+        height, width = pixels.shape[1:]
+        grid = grid_of(count, patch, height, width)
         if grid is None:
             raise ModelError(
                 f"{self.spec.model} gives {count} tokens for an image of {width} x {height} pixels. "
                 "Which token stands for which part is unknown, so its hits can't be explained."
             )
-        prefix = count - grid[0] * grid[1]
-        return HiddenStates(
-            rows=unpooled.rows.cpu().numpy(),
-            weights=unpooled.weights.numpy(),
-            vector=unpooled.vector.cpu().numpy(),
-            exact=unpooled.exact,
-            names=tuple("[CLS]" if not at else f"[token {at + 1}]" for at in range(prefix))
-            + ("",) * (count - prefix),
-            spans=(None,) * count,
-            grid=grid,
-            box=seen_box(self._preprocessing.pixels, image.size),
-        )
+        return grid
+
+    def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
+        """See `Encoder.run`: views go through the model one by one; of two views the mean is the vector."""
+        owners = [at for at, item in enumerate(prepared) for _ in item.inputs]
+        views = [
+            Prepared({name: pixels}, cost=1) for item in prepared for name, pixels in item.inputs.items()
+        ]
+        waiting: dict[int, Vectors] = {}
+        for at, rows in super().run(views):
+            owner = owners[at]
+            if len(prepared[owner].inputs) == 1:
+                yield owner, rows
+            elif owner in waiting:
+                yield owner, (waiting.pop(owner) + rows) * np.float32(0.5)
+            else:
+                waiting[owner] = rows
+
+    def batches(self, prepared: Sequence[Prepared]) -> list[list[int]]:
+        """Group views, of one shape each; see `ModelEncoder.batches`."""
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for at, view in enumerate(prepared):
+            shape = () if self._patch else _pixels_of(view).shape
+            by_shape.setdefault(shape, []).append(at)
+        return [
+            [places[at] for at in group]
+            for places in by_shape.values()
+            for group in super(ImageEncoder, self).batches([prepared[at] for at in places])
+        ]
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
-        """Stack the pixels: n x (3, H, W) -> (B, 3, H, W), or their patches; see `ModelEncoder.collate`."""
-        pixels = [item.inputs["pixel_values"] for item in batch]
+        """Stack the first view of each item: n x (3, H, W) -> (B, 3, H, W), or cut it into patches."""
+        pixels = [_pixels_of(item) for item in batch]
         return padded_patches(pixels, self._patch) if self._patch else {"pixel_values": np.stack(pixels)}
+
+
+def _pixels_of(view: Prepared) -> Pixels:
+    return next(iter(view.inputs.values()))
+
+
+def _patches_last(arrays: Sequence[Pixels], prefixes: Sequence[int]) -> Pixels:
+    """Join arrays that have a row for each token; what stands for no patch comes first."""
+    pairs = list(zip(arrays, prefixes, strict=True))
+    first, last = [each[:prefix] for each, prefix in pairs], [each[prefix:] for each, prefix in pairs]
+    return np.concatenate([*first, *last])
 
 
 def _probes() -> list[Image.Image]:

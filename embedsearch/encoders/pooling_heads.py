@@ -45,9 +45,11 @@ class PoolingHead(nn.Module):
 
     Attributes:
         traceable: whether what it computes is the same for inputs of every shape, so that it can be traced.
+        any_shape: whether images of several heights and widths come.
     """
 
     traceable = True
+    any_shape = False
 
     def __init__(self, model: nn.Module, spec: EncoderSpec) -> None:
         super().__init__()

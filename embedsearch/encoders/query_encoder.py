@@ -45,6 +45,8 @@ def query_encoder(
         precision=made.precision,
         engine="torch",  # one query is answered before another engine has compiled its model
         decoding=made.decoding or "auto",
+        views=made.spec.views,
+        preparation=made.spec.preparation,
         dimension=stored.dimension,
     )
     try:

@@ -19,6 +19,7 @@ from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import ItemError
 from embedsearch.explain.explanation import Explanation, Part
+from embedsearch.explain.views import box_of, laid_over
 from embedsearch.modalities import PROJECTION, UNITS, QueryForm
 from embedsearch.query import AnyQuery, MoreLike, Word, as_query
 from embedsearch.records import Sentence, Span
@@ -79,11 +80,11 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     except ItemError as error:
         raise ItemError(f"The item {item.id!r} can't be explained: {error}.") from None
     crossmodal = searcher.crossmodal
-    projected = crossmodal is not None and space.by == crossmodal.by in PROJECTED and apart.grid is not None
+    projected = crossmodal is not None and space.by == crossmodal.by in PROJECTED and apart.views != ()
     if crossmodal is not None and projected:
         apart = _projected(crossmodal, apart)
     made = _explanation(searcher, space, item, apart, projected=projected)
-    if apart.grid is not None:
+    if apart.views:
         return _with_grid(made, None if projected else space, apart)
     if not isinstance(content, Sentence):
         return made
@@ -120,7 +121,7 @@ def _explanation(
     scores = (apart.weights * (apart.rows @ query) * factor).astype(np.float32)  # (T, d) (d,) -> (T,)
     kept = space.take(np.array([item.row]))  # (1, d)
     recomputed = float(distances(vector, apart.vector[None], metric)[0, 0])
-    notes = []
+    notes = [apart.note] if apart.note else []
     if projected:
         notes.append(_AMONG_TEXTS)
     elif not apart.exact:
@@ -165,7 +166,7 @@ def _split(
     apart: HiddenStates, scores: npt.NDArray[np.float32], text: str
 ) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """Return the tokens that stand in the text, and the rest, without an image's patches."""
-    patches = apart.grid[0] * apart.grid[1] if apart.grid else 0
+    patches = sum(view.count for view in apart.views)
     rows = list(zip(apart.names, apart.spans, scores.tolist(), strict=True))[: len(scores) - patches]
     tokens = tuple(Part(text[span[0] : span[1]], span, score) for _, span, score in rows if span)
     return tokens, tuple(Part(name, None, score) for name, span, score in rows if not span)
@@ -192,9 +193,10 @@ def _without_space(text: str, span: Span) -> Span:
 
 def _with_grid(made: Explanation, space: Space | None, apart: HiddenStates) -> Explanation:
     """Add the patches' scores as a grid, and the scores that they have with the average item of a space."""
-    height, width = apart.grid or (0, 0)
-    first = len(made.scores) - height * width
-    made = replace(made, grid=made.scores[first:].reshape(height, width), box=apart.box)  # (H * W,) -> (H, W)
+    first = len(made.scores) - sum(view.count for view in apart.views)
+    made = replace(made, grid=laid_over(apart.views, made.scores[first:]), box=box_of(apart.views))
+    if len(apart.views) > 1:
+        made = replace(made, cover=laid_over(apart.views, apart.weights[first:]))
     if space is None:
         return made
     count = len(space.backend)
@@ -204,7 +206,7 @@ def _with_grid(made: Explanation, space: Space | None, apart: HiddenStates) -> E
     average = (normalized(sample) if cosine else sample).mean(0)  # (m, d) -> (d,)
     factor = (1 / made.norm if made.norm else 0.0) if cosine else 1.0
     typical = (apart.weights * (apart.rows @ average) * factor).astype(np.float32)  # (T, d) (d,) -> (T,)
-    return replace(made, typical=typical[first:].reshape(height, width))
+    return replace(made, typical=laid_over(apart.views, typical[first:]))
 
 
 def _words(text: str) -> tuple[str, ...]:

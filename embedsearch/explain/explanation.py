@@ -49,12 +49,15 @@ class Explanation:
         tokens: the tokens of the text; none for images.
         words: the same, with the tokens of each word summed; what stands between words is a part of its own.
         rest: special tokens, tokens of a prompt, and the CLS and register tokens of an image.
-        grid: (H, W) float32, the score of each patch; None for texts.
+        grid: (H, W) float32, the score of each patch; None for texts. Of an image that the model saw in two
+            views, the scores of both, shared out among the cells of one grid.
         typical: (H, W) float32, the score that each patch would have with the average item of the index,
             w_t m.h_t / |v| for cosine, m the mean of the items' unit vectors; None for texts, and for a
             image found by its projection among texts, where nothing is subtracted.
         box: left, top, right, bottom of the grid as shares of the upright image's sides; the model sees no
             more of it. Beyond [0, 1] where the image is padded.
+        cover: (H, W) float32, the share of the vector that each cell of `grid` has, where two views overlap;
+            None where all have the same.
         neighbours: of a word, the words around it in its sentence; the score of each is how much smaller the
             similarity is without it.
         only_here: of a word, the words of its sentence that the query's sentence does not have.
@@ -81,6 +84,7 @@ class Explanation:
     grid: npt.NDArray[np.float32] | None = None
     typical: npt.NDArray[np.float32] | None = None
     box: Box = WHOLE
+    cover: npt.NDArray[np.float32] | None = None
     neighbours: tuple[Part, ...] = ()
     only_here: tuple[str, ...] = ()
     only_asked: tuple[str, ...] = ()
@@ -99,9 +103,11 @@ class Explanation:
         """The heat as it is drawn, (H, W) float32, at least 0; None for texts.
 
         Where there is no average item, patches are compared with the lowest one of the image, and the
-        difference is squared, as nearly all patches of an image full of what was asked fit well.
+        difference is squared, as nearly all patches of an image full of what was asked fit well. Where two
+        views overlap, the heat is that of one: what is seen twice is no hotter.
         """
         if self.heat is None:
             return None
-        above = np.maximum(self.heat if self.typical is not None else self.heat - self.heat.min(), 0)
+        heat = self.heat if self.cover is None else self.heat * self.cover.mean() / self.cover
+        above = np.maximum(heat if self.typical is not None else heat - heat.min(), 0)
         return np.asarray(above if self.typical is not None else above**2, np.float32)

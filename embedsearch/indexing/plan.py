@@ -362,7 +362,7 @@ def suits(recipe: Recipe, build: Build, describe: Describe, progress: Progress) 
     manifest = build.manifest
     why = ""
     if describe(recipe.encoder).fingerprint != manifest.encoder.fingerprint:
-        why = "another model, unit, pooling or layer"
+        why = "another model, unit, pooling, layer or preparation of images"
     elif recipe.index.storage == "fp32" and build.vectors.dtype != np.float32:
         why = "vectors in fp16"
     else:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from embedsearch.disk.facts import stored
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import ModelError, nearest
 from embedsearch.modalities import PROJECTION, UNITS, Reader, modality_of
@@ -54,6 +55,8 @@ class EncoderSpec:
         files: sha256 of the weights, configuration, tokenizer and preprocessor files, by role.
         dense: folders of the Dense layers behind the pooling; their content is among `files`.
         metric: the distance that the model declares.
+        views: of an image, a name in `embedsearch.recipe.VIEWS`.
+        preparation: of an image, see `embedsearch.recipe.PREPARATION`.
     """
 
     model: str
@@ -67,6 +70,8 @@ class EncoderSpec:
     files: Mapping[str, str]
     dense: tuple[str, ...] = ()
     metric: Metric = Metric.COSINE
+    views: str = field(default="auto", metadata=stored(optional=True))
+    preparation: int = field(default=1, metadata=stored(optional=True))
 
     @property
     def fingerprint(self) -> str:
@@ -80,6 +85,8 @@ class EncoderSpec:
             "prompts": dict(self.prompts),
             "files": dict(self.files),
         }
+        if self.preparation > 1:  # else it is that of embedsearch 0.6
+            content |= {"views": self.views, "preparation": self.preparation}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -116,6 +123,8 @@ def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
         prompts=_prompts(recipe, files),
         files=hashes,
         metric=Metric.COSINE,
+        views=recipe.views,
+        preparation=recipe.preparation,
     )
 
 

@@ -81,7 +81,11 @@ def test_a_word_is_made_of_its_sub_tokens(small_model, pooling):
 def test_a_pictures_patches_add_up_to_its_vector(small_model, name, patch_tokens_only):
     """Patches, CLS and registers of every family add up; the grid takes all but the leading tokens."""
     encoder = load_encoder(
-        small_model(name).as_posix(), pooling="mean", precision="fp32", patch_tokens_only=patch_tokens_only
+        small_model(name).as_posix(),
+        pooling="mean",
+        precision="fp32",
+        patch_tokens_only=patch_tokens_only,
+        views="centre",
     )
     last = plain(small_model(name), pictures()[0])[1]
     for picture in pictures():
@@ -89,10 +93,10 @@ def test_a_pictures_patches_add_up_to_its_vector(small_model, name, patch_tokens
         assert apart.exact
         assert adds_up(apart, encoder.encode([picture])[0])
         if last.ndim == 4:
-            assert apart.grid == tuple(last.shape[2:])
+            assert apart.views[0].grid == tuple(last.shape[2:])
             assert not any(apart.names)
             continue
-        prefix = last.shape[1] - apart.grid[0] * apart.grid[1]
+        prefix = last.shape[1] - apart.views[0].grid[0] * apart.views[0].grid[1]
         assert prefix == {"deit": 2, "dinov2-registers": 4, "siglip": 0, "swin": 0}.get(name, 1)
         assert [bool(label) for label in apart.names] == [True] * prefix + [False] * (
             len(apart.rows) - prefix
@@ -113,7 +117,7 @@ def test_a_patch_stands_for_its_place(small_model, name):
     """What is painted into one patch changes that patch's row of the embeddings or of the map most."""
     encoder = load_encoder(small_model(name).as_posix(), layers=0, precision="fp32")
     before = Image.new("RGB", (32, 32), "grey")
-    rows, columns = encoder.hidden_states(before).grid
+    rows, columns = encoder.hidden_states(before).views[0].grid
     for row, column in ((0, 0), (rows - 1, 0), (1, columns - 1)):
         after = before.copy()
         height, width = 32 // rows, 32 // columns
@@ -134,7 +138,7 @@ def test_the_bundled_models_add_up():
         assert (apart.names[0], apart.names[-1], len(apart.names)) == ("[CLS]", "[SEP]", 10)
     image = load_encoder(unit="image", engine="torch", precision="fp32")
     apart = image.hidden_states(pictures()[2])
-    assert apart.grid == (9, 9)
+    assert apart.views[0].grid == (9, 9)
     assert adds_up(apart, image.encode([pictures()[2]])[0])
 
 
@@ -235,7 +239,7 @@ def test_the_box_fits_what_the_processor_crops(small_model, name):
     """For models that crop, the part is the central square of the shorter side."""
     encoder = load_encoder(small_model(name).as_posix(), pooling="mean", precision="fp32")
     np.testing.assert_allclose(
-        encoder.hidden_states(Image.new("RGB", (200, 100))).box, (0.25, 0, 0.75, 1), atol=0.01
+        encoder.hidden_states(Image.new("RGB", (200, 100))).views[0].box, (0.25, 0, 0.75, 1), atol=0.01
     )
 
 
@@ -259,7 +263,7 @@ def test_projected_patches_are_an_approximation(small_model, name):
     apart = encoder.hidden_states(pictures()[0])
     assert not apart.exact
     np.testing.assert_allclose(apart.vector, encoder.encode(pictures()[:1])[0], atol=1e-5)
-    assert len(apart.rows) >= apart.grid[0] * apart.grid[1] > 1
+    assert len(apart.rows) >= apart.views[0].grid[0] * apart.views[0].grid[1] > 1
     assert apart.weights.sum() == pytest.approx(1)
     model = AutoModel.from_pretrained(small_model(name)).eval()
     inputs = AutoImageProcessor.from_pretrained(small_model(name), backend="pil")(

@@ -52,7 +52,7 @@ def cosines(a, b):
 def test_a_picture_is_the_mean_of_the_plain_call(small_model, name):
     """The vector is last_hidden_state.mean(1) over tokens, or .mean((2, 3)) over a CNN's map, to 1e-5."""
     folder = small_model(name)
-    got = load_encoder(folder.as_posix(), pooling="mean", precision="fp32").encode(pictures())
+    got = load_encoder(folder.as_posix(), pooling="mean", precision="fp32", views="centre").encode(pictures())
     for row, image in zip(got, pictures(), strict=True):
         last = plain(folder, image)[1]
         want = last.mean((2, 3))[0] if name in {"resnet", "convnext"} else last.mean(1)[0]
@@ -63,7 +63,7 @@ def test_a_picture_is_the_mean_of_the_plain_call(small_model, name):
 def test_cls_is_the_first_row(small_model, name):
     """With pooling cls a picture's vector is last_hidden_state[:, 0, :]."""
     folder = small_model(name)
-    got = load_encoder(folder.as_posix(), pooling="cls", precision="fp32").encode(pictures())
+    got = load_encoder(folder.as_posix(), pooling="cls", precision="fp32", views="centre").encode(pictures())
     want = [plain(folder, image)[1][0, 0, :].numpy() for image in pictures()]
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
 
@@ -127,7 +127,7 @@ def test_bf16_stays_close_to_fp32(small_model, name):
 @pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 3), (3, 3), (1, 40)])
 def test_the_smallest_pictures_have_vectors(small_model, name, size):
     """A picture of one or three pixels is read with its colour in the last axis, and has a finite vector."""
-    encoder = load_encoder(small_model(name).as_posix(), precision="fp32")
+    encoder = load_encoder(small_model(name).as_posix(), precision="fp32", views="centre")
     small, same = encoder.encode([Image.new("RGB", size, "teal"), Image.new("RGB", (64, 64), "teal")])
     assert np.isfinite(small).all()
     np.testing.assert_allclose(small, same, rtol=0, atol=1e-4)  # one colour, whatever the size

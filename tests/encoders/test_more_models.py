@@ -319,7 +319,7 @@ def test_bge_m3_is_the_cls_row_of_pickled_weights(more, tmp_path):
 @pytest.mark.parametrize("name", CNNS)
 def test_a_cnn_is_the_mean_over_positions(more, name):
     """EfficientNet, however its processor scales, and ConvNeXt V2 give .mean((2, 3)) to 1e-5."""
-    encoder = load_encoder(more(name).as_posix(), precision="fp32")
+    encoder = load_encoder(more(name).as_posix(), precision="fp32", views="centre")
     got = encoder.encode(pictures())
     want = []
     for image in pictures():
@@ -343,7 +343,7 @@ def test_a_cnn_is_the_mean_over_positions(more, name):
 )
 def test_a_transformer_is_the_mean_over_tokens(more, name, patches, skipped):
     """Swin V2 and DINOv2 on smaller pictures than it was trained on: plain slices averaged, to 1e-5."""
-    encoder = load_encoder(more(name).as_posix(), patch_tokens_only=patches, precision="fp32")
+    encoder = load_encoder(more(name).as_posix(), patch_tokens_only=patches, precision="fp32", views="centre")
     last = [test_images.plain(more(name), image)[1][0] for image in pictures()]
     assert {rows.shape[0] for rows in last} == {64 if name == "swin-v2" else 1 + 3 + 16}
     want = [rows[skipped:].mean(0).numpy() for rows in last]

@@ -33,7 +33,7 @@ def test_both_towers_give_what_transformers_gives(small_model, name):
     folder = small_model(name).as_posix()
     texts = [*SENTENCES, LONG]
     images, read = plain(folder, texts)
-    encoder = load_encoder(folder, precision="fp32")
+    encoder = load_encoder(folder, precision="fp32", views="centre")
     assert encoder.spec.unit is Unit.IMAGE
     np.testing.assert_allclose(encoder.encode(pictures()), images, rtol=0, atol=1e-5)
     tower = load_encoder(folder, unit="text", precision="fp32")
@@ -72,10 +72,10 @@ def test_pictures_of_any_shape_are_the_mean_of_their_patches(small_model):
     encoder.batch_budget = 7
     np.testing.assert_allclose(encoder.encode(images), alone, rtol=0, atol=1e-5)
     apart = encoder.hidden_states(tall)
-    rows, columns = apart.grid
+    rows, columns = apart.views[0].grid
     assert (rows * columns == len(apart.rows), rows > columns, apart.exact) == (True, True, True)
     np.testing.assert_allclose(apart.weights @ apart.rows, alone[len(pictures())], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(apart.box, (0, 0, 1, 1), atol=0.02)
+    np.testing.assert_allclose(apart.views[0].box, (0, 0, 1, 1), atol=0.02)
 
 
 @pytest.mark.openvino

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -9,7 +10,7 @@ from embedsearch.encoders import load_encoder
 from embedsearch.errors import ModelError
 from embedsearch.models.files import find_files
 from embedsearch.models.spec import make_spec
-from embedsearch.recipe import EncoderRecipe
+from embedsearch.recipe import VIEWS, EncoderRecipe
 from embedsearch.records import Unit
 
 FLAGS = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
@@ -312,3 +313,18 @@ def test_preprocessing_is_part_of_an_image_fingerprint(small_model, tmp_path, na
     after = spec_of(folder, Unit.IMAGE)
     assert after.fingerprint != before
     assert after.fingerprint != spec_of(folder, Unit.IMAGE, patch_tokens_only=True).fingerprint
+
+
+def test_how_images_are_prepared_is_part_of_the_fingerprint(small_model):
+    """Views and version change it; version 1, that of 0.6, adds nothing to it."""
+    folder = small_model("vit")
+    first = spec_of(folder, Unit.IMAGE)
+    assert first.preparation == 1
+    specs = [first, *(spec_of(folder, Unit.IMAGE, preparation=2, views=views) for views in VIEWS)]
+    assert len({spec.fingerprint for spec in specs}) == len(specs)
+    content = {
+        "unit": "image", "pooling": "mean", "layers": [-1], "patch_tokens_only": False, "max_length": None,
+        "prompts": dict(first.prompts), "files": dict(first.files),
+    }  # fmt: skip
+    told = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    assert first.fingerprint == told

@@ -92,8 +92,9 @@ def _compile(head: PoolingHead, precision: str, example: Inputs) -> Any:
         names = {name.split(".")[0] for name in port.get_names()}
         port.get_tensor().set_names(names & set(tensors))
     if "pixel_values" in tensors:
-        # one size of image, and any number of them
-        model.reshape({"pixel_values": [-1, *tensors["pixel_values"].shape[1:]]})
+        # any number of images, of one size or of any
+        size = [-1, -1] if head.any_shape else tensors["pixel_values"].shape[2:]
+        model.reshape({"pixel_values": [-1, 3, *size]})
     return openvino.Core().compile_model(
         model, "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
     )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import ctypes.util
 import io
+import re
 import warnings
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from embedsearch.encoders.vision.to_rgb import Declared, declared, to_rgb
 from embedsearch.errors import ItemError
+from embedsearch.recipe import PREPARATION
 
 ImageSource = Path | str | bytes | Image.Image
 
@@ -18,6 +24,7 @@ ImageSource = Path | str | bytes | Image.Image
 BOMB_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 # Blocks of Pillow's memory that an image takes: decoded, upright, resized; 12 megapixels in full take three.
 BLOCKS = 6
+_WEB = re.compile(r"https?:/", re.IGNORECASE)  # a Path has one slash of the two
 # Sides of an image, long to short: one scaled by its short side to 256 pixels still fits into memory.
 LONGEST = 1000
 
@@ -35,6 +42,23 @@ def enable_heif() -> bool:
 enable_heif()
 
 
+def silence_libtiff() -> None:
+    """Keep libtiff, which Pillow reads TIFF files with, from writing to the terminal.
+
+    It prints what it finds odd in a file; what can't be read raises an error all the same.
+    """
+    folder = Path(PIL.__file__).parent
+    bundled = [*folder.glob(".dylibs/libtiff*"), *folder.parent.glob("pillow.libs/libtiff*")]
+    name = str(bundled[0]) if bundled else ctypes.util.find_library("tiff")
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(name)
+        library.TIFFSetWarningHandler(None)
+        library.TIFFSetErrorHandler(None)
+
+
+silence_libtiff()
+
+
 def keep_memory(threads: int) -> None:
     """Have Pillow reuse the memory of `threads` images for the next ones.
 
@@ -45,19 +69,34 @@ def keep_memory(threads: int) -> None:
     memory.set_blocks_max(max(memory.get_blocks_max(), BLOCKS * threads))
 
 
-def open_rgb(source: ImageSource, at_least: int | None = None) -> Image.Image:
-    """Return the first frame of an image as 8-bit RGB, upright.
+def open_rgb(source: ImageSource, at_least: int | None = None, *, most: int | None = None) -> Image.Image:
+    """Return the first frame of an image as 8-bit RGB, upright; arguments and errors as `decode`."""
+    return decode(source, at_least, most=most)[0]
 
-    EXIF orientation is applied; transparency is composed on white; 16-bit, CMYK, palette and greyscale
-    images are converted.
+
+def decode(
+    source: ImageSource,
+    at_least: int | None = None,
+    *,
+    preparation: int = PREPARATION,
+    most: int | None = None,
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return the first frame of an image as 8-bit RGB, upright, and what was done to show what it holds.
+
+    EXIF orientation is applied; transparency, wide numbers, CMYK, palettes and greys are converted.
 
     Args:
         source: a path, the bytes of an image file, or an open image.
         at_least: decode a JPEG file at a half, a quarter or an eighth of its size if both sides keep so many
             whole pixels (`Image.draft`), which is several times faster; None decodes every file in full.
+        preparation: the version of the rules; 1 is that of embedsearch 0.6, see `_to_rgb_of_0_6`.
+        most: pixels that the image may have; None for what Pillow opens, about 179 megapixels.
+
+    Returns:
+        The image; and notes, see `to_rgb`.
 
     Raises:
-        ItemError: it is no image, is empty, truncated, missing, or of more than about 179 megapixels.
+        ItemError: it is no image, is empty, truncated, missing, a web address, or too large.
     """
     try:
         with warnings.catch_warnings():
@@ -67,11 +106,17 @@ def open_rgb(source: ImageSource, at_least: int | None = None) -> Image.Image:
                 _draft(image, at_least)
             if not all(image.size):
                 raise ItemError("the image has no pixels")
+            if most and image.width * image.height > most:
+                raise ItemError(
+                    f"the image has {image.width:,} x {image.height:,} pixels, more than "
+                    f"{most // 10**6} megapixels; make it smaller"
+                )
+            says = declared(image)
             if image is source:
-                return _to_rgb(ImageOps.exif_transpose(image))
+                return _converted(ImageOps.exif_transpose(image), says, preparation)
             ImageOps.exif_transpose(image, in_place=True)  # opened here, so no copy is needed
             image.load()
-            return _to_rgb(image)
+            return _converted(image, says, preparation)
     except ItemError:
         raise
     except Image.DecompressionBombError:
@@ -123,6 +168,8 @@ def _file(source: Path | str | bytes) -> io.BytesIO | Path:
             raise ItemError("the file is empty")
         return io.BytesIO(source)
     path = Path(source)
+    if _WEB.match(str(source)):
+        raise ItemError("it is a web address, which is not fetched: download the image and give its file")
     if path.is_dir():
         raise ItemError("it is a folder; an image was expected")
     if path.is_file() and path.stat().st_size == 0:
@@ -143,20 +190,23 @@ def _draft(image: Image.Image, at_least: int) -> None:
             return
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _converted(image: Image.Image, says: Declared, preparation: int) -> tuple[Image.Image, tuple[str, ...]]:
+    return (_to_rgb_of_0_6(image), ()) if preparation == 1 else to_rgb(image, says)
+
+
+def _to_rgb_of_0_6(image: Image.Image) -> Image.Image:
+    """Return 8-bit RGB as embedsearch 0.6 did, whose indexes are still asked so.
+
+    Transparency is laid on white. 16-bit grey is divided by 257, and other wide numbers are scaled by their
+    least and greatest.
+    """
     if image.mode.startswith("I") or image.mode == "F":
-        image = _to_eight_bits(image)
+        pixels = np.asarray(image, dtype=np.float32)
+        if image.mode == "F" or pixels.max(initial=0) > 65535 or pixels.min(initial=0) < 0:
+            low, high = np.nanmin(pixels), np.nanmax(pixels)
+            pixels = (pixels - low) / max(float(high - low), 1e-12) * 65535
+        image = Image.fromarray(np.nan_to_num(pixels / 257 + 0.5).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey (0 to 65,535) to 8 bits; floats and 32-bit integers by their own range."""
-    pixels = np.asarray(image, dtype=np.float32)
-    if image.mode == "F" or pixels.max(initial=0) > 65535 or pixels.min(initial=0) < 0:
-        low, high = np.nanmin(pixels), np.nanmax(pixels)
-        pixels = (pixels - low) / max(float(high - low), 1e-12) * 65535
-    return Image.fromarray(np.nan_to_num(pixels / 257 + 0.5).astype(np.uint8))

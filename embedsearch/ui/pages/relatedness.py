@@ -11,7 +11,7 @@ import streamlit as st
 
 from embedsearch.analysis.compare import LEAST, Comparison, Pairs, compared, index_pairs
 from embedsearch.distances.metric import Metric
-from embedsearch.encoders import Encoder
+from embedsearch.encoders import Encoder, preparation_of
 from embedsearch.errors import ItemError
 from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.recipe import EncoderRecipe
@@ -153,7 +153,9 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
         )
         return Measure(searcher.encoder, searcher.manifest.metric, index_pairs(searcher), lacking)
     # as `embedsearch.compare` loads it, so that both give the same numbers
-    recipe = EncoderRecipe(unit=unit, engine="torch", precision="fp32", decoding="full")
+    recipe = EncoderRecipe(
+        unit=unit, engine="torch", precision="fp32", decoding="full", preparation=preparation_of(unit)
+    )
     lacking = (
         f"There are no random pairs of {UNITS[unit].plural} to compare with, so these are distances alone. "
         f"Choose the model of an index of {UNITS[unit].plural}: it brings its own pairs."

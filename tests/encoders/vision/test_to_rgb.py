@@ -1,0 +1,150 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin
+
+from embedsearch.encoders.vision.decode import decode, open_rgb
+from embedsearch.encoders.vision.to_rgb import ALPHA_IGNORED, ON_BLACK, SCALED
+
+
+def saved(image, kind, **options):
+    """Return the bytes of an image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def scene():
+    """Return grey values of a scene with a slope, a disc and fine detail: (60, 80) float in [0, 1]."""
+    y, x = np.mgrid[:60, :80]
+    disc = (x - 30) ** 2 + (y - 25) ** 2 < 200
+    return np.clip(0.1 + x / 100 + 0.1 * disc + 0.02 * np.sin(x * y), 0, 1)
+
+
+def off(data):
+    """Return how far the RGB image of a file is from the scene's own 8-bit form: the mean of 255 levels."""
+    got = np.asarray(open_rgb(data), np.float64)[:, :, 0]
+    return float(np.abs(got - scene() * 255).mean())
+
+
+@pytest.mark.parametrize("most", [255, 1023, 4095, 16383, 65535])
+def test_wide_whole_numbers_look_as_their_8_bits(most):
+    """Grey of 8, 10, 12, 14 and 16 bits in a 16-bit PNG or TIFF, or in int32, is within 2 of 255 levels."""
+    values = np.rint(scene() * most)
+    assert off(saved(Image.fromarray(values.astype(np.uint16)), "PNG")) < 2
+    assert off(saved(Image.fromarray(values.astype(np.uint16)), "TIFF")) < 2
+    assert off(saved(Image.fromarray(values.astype(np.int32)), "TIFF")) < 2
+
+
+@pytest.mark.parametrize("step", [256, 257])
+def test_8_bits_in_the_upper_byte_keep_their_values(step):
+    """A dark image whose 8-bit values were moved up, or repeated, stays as dark as it was."""
+    dark = (np.arange(40, dtype=np.uint16).reshape(5, 8)) * step
+    assert np.array_equal(np.asarray(open_rgb(saved(Image.fromarray(dark), "PNG")))[:, :, 0], dark // step)
+
+
+def test_a_narrow_range_is_stretched():
+    """Thermal images, whose values fill a little of 16 bits, use all of 8: their percentiles are the ends."""
+    values = np.rint(29000 + scene() * 2500).astype(np.uint16)
+    image, notes = decode(saved(Image.fromarray(values), "TIFF"))
+    got = np.asarray(image)
+    assert (got.min(), got.max(), notes) == (0, 255, (SCALED,))
+
+
+def test_a_float_of_one_is_white():
+    """Floats in [0, 1] and in [0, 255] look as their 8 bits; others run from percentile to percentile."""
+    assert off(saved(Image.fromarray(scene().astype(np.float32)), "TIFF")) < 1
+    assert off(saved(Image.fromarray((scene() * 255).astype(np.float32)), "TIFF")) < 1
+    assert off(saved(Image.fromarray((scene() * 800 - 300).astype(np.float32)), "TIFF")) < 30
+
+
+@pytest.mark.parametrize("stray", [-9999.0, -3.4028235e38, np.inf, -np.inf, np.nan, 1e30, -32768.0])
+@pytest.mark.parametrize("share", [0.002, 0.3])
+def test_values_without_a_measurement_do_not_count(stray, share):
+    """A few values of no data, or a third of all, leave the others as they are without; they are black."""
+    values = (scene() * 40 + 10).astype(np.float32)
+    plain = np.asarray(open_rgb(saved(Image.fromarray(values), "TIFF")), int)[:, :, 0]
+    lost = np.random.default_rng(0).random(values.shape) < share
+    values[lost] = stray
+    got = np.asarray(open_rgb(saved(Image.fromarray(values), "TIFF")), int)[:, :, 0]
+    assert np.abs(got - plain)[~lost].mean() < 3
+    assert (got[lost] == 0).all()
+
+
+def test_stray_values_of_any_kind_are_cut_off():
+    """Values far beyond the others, up to half a percent at each end, become black or white."""
+    values = (scene() * 40 + 10).astype(np.float32)
+    plain = np.asarray(open_rgb(saved(Image.fromarray(values), "TIFF")), int)[:, :, 0]
+    values[0, :10], values[1, :10] = 5e6, -7e5
+    got = np.asarray(open_rgb(saved(Image.fromarray(values), "TIFF")), int)[:, :, 0]
+    assert np.abs(got - plain)[2:].mean() < 3
+
+
+def test_what_a_file_declares_is_its_range():
+    """The sample range and the no-data value in a TIFF's tags, and a PGM's greatest value, are kept to."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[280], tags[281] = 0, 2000
+    tags.tagtype[280] = tags.tagtype[281] = 3
+    values = np.rint(scene() * 1000).astype(np.uint16)
+    got = np.asarray(open_rgb(saved(Image.fromarray(values), "TIFF", tiffinfo=tags)), int)[:, :, 0]
+    assert np.abs(got - scene() * 127.5).mean() < 1
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[42113] = "7"
+    floats = (scene() * 40 + 100).astype(np.float32)
+    floats[:20] = 7
+    got = np.asarray(open_rgb(saved(Image.fromarray(floats), "TIFF", tiffinfo=tags)), int)[:, :, 0]
+    assert (got[:20].max(), got[20:].max()) == (0, 255)
+    dark = np.arange(30, dtype=">u2").reshape(5, 6)  # of 1000
+    pgm = b"P5 6 5 1000\n" + dark.tobytes()
+    assert np.asarray(open_rgb(pgm)).max() == round(29 / 1000 * 255)
+
+
+def test_one_value_and_no_value_are_black():
+    """An image of one value, or of nothing but not-a-number, is black and no error."""
+    for values in (np.full((4, 4), 7.5), np.full((4, 4), np.nan)):
+        assert np.asarray(open_rgb(saved(Image.fromarray(values.astype(np.float32)), "TIFF"))).max() == 0
+
+
+def icon(colour, ground=(0, 0, 0, 0), size=24):
+    """Return an icon: a square of a colour on a ground."""
+    image = Image.new("RGBA", (size, size), ground)
+    image.paste(colour, (6, 6, 18, 18))
+    return image
+
+
+def test_white_on_transparency_is_laid_on_black():
+    """What is white, or nearly, is laid on black and so is seen; what has any colour is laid on white."""
+    image, notes = decode(icon((255, 255, 255, 255)))
+    assert (image.getpixel((0, 0)), image.getpixel((9, 9)), notes) == ((0,) * 3, (255,) * 3, (ON_BLACK,))
+    assert decode(icon((240, 240, 245, 255)))[1] == (ON_BLACK,)
+    for colour in ((0, 0, 0, 255), (255, 255, 0, 255), (120, 120, 120, 255)):
+        image, notes = decode(icon(colour))
+        assert (image.getpixel((0, 0)), notes) == ((255,) * 3, ())
+    drawn = icon((255, 255, 255, 255))
+    drawn.paste((0, 0, 0, 255), (6, 6, 18, 7))  # an outline
+    assert decode(drawn)[1] == ()
+
+
+def test_white_icons_differ(shared_data):
+    """The four white icons of the cases are four different images."""
+    paths = sorted((shared_data.parent / "cases" / "white_icons").glob("*.png"))
+    assert len({np.asarray(open_rgb(path)).tobytes() for path in paths}) == len(paths) == 4
+
+
+def test_an_alpha_that_hides_everything_is_ignored():
+    """A photo whose alpha is 0 throughout is its own colours; two such photos differ."""
+    photo = Image.effect_noise((20, 20), 80).convert("RGB")
+    hidden = photo.copy()
+    hidden.putalpha(0)
+    image, notes = decode(saved(hidden, "PNG"))
+    assert np.array_equal(np.asarray(image), np.asarray(photo))
+    assert notes == (ALPHA_IGNORED,)
+
+
+def test_version_1_is_what_0_6_did():
+    """Of version 1, transparency is laid on white, and 16-bit grey divided by 257 whatever it holds."""
+    assert np.asarray(decode(icon((255, 255, 255, 255)), preparation=1)[0]).min() == 255
+    values = np.array([[0, 300, 1023, 65535]], np.uint16)
+    image, notes = decode(saved(Image.fromarray(values), "PNG"), preparation=1)
+    assert (np.asarray(image)[0, :, 0].tolist(), notes) == ([0, 1, 4, 255], ())
