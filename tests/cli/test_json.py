@@ -67,6 +67,10 @@ def keys(value, at=""):
     return list(dict.fromkeys(found))
 
 
+# since 0.6.0; each is in docs/json-and-api.md
+NEW = {"encoder.preparation", "recipe.encoder.preparation"}
+
+
 @pytest.fixture(scope="module")
 def printed(sources, tmp_path_factory):
     """What each command prints, on indexes of its own."""
@@ -90,8 +94,8 @@ def printed(sources, tmp_path_factory):
 
 @pytest.mark.parametrize("name", KEYS)
 def test_a_command_prints_the_keys_of_0_6_0(printed, name):
-    """No key is renamed, moved or lost, and none is new."""
-    assert sorted(keys(printed[name])) == sorted(KEYS[name])
+    """No key is renamed, moved or lost, and none is new but those named here."""
+    assert sorted(set(keys(printed[name])) - NEW) == sorted(KEYS[name])
 
 
 def test_the_format_comes_first(printed):
