@@ -7,6 +7,7 @@ from typing import Any
 
 import faiss
 
+from embedsearch.disk.mapped import is_small
 from embedsearch.errors import IndexDamagedError
 
 
@@ -15,14 +16,15 @@ def read_index(path: Path, *, mapped: bool = True) -> Any:
 
     Args:
         path: the file.
-        mapped: memory-map its arrays, so that the system can free their pages; the index is read-only then.
+        mapped: memory-map its arrays, unless the file is small, so that the system can free their pages; the
+            index is read-only then.
 
     Raises:
         IndexDamagedError: the file can't be read as a FAISS index.
     """
     try:
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
-    except RuntimeError as error:
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped and not is_small(path) else 0)
+    except (OSError, RuntimeError) as error:
         raise IndexDamagedError(f"{path} can't be read as a FAISS index: {error}") from None
 
 

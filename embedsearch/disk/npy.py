@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+
+from embedsearch.disk.mapped import is_small
 
 TRIES = 10
 T = TypeVar("T")
@@ -21,12 +23,13 @@ def load_array(path: Path, *, mapped: bool = False) -> Any:
 
     Args:
         path: the file.
-        mapped: memory-map it, read-only.
+        mapped: memory-map it, read-only, unless it is small.
 
     Raises:
         OSError, ValueError: the file is missing, or is no .npy file.
     """
-    return _again(lambda: np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
+    mode: Literal["r"] | None = "r" if mapped and not is_small(path) else None
+    return _again(lambda: np.load(path, mmap_mode=mode, allow_pickle=False))
 
 
 def load_arrays(path: Path) -> dict[str, Any]:

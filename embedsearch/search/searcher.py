@@ -94,6 +94,7 @@ class Searcher:
         asked, chosen = as_query(query), self._filter(where)
         own = [self.row(identity) for identity in items_of(asked)]
         space = self.queries.space(asked)
+        self.build.check()  # the query may have taken seconds to embed
         judged = max(k, len(WEIGHTS))  # so many hits tell whether any is close
         found, rows = space.backend.search(space.vector, judged, chosen, own)  # (1, d) -> (1, k)
         return self._results(space, found[0].tolist(), rows[0].tolist(), k)

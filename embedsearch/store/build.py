@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from embedsearch.backends import Backend, Take, backend_class, taking
 from embedsearch.disk.checksums import verify
+from embedsearch.disk.mapped import MappedFiles
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Vectors
 from embedsearch.distances.scale import Scale
@@ -45,7 +46,8 @@ T = TypeVar("T")
 class Build:
     """A published build, opened for reading: its manifest, items, vectors and index.
 
-    Everything large is memory-mapped: the system may take its pages back.
+    Everything large is memory-mapped: the system may take its pages back. Before each use, the sizes of the
+    mapped files are checked.
 
     Attributes:
         folder: its own.
@@ -76,10 +78,28 @@ class Build:
                     raise
                 damaged.add(name)
         self.damaged = frozenset(damaged)
+        sizes = {name: facts.size for name, facts in self.manifest.files.items() if name not in damaged}
+        self._files = MappedFiles(folder, sizes, mend(folder.parent.parent.name))
 
-    @cached_property
+    def check(self) -> None:
+        """Check that no file was truncated since the build was opened: to read it would kill the process.
+
+        Whoever holds on to what this class returns, or to a mapped file of an artifact, calls it before each
+        use.
+
+        Raises:
+            IndexDamagedError: one was; the message says what to do.
+        """
+        self._files.check()
+
+    @property
     def items(self) -> pa.Table:
         """All items, a row per vector; see `embedsearch.store.items`."""
+        self.check()
+        return self._items
+
+    @cached_property
+    def _items(self) -> pa.Table:
         return open_table(self.folder / ITEMS)
 
     @cached_property
@@ -102,6 +122,7 @@ class Build:
             rows: which items.
             columns: names of columns.
         """
+        self.check()
         batches = (np.searchsorted(self._starts, rows, side="right") - 1).tolist() if len(rows) else []
         places = [(batch, row - int(self._starts[batch])) for batch, row in zip(batches, rows, strict=True)]
         read: dict[str, list[Any]] = {}
@@ -112,9 +133,14 @@ class Build:
             )
         return read
 
-    @cached_property
+    @property
     def ids(self) -> Ids:
         """The ids of its records, by which `row_of` finds an item."""
+        self.check()
+        return self._ids
+
+    @cached_property
+    def _ids(self) -> Ids:
         return Ids(self.folder)
 
     def row_of(self, identity: str) -> int | None:
@@ -137,13 +163,18 @@ class Build:
         at = int(pc.index(pc.utf8_normalize(column, "NFC"), normalize("NFC", identity)).as_py())
         return at if at >= 0 else None
 
-    @cached_property
+    @property
     def vectors(self) -> Vectors:
         """The raw vectors (n, d) float32 or float16, memory-mapped."""
+        self.check()
+        return self._vectors
+
+    @cached_property
+    def _vectors(self) -> Vectors:
         vectors: Vectors = load_array(self.folder / VECTORS, mapped=True)
         return vectors
 
-    @cached_property
+    @property
     def take(self) -> Take:
         """Gives the raw vectors of rows: (m,) -> (m, d) float32."""
         return taking(self.vectors)
@@ -153,9 +184,14 @@ class Build:
         """What is known of the entries that it was made from."""
         return SourceState.load(self.folder / SOURCE_STATE)
 
-    @cached_property
+    @property
     def backend(self) -> Backend:
         """The index over the vectors."""
+        self.check()
+        return self._backend
+
+    @cached_property
+    def _backend(self) -> Backend:
         manifest = self.manifest
         kind = backend_class(manifest.backend)
         return kind.locate(self.folder / INDEX, self.take, manifest.metric, manifest.index)

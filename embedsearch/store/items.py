@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embedsearch.disk.mapped import is_small
 from embedsearch.records import Scalar, Span
 
 FIELD = "field:"
@@ -54,8 +55,9 @@ class Item(NamedTuple):
 
 
 def open_table(path: Path) -> pa.Table:
-    """Return the items in an Arrow file that `merge` wrote, memory-mapped."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    """Return the items in an Arrow file that `merge` wrote, memory-mapped unless the file is small."""
+    file = pa.BufferReader(path.read_bytes()) if is_small(path) else pa.memory_map(str(path))
+    return pa.ipc.open_file(file).read_all()
 
 
 def to_table(items: Sequence[Item]) -> pa.Table:

@@ -13,7 +13,7 @@ from embedsearch.analysis.compare import general_pairs as measured_pairs
 from embedsearch.analysis.duplicates import DuplicateFinder, Duplicates
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder, open_encoder
-from embedsearch.errors import EmbedsearchError
+from embedsearch.errors import EmbedsearchError, IndexDamagedError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, modality_of
 from embedsearch.recipe import EncoderRecipe
@@ -43,7 +43,16 @@ def general_pairs(recipe: EncoderRecipe) -> Pairs | None:
     return measured_pairs(load_encoder(recipe))
 
 
-@st.cache_resource(max_entries=12, show_spinner="Opening the index …")
+def _is_intact(opened: Opened | DuplicateFinder) -> bool:
+    """Whether no file of the index was truncated since it was opened; else it is opened again."""
+    try:
+        (opened.searcher.build if isinstance(opened, Opened) else opened.build).check()
+    except IndexDamagedError:
+        return False
+    return True
+
+
+@st.cache_resource(max_entries=12, show_spinner="Opening the index …", validate=_is_intact)
 def _open(build: Path) -> Opened:
     searcher = Index(Build(build), load_encoder)
     return Opened(searcher, find_facets(searcher.build.items, searcher.build.field_types))
@@ -58,7 +67,7 @@ def open_index(indexes: Path, name: str) -> Opened:
     return open_current(indexes, name, _open)
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)
+@st.cache_resource(max_entries=6, show_spinner=False, validate=_is_intact)
 def _finder(build: Path, _searcher: Index) -> DuplicateFinder:  # noqa: ARG001  it makes the cache's key
     return DuplicateFinder(_searcher.build)
 
