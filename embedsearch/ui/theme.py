@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+# Names of this machine. A foreign page whose name is made to lead here (DNS rebinding) has another one.
+HOSTS = ["localhost", "127.0.0.1", "::1"]
+Option = str | bool | int | list[str]
 # The same stand in .streamlit/config.toml, for `streamlit run app.py`; a test holds the two equal.
-OPTIONS: dict[str, str | bool | int] = {
+OPTIONS: dict[str, Option] = {
     "browser.gatherUsageStats": False,
     "client.showErrorDetails": "none",  # a person sees a sentence, the terminal the traceback
     "client.toolbarMode": "minimal",
     "logger.hideWelcomeMessage": True,  # with it an advertisement for coding agents is laid over the page
+    "server.allowedHosts": [
+        "localhost",
+        "127.0.0.1",
+        "::1",
+    ],  # else a foreign page could name this one its own
     "server.fileWatcherType": "none",  # the watcher would import all of torch to look at it
     "server.maxUploadSize": 50,
     "server.showEmailPrompt": False,

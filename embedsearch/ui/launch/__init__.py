@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from embedsearch.ui.theme import OPTIONS
+from embedsearch.errors import EmbedsearchError
+from embedsearch.ui.theme import HOSTS, OPTIONS, Option
 
 SCRIPT = Path(__file__).with_name("script.py")  # not beside pages/, which Streamlit would take for its own
 HOST, FIRST_PORT, PORTS = "localhost", 8501, 100
+ADDRESS = "STREAMLIT_SERVER_ADDRESS"  # the environment variable that names another address to listen on
+EVERYWHERE = ("", "0.0.0.0", "::")  # all interfaces
 PATIENCE = 5  # seconds that the server gets to end by itself
+MOST_DEATHS, WITHIN = 3, 60.0  # seconds
+ASKED_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+CAUSES = {
+    signal.SIGBUS: " A file was truncated while it was read.",
+    signal.SIGKILL: " The machine may have run out of memory.",
+}
 
 
-def command(port: int, open_browser: bool) -> list[str]:
+def command(port: int, open_browser: bool, hosts: Sequence[str] = ()) -> list[str]:
     """Return the command that serves the page.
 
     Settings go on the command line, because a person may start it in any folder.
@@ -23,17 +35,36 @@ def command(port: int, open_browser: bool) -> list[str]:
     Args:
         port: the port.
         open_browser: whether a browser window is opened.
+        hosts: names that the page answers to, beside those of this machine.
     """
-    options = {**OPTIONS, "server.headless": not open_browser, "server.port": port}
-    if "STREAMLIT_SERVER_ADDRESS" not in os.environ:
+    bound = os.environ.get(ADDRESS)
+    named = [] if bound is None or bound in EVERYWHERE else [bound]
+    allowed = [*HOSTS, *named, *hosts]
+    options: dict[str, Option] = {
+        **OPTIONS,
+        "server.headless": not open_browser,
+        "server.port": port,
+        "server.allowedHosts": allowed,
+    }
+    if bound is None:
         options["server.address"] = HOST  # people's images are not for the whole network
-    flags = [f"--{name}={_plain(value)}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *flags]
+    flags = [f"--{name}={_plain(each)}" for name, value in options.items() for each in _listed(value)]
+    return [sys.executable, "-m", "embedsearch.ui.launch.server", "run", str(SCRIPT), *flags]
 
 
 def address(port: int) -> str:
     """Return where a person finds the page."""
-    return f"http://{os.environ.get('STREAMLIT_SERVER_ADDRESS', HOST)}:{port}"
+    return f"http://{os.environ.get(ADDRESS, HOST)}:{port}"
+
+
+def warning() -> str:
+    """Return a sentence where the page is open to other machines; empty where it is not."""
+    if os.environ.get(ADDRESS, HOST) not in EVERYWHERE:
+        return ""
+    return (
+        f"Warning: {ADDRESS} has the page listen on all interfaces. Everyone who reaches this machine can "
+        "look at all indexes. A browser elsewhere also needs --allow-host with the name that it uses."
+    )
 
 
 def free_port(first: int = FIRST_PORT) -> int:
@@ -45,23 +76,46 @@ def free_port(first: int = FIRST_PORT) -> int:
     return first
 
 
-def _plain(value: str | bool | int) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def launch(indexes: Path, port: int, open_browser: bool) -> int:
-    """Serve the page until Ctrl-C.
+def launch(indexes: Path, port: int, open_browser: bool, hosts: Sequence[str] = ()) -> int:
+    """Serve the page until Ctrl-C. A server that a signal killed is started again.
 
     Args:
         indexes: the folder of indexes.
         port: the port.
         open_browser: whether a browser window is opened.
+        hosts: see `command`.
 
     Returns:
-        The exit status: 0 after Ctrl-C, else the server's.
+        The exit status: 0 after Ctrl-C, else the server's; 128 and the signal's number where the server was
+        killed three times within a minute.
     """
     environment = {**os.environ, "EMBEDSEARCH_INDEXES": str(indexes)}
-    server = subprocess.Popen(command(port, open_browser), env=environment)
+    deaths: list[float] = []
+    while True:
+        # the open pages connect again by themselves
+        status = _serve(command(port, open_browser and not deaths, hosts), environment)
+        if status >= 0:
+            return status
+        killed_by = signal.Signals(-status)
+        if killed_by in ASKED_TO_END:
+            return 128 + killed_by
+        now = time.monotonic()
+        deaths = [*(each for each in deaths if now - each < WITHIN), now]
+        _report(f"The server of the page was killed by {killed_by.name}.{CAUSES.get(killed_by, '')}")
+        for damage in _damaged(indexes):
+            _report(damage)
+        if len(deaths) == MOST_DEATHS:
+            _report(
+                f"It was killed {MOST_DEATHS} times within a minute, and is not started again. Mend what is "
+                "named above, then start it: embedsearch ui"
+            )
+            return 128 + killed_by
+        _report("The server is started again.")
+
+
+def _serve(arguments: Sequence[str], environment: dict[str, str]) -> int:
+    """Run the server until it ends or Ctrl-C; return its status, negative for the signal that killed it."""
+    server = subprocess.Popen(arguments, env=environment)
     try:
         return server.wait()
     except KeyboardInterrupt:  # the terminal has sent it to the server as well
@@ -74,3 +128,28 @@ def launch(indexes: Path, port: int, open_browser: bool) -> int:
     finally:
         if server.poll() is None:
             server.terminate()
+
+
+def _damaged(indexes: Path) -> Iterator[str]:
+    """Yield what is wrong with each damaged index."""
+    from embedsearch.store.build import open_build
+    from embedsearch.store.folders import list_names
+
+    for name in list_names(indexes):
+        try:
+            open_build(indexes, name)
+        except (EmbedsearchError, OSError) as error:
+            yield str(error)
+
+
+def _listed(value: Option) -> Sequence[str | bool | int]:
+    return value if isinstance(value, list) else [value]
+
+
+def _plain(value: str | bool | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _report(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
