@@ -19,12 +19,13 @@ from embedsearch.encoders import preparation_of
 from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
 from embedsearch.index import Index, clear_sources, open_index
 from embedsearch.indexing.build import build_index
-from embedsearch.modalities import MODALITIES, Reader
+from embedsearch.modalities import MODALITIES, UNITS, Reader
 from embedsearch.models.catalog import MODELS, KnownModel
 from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress
 from embedsearch.recipe import (
     RECIPE_FILE,
+    SPLITTER,
     EncoderOptions,
     EncoderRecipe,
     IndexOptions,
@@ -207,6 +208,7 @@ def _settled(options: EncoderOptions, source: SourceRecipe) -> EncoderRecipe:
     values = asdict(options) | {"model": absolute_model(options.model)}
     values["unit"] = unit_of(options.unit) if options.unit else modality.units[0].unit
     values["preparation"] = preparation_of(values["unit"])
+    values["splitter"] = SPLITTER if UNITS[values["unit"]].splitter else ""
     recipe = EncoderRecipe(**values)
     if modality.reader is not Reader.NONE:
         return recipe

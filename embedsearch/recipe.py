@@ -29,6 +29,7 @@ VIEWS = ("auto", "centre", "whole", "both")
 # 1: embedsearch 0.6: the middle alone; transparency on white; 16-bit grey divided by 257.
 # 2: `VIEWS`; the ground by contrast; wide numbers by their range, see `embedsearch.encoders.vision.to_rgb`.
 PREPARATION = 2
+SPLITTER = "unicode"  # how texts are split into words and sentences since 0.7
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")
 
 
@@ -115,11 +116,14 @@ class EncoderRecipe(EncoderOptions):
         unit: what gets a vector of its own.
         dimension: numbers in a vector that was made elsewhere; 0 where a model makes the vectors.
         preparation: the version of how images are prepared, see `PREPARATION`; 1 for other units too.
+        splitter: how texts are split where words have vectors, a name in `embedsearch.splitters.words.RULES`;
+            empty for the rule of 0.6, and where texts are not split.
     """
 
     unit: Unit
     dimension: int = field(default=0, metadata=stored(optional=True))
     preparation: int = field(default=1, metadata=stored(optional=True))
+    splitter: str = field(default="", metadata=stored(optional=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 Scalar = str | int | float | bool | date | datetime | None
 Content = str | Path | bytes
 Span = tuple[int, int]
+MOST_UNKNOWN = 1 / 3  # share of a text that the model may not know, for its vector to be judged
 
 
 class Modality(StrEnum):

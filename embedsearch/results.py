@@ -52,6 +52,8 @@ class Hit:
         label: a word for the distance; None where the index has no scale.
         human_score: the score that people would give, where the index was calibrated with judgements; else
             None.
+        unknown: share (0 to 1) of its text that the model does not know. Over a third the hit has no
+            percentile, no label and no score.
     """
 
     rank: int
@@ -68,6 +70,7 @@ class Hit:
     percentile: float | None = None
     label: Closeness | None = None
     human_score: float | None = None
+    unknown: float = 0.0
 
     closeness = _renamed("closeness", "label")
     score = _renamed("score", "human_score")
@@ -101,19 +104,26 @@ class Results(Sequence[Hit]):
         verdict: `close` or `nothing_close`; None where the index has no background to judge by.
         foreign_rate: how often (0 to 1) an unrelated query finds something as close; None where there is no
             verdict.
+        reason: a sentence: why the answer is not judged, so that there is no verdict and no hit has a label;
+            else empty.
         by: what let a text find images, or an image texts: `towers`, `conse` or `align`, see
             `embedsearch.crossmodal`. The distances are those of its space then. Else empty.
         limit: the largest distance of a hit that counts as close by itself; None without a background.
         truncated: whether a text of the query is longer than the model reads, so that its end did not count.
+        unknown: share (0 to 1) of a text of the query that the model does not know, so that it did not count;
+            the largest of several. Over a third no hit has a percentile, a label or a score, and there is no
+            verdict.
     """
 
     hits: list[Hit]
     metric: Metric
     verdict: Verdict | None = None
     foreign_rate: float | None = None
+    reason: str = ""
     by: str = ""
     limit: float | None = None
     truncated: bool = False
+    unknown: float = 0.0
 
     def __len__(self) -> int:
         return len(self.hits)

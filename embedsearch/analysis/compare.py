@@ -13,12 +13,12 @@ from embedsearch.artifacts.scale import PAIRED, encoded, general
 from embedsearch.disk.cache import kept_vectors
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.distances.scale import Closeness, Numbers, Scale, pairs_and_shares, percentiles
-from embedsearch.encoders import Encoder, load_encoder
+from embedsearch.encoders import Encoder, all_ready, gather, load_encoder
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, unit_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.query import Image, Text, as_single
-from embedsearch.records import Unit
+from embedsearch.records import MOST_UNKNOWN, Unit
 from embedsearch.search.searcher import Searcher
 
 LEAST = 2
@@ -131,12 +131,14 @@ def compare(
         raise QueryError("One of the texts is empty: there is nothing to compare.")
     labels = [_label(query) for query in queries]
     if index is not None:
-        vectors, crossmodal = index.queries.together(queries), index.queries.across(queries)
+        vectors, unknown = index.queries.together(queries)
+        crossmodal = index.queries.across(queries)
         if crossmodal is not None:  # its scale knows pairs of a text and an image alone
             made = compared(labels, vectors, index.encoder.spec, crossmodal.metric, None)
             return replace(made, by=crossmodal.by)
         metric = index.manifest.metric
-        return compared(labels, vectors, index.encoder.spec, metric, index_pairs(index))
+        pairs = index_pairs(index) if unknown <= MOST_UNKNOWN else None
+        return compared(labels, vectors, index.encoder.spec, metric, pairs)
     if len({query.form for query in asked}) > 1:
         raise QueryError(
             "A text and an image can be compared by an index whose images texts find: name it with "
@@ -144,8 +146,10 @@ def compare(
         )
     encoder = _open(model, unit_of(asked[0].form).unit, pooling, layers)
     things = [query.text if isinstance(query, Text) else query.source for query in asked]
-    vectors = encoder.encode(things, "query")  # as the sentences of the random pairs
-    return compared(labels, vectors, encoder.spec, Metric.COSINE, general_pairs(encoder))
+    ready = all_ready(things, encoder.prepare(things, "query"))  # as the sentences of the random pairs
+    vectors = gather(ready, encoder.run(ready), encoder.dimension)
+    known = all(each.unknown <= MOST_UNKNOWN for each in ready)
+    return compared(labels, vectors, encoder.spec, Metric.COSINE, general_pairs(encoder) if known else None)
 
 
 def compared(

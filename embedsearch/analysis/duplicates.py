@@ -36,6 +36,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, modality_of
 from embedsearch.progress import Progress, Silent
+from embedsearch.records import MOST_UNKNOWN
 from embedsearch.search.searcher import Searcher
 from embedsearch.store.build import Build
 
@@ -150,9 +151,11 @@ class DuplicateFinder:
 
     @cached_property
     def firsts(self) -> Rows:
-        """The first row of each content, ascending."""
+        """The first row of each content that the model knows, ascending."""
         order, starts = self._contents
-        return np.sort(order[starts])
+        rows = np.sort(order[starts])
+        known: Rows = rows[self.build.unknown[rows] <= MOST_UNKNOWN]
+        return known
 
     @cached_property
     def chosen(self) -> Filter | None:

@@ -73,7 +73,7 @@ def of_texts(searcher: Searcher, texts: list[str]) -> Asked:
             f"The index {searcher.manifest.name!r} holds {searcher.manifest.unit}s, which texts don't find."
         )
     return Asked(
-        searcher.queries.together(asked), None, crossmodal.backend, crossmodal.take, crossmodal.metric
+        searcher.queries.together(asked)[0], None, crossmodal.backend, crossmodal.take, crossmodal.metric
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from embedsearch.crossmodal.class_names import project, text_vectors
 from embedsearch.crossmodal.crossval import AT_MOST, Pairs, choose, groups_of
 from embedsearch.crossmodal.projection import Projection, described, text_recipe
 from embedsearch.distances.metric import Vectors, normalized
-from embedsearch.encoders import Encoder, encoder_spec, open_encoder
+from embedsearch.encoders import Encoder, encoder_spec, open_encoder, readable
 from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.errors import ModelError, RecipeError, SourceError
 from embedsearch.modalities import PROJECTION, UNITS, modality_of
@@ -105,6 +106,9 @@ def _make(
     """Write the aligned projections into `folder`; see `embedsearch.artifacts.amend`."""
     _check(build)
     pairs, left_out = _from_file(build, captions, progress) if captions else (_from_field(build, field), 0)
+    text = open_encoder(recipe)
+    read = list(compress(pairs, readable(text, [caption for _, caption in pairs]))) if pairs else []
+    pairs, left_out = read, left_out + len(pairs) - len(read)
     rows, texts, picture, caption = _numbered(_some(pairs))
     if not pairs or (groups := len(np.unique(groups_of(picture, caption)))) < LEAST:
         apart = f", {groups} of them with captions of their own" if pairs and groups < len(rows) else ""
@@ -114,7 +118,6 @@ def _make(
             "needed, and some hundreds to be of use."
         )
     progress.stage(f"embedding {len(texts):,} captions")
-    text = open_encoder(recipe)
     answers = normalized(text.encode(texts))
     prompted = text.spec.prompts["query"] != text.spec.prompts["passage"]
     queries = normalized(text.encode(texts, "query")) if prompted else answers

@@ -25,7 +25,7 @@ from embedsearch.artifacts.scale import (
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import distances
 from embedsearch.distances.scale import Numbers, Scale
-from embedsearch.encoders import Encoder, open_encoder
+from embedsearch.encoders import Encoder, open_encoder, readable
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
 from embedsearch.modalities import UNITS, QueryForm, modality_of
@@ -150,6 +150,10 @@ def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> t
         raise SourceError(
             f"{path}: {LEAST_PAIRS} pairs or more, of different scores, were expected; it has {len(rows)}."
         )
+    known = [readable(encoder(), [row[side] for row in rows]) for side in (0, 1)]
+    rows = [row for row, *good in zip(rows, *known, strict=True) if all(good)]
+    if len(rows) < LEAST_PAIRS:
+        raise SourceError(f"{path}: the model can read {len(rows)} pairs; {LEAST_PAIRS} are needed.")
     left, right = (encoder().encode([row[side] for row in rows]) for side in (0, 1))
     metric = manifest.metric
     far = np.array([distances(a[None], b[None], metric)[0, 0] for a, b in zip(left, right, strict=True)])

@@ -8,6 +8,7 @@ unrelated queries find. These, the background, are by default 1,000 general sent
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from embedsearch.backends import Backend, Rows
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.distances.scale import WEIGHTS, Numbers, Scale, closeness_of, pairs_and_shares
-from embedsearch.encoders import Encoder
-from embedsearch.errors import ItemError, SourceError
+from embedsearch.encoders import Encoder, readable
+from embedsearch.errors import SourceError
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
@@ -134,13 +135,10 @@ def encoded(encoder: Encoder, items: Sequence[Any]) -> Vectors:
     Raises:
         SourceError: too little of it can.
     """
-    ready = [item for item in encoder.prepare(items, "query") if not isinstance(item, ItemError)]
-    if len(ready) < LEAST_BACKGROUND:
-        raise SourceError(f"Only {len(ready)} of the background can be read; {LEAST_BACKGROUND} are needed.")
-    vectors = np.empty((len(ready), encoder.dimension), np.float32)
-    for position, rows in encoder.run(ready):
-        vectors[position] = rows[0]
-    return vectors
+    kept = list(compress(items, readable(encoder, items, "query")))
+    if len(kept) < LEAST_BACKGROUND:
+        raise SourceError(f"Only {len(kept)} of the background can be read; {LEAST_BACKGROUND} are needed.")
+    return encoder.encode(kept, "query")
 
 
 def _background(context: ArtifactContext) -> tuple[Vectors | None, BackgroundFacts | None]:

@@ -68,9 +68,18 @@ def _echo_published(index: Index) -> None:
     if report.passed_over:
         click.echo(plain(f"passed over, as they are not read: {report.passed}"))
     if report.truncated:
-        lost = f"; {report.lost_words:,} words after it have no vector" if report.lost_words else ""
         limit = manifest.encoder.spec.max_length
-        click.echo(f"{report.truncated:,} texts were cut at the model's limit of {limit} tokens{lost}")
+        click.echo(f"{report.truncated:,} texts were cut at the model's limit of {limit} tokens")
+    if report.lost_words:
+        click.echo(
+            f"{report.lost_words:,} words have no vector: they lie beyond the model's limit, or the model "
+            "does not know them"
+        )
+    if report.unknown:
+        click.echo(
+            f"The model does not know more than a third of {report.unknown:,} texts, so their distances are "
+            "not judged. Build the index with a multilingual model: --model with a hub id or a folder."
+        )
     if report.rejected:
         click.echo(f"{report.rejected:,} were rejected; see why: embedsearch info {manifest.name} --rejected")
 

@@ -93,6 +93,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         ("fields", ", ".join(f"{field} ({kind})" for field, kind in manifest.fields.items()) or "none"),
         ("built", f"{report.entries:,} records in {report.seconds:.1f} s"),
         ("truncated", f"{report.truncated:,} texts; {report.lost_words:,} words without a vector"),
+        *([("unknown", f"more than a third of {report.unknown:,} texts")] if report.unknown else []),
         ("rejected", f"{report.rejected:,} records{' (--rejected lists them)' if report.rejected else ''}"),
         *([("passed over", plain(report.passed))] if report.passed_over else []),
         ("verified", f"{len(manifest.files)} files match their checksums"),

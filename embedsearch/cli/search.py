@@ -74,6 +74,7 @@ def search_command(
 
 def _print(searcher: Index, results: Results) -> None:
     from embedsearch.distances.scale import Closeness, Verdict, percentile_phrase
+    from embedsearch.records import MOST_UNKNOWN
 
     manifest, hits = searcher.manifest, results.hits
     crossmodal = searcher.crossmodal if results.by else None
@@ -85,6 +86,8 @@ def _print(searcher: Index, results: Results) -> None:
         f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by "
         f"{results.metric} distance (smaller is more related){found}"
     )
+    if results.reason:
+        click.echo(results.reason)
     if results.truncated:
         limit = manifest.encoder.spec.max_length
         click.echo(f"Only the start of the query counts: the model reads {limit} tokens.")
@@ -100,6 +103,8 @@ def _print(searcher: Index, results: Results) -> None:
             unrelated = hit.label is Closeness.UNRELATED
             word = "not close" if results.is_far(hit) and not unrelated else hit.label
             said.append(f"{word}, {percentile_phrase(hit.label, hit.percentile)}")
+        if hit.unknown > MOST_UNKNOWN:
+            said.append(f"not judged: the model does not know {100 * hit.unknown:.0f} % of it")
         said += [] if hit.human_score is None else [f"people: {hit.human_score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))

@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 from embedsearch.backends import Backend, Take
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.distances.scale import Scale
-from embedsearch.encoders import Encoder
+from embedsearch.encoders import Encoder, Prepared
 from embedsearch.errors import QueryError
 from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, modality_of
 from embedsearch.query import Image, Single, Text, Word
@@ -52,13 +52,13 @@ class Crossmodal(Protocol):
     metric: Metric
     scale: Scale | None
 
-    def embed(self, query: Single) -> Vectors:
-        """Return the vector of a query of the other modality, (1, e) float32, raw.
+    def embed(self, query: Single) -> tuple[Vectors, Prepared]:
+        """Return the vector of a query of the other modality, (1, e) float32, raw, and what was read of it.
 
         Raises:
             QueryError: the text is empty, or no model here names what is in an image.
             ModelError: the model can't be loaded, or is not the one that the index was made with.
-            ItemError: the image can't be read.
+            ItemError: the image, or the text, can't be read.
         """
 
     def project(self, vectors: Vectors) -> Vectors:

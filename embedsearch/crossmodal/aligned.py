@@ -15,7 +15,7 @@ from embedsearch.crossmodal.projection import (
     text_recipe,
 )
 from embedsearch.distances.metric import Metric, Vectors
-from embedsearch.encoders import Encoder
+from embedsearch.encoders import Encoder, Prepared, encode_one
 from embedsearch.encoders.class_head import find_class_head
 from embedsearch.errors import EncoderMismatchError
 from embedsearch.query import Single
@@ -55,9 +55,10 @@ class Aligned:
             )
         return encoder
 
-    def embed(self, query: Single) -> Vectors:
+    def embed(self, query: Single) -> tuple[Vectors, Prepared]:
         """See `Crossmodal.embed`."""
-        return self._projection.texts(self._encoder.encode([content(query)], "query"))
+        vector, prepared = encode_one(self._encoder, content(query))
+        return self._projection.texts(vector), prepared
 
     def project(self, vectors: Vectors) -> Vectors:
         """See `Crossmodal.project`: images are projected as those of the index were."""

@@ -16,7 +16,7 @@ import numpy as np
 from embedsearch.crossmodal import Load, content
 from embedsearch.disk.cache import kept_vectors
 from embedsearch.distances.metric import Metric, Vectors, normalized
-from embedsearch.encoders import Encoder
+from embedsearch.encoders import Encoder, Prepared, encode_one
 from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.errors import QueryError
 from embedsearch.modalities import MODALITIES
@@ -108,7 +108,7 @@ class ClassNames:
         rows = np.unique(np.linspace(0, len(self.backend) - 1, SAMPLE).astype(np.int64))
         return float(np.median(np.linalg.norm(self.take(rows), axis=1)))
 
-    def embed(self, query: Single) -> Vectors:
+    def embed(self, query: Single) -> tuple[Vectors, Prepared]:
         """See `Crossmodal.embed`."""
         build = self._build
         class_head = self._classifier
@@ -118,9 +118,10 @@ class ClassNames:
                 f"{build.manifest.encoder.spec.model}; ask it with a whole text. {self.model} has no class "
                 "head that names what is in an image."
             )
-        vector = self._encoder.encode([content(query)], "query")
+        vector, prepared = encode_one(self._encoder, content(query))
         names = text_vectors(class_head.names, build.manifest.encoder.fingerprint, self._own)
-        return project(class_head.logits(vector), names, names.mean(0)) * self._length  # (1, d) -> (1, e)
+        placed = project(class_head.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
+        return placed * self._length, prepared
 
     def project(self, vectors: Vectors) -> Vectors:
         """See `Crossmodal.project`: images are projected among the texts themselves."""

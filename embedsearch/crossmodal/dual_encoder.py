@@ -10,7 +10,7 @@ from embedsearch.crossmodal.projection import (
     open_scale,
 )
 from embedsearch.distances.metric import Vectors
-from embedsearch.encoders import Encoder
+from embedsearch.encoders import Encoder, Prepared, encode_one
 from embedsearch.errors import EncoderMismatchError
 from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, modality_of
 from embedsearch.query import Single
@@ -47,9 +47,9 @@ class DualEncoder:
             )
         return encoder
 
-    def embed(self, query: Single) -> Vectors:
+    def embed(self, query: Single) -> tuple[Vectors, Prepared]:
         """See `Crossmodal.embed`."""
-        return self._encoder.encode([content(query)], "query")
+        return encode_one(self._encoder, content(query))
 
     def project(self, vectors: Vectors) -> Vectors:
         """See `Crossmodal.project`: both towers have one space."""

@@ -10,7 +10,7 @@ from embedsearch.errors import IndexNotFoundError, RecipeError, SourceError
 from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
 from embedsearch.progress import Progress
-from embedsearch.recipe import PREPARATION, EncoderRecipe, Recipe, SourceRecipe
+from embedsearch.recipe import PREPARATION, SPLITTER, EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.sources.guess import guess
 from embedsearch.store.build import open_build
@@ -38,7 +38,11 @@ def demo_recipes(images: Path | None, device: str) -> list[Recipe]:
     """
     recipes = [
         Recipe(TEXTS, SourceRecipe("python-docs", INSTALLED), EncoderRecipe(Unit.TEXT, device=device)),
-        Recipe(WORDS, SourceRecipe("python-sentences", INSTALLED), EncoderRecipe(Unit.WORD, device=device)),
+        Recipe(
+            WORDS,
+            SourceRecipe("python-sentences", INSTALLED),
+            EncoderRecipe(Unit.WORD, device=device, splitter=SPLITTER),
+        ),
     ]
     folder = images or next((path for path in STAMPS if path.is_dir()), None)
     if folder is not None:

@@ -39,7 +39,9 @@ class Prepared:
         cost: tokens (of an image, its views); batches are filled by it.
         units: the spans that get a vector each; None where the item has just one vector.
         truncated: whether the model's limit cut the text.
-        lost: words of the sentence that lie beyond the limit and get no vector.
+        lost: words of the sentence that get no vector: they lie beyond the limit, or the model does not
+            know them.
+        unknown: share (0 to 1) of the text that the model does not know; 0 for what is no text.
         notes: what was done to show what the item holds.
     """
 
@@ -49,6 +51,7 @@ class Prepared:
     truncated: bool = False
     lost: int = 0
     notes: tuple[str, ...] = ()
+    unknown: float = 0.0
 
     @property
     def rows(self) -> int:
@@ -124,6 +127,21 @@ def all_ready(items: Sequence[Any], prepared: Sequence[Prepared | ItemError]) ->
             raise ItemError(f"{given}: {item}") if isinstance(given, Path) else item
         ready.append(item)
     return ready
+
+
+def encode_one(encoder: Encoder, item: Any) -> tuple[Vectors, Prepared]:
+    """Return the vectors of a query, (n, d) float32, and what the encoder prepared of it.
+
+    Raises:
+        ItemError: it can't be read.
+    """
+    ready = all_ready([item], encoder.prepare([item], "query"))
+    return gather(ready, encoder.run(ready), encoder.dimension), ready[0]
+
+
+def readable(encoder: Encoder, items: Sequence[Any], role: Role = "passage") -> list[bool]:
+    """Return which items an encoder can read, (n,); for its arguments see `Encoder.encode`."""
+    return [not isinstance(each, ItemError) for each in encoder.prepare(items, role)]
 
 
 def gather(prepared: Sequence[Prepared], ran: Iterable[tuple[int, Vectors]], dimension: int) -> Vectors:

@@ -48,6 +48,7 @@ def query_encoder(
         views=made.spec.views,
         preparation=made.spec.preparation,
         dimension=stored.dimension,
+        splitter=stored.splitter,
     )
     try:
         encoder = load(recipe)

@@ -31,6 +31,72 @@ PROBES = (
 )
 
 
+def unknown_text(model: str) -> ItemError:
+    """Return why a text can't be embedded that holds nothing that a model's tokenizer knows."""
+    return ItemError(
+        f"the model {model} can read none of it: its tokenizer does not know these characters. Build the "
+        "index with a multilingual model: --model with a hub id or a folder"
+    )
+
+
+def unknown_id(tokenizer: Any) -> int:
+    """Return the id of a tokenizer's unknown token; -1 where no text has one, as with those that spell bytes.
+
+    These use one token for what is unknown and for the end of a text.
+    """
+    ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    return -1 if tokenizer.unk_token_id in (None, *ends) else int(tokenizer.unk_token_id)
+
+
+def unknown_shares(
+    texts: Sequence[str],
+    ids: Sequence[Sequence[int]],
+    bare: tuple[int, int, int],
+    encode: Callable[[list[str]], Sequence[Any]],
+) -> list[float]:
+    """Return `unknown_share` of several texts, (n,); offsets are asked for where it is not 0.
+
+    Args:
+        texts: (n,) what was tokenised, the prompt in front.
+        ids: (n,) the tokens of each.
+        bare: the id of the unknown token, the number of tokens of the prompt alone, and its characters.
+        encode: tokenises texts with offsets.
+    """
+    unknown, least, start = bare
+    shares = [0.0] * len(texts)
+    odd = [
+        at
+        for at, each in enumerate(ids)
+        if unknown in each or (len(each) <= least and not texts[at][start:].isspace() and texts[at][start:])
+    ]
+    for at, encoding in zip(odd, encode([texts[at] for at in odd]) if odd else (), strict=True):
+        shares[at] = unknown_share(texts[at], encoding, unknown, start)
+    return shares
+
+
+def unknown_share(text: str, encoding: Any, unknown: int, start: int = 0) -> float:
+    """Return the share (0 to 1) of a text that its tokens do not tell; 1 where no token tells anything.
+
+    Tokens and characters are counted, and the larger share is taken: a tokenizer may make one unknown token
+    of each Chinese character, or of a whole Thai sentence. Punctuation tells nothing.
+
+    Args:
+        text: what was tokenised.
+        encoding: the tokenizer's, with offsets.
+        unknown: the id of the unknown token.
+        start: where the text begins, behind a prompt.
+    """
+    tokens, characters = [0, 0], [0, 0]  # unknown ones, known ones
+    for token, (first, end) in zip(encoding.ids, encoding.offsets, strict=True):
+        if first < start or first >= end:
+            continue
+        known = token != unknown
+        if not known or any(letter.isalnum() for letter in text[first:end]):
+            tokens[known] += 1
+            characters[known] += end - first
+    return max(each[0] / sum(each) if each[1] else 1.0 for each in (tokens, characters))
+
+
 class Tokenizer:
     """A fast tokenizer behind a lock: two threads inside one raise "Already borrowed"."""
 
@@ -56,6 +122,7 @@ class Tokenizer:
             self._backend.enable_truncation(max_length)
         self._lock = threading.Lock()
         self.pad_id: int = self._tokenizer.pad_token_id or 0
+        self.unknown_id = unknown_id(self._tokenizer)
         self._has_types = "token_type_ids" in self._tokenizer.model_input_names
 
     def __call__(self, texts: Sequence[str], *, offsets: bool) -> list[Any]:
@@ -72,6 +139,22 @@ class Tokenizer:
             return list(
                 self._backend.encode_batch(texts) if offsets else self._backend.encode_batch_fast(texts)
             )
+
+    def unknown(self, texts: Sequence[str], encodings: Sequence[Any], prompt: str) -> list[float]:
+        """Return the share of each text that the tokenizer does not know, (n,); see `unknown_share`.
+
+        Args:
+            texts: (n,) the prompt in front.
+            encodings: (n,) of these.
+            prompt: is known, and does not count.
+        """
+        least = len(self([prompt], offsets=False)[0].ids)  # tokens of an empty text
+        return unknown_shares(
+            texts,
+            [encoding.ids for encoding in encodings],
+            (self.unknown_id, least, len(prompt)),
+            lambda odd: self(odd, offsets=True),
+        )
 
     def pad(self, batch: Sequence[Prepared]) -> dict[str, np.ndarray[Any, Any]]:
         """Pad the ids of several texts on the right, to the longest: (T,) each -> (B, T) int64."""
@@ -151,14 +234,20 @@ class TextEncoder(TextModel):
         prompt = self.spec.prompts[role]
         if wrong := [item for item in items if not isinstance(item, str)]:
             raise UsageError(f"A text is a str; got {wrong[0]!r:.60}.")
-        encodings = self._tokenizer([prompt + text for text in items], offsets=False)
+        texts = [prompt + text for text in items]
+        encodings = self._tokenizer(texts, offsets=False)
         return [
-            Prepared(
+            unknown_text(self.spec.model)
+            if unknown == 1
+            else Prepared(
                 {"input_ids": np.asarray(encoding.ids, np.int64)},
                 cost=len(encoding.ids),
                 truncated=bool(encoding.overflowing),
+                unknown=unknown,
             )
-            for encoding in encodings
+            for encoding, unknown in zip(
+                encodings, self._tokenizer.unknown(texts, encodings, prompt), strict=True
+            )
         ]
 
     def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import load_transformer
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.pooling_heads import PoolingHead, TowerPoolingHead
-from embedsearch.encoders.text import PROBES, unpooled_text
+from embedsearch.encoders.text import PROBES, unknown_id, unknown_shares, unknown_text, unpooled_text
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.models.files import TOKENIZER_FILES, ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
@@ -57,14 +57,26 @@ class TextTower(ModelEncoder):
                 for at in full
                 if len(self._tokenizer(texts[at], verbose=False)["input_ids"]) > self._length
             }
+            least = len(self._tokenizer(prompt)["input_ids"])
+            bare = (unknown_id(self._tokenizer), least, len(prompt))
+            unknown = [0.0] * len(texts)  # a slow tokenizer does not say where tokens stand
+            if self._tokenizer.is_fast:
+                unknown = unknown_shares(texts, ids, bare, self._encoded)
         return [
-            Prepared(
+            unknown_text(self.spec.model)
+            if unknown[at] == 1
+            else Prepared(
                 {"input_ids": np.asarray(each, np.int64)},
                 cost=self._length if self._padded else len(each),
                 truncated=at in cut,
+                unknown=unknown[at],
             )
             for at, each in enumerate(ids)
         ]
+
+    def _encoded(self, texts: list[str]) -> Sequence[Any]:
+        """Tokenise texts with offsets; the tokenizer is a fast one."""
+        return cast(Sequence[Any], self._tokenizer(texts, truncation=True, max_length=self._length).encodings)
 
     def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:
         """Take a text apart into its tokens; see `Encoder.hidden_states`."""
@@ -75,7 +87,7 @@ class TextTower(ModelEncoder):
             )
         prompt = self.spec.prompts[role]
         with self._lock:
-            encoding = self._tokenizer(prompt + item, truncation=True, max_length=self._length).encodings[0]
+            encoding = self._encoded([prompt + item])[0]
         count = len(encoding.ids)
         prepared = Prepared({"input_ids": np.asarray(encoding.ids, np.int64)}, cost=count)
         inputs = {name: torch.tensor(array) for name, array in self.collate([prepared]).items()}

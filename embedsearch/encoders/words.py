@@ -11,7 +11,7 @@ from embedsearch.encoders import Prepared
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.pooling_heads import PoolingHead, WordPoolingHead
-from embedsearch.encoders.text import PROBES, TextModel, unpooled_text
+from embedsearch.encoders.text import PROBES, TextModel, unknown_text, unpooled_text
 from embedsearch.errors import ItemError
 from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
@@ -30,7 +30,8 @@ class WordEncoder(TextModel):
     def prepare(self, items: Sequence[Sentence], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
         """Tokenise sentences and find each word's sub-tokens; see `Encoder.prepare`.
 
-        Words beyond the model's limit get no vector; `Prepared.lost` counts them.
+        Words beyond the model's limit, and words that it does not know, get no vector; `Prepared.lost` counts
+        them.
         """
         encodings = self._tokenizer([item.text for item in items], offsets=True)
         return [self._prepare(item, encoding) for item, encoding in zip(items, encodings, strict=True)]
@@ -47,8 +48,11 @@ class WordEncoder(TextModel):
             found = [(span, tokens) for span, tokens in found if span[0] < span[1]]
         else:
             found = [(span, _inside(span, offsets, real)) for span in item.spans]
-        kept = [(span, tokens) for span, tokens in found if tokens]
+        known = {position for position in real if encoding.ids[position] != self._tokenizer.unknown_id}
+        kept = [(span, tokens) for span, tokens in found if not known.isdisjoint(tokens)]
         if not kept:
+            if any(tokens for _, tokens in found):
+                return unknown_text(self.spec.model)
             if encoding.overflowing:
                 return ItemError("the word lies beyond the model's limit; shorten the sentence")
             return ItemError("the sentence holds no word that the model can read")

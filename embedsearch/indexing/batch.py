@@ -19,14 +19,16 @@ class Outcome:
     Attributes:
         units: the spans of its vectors in the text; None where it has just one vector.
         truncated: whether the model's limit cut it.
-        lost: words beyond the limit, which get no vector.
+        lost: words that get no vector: they lie beyond the limit, or the model does not know them.
         reason: why it has no vector; empty where it has some.
+        unknown: share (0 to 1) of the text that the model does not know.
     """
 
     units: tuple[Span, ...] | None = None
     truncated: bool = False
     lost: int = 0
     reason: str = ""
+    unknown: float = 0.0
 
     @property
     def rows(self) -> int:

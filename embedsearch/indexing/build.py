@@ -18,7 +18,7 @@ from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from embedsearch.disk.checksums import file_facts
 from embedsearch.disk.lock import write_lock
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric
-from embedsearch.encoders import Encoder, encoder_spec, open_encoder
+from embedsearch.encoders import Encoder, encoder_spec, open_encoder, readable
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import RecallNotReachedError, RecipeError, SourceError, TooManyRejectedError
 from embedsearch.indexing.ann import make_index
@@ -391,7 +391,11 @@ def _save_queries(
         raise SourceError(f"{recipe.index.queries} holds no query to tune with.")
     step = max(1, len(texts) // MOST_QUERIES)
     reader = encoder if UNITS[encoder.spec.unit].form is QueryForm.TEXT else load(tower_recipe(encoder.spec))
-    np.save(aside / QUERIES, reader.encode(texts[::step][:MOST_QUERIES], "query"))
+    asked = texts[::step][:MOST_QUERIES]
+    kept = list(compress(asked, readable(reader, asked, "query")))
+    if not kept:
+        raise SourceError(f"The model can read no query of {recipe.index.queries}.")
+    np.save(aside / QUERIES, reader.encode(kept, "query"))
 
 
 def _content(recipe: Recipe) -> tuple[Any, ...]:
@@ -443,6 +447,7 @@ def _report(totals: Totals, source: Source, seconds: float) -> BuildReport:
         computed=round(totals.computed, 3),
         seconds=round(seconds, 3),
         passed_over=dict(source.passed_over()),
+        unknown=totals.unknown,
     )
 
 

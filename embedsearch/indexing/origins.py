@@ -27,19 +27,22 @@ class Laid:
     Attributes:
         items: one for each vector.
         origins: where each vector comes from: `NEW`, a row of the build before, or `COPY` and below.
+        unknown: share (0 to 1) of each new one's text that the model does not know, 0 for the others.
         vectors: (n, d) float32, the new ones.
         rejected: what can't be used, and which of the batch's records it is.
     """
 
     items: list[Item] = field(default_factory=list)
     origins: list[int] = field(default_factory=list)
+    unknown: list[float] = field(default_factory=list)
     vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
     rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
 
-    def add(self, item: Item, origin: int) -> None:
+    def add(self, item: Item, origin: int, unknown: float = 0.0) -> None:
         """Take in one vector's item."""
         self.items.append(item)
         self.origins.append(origin)
+        self.unknown.append(unknown)
 
 
 def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str], first: int) -> Laid:
@@ -91,7 +94,7 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
             truncated[at] += outcome.truncated
             lost[at] += outcome.lost
             if outcome.units is None:
-                laid.add(_item(record, record.id, content_hash), NEW)
+                laid.add(_item(record, record.id, content_hash), NEW, outcome.unknown)
             for span in outcome.units or ():
                 identity = f"{record.id}#{part.offset + span[0]}"
                 laid.add(_item(record, identity, content_hash, part.text, span), NEW)

@@ -56,7 +56,7 @@ class Plan:
         self.changes = Changes()
         self._unit = recipe.encoder.unit
         self._modality = modality_of(self._unit).modality
-        self._split = splitter_of(self._unit)
+        self._split = splitter_of(self._unit, recipe.encoder.splitter)
         nothing = SourceState(np.empty(0, source_state.ENTRY))
         self._known = nothing if self.previous is None else self.previous.source_state
         self._still = np.zeros(len(self._known), np.bool_)  # which of the known records are there

@@ -1,6 +1,6 @@
 """The unfinished work of a build: shards on disk, found again by the next run of the same recipe, and joined.
 
-Each shard is five files; the last one written, `N.json`, makes it count. A killed run leaves whole shards,
+Each shard is six files; the last one written, `N.json`, makes it count. A killed run leaves whole shards,
 and perhaps one without its `.json`, which the next run overwrites.
 """
 
@@ -30,11 +30,11 @@ from embedsearch.indexing.batch import Batch
 from embedsearch.indexing.origins import COPY, NEW, lay_down
 from embedsearch.indexing.plan import Plan
 from embedsearch.indexing.read import Walked
-from embedsearch.records import Rejected
+from embedsearch.records import MOST_UNKNOWN, Rejected
 from embedsearch.store import items as tables
 from embedsearch.store.ids import save_ids
 from embedsearch.store.items import Item
-from embedsearch.store.manifest import ITEMS, PROBES, REJECTED, SOURCE_STATE, VECTORS
+from embedsearch.store.manifest import ITEMS, PROBES, REJECTED, SOURCE_STATE, UNKNOWN, VECTORS
 from embedsearch.store.previous import PreviousBuild
 from embedsearch.store.source_state import ENTRY, Entries, Places
 
@@ -54,6 +54,7 @@ class Totals:
     rejected: int = 0
     truncated: int = 0
     lost_words: int = 0
+    unknown: int = 0
     waited: float = 0.0
     computed: float = 0.0
 
@@ -143,6 +144,7 @@ class Staging:
     def _start_shard(self) -> None:
         self._items: list[Item] = []
         self._origins: list[int] = []
+        self._unknown: list[float] = []
         self._vectors: list[Vectors] = []
         self._rows: list[Entries] = []
         self._rejected: list[tuple[Rejected, int | None]] = []
@@ -163,6 +165,7 @@ class Staging:
         laid = lay_down(batch, previous, self._failed, self.totals.records + base)
         self._items += laid.items
         self._origins += laid.origins
+        self._unknown += laid.unknown
         if len(laid.vectors):
             self._vectors.append(laid.vectors)
         self._rows.append(batch.rows)
@@ -191,6 +194,7 @@ class Staging:
                 if self._vectors
                 else np.empty((0, 0), np.float32),
                 f"{stem}.origins.npy": np.array(self._origins, np.int64),
+                f"{stem}.unknown.npy": np.array(self._unknown, np.float16),
                 f"{stem}.state.npy": np.concatenate(self._rows),
             }
             for name, array in arrays.items():
@@ -251,23 +255,30 @@ class Staging:
         shape = (self.totals.items, dimension)
         vectors = np.lib.format.open_memmap(folder / VECTORS, "w+", STORAGE[storage], shape)
         kept = np.empty(self.totals.items, np.int64)
+        unknown = np.zeros(self.totals.items, np.float16)
         at = 0
         for stem in stems:
             origins = load_array(stem.with_suffix(".origins.npy"))
-            part = vectors[at : at + len(origins)]
+            part, shares = vectors[at : at + len(origins)], unknown[at : at + len(origins)]
             kept[at : at + len(origins)] = np.maximum(origins, NEW)
             if (origins == NEW).any():
                 part[origins == NEW] = _stored(load_array(stem.with_suffix(".npy")), vectors.dtype)
+            if stem.with_suffix(".unknown.npy").is_file():  # a run of 0.6 that was interrupted has none
+                shares[:] = load_array(stem.with_suffix(".unknown.npy"))
             if (origins >= 0).any() and previous is not None:
                 part[origins >= 0] = previous.build.vectors[origins[origins >= 0]]
+                shares[origins >= 0] = previous.build.unknown[origins[origins >= 0]]
             copies = np.flatnonzero(origins <= COPY)
             originals = COPY - origins[copies]
-            part[copies] = vectors[starts[originals]]
+            part[copies], shares[copies] = vectors[starts[originals]], unknown[starts[originals]]
             owners = np.searchsorted(starts, at + copies, side="right") - 1
             rows["truncated"][owners] = rows["truncated"][originals]
             at += len(origins)
         self.totals.truncated = int(rows["truncated"].sum())
         self.totals.lost_words = int(rows["lost"].sum())
+        self.totals.unknown = int((unknown > MOST_UNKNOWN).sum())
+        if unknown.any():
+            np.save(folder / UNKNOWN, unknown)
         rows.flush()
         vectors.flush()
         save_ids(folder)

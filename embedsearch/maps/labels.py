@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from embedsearch.backends import Rows
 from embedsearch.errors import QueryError, nearest
-from embedsearch.splitters.words import WORD
+from embedsearch.splitters.words import words
 from embedsearch.store.items import FIELD
 
 WORDS = 3
@@ -131,7 +131,7 @@ def distinctive_words(
 
 def _words(text: str) -> list[str]:
     """Return the words of a text, small; numbers and single Latin letters are none."""
-    found = (match.group().casefold() for match in WORD.finditer(text))
+    found = (text[start:end].casefold() for start, end in words(text))
     return [
         word
         for word in found

@@ -57,6 +57,7 @@ class EncoderSpec:
         metric: the distance that the model declares.
         views: of an image, a name in `embedsearch.recipe.VIEWS`.
         preparation: of an image, see `embedsearch.recipe.PREPARATION`.
+        splitter: how texts are split where words have vectors; see `EncoderRecipe.splitter`.
     """
 
     model: str
@@ -72,6 +73,7 @@ class EncoderSpec:
     metric: Metric = Metric.COSINE
     views: str = field(default="auto", metadata=stored(optional=True))
     preparation: int = field(default=1, metadata=stored(optional=True))
+    splitter: str = field(default="", metadata=stored(optional=True))
 
     @property
     def fingerprint(self) -> str:
@@ -84,6 +86,7 @@ class EncoderSpec:
             "max_length": self.max_length,
             "prompts": dict(self.prompts),
             "files": dict(self.files),
+            **({"splitter": self.splitter} if self.splitter else {}),
         }
         if self.preparation > 1:  # else it is that of embedsearch 0.6
             content |= {"views": self.views, "preparation": self.preparation}
@@ -125,6 +128,7 @@ def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
         metric=Metric.COSINE,
         views=recipe.views,
         preparation=recipe.preparation,
+        splitter=recipe.splitter,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from embedsearch.backends import Backend, Take
 from embedsearch.crossmodal import Crossmodal, serves
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import Scale
-from embedsearch.encoders import Encoder, all_ready, gather
+from embedsearch.encoders import Encoder, encode_one
 from embedsearch.errors import ItemError, ItemNotFoundError, QueryError
 from embedsearch.modalities import MODALITIES, UNITS, QueryForm, modality_of
 from embedsearch.query import (
@@ -47,6 +47,7 @@ class Space:
         scale: the scale of such distances; None where there is none.
         by: how the query came into another space than the index's own, see `Crossmodal.by`; else empty.
         truncated: whether a text of the query is longer than the model reads.
+        unknown: share (0 to 1) of a text of the query that the model does not know; the largest of several.
     """
 
     vector: Vectors
@@ -56,6 +57,15 @@ class Space:
     scale: Scale | None
     by: str = ""
     truncated: bool = False
+    unknown: float = 0.0
+
+
+class _Embedded(NamedTuple):
+    """A query of one term: its vector (1, d), whether a text was cut, and the share that is not known."""
+
+    vector: Vectors
+    truncated: bool = False
+    unknown: float = 0.0
 
 
 class QueryVectors:
@@ -84,34 +94,35 @@ class QueryVectors:
         singles = singles_of(query)
         crossmodal, build = self.across(singles), self._build
         embedded = [self._embedded(single, crossmodal) for single in singles]
-        vectors, truncated = [vector for vector, _ in embedded], any(cut for _, cut in embedded)
-        if crossmodal is None:
-            metric = build.manifest.metric
-            vector = _summed(query, vectors, metric)
-            return Space(vector, build.backend, build.take, metric, build.scale, truncated=truncated)
+        where = build.manifest if crossmodal is None else crossmodal
+        place = build if crossmodal is None else crossmodal
         return Space(
-            _summed(query, vectors, crossmodal.metric),
-            crossmodal.backend,
-            crossmodal.take,
-            crossmodal.metric,
-            crossmodal.scale,
-            crossmodal.by,
-            truncated,
+            _summed(query, [each.vector for each in embedded], where.metric),
+            place.backend,
+            place.take,
+            where.metric,
+            place.scale,
+            "" if crossmodal is None else crossmodal.by,
+            any(each.truncated for each in embedded),
+            max(each.unknown for each in embedded),
         )
 
     def across(self, singles: Sequence[Single]) -> Crossmodal | None:
         """Return the crossmodal if one of these queries needs it, so that all go across; else None."""
         return self._crossmodal if any(serves(self._crossmodal, each) for each in singles) else None
 
-    def together(self, singles: Sequence[Single]) -> Vectors:
+    def together(self, singles: Sequence[Single]) -> tuple[Vectors, float]:
         """Return the raw vectors of several queries in one space, (n, d) float32; see `across`.
+
+        Beside them stands the largest share (0 to 1) of a text that the model does not know.
 
         Raises:
             QueryError, ItemNotFoundError, ItemError, ModelError: as `Searcher.search`.
         """
         crossmodal = self.across(singles)
-        rows = [self._embedded(each, crossmodal)[0] for each in singles]
-        return np.concatenate(rows)  # n x (1, d) -> (n, d)
+        embedded = [self._embedded(each, crossmodal) for each in singles]
+        vectors = np.concatenate([each.vector for each in embedded])  # n x (1, d) -> (n, d)
+        return vectors, max(each.unknown for each in embedded)
 
     def row(self, identity: str) -> int:
         """Return the row of an item in this build.
@@ -131,20 +142,26 @@ class QueryVectors:
             )
         return row
 
-    def _embedded(self, query: Single, crossmodal: Crossmodal | None) -> tuple[Vectors, bool]:
-        """Return a vector (1, d), across modalities if a crossmodal is given, and whether a text was cut."""
-        if crossmodal is not None and serves(crossmodal, query):
-            return crossmodal.embed(query), False
-        vector, truncated = self._own(query)
-        return (vector if crossmodal is None else crossmodal.project(vector)), truncated
+    def words(self, sentence: str) -> tuple[Span, ...]:
+        """Return the spans of the words of a sentence, split as the index's texts are."""
+        return words(sentence, self._manifest.recipe.encoder.splitter)
 
-    def _own(self, query: Single) -> tuple[Vectors, bool]:
-        """Return a query's vector (1, d) in the index's own space, and whether a text was cut."""
+    def _embedded(self, query: Single, crossmodal: Crossmodal | None) -> _Embedded:
+        """Return a query's vector, across modalities if a crossmodal is given."""
+        if crossmodal is not None and serves(crossmodal, query):
+            vector, prepared = crossmodal.embed(query)
+            return _Embedded(vector, prepared.truncated, prepared.unknown)
+        own = self._own(query)
+        return own if crossmodal is None else own._replace(vector=crossmodal.project(own.vector))
+
+    def _own(self, query: Single) -> _Embedded:
+        """Return a query's vector in the index's own space."""
         match query:
             case Vector(values):
-                return self._ready_vector(values), False
+                return _Embedded(self._ready_vector(values))
             case MoreLike(identity):
-                return self._build.take(np.array([self.row(identity)])), False
+                row = self.row(identity)
+                return _Embedded(self._build.take(np.array([row])), unknown=float(self._build.unknown[row]))
             case Text(text):
                 return self._text(text)
             case Image(source):
@@ -158,9 +175,9 @@ class QueryVectors:
             case Word(sentence, word):
                 if self._unit.form is not QueryForm.WORD:
                     raise QueryError(self._misfit())
-                return self._word(sentence, self._span(sentence, word)), False
+                return self._word(sentence, self._span(sentence, word))
 
-    def _text(self, text: str) -> tuple[Vectors, bool]:
+    def _text(self, text: str) -> _Embedded:
         if not text.strip():
             raise QueryError("The query is empty. Type what you look for.")
         if self._unit.form is QueryForm.TEXT:
@@ -173,13 +190,12 @@ class QueryVectors:
         spans = self._spans(text)
         if len(spans) > 1:
             raise QueryError(self._misfit(f"one word of the sentence, --word NUMBER: {_shown(text, spans)}"))
-        return self._word(text, spans[0]), False
+        return self._word(text, spans[0])
 
-    def _encode(self, item: Any) -> tuple[Vectors, bool]:
-        """Return the vectors of one item, and whether the model's limit cut it; it is tokenised once."""
-        encoder = self._encoder()
-        ready = all_ready([item], encoder.prepare([item], "query"))
-        return gather(ready, encoder.run(ready), encoder.dimension), ready[0].truncated
+    def _encode(self, item: Any) -> _Embedded:
+        """Return the vectors of one item, (n, d); it is tokenised once."""
+        vectors, prepared = encode_one(self._encoder(), item)
+        return _Embedded(vectors, prepared.truncated, prepared.unknown)
 
     def _ready_vector(self, values: Any) -> Vectors:
         try:
@@ -207,7 +223,7 @@ class QueryVectors:
         return vector.astype(np.float32)
 
     def _spans(self, sentence: str) -> list[Span]:
-        spans = list(words(sentence))
+        spans = list(self.words(sentence))
         if not spans:
             raise QueryError("The sentence holds no word. Type a sentence, then name one of its words.")
         return spans
@@ -223,11 +239,11 @@ class QueryVectors:
             return spans[number - 1]
         raise QueryError(f"The sentence has no word {word!r}; it has {_shown(sentence, spans)}.")
 
-    def _word(self, sentence: str, span: Span) -> Vectors:
-        vectors, _ = self._encode(Sentence(sentence, (span,)))
-        if not len(vectors):
+    def _word(self, sentence: str, span: Span) -> _Embedded:
+        found = self._encode(Sentence(sentence, (span,)))
+        if not len(found.vector):
             raise ItemError("The word lies beyond the model's limit. Shorten the sentence.")
-        return vectors
+        return found._replace(truncated=False)  # the word itself was read
 
     def _misfit(self, expected: str = "") -> str:
         """Return what to ask with instead: `expected`, or else all that the index can be asked with."""

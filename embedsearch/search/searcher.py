@@ -23,12 +23,15 @@ from embedsearch.query import (
     items_of,
 )
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import MOST_UNKNOWN
 from embedsearch.results import Hit, Results
 from embedsearch.search.filters import as_filter
 from embedsearch.search.query_vectors import QueryVectors, Space
 from embedsearch.store.build import Build
 from embedsearch.store.items import FIELD
 from embedsearch.store.manifest import PROBES
+
+MOST_PASSED = 20  # hits that are passed over for a verdict
 
 
 class Searcher:
@@ -95,7 +98,8 @@ class Searcher:
         own = [self.row(identity) for identity in items_of(asked)]
         space = self.queries.space(asked)
         self.build.check()  # the query may have taken seconds to embed
-        judged = max(k, len(WEIGHTS))  # so many hits tell whether any is close
+        # so many hits tell whether any is close, some that the model does not know among them
+        judged = max(k, len(WEIGHTS) + min(self.manifest.report.unknown, MOST_PASSED))
         found, rows = space.backend.search(space.vector, judged, chosen, own)  # (1, d) -> (1, k)
         return self._results(space, found[0].tolist(), rows[0].tolist(), k)
 
@@ -136,11 +140,16 @@ class Searcher:
 
     def _results(self, space: Space, distances: list[float], rows: list[int], k: int) -> Results:
         """Return the first `k` hits, with a verdict by all."""
-        scale = space.scale
-        verdict, rate = (scale.verdict(distances) if scale else None) or (None, None)
+        reason = _unjudged(space)
+        scale = None if reason else space.scale
+        known = self.build.unknown[rows] <= MOST_UNKNOWN
+        judged = [distance for distance, is_known in zip(distances, known, strict=True) if is_known]
+        verdict, rate = (scale.verdict(judged) if scale else None) or (None, None)
         hits = self._hits(rows[:k], distances[:k], space.metric, scale)
         limit = scale.limit if scale else None
-        return Results(hits, space.metric, verdict, rate, space.by, limit, space.truncated)
+        return Results(
+            hits, space.metric, verdict, rate, reason, space.by, limit, space.truncated, space.unknown
+        )
 
     def _hits(
         self,
@@ -153,10 +162,11 @@ class Searcher:
         names = list(self.build.items.column_names)
         columns = self.build.read(rows, names)
         fields = [name for name in names if name.startswith(FIELD)]
-        percentiles = scale.percentiles(distances) if scale else [None] * len(distances)
+        unknown = self.build.unknown[rows].tolist()
         hits = []
         for at, distance in enumerate(distances):
             start = columns["start"][at]
+            judge = scale if unknown[at] <= MOST_UNKNOWN else None
             hits.append(
                 Hit(
                     rank=first_rank + at,
@@ -170,9 +180,20 @@ class Searcher:
                     span=None if start is None else (start, columns["end"][at]),
                     fields={name.removeprefix(FIELD): columns[name][at] for name in fields},
                     image=columns["picture"][at],
-                    percentile=percentiles[at],
-                    label=scale.label(distance) if scale else None,
-                    human_score=scale.human_score(distance) if scale else None,
+                    percentile=judge.percentile(distance) if judge else None,
+                    label=judge.label(distance) if judge else None,
+                    human_score=judge.human_score(distance) if judge else None,
+                    unknown=unknown[at],
                 )
             )
         return hits
+
+
+def _unjudged(space: Space) -> str:
+    """Return why the answer to a query is not judged, in a sentence; empty where it is."""
+    if space.unknown > MOST_UNKNOWN:
+        return (
+            f"The model does not know {100 * space.unknown:.0f} % of the query's text, so its distances are "
+            "not judged. Build the index with a multilingual model: --model with a hub id or a folder."
+        )
+    return ""

@@ -134,6 +134,7 @@ class Hit(Model):
     percentile: float | None
     closeness: str | None
     score: float | None
+    unknown: float
 
     @classmethod
     def of(cls, hit: Found) -> Self:
@@ -150,6 +151,7 @@ class Hit(Model):
             percentile=hit.percentile,
             closeness=hit.label,
             score=hit.human_score,
+            unknown=round(hit.unknown, 4),
         )
 
 
@@ -169,7 +171,9 @@ class SearchOutput(Output):
     by: str
     verdict: str | None
     foreign_rate: float | None
+    reason: str
     truncated: bool
+    unknown: float
     hits: list[Hit]
 
     @classmethod
@@ -182,7 +186,9 @@ class SearchOutput(Output):
             by=results.by,
             verdict=results.verdict,
             foreign_rate=results.foreign_rate,
+            reason=results.reason,
             truncated=results.truncated,
+            unknown=round(results.unknown, 4),
             hits=[Hit.of(hit) for hit in results.hits],
         )
 

@@ -34,6 +34,7 @@ from embedsearch.store.manifest import (
     REJECTED,
     SCALE,
     SOURCE_STATE,
+    UNKNOWN,
     VECTORS,
     Manifest,
     mend,
@@ -178,6 +179,14 @@ class Build:
     def take(self) -> Take:
         """Gives the raw vectors of rows: (m,) -> (m, d) float32."""
         return taking(self.vectors)
+
+    @cached_property
+    def unknown(self) -> npt.NDArray[np.float16]:
+        """The share (0 to 1) of each item's text that the model does not know, (n,)."""
+        if UNKNOWN in self.manifest.files:
+            shares: npt.NDArray[np.float16] = load_array(self.folder / UNKNOWN, mapped=True)
+            return shares
+        return np.broadcast_to(np.float16(0), self.manifest.count)
 
     @property
     def source_state(self) -> SourceState:

@@ -23,11 +23,12 @@ class BuildReport:
         reused: vectors taken from the build before.
         rejected: entries, or single sentences of one, that have no vector.
         truncated: texts cut at the model's limit.
-        lost_words: words beyond that limit, which have no vector.
+        lost_words: words that have no vector: they lie beyond that limit, or the model does not know them.
         waited: seconds spent waiting for input.
         computed: seconds spent in the model.
         seconds: seconds of the whole build.
         passed_over: how many files of the source are not read, by kind, such as ".pdf".
+        unknown: texts of which the model does not know more than a third.
     """
 
     entries: int
@@ -40,6 +41,7 @@ class BuildReport:
     waited: float
     computed: float
     seconds: float
+    unknown: int = field(default=0, metadata=stored(optional=True))
     passed_over: Mapping[str, int] = field(default_factory=dict, metadata=stored(optional=True))
 
     @property

@@ -230,3 +230,9 @@ def test_texts_and_pictures_are_compared_by_an_index_that_knows_both(small_model
     assert (made.by, made.percentiles, made.pairs_of) == ("towers", None, "")
     of_one_kind = compare(things[1:], index="both", indexes=tmp_path / "indexes")
     assert (of_one_kind.by, of_one_kind.pairs_of) == ("", "the index both")
+
+
+def test_what_the_model_does_not_know_gets_no_percentiles():
+    """Texts of which over a third is unknown are compared by distance alone."""
+    assert compare(["a cat", "审批流程需要经理的批准。"]).percentiles is None
+    assert compare(["a cat", "a kitten"]).percentiles is not None

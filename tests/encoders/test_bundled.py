@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from embedsearch.encoders import load_encoder
-from embedsearch.errors import ModelChecksumError, ModelError
+from embedsearch.errors import ItemError, ModelChecksumError, ModelError
 from embedsearch.modalities import modality_of
 from embedsearch.models import files
 from embedsearch.models.catalog import MODELS, known
@@ -126,3 +126,30 @@ def test_names_of_the_catalogue_are_unique():
     assert len({row.name for row in MODELS}) == len(MODELS)
     assert all(known(row.name) is row for row in MODELS)
     assert known("no-such-model") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("How do I get my money back?", 0),
+        ("!!!", 0),
+        ("Привет, мир", 0),
+        ("审批流程需要经理的批准。", 10 / 11),  # it knows 的 alone
+        ("Great 😀", 1 / 2),
+        ("hello world แมวนอนอยู่บนเสื่อในบ้านของฉัน", 29 / 39),  # characters: Thai becomes one token
+    ],
+)
+def test_the_share_of_a_text_that_is_unknown(text, unknown):
+    """The larger share of tokens and of characters counts, punctuation aside."""
+    encoder = load_encoder(precision="fp32", engine="torch")
+    assert encoder.prepare([text])[0].unknown == pytest.approx(unknown)
+
+
+@pytest.mark.parametrize("text", ["审批流程", "猫睡觉。", "แมวนอนอยู่บนเสื่อ", "😀😀", "\u200b"])
+def test_a_text_of_unknown_tokens_alone_is_refused(text):
+    """A text that the model can read nothing of is refused, in a sentence that says what to do."""
+    encoder = load_encoder(precision="fp32", engine="torch")
+    with pytest.raises(
+        ItemError, match=r"read none of it.*multilingual model: --model with a hub id or a folder"
+    ):
+        encoder.encode([text])

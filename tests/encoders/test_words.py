@@ -101,18 +101,29 @@ def test_a_word_beyond_the_limit_says_so(small_model):
         encoder.encode([Sentence(text, words(text)[-1:])])
 
 
-def test_an_unknown_word_keeps_its_row(small_model):
-    """A word that the vocabulary lacks has the row of [UNK]; a sentence of nothing but space is refused."""
+@pytest.mark.parametrize("unit", ["word", "token"])
+def test_an_unknown_word_has_no_vector(small_model, unit):
+    """A word that the vocabulary lacks gets no vector; the words around it keep their rows."""
     folder = small_model("bert")
-    encoder = load_encoder(folder.as_posix(), unit="word", precision="fp32")
+    encoder = load_encoder(folder.as_posix(), unit=unit, precision="fp32")
     text = "the 日本 bank"
     rows, inputs = plain(folder, text)
     assert inputs["input_ids"].tolist()[0].count(1) > 0  # [UNK]
-    got = encoder.encode([Sentence(text, words(text))])
-    want = [rows[tokens_of(inputs, span)].mean(0) for span in words(text)]
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
+    prepared = encoder.prepare([Sentence(text, words(text) if unit == "word" else None)])[0]
+    assert [text[slice(*span)] for span in (prepared.units[0], prepared.units[-1])] == ["the", "bank"]
+    assert "日" not in "".join(text[slice(*span)] for span in prepared.units)
+    assert prepared.lost == (1 if unit == "word" else 2)
+    want = [rows[tokens_of(inputs, span)].mean(0) for span in prepared.units]
+    np.testing.assert_allclose(encoder.encode([Sentence(text, prepared.units)]), want, rtol=0, atol=1e-5)
+
+
+def test_a_sentence_that_holds_no_known_word_is_refused(small_model):
+    """A sentence of space, and one of unknown words, are refused, each with its own reason."""
+    encoder = load_encoder(small_model("bert").as_posix(), unit="word", precision="fp32")
     with pytest.raises(ItemError, match="no word that the model can read"):
         encoder.encode([Sentence("  ")])
+    with pytest.raises(ItemError, match="multilingual model: --model"):
+        encoder.encode([Sentence("日本", words("日本"))])
 
 
 def test_a_bad_sentence_stands_between_good_ones(small_model):

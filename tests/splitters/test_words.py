@@ -19,13 +19,22 @@ def cut(text, spans):
         ("l’été à Zürich", ["l’été", "à", "Zürich"]),
         ("snake_case x1, (y)", ["snake_case", "x1", "y"]),
         ("日本 和 中文", ["日本", "和", "中文"]),
+        ("彼女は東京大学に行く。", ["彼女", "は", "東京", "大学", "に", "行く"]),
+        ("审批流程需要批准，然后付款", ["审批", "流程", "需要", "批准", "然后", "付款"]),
+        ("𠮷野家で食べる", ["𠮷", "野家", "で", "食べる"]),  # a character of two UTF-16 units
+        ("แมวนอนอยู่บนเสื่อ", ["แมว", "นอน", "อยู่", "บน", "เสื่อ"]),
+        ("ខ្ញុំស្រឡាញ់អ្នក", ["ខ្ញុំ", "ស្រឡាញ់", "អ្នក"]),
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
+        ("iPhone15を買う", ["iPhone15", "を", "買う"]),
+        ("cafe\u0301 x", ["cafe\u0301", "x"]),
+        ("한국어 문장", ["한국어", "문장"]),
         ("... -- !", []),
         ("", []),
         ("'quoted' word-", ["quoted", "word"]),
     ],
 )
 def test_words(text, found):
-    """Words are letters and digits of any script; apostrophes, dots and hyphens inside belong to them."""
+    """Words are letters, marks and digits of any script; dictionaries find them where no spaces are."""
     assert cut(text, words(text)) == found
 
 
@@ -42,12 +51,18 @@ def test_words(text, found):
         ('He said: "Stop." Then he left.', ['He said: "Stop."', "Then he left."]),
         ("  first line \n\n second line  ", ["first line", "second line"]),
         ("一。二。", ["一。", "二。"]),
+        ("「寝る。」と言う！？はい", ["「寝る。」", "と言う！？", "はい"]),
+        ("値は３．５である．次", ["値は３．５である．", "次"]),
+        ("नमस्ते। कैसे हो॥ अच्छा", ["नमस्ते।", "कैसे हो॥", "अच्छा"]),
+        ("هل تنام؟ نعم۔ لا", ["هل تنام؟", "نعم۔", "لا"]),
+        ("ሰላም። እንዴት፧ ደህና", ["ሰላም።", "እንዴት፧", "ደህና"]),
+        ("ខ្ញុំ។ អ្នក", ["ខ្ញុំ។", "អ្នក"]),
         ("", []),
         (" \n ", []),
     ],
 )
 def test_sentences(text, found):
-    """Sentences end at a stop before a capital or digit, at a line break, and not behind abbreviations."""
+    """Sentences end at a line break and at the stops of every script, and not behind abbreviations."""
     assert cut(text, sentences(text)) == found
 
 
@@ -71,3 +86,11 @@ def test_a_text_is_split_into_sentences_that_hold_words():
     assert split_tokens(text) == [(0, Sentence("A cat.")), (11, Sentence("Two!"))]
     with pytest.raises(ItemError, match="holds no word"):
         split_words("... !")
+
+
+def test_the_rule_of_0_6_is_kept():
+    """An index of words that 0.6 made splits as it did: no dictionaries, marks end words, few full stops."""
+    assert cut("彼女は行く", words("彼女は行く", "")) == ["彼女は行く"]
+    assert cut("cafe\u0301 x", words("cafe\u0301 x", "")) == ["cafe", "x"]
+    assert cut("नम। कै", sentences("नम। कै", "")) == ["नम। कै"]
+    assert split_words("一二。三", "") == [(0, Sentence("一二。", ((0, 2),))), (3, Sentence("三", ((0, 1),)))]

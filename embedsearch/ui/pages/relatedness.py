@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
@@ -15,7 +15,7 @@ from embedsearch.encoders import Encoder, preparation_of
 from embedsearch.errors import ItemError
 from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Unit
+from embedsearch.records import MOST_UNKNOWN, Unit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
@@ -68,7 +68,7 @@ def relatedness_page() -> None:
                 return
             with st.spinner("Comparing …"):
                 measure = _measure(index, unit, indexes)
-                entered = _readable(measure, entered)
+                entered, measure = _readable(measure, entered)
                 if len(entered) < LEAST:
                     return
                 made = _compare(measure, entered)
@@ -163,14 +163,22 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
     return Measure(load_encoder(recipe), Metric.COSINE, general_pairs(recipe), lacking)
 
 
-def _readable(measure: Measure, entered: list[Compared]) -> list[Compared]:
-    """Return what the model can read; report what is rejected, and why."""
+def _readable(measure: Measure, entered: list[Compared]) -> tuple[list[Compared], Measure]:
+    """Return what the model can read, and the measure without pairs where it knows too little of a text.
+
+    What is rejected is reported.
+    """
     ready = measure.encoder.prepare([thing.content for thing in entered], "query")
     pairs = list(zip(entered, ready, strict=True))
     show_notices(
         tuple(f"{thing.number} is rejected: {each}." for thing, each in pairs if isinstance(each, ItemError))
     )
-    return [thing for thing, each in pairs if not isinstance(each, ItemError)]
+    read = [(thing, each) for thing, each in pairs if not isinstance(each, ItemError)]
+    unknown = ", ".join(str(thing.number) for thing, each in read if each.unknown > MOST_UNKNOWN)
+    if unknown:
+        lacking = f"The model does not know more than a third of {unknown}, so these are distances alone."
+        measure = replace(measure, pairs=None, lacking=lacking)
+    return [thing for thing, _ in read], measure
 
 
 def _compare(measure: Measure, entered: list[Compared]) -> Comparison:

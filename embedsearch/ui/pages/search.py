@@ -133,6 +133,8 @@ def _count(searcher: Index, results: Results, where: Tree | None) -> None:
     close = ""
     if results.verdict is Verdict.CLOSE:
         close = f" {_often(results)} find something this close."
+    elif results.reason:
+        close = f" {html.escape(results.reason)}"
     elif results.verdict is None and hits[0].percentile is not None:
         close = " No unrelated queries were measured, so only percentiles are shown."
         if hits[0].label is Closeness.UNRELATED:  # the others are no nearer

@@ -12,7 +12,7 @@ import streamlit as st
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
-from embedsearch.records import Scalar
+from embedsearch.records import MOST_UNKNOWN, Scalar
 from embedsearch.results import Hit
 from embedsearch.ui import ASSETS
 from embedsearch.ui.widgets import thumbnails
@@ -133,6 +133,9 @@ def chip(closeness: Closeness | None, *, far: bool = False) -> str:
 
 def said(hit: Hit) -> str:
     """Return the HTML of what the distance of a hit means; nothing where that is not known."""
+    if hit.unknown > MOST_UNKNOWN:
+        share = f"{100 * hit.unknown:.0f}\u00a0%"
+        return f'<p class="es-said">not judged: the model does not know {share} of it</p>'
     if hit.percentile is None or hit.label is None:
         return ""
     people = "" if hit.human_score is None else f" · people: {hit.human_score:.1f}"

@@ -11,7 +11,6 @@ import streamlit as st
 from embedsearch.index import Index
 from embedsearch.modalities import MODALITIES, UNITS, QueryForm
 from embedsearch.query import Image, MoreLike, Single, Text, Word
-from embedsearch.splitters.words import words
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import navigation, url_state
 from embedsearch.ui.pages import MAP
@@ -77,7 +76,7 @@ def ask(searcher: Index, asked: Asked, indexes: Path) -> None:
     """Show the widgets that fit what the index can be asked with."""
     name, possible = searcher.manifest.name, forms(searcher)
     if possible & {QueryForm.TEXT, QueryForm.WORD}:
-        _ask_text(name, asked, whole=QueryForm.TEXT in possible)
+        _ask_text(searcher, asked, whole=QueryForm.TEXT in possible)
     if QueryForm.IMAGE not in possible:
         return
 
@@ -98,14 +97,15 @@ def crossed(searcher: Index, by: str) -> str:
     return f" {asks} find {UNITS[searcher.manifest.unit].plural} {crossmodal.about}."
 
 
-def _ask_text(name: str, asked: Asked, *, whole: bool) -> None:
+def _ask_text(searcher: Index, asked: Asked, *, whole: bool) -> None:
     """Show the field for a text, asked with as a whole or by one of its words."""
 
     def changed() -> None:
         text = st.session_state[TEXT] or ""
         # A sentence of one word leaves nothing to pick.
-        word = "1" if not whole and len(words(text)) == 1 else ""
+        word = "1" if not whole and len(searcher.queries.words(text)) == 1 else ""
         cleared = {"image": ""} if whole and text.strip() else {}
+        name = searcher.manifest.name
         url_state.change({"index": name, "q": text, "word": word, "item": "", **cleared})
 
     # what an item takes the place of would look as if it were asked too
@@ -122,7 +122,7 @@ def _ask_text(name: str, asked: Asked, *, whole: bool) -> None:
 
 def pick_word(searcher: Index, asked: Asked) -> None:
     """Show the words of the sentence, to choose one; nothing where whole texts are asked with."""
-    name, spans = searcher.manifest.name, words(asked.text)
+    name, spans = searcher.manifest.name, searcher.queries.words(asked.text)
     if UNITS[searcher.manifest.unit].form is not QueryForm.WORD or not asked.text.strip():
         return
 

@@ -43,7 +43,8 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
 
 def _facts(opened: Opened) -> None:
     manifest, crossmodal = opened.searcher.manifest, opened.searcher.crossmodal
-    rejected, passed = manifest.report.rejected, manifest.report.passed
+    report = manifest.report
+    rejected, passed, unknown = report.rejected, report.passed, report.unknown
     rows = {
         "holds": f"{manifest.count:,} {UNITS[manifest.unit].plural}",
         "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
@@ -53,6 +54,7 @@ def _facts(opened: Opened) -> None:
         "built": manifest.created[:10],
         **({"rejected": f"{rejected:,} unreadable"} if rejected else {}),
         **({"passed over": passed} if passed else {}),
+        **({"unknown": f"more than a third of {unknown:,} texts"} if unknown else {}),
     }
     listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
     st.subheader(literal(manifest.name), anchor=False)

@@ -14,7 +14,6 @@ from embedsearch.explain.heatmap import RAMP, overlay
 from embedsearch.index import Index
 from embedsearch.query import AnyQuery, MoreLike, Query, Text, Word, as_single
 from embedsearch.results import Hit
-from embedsearch.splitters.words import words
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.notes import calm
 
@@ -56,7 +55,7 @@ def _asked(searcher: Index, query: AnyQuery) -> str:
     if isinstance(query, Text):
         return f"“{_short(query.text)}”"
     if isinstance(query, Word) and isinstance(query.word, int):
-        spans = words(query.sentence)
+        spans = searcher.queries.words(query.sentence)
         start, end = spans[query.word - 1]
         left, right = query.sentence[max(0, start - QUOTED // 2) : start], query.sentence[end:][: QUOTED // 2]
         word = f"<mark>{html.escape(query.sentence[start:end])}</mark>"
