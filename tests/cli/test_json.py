@@ -68,7 +68,15 @@ def keys(value, at=""):
 
 
 # since 0.6.0; each is in docs/json-and-api.md
-NEW = {"encoder.preparation", "recipe.encoder.preparation"}
+NEW = {
+    "encoder.preparation",
+    "recipe.encoder.preparation",
+    "encoder.splitter",
+    "recipe.encoder.splitter",
+    "reason",
+    "unknown",
+    "hits[].unknown",
+}
 
 
 @pytest.fixture(scope="module")
