@@ -184,7 +184,7 @@ class Build:
     def unknown(self) -> npt.NDArray[np.float16]:
         """The share (0 to 1) of each item's text that the model does not know, (n,)."""
         if UNKNOWN in self.manifest.files:
-            shares: npt.NDArray[np.float16] = load_array(self.folder / UNKNOWN, mapped=True)
+            shares: npt.NDArray[np.float16] = load_array(self.folder / UNKNOWN)
             return shares
         return np.broadcast_to(np.float16(0), self.manifest.count)
 
