@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from embedsearch.errors import ItemError, SourceError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality, Record, Rejected, Scalar
+from embedsearch.sources.image_files import USUAL, image_suffixes, image_test
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
-from embedsearch.sources.paths import Beside, PassedOver, existing_folder, printable, refuse_columns, walk
-
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".ppm")
+from embedsearch.sources.paths import (
+    Beside,
+    PassedOver,
+    Wanted,
+    existing_folder,
+    listed,
+    printable,
+    refuse_columns,
+    walk,
 )
-HEIF_SUFFIXES = frozenset((".heic", ".heif"))
+
 TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".text"))
+# Files that are not opened to see whether they hold an image.
+NOT_IMAGES = TEXT_SUFFIXES | {
+    ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".html", ".xml", ".svg", ".pdf", ".eps", ".py",
+    ".mp3", ".ogg", ".wav", ".mp4", ".mov", ".avi", ".mkv", ".zip", ".gz",
+}  # fmt: skip
 CAPTION_LIMIT = 64 * 2**10  # bytes; a longer .txt is no caption, and only its beginning is kept
 TEXT_LIMIT = 64 * 2**20
 NAMES_A_BLOCK = 1024
@@ -27,21 +38,16 @@ NAMES_A_BLOCK = 1024
 _TRANSLATION = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2})?(\.[\w-]+)?(@\w+)?(\.[\w-]+)?=")
 
 
-def image_suffixes() -> frozenset[str]:
-    """Return the suffixes of the images that can be opened here, in lower case."""
-    return IMAGE_SUFFIXES | (HEIF_SUFFIXES if find_spec("pillow_heif") else frozenset())
-
-
 class _Files:
-    """The files in a folder and the folders in it whose names end as wanted, listed once."""
+    """The files in a folder and the folders in it that are wanted, listed once."""
 
-    def __init__(self, root: Path, suffixes: frozenset[str], what: str, passed_over: PassedOver) -> None:
+    def __init__(self, root: Path, wanted: Wanted, what: str, passed_over: PassedOver) -> None:
         """List them.
 
         Args:
             root: the folder.
-            suffixes: how their names end, in lower case.
-            what: what they are, as in "images".
+            wanted: tells which they are.
+            what: what they are, with what is expected, as in "images; expected .png".
             passed_over: counts the others.
 
         Raises:
@@ -53,7 +59,6 @@ class _Files:
         names: list[str] = []
         self.count = 0
         self.passed_over = passed_over.kinds
-        wanted = lambda name: PurePosixPath(name).suffix.lower() in suffixes  # noqa: E731
         for name, entry in walk(root, wanted, passed_over):
             self.count += 1
             names.append(name)
@@ -64,11 +69,8 @@ class _Files:
                 names = []
         self._blocks += ["\0".join(names)] if names else []
         if not self.count:
-            lacks_heif = suffixes >= IMAGE_SUFFIXES and not suffixes >= HEIF_SUFFIXES
-            heif = " (.heic and .heif too, after pip install 'embedsearch[heif]')" if lacks_heif else ""
-            raise SourceError(
-                f"{root} holds no {what}; expected files that end in {', '.join(sorted(suffixes))}{heif}."
-            )
+            others = f" It holds {listed(self.passed_over)}." if self.passed_over else ""
+            raise SourceError(f"{root} holds no {what}.{others}")
 
     def __iter__(self) -> Iterator[tuple[str, Path, int] | Rejected]:
         """Yield each file's relative path, its path and its size in bytes; or why it can't be used."""
@@ -100,7 +102,12 @@ class ImageFolder:
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
         passed_over = PassedOver(recipe.exclude, _is_caption)
-        self._files = _Files(root, image_suffixes(), "images", passed_over)
+        self._files = _Files(
+            root,
+            image_test(NOT_IMAGES),
+            f"images; expected {', '.join(USUAL)} or what else Pillow reads",
+            passed_over,
+        )
 
     def modality(self) -> Modality:
         """Images."""
@@ -155,7 +162,8 @@ class TextFolder:
         root = existing_folder(recipe.location, "a folder of texts")
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
-        self._files = _Files(root, TEXT_SUFFIXES, "texts", PassedOver(recipe.exclude))
+        what = f"texts; expected files that end in {', '.join(sorted(TEXT_SUFFIXES))}"
+        self._files = _Files(root, _is_text, what, PassedOver(recipe.exclude))
 
     def modality(self) -> Modality:
         """Texts."""
@@ -187,6 +195,10 @@ def _place(name: str) -> dict[str, Scalar]:
     path = PurePosixPath(name)
     folder = path.parent.as_posix()
     return {"label": None if folder == "." else folder, "file": path.name}
+
+
+def _is_text(entry: os.DirEntry[str]) -> bool:
+    return PurePosixPath(entry.name).suffix.lower() in TEXT_SUFFIXES
 
 
 def _is_caption(name: str, beside: Beside) -> bool:

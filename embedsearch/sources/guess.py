@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from embedsearch.errors import SourceError
 from embedsearch.sources.dataset import is_saved_dataset
-from embedsearch.sources.folder import HEIF_SUFFIXES, TEXT_SUFFIXES, image_suffixes
-from embedsearch.sources.paths import not_found, walk
+from embedsearch.sources.folder import NOT_IMAGES, TEXT_SUFFIXES
+from embedsearch.sources.image_files import HEIF_SUFFIXES, USUAL, image_suffixes, image_test
+from embedsearch.sources.paths import PassedOver, listed, not_found, walk
 
 FILES_LOOKED_AT = 2000
 FILE_KINDS = {
@@ -68,24 +70,23 @@ def _kind_of_file(path: Path) -> str:
 def _kind_of_folder(path: Path) -> str:
     if is_saved_dataset(path):
         return "dataset"
-    images, texts = image_suffixes(), TEXT_SUFFIXES
-    tables = frozenset(FILE_KINDS) - texts
-    known = images | texts | tables
-    names = [
-        PurePosixPath(name)
-        for name, _ in islice(
-            walk(path, lambda name: PurePosixPath(name).suffix.lower() in known), FILES_LOOKED_AT
-        )
-    ]
-    stems = {name.with_suffix("") for name in names if name.suffix.lower() in images}
+    texts, tables = TEXT_SUFFIXES, frozenset(FILE_KINDS) - TEXT_SUFFIXES
+    is_image, passed_over = image_test(NOT_IMAGES), PassedOver()
+
+    def wanted(entry: os.DirEntry[str]) -> bool:
+        return PurePosixPath(entry.name).suffix.lower() in texts | tables or is_image(entry)
+
+    found = islice(walk(path, wanted, passed_over), FILES_LOOKED_AT)
+    names = [PurePosixPath(name) for name, _ in found]
+    images = [name for name in names if name.suffix.lower() not in texts | tables]
+    stems = {name.with_suffix("") for name in images}
     # a .txt beside an image of the same name is its caption
     text_count = sum(name.suffix.lower() in texts and name.with_suffix("") not in stems for name in names)
-    image_count = sum(name.suffix.lower() in images for name in names)
-    if image_count or text_count:
-        return "images" if image_count >= text_count else "texts"
-    table = next((name for name in names if name.suffix.lower() in tables), None)
-    instead = f" It holds {table}: give that file." if table else ""
+    if images or text_count:
+        return "images" if len(images) >= text_count else "texts"
+    kinds = f" It holds {listed(passed_over.kinds)}." if passed_over.kinds else ""
+    instead = f" It holds {names[0]}: give that file." if names else kinds
     raise SourceError(
-        f"{path} holds neither images ({', '.join(sorted(images))}) nor texts "
+        f"{path} holds neither images ({', '.join(USUAL)} and what else Pillow reads) nor texts "
         f"({', '.join(sorted(texts))}), and it is not a data set made by save_to_disk.{instead}"
     )

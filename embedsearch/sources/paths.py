@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from embedsearch.errors import SourceError, SourceNotFoundError, nearest
 from embedsearch.recipe import SourceRecipe
+from embedsearch.sources.image_files import HEIF_HINT, HEIF_SUFFIXES
 
 # Links on the way to a folder: nine folders that link to each other have a million ways through them all.
 MOST_LINKS = 2
@@ -19,6 +20,7 @@ MOST_LINKS = 2
 THUMBNAILS = frozenset(("@eaDir", ".thumbnails", ".@__thumb"))
 Identity = tuple[int, int]
 Beside = Sequence[os.DirEntry[str]]
+Wanted = Callable[[os.DirEntry[str]], bool]
 
 
 def not_found(path: Path) -> SourceNotFoundError:
@@ -106,17 +108,23 @@ class PassedOver:
             self.kinds[printable(PurePosixPath(name).suffix.lower()) or "without a suffix"] += 1
 
 
+def listed(kinds: Mapping[str, int]) -> str:
+    """Return what was passed over, most first, as in "12 .pdf, 3 .html"; see `PassedOver.kinds`."""
+    most = sorted(kinds.items(), key=lambda kind: -kind[1])
+    return ", ".join(f"{count:,} {kind}{f' ({HEIF_HINT})' * (kind in HEIF_SUFFIXES)}" for kind, count in most)
+
+
 def walk(
-    root: Path, wanted: Callable[[str], bool], passed_over: PassedOver | None = None
+    root: Path, wanted: Wanted, passed_over: PassedOver | None = None
 ) -> Iterator[tuple[str, os.DirEntry[str] | OSError]]:
-    """Yield the files under `root` whose name is `wanted`, sorted by the parts of their path.
+    """Yield the files under `root` that are `wanted`, sorted by the parts of their path.
 
     Hidden files and folders are passed over, and so are folders of thumbnails, links back to a folder that
     the walk is in, and links to folders within linked folders within linked folders.
 
     Args:
         root: the folder.
-        wanted: whether a file of this name is yielded.
+        wanted: whether a file is yielded.
         passed_over: says what else is passed over, and counts all of it but what is hidden.
 
     Yields:
@@ -167,11 +175,11 @@ def _folder(entry: os.DirEntry[str], level: _Level) -> _Level | OSError | None:
     return found
 
 
-def _file(entry: os.DirEntry[str], wanted: Callable[[str], bool]) -> os.DirEntry[str] | OSError | None:
+def _file(entry: os.DirEntry[str], wanted: Wanted) -> os.DirEntry[str] | OSError | None:
     """Return what is no folder, or why it can't be read; None where it is passed over."""
     if entry.is_symlink() and not Path(entry).exists():
         return OSError(errno.ENOENT, f"it links to {_target(entry)}, which is not there")
-    if not wanted(entry.name):
+    if not wanted(entry):
         return None
     return entry if entry.is_file() else OSError(errno.EINVAL, "it is neither a file nor a folder")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.facts import stored
+from embedsearch.sources.paths import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,7 @@ class BuildReport:
     @property
     def passed(self) -> str:
         """What was passed over, most first, as in "12 .pdf, 3 .html"; empty for nothing."""
-        most = sorted(self.passed_over.items(), key=lambda kind: -kind[1])
-        return ", ".join(f"{count:,} {kind}" for kind, count in most)
+        return listed(self.passed_over)
 
 
 @dataclass(frozen=True, slots=True)

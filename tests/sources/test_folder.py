@@ -2,10 +2,14 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
 from embedsearch.records import Modality, Record
-from embedsearch.sources import folder
+from embedsearch.sources import folder, image_files
+from embedsearch.sources.guess import guess
+from embedsearch.sources.image_files import IMAGE_SUFFIXES
+from embedsearch.sources.paths import listed
 from tests.sources.reading import contents, fields, read, rejected, source
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
@@ -56,22 +60,64 @@ def test_only_images_that_pillow_opens_are_listed(tmp_path):
     ]  # fmt: skip
 
 
+def test_the_suffixes_are_those_that_pillow_reads():
+    """Every suffix that Pillow registers is an image's, but of formats that it only names or can't decode."""
+    Image.init()
+    without_a_reader = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF", "HEIF"}
+    kinds = {end: kind for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    assert {end for end, kind in kinds.items() if kind not in without_a_reader} <= IMAGE_SUFFIXES
+    assert IMAGE_SUFFIXES - kinds.keys() <= {".mpo"}  # which Pillow opens as a JPEG
+
+
+def test_a_file_of_another_suffix_is_known_by_its_content(tmp_path):
+    """An image without a suffix, or with one that nothing has, is read; raw files and videos are not."""
+    picture = Image.new("RGB", (8, 8), "teal")
+    for name, kind in (
+        ("noext", "JPEG"),
+        ("a.bak", "PNG"),
+        ("b.tmp", "WEBP"),
+        ("c", "TIFF"),
+        ("d.x", "JPEG2000"),
+    ):
+        picture.save(tmp_path / name, kind)
+    picture.save(tmp_path / "raw.nef", "TIFF")
+    picture.save(tmp_path / "page.html", "PNG")
+    put(tmp_path / "clip.m4v", b"\0\0\0\x20ftypisom")
+    put(tmp_path / "notes", b"BM is how a bitmap begins")
+    opened = source("images", tmp_path)
+    assert [entry.id for entry in opened] == ["a.bak", "b.tmp", "c", "d.x", "noext"]
+    assert opened.passed_over() == {".nef": 1, ".html": 1, ".m4v": 1, "without a suffix": 1}
+    assert guess(str(tmp_path))[0] == "images"
+
+
+def test_the_mixed_folder_is_read(shared_data, monkeypatch):
+    """Of the cases' mixed folder all but the HEICs are read without their reader, and these are named."""
+    mixed = shared_data.parent / "cases" / "mixed"
+    monkeypatch.setattr(image_files, "find_spec", lambda _: None)
+    opened = source("images", mixed)
+    assert [entry.id for entry in opened] == ["a.jpg", "b.jfif", "c.jpe", "d.jp2", "noext"]
+    told = listed(opened.passed_over())
+    assert told == "2 .heic (pip install 'embedsearch[heif]' to read them)"
+
+
 @pytest.mark.parametrize("installed", [True, False])
 def test_heif_images_count_where_their_reader_is_installed(tmp_path, monkeypatch, installed):
-    """A .heic is listed only if pillow_heif can be imported."""
-    monkeypatch.setattr(folder, "find_spec", lambda _: object() if installed else None)
+    """A .heic is listed only if pillow_heif can be imported; else it is passed over by name."""
+    monkeypatch.setattr(image_files, "find_spec", lambda _: object() if installed else None)
     put(tmp_path / "a.heic")
     put(tmp_path / "b.png")
     expected = ["a.heic", "b.png"] if installed else ["b.png"]
     assert [entry.id for entry in read("images", tmp_path)] == expected
+    assert source("images", tmp_path).passed_over() == ({} if installed else {".heic": 1})
 
 
 def test_without_the_heif_reader_a_folder_of_heif_says_how_to_get_it(tmp_path, monkeypatch):
-    """The error on a folder without images names the extra that would find some."""
-    monkeypatch.setattr(folder, "find_spec", lambda _: None)
+    """The error on a folder without images names the extra that would find some; so does guessing."""
+    monkeypatch.setattr(image_files, "find_spec", lambda _: None)
     put(tmp_path / "a.heic")
-    with pytest.raises(SourceError, match=r"pip install 'embedsearch\[heif\]'"):
-        source("images", tmp_path)
+    for attempt in (lambda: source("images", tmp_path), lambda: guess(str(tmp_path))):
+        with pytest.raises(SourceError, match=r"1 \.heic \(pip install 'embedsearch\[heif\]'"):
+            attempt()
 
 
 @pytest.mark.parametrize(
@@ -214,7 +260,7 @@ def test_a_wrong_place_is_refused_at_once(tmp_path, kind):
         source(kind, tmp_path / "photo")
     with pytest.raises(SourceError, match="is a file; expected a folder of"):
         source(kind, tmp_path / "photos" / "x.dat")
-    with pytest.raises(SourceError, match=r"photos holds no (images|texts); expected files that end in \."):
+    with pytest.raises(SourceError, match=r"photos holds no (images|texts); expected .* It holds 1 \.dat"):
         source(kind, tmp_path / "photos")
     with pytest.raises(SourceError, match="has no columns: leave out --text, --id"):
         source(kind, tmp_path / "photos", ("body",), id="key")

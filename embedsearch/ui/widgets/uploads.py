@@ -6,6 +6,7 @@ import io
 import os
 from contextlib import suppress
 from pathlib import Path
+from threading import Semaphore
 
 from embedsearch.encoders.vision.decode import check_shape, open_rgb
 from embedsearch.errors import ItemNotFoundError
@@ -15,6 +16,9 @@ from embedsearch.ui.url_state import is_kept_name
 FOLDER = ".uploads"
 SIDE = 1024
 KEEP = 200
+MOST_PIXELS = 50_000_000
+# A large image takes hundreds of megabytes and a second or more while it is decoded: one at a time.
+_TURN = Semaphore(1)
 
 
 def keep(content: bytes, indexes: Path) -> str:
@@ -26,12 +30,13 @@ def keep(content: bytes, indexes: Path) -> str:
         The copy's name: the hash of its content.
 
     Raises:
-        ItemError: it is no image that can be read, or too thin to be embedded.
+        ItemError: it is no image that can be read, too thin to be embedded, or over 50 megapixels.
         OSError: the folder can't be written.
     """
-    image = open_rgb(content)
-    check_shape(image)
-    image.thumbnail((SIDE, SIDE))
+    with _TURN:
+        image = open_rgb(content, SIDE, most=MOST_PIXELS)
+        check_shape(image)
+        image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     name = content_hash(buffer.getvalue())
