@@ -1,5 +1,8 @@
 """The page's entry: streamlit run app.py."""
 
-from embedsearch.ui.app import show
+from streamlit import App
 
-show()
+from embedsearch.ui.launch import PAGE
+from embedsearch.ui.shell import MIDDLEWARE, opens_browser
+
+app = App(PAGE, middleware=MIDDLEWARE, lifespan=opens_browser)

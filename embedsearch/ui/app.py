@@ -7,8 +7,7 @@ import streamlit as st
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import ASSETS, auto_reload, navigation, scrolling, url_state
 from embedsearch.ui.cached import manifests
-from embedsearch.ui.pages import PAGES, RELATEDNESS
-from embedsearch.ui.widgets import cards
+from embedsearch.ui.pages import FORMER, PAGES, RELATEDNESS, SEARCH
 from embedsearch.ui.widgets import compared_items as compared
 
 
@@ -25,7 +24,7 @@ def show() -> None:
         """Lead links of version 0.3 to where the page is now."""
         st.switch_page(relatedness, query_params=compared.from_compare(url_state.parameters()))
 
-    former = st.Page(compare, title="Compare", url_path="compare", visibility="hidden")
+    former = st.Page(compare, title="Compare", url_path=FORMER, visibility="hidden")
     # Streamlit's own bar leads to bare addresses, so the links are the page's own
     page = st.navigation([*pages, former], position="hidden")
     st.set_page_config(
@@ -34,14 +33,14 @@ def show() -> None:
         layout="wide",
         menu_items={"About": "embedsearch: semantic similarity search for your images, texts and words."},
     )
-    st.html(ASSETS / "nav.css")
-    cards.style()
     st.logo(str(ASSETS / "logo.svg"), size="large")
     if page is former:
         page.run()
         return
     indexes = indexes_folder()
     known = manifests(indexes)
+    if page is pages[PAGES.index(SEARCH)] and known:
+        st.sidebar.empty()  # the sidebar stands before the page does, which would move aside for it
     navigation.register(pages)
     index = navigation.arrive(page.url_path, known)
     navigation.show_links(known)

@@ -1,6 +1,7 @@
 """How the page starts: the thin entry, and the server as a process of its own."""
 
 import ast
+import asyncio
 import os
 import signal
 import socket
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from embedsearch.ui.launch import SCRIPT, address, command, free_port
+from embedsearch.ui import shell
+from embedsearch.ui.launch import PAGE, SCRIPT, address, command, free_port
 from embedsearch.ui.theme import OPTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -22,15 +24,12 @@ SRC = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 @pytest.mark.parametrize("path", [ROOT / "app.py", SCRIPT])
 def test_an_entry_holds_no_logic(path):
-    """The entry files import one function of embedsearch.ui and call it."""
-    docstring, imported, call = ast.parse(path.read_text(encoding="utf-8")).body
+    """The entry files import what the page is made of, and make Streamlit's server of it."""
+    docstring, *imported, made = ast.parse(path.read_text(encoding="utf-8")).body
     assert isinstance(docstring, ast.Expr)
     assert isinstance(docstring.value, ast.Constant)
-    assert isinstance(imported, ast.ImportFrom)
-    assert imported.module.startswith("embedsearch.ui.")
-    assert isinstance(call, ast.Expr)
-    assert isinstance(call.value, ast.Call)
-    assert call.value.func.id == imported.names[0].name
+    assert all(isinstance(each, ast.ImportFrom) for each in imported)
+    assert ast.unparse(made) == "app = App(PAGE, middleware=MIDDLEWARE, lifespan=opens_browser)"
 
 
 def test_starting_the_page_loads_nothing_heavy():
@@ -44,7 +43,7 @@ def test_a_page_without_a_query_loads_no_torch(indexes):
     code = (
         "import sys\n"
         "from streamlit.testing.v1 import AppTest\n"
-        f"page = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=60).run()\n"
+        f"page = AppTest.from_file({str(PAGE)!r}, default_timeout=60).run()\n"
         "assert not page.exception, page.exception\n"
         "likes = [button for button in page.button if 'like this' in button.label]\n"
         "assert len(likes) == 12, page.button  # the cards of the first index\n"
@@ -96,6 +95,23 @@ def test_the_command_says_all_that_matters(monkeypatch):
     assert {"--server.headless=false", "--logger.hideWelcomeMessage=true"} <= set(flags)
     assert not [flag for flag in flags if flag.startswith("--server.address")]
     assert address(8600) == "http://0.0.0.0:8600"
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_a_browser_is_opened_unless_it_is_not_wanted(monkeypatch, headless):
+    """The server opens the page in a browser when it starts, but not with `server.headless`."""
+    opened = []
+    options = {"server.headless": headless, "server.address": "localhost", "server.port": 8612}
+    monkeypatch.setattr(shell, "SOON", 0)
+    monkeypatch.setattr(shell.webbrowser, "open", opened.append)
+    monkeypatch.setattr(shell.st, "get_option", options.__getitem__)
+
+    async def start():
+        async with shell.opens_browser(None):
+            await asyncio.sleep(0.05)
+
+    asyncio.run(start())
+    assert opened == ([] if headless else ["http://localhost:8612"])
 
 
 def test_ctrl_c_ends_the_page_cleanly(tmp_path):

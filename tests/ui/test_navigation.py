@@ -181,6 +181,17 @@ def test_no_load_leaves_the_machine(visit, browser, site):
     assert [url for url in seen if not url.startswith(own)] == []
 
 
+@pytest.mark.parametrize("path", ["foo", "foo/bar", "map/x"])
+def test_an_address_of_no_page_is_answered(browser, site, path):
+    """An address that names no page has status 404, says so and leads to the pages."""
+    page = browser.new_page()
+    assert page.goto(f"{site}{path}").status == 404
+    expect(page.get_by_text(f"embedsearch has no page /{path}.")).to_be_visible()
+    page.get_by_role("link", name="Search").click()
+    expect(page).to_have_title("Search · embedsearch")
+    page.close()
+
+
 @pytest.mark.parametrize("path", ["", "relatedness", "map", "duplicates"])
 @pytest.mark.parametrize("width", [390, 1300])
 def test_the_pages_name_is_readable(visit, path, width):

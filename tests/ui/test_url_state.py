@@ -1,15 +1,12 @@
 """The address: what it asks for, alone and on the whole page without a browser."""
 
-from pathlib import Path
-
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from embedsearch.query import DEFAULT_K
+from embedsearch.ui.launch import PAGE
 from embedsearch.ui.url_state import MAX_COUNT, MAX_TERMS, Term, of_index, parse
 from embedsearch.ui.widgets.cards import LIKE
-
-APP = Path(__file__).parents[2] / "app.py"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +120,7 @@ def test_another_index_keeps_the_text_and_drops_the_items():
 
 def _run(indexes, monkeypatch, parameters):
     monkeypatch.setenv("EMBEDSEARCH_INDEXES", str(indexes))
-    page = AppTest.from_file(str(APP), default_timeout=60)
+    page = AppTest.from_file(str(PAGE), default_timeout=60)
     for name, value in parameters.items():
         page.query_params[name] = value
     page.run()

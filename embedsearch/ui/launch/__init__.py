@@ -14,7 +14,9 @@ from pathlib import Path
 from embedsearch.errors import EmbedsearchError
 from embedsearch.ui.theme import HOSTS, OPTIONS, Option
 
-SCRIPT = Path(__file__).with_name("script.py")  # not beside pages/, which Streamlit would take for its own
+# not beside pages/, which Streamlit would take for its own
+SCRIPT = Path(__file__).with_name("script.py")  # makes the server
+PAGE = Path(__file__).with_name("page.py")  # draws the page
 HOST, FIRST_PORT, PORTS = "localhost", 8501, 100
 ADDRESS = "STREAMLIT_SERVER_ADDRESS"  # the environment variable that names another address to listen on
 EVERYWHERE = ("", "0.0.0.0", "::")  # all interfaces

@@ -1,5 +1,8 @@
 """The page's entry in an installed package; `embedsearch.ui.launch` hands it to Streamlit."""
 
-from embedsearch.ui.app import show
+from streamlit import App
 
-show()
+from embedsearch.ui.launch import PAGE
+from embedsearch.ui.shell import MIDDLEWARE, opens_browser
+
+app = App(PAGE, middleware=MIDDLEWARE, lifespan=opens_browser)

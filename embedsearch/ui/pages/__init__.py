@@ -41,3 +41,4 @@ DUPLICATES = PageRow(
     "duplicates", "Duplicates", ":material/content_copy:", f"{_ROOM}.duplicates:duplicates_page"
 )
 PAGES = (SEARCH, RELATEDNESS, MAP, DUPLICATES)
+FORMER = "compare"  # the path of a page of version 0.3

@@ -147,7 +147,9 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
     others = found.others()
     unit = searcher.manifest.unit
     modality = modality_of(unit)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="es-kinds"
+    ):
         kind = _choose_kind(by_kind, said.get("kind", ""), _kinds(unit))
         if others:
             st.download_button(
@@ -157,6 +159,7 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
                 mime="text/plain",
                 icon=":material/download:",
                 help="Their ids, one per line. This page deletes nothing.",
+                key="duplicates-list",
             )
     groups = by_kind[kind]
     if not groups:
@@ -164,7 +167,8 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
         st.info(f"No two {UNITS[unit].plural} {which}.", icon=":material/check_circle:")
         return
     if kind == "near" and modality.caution:
-        st.html(f'<p class="es-quiet">{modality.caution}</p>')
+        with st.container(key="es-caution"):
+            st.html(f'<p class="es-quiet">{modality.caution}</p>')
     page = _page(len(groups), said.get("page", ""))
     with st.container(key=f"es-groups-{modality.card}"):
         for place, group in enumerate(groups[(page - 1) * ROWS : page * ROWS]):

@@ -73,7 +73,7 @@ def map_page() -> None:
         show_notices(asked.problems)
         searcher = open_index(indexes, name).searcher
         drawn = _drawn(str(searcher.build.folder), searcher)
-        with about:
+        with about, st.container(key="es-map-about"):
             _told(searcher, drawn)
         chosen, nearest = _chosen(searcher, asked.item)
         plot, side = st.columns([3, 1], gap="medium")

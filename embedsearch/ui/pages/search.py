@@ -144,7 +144,8 @@ def _count(searcher: Index, results: Results, where: Tree | None) -> None:
     if results.truncated:
         limit = searcher.manifest.encoder.spec.max_length
         told += f" Your text is too long: the model reads only its first {limit} tokens."
-    st.html(f'<p class="es-quiet">{told}</p>')
+    with st.container(key="es-count"):
+        st.html(f'<p class="es-quiet">{told}</p>')
 
 
 def _examples(opened: Opened, where: Tree | None) -> None:
@@ -156,7 +157,7 @@ def _examples(opened: Opened, where: Tree | None) -> None:
         return
     _starters(opened, rows)
     hits = _spread(searcher, rows, EXAMPLES)
-    st.html('<p class="es-quiet">Some items of this index. Pick one to see what is related to it.</p>')
+    st.html('<p class="es-quiet">Some items: pick one to see what is related.</p>')
     _grid(searcher, hits, None)
 
 

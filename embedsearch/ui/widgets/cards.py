@@ -14,7 +14,6 @@ from embedsearch.distances.scale import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import MOST_UNKNOWN, Scalar
 from embedsearch.results import Hit
-from embedsearch.ui import ASSETS
 from embedsearch.ui.widgets import thumbnails
 
 METRIC_HELP = {
@@ -30,11 +29,6 @@ DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5), strict=True))
 LIKE = "*More* like this"  # a narrow card leaves the first word out
 # Screen readers read the words after the sign; the page hides them.
 SIGNS = ((True, "plus", "\\+ *add to the query*"), (False, "minus", "− *subtract from the query*"))
-
-
-def style() -> None:
-    """Put the cards' style sheet on the page."""
-    st.html(ASSETS / "style.css")
 
 
 @dataclass(frozen=True, slots=True)

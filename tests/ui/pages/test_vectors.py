@@ -1,14 +1,11 @@
 """Vectors made elsewhere, on the page."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import embedsearch as es
-
-APP = Path(__file__).parents[3] / "app.py"
+from embedsearch.ui.launch import PAGE
 
 
 @pytest.mark.usefixtures("here")
@@ -18,7 +15,7 @@ def test_an_index_of_vectors_is_shown(asked):
     vectors = np.random.default_rng(0).normal(size=(12, 4))
     fields = [{"topic": "ab"[at % 2]} for at in range(12)]
     es.build(([f"v{at}" for at in range(12)], vectors, fields), name="w2v")
-    page = AppTest.from_file(str(APP), default_timeout=60)
+    page = AppTest.from_file(str(PAGE), default_timeout=60)
     for name, value in {"index": "w2v", **asked}.items():
         page.query_params[name] = value
     page.run()

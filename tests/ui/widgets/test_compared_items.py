@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from embedsearch.ui.widgets.histogram import LANES, _marks, _ticks, histogram
 from tests import fakes
 from tests.fakes import LetterEncoder
 
-APP = Path(__file__).parents[3] / "app.py"
 SPEC = LetterEncoder(EncoderRecipe(Unit.TEXT)).spec
 EVEN = np.linspace(0, 1, 101, dtype=np.float32)
 

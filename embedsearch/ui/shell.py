@@ -1,0 +1,89 @@
+"""The HTML around the page: Streamlit's own, with the style sheet in it, so that nothing moves later."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import webbrowser
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse
+from streamlit import App
+
+from embedsearch.ui import ASSETS
+from embedsearch.ui.pages import FORMER, PAGES
+
+SOON = 0.5  # seconds until the server listens
+PATHS = {f"/{row.path}" for row in PAGES} | {f"/{FORMER}"}
+_STATIC = Path(st.__file__).with_name("static")
+# Streamlit loads the code of each kind of element when the first one is drawn, which then changes its height.
+_ELEMENTS = (
+    "BidiComponent", "Button", "ButtonGroup", "FileUploader", "Html", "ImageList", "Multiselect", "PageLink",
+    "Selectbox", "Slider", "TextArea", "TextInput",
+)  # fmt: skip
+
+
+class Shell:
+    """An ASGI middleware that answers a browser which opens an address; all else goes to Streamlit."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer with the page, or with status 404 where the address names none."""
+        answer = self.app
+        if scope["type"] == "http" and _opens(scope):
+            base = "/" + str(st.get_option("server.baseUrlPath")).strip("/")
+            path = "/" + scope["path"].removeprefix(base).lstrip("/")
+            if path in PATHS:
+                answer = HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
+            elif not path.endswith("/"):  # which Streamlit takes away
+                answer = HTMLResponse(_missing(path, base), status_code=404)
+        await answer(scope, receive, send)
+
+
+MIDDLEWARE = [Middleware(Shell)]
+
+
+@asynccontextmanager
+async def opens_browser(_app: App) -> AsyncIterator[None]:
+    """Open the page in a browser when the server starts, unless `server.headless` says otherwise."""
+    if not st.get_option("server.headless"):
+        address = f"http://{st.get_option('server.address') or 'localhost'}:{st.get_option('server.port')}"
+        asyncio.get_running_loop().call_later(SOON, webbrowser.open, address)
+    yield
+
+
+def _opens(scope: Any) -> bool:
+    """Whether a browser opens an address, and does not fetch what belongs to a page."""
+    accepted = dict(scope["headers"]).get(b"accept", b"")
+    return bool(scope["method"] == "GET" and accepted.startswith(b"text/html"))
+
+
+@cache
+def _page() -> str:
+    nav, style, ready = (
+        (ASSETS / name).read_text(encoding="utf-8") for name in ("nav.css", "style.css", "ready.js")
+    )
+    files = sorted((_STATIC / "static" / "js").glob("*.js"))
+    wanted = (file.name for file in files if file.name.partition(".")[0] in _ELEMENTS)
+    links = "".join(f'<link rel="modulepreload" crossorigin href="./static/js/{name}">' for name in wanted)
+    page = (_STATIC / "index.html").read_text(encoding="utf-8")
+    page = page.replace("<title>Streamlit</title>", "<title>embedsearch</title>")
+    # behind the sheets that Streamlit puts into the head, so that of two equal rules this one holds
+    ours = f'<style>{nav}{style}</style><script type="module">{ready}</script>'
+    return page.replace("</head>", f"{links}</head>").replace("</body>", f"{ours}</body>")
+
+
+def _missing(path: str, base: str) -> str:
+    links = "".join(
+        f'<li><a href="{html.escape(base.rstrip("/"))}/{row.path}">{row.title}</a></li>' for row in PAGES
+    )
+    text = (ASSETS / "missing.html").read_text(encoding="utf-8")
+    return text.replace("{path}", html.escape(path)).replace("{links}", links)
