@@ -58,6 +58,9 @@ def build(
     encoding: str = "utf-8",
     split: str = "",
     exclude: str | Sequence[str] = (),
+    header: bool | None = None,
+    decimal: str = ".",
+    keep_na: bool = False,
     unit: Unit | str = "",
     model: str = "",
     revision: str = "",
@@ -91,10 +94,11 @@ def build(
     `rebuild` work later. Building again from memory under the same name embeds only what is new.
 
     Args:
-        source: a folder of images or texts; a .csv, .tsv, .jsonl, .parquet or .txt file; a data set saved on
-            disk, or its id on the hub. Or what is in memory: a list of texts, of dicts, of PIL images or of
-            `Path`s of images; a pandas, Arrow or Polars table; or vectors made elsewhere as (ids, vectors) or
-            (ids, vectors, table of fields), vectors of shape (n, d), real numbers.
+        source: a folder of images, texts or Parquet files; a .csv, .tsv, .jsonl, .json, .parquet, .xlsx or
+            .txt file (those of text packed by gzip or not); a data set saved on disk, or its id on the hub.
+            Or what is in memory: a list of texts, of dicts, of PIL images or of `Path`s of images; a pandas,
+            Arrow or Polars table; or vectors made elsewhere as (ids, vectors) or (ids, vectors, table of
+            fields), vectors of shape (n, d), real numbers.
         name: what to call the index.
         kind: the kind of source, where it should not be guessed; see `embedsearch.sources.SOURCES`.
         text: the column, or columns joined by a newline, to embed.
@@ -103,8 +107,11 @@ def build(
         id: the column that holds the key of a row; without it the content's hash is the key, and of what is
             in memory the column `id` where there is one.
         encoding: the encoding of text files.
-        split: the split of a data set.
+        split: the split of a data set, or the sheet of a workbook.
         exclude: patterns of files and folders in a folder that are not read, as in `"draft*"`.
+        header: whether the first row of a CSV, TSV or Excel file holds names; None to find out.
+        decimal: `","` where numbers in a CSV or TSV file have a decimal comma.
+        keep_na: read NA, null, None, nan and the like in CSV, TSV and Excel files as texts, not as missing.
         unit: `text`, `word`, `token` or `image`; guessed from the source without it.
         model: as in `load_encoder`, and so are the next ten. Of vectors made elsewhere it is the name of
             what made them.
@@ -149,6 +156,9 @@ def build(
         split=split,
         vector=vector,
         exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
+        header="" if header is None else "yes" if header else "no",
+        decimal=decimal,
+        keep_na=keep_na,
     )
     encoding_with = joined(
         encoder or EncoderOptions(),

@@ -46,7 +46,10 @@ class SourceRecipe:
         exclude: patterns of paths and names in a folder that are not read, as of a shell.
         id: the column that holds the key; empty for the hash of the content.
         encoding: the text encoding of CSV, TSV, JSONL and text files.
-        split: the split of a data set.
+        split: the split of a data set, or the sheet of a workbook.
+        header: `yes` or `no`: whether the first row of a table holds names; empty to find out.
+        decimal: the sign before the fraction of numbers in a CSV or TSV file, `.` or `,`.
+        keep_na: read NA, null, None and the like in tables as texts, not as missing.
     """
 
     kind: str
@@ -58,6 +61,9 @@ class SourceRecipe:
     split: str = ""
     vector: str = field(default="", metadata=stored(optional=True))
     exclude: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
+    header: str = field(default="", metadata=stored(optional=True))
+    decimal: str = field(default=".", metadata=stored(optional=True))
+    keep_na: bool = field(default=False, metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)

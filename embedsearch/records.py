@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 Scalar = str | int | float | bool | date | datetime | None
+Value = Scalar | list[Scalar]  # of a field
 Content = str | Path | bytes
 Span = tuple[int, int]
 MOST_UNKNOWN = 1 / 3  # share of a text that the model may not know, for its vector to be judged
@@ -73,13 +74,14 @@ class Record:
         content: the text, or a file that it is read from when needed; the image, as a path or as the bytes
             of an image file; or the vector, as the bytes of its float32 numbers, the least significant first.
         fields: what else the source knows, by column name: strings, whole numbers, floats, truth
-            values, dates or None. Used by filters and shown with a hit.
+            values, dates, None, or lists of these. Used by filters and shown with a hit. Cells of a text
+            file are strings until the whole column is known.
     """
 
     id: str
     modality: Modality
     content: Content | Deferred
-    fields: Mapping[str, Scalar] = field(default_factory=dict)
+    fields: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,11 @@ class Rejected:
 
 Entry = Record | Rejected
 Entries = Iterator[Entry]
+
+
+def as_text(value: Value) -> str:
+    """Return a field's value as people read it: a list with commas between its values."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def content_of(record: Record) -> Content:

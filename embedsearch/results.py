@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import Closeness, Verdict
 from embedsearch.errors import MissingExtraError
-from embedsearch.records import Content, Modality, Scalar
+from embedsearch.records import Content, Modality, Value
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +65,7 @@ class Hit:
     text: str | None
     path: str | None
     span: tuple[int, int] | None
-    fields: dict[str, Scalar]
+    fields: dict[str, Value]
     image: bytes | None = None
     percentile: float | None = None
     label: Closeness | None = None

@@ -18,6 +18,7 @@ from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.progress import Silent
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
 from embedsearch.records import Entry, Modality, Record, Sentence, Span, Unit
+from embedsearch.sources.table import Reading
 from embedsearch.splitters.words import words
 
 UNREADABLE = "☠"
@@ -174,6 +175,10 @@ class ListSource:
     def count(self) -> int | None:
         """See `Source.count`."""
         return len(self._entries) if isinstance(self._entries, list) else None
+
+    def reading(self) -> Reading:
+        """See `Source.reading`."""
+        return Reading()
 
     def passed_over(self) -> dict[str, int]:
         """See `Source.passed_over`."""

@@ -158,7 +158,7 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @option(
     "--kind",
     default="",
-    help="Kind of source: images, texts, csv, jsonl, parquet, lines or dataset.  [default: guessed]",
+    help="Kind of source: images, texts, csv, jsonl, excel, parquet, lines or dataset.  [default: guessed]",
 )
 @option("--encoding", default="utf-8", show_default=True, help="Encoding of text files.")
 @option(
@@ -167,15 +167,33 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     metavar="PATTERN",
     help="Do not read files and folders of this name or path, as in 'draft*'.",
 )
-@option("--split", default="", help="Split of a data set.")
+@option(
+    "--header/--no-header",
+    default=None,
+    help="Whether the first row of a CSV, TSV or Excel file holds names.  [default: found out]",
+)
+@option(
+    "--decimal",
+    type=click.Choice([".", ","]),
+    default=".",
+    show_default=True,
+    help="Decimal sign of numbers in CSV and TSV files.",
+)
+@option(
+    "--keep-na",
+    is_flag=True,
+    help="Read NA, null, None, nan and \\N in tables as texts, not as missing values.",
+)
+@option("--split", default="", help="Split of a data set, or sheet of a workbook.")
 @option("--replace", is_flag=True, help="Replace an index of that name that has another source or unit.")
 @indexes_option
 @json_option
 def build_command(source: str, name: str, unit: str | None, json: bool, **options: Any) -> None:
     """Build an index from SOURCE, and publish it.
 
-    SOURCE is a folder of images or of text files, a .csv, .tsv, .jsonl, .parquet or .txt file, a data set
-    saved on disk, or the id of a data set on the hub. An index that is there already is brought up to date.
+    SOURCE is a folder of images, of text files or of Parquet files; a .csv, .tsv, .jsonl, .json, .parquet,
+    .xlsx or .txt file; a data set saved on disk, or the id of a data set on the hub. An index that is there
+    already is brought up to date.
     """
     from embedsearch.api import build
     from embedsearch.cli.progress import Bar

@@ -67,6 +67,8 @@ def _echo_published(index: Index) -> None:
     click.echo(f"{manifest.name}: {manifest.count:,} {manifest.unit}s in {report.seconds:.1f} s")
     if report.passed_over:
         click.echo(plain(f"passed over, as they are not read: {report.passed}"))
+    for note in report.notes:
+        click.echo(plain(note))
     if report.truncated:
         limit = manifest.encoder.spec.max_length
         click.echo(f"{report.truncated:,} texts were cut at the model's limit of {limit} tokens")

@@ -96,6 +96,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         *([("unknown", f"more than a third of {report.unknown:,} texts")] if report.unknown else []),
         ("rejected", f"{report.rejected:,} records{' (--rejected lists them)' if report.rejected else ''}"),
         *([("passed over", plain(report.passed))] if report.passed_over else []),
+        *(("note", plain(note)) for note in report.notes),
         ("verified", f"{len(manifest.files)} files match their checksums"),
     ]
 

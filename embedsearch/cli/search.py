@@ -22,6 +22,7 @@ from embedsearch.cli.options import (
 )
 from embedsearch.cli.weighted_terms import WeightedTermsCommand, query_of
 from embedsearch.query import DEFAULT_K
+from embedsearch.records import as_text
 
 if TYPE_CHECKING:
     from embedsearch.index import Index
@@ -110,7 +111,9 @@ def _print(searcher: Index, results: Results) -> None:
         click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))
         # the id in full: --item and explain take it
         facts, known = f"id {plain(hit.id)}", {hit.id, Path(hit.path or hit.id).name}
-        fields = [f"{name} {value}" for name, value in hit.fields.items() if value not in (None, *known)]
+        fields = [
+            f"{name} {as_text(value)}" for name, value in hit.fields.items() if value not in (None, *known)
+        ]
         if fields:
             rest = max(40, width - len(head) - len(facts) - 3)
             facts += " | " + plain(textwrap.shorten(" | ".join(fields), rest, placeholder=" ..."))

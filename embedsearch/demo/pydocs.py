@@ -17,6 +17,7 @@ from embedsearch.demo.prose import description, sentences
 from embedsearch.errors import SourceNotFoundError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality, Record, Rejected, content_hash
+from embedsearch.sources.table import Reading
 
 MOST_SENTENCES = 3500
 SHARES = {"python": 0.65, "numpy": 0.13, "torch": 0.17, "PIL": 0.05}
@@ -66,6 +67,10 @@ class _Documentation:
     def count(self) -> int | None:
         """Return how many entries there are; it takes reading them, a matter of seconds."""
         return len(self._entries)
+
+    def reading(self) -> Reading:
+        """Nothing to say."""
+        return Reading()
 
     def passed_over(self) -> Mapping[str, int]:
         """Nothing: only a folder holds what is not read."""

@@ -224,7 +224,8 @@ class _Task:
         aside = self.folder / BUILDS / f"{ASIDE}{os.getpid()}"
         aside.mkdir(parents=True)
         self.progress.stage("writing the index")
-        joined = staging.join(aside, plan.previous, encoder.dimension, recipe.index.storage)
+        cells = self.source.reading().cells
+        joined = staging.join(aside, plan.previous, encoder.dimension, recipe.index.storage, cells)
         if plan.previous is not None and (plan.previous.build.folder / PROBES).is_file():
             shutil.copyfile(
                 plan.previous.build.folder / PROBES, aside / PROBES
@@ -363,10 +364,15 @@ def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
         old = Recipe.load(folder)
     except RecipeError:  # lost or damaged: the current build was made from something, too
         old = Manifest.load(current_build(folder)).recipe
-    if (
-        replaced(old.source, exclude=recipe.source.exclude) != recipe.source
-        or old.encoder.unit != recipe.encoder.unit
-    ):
+    asked = recipe.source
+    same = replaced(
+        old.source,
+        exclude=asked.exclude,
+        header=asked.header,
+        decimal=asked.decimal,
+        keep_na=asked.keep_na,
+    )
+    if same != asked or old.encoder.unit != recipe.encoder.unit:
         raise RecipeError(
             f"An index {recipe.name!r} exists and was made from {old.source.location} ({old.encoder.unit}s). "
             f"Take another --name, or replace it with --replace."
@@ -448,6 +454,7 @@ def _report(totals: Totals, source: Source, seconds: float) -> BuildReport:
         seconds=round(seconds, 3),
         passed_over=dict(source.passed_over()),
         unknown=totals.unknown,
+        notes=tuple(source.reading().notes),
     )
 
 

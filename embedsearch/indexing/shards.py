@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -31,6 +31,7 @@ from embedsearch.indexing.origins import COPY, NEW, lay_down
 from embedsearch.indexing.plan import Plan
 from embedsearch.indexing.read import Walked
 from embedsearch.records import MOST_UNKNOWN, Rejected
+from embedsearch.sources.text_cells import CellType
 from embedsearch.store import items as tables
 from embedsearch.store.ids import save_ids
 from embedsearch.store.items import Item
@@ -229,7 +230,14 @@ class Staging:
                 yield {**each, "entry": entry if entry is None else entry + records}
             records += held["totals"]["records"]
 
-    def join(self, folder: Path, previous: PreviousBuild | None, dimension: int, storage: str) -> Joined:
+    def join(
+        self,
+        folder: Path,
+        previous: PreviousBuild | None,
+        dimension: int,
+        storage: str,
+        cells: Mapping[str, CellType],
+    ) -> Joined:
         """Join the shards into the items, vectors, source state, probes and rejections of a build.
 
         Vectors are new, kept of the build before, or copies of others in this build.
@@ -239,12 +247,14 @@ class Staging:
             previous: the build that kept vectors are of.
             dimension: of the vectors.
             storage: `fp32` or `fp16`, what the vectors are stored in.
+            cells: by field, the type of cells of text.
 
         Raises:
             RecipeError: a vector has a component that fp16 can't hold.
         """
         stems = [self._folder / str(shard) for shard in range(self._shards)]
-        schema = tables.merge([stem.with_suffix(".parquet") for stem in stems], folder / ITEMS)
+        shards = [stem.with_suffix(".parquet") for stem in stems]
+        schema = tables.merge(shards, folder / ITEMS, cells)
         rows = np.lib.format.open_memmap(folder / SOURCE_STATE, "w+", ENTRY, (self.totals.records,))
         at = 0
         for stem in stems:

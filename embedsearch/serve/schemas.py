@@ -23,7 +23,7 @@ from embedsearch.explain import explanation
 from embedsearch.indexing.changes import Changes
 from embedsearch.models.catalog import KnownModel
 from embedsearch.models.facts import EncoderFacts
-from embedsearch.records import Scalar
+from embedsearch.records import Value
 from embedsearch.results import Hit as Found
 from embedsearch.results import Results
 from embedsearch.store.build import Build
@@ -155,8 +155,10 @@ class Hit(Model):
         )
 
 
-def _plain(value: Scalar) -> Any:
+def _plain(value: Value) -> Any:
     """Return a field's value as JSON has it: dates as ISO text; no NaN and no infinity."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value.isoformat() if isinstance(value, date) else value

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 from embedsearch.errors import RecipeError, nearest
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality
+from embedsearch.sources.table import Reading
 
 
 class Source(Protocol):
@@ -32,10 +33,13 @@ class Source(Protocol):
         """What this source yields."""
 
     def count(self) -> int | None:
-        """How many entries iteration will yield, where that is cheap to know; else None."""
+        """How many entries iteration will yield, perhaps about, where that is cheap to know; else None."""
 
     def passed_over(self) -> Mapping[str, int]:
         """How many files it does not read, by kind, such as ".pdf"; empty for what is no folder."""
+
+    def reading(self) -> Reading:
+        """What the last reading found, when it is at its end."""
 
     def __iter__(self) -> Entries:
         """Yield `Record` and `Rejected` in a stable order; ids are unique."""
@@ -46,7 +50,8 @@ SOURCES: dict[str, str] = {
     "images": "embedsearch.sources.folder:ImageFolder",
     "texts": "embedsearch.sources.folder:TextFolder",
     "csv": "embedsearch.sources.delimited:DelimitedFile",
-    "jsonl": "embedsearch.sources.jsonl:JsonLinesFile",
+    "jsonl": "embedsearch.sources.jsonl:JsonFile",
+    "excel": "embedsearch.sources.excel:Workbook",
     "parquet": "embedsearch.sources.parquet:ParquetFile",
     "lines": "embedsearch.sources.lines:TextLines",
     "dataset": "embedsearch.sources.dataset:HubDataset",

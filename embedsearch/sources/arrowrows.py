@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+_UNREADABLE = (ValueError, OverflowError, pa.ArrowException)
 
-def rows(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any] | str]:
-    """Yield the rows of `batch` as dictionaries; in place of one that Python can't hold, the reason.
+
+def rows(
+    batch: pa.RecordBatch | pa.Table, names: Sequence[str], lost: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `batch` as dictionaries; a value that Python can't hold is None.
 
     Nanoseconds are cut to microseconds, which is as fine as Python's own times are.
+
+    Args:
+        batch: the rows.
+        names: what its columns are called; each name once.
+        lost: counts the values, by column, that Python can't hold, such as dates after the year 9999.
     """
     batch = _without_nanoseconds(batch)
+    columns = [_values(column, name, lost) for column, name in zip(batch.columns, names, strict=True)]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _values(column: pa.Array | pa.ChunkedArray, name: str, lost: Counter[str]) -> list[Any]:
     try:
-        yield from batch.to_pylist()
-        return
-    except (ValueError, OverflowError, pa.ArrowException):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except _UNREADABLE:
         pass
-    for number in range(batch.num_rows):
+    values = []
+    for each in column:
         try:
-            yield batch.slice(number, 1).to_pylist()[0]
-        except (ValueError, OverflowError, pa.ArrowException) as error:
-            yield f"the row holds a value that can't be read: {error}"
+            values.append(each.as_py())
+        except UnicodeDecodeError:  # a text that is no UTF-8 stays the bytes that it is
+            lost[name] += 1
+            values.append(each.as_buffer().to_pybytes())
+        except _UNREADABLE:
+            lost[name] += 1
+            values.append(None)
+    return values
+
+
+def notes(lost: Mapping[str, int]) -> list[str]:
+    """Return sentences on the values that Python can't hold."""
+    return [
+        f"Column {name!r}: {count:,} values read as missing (a date after the year 9999, or no UTF-8 text)."
+        for name, count in lost.items()
+    ]
 
 
 def image_columns(schema: pa.Schema) -> list[str]:
     """Return the columns of the shape in which data sets keep images: {bytes, path}."""
-    return [
-        field.name
-        for field in schema
-        if pa.types.is_struct(field.type) and {part.name for part in field.type} == {"bytes", "path"}
-    ]
+    return [field.name for field in schema if _is_image(field)]
+
+
+def leaf_columns(fields: Iterable[pa.Field]) -> list[str]:
+    """Return the columns that rows have when their objects are taken apart; see `Nested`."""
+    names: list[str] = []
+    for field in fields:
+        if pa.types.is_struct(field.type) and not _is_image(field):
+            names += [f"{field.name}.{inner}" for inner in leaf_columns(field.type)]
+        else:
+            names.append(field.name)
+    return names
+
+
+def _is_image(field: pa.Field) -> bool:
+    return pa.types.is_struct(field.type) and {part.name for part in field.type} == {"bytes", "path"}
 
 
 def _without_nanoseconds(batch: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 from embedsearch.errors import SourceError, SourceNotFoundError
 from embedsearch.records import Rejected
 from embedsearch.sources.delimited import read_table
-from embedsearch.sources.lines import read_lines, undecodable
+from embedsearch.sources.lines import read_lines
 
 COLUMNS = ("image", "caption")
 ENCODING = "utf-8"
@@ -63,4 +63,6 @@ def _rows(path: Path) -> Iterator[tuple[str, str] | Rejected]:
 
 def _without_option(problem: str) -> str:
     """Replace what names --encoding, which sources have and captions have not."""
-    return "is not UTF-8 text: save the file as such" if problem == undecodable(ENCODING) else problem
+    return (
+        "is not UTF-8 text: save the file as such" if problem.startswith(f"is not {ENCODING} ") else problem
+    )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from embedsearch.errors import MissingExtraError, SourceError, SourceNotFoundError, nearest
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Entries, Modality, Rejected
+from embedsearch.records import Entries
+from embedsearch.sources.labels import Namer, namers
 from embedsearch.sources.paths import not_found, printable
-from embedsearch.sources.table import RowReader, choose_columns
+from embedsearch.sources.table import Nested, Reading, RowReader, Table, choose_columns
 
 BATCH_ROWS = 256
 HUB_SECONDS = 5.0
@@ -25,7 +27,7 @@ def is_saved_dataset(folder: Path) -> bool:
     return single or (folder / "dataset_dict.json").is_file()
 
 
-class HubDataset:
+class HubDataset(Table):
     """A data set in a folder made by `save_to_disk`, or one on the hub by its id.
 
     Images come as they are stored, not decoded; class labels come as their names.
@@ -46,20 +48,13 @@ class HubDataset:
         else:
             self._folder = Path.cwd()
             self._name, self._data = _from_hub(recipe.location, recipe.split)
-        names, images, self._labels = _features(self._data)
-        self._columns = choose_columns(recipe, names, self._name, images)
-
-    def modality(self) -> Modality:
-        """Images if a column of them was asked for, or is all there is; else texts."""
-        return self._columns.modality
+        names, images, objects, self._labels = _features(self._data)
+        self._columns = choose_columns(recipe, names, self._name, images, objects)
+        self._reading = Reading()
 
     def count(self) -> int | None:
         """The number of rows of a saved data set; None for one that is streamed."""
         return self._data.num_rows if hasattr(self._data, "num_rows") else None
-
-    def passed_over(self) -> Mapping[str, int]:
-        """Nothing: only a folder holds what is not read."""
-        return {}
 
     def __iter__(self) -> Entries:
         """Yield the rows, in order.
@@ -67,24 +62,25 @@ class HubDataset:
         Raises:
             SourceError: the hub stopped answering.
         """
+        from embedsearch.sources.arrowrows import notes
+
+        self._reading = Reading()
+        lost: Counter[str] = Counter()
         reader = RowReader(self._columns, self._folder)
-        for number, row in enumerate(self._rows(), start=1):
-            place = f"{self._name}:{number}"
-            if isinstance(row, str):
-                yield Rejected(place, row)
-                continue
+        for number, row in enumerate(self._rows(lost), start=1):
             for name, label in self._labels.items():
                 row[name] = label(row[name])
-            yield reader.entry(row, place)
+            yield reader.entry(row, f"{self._name}:{number}")
+        self._reading.notes = notes(lost)
 
-    def _rows(self) -> Iterator[dict[str, Any] | str]:
+    def _rows(self, lost: Counter[str]) -> Iterator[dict[str, Any]]:
         from embedsearch.sources.arrowrows import rows
 
         number = 0
         try:
             # As Arrow, nothing is decoded: an image stays {"bytes": ..., "path": ...}.
             for table in self._data.with_format("arrow").iter(batch_size=BATCH_ROWS):
-                for row in rows(table):
+                for row in rows(table, table.column_names, lost):
                     number += 1
                     yield row
         except Exception as error:  # whatever the hub's client raises
@@ -159,22 +155,14 @@ def _choose_split(name: str, splits: Sequence[str], asked: str) -> str:
     raise SourceError(f"{name} has the splits {', '.join(splits)}: say which with --split.")
 
 
-def _features(data: Any) -> tuple[list[str], list[str], dict[str, Callable[[Any], Any]]]:
-    """The columns, those of them that are images, and for class labels what names a number."""
-    from datasets import ClassLabel, Image
+def _features(data: Any) -> tuple[list[str], list[str], list[str], dict[str, Namer]]:
+    """Return the columns, those that are images, those of objects, and what names the classes of a column."""
+    from datasets import Image
+
+    from embedsearch.sources.arrowrows import leaf_columns
 
     features = data.features
     if features is None:  # a streamed data set that does not declare them
-        return list(next(iter(data), {})), [], {}
+        return list(Nested().flat(next(iter(data), {}))), [], [], {}
     images = [name for name, feature in features.items() if isinstance(feature, Image)]
-    labels = {name: _namer(feature) for name, feature in features.items() if isinstance(feature, ClassLabel)}
-    return list(features), images, labels
-
-
-def _namer(feature: Any) -> Callable[[Any], Any]:
-    names: list[str] = feature.names
-
-    def name_of(value: Any) -> Any:
-        return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-
-    return name_of
+    return leaf_columns(features.arrow_schema), images, list(features), namers(features.to_dict())

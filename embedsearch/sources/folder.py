@@ -24,6 +24,7 @@ from embedsearch.sources.paths import (
     refuse_columns,
     walk,
 )
+from embedsearch.sources.table import Reading
 
 TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".text"))
 # Files that are not opened to see whether they hold an image.
@@ -117,6 +118,10 @@ class ImageFolder:
         """The number of files."""
         return self._files.count
 
+    def reading(self) -> Reading:
+        """Nothing: files are not read before they are embedded."""
+        return Reading()
+
     def passed_over(self) -> Mapping[str, int]:
         """The files that are not read, by suffix; the folders of thumbnails; and what is excluded."""
         return self._files.passed_over
@@ -172,6 +177,10 @@ class TextFolder:
     def count(self) -> int | None:
         """The number of files."""
         return self._files.count
+
+    def reading(self) -> Reading:
+        """Nothing: files are not read before they are embedded."""
+        return Reading()
 
     def passed_over(self) -> Mapping[str, int]:
         """The files that are not read, by suffix; the folders of thumbnails; and what is excluded."""

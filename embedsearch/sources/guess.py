@@ -20,9 +20,15 @@ FILE_KINDS = {
     ".tab": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+    ".xls": "excel",
+    ".ods": "excel",
     ".parquet": "parquet",
     ".txt": "lines",
 }
+PACKED = ("csv", "jsonl", "lines")  # the kinds that are read when they are packed by gzip
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -30,7 +36,8 @@ def guess(location: str) -> tuple[str, str]:
     """Return the kind of source at `location`, a row of `SOURCES`, and its absolute path or hub id.
 
     A file is told by its suffix; a folder is a saved data set, or images or texts, whichever are
-    more among its first 2000 files; `owner/name` without such a path is a data set on the hub.
+    more among its first 2000 files, or Parquet files; `owner/name` without such a path is a data set on the
+    hub.
 
     Raises:
         SourceNotFoundError: there is nothing at `location`.
@@ -47,16 +54,23 @@ def guess(location: str) -> tuple[str, str]:
     raise not_found(path)
 
 
+def _suffix(name: str) -> str:
+    """Return the suffix of a file's name in lower case; of one packed by gzip that of what is in it."""
+    path = PurePosixPath(name.lower())
+    inner = PurePosixPath(path.stem).suffix
+    return inner if path.suffix == ".gz" and FILE_KINDS.get(inner) in PACKED else path.suffix
+
+
 def _is_hub_id(location: str) -> bool:
     """Whether a missing path is to be looked for on the hub: not if it points into a folder here."""
     owner = location.partition("/")[0]
-    suffix = PurePosixPath(location).suffix.lower()
+    suffix = _suffix(location)
     known = suffix in FILE_KINDS or suffix in TEXT_SUFFIXES or suffix in image_suffixes()
     return bool(_HUB_ID.fullmatch(location)) and not known and not Path(owner).exists()
 
 
 def _kind_of_file(path: Path) -> str:
-    suffix = path.suffix.lower()
+    suffix = _suffix(path.name)
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
     if suffix in image_suffixes() | HEIF_SUFFIXES | TEXT_SUFFIXES:
@@ -74,16 +88,18 @@ def _kind_of_folder(path: Path) -> str:
     is_image, passed_over = image_test(NOT_IMAGES), PassedOver()
 
     def wanted(entry: os.DirEntry[str]) -> bool:
-        return PurePosixPath(entry.name).suffix.lower() in texts | tables or is_image(entry)
+        return _suffix(entry.name) in texts | tables or is_image(entry)
 
     found = islice(walk(path, wanted, passed_over), FILES_LOOKED_AT)
     names = [PurePosixPath(name) for name, _ in found]
-    images = [name for name in names if name.suffix.lower() not in texts | tables]
+    images = [name for name in names if _suffix(name.name) not in texts | tables]
     stems = {name.with_suffix("") for name in images}
     # a .txt beside an image of the same name is its caption
     text_count = sum(name.suffix.lower() in texts and name.with_suffix("") not in stems for name in names)
     if images or text_count:
         return "images" if len(images) >= text_count else "texts"
+    if any(name.suffix.lower() == ".parquet" for name in names):
+        return "parquet"
     kinds = f" It holds {listed(passed_over.kinds)}." if passed_over.kinds else ""
     instead = f" It holds {names[0]}: give that file." if names else kinds
     raise SourceError(

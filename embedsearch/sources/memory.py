@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,8 @@ from embedsearch.recipe import KEPT, MEMORY, SourceRecipe
 from embedsearch.records import Rejected
 from embedsearch.sources.arrowrows import image_columns, rows
 from embedsearch.sources.parquet import ParquetFile
-from embedsearch.sources.table import RowReader, choose_columns
-from embedsearch.sources.typed_cells import as_scalar
+from embedsearch.sources.table import Nested, RowReader, choose_columns
+from embedsearch.sources.typed_cells import as_field, as_scalar
 
 TEXT, IMAGE, VECTOR, ID = "text", "image", "vector", "id"
 WHERE = "What was given"  # in messages, where a file has its name
@@ -142,9 +143,8 @@ def _table(items: Any, asked: SourceRecipe, *, more: bool = False) -> tuple[pa.T
     else:
         key = known if more else _free(ID, columns)
         reader = RowReader(chosen, Path("/"))
-        entries = [row if isinstance(row, str) else reader.entry(row, "") for row in rows(table)]
-        unread = (str, Rejected)
-        ids = ["" if isinstance(entry, unread) else entry.id for entry in entries]
+        entries = [reader.entry(row, "") for row in rows(table, table.column_names, Counter())]
+        ids = ["" if isinstance(entry, Rejected) else entry.id for entry in entries]
         table = table.append_column(key, pa.array(ids, pa.string()))
     recipe = replace(asked, text=chosen.text, image=chosen.image, vector=chosen.vector, id=key)
     return table, recipe
@@ -214,7 +214,9 @@ def _of_list(items: list[Any], asked: SourceRecipe) -> tuple[Columns, list[str],
         )
     kind = kinds.pop() if kinds else TEXT
     if kind == "dict":
-        names = dict.fromkeys(str(name) for item in items if item for name in item)
+        nested = Nested(asked.text)
+        items = [item and nested.flat({str(name): value for name, value in item.items()}) for item in items]
+        names = dict.fromkeys(name for item in items if item for name in item)
         columns: Columns = {name: [(item or {}).get(name) for item in items] for name in names}
         return columns, [name for name, values in columns.items() if _holds_images(values)], asked
     if kind == IMAGE:
@@ -293,8 +295,9 @@ def _array(values: Any) -> pa.Array:
     """Return a column; one whose values are of several types becomes text."""
     if isinstance(values, pa.Array):
         return values
-    plain = [value if isinstance(value, bytes) else as_scalar(value) for value in values]
+    plain = [value if isinstance(value, bytes) else as_field(value) for value in values]
     try:
         return pa.array(plain)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array([None if value is None else str(value) for value in plain], pa.string())
+        texts = [value if isinstance(value, bytes) else as_scalar(value) for value in values]
+        return pa.array([None if value is None else str(value) for value in texts], pa.string())

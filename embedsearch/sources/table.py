@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from os.path import relpath
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from embedsearch.disk.hash_index import HashIndex
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Modality, Record, Rejected, Scalar, content_hash
-from embedsearch.sources.typed_cells import as_scalar, clean
+from embedsearch.records import Modality, Record, Rejected, Value, content_hash
+from embedsearch.sources.text_cells import DATES, CellType
+from embedsearch.sources.typed_cells import as_field, as_scalar, clean
 
 # Names that make a column the text when none is asked for and it is the only one of them.
 TEXT_NAMES = frozenset(
     ("text", "body", "content", "sentence", "question", "document", "title", "caption", "abstract")
 )
 SHOWN_COLUMNS = 30
+MOST_COLUMNS = 20_000
+MOST_KEYS = 100  # of a nested object, which become fields of their own
+DEEPEST = 8
+_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 class Ids:
@@ -60,6 +67,19 @@ class Ids:
         return self.counted(content_hash(content)[:16])
 
 
+@dataclass(slots=True)
+class Reading:
+    """What is known of a source when it was read to its end.
+
+    Attributes:
+        cells: by field, the types of what are cells of text until the whole column is known.
+        notes: what a person should know of how it was read; sentences.
+    """
+
+    cells: dict[str, CellType] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Which columns of a table are what.
@@ -90,7 +110,11 @@ class Columns:
 
 
 def choose_columns(
-    recipe: SourceRecipe, columns: Sequence[str], where: str, images: Sequence[str] = ()
+    recipe: SourceRecipe,
+    columns: Sequence[str],
+    where: str,
+    images: Sequence[str] = (),
+    objects: Sequence[str] = (),
 ) -> Columns:
     """Return the columns that `recipe` asks for; without any, the one that can be meant.
 
@@ -103,14 +127,17 @@ def choose_columns(
         columns: the columns that there are.
         where: the name of the table, for messages.
         images: those among `columns` whose type says that they hold images.
+        objects: columns of nested objects, which can be asked for as JSON text.
 
     Raises:
         SourceError: there is no such column, both a text and an image were asked for, or it can't
             be told which column is meant.
     """
+    check_width(len(columns), where)
     asked = [*recipe.text, *(name for name in (recipe.image, recipe.vector, recipe.id) if name)]
+    known = {*columns, *objects}
     for name in asked:
-        if name not in columns:
+        if name not in known:
             raise SourceError(
                 f"{where} has no column {name!r}; it has {_listing(columns)}.{nearest(name, columns)}"
             )
@@ -141,33 +168,153 @@ def _listing(columns: Sequence[str]) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "") if names else "no columns"
 
 
+class Table:
+    """What the sources that are tables share.
+
+    Attributes:
+        _columns: which columns are what.
+        _reading: what the last reading found.
+    """
+
+    _columns: Columns
+    _reading: Reading
+
+    def modality(self) -> Modality:
+        """Images or vectors if a column of them was asked for, else texts."""
+        return self._columns.modality
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Nothing: only a folder holds what is not read."""
+        return {}
+
+    def reading(self) -> Reading:
+        """What the last reading found, when it is at its end."""
+        return self._reading
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return `name`, or the first of `name_2`, `name_3`, ... that is not taken."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
+def unique_names(cells: Sequence[str], where: str) -> list[str]:
+    """Return names for columns: an empty one becomes `column_3`, a second `name` becomes `name_2`.
+
+    Args:
+        cells: the names as they stand in the table.
+        where: the name of the table, for messages.
+
+    Raises:
+        SourceError: the table has more columns than can be read.
+    """
+    check_width(len(cells), where)
+    given = [cell.strip() for cell in cells]
+    taken: set[str] = set(given) - {""}
+    numbers: dict[str, int] = {}
+    names: dict[str, None] = {}
+    for position, cell in enumerate(given, start=1):
+        stem = cell or f"column_{position}"
+        name, number = stem, numbers.get(stem, 1)
+        while name in names or (name != cell and name in taken):
+            number += 1
+            name = f"{stem}_{number}"
+        numbers[stem] = number
+        names[name] = None
+    return list(names)
+
+
+def check_width(columns: int, where: str) -> None:
+    """Refuse a table of more columns than can be read.
+
+    Raises:
+        SourceError: it has more.
+    """
+    if columns > MOST_COLUMNS:
+        raise SourceError(
+            f"{where} has {columns:,} columns; at most {MOST_COLUMNS:,} can be read. Leave out those that "
+            "nobody needs, or make one list of them."
+        )
+
+
+class Nested:
+    """Makes columns of nested objects: `{"a": {"b": 1}}` becomes `{"a.b": 1}`.
+
+    An object of very many keys is a table of its own: what comes after the first 100 keys stays JSON text.
+    """
+
+    def __init__(self, kept: Collection[str] = ()) -> None:
+        """Begin a reading.
+
+        Args:
+            kept: columns that are taken as they are.
+        """
+        self._kept = kept
+        self._keys: dict[str, set[str]] = {}
+
+    def flat(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a row whose values are no objects."""
+        if not any(isinstance(value, Mapping) for value in row.values()):
+            return row
+        flat: dict[str, Any] = {}
+        for name, value in row.items():
+            self._put(flat, name, value, 1)
+        return flat
+
+    def _put(self, flat: dict[str, Any], name: str, value: Any, depth: int) -> None:
+        if not self._is_object(name, value) or depth > DEEPEST:
+            flat[free_name(name, flat)] = value
+            return
+        keys = self._keys.setdefault(name, set())
+        rest = {}
+        for key, inner in value.items():
+            if key in keys or len(keys) < MOST_KEYS or f"{name}.{key}" in self._kept:
+                keys.add(key)
+                self._put(flat, f"{name}.{key}", inner, depth + 1)
+            else:
+                rest[key] = inner
+        if rest:
+            flat[free_name(name, flat)] = rest
+
+    def _is_object(self, name: str, value: Any) -> bool:
+        """Whether a value is an object to be taken apart: not an image as data sets keep it."""
+        return isinstance(value, Mapping) and name not in self._kept and value.keys() != {"bytes", "path"}
+
+
 class RowReader:
     """Turns the rows of one table, read once from start to end, into records."""
 
-    def __init__(self, columns: Columns, folder: Path) -> None:
+    def __init__(self, columns: Columns, folder: Path, dates: dict[str, CellType] | None = None) -> None:
         """Begin a reading.
 
         Args:
             columns: which columns are what.
             folder: what paths of images are relative to.
+            dates: takes the fields whose texts may all be dates; None where dates have a type of their own.
         """
         self._columns = columns
         self._used = columns.used
         self._folder = folder
+        self._dates = dates
         self._ids = Ids()
+        self._nested = Nested(columns.used)
+        self._names: dict[str, str] = {}  # of columns, as UTF-8 can hold them
+        self._taken: set[str] = set()
+        self._listings: dict[Path, dict[str, str]] = {}
         self._dimension = 0  # of the first vector
 
-    def entry(
-        self, row: Mapping[str, Any], place: str, convert: Callable[[str, Any], Scalar] | None = None
-    ) -> Record | Rejected:
+    def entry(self, row: Mapping[str, Any], place: str) -> Record | Rejected:
         """Return the record that `row` holds, or why it holds none.
 
         Args:
             row: the values by column.
             place: the row as `file:line`, for `Rejected.id`.
-            convert: makes a field of a column's name and value, `as_scalar` of the value without it.
         """
         columns = self._columns
+        row = self._nested.flat(row)
         content: str | Path | bytes | _Problem
         if columns.vector:
             content = self._vector(row.get(columns.vector))
@@ -177,7 +324,10 @@ class RowReader:
             return Rejected(place, content.reason)
         key = ""
         if columns.id:
-            key = _text_of(row.get(columns.id)).strip()
+            held = _text_of(row.get(columns.id))
+            if held is None:
+                return Rejected(place, f"the key column {columns.id!r} holds bytes that are not UTF-8 text")
+            key = held.strip()
             if not key:
                 return Rejected(place, f"the key column {columns.id!r} is empty")
             if not self._ids.take(key):
@@ -186,19 +336,36 @@ class RowReader:
             key = self._ids.counted(self._relative(content))
         else:
             key = self._ids.of_content(content)
-        fields = {
-            clean(name): convert(name, value) if convert else as_scalar(value)
-            for name, value in row.items()
-            if name not in self._used
-        }
-        return Record(key, columns.modality, content, fields)
+        fields = {self.name(name): value for name, value in row.items() if name not in self._used}
+        return Record(
+            key, columns.modality, content, {name: self._field(name, fields[name]) for name in fields}
+        )
+
+    def name(self, column: str) -> str:
+        """Return a column's name without halves of surrogate pairs, apart from all others."""
+        if column not in self._names:
+            self._names[column] = free_name(clean(column), self._taken)
+            self._taken.add(self._names[column])
+        return self._names[column]
+
+    def _field(self, name: str, value: Any) -> Value:
+        made = as_field(value)
+        if self._dates is not None and made is not None:
+            cells = self._dates.get(name) or self._dates.setdefault(name, CellType(DATES, frozenset()))
+            if isinstance(made, str):
+                cells.see(made)
+            else:
+                cells.give_up()
+        return made
 
     def _text(self, row: Mapping[str, Any]) -> str | _Problem:
         parts = [_text_of(row.get(name)) for name in self._columns.text]
-        text = "\n".join(part for part in parts if part.strip())
+        text = "\n".join(part for part in parts if part and part.strip())
         if text:
             return text
         names = " and ".join(repr(name) for name in self._columns.text)
+        if None in parts:
+            return _Problem(f"the text column {names} holds bytes that are not UTF-8 text")
         return _Problem(f"the text column {names} is empty")
 
     def _vector(self, value: Any) -> bytes | _Problem:
@@ -239,16 +406,44 @@ class RowReader:
 
     def _file(self, name: str) -> Path | _Problem:
         name = clean(name)
-        if "://" in name:
+        if name.casefold().startswith("file:"):
+            address = urlsplit(name)
+            if address.netloc not in ("", "localhost"):
+                return _Problem(f"{name} is a file on another machine; copy the image and give its path")
+            name = unquote(address.path)
+        elif "://" in name:
             return _Problem(f"{name} is a web address; download the image and give its path")
         path = self._folder / name
         try:
+            if "\\" in name and not path.is_file():  # a path as Windows writes it
+                path = self._folder / name.replace("\\", "/")
             size = path.stat().st_size if path.is_file() else -1
         except (OSError, ValueError) as error:  # a name too long, or with a NUL byte
             return _Problem(f"{name[:200]!r} can't be an image's path: {error}")
         if size < 0:
-            return _Problem(f"there is no file {path}")
+            return _Problem(f"there is no file {path}{self._why_missing(name, path)}")
         return path if size else _Problem(f"the file {path} is empty")
+
+    def _why_missing(self, name: str, path: Path) -> str:
+        """Return what may be wrong with a path, as the end of a sentence; or ""."""
+        if _WINDOWS_DRIVE.match(name):
+            return ", which is a path of a Windows machine: give paths relative to the table"
+        found = Path(path.anchor)
+        for part in path.parts[1:]:
+            known = part if (found / part).exists() else self._listing(found).get(part.casefold())
+            if known is None:
+                return ""
+            found /= known
+        return f"; {found} differs in upper and lower case" if found != path else ""
+
+    def _listing(self, folder: Path) -> dict[str, str]:
+        """Return the names in a folder by their lower-case form."""
+        if folder not in self._listings:
+            try:
+                self._listings[folder] = {each.name.casefold(): each.name for each in folder.iterdir()}
+            except OSError:
+                self._listings[folder] = {}
+        return self._listings[folder]
 
     def _relative(self, path: Path) -> str:
         """The path seen from the table; `./a.png` and `a.png` are one."""
@@ -260,9 +455,11 @@ class _Problem:
     reason: str
 
 
-def _text_of(value: Any) -> str:
-    """A cell as text: bytes are read as UTF-8, what is nested as JSON."""
+def _text_of(value: Any) -> str | None:
+    """Return a cell as text: bytes are read as UTF-8, what is nested as JSON; None for other bytes."""
     if isinstance(value, str):
         return clean(value)
-    value = as_scalar(value)
-    return "" if value is None else str(value)
+    held = as_scalar(value)
+    if held is None:
+        return None if isinstance(value, bytes) else ""
+    return str(held)

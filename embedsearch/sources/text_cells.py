@@ -1,15 +1,22 @@
-"""The type of a column of text cells, found by looking at all of them."""
+"""The type of a column of text cells, found by looking at each of them once."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from embedsearch.records import Scalar
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 LONGEST = 40  # no number, truth value or time that is looked for is longer
+# What programs write for a cell without a value: R, SQL, Python, pandas, MySQL.
+MISSING = frozenset(("NA", "N/A", "#N/A", "<NA>", "NULL", "null", "None", "NaN", "nan", "\\N"))
 _INT = re.compile(r"0|-?[1-9][0-9]{0,18}")
 # Neither a leading zero (a postal code) nor a plus sign (a phone number) makes a number.
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]+)?|-?\.[0-9]+|[nN][aA][nN]")
@@ -18,6 +25,8 @@ _DATETIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
+_COMMA = re.compile(r"-?(0|[1-9][0-9]{0,2}(\.[0-9]{3})+|[1-9][0-9]*)?,[0-9]+")
+_COMMA_OR_WHOLE = re.compile(rf"{_COMMA.pattern}|-?[1-9][0-9]{{0,2}}(\.[0-9]{{3}})+")
 _BOOLS = {"true": True, "false": False}
 
 
@@ -32,6 +41,15 @@ def _float(cell: str) -> float | None:
         raise ValueError(cell)  # more digits than a number holds: a key, not an amount
     value = float(cell)
     return None if math.isnan(value) else value
+
+
+def _comma(cell: str) -> float | None:
+    """Return a number with a decimal comma, and perhaps dots between thousands: 1.234,50."""
+    if _COMMA_OR_WHOLE.fullmatch(cell):
+        return float(cell.replace(".", "").replace(",", "."))
+    if "." in cell:
+        raise ValueError(cell)
+    return _float(cell)
 
 
 def _bool(cell: str) -> bool:
@@ -63,47 +81,120 @@ def _aware(cell: str) -> datetime:
         raise ValueError(cell) from None
 
 
-# The narrower first: what is a whole number is a float too, and a date is a time.
-_PARSERS: tuple[Callable[[str], Scalar], ...] = (_int, _float, _bool, _date, _naive, _aware)
+Parser = Callable[[str], Scalar]
+DATES: tuple[Parser, ...] = (_date, _naive, _aware)
+
+
+# what takes each cell that another takes
+_WITH: dict[tuple[Parser, ...], set[Parser]] = {
+    (): set(),
+    (_int,): {_int, _float, _comma},
+    (_date,): {_date, _naive},
+    **{(parser,): {parser} for parser in (_float, _comma, _bool, _naive, _aware)},
+}
+
+
+def parsers(decimal: str) -> tuple[Parser, ...]:
+    """Return what a cell is tried as, the narrower first: a whole number is a float too, a date is a time.
+
+    Args:
+        decimal: the sign between a number and its fraction, "." or ",".
+    """
+    return (_int, _comma if decimal == "," else _float, _bool, *DATES)
 
 
 class CellType:
     """The narrowest type that holds every cell of a column; text if none of the others does.
 
     Example:
-        >>> column = CellType()
-        >>> for cell in ("3", "", "4.5"):
-        ...     column.see(cell)
-        >>> column.value("3"), column.value("")
-        (3.0, None)
+        >>> column = CellType(parsers("."))
+        >>> [column.see(cell) for cell in ("3", "", "NA", "4.5")]
+        ['3', None, None, '4.5']
+        >>> column.array(pa.array(["3", None, None, "4.5"])).to_pylist()
+        [3.0, None, None, 4.5]
     """
 
-    def __init__(self) -> None:
-        self._fitting = _PARSERS
-        self._seen = False
+    def __init__(self, fitting: tuple[Parser, ...], missing: frozenset[str] = MISSING) -> None:
+        """Begin a column.
 
-    def see(self, cell: str) -> None:
-        """Take `cell` into account; an empty one fits every type."""
-        if not self._fitting:
-            return
-        cell = cell.strip()
-        if cell:
-            self._seen = True
-            self._fitting = tuple(parser for parser in self._fitting if _fits(parser, cell))
-
-    def value(self, cell: str) -> Scalar:
-        """Return `cell` as the type of the column, None if it is blank.
-
-        Raises:
-            ValueError: the cell is none of those that were seen.
+        Args:
+            fitting: what its cells are tried as.
+            missing: cells that stand for no value.
         """
+        self._fitting = fitting
+        self._missing = missing
+        self._seen = False
+        self._commas = True
+        self._settled = False  # whether a cell that the first of `_fitting` takes changes nothing
+        self.missing: Counter[str] = Counter()  # what stood for no value, and how often
+
+    def see(self, cell: str) -> str | None:
+        """Take a cell into account; return it, or None where it is blank or stands for no value."""
         stripped = cell.strip()
         if not stripped:
             return None
-        return self._fitting[0](stripped) if self._seen and self._fitting else cell
+        if stripped in self._missing:
+            self.missing[stripped] += 1
+            return None
+        if self._settled and (not self._fitting or _fits(self._fitting[0], stripped)):
+            return cell
+        self._seen = True
+        self._fitting = tuple(parser for parser in self._fitting if _fits(parser, stripped))
+        self._commas = self._commas and _COMMA.fullmatch(stripped) is not None
+        self._settled = not self._commas and set(self._fitting) <= _WITH.get(self._fitting[:1], set())
+        return cell
+
+    def give_up(self) -> None:
+        """Take the column for text, as it holds what is no text cell."""
+        self._fitting, self._commas, self._settled = (), False, True
+
+    @property
+    def type(self) -> pa.DataType:
+        """The Arrow type of the cells seen so far."""
+        import pyarrow as pa
+
+        types: dict[Parser, pa.DataType] = {
+            _int: pa.int64(),
+            _float: pa.float64(),
+            _comma: pa.float64(),
+            _bool: pa.bool_(),
+            _date: pa.date32(),
+            _naive: pa.timestamp("us"),
+            _aware: pa.timestamp("us", "UTC"),
+        }
+        return types[self._fitting[0]] if self._seen and self._fitting else pa.string()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the cells seen so far are texts."""
+        return self._seen and not self._fitting
+
+    @property
+    def looks_like_commas(self) -> bool:
+        """Whether the cells are texts that would be numbers with a decimal comma."""
+        return self._seen and self._commas and not self._fitting
+
+    def array(self, cells: pa.Array | pa.ChunkedArray) -> pa.Array:
+        """Return cells that were seen as values of the column's type.
+
+        Raises:
+            ValueError: a cell is none of those that were seen.
+        """
+        import pyarrow as pa
+
+        if not self._seen or not self._fitting:
+            return cells
+        parse = self._fitting[0]
+        values = [None if cell is None else parse(cell.strip()) for cell in cells.to_pylist()]
+        return pa.array(values, self.type)
 
 
-def _fits(parser: Callable[[str], Scalar], cell: str) -> bool:
+def is_typed(cell: str) -> bool:
+    """Whether a cell is a number, a truth value, a date or a time."""
+    return any(_fits(parser, cell.strip()) for parser in parsers("."))
+
+
+def _fits(parser: Parser, cell: str) -> bool:
     try:
         parser(cell)
     except ValueError:

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.records import Scalar
+from embedsearch.records import Scalar, Value
+
+_PLAIN = (str, bool, int, float, Decimal, date, type(None))  # a datetime is a date
 
 
 def clean(text: str) -> str:
@@ -24,8 +26,17 @@ def clean(text: str) -> str:
     return text
 
 
+def as_field(value: Any) -> Value:
+    """Return a cell's value as a field: a list of plain values stays one, all else is as in `as_scalar`."""
+    if isinstance(value, str):  # the most usual
+        return clean(value)
+    if isinstance(value, list | tuple) and all(isinstance(each, _PLAIN) for each in value):
+        return [as_scalar(each) for each in value]
+    return as_scalar(value)
+
+
 def as_scalar(value: Any) -> Scalar:
-    """Return a cell's value as a field: nested values as JSON, `Decimal` as float, NaN as None.
+    """Return a cell's value as one value: nested values as JSON, `Decimal` as float, NaN as None.
 
     Bytes that are UTF-8 become text, others None; a time of day becomes ISO text, a duration seconds.
     """

@@ -30,6 +30,7 @@ class BuildReport:
         seconds: seconds of the whole build.
         passed_over: how many files of the source are not read, by kind, such as ".pdf".
         unknown: texts of which the model does not know more than a third.
+        notes: what a person should know of how the source was read; sentences.
     """
 
     entries: int
@@ -44,6 +45,7 @@ class BuildReport:
     seconds: float
     unknown: int = field(default=0, metadata=stored(optional=True))
     passed_over: Mapping[str, int] = field(default_factory=dict, metadata=stored(optional=True))
+    notes: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
 
     @property
     def passed(self) -> str:

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedsearch.disk.mapped import is_small
-from embedsearch.records import Scalar, Span
+from embedsearch.records import Span, Value
+from embedsearch.sources.text_cells import CellType
 
 FIELD = "field:"
 _FIXED = pa.schema(
@@ -50,7 +52,7 @@ class Item(NamedTuple):
     path: str | None
     span: Span | None
     hash: str
-    fields: Mapping[str, Scalar]
+    fields: Mapping[str, Value]
     picture: bytes | None = None
 
 
@@ -61,7 +63,10 @@ def open_table(path: Path) -> pa.Table:
 
 
 def to_table(items: Sequence[Item]) -> pa.Table:
-    """Return `items` as a table; a field whose values are of several types becomes text."""
+    """Return `items` as a table; a field whose values are of several types becomes text.
+
+    A field that holds lists, and perhaps single values, becomes one of lists.
+    """
     columns: dict[str, pa.Array] = {
         "id": pa.array([item.id for item in items], pa.string()),
         "text": pa.array([item.text for item in items], pa.string()),
@@ -77,6 +82,8 @@ def to_table(items: Sequence[Item]) -> pa.Table:
 
 
 def _column(values: list[Any]) -> pa.Array:
+    if any(isinstance(value, list) for value in values):
+        return _lists(values)
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float} or len(kinds) <= 1:
         try:
@@ -86,11 +93,25 @@ def _column(values: list[Any]) -> pa.Array:
     return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
-def merge(shards: Sequence[Path], target: Path) -> pa.Schema:
+def _lists(values: list[Any]) -> pa.Array:
+    """Return lists as a column of lists, in which what is no list stands alone in one."""
+    lists = [value if value is None or isinstance(value, list) else [value] for value in values]
+    elements = _column([element for value in lists for element in value or ()])
+    ends = np.cumsum([0, *(len(value or ()) for value in lists)])  # (n,) -> (n + 1,)
+    missing = np.array([value is None for value in lists])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), elements, mask=pa.array(missing))
+
+
+def merge(shards: Sequence[Path], target: Path, cells: Mapping[str, CellType]) -> pa.Schema:
     """Join the Parquet files `shards` into the Arrow file `target`, one shard in memory at a time.
 
     A field whose type differs between shards takes what one shard would have made of it: float where
     that rounds no whole number, else text.
+
+    Args:
+        shards: what `to_table` made.
+        target: the file to write.
+        cells: by field, the type of cells of text that no reading of a single one tells.
 
     Returns:
         The schema of `target`.
@@ -99,25 +120,36 @@ def merge(shards: Sequence[Path], target: Path) -> pa.Schema:
     for shard in shards:
         for column in pq.read_schema(shard):
             types.setdefault(column.name, set()).add(column.type)
-    schema = pa.schema(
-        list(_FIXED)
-        + [(name, _join(name, found, shards)) for name, found in types.items() if name.startswith(FIELD)]
-    )
+    joined = {name: _join(name, found, shards) for name, found in types.items() if name.startswith(FIELD)}
+    parsed = {
+        name: cells[field]
+        for name, kind in joined.items()
+        if (field := name.removeprefix(FIELD)) in cells and kind == pa.string()
+    }
+    joined |= {name: cell.type for name, cell in parsed.items()}
+    schema = pa.schema([*_FIXED, *joined.items()])
     with pa.ipc.new_file(target, schema) as writer:
         for shard in shards:
             table = pq.read_table(shard)
-            rows = [
-                _as(table[column.name], column.type)
-                if column.name in table.column_names
-                else pa.nulls(len(table), column.type)
-                for column in schema
-            ]
+            held = dict(zip(table.column_names, table.columns, strict=True))
+            rows = []
+            for column in schema:
+                values = held.get(column.name)
+                if values is None or pa.types.is_null(values.type):
+                    rows.append(pa.nulls(len(table), column.type))
+                elif column.name in parsed:
+                    rows.append(parsed[column.name].array(values))
+                else:
+                    rows.append(_as(values, column.type))
             writer.write_table(pa.table(rows, schema=schema).combine_chunks())
     return schema
 
 
 def _join(name: str, types: Iterable[pa.DataType], shards: Sequence[Path]) -> pa.DataType:
     known = {kind for kind in types if not pa.types.is_null(kind)}
+    if any(pa.types.is_list(kind) for kind in known):
+        inner = {kind.value_type if pa.types.is_list(kind) else kind for kind in known} - {pa.null()}
+        return pa.list_(inner.pop() if len(inner) == 1 else pa.string())
     if len(known) <= 1:
         return known.pop() if known else pa.string()
     if known == {pa.int64(), pa.float64()} and all(_fits_floats(shard, name) for shard in shards):
@@ -135,8 +167,17 @@ def _fits_floats(shard: Path, name: str) -> bool:
     return True
 
 
-def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    if kind == pa.string() and column.type != kind:  # as Python writes it, not as Arrow does
+def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
+    if column.type == kind:
+        return column
+    if kind == pa.string():  # as Python writes it, not as Arrow does
         values = column.to_pylist()
-        return pa.chunked_array([pa.array([None if value is None else str(value) for value in values], kind)])
+        return pa.array([None if value is None else str(value) for value in values], kind)
+    if pa.types.is_list(kind):
+        values = [
+            value if value is None or isinstance(value, list) else [value] for value in column.to_pylist()
+        ]
+        if kind.value_type == pa.string():
+            values = [value and [None if each is None else str(each) for each in value] for value in values]
+        return pa.array(values, kind)
     return column.cast(kind)

@@ -11,7 +11,7 @@ from embedsearch.backends import Filter
 from embedsearch.errors import QueryError, SourceError, SourceNotFoundError
 from embedsearch.index import Index
 from embedsearch.records import Unit
-from embedsearch.sources.delimited import CELL_LIMIT
+from embedsearch.sources.delimited.rows import CELL_LIMIT
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
 from tests.fakes import LetterEncoder, fruit_entries, text
 

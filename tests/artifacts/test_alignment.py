@@ -134,7 +134,7 @@ def test_what_can_not_be_aligned_is_refused(make_build, tmp_path):
         ("image,caption\n0,x\n1,x\n", "1 different captions"),
         ("image,caption\n", "names no image"),
         ("picture,text\n0,x\n", "columns image and caption"),
-        ("image,caption\n0\n", "said.csv:2: the row does not fit the header"),
+        ("image,caption\n0,x,y\n", "said.csv:2: the row does not fit the header"),
     ):
         path = tmp_path / "said.csv"
         path.write_text(text)

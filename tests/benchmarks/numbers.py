@@ -10,6 +10,7 @@ from embedsearch.encoders import Prepared
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Modality, Record, Unit
+from embedsearch.sources.table import Reading
 
 sources.SOURCES["numbers"] = "tests.benchmarks.numbers:Numbers"
 DIMENSION = 384
@@ -28,6 +29,10 @@ class Numbers:
     def count(self):
         """See `Source.count`."""
         return self._count
+
+    def reading(self):
+        """See `Source.reading`."""
+        return Reading()
 
     def passed_over(self):
         """See `Source.passed_over`."""

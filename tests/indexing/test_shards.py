@@ -256,7 +256,7 @@ def test_what_is_staged_is_found_again(tmp_path, resume):
     assert (again.entries, left) == (5, [])
     assert (again.totals.entries, again.totals.items, again.totals.rejected) == (5, 2, 3)
     assert len(list(again.rejected())) == 3
-    assert again.join(tmp_path, None, 1, "fp32").schema.names[0] == "id"
+    assert again.join(tmp_path, None, 1, "fp32", {}).schema.names[0] == "id"
     assert np.load(tmp_path / "vectors.npy").tolist() == [[0], [1]]
     assert not list(Staging(tmp_path / "s", "other").rejected())
     assert (tmp_path / "s" / "key" / "0.npy").is_file()

@@ -5,7 +5,7 @@ import pytest
 
 from embedsearch.errors import SourceError, SourceNotFoundError
 from embedsearch.records import Modality, Record
-from embedsearch.sources import delimited
+from embedsearch.sources.delimited import dialect
 from tests.sources.reading import contents, fields, read, rejected, source
 
 
@@ -127,7 +127,7 @@ def test_an_unknown_encoding_is_refused(table):
 
 def test_quoted_cells_may_hold_line_ends_quotes_and_separators(table):
     """What RFC 4180 allows is read as it means; a rejected row after it has its own line."""
-    entries = read("csv", table('body,n\n"a\n""b"", c\r\nd",1\n\n"e",2\nf\n'))
+    entries = read("csv", table('body,n\n"a\n""b"", c\r\nd",1\n\n"e",2\nf,3,4\n'))
     assert contents(entries) == ['a\n"b", c\r\nd', "e"]
     assert list(rejected(entries)) == ["t.csv:7"]
 
@@ -148,12 +148,12 @@ def test_a_megabyte_cell_is_read(table):
 
 
 def test_the_file_is_streamed(table, monkeypatch):
-    """The first record comes before the second pass has read the rest."""
+    """The file is read once, and the first record comes before the rest is read."""
     path = table("body\n" + "x\n" * 10_000)
     opened = source("csv", path)
-    assert opened.count() == 10_000
+    assert opened.count() == pytest.approx(10_000, rel=0.01)
     taken = 0
-    read_lines = delimited.read_lines
+    read_lines = dialect.read_lines
 
     def counted(*arguments):
         nonlocal taken
@@ -161,7 +161,7 @@ def test_the_file_is_streamed(table, monkeypatch):
             taken += 1
             yield line
 
-    monkeypatch.setattr(delimited, "read_lines", counted)
+    monkeypatch.setattr(dialect, "read_lines", counted)
     assert len(list(islice(opened, 5))) == 5
     assert taken == 6
 

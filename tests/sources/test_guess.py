@@ -88,13 +88,13 @@ def test_a_folder_of_nothing_known_is_refused(tmp_path):
 
 
 def test_a_file_of_no_known_kind_is_refused(tmp_path):
-    """One picture, one page, a spreadsheet: each error says what to give instead."""
+    """One image, one page, a PDF: each error says what to give instead."""
     with pytest.raises(SourceError, match="is one image or text; give the folder"):
         guess_kind(str(put(tmp_path / "a.png")))
     with pytest.raises(SourceError, match="is one image or text; give the folder"):
         guess_kind(str(put(tmp_path / "a.md")))
-    with pytest.raises(SourceError, match=r"a\.xlsx is not one of the files that can be read: \.csv, \.tsv"):
-        guess_kind(str(put(tmp_path / "a.xlsx")))
+    with pytest.raises(SourceError, match=r"a\.pdf is not one of the files that can be read: \.csv, \.tsv"):
+        guess_kind(str(put(tmp_path / "a.pdf")))
 
 
 def test_owner_and_name_without_such_a_path_are_a_hub_id(tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ def test_a_line_that_does_not_decode_is_rejected_alone(file):
     entries = read("lines", path)
     assert contents(entries) == ["one", "four"]
     assert rejected(entries) == {
-        "notes.txt:2": "the line is not utf-8 text: name the file's encoding, as in --encoding cp1252",
+        "notes.txt:2": "the line is not utf-8 text; the file seems to be cp1252: give --encoding cp1252",
         "notes.txt:3": "the line holds a NUL byte: if the file is UTF-16, say so with --encoding utf-16",
     }
     assert contents(read("lines", path, encoding="cp1252")) == ["one", "café", "four"]

@@ -1,5 +1,7 @@
+from collections import Counter
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +11,10 @@ from embedsearch.errors import SourceError
 from embedsearch.records import Modality, Record, content_hash
 from embedsearch.sources import parquet
 from embedsearch.sources.arrowrows import rows
+from embedsearch.sources.guess import guess
 from tests.sources.reading import contents, fields, read, rejected, source
+
+CASES = Path(__file__).parents[2].parent / "shared" / "cases"
 
 
 def test_types_are_kept(tmp_path):
@@ -52,8 +57,8 @@ def test_types_are_kept(tmp_path):
                 "duration": 1.5,
                 "decimal": 1.25,
                 "coded": "x",
-                "list": "[1, 2]",
-                "struct": '{"a": "é"}',
+                "list": [1, 2],
+                "struct.a": "é",
                 "binary": None,
                 "null": None,
                 "nan": None,
@@ -66,7 +71,7 @@ def test_nanoseconds_need_no_pandas():
     """Times arrive as Python's own, which Arrow alone refuses to make of nanoseconds."""
     moment = 1_700_000_000_123_456_789
     batch = pa.record_batch({"at": pa.array([moment], pa.timestamp("ns", tz="UTC"))})
-    (row,) = rows(batch)
+    (row,) = rows(batch, ["at"], Counter())
     assert type(row["at"]) is datetime
     assert row["at"].isoformat() == "2023-11-14T22:13:20.123456+00:00"
 
@@ -91,7 +96,12 @@ def test_batches_are_small(tmp_path, monkeypatch):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"text": [f"t{number}" for number in range(2000)]}), path)
     sizes = []
-    monkeypatch.setattr(parquet, "rows", lambda batch: (sizes.append(batch.num_rows), rows(batch))[1])
+
+    def counted(batch, *rest):
+        sizes.append(batch.num_rows)
+        return rows(batch, *rest)
+
+    monkeypatch.setattr(parquet, "rows", counted)
     assert len(list(source("parquet", path))) == 2000
     assert max(sizes) == parquet.BATCH_ROWS == 256
 
@@ -119,8 +129,8 @@ def test_pictures_as_data_sets_keep_them(tmp_path, options):
     }
 
 
-def test_a_value_that_python_can_not_hold_costs_its_row(tmp_path):
-    """A year beyond 9999, or a string that is no UTF-8, rejects one row of its batch."""
+def test_a_value_that_python_can_not_hold_costs_its_cell(tmp_path):
+    """A year beyond 9999 is missing, and said; a text that is no UTF-8 rejects its row, with that reason."""
     path = tmp_path / "t.parquet"
     odd = pa.Array.from_buffers(
         pa.string(), 3, [None, *pa.array([b"a", b"\xff", b"c"], pa.binary()).buffers()[1:]]
@@ -128,9 +138,15 @@ def test_a_value_that_python_can_not_hold_costs_its_row(tmp_path):
     seconds = pa.array([0, 0, 10**12], pa.timestamp("s"))
     pq.write_table(pa.table({"text": odd, "when": seconds, "n": [1, 2, 3]}), path)
     entries = read("parquet", path)
-    assert contents(entries) == ["a"]
-    assert list(rejected(entries)) == ["t.parquet:2", "t.parquet:3"]
-    assert all(reason.startswith("the row holds a value that can't") for reason in rejected(entries).values())
+    assert contents(entries) == ["a", "c"]
+    assert [(each["when"], each["n"]) for each in fields(entries)] == [(datetime(1970, 1, 1), 1), (None, 3)]
+    assert rejected(entries) == {"t.parquet:2": "the text column 'text' holds bytes that are not UTF-8 text"}
+    opened = source("parquet", path)
+    list(opened)
+    assert opened.reading().notes == [
+        f"Column {name!r}: 1 values read as missing (a date after the year 9999, or no UTF-8 text)."
+        for name in ("text", "when")
+    ]
 
 
 def test_a_damaged_row_group_is_rejected_row_by_row(tmp_path):
@@ -168,3 +184,48 @@ def test_a_wrong_column_is_refused(tmp_path):
     pq.write_table(pa.table({"body": ["a"], "n": [1]}), tmp_path / "t.parquet")
     with pytest.raises(SourceError, match=r"t\.parquet has no column 'text'; it has 'body', 'n'\."):
         source("parquet", tmp_path / "t.parquet", ("text",))
+
+
+def test_a_folder_of_parts_is_one_table(tmp_path):
+    """Sorted by path, in folders too; columns may differ; a damaged part costs itself."""
+    (tmp_path / "deep").mkdir()
+    pq.write_table(pa.table({"text": ["a", "b"], "n": [1, 2]}), tmp_path / "part-0.parquet")
+    pq.write_table(pa.table({"text": ["c"], "m": ["x"]}), tmp_path / "deep" / "part-1.parquet")
+    (tmp_path / "part-2.parquet").write_bytes(b"PAR1 cut off")
+    (tmp_path / "_SUCCESS").write_text("")
+    assert guess(str(tmp_path)) == ("parquet", str(tmp_path))
+    entries = read("parquet", tmp_path)
+    assert contents(entries) == ["c", "a", "b"]
+    assert fields(entries) == [{"m": "x"}, {"n": 1}, {"n": 2}]
+    assert list(rejected(entries)) == ["part-2.parquet"]
+    assert "can't be read as Parquet" in rejected(entries)["part-2.parquet"]
+    assert source("parquet", tmp_path).passed_over() == {"without a suffix": 1}
+
+
+def test_two_columns_of_one_name_are_two_fields():
+    """The second gets a number; in 0.6 the first was lost."""
+    entries = read("parquet", CASES / "two_columns_one_name.parquet")
+    assert contents(entries) == ["first", "one"]
+    assert fields(entries) == [{"text_2": "second"}, {"text_2": "two"}]
+
+
+def test_bytes_that_are_no_text_are_not_called_empty(tmp_path):
+    """The reason says what they are, of a text and of a key."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"text": [b"ok", b"\xff\xfe"], "key": [b"\xff", b"k"]}), path)
+    assert rejected(read("parquet", path, ("text",))) == {
+        "t.parquet:2": "the text column 'text' holds bytes that are not UTF-8 text"
+    }
+    assert (
+        "'key' holds bytes that are not UTF-8"
+        in rejected(read("parquet", path, ("text",), id="key"))["t.parquet:1"]
+    )
+
+
+def test_a_text_inside_a_struct_is_asked_for_with_a_dot(tmp_path):
+    """`--text data.text`; what else is in the struct becomes fields."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"data": [{"text": "a", "n": 1}, {"text": "b", "n": 2}]}), path)
+    entries = read("parquet", path, ("data.text",))
+    assert contents(entries) == ["a", "b"]
+    assert fields(entries) == [{"data.n": 1}, {"data.n": 2}]

@@ -208,6 +208,46 @@ def test_a_picture_that_is_not_there_is_rejected(tmp_path, value, reason):
     assert rows.entry({"a": value}, "t:1") == Rejected("t:1", reason.format(folder=tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("sub\\b c.png", "sub/b c.png"),
+        (".\\sub\\b c.png", "sub/b c.png"),
+        ("file://{folder}/sub/b%20c.png", "sub/b c.png"),
+        ("file://localhost{folder}/a.png", "a.png"),
+        ("FILE://{folder}/a.png", "a.png"),
+        ("odd\\name.png", "odd\\name.png"),
+    ],
+)
+def test_paths_of_windows_and_file_addresses_are_read(tmp_path, name, found):
+    """Backslashes between folders, and what `file:` names, unless a file is really called so."""
+    (tmp_path / "sub").mkdir()
+    for each in ("a.png", "sub/b c.png", "odd\\name.png"):
+        (tmp_path / each).write_bytes(b"x")
+    entry = reader(tmp_path, (), "a").entry({"a": name.format(folder=tmp_path)}, "t:1")
+    assert (entry.id, entry.content) == (found, tmp_path / found)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("SUB/A.PNG", "there is no file {folder}/SUB/A.PNG; {folder}/sub/a.png differs in upper and "
+         "lower case"),
+        ("C:\\photos\\a.png", "there is no file {folder}/C:/photos/a.png, which is a path of a Windows "
+         "machine: give paths relative to the table"),
+        ("file://server/a.png", "file://server/a.png is a file on another machine; copy the image and give "
+         "its path"),
+        ("file:///no/such.png", "there is no file /no/such.png"),
+    ],
+)  # fmt: skip
+def test_why_an_image_is_not_there_is_told(tmp_path, name, reason):
+    """Another case, a path of another machine; no file is called a web address."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.png").write_bytes(b"x")
+    entry = reader(tmp_path, (), "a").entry({"a": name}, "t:1")
+    assert entry == Rejected("t:1", reason.format(folder=tmp_path))
+
+
 @pytest.mark.parametrize("name", ["x" * 5000 + ".png", "a\0b.png"])
 def test_an_impossible_path_is_rejected(tmp_path, name):
     """A name that the system refuses does not stop the run."""

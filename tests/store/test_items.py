@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from embedsearch.sources.text_cells import DATES, CellType, parsers
 from embedsearch.store.items import FIELD, Item, merge, to_table
 
 
@@ -33,7 +34,7 @@ def merged(tmp_path, *shards):
             for at, value in enumerate(values)
         ]
         pq.write_table(to_table(items), paths[-1])
-    schema = merge(paths, tmp_path / "all.arrow")
+    schema = merge(paths, tmp_path / "all.arrow", {})
     table = read(tmp_path / "all.arrow")
     assert table.schema.equals(schema)
     return table[FIELD + "x"].type, table[FIELD + "x"].to_pylist()
@@ -53,6 +54,8 @@ MOMENT = datetime(2024, 5, 17, 8, 30, 15, 250000)
         ([MOMENT, None], pa.timestamp("us")),
         ([MOMENT.replace(tzinfo=UTC), None], pa.timestamp("us", "UTC")),
         ([None, None], pa.null()),
+        ([["a", "b"], [], None], pa.list_(pa.string())),
+        ([[1], [2, None]], pa.list_(pa.int64())),
     ],
     ids=lambda value: str(value) if isinstance(value, pa.DataType) else "",
 )
@@ -109,6 +112,9 @@ def test_every_part_of_an_item_is_kept():
         ([[date(2024, 5, 17)], [MOMENT]], pa.string(), ["2024-05-17", str(MOMENT)]),
         ([[2**53 + 1], [0.5]], pa.string(), [str(2**53 + 1), "0.5"]),
         ([[2**70], [0.5]], pa.string(), [str(2**70), "0.5"]),
+        ([[["a"]], ["b"], [None], [[]]], pa.list_(pa.string()), [["a"], ["b"], None, []]),
+        ([[[1]], [["x"], 2.5]], pa.list_(pa.string()), [["1"], ["x"], ["2.5"]]),
+        ([[[]], [...], [None]], pa.list_(pa.string()), [[], None, None]),
     ],
 )
 def test_shards_of_different_types_join_like_values_of_one_shard(tmp_path, shards, kind, want):
@@ -118,13 +124,40 @@ def test_shards_of_different_types_join_like_values_of_one_shard(tmp_path, shard
     assert together[1] == want
 
 
+def test_single_values_among_lists_are_lists():
+    """In one shard as over several: a tag beside lists of tags is a list of one."""
+    assert column(["a"], "b", None, 5) == (pa.list_(pa.string()), [["a"], ["b"], None, ["5"]])
+
+
+def test_cells_of_text_become_values_of_their_column(tmp_path):
+    """Over all shards: only fields that are texts everywhere, by the type that all their cells have."""
+    shards = [[("1", "x", "2024-01-01"), ("2", None, "y")], [(None, "3", 5)]]
+    names, paths = ("n", "t", "d"), []
+    cells = {"n": CellType(parsers(".")), "t": CellType(parsers(".")), "d": CellType(DATES)}
+    for number, rows in enumerate(shards):
+        for row in rows:
+            for name, cell in zip(names, row, strict=True):
+                cells[name].see(cell) if isinstance(cell, str) else None
+        paths.append(tmp_path / f"{number}.parquet")
+        items = [item(str(at), **dict(zip(names, row, strict=True))) for at, row in enumerate(rows)]
+        pq.write_table(to_table(items), paths[-1])
+    merge(paths, tmp_path / "all.arrow", cells)
+    table = read(tmp_path / "all.arrow")
+    assert table[FIELD + "n"].type == pa.int64()
+    assert {name: table[FIELD + name].to_pylist() for name in names} == {
+        "n": [1, 2, None],
+        "t": ["x", None, "3"],
+        "d": ["2024-01-01", "y", "5"],
+    }
+
+
 def test_joining_keeps_the_order_of_items(tmp_path):
     """Rows follow the shards, and rows of a shard their order; shards without a row are passed over."""
     paths = []
     for number, count in enumerate((3, 0, 2)):
         paths.append(tmp_path / f"{number}.parquet")
         pq.write_table(to_table([item(f"{number}-{at}", n=at) for at in range(count)]), paths[-1])
-    merge(paths, tmp_path / "all.arrow")
+    merge(paths, tmp_path / "all.arrow", {})
     table = read(tmp_path / "all.arrow")
     assert table["id"].to_pylist() == ["0-0", "0-1", "0-2", "2-0", "2-1"]
     assert table[FIELD + "n"].to_pylist() == [0, 1, 2, 0, 1]

@@ -12,7 +12,7 @@ import streamlit as st
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
-from embedsearch.records import MOST_UNKNOWN, Scalar
+from embedsearch.records import MOST_UNKNOWN, Value, as_text
 from embedsearch.results import Hit
 from embedsearch.ui.widgets import thumbnails
 
@@ -237,10 +237,10 @@ def _distance(hit: Hit, metric: Metric, span: tuple[float, float], *, far: bool)
     )
 
 
-def _value(value: Scalar) -> str:
+def _value(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
-    shown = str(value)
-    return shown if len(shown) <= VALUE else shown[:VALUE] + "…"
+    text = as_text(value)
+    return text if len(text) <= VALUE else text[:VALUE] + "…"

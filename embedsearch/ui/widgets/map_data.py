@@ -14,6 +14,7 @@ from embedsearch.backends import Rows
 from embedsearch.index import Index
 from embedsearch.maps import Map
 from embedsearch.modalities import Card, modality_of
+from embedsearch.records import as_text
 from embedsearch.results import Hit
 from embedsearch.ui.widgets import cards, thumbnails
 
@@ -66,7 +67,7 @@ def _items(folder: str, _searcher: Index, rows: tuple[int, ...]) -> dict[str, An
     for hit in hits:
         named = cards.title(hit)
         told = [
-            f"{name}: {str(value)[:NOTE]}"
+            f"{name}: {as_text(value)[:NOTE]}"
             for name, value in hit.fields.items()
             if value is not None and str(value) != named
         ]
