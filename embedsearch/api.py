@@ -86,6 +86,7 @@ def build(
     indexes: str | Path | None = None,
     replace: bool = False,
     strict: bool = False,
+    allow_removal: bool = False,
     progress: Progress | None = None,
 ) -> Index:
     """Make the index `name`, or bring it up to date, and open it.
@@ -138,6 +139,8 @@ def build(
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         replace: whether an index of that name made from something else may be replaced.
         strict: fail where the recall asked for is not reached.
+        allow_removal: whether more than 20 percent of the records of an index that is there may be gone from
+            its source. What is given in memory may remove any number.
         progress: gets the progress reports.
 
     Raises:
@@ -189,13 +192,16 @@ def build(
     if isinstance(source, str | Path):
         read = _located(source, asked)
         recipe = Recipe(name, read, _settled(encoding_with, read), indexing_with)
-        return Index(build_index(recipe, root, replace=replace, strict=strict, progress=progress))
+        made = build_index(
+            recipe, root, replace=replace, strict=strict, allow_removal=allow_removal, progress=progress
+        )
+        return Index(made)
     is_new = not folder.exists()
     try:
         read = in_memory.keep(source, asked, folder)
         recipe = Recipe(name, read, _settled(encoding_with, read), indexing_with)
         again = replace or _is_like(folder, recipe)
-        built = build_index(recipe, root, replace=again, strict=strict, progress=progress)
+        built = build_index(recipe, root, replace=again, strict=strict, allow_removal=True, progress=progress)
     except BaseException:
         if is_new and not (folder / RECIPE_FILE).is_file():
             shutil.rmtree(folder, ignore_errors=True)  # a build that did not begin leaves nothing behind

@@ -11,6 +11,7 @@
     │   └── SourceNotFoundError
     ├── SourceError             a source exists but can't be read as asked
     ├── TooManyRejectedError    more entries were rejected than the recipe allows
+    ├── TooManyRemovedError     more records are gone from the source than may go without a question
     ├── RecallNotReachedError   an approximate index misses more than was asked for
     ├── ModelError              a model can't be found, loaded or used
     │   ├── ModelUnreachableError
@@ -74,6 +75,10 @@ class SourceError(EmbedsearchError):
 
 class TooManyRejectedError(EmbedsearchError):
     """More entries were rejected than the recipe allows."""
+
+
+class TooManyRemovedError(EmbedsearchError):
+    """More records are gone from the source than may go without a question."""
 
 
 class RecallNotReachedError(EmbedsearchError):

@@ -36,7 +36,7 @@ from embedsearch.sources import memory
 from embedsearch.store.build import Build, open_current
 from embedsearch.store.folders import index_folder, indexes_folder
 from embedsearch.store.manifest import Manifest
-from embedsearch.store.versions import Freed, builds_of, collect, remove, roll_back, verify_builds
+from embedsearch.store.versions import Freed, builds_of, collect, remove, roll_back, settle, verify_builds
 
 Where = str | Mapping[str, Any] | Tree | None
 
@@ -240,7 +240,9 @@ class Index(Searcher):
         with write_lock(self._home / KEPT):  # two changes at once would lose one of them
             recipe = Recipe.load(self._home)
             made = replace(recipe, source=change(recipe.source))
-            build = build_index(made, self._home.parent, replace=True, progress=progress, load=self._load)
+            build = build_index(
+                made, self._home.parent, replace=True, allow_removal=True, progress=progress, load=self._load
+            )
             clear_sources(self._home)
         return self._open(build)
 
@@ -249,6 +251,7 @@ class Index(Searcher):
         *,
         full: bool = False,
         strict: bool = False,
+        allow_removal: bool = False,
         backend: str = "",
         memory: str = "",
         recall: float = 0,
@@ -261,6 +264,7 @@ class Index(Searcher):
             self.name,
             full=full,
             strict=strict,
+            allow_removal=allow_removal,
             backend=backend,
             memory=memory,
             recall=recall,
@@ -368,6 +372,7 @@ def rebuild(
     *,
     full: bool = False,
     strict: bool = False,
+    allow_removal: bool = False,
     backend: str = "",
     memory: str = "",
     recall: float = 0,
@@ -385,6 +390,7 @@ def rebuild(
         name: the index's name.
         full: embed everything again.
         strict: fail where the recall asked for is not reached.
+        allow_removal: whether more than 20 percent of the records may be gone from the source.
         backend: change the index type, see `embedsearch.build`; this and the next four are saved in the
             recipe. Empty or 0 for what the recipe says.
         memory: see `embedsearch.build`.
@@ -400,6 +406,7 @@ def rebuild(
         EmbedsearchError: see `embedsearch.indexing.build.build_index`.
     """
     root = indexes_folder(indexes)
+    settle(root / check_name(name))
     recipe = _stored(root, name)
     options = replace(
         recipe.index,
@@ -410,7 +417,10 @@ def rebuild(
         keep=keep or recipe.index.keep,
     )
     recipe = replace(recipe, index=options)
-    return Index(build_index(recipe, root, full=full, strict=strict, progress=progress, load=load), load)
+    made = build_index(
+        recipe, root, full=full, strict=strict, allow_removal=allow_removal, progress=progress, load=load
+    )
+    return Index(made, load)
 
 
 def changes(

@@ -30,6 +30,7 @@ VIEWS = ("auto", "centre", "whole", "both")
 # 2: `VIEWS`; the ground by contrast; wide numbers by their range, see `embedsearch.encoders.vision.to_rgb`.
 PREPARATION = 2
 SPLITTER = "unicode"  # how texts are split into words and sentences since 0.7
+DEVICE_RULE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?")
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")
 
 
@@ -189,7 +190,13 @@ class Recipe:
         check_name(self.name)
 
     def save(self, folder: Path) -> None:
-        """Write `recipe.toml` into `folder`, atomically."""
+        """Write `recipe.toml` into `folder`, atomically.
+
+        Raises:
+            RecipeError: a folder of that name is in its place.
+        """
+        if (folder / RECIPE_FILE).is_dir():
+            raise RecipeError(f"{folder / RECIPE_FILE} is a folder. Move it away and run the command again.")
         document = to_json(self)
         del document["name"]  # the folder has it
         aside = folder / f".{RECIPE_FILE}.new"
@@ -208,9 +215,16 @@ class Recipe:
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
             recipe = from_json(cls, {**document, "name": folder.name})
+            if not DEVICE_RULE.fullmatch(recipe.encoder.device):
+                raise RecipeError(
+                    f"the entry 'device' is {recipe.encoder.device!r:.80}; there are auto, cpu, cuda, cuda:N "
+                    "and mps"
+                )
             return replace(recipe, source=kept_in(folder, recipe.source))
         except FileNotFoundError:
             raise RecipeError(f"{path} is missing. B{again[1:]}") from None
+        except IsADirectoryError:
+            raise RecipeError(f"{path} is a folder. Move it away, then {again}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RecipeError(f"{path} is not valid TOML: {error}. Correct it, or {again}") from None
         except (ValueError, TypeError, RecipeError) as error:

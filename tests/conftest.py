@@ -103,12 +103,18 @@ def make_build(make_recipe, tmp_path) -> Callable[..., Build]:
     """Return a function that builds an index of letter counts in `tmp_path`."""
 
     def make(
-        entries: Iterable[Entry], load=fakes.LetterEncoder, replace_old=False, progress=None, **options
+        entries: Iterable[Entry],
+        load=fakes.LetterEncoder,
+        replace_old=False,
+        allow_removal=True,
+        progress=None,
+        **options,
     ) -> Build:
         return build_index(
             make_recipe(entries, **options),
             tmp_path,
             replace=replace_old,
+            allow_removal=allow_removal,
             progress=progress,
             load=load,
             describe=lambda recipe: load(recipe).spec,

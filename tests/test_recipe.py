@@ -143,3 +143,15 @@ def test_names_that_lead_astray_are_refused(name):
         check_name(name)
     with pytest.raises(RecipeError):
         Recipe(name, RECIPE.source, RECIPE.encoder)
+
+
+@pytest.mark.parametrize(("device", "known"), [("cpu", True), ("cuda:1", True), ("gpu", False), ("", False)])
+def test_a_device_that_nobody_has_is_named_with_its_file(tmp_path, device, known):
+    """A wrong device in a recipe edited by hand is refused where the recipe is read."""
+    recipe = Recipe("x", SourceRecipe("csv", "/a.csv"), EncoderRecipe(Unit.TEXT, device=device))
+    recipe.save(tmp_path)
+    if known:
+        assert Recipe.load(tmp_path).encoder.device == device
+    else:
+        with pytest.raises(RecipeError, match=r"recipe\.toml: the entry 'device' is"):
+            Recipe.load(tmp_path)

@@ -8,6 +8,7 @@ import click
 
 from embedsearch.cli.built import current, echo_built
 from embedsearch.cli.options import (
+    allow_removal_option,
     backend_names,
     device_option,
     example,
@@ -186,6 +187,7 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 )
 @option("--split", default="", help="Split of a data set, or sheet of a workbook.")
 @option("--replace", is_flag=True, help="Replace an index of that name that has another source or unit.")
+@allow_removal_option
 @indexes_option
 @json_option
 def build_command(source: str, name: str, unit: str | None, json: bool, **options: Any) -> None:

@@ -43,6 +43,11 @@ model_option = option(
     default="",
     help="A name from `embedsearch models`, a hub id, or a folder.  [default: a bundled model]",
 )
+allow_removal_option = option(
+    "--allow-removal",
+    is_flag=True,
+    help="Publish the build even if more than 20 percent of the records are gone from the source.",
+)
 port_option = option(
     "--port", type=click.IntRange(1, 65535), help="Port of the page.  [default: the first free one from 8501]"
 )

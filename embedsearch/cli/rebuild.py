@@ -8,6 +8,7 @@ import click
 
 from embedsearch.cli.built import counted, current, echo_built
 from embedsearch.cli.options import (
+    allow_removal_option,
     backend_names,
     echo_json,
     example,
@@ -38,6 +39,7 @@ from embedsearch.cli.options import (
     "--queries", default="", metavar="FILE", help="Change the queries to tune with (saved in the recipe)."
 )
 @option("--keep", type=click.IntRange(min=1), help="Change how many builds are kept (saved in the recipe).")
+@allow_removal_option
 @indexes_option
 @json_option
 def rebuild_command(
@@ -50,6 +52,7 @@ def rebuild_command(
     recall: float | None,
     queries: str,
     keep: int | None,
+    allow_removal: bool,
     indexes: Path | None,
     json: bool,
 ) -> None:
@@ -72,6 +75,7 @@ def rebuild_command(
             name,
             full=full,
             strict=strict,
+            allow_removal=allow_removal,
             backend=backend or "",
             memory=memory,
             recall=recall or 0,
@@ -86,6 +90,7 @@ def rebuild_command(
 def _dry_run(name: str, full: bool, indexes: Path | None, json: bool) -> None:
     from embedsearch.cli.progress import Bar
     from embedsearch.index import changes
+    from embedsearch.indexing.build import MOST_REMOVED
 
     with Bar(name) as bar:
         found = changes(name, full=full, indexes=indexes, progress=bar)
@@ -98,3 +103,5 @@ def _dry_run(name: str, full: bool, indexes: Path | None, json: bool) -> None:
     for kind, identities in found.examples.items():
         for identity in identities:
             click.echo(f"  {kind:<9} {plain(identity)}")
+    if found.removed > MOST_REMOVED * (found.removed + found.changed + found.unchanged):
+        click.echo(f"More than {MOST_REMOVED:.0%} are gone: a rebuild stops without --allow-removal.")

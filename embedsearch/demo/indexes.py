@@ -71,7 +71,7 @@ def make(recipe: Recipe, indexes: Path, *, again: bool, progress: Progress) -> I
             return Index(open_build(indexes, recipe.name))
         except IndexNotFoundError:
             pass
-    searcher = Index(build_index(recipe, indexes, replace=True, progress=progress))
+    searcher = Index(build_index(recipe, indexes, replace=True, allow_removal=True, progress=progress))
     if recipe.name == PICTURES:
         # with too few captions, or captions that don't help, texts find images by class names alone
         with suppress(RecipeError, SourceError):

@@ -30,6 +30,23 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embedsearch"
 
 
+def clear_cache() -> int:
+    """Delete what is kept for this machine, and return how many bytes that was.
+
+    Raises:
+        OSError: a file can't be deleted.
+        RuntimeError: there is no home folder.
+    """
+    folder, freed = cache_folder(), 0
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before it
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            freed += path.lstat().st_size
+            path.unlink()
+    return freed
+
+
 def kept_vectors(
     items: Sequence[Any], fingerprint: str, made_by: Sequence[str], make: Callable[[], Vectors]
 ) -> Vectors:

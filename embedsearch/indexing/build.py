@@ -33,7 +33,13 @@ from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder, readable
 from embedsearch.encoders.unloaded import UnloadedEncoder
-from embedsearch.errors import RecallNotReachedError, RecipeError, SourceError, TooManyRejectedError
+from embedsearch.errors import (
+    RecallNotReachedError,
+    RecipeError,
+    SourceError,
+    TooManyRejectedError,
+    TooManyRemovedError,
+)
 from embedsearch.indexing.ann import make_index
 from embedsearch.indexing.changes import Changes, final
 from embedsearch.indexing.plan import (
@@ -59,9 +65,10 @@ from embedsearch.store.folders import current_build, current_id, is_published
 from embedsearch.store.items import FIELD
 from embedsearch.store.manifest import BUILDS, PROBES, QUERIES, SOURCE_STATE, VECTORS, Manifest
 from embedsearch.store.previous import PreviousBuild
-from embedsearch.store.versions import ASIDE, STAGING, publish, recover
+from embedsearch.store.versions import ASIDE, STAGING, publish, recover, settle
 
 MOST_QUERIES = 1000  # to tune with
+MOST_REMOVED = 0.2  # share of the records that may be gone without a question
 
 
 def build_index(
@@ -71,6 +78,7 @@ def build_index(
     replace: bool = False,
     full: bool = False,
     strict: bool = False,
+    allow_removal: bool = False,
     progress: Progress | None = None,
     load: Callable[..., Encoder] = open_encoder,
     describe: Describe = encoder_spec,
@@ -86,6 +94,7 @@ def build_index(
         replace: whether an index of that name that was made from something else may be replaced.
         full: embed everything again, whatever is there.
         strict: fail where the recall asked for is not reached.
+        allow_removal: whether more than 20 percent of the records may be gone from the same source.
         progress: is told how it goes on.
         load: what makes the encoder.
         describe: what tells of an encoder's meaning without loading it.
@@ -97,6 +106,7 @@ def build_index(
         RecipeError: the recipe contradicts itself, or the name is taken.
         SourceNotFoundError, SourceError, ModelError: its source or model can't be had.
         TooManyRejectedError: too much was rejected; the old build stays current.
+        TooManyRemovedError: too much is gone from the source; the old build stays current.
         RecallNotReachedError: under `strict`; the old build stays current.
         IndexBusyError: another process is writing this index.
     """
@@ -104,6 +114,7 @@ def build_index(
     metric = _check(recipe)
     source = _source(recipe)
     folder = indexes / recipe.name
+    settle(folder)
     if is_published(folder) and not replace:
         _refuse_other_source(recipe, folder)
     # a model that can't be had leaves no folder behind
@@ -116,7 +127,10 @@ def build_index(
         describe = cache(describe)
         previous = None if loaded else find_previous(recipe, folder, describe, progress, full=full)
         encoder = PlannedEncoder(recipe.encoder, previous, describe, load, loaded)
-        task = _Task(recipe, metric, source, folder, full, strict, load, progress, encoder, previous)
+        may_remove = allow_removal or (replace and not _same_source(recipe, previous))
+        task = _Task(
+            recipe, metric, source, folder, full, strict, may_remove, load, progress, encoder, previous
+        )
         try:
             plan = task.plan()
             staging = task.run(plan)
@@ -142,6 +156,7 @@ class _Task:
         folder: of the index.
         full: whether everything is embedded again.
         strict: whether to fail where the recall asked for is not reached.
+        may_remove: whether any number of records may be gone.
         load: what makes encoders.
         progress: is told how it goes on.
         encoder: which encoder embeds.
@@ -155,6 +170,7 @@ class _Task:
     folder: Path
     full: bool
     strict: bool
+    may_remove: bool
     load: Callable[..., Encoder]
     progress: Progress
     encoder: PlannedEncoder
@@ -217,6 +233,8 @@ class _Task:
     def finish(self, plan: Plan, staging: Staging) -> Build:
         """Join the shards, make the index and the artifacts, and publish the build."""
         staging.close_shard()
+        if self.previous is not None and not self.may_remove:
+            _check_removed(self.recipe, staging, self.previous)
         _check_rejected(self.recipe, staging)
         recipe, encoder = self.recipe, self.encoder.current
         if not encoder.device:
@@ -455,6 +473,39 @@ def _report(totals: Totals, source: Source, seconds: float) -> BuildReport:
         passed_over=dict(source.passed_over()),
         unknown=totals.unknown,
         notes=tuple(source.reading().notes),
+    )
+
+
+def _same_source(recipe: Recipe, previous: PreviousBuild | None) -> bool:
+    """Whether the build before was made from what the recipe reads."""
+    return previous is not None and previous.build.manifest.recipe.source.location == recipe.source.location
+
+
+def _check_removed(recipe: Recipe, staging: Staging, previous: PreviousBuild) -> None:
+    """Check that few of the records that have vectors in the build before are gone.
+
+    Raises:
+        TooManyRemovedError: more than the share `MOST_REMOVED` of them are.
+    """
+    known = previous.source_state
+    had, there = known.entries["rows"] > 0, np.zeros(len(known), np.bool_)
+    for rows in staging.source_states():
+        found = known.find(rows["key"])
+        there[found[found >= 0]] = True
+    gone, most = np.flatnonzero(had & ~there), MOST_REMOVED * int(had.sum())
+    if len(gone) > most:  # what has another name now is not gone
+        contents = np.concatenate([rows["high"] for rows in staging.source_states()])
+        gone = gone[~np.isin(known.entries["high"][gone], contents)]
+    if len(gone) <= most:
+        return
+    examples = ", ".join(previous.id(each) for each in gone[:5].tolist())
+    unread = [each for each in islice(staging.rejected(), 100) if each["entry"] is None][:3]
+    why = "".join(f" {each['id']}: {each['reason']}." for each in unread)
+    raise TooManyRemovedError(
+        f"{len(gone):,} of the {int(had.sum()):,} records of {recipe.name} are gone from "
+        f"{recipe.source.location}, more than {MOST_REMOVED:.0%}: {examples}{', ...' * (len(gone) > 5)}. Is "
+        f"a disk not mounted?{why} Nothing was published. To remove them: embedsearch rebuild {recipe.name} "
+        "--allow-removal"
     )
 
 

@@ -219,6 +219,11 @@ class Staging:
         self.totals.add(shard)
         self._shards += 1
 
+    def source_states(self) -> Iterator[Entries]:
+        """Yield what is known of the records of each shard, in order; see `SourceState`."""
+        for shard in range(self._shards):
+            yield load_array(self._folder / f"{shard}.state.npy")
+
     def rejected(self) -> Iterator[dict[str, Any]]:
         """Yield everything that was rejected, in order; see `Build.rejected`."""
         records = 0
@@ -257,8 +262,7 @@ class Staging:
         schema = tables.merge(shards, folder / ITEMS, cells)
         rows = np.lib.format.open_memmap(folder / SOURCE_STATE, "w+", ENTRY, (self.totals.records,))
         at = 0
-        for stem in stems:
-            part = load_array(stem.with_suffix(".state.npy"))
+        for part in self.source_states():
             rows[at : at + len(part)] = part
             at += len(part)
         starts = np.concatenate([[0], np.cumsum(rows["rows"], dtype=np.int64)])  # (m,) -> (m + 1,)

@@ -562,11 +562,12 @@ class RollbackOutput(Output):
 
 
 class CollectOutput(Output):
-    """`gc`: the builds that were deleted, and their bytes together."""
+    """`gc`: the builds that were deleted, and their bytes together; of the cache, the bytes alone."""
 
-    index: str
+    index: str | None
     removed: list[str]
     bytes: int
+    cache_bytes: int = 0
 
 
 class RemoveOutput(Output):

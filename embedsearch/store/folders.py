@@ -66,6 +66,7 @@ def current_build(folder: Path) -> Path:
     Raises:
         IndexDamagedError: `current` names no build.
     """
+    check_pointer(folder)
     try:
         text = (folder / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -76,3 +77,16 @@ def current_build(folder: Path) -> Path:
             f"{folder / CURRENT} names the build {text[:60]!r}, which is not there. {mend(folder.name)}"
         )
     return build
+
+
+def check_pointer(folder: Path) -> None:
+    """Check that `current` is no folder.
+
+    Raises:
+        IndexDamagedError: it is.
+    """
+    if (folder / CURRENT).is_dir():
+        raise IndexDamagedError(
+            f"{folder / CURRENT} is a folder, where one line was expected. Move that folder away, "
+            f"then make a build current: embedsearch rollback {folder.name}, or rebuild {folder.name}"
+        )

@@ -1,8 +1,8 @@
 """Which build of an index is current: publish, go back, delete. Most callers hold the write lock.
 
-To publish is three steps: the name of the new build is written beside `current`, its folder takes its place
-under `builds/`, and the name replaces `current`. A run that is killed between two of them leaves a
-whole build, and the next writer completes the steps.
+To publish is four steps: the name of the new build is written beside `current`, its folder takes its place
+under `builds/`, its recipe replaces `recipe.toml`, and the name replaces `current`. A run that is killed
+between two of them leaves a whole build, and the next writer completes the steps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from embedsearch.disk.lock import write_lock
 from embedsearch.errors import EmbedsearchError, IndexDamagedError, RecipeError, nearest
 from embedsearch.recipe import RECIPE_FILE, Recipe, check_name
 from embedsearch.store.build import Build
-from embedsearch.store.folders import BUILD_RULE, current_build, current_id, index_folder
+from embedsearch.store.folders import BUILD_RULE, check_pointer, current_build, current_id, index_folder
 from embedsearch.store.manifest import BUILDS, CURRENT, ITEMS, VECTORS, Manifest
 
 COMING = f".{CURRENT}.new"
@@ -32,12 +32,11 @@ def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
     """
     before = folder / BUILDS / (current_id(folder) or ASIDE)
     target = folder / BUILDS / build
-    recipe.save(folder)
     _write(folder / COMING, build)
     _sync(aside)
     aside.replace(target)
     _sync(folder / BUILDS)
-    _make_current(folder)
+    _make_current(folder, recipe)
     for name, facts in Manifest.load(target).files.items():
         note(target / name, facts.sha256)
     for old in _surplus(folder, recipe.index.keep, before if _is_whole(before) else None):
@@ -46,15 +45,31 @@ def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
 
 
 def recover(folder: Path) -> None:
-    """Complete or undo what a killed writer began, and delete builds that were not finished."""
+    """Complete or undo what a killed writer began, and delete builds that were not finished.
+
+    Raises:
+        IndexDamagedError: a folder is in the place of `current`.
+    """
+    check_pointer(folder)
     coming = folder / COMING
     if coming.is_file():
-        if _names_a_build(folder, coming):
-            _make_current(folder)
+        if build := _named_build(folder, coming):
+            _make_current(folder, replace(build.recipe, name=folder.name))
         else:
             coming.unlink()
     for left in (folder / BUILDS).glob(f"{ASIDE}*"):
         shutil.rmtree(left)
+
+
+def settle(folder: Path) -> None:
+    """Do as `recover` where a killed writer had begun to publish, so that the recipe is the new build's.
+
+    Raises:
+        IndexBusyError: the writer is alive.
+    """
+    if (folder / COMING).is_file():
+        with write_lock(folder):
+            recover(folder)
 
 
 def builds_of(folder: Path) -> list[Path]:
@@ -81,9 +96,8 @@ def roll_back(indexes: Path, name: str, to: str = "") -> Build:
     with write_lock(folder):
         recover(folder)
         build = _earlier(folder, to)
-        replace(build.manifest.recipe, name=name).save(folder)
         _write(folder / COMING, build.folder.name)
-        _make_current(folder)
+        _make_current(folder, replace(build.manifest.recipe, name=name))
     return build
 
 
@@ -187,7 +201,8 @@ def remove(indexes: Path, name: str) -> Path:
     if not (folder / RECIPE_FILE).is_file():
         folder = index_folder(indexes, name)
     with write_lock(folder):
-        (folder / CURRENT).unlink(missing_ok=True)  # first, so that no reader finds half of it
+        if not (folder / CURRENT).is_dir():
+            (folder / CURRENT).unlink(missing_ok=True)  # first, so that no reader finds half of it
         shutil.rmtree(folder)
     return folder
 
@@ -230,14 +245,20 @@ def _is_whole(build: Path) -> bool:
     return True
 
 
-def _make_current(folder: Path) -> None:
+def _make_current(folder: Path, recipe: Recipe) -> None:
+    """Make the coming build, which `recipe` made, the current one."""
+    recipe.save(folder)
     (folder / COMING).replace(folder / CURRENT)
     _sync(folder)
 
 
-def _names_a_build(folder: Path, pointer: Path) -> bool:
+def _named_build(folder: Path, pointer: Path) -> Manifest | None:
+    """Return the manifest of the build that a pointer names; None where there is none."""
     name = pointer.read_text(encoding="utf-8", errors="replace").strip()
-    return bool(BUILD_RULE.fullmatch(name)) and (folder / BUILDS / name).is_dir()
+    try:
+        return Manifest.load(folder / BUILDS / name) if BUILD_RULE.fullmatch(name) else None
+    except IndexDamagedError:
+        return None
 
 
 def _write(path: Path, text: str) -> None:

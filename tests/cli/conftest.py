@@ -11,7 +11,13 @@ from PIL import Image
 from embedsearch.cli import cli
 
 DOCS = Path(__file__).parents[2] / "embedsearch" / "docs"
-NAMED_BY_OTHERS = {"fields", "files", "bytes_of_files", "examples"}  # their keys are columns, files, changes
+NAMED_BY_OTHERS = {
+    "fields",
+    "files",
+    "bytes_of_files",
+    "examples",
+    "passed_over",
+}  # their keys are columns, files, changes
 ROWS = [
     ("How do I get my money back?", "refund", 3),
     ("I want a refund for my order.", "refund", 5),

@@ -51,7 +51,11 @@ def commands(sources, root):
     }  # fmt: skip
 
 
-NAMED_BY_OTHERS = {"examples", "bytes_of_files"}  # their keys are kinds of change, and names of files
+NAMED_BY_OTHERS = {
+    "examples",
+    "bytes_of_files",
+    "passed_over",
+}  # their keys are kinds of change, and names of files
 
 
 def keys(value, at=""):

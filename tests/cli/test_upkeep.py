@@ -224,3 +224,44 @@ def test_what_cannot_be_watched_is_told(run, table):
     assert result.exit_code == 1
     assert "can be watched" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_gc_clears_the_cache(run, table, tmp_path, monkeypatch):
+    """`gc --cache` needs no index, and `gc` needs one of both."""
+    assert table.is_file()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "embedsearch").mkdir(parents=True)
+    (tmp_path / "cache" / "embedsearch" / "x").write_bytes(b"123")
+    assert run("gc").exit_code == 2
+    told = run.json("gc", "--cache")
+    assert (told["index"], told["cache_bytes"]) == (None, 3)
+    assert run("gc", "faq", "--cache").stdout.splitlines()[1].endswith("cache/embedsearch: 0.0 MB freed")
+
+
+def test_a_removal_needs_permission(run, table):
+    """A table that lost most rows: rebuild and build stop, --dry-run says so, --allow-removal goes on."""
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join(lines[:3]), encoding="utf-8")
+    again = ("build", table, "--text", "question", "--id", "question", "--name", "faq")
+    for arguments in (("rebuild", "faq"), ("rebuild", "faq", "--full"), again):
+        stopped = run(*arguments)
+        assert stopped.exit_code == 1
+        assert "4 of the 6 records of faq are gone" in stopped.stderr
+        assert "--allow-removal" in stopped.stderr
+    assert "a rebuild stops without --allow-removal" in run("rebuild", "faq", "--dry-run").stdout
+    assert run.json("rebuild", "faq", "--allow-removal")["count"] == 2
+
+
+def test_what_is_passed_over_is_reported(run, tmp_path):
+    """The build, info and JSON name the kinds of files that are not read, and what is excluded."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name in ("a.txt", "b.txt", "draft.txt", "x.pdf", "y.pdf", "z.html"):
+        (folder / name).write_text(f"a note of {name}", encoding="utf-8")
+    built = run("build", folder, "--name", "notes", "--exclude", "draft*")
+    line = "passed over, as they are not read: 2 .pdf, 1 --exclude draft*, 1 .html"
+    assert line in built.stdout
+    assert "passed over  2 .pdf, 1 --exclude draft*, 1 .html" in run("info", "notes").stdout
+    kinds = {".pdf": 2, ".html": 1, "--exclude draft*": 1}
+    assert run.json("info", "notes")["report"]["passed_over"] == kinds
+    assert run("rebuild", "notes").stdout == "notes: nothing changed, 2 texts\n"

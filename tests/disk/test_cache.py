@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embedsearch.disk.cache import cache_folder, kept_vectors
+from embedsearch.disk.cache import cache_folder, clear_cache, kept_vectors
 
 MADE = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -37,3 +37,16 @@ def test_a_damaged_file_is_made_again(damage):
         np.save(file, other)
         assert [kept("query"), kept("query")] == [1, 0]
     assert list((cache_folder() / "texts").iterdir()) == [file]
+
+
+def test_the_cache_is_cleared():
+    """Everything in the cache folder goes, and its bytes are counted; what was kept is made again."""
+    kept("query")
+    (cache_folder() / "verified").mkdir()
+    (cache_folder() / "verified" / "x").write_bytes(b"123")
+    (file,) = (cache_folder() / "texts").iterdir()
+    size = file.stat().st_size
+    assert clear_cache() == size + 3
+    assert list(cache_folder().iterdir()) == []
+    assert clear_cache() == 0
+    assert kept("query") == 1

@@ -30,7 +30,7 @@ def entries(*words):
 def rebuild(make_recipe, tmp_path):
     """Return a function that builds an index of entries; `embedded` holds what the last call embedded."""
 
-    def run(entries, weights="1", full=False, **options):
+    def run(entries, weights="1", full=False, allow_removal=True, **options):
         encoders = []
 
         def load(recipe):
@@ -41,6 +41,7 @@ def rebuild(make_recipe, tmp_path):
             make_recipe(entries, **options),
             tmp_path,
             full=full,
+            allow_removal=allow_removal,
             load=load,
             describe=lambda recipe: LetterEncoder(recipe, weights).spec,
         )

@@ -24,6 +24,7 @@ from embedsearch.store.versions import (
     recover,
     remove,
     roll_back,
+    settle,
     verify_builds,
 )
 from tests.fakes import LetterEncoder, text, version
@@ -101,6 +102,57 @@ def test_a_publication_that_was_killed_is_ended_or_taken_back(build, tmp_path, s
     assert not (folder / versions.COMING).exists()
     assert not list((folder / "builds").glob(".new-*"))
     assert open_build(tmp_path, "small").manifest.count == 3
+
+
+@pytest.mark.parametrize("killed_at", ["the folder", "the recipe", "the pointer"])
+def test_a_replacement_that_was_killed_has_one_source(make_build, tmp_path, monkeypatch, killed_at):
+    """Killed at any step of publishing, the recipe is that of the current build once a writer comes."""
+    make_build(ENTRIES)
+    folder, replace = tmp_path / "small", versions.Path.replace
+
+    def kill(source, target):
+        step = {"recipe.toml": "the recipe", "current": "the pointer"}.get(target.name, "the folder")
+        if step == killed_at and (step != "the folder" or target.parent.name == "builds"):
+            raise KeyboardInterrupt
+        return replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(versions.Path, "replace", kill)
+        with pytest.raises(KeyboardInterrupt):
+            make_build([text("x", "other")], replace_old=True, location="another list")
+    settle(folder)
+    expected = "a list" if killed_at == "the folder" else "another list"
+    assert Recipe.load(folder).source.location == expected
+    assert open_build(tmp_path, "small").manifest.recipe.source.location == expected
+
+
+@pytest.mark.usefixtures("two")
+def test_a_folder_in_the_place_of_current_is_named(tmp_path):
+    """The advice is to move it away; after that the index opens again, and it can be removed before."""
+    current = tmp_path / "small" / "current"
+    current.unlink()
+    current.mkdir()
+    for use in (open_build, roll_back):
+        with pytest.raises(IndexDamagedError, match=r"current is a folder.* Move that folder away"):
+            use(tmp_path, "small")
+    current.rmdir()
+    assert roll_back(tmp_path, "small").manifest.count == 4
+    current.unlink()
+    current.mkdir()
+    remove(tmp_path, "small")
+    assert not (tmp_path / "small").exists()
+
+
+def test_a_folder_in_the_place_of_the_recipe_is_named(make_build, tmp_path):
+    """The advice is to move it away, and nothing is published over it."""
+    make_build(ENTRIES)
+    recipe = tmp_path / "small" / "recipe.toml"
+    recipe.unlink()
+    recipe.mkdir()
+    with pytest.raises(RecipeError, match=r"recipe\.toml is a folder\. Move"):
+        Recipe.load(tmp_path / "small")
+    with pytest.raises(RecipeError, match=r"recipe\.toml is a folder\. Move"):
+        make_build([*ENTRIES, text("e", "elder")])
 
 
 def test_rollback_puts_the_build_before_in_force(two, tmp_path):

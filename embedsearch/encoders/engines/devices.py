@@ -14,6 +14,7 @@ from torch import nn
 
 from embedsearch.errors import DeviceError, ModelError, nearest
 
+INSTEAD = "Use auto or cpu: with --device, or in the recipe.toml of an index."
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -40,11 +41,9 @@ def pick_device(wanted: str) -> torch.device:
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= found:
             has = f"has {found} CUDA device(s)" if found else "has no CUDA device that torch can use"
-            raise DeviceError(
-                f"--device {wanted} was asked for, but this machine {has}. Use --device auto or cpu."
-            )
+            raise DeviceError(f"The device {wanted} was asked for, and this machine {has}. {INSTEAD}")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("--device mps was asked for, but this machine has none. Use --device auto or cpu.")
+        raise DeviceError(f"The device mps was asked for, and this machine has none. {INSTEAD}")
     return device
 
 
