@@ -77,6 +77,11 @@ class Hit:
     picture = _renamed("picture", "image")
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the item has a file, and that is no longer there; it is looked up now."""
+        return self.path is not None and not Path(self.path).exists()
+
+    @property
     def content(self) -> Content | None:
         """The item itself: its text (str), its file (`Path`) or its bytes; None for a vector alone."""
         if self.text is not None:

@@ -28,6 +28,17 @@ def test_results_are_a_sequence():
     assert not Results([], Metric.COSINE)
 
 
+def test_a_hit_whose_file_is_gone_says_so(tmp_path):
+    """It is looked up each time; what has no file is not gone."""
+    path = tmp_path / "a.png"
+    path.touch()
+    hit = Hit(1, "a.png", 0, 0.25, 0.75, Modality.IMAGE, None, str(path), None, {})
+    assert not hit.is_gone
+    path.unlink()
+    assert hit.is_gone
+    assert not HITS[0].is_gone
+
+
 def test_a_table_has_a_row_for_each_hit():
     """Fields are columns of their own; one whose name is taken stands under `fields.`."""
     table = RESULTS.to_arrow()

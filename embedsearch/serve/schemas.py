@@ -135,6 +135,7 @@ class Hit(Model):
     closeness: str | None
     score: float | None
     unknown: float
+    gone: bool
 
     @classmethod
     def of(cls, hit: Found) -> Self:
@@ -152,6 +153,7 @@ class Hit(Model):
             closeness=hit.label,
             score=hit.human_score,
             unknown=round(hit.unknown, 4),
+            gone=hit.is_gone,
         )
 
 

@@ -80,6 +80,7 @@ NEW = {
     "reason",
     "unknown",
     "hits[].unknown",
+    "hits[].gone",
 }
 
 

@@ -143,9 +143,10 @@ def image(hit: Hit, key: str) -> None:
     small = thumbnails.of_bytes(hit.image) if hit.image else thumbnails.of_file(hit.path or "")
     with st.container(key=key):
         if small is None:
+            why = "The file is gone" if hit.is_gone else "The image can’t be read"
             st.html(
-                f'<div class="es-missing" role="img" aria-label="{html.escape(name)}, not readable">'
-                f"<span>{html.escape(name)}</span><small>The image can’t be read</small></div>"
+                f'<div class="es-missing" role="img" aria-label="{html.escape(name)}: {why}">'
+                f"<span>{html.escape(name)}</span><small>{why}</small></div>"
             )
         else:
             st.image(small, alt=name, width="stretch")

@@ -257,7 +257,7 @@ def test_a_missing_image_is_a_placeholder(visit):
     """An item whose file is gone keeps its card, with the name."""
     page = visit({"index": "images", "item": "star/red star.png", "k": 30})
     answered(page)
-    expect(page.get_by_role("img", name="gone.png, not readable")).to_be_visible()
+    expect(page.get_by_role("img", name="gone.png: The file is gone")).to_be_visible()
     assert cards(page).count() == 20
 
 
