@@ -115,9 +115,7 @@ class Manifest:
             if missing := {ITEMS, SOURCE_STATE, VECTORS, REJECTED} - set(manifest.files):
                 raise ValueError(f"it does not list {', '.join(sorted(missing))}")
         except (*_UNREADABLE, RecipeError) as error:
-            raise IndexDamagedError(
-                f"{path} can't be read ({_first_line(error)}). {mend(index.name)}"
-            ) from None
+            raise IndexDamagedError(f"{path} can't be read: {_reason(error)}. {mend(index.name)}") from None
         return manifest
 
 
@@ -148,5 +146,12 @@ def _checksum(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _reason(error: BaseException) -> str:
+    """Return why a manifest can't be read, without the words of a parser."""
+    if isinstance(error, OSError):
+        return error.strerror or "it can't be opened"
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError, RecursionError)):
+        return "it was truncated or altered: it is no longer JSON"
+    if isinstance(error, (ValueError, RecipeError)):
+        return str(error).splitlines()[0]
+    return "it was altered: parts of it are missing"

@@ -35,6 +35,7 @@ def build(make_recipe, tmp_path):
         return build_index(
             make_recipe(entries, **options),
             tmp_path,
+            allow_removal=True,
             strict=strict,
             load=LetterEncoder,
             describe=lambda recipe: LetterEncoder(recipe).spec,

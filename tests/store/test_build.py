@@ -102,7 +102,7 @@ def test_a_manifest_that_is_no_json_is_told(build, tmp_path, content):
     """A missing, empty, cut or binary manifest is named with the command."""
     path = build.folder / "manifest.json"
     path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(IndexDamagedError, match=r"manifest\.json can't be read .*embedsearch rebuild small"):
+    with pytest.raises(IndexDamagedError, match=r"manifest\.json can't be read: .*embedsearch rebuild small"):
         open_build(tmp_path, "small")
 
 
@@ -177,3 +177,18 @@ def test_the_folder_of_indexes(monkeypatch, tmp_path):
     assert indexes_folder("given") == tmp_path / "given"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert indexes_folder("~/mine") == tmp_path / "mine"
+
+
+@pytest.mark.parametrize("left", [b"", b'{"schema": 2, ', b"\xff\xfe", b"[]", b"{}", b"[" * 10_000])
+def test_a_damaged_manifest_is_told_without_the_words_of_a_parser(make_build, tmp_path, left):
+    """A cut, emptied or foreign manifest is reported in plain words, with what to do."""
+    build = make_build([text("a", "apple")])
+    (build.folder / "manifest.json").write_bytes(left)
+    with pytest.raises(IndexDamagedError) as error:
+        open_build(tmp_path, "small")
+    said = str(error.value)
+    assert "it was truncated or altered" in said or "it was altered" in said
+    assert "embedsearch rollback small" in said
+    assert not [
+        word for word in ("Expecting", "char", "codec", "'", "recursion") if word in said.split("read")[1]
+    ]

@@ -40,13 +40,14 @@ class Visitor:
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
-    def ask(self, **parameters: str) -> str:
-        """Run the page at these parameters; return what it says, as the text of its messages.
+    def ask(self, page: str = "", **parameters: str) -> str:
+        """Run a page, named as in the address, at these parameters; return its messages as text.
 
         Raises:
             websockets.exceptions.ConnectionClosed: the server is gone.
         """
         message = BackMsg()
+        message.rerun_script.page_name = page
         message.rerun_script.query_string = urlencode(parameters)
         self._connection.send(message.SerializeToString())
         said = []

@@ -54,6 +54,11 @@ def command(port: int, open_browser: bool, hosts: Sequence[str] = ()) -> list[st
     return [sys.executable, "-m", "embedsearch.ui.launch.server", "run", str(SCRIPT), *flags]
 
 
+def environment(indexes: Path) -> dict[str, str]:
+    """Return the environment of a server over a folder of indexes."""
+    return {**os.environ, "EMBEDSEARCH_INDEXES": str(indexes)}
+
+
 def address(port: int) -> str:
     """Return where a person finds the page."""
     return f"http://{os.environ.get(ADDRESS, HOST)}:{port}"
@@ -91,11 +96,10 @@ def launch(indexes: Path, port: int, open_browser: bool, hosts: Sequence[str] = 
         The exit status: 0 after Ctrl-C, else the server's; 128 and the signal's number where the server was
         killed three times within a minute.
     """
-    environment = {**os.environ, "EMBEDSEARCH_INDEXES": str(indexes)}
     deaths: list[float] = []
     while True:
         # the open pages connect again by themselves
-        status = _serve(command(port, open_browser and not deaths, hosts), environment)
+        status = _serve(command(port, open_browser and not deaths, hosts), environment(indexes))
         if status >= 0:
             return status
         killed_by = signal.Signals(-status)

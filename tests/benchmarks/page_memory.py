@@ -1,0 +1,124 @@
+"""Memory of the page's server over 1,000 queries of 50 visitors: level after the first 200.
+
+Visitors are websocket sessions, five at a time, who ask 20 queries each and leave: texts of texts, texts and
+images of images, items, and the other pages. The memory is the anonymous one (RssAnon): pages of mapped
+files, which the system takes back when it needs them, are left out.
+
+    python -m tests.benchmarks.page_memory [queries]
+"""
+
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+
+import embedsearch as es
+from embedsearch.ui.launch import command, environment
+from embedsearch.ui.widgets import uploads
+from tests.benchmarks.common import need
+from tests.ui.session import session
+
+QUERIES, EACH, TOGETHER = 1000, 20, 5
+SETTLED, REPORTED = 200, 100  # queries
+GROWTH = 0.10  # of the level after the first 200 queries, that the rest may add
+TEXTS, IMAGES, UPLOADED = 3000, 400, 60
+MB = 1e6
+
+
+def anonymous(process):
+    """Return the anonymous memory of a process, in bytes."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return 1024 * int(status.split("RssAnon:")[1].split()[0])
+
+
+def make(folder):
+    """Build an index of texts and one of images; return the texts, the ids of the images, and all images."""
+    lines = need("text", "banking77_train.tsv").read_text(encoding="utf-8").splitlines()[1 : TEXTS + 1]
+    texts = [line.split("\t")[0] for line in lines]
+    images = sorted(need("images", "clothing").rglob("*.jpg"))
+    chosen = folder / "images"
+    for path in images[:IMAGES]:
+        target = chosen / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path)
+    es.build(texts, name="texts", indexes=folder / "indexes")
+    index = es.build(chosen, name="images", indexes=folder / "indexes")
+    return texts, index.build.items["id"].to_pylist(), images
+
+
+def queries(folder, texts, ids, images):
+    """Yield a page and its parameters for each query, without end."""
+    draw = random.Random(0)
+    kept = [uploads.keep(path.read_bytes(), folder / "indexes") for path in images[-UPLOADED:]]
+    while True:
+        text, other = draw.sample(texts, 2)
+        kind = draw.random()
+        if kind < 0.4:
+            yield "", {"index": "texts", "q": text[: draw.randrange(10, 80)]}
+        elif kind < 0.6:
+            yield "", {"index": "images", "q": text}
+        elif kind < 0.75:
+            yield "", {"index": "images", "item": draw.choice(ids), "k": "50"}
+        elif kind < 0.9:
+            yield "", {"index": "images", "image": draw.choice(kept)}
+        elif kind < 0.95:
+            yield "relatedness", {"a": text, "b": other}
+        else:
+            yield "duplicates", {"index": draw.choice(["texts", "images"])}
+
+
+def start(folder, port, log):
+    """Start the server, and wait until it answers."""
+    server = subprocess.Popen(
+        command(port, open_browser=False), env=environment(folder / "indexes"), stdout=log, stderr=log
+    )
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5).close()
+            return server
+        except OSError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                sys.exit("the server does not answer")
+            time.sleep(0.2)
+
+
+def main(count):
+    """Ask `count` queries, and print the memory of the server after each hundred."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        asked = queries(folder, *make(folder))
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        log = stack.enter_context((folder / "log").open("wb"))
+        server = start(folder, port, log)
+        stack.callback(server.wait)
+        stack.callback(server.terminate)
+        print(f"{'queries':>8} {'MB':>8}\n{0:>8} {anonymous(server.pid) / MB:>8.0f}", flush=True)
+        done, settled, visitors = 0, 0.0, 0
+        while done < count:
+            with ExitStack() as present:
+                people = [present.enter_context(session(port)) for _ in range(TOGETHER)]
+                visitors += TOGETHER
+                for _ in range(EACH):
+                    for person in people:
+                        page, parameters = next(asked)
+                        person.ask(page, **parameters)
+                        done += 1
+                        if done % REPORTED == 0:
+                            held = anonymous(server.pid)
+                            settled = held if done == SETTLED else settled
+                            print(f"{done:>8} {held / MB:>8.0f}", flush=True)
+        grown = held / settled - 1 if settled else 0.0
+        print(f"{visitors} visitors; after the first {SETTLED} queries the memory grew by {grown:.1%}")
+        sys.exit(grown > GROWTH)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else QUERIES)
