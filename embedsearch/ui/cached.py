@@ -12,7 +12,7 @@ from embedsearch.analysis.compare import Pairs
 from embedsearch.analysis.compare import general_pairs as measured_pairs
 from embedsearch.analysis.duplicates import DuplicateFinder, Duplicates
 from embedsearch.distances.metric import Metric
-from embedsearch.encoders import Encoder, open_encoder
+from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.errors import EmbedsearchError, IndexDamagedError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, modality_of
@@ -31,10 +31,23 @@ class Opened:
     facets: tuple[Facet, ...]
 
 
-@st.cache_resource(max_entries=6, show_spinner="Loading the model …")
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _fingerprint(recipe: EncoderRecipe) -> str:
+    return encoder_spec(recipe).fingerprint
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model …")
+def _load(fingerprint: str, computed: tuple[str, ...], _recipe: EncoderRecipe) -> Encoder:  # noqa: ARG001
+    return open_encoder(_recipe)
+
+
 def load_encoder(recipe: EncoderRecipe) -> Encoder:
-    """Return the encoder of `recipe`, one for all indexes and visitors."""
-    return open_encoder(recipe)
+    """Return the encoder of `recipe`, one for all indexes and visitors.
+
+    Recipes that name the same model in two ways share one: an index of texts, and texts that find images.
+    """
+    computed = (recipe.precision, recipe.engine, recipe.decoding, recipe.device)
+    return _load(_fingerprint(recipe), computed, recipe)
 
 
 @st.cache_resource(max_entries=6, show_spinner="Measuring pairs of general sentences, once for this model …")

@@ -20,6 +20,8 @@ PAGE = Path(__file__).with_name("page.py")  # draws the page
 HOST, FIRST_PORT, PORTS = "localhost", 8501, 100
 ADDRESS = "STREAMLIT_SERVER_ADDRESS"  # the environment variable that names another address to listen on
 EVERYWHERE = ("", "0.0.0.0", "::")  # all interfaces
+# Each run of the page is a thread of its own. With a heap for each, what one frees no other reuses.
+MEMORY = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 PATIENCE = 5  # seconds that the server gets to end by itself
 MOST_DEATHS, WITHIN = 3, 60.0  # seconds
 ASKED_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -56,7 +58,7 @@ def command(port: int, open_browser: bool, hosts: Sequence[str] = ()) -> list[st
 
 def environment(indexes: Path) -> dict[str, str]:
     """Return the environment of a server over a folder of indexes."""
-    return {**os.environ, "EMBEDSEARCH_INDEXES": str(indexes)}
+    return {**MEMORY, **os.environ, "EMBEDSEARCH_INDEXES": str(indexes)}
 
 
 def address(port: int) -> str:
