@@ -17,6 +17,7 @@ OPTIONS: dict[str, Option] = {
         "::1",
     ],  # else a foreign page could name this one its own
     "server.fileWatcherType": "none",  # the watcher would import all of torch to look at it
+    "server.maxCacheDataSize": "200mb",  # small copies of images, of all visitors together
     "server.maxUploadSize": 50,
     "server.showEmailPrompt": False,
     "theme.baseRadius": "0.6rem",

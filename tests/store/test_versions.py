@@ -336,7 +336,7 @@ def test_a_manifest_that_was_altered_is_told(build, tmp_path, name):
     values = json.loads(path.read_text())
     values[name] = {"metric": "l2", "count": 4}.get(name, "other")
     path.write_text(json.dumps(values))
-    with pytest.raises(IndexDamagedError, match=r"manifest\.json can't be read \(it was altered"):
+    with pytest.raises(IndexDamagedError, match=r"manifest\.json can't be read: it was altered"):
         open_build(tmp_path, "small")
 
 

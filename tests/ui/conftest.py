@@ -98,6 +98,7 @@ def draw(folder: Path) -> None:
             image.save(folder / kind / f"{name} {kind}.png")
     (folder / "star" / "red star.txt").write_text(HOSTILE, encoding="utf-8")
     Image.linear_gradient("L").save(folder / "gone.png")
+    (folder / "notes.pdf").touch()
 
 
 def _table(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> SourceRecipe:

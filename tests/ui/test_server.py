@@ -223,3 +223,12 @@ def test_a_page_for_all_interfaces_comes_with_a_warning(monkeypatch):
         monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", everywhere)
         assert "listen on all interfaces" in warning()
         assert f"--server.allowedHosts={everywhere}" not in command(8600, open_browser=False)
+
+
+def test_the_page_says_what_is_passed_over_and_gone(site):
+    """The facts of an index name the files that are not read; an image whose file is gone says so."""
+    with session(int(site.rstrip("/").rpartition(":")[2])) as visitor:
+        said = visitor.ask(index="images", item="gone.png", k="50")
+    assert "<dt>passed over</dt><dd>1 .pdf</dd>" in said
+    said = said.replace("\\", "")
+    assert "The file is gone" in said
