@@ -98,6 +98,8 @@ class ModalityRow:
         caution: what to know before duplicates are deleted; empty for nothing.
         keeps_bytes: whether an item keeps its content where that is bytes, to be shown.
         found_by_texts: whether captions or class names can place its items among texts.
+        facts: "module:function", from a content to fields that it has of its own; empty for none.
+        fact_names: the names of these fields.
     """
 
     modality: Modality
@@ -112,6 +114,8 @@ class ModalityRow:
     caution: str = ""
     keeps_bytes: bool = True
     found_by_texts: bool = False
+    facts: str = ""
+    fact_names: tuple[str, ...] = ()
 
 
 _ROWS = (
@@ -190,6 +194,8 @@ _ROWS = (
         near="Look-alikes",
         caution="The model sees the middle of an image and little fine detail: look before you delete.",
         found_by_texts=True,
+        facts="embedsearch.encoders.vision.photo:fields_of",
+        fact_names=("taken", "camera", "width", "height", "latitude", "longitude"),
     ),
     ModalityRow(
         Modality.VECTOR,

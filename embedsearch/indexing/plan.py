@@ -19,7 +19,7 @@ from embedsearch.errors import IndexDamagedError, ItemError, MissingExtraError, 
 from embedsearch.indexing.batch import Batch, Part
 from embedsearch.indexing.changes import Changes, sum_of
 from embedsearch.indexing.dedupe import Originals
-from embedsearch.indexing.read import Reader, Walked, is_broken, walk
+from embedsearch.indexing.read import Reader, Walked, is_broken, walk, with_facts
 from embedsearch.modalities import modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
@@ -31,6 +31,7 @@ from embedsearch.store import source_state
 from embedsearch.store.build import Build
 from embedsearch.store.facts import Artifacts
 from embedsearch.store.folders import current_build
+from embedsearch.store.items import FIELD
 from embedsearch.store.manifest import Manifest
 from embedsearch.store.previous import PreviousBuild
 from embedsearch.store.source_state import Entries, Places, SourceState
@@ -55,7 +56,7 @@ class Plan:
         self.previous = previous if previous is not None and previous.reusable else None
         self.changes = Changes()
         self._unit = recipe.encoder.unit
-        self._modality = modality_of(self._unit).modality
+        self._modality = modality_of(self._unit)
         self._split = splitter_of(self._unit, recipe.encoder.splitter)
         nothing = SourceState(np.empty(0, source_state.ENTRY))
         self._known = nothing if self.previous is None else self.previous.source_state
@@ -123,6 +124,9 @@ class Plan:
             if at not in refused and (reason := self._unfit(records[at])):
                 refused[at], kept[at] = reason, -1
         self._copy(rows, kept, "rows", "truncated", "lost", "bad")
+        self._keep_facts(
+            records, [at for at in np.flatnonzero(kept >= 0).tolist() if at not in contents], kept
+        )
         new = {at: each for at, each in contents.items() if kept[at] < 0 and at not in refused}
         copies = np.full(len(rows), -1, np.int64)
         parted = self._split is not None
@@ -150,12 +154,26 @@ class Plan:
         for name in names:
             rows[name][there] = self._known.entries[name][kept[there]]
 
+    def _keep_facts(self, records: list[Record], unread: Sequence[int], kept: Places) -> None:
+        """Give records whose content is not read the fields of its own that it had in the build before."""
+        if self.previous is None or not self._modality.facts:
+            return
+        build = self.previous.build
+        names = [name for name in self._modality.fact_names if name in build.manifest.fields]
+        places = [at for at in unread if self._known.entries["rows"][kept[at]]]
+        rows = self._known.starts[kept[places]].tolist() if names and places else []
+        columns = build.read(rows, [f"{FIELD}{name}" for name in names]) if rows else {}
+        for at, *values in zip(places, *columns.values(), strict=True) if columns else ():
+            facts = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+            records[at] = with_facts(records[at], facts)
+
     def _unfit(self, record: Record) -> str:
         """Return why a record can't be used, whatever its content is; empty where it can."""
         if is_broken(record):
             return "its text, fields or file name hold a broken character, which no UTF-8 file can hold"
-        if record.modality is not self._modality:
-            return f"the source gives a {record.modality}, the unit {self._unit} needs a {self._modality}"
+        wanted = self._modality.modality
+        if record.modality is not wanted:
+            return f"the source gives a {record.modality}, the unit {self._unit} needs a {wanted}"
         return ""
 
     def _read(
@@ -166,7 +184,7 @@ class Plan:
         Returns:
             The contents, and why there is none, by the record's place.
         """
-        reader = Reader()
+        reader = Reader(self._modality)
         contents: dict[int, Content] = {}
         refused: dict[int, str] = {}
         hashes = []

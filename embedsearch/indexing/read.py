@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
-from embedsearch.modalities import UNITS
-from embedsearch.records import Content, Entry, Record, Unit, content_hash, content_of, unbroken
+from embedsearch.modalities import UNITS, ModalityRow
+from embedsearch.records import Content, Entry, Record, Scalar, Unit, content_hash, content_of, unbroken
 from embedsearch.sources import Source
 from embedsearch.store import source_state
 from embedsearch.store.source_state import Entries
 
 # Bytes of images that a batch holds, so that a file is opened once; one beyond is opened again to be decoded.
 HELD = 128 * 2**20
+Fields = Mapping[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,24 @@ def walk(source: Source, unit: Unit) -> Iterator[Walked]:
 class Reader:
     """Reads the contents of one batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, modality: ModalityRow) -> None:
+        """Begin a batch.
+
+        Args:
+            modality: of the records; their contents may have fields of their own.
+        """
         self._held = 0
+        module, _, name = modality.facts.partition(":")
+        self._facts: Callable[[Content], Fields] | None = None
+        if module:
+            self._facts = getattr(import_module(module), name)
 
     def read(self, record: Record) -> tuple[Record, Content, str]:
         """Read what a record holds; a file is opened once.
 
         Returns:
-            The record, with its text where that had to be read; the content for the encoder; and its hash.
+            The record, with its text where that had to be read, and with the fields that its content has of
+            its own; the content for the encoder; and its hash.
 
         Raises:
             ItemError: a file holds no text that can be used.
@@ -58,14 +70,21 @@ class Reader:
         """
         content = content_of(record)
         if isinstance(content, Path):
-            if self._held >= HELD:
-                return record, content, content_hash(content)
-            data = content.read_bytes()
-            self._held += len(data)
-            return record, data, content_hash(data)
-        if content is not record.content:
+            if self._held < HELD:
+                content = content.read_bytes()
+                self._held += len(content)
+        elif content is not record.content:
             record = replace(record, content=content)
+        if self._facts is not None:
+            record = with_facts(record, self._facts(content))
         return record, content, content_hash(content)
+
+
+def with_facts(record: Record, facts: Fields) -> Record:
+    """Return a record with fields that its content has of its own; the source's own of that name stay."""
+    return replace(
+        record, fields={**record.fields, **{n: v for n, v in facts.items() if n not in record.fields}}
+    )
 
 
 def is_broken(record: Record) -> bool:

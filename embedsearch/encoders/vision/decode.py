@@ -24,6 +24,10 @@ ImageSource = Path | str | bytes | Image.Image
 BOMB_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 # Blocks of Pillow's memory that an image takes: decoded, upright, resized; 12 megapixels in full take three.
 BLOCKS = 6
+# Pillow's plugins raise all of these on damaged files.
+DAMAGED = (
+    OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, AttributeError,
+)  # fmt: skip
 _WEB = re.compile(r"https?:/", re.IGNORECASE)  # a Path has one slash of the two
 # Sides of an image, long to short: one scaled by its short side to 256 pixels still fits into memory.
 LONGEST = 1000
@@ -101,7 +105,7 @@ def decode(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large and odd files that it then reads
-            image = source if isinstance(source, Image.Image) else Image.open(_file(source))
+            image = source if isinstance(source, Image.Image) else opened(source)
             if at_least and image is not source:
                 _draft(image, at_least)
             if not all(image.size):
@@ -125,17 +129,7 @@ def decode(
         raise ItemError("the file is not an image that Pillow can read") from None
     except FileNotFoundError:
         raise ItemError("the file does not exist") from None
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        TypeError,
-        IndexError,
-        KeyError,
-        AttributeError,
-    ) as error:
-        # Pillow's plugins raise all of these on damaged files
+    except DAMAGED as error:
         raise ItemError(f"the image can't be decoded: {error or type(error).__name__}") from None
     except (MemoryError, OverflowError, ArithmeticError) as error:
         raise ItemError(f"the image can't be decoded: {type(error).__name__}") from None
@@ -156,10 +150,20 @@ def pixels_of(source: Path | bytes) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(_file(source)) as image:
+            with opened(source) as image:
                 return image.width * image.height
     except (ItemError, OSError, ValueError, SyntaxError, EOFError, TypeError, Image.DecompressionBombError):
         return 0
+
+
+def opened(source: Path | str | bytes) -> Image.Image:
+    """Open an image file, of which only the header is read.
+
+    Raises:
+        ItemError: there is no file, it is empty, or it is a web address.
+        Image.DecompressionBombError, OSError and the others of `DAMAGED`: it is no image that can be read.
+    """
+    return Image.open(_file(source))
 
 
 def _file(source: Path | str | bytes) -> io.BytesIO | Path:
