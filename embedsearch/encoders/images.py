@@ -139,7 +139,7 @@ class ImageEncoder(ModelEncoder):
             names=(*names, *("",) * patches),
             spans=(None,) * (len(names) + patches),
             views=tuple(views),
-            note=" ".join(f"This image was {note}." for note in notes),
+            note=f"How the image was read: {', '.join(notes)}." if notes else "",
         )
 
     def _grid(self, count: int, head: PoolingHead, pixels: Pixels) -> tuple[int, int]:

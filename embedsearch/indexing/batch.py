@@ -22,6 +22,7 @@ class Outcome:
         lost: words that get no vector: they lie beyond the limit, or the model does not know them.
         reason: why it has no vector; empty where it has some.
         unknown: share (0 to 1) of the text that the model does not know.
+        notes: what was done to show what it holds, see `Prepared`.
     """
 
     units: tuple[Span, ...] | None = None
@@ -29,6 +30,7 @@ class Outcome:
     lost: int = 0
     reason: str = ""
     unknown: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

@@ -472,7 +472,10 @@ def _report(totals: Totals, source: Source, seconds: float) -> BuildReport:
         seconds=round(seconds, 3),
         passed_over=dict(source.passed_over()),
         unknown=totals.unknown,
-        notes=tuple(source.reading().notes),
+        notes=(
+            *source.reading().notes,
+            *(f"{count:,} images embedded now: {note}." for note, count in totals.prepared.items()),
+        ),
     )
 
 

@@ -10,8 +10,9 @@ import hashlib
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,11 @@ STORAGE: dict[str, npt.DTypeLike] = {"fp32": np.float32, "fp16": np.float16}
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over the shards of a build, in entries, records, vectors, texts, words and seconds."""
+    """Sums over the shards of a build, in entries, records, vectors, texts, words and seconds.
+
+    Attributes:
+        prepared: what was done to show what items hold, and to how many; see `Outcome.notes`.
+    """
 
     entries: int = 0
     records: int = 0
@@ -58,11 +63,15 @@ class Totals:
     unknown: int = 0
     waited: float = 0.0
     computed: float = 0.0
+    prepared: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Totals) -> None:
         """Add another's numbers to these."""
         for name, value in asdict(other).items():
-            setattr(self, name, getattr(self, name) + value)
+            if name != "prepared":
+                setattr(self, name, getattr(self, name) + value)
+        for note, count in other.prepared.items():
+            self.prepared[note] = self.prepared.get(note, 0) + count
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +190,7 @@ class Staging:
                 rejected=len(laid.rejected),
                 waited=batch.embedded.waited,
                 computed=batch.embedded.computed,
+                prepared=dict(Counter(note for each in batch.embedded.outcomes for note in each.notes)),
             )
         )
         if self._open.items >= SHARD_VECTORS or time.monotonic() - self._since > SHARD_SECONDS:

@@ -30,7 +30,8 @@ class BuildReport:
         seconds: seconds of the whole build.
         passed_over: how many files of the source are not read, by kind, such as ".pdf".
         unknown: texts of which the model does not know more than a third.
-        notes: what a person should know of how the source was read; sentences.
+        notes: what a person should know of how the source was read, and of what was done to show what images
+            hold; sentences.
     """
 
     entries: int

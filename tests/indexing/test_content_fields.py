@@ -7,6 +7,7 @@ from PIL import Image
 
 import embedsearch as es
 from embedsearch.encoders.vision import photo
+from embedsearch.encoders.vision.to_rgb import ON_BLACK
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
@@ -67,6 +68,21 @@ def test_a_rebuild_keeps_fields_without_opening_files(photos, tmp_path, monkeypa
     assert len(opened) == 1
     assert {name: dict(ix.get(name).fields) for name in want} == want
     assert (ix.get("newer.png").fields["width"], ix.get("new.png").fields["height"]) == (3, 9)
+
+
+def test_what_was_done_to_images_is_reported(tmp_path):
+    """The report counts white icons that are laid on black; none, where there are none."""
+    folder = tmp_path / "icons"
+    folder.mkdir()
+    for at in range(3):
+        icon = Image.new("RGBA", (24, 24))
+        icon.paste((255, 255, 255, 255) if at else (200, 0, 0, 255), (at, 0, 12, 12 + at))
+        icon.save(folder / f"{at}.png")
+    recipe = EncoderRecipe(Unit.IMAGE, precision="fp32", preparation=2)
+    build = build_index(Recipe("icons", SourceRecipe("images", str(folder)), recipe), tmp_path / "indexes")
+    assert build.manifest.report.notes == (f"2 images embedded now: {ON_BLACK}.",)
+    made = es.open("icons", indexes=tmp_path / "indexes").explain(es.MoreLike("0.png"), "1.png")
+    assert made.note == f"How the image was read: {ON_BLACK}."
 
 
 def test_a_column_of_the_same_name_stays(photos, tmp_path):

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-ON_BLACK = "laid on black: it is white on a transparent ground"
-ALPHA_IGNORED = "transparency ignored: it hides the whole image"
-SCALED = "scaled to 8 bits by the range of its values"
+ON_BLACK = "laid on black (white on transparency)"
+ALPHA_IGNORED = "transparency ignored (it hides the whole image)"
+SCALED = "scaled to 8 bits (by the range of its values)"
 
 # Of 255: an alpha channel that stays below shows nothing; a colour with no channel below is lost on white.
 HIDDEN, LIGHT = 8, 216

@@ -115,7 +115,9 @@ def _prepare(batches: Iterator[Batch], encoder: Encoder) -> _Work | None:
             outcomes.append(Outcome(reason=str(each)))
         else:
             prepared.append(each)
-            outcomes.append(Outcome(each.units, each.truncated, each.lost, unknown=each.unknown))
+            outcomes.append(
+                Outcome(each.units, each.truncated, each.lost, unknown=each.unknown, notes=each.notes)
+            )
     batch.contents = []  # images take megabytes
     return _Work(batch, prepared, outcomes)
 
