@@ -1,8 +1,8 @@
 """What the views of an image are worth: clothing photos by their middle, the whole, and both.
 
 Of each choice: 1-NN and P@10 by label with the index mean taken off, on each part and on both together;
-processor time an image; and R@1 of two photos pasted side by side, asked for by one of them: the middle of such
-a pair is its seam.
+processor time an image; and R@1 of two photos pasted side by side, asked for by one of them: the middle of
+such a pair is its seam.
 """
 
 import time
