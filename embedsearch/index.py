@@ -130,10 +130,15 @@ class Index(Searcher):
         return explain(self, query, hit)
 
     def duplicates(
-        self, threshold: float | str = AUTO, keep: str = "best", *, progress: Progress | None = None
+        self,
+        threshold: float | str = AUTO,
+        keep: str = "best",
+        *,
+        check: bool = True,
+        progress: Progress | None = None,
     ) -> Duplicates:
         """Group the items that are copies of one another; see `analysis.duplicates.find_duplicates`."""
-        return duplicates.find_duplicates(self, threshold, keep, progress)
+        return duplicates.find_duplicates(self, threshold, keep, progress, check=check)
 
     def evaluate(
         self,

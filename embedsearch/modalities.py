@@ -94,7 +94,9 @@ class ModalityRow:
         size: "module:function", from a content to whole numbers that say how large it is; the largest of
             duplicates is the best.
         largest: what the best of duplicates is called.
-        near: what near duplicates are called.
+        check: "module:class" of the second check of near duplicates, see
+            `embedsearch.analysis.duplicates.Check`; empty where there is nothing to check.
+        alike: what items are called that are near each other and no duplicates.
         caution: what to know before duplicates are deleted; empty for nothing.
         keeps_bytes: whether an item keeps its content where that is bytes, to be shown.
         found_by_texts: whether captions or class names can place its items among texts.
@@ -110,7 +112,8 @@ class ModalityRow:
     switching: float
     size: str
     largest: str
-    near: str
+    alike: str
+    check: str = ""
     caution: str = ""
     keeps_bytes: bool = True
     found_by_texts: bool = False
@@ -168,7 +171,9 @@ _ROWS = (
         switching=1e-5,
         size="embedsearch.analysis.sizes:characters",
         largest="the longest",
-        near="Near copies",
+        alike="Say the same",
+        check="embedsearch.analysis.same_text:TextCheck",
+        caution="One word can change what a text says: read what is marked before you delete.",
     ),
     ModalityRow(
         Modality.IMAGE,
@@ -191,8 +196,9 @@ _ROWS = (
         switching=1e-4,
         size="embedsearch.analysis.sizes:pixels",
         largest="the largest",
-        near="Look-alikes",
-        caution="The model sees the middle of an image and little fine detail: look before you delete.",
+        alike="Look-alikes",
+        check="embedsearch.analysis.same_image:ImageCheck",
+        caution="Fine detail is not compared: look before you delete.",
         found_by_texts=True,
         facts="embedsearch.encoders.vision.photo:fields_of",
         fact_names=("taken", "camera", "width", "height", "latitude", "longitude"),
@@ -216,7 +222,7 @@ _ROWS = (
         switching=1e-5,
         size="embedsearch.analysis.sizes:none",
         largest="the first",
-        near="Near copies",
+        alike="Near each other",
         keeps_bytes=False,
     ),
 )

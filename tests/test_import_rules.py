@@ -28,6 +28,8 @@ ROOMS = {
     "csv": {"sources", "maps"},  # a map is saved as a table
     "datasets": {"sources"},
     "umap": {"maps"},
+    "cv2": {"analysis"},
+    "rapidfuzz": {"analysis"},
     "pandas": set(),
     "pickle": {"encoders"},  # to catch its errors
     # the items of a build and results are Arrow tables; the page counts the values of fields

@@ -1,11 +1,16 @@
-"""Duplicates among the items of an index: exact copies by their content, near copies by their vectors.
+"""Duplicates among the items of an index: exact copies by their content, near copies by a second check.
 
 Exact copies have the same content, byte by byte; identical vectors are not enough. Near copies have different
 contents, and the first item of each content stands for it. So an item that is kept of its exact copies may
 also be in a group of near copies.
 
-The grouping is greedy, so that no chain of links can grow: each item of a group lies within the threshold of
-the item that is kept, and kept items lie farther apart; see `embedsearch.analysis.grouping`.
+Vectors find the candidates: what a model takes for the same, such as a paraphrase, need not be a copy. A
+second check compares the letters of texts (`embedsearch.analysis.same_text`) and the pixels of images
+(`embedsearch.analysis.same_image`). Items whose vectors lie within the threshold and that are no copies are
+reported apart. Without a second check the threshold alone decides.
+
+The grouping is greedy, so that no chain of links can grow: each item of a group makes a pair with the item
+that is kept, and kept items make none; see `embedsearch.analysis.grouping`.
 """
 
 from __future__ import annotations
@@ -28,10 +33,12 @@ from embedsearch.analysis.neighbours import (
     all_within,
     measure_usual,
     overflows,
+    paired,
     pairs_within,
 )
+from embedsearch.analysis.second_check import Check
 from embedsearch.analysis.sizes import Size
-from embedsearch.backends import Filter, Rows
+from embedsearch.backends import Filter, Mask, Rows
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, modality_of
@@ -62,10 +69,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Items that are copies of one another.
+    """Items that are copies of one another, or near each other.
 
     Attributes:
-        exact: whether they have the same content; else they are near copies with different contents.
+        exact: whether they have the same content; else their contents differ.
         members: the item to keep, then the others, nearest first.
         distance: the largest distance of a member to the item to keep.
     """
@@ -83,11 +90,15 @@ class Duplicates:
         index: the index's name.
         build: the build's id.
         metric: which distance.
-        threshold: the largest distance of two near copies.
+        threshold: the largest distance of two items that are near each other.
         auto: whether the threshold was derived from the index.
         keep: which item of a group is kept, `best` or `first`.
+        checked: whether a second check found the near copies; else they are what lies within the threshold.
+        lacks: how to install what the second check needs, where it was wanted; else empty.
         count: the number of items of the index.
         groups: exact copies first, in the order of the source; then near copies, nearest first.
+        similar: with a second check, groups of items within the threshold that are no copies, such as
+            paraphrases; all of them are kept. Nearest first.
     """
 
     index: str
@@ -96,8 +107,11 @@ class Duplicates:
     threshold: float
     auto: bool
     keep: str
+    checked: bool
+    lacks: str
     count: int
     groups: tuple[Group, ...]
+    similar: tuple[Group, ...]
 
     @property
     def exact(self) -> tuple[Group, ...]:
@@ -138,7 +152,8 @@ class DuplicateFinder:
         self.build = build
         self._pairs: Pairs | None = None
         self._sizes: dict[int, Size] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._same: dict[tuple[int, int], bool] = {}  # pairs of rows that were checked, the smaller first
 
     @cached_property
     def _contents(self) -> tuple[Rows, Rows]:
@@ -171,6 +186,23 @@ class DuplicateFinder:
         """What is usual among the different contents of the index."""
         return measure_usual(self.build, self.firsts, self.chosen)
 
+    @cached_property
+    def check(self) -> type[Check] | None:
+        """The second check of near copies; None where there is nothing to check."""
+        module, _, name = modality_of(self.build.manifest.unit).check.partition(":")
+        check: type[Check] | None = getattr(import_module(module), name) if module else None
+        return check
+
+    @cached_property
+    def _checker(self) -> Check:
+        assert self.check is not None
+        return self.check(self._contents_of, self.build.manifest.count)
+
+    @property
+    def checkable(self) -> bool:
+        """Whether there is a second check, and what it needs is installed."""
+        return self.check is not None and not self.check.lacks()
+
     @property
     def compared(self) -> bool:
         """Whether the items were compared already, which takes most of the time."""
@@ -190,13 +222,22 @@ class DuplicateFinder:
         threshold: float | str = AUTO,
         keep: str = "best",
         progress: Progress | None = None,
+        *,
+        check: bool = True,
     ) -> Duplicates:
         """See `find_duplicates`."""
         if keep not in KEEP:
             raise QueryError(f"What is kept of a group is 'best' or 'first'; got {keep!r}.")
         limit = self.usual.threshold if threshold == AUTO else checked(threshold)
         pairs = self.compare(limit, progress)
-        near = self._near_groups(pairs, limit, keep)
+        by_check = check and self.checkable
+        exact, similar = self._exact_groups(), []
+        if by_check:
+            near = self._copies(pairs, keep, progress or Silent())
+            gone = [each.row for group in (*exact, *near) for each in group.members[1:]]
+            similar = self._near_groups(pairs, limit, keep, np.array(gone, np.int64))
+        else:
+            near = self._near_groups(pairs, limit, keep)
         manifest = self.build.manifest
         return Duplicates(
             index=manifest.name,
@@ -205,8 +246,11 @@ class DuplicateFinder:
             threshold=limit,
             auto=threshold == AUTO,
             keep=keep,
+            checked=by_check,
+            lacks=self.check.lacks() if check and self.check is not None else "",
             count=manifest.count,
-            groups=(*self._exact_groups(), *near),
+            groups=(*exact, *near),
+            similar=tuple(similar),
         )
 
     def _exact_groups(self) -> list[Group]:
@@ -215,17 +259,63 @@ class DuplicateFinder:
         groups.sort(key=lambda rows: int(rows[0]))
         return [self._group(True, rows, np.zeros(len(rows))) for rows in groups]
 
-    def _near_groups(self, pairs: Pairs, limit: float, keep: str) -> list[Group]:
+    def _near_groups(self, pairs: Pairs, limit: float, keep: str, gone: Rows | None = None) -> list[Group]:
+        """Return groups of the items within `limit` of each other, except those of the rows `gone`."""
         last = int(np.searchsorted(pairs.distances, limit, side="right"))
         first, second, distances = pairs.first[:last], pairs.second[:last], pairs.distances[:last]
-        kept, distance = greedy_groups(
-            first,
-            second,
-            distances,
-            self._ranks(np.union1d(first, second), keep),
-            overflows(pairs, limit, self.usual),
-            lambda row: all_within(self.build, row, self.chosen, limit, self.usual),
-        )
+        left = np.ones(self.build.manifest.count, np.bool_)
+        left[[] if gone is None else gone] = False
+        both = left[first] & left[second]
+        first, second, distances = first[both], second[both], distances[both]
+
+        def around(row: int) -> tuple[Rows, Distances]:
+            rows, far = all_within(self.build, row, self.chosen, limit, self.usual)
+            return rows[left[rows]], far[left[rows]]
+
+        rank = self._ranks(np.union1d(first, second), keep)
+        more = overflows(pairs, limit, self.usual)
+        return self._groups(*greedy_groups(first, second, distances, rank, more, around))
+
+    def _copies(self, pairs: Pairs, keep: str, progress: Progress) -> list[Group]:
+        """Return groups of the items that the second check takes for copies, among the nearest of each.
+
+        In a large group the kept item is not among the nearest of all. So where two items of different groups
+        are copies, those that are kept of both are checked too.
+        """
+        nearest = pairs.nearest
+        first, second = pairs.first[nearest], pairs.second[nearest]
+        count = self.build.manifest.count
+        alone = np.zeros(count, np.bool_)
+        while True:
+            same = self._checked(first, second, progress)
+            first, second = first[same], second[same]
+            distances = paired(self.build, first, second)
+            rank = self._ranks(np.union1d(first, second), keep)
+            kept, distance = greedy_groups(first, second, distances, rank, alone, _none_more)
+            centre = np.where(kept >= 0, kept, np.arange(count))
+            one, other = centre[first], centre[second]
+            wanted = {(min(pair), max(pair)) for pair in zip(one.tolist(), other.tolist(), strict=True)}
+            new = sorted(pair for pair in wanted - self._same.keys() if pair[0] != pair[1])
+            if not new:
+                return self._groups(kept, distance)
+            more = np.array(new, np.int64)
+            first, second = np.append(first, more[:, 0]), np.append(second, more[:, 1])
+
+    def _checked(self, first: Rows, second: Rows, progress: Progress) -> Mask:
+        """Return which pairs of rows, the smaller first, are copies by the second check, (p,)."""
+        pairs = list(zip(first.tolist(), second.tolist(), strict=True))
+        with self._lock:
+            new = np.array([pair not in self._same for pair in pairs], np.bool_)
+            if new.any():
+                progress.stage("checking near items against each other", int(new.sum()))
+                same = self._checker.same(first[new], second[new], progress).tolist()
+                self._same.update(
+                    zip([pair for pair, each in zip(pairs, new, strict=True) if each], same, strict=True)
+                )
+        return np.array([self._same[pair] for pair in pairs], np.bool_)
+
+    def _groups(self, kept: Rows, distance: Distances) -> list[Group]:
+        """Return groups from the row that each row joins, (n,), and the distance to it."""
         others = np.flatnonzero(kept >= 0)
         others = others[np.lexsort((distance[others], kept[others]))]
         centres, starts = np.unique(kept[others], return_index=True)
@@ -258,10 +348,21 @@ class DuplicateFinder:
         missing = list(rows)
         for start in range(0, len(missing), BATCH):
             part = missing[start : start + BATCH]
-            columns = self.build.read(part, ["text", "path", "picture"])
-            for row, text, path, image in zip(part, *columns.values(), strict=True):
-                held = text if text is not None else image
-                self._sizes[row] = size(Path(path or "") if held is None else held)
+            contents = self._contents_of(np.array(part, np.int64))
+            self._sizes.update((row, size(held)) for row, held in zip(part, contents, strict=True))
+
+    def _contents_of(self, rows: Rows) -> list[str | Path | bytes]:
+        """Return the contents of items: texts, files or bytes."""
+        columns = self.build.read(rows.tolist(), ["text", "path", "picture"])
+        held = zip(*columns.values(), strict=True)
+        return [
+            text if text is not None else Path(path or "") if image is None else image
+            for text, path, image in held
+        ]
+
+
+def _none_more(row: int) -> tuple[Rows, Distances]:  # noqa: ARG001
+    return np.empty(0, np.int64), np.empty(0)
 
 
 def checked(threshold: float | str) -> float:
@@ -284,16 +385,20 @@ def find_duplicates(
     threshold: float | str = AUTO,
     keep: str = "best",
     progress: Progress | None = None,
+    *,
+    check: bool = True,
 ) -> Duplicates:
     """Find the items of an index that are copies of one another, in groups; nothing is deleted.
 
     Args:
         searcher: an open index of texts or images.
-        threshold: the distance up to which two items of different contents are near copies; `auto` derives
-            it from the index, see `embedsearch.analysis.neighbours.Usual.threshold`.
+        threshold: the distance up to which two items of different contents are near each other; `auto`
+            derives it from the index, see `embedsearch.analysis.neighbours.Usual.threshold`.
         keep: which item of a group to keep: `best` the largest (images by pixels, then by bytes; texts by
             characters), `first` the first in the order of the source. Of exact copies it is the first.
         progress: gets reports of the progress.
+        check: compare the letters of near texts, or the pixels of near images (extra `copies`), and take only
+            those for near copies that are; else, and without the extra, the threshold decides.
 
     Raises:
         QueryError: the index holds words or compares by the inner product, or an argument is none of these.
@@ -302,4 +407,4 @@ def find_duplicates(
         >>> find_duplicates(open_index("holidays")).others()
         ['2019/IMG_0042 (1).jpg']
     """
-    return DuplicateFinder(searcher.build).find(threshold, keep, progress)
+    return DuplicateFinder(searcher.build).find(threshold, keep, progress, check=check)

@@ -14,6 +14,7 @@ from embedsearch.progress import Progress
 from embedsearch.store.build import Build
 
 K = 16  # neighbours looked at first
+NEAREST = 5  # of them are pairs at any distance
 CROWDED = 10  # the neighbour whose distance tells how crowded the index is around an item
 SAMPLE, PAIRS = 4000, 20_000
 BLOCK = 1024  # queries at a time
@@ -70,9 +71,10 @@ class Pairs:
     """Pairs of near items.
 
     Attributes:
-        limit: the largest distance that was searched for.
+        limit: the largest distance of which all pairs among the 15 nearest are here.
         first: (p,) rows.
         second: (p,) rows, greater than `first`.
+        nearest: (p,) whether one of the two is among the `NEAREST` of the other.
         distances: (p,) ascending.
         complete: (n,) the distance within which all neighbours of a row are among the pairs.
     """
@@ -80,6 +82,7 @@ class Pairs:
     limit: float
     first: Rows
     second: Rows
+    nearest: Mask
     distances: Distances
     complete: Vectors
 
@@ -165,7 +168,7 @@ def measure_usual(build: Build, rows: Rows, chosen: Filter | None, sample: int =
 def pairs_within(
     build: Build, rows: Rows, chosen: Filter | None, limit: float, usual: Usual, progress: Progress
 ) -> Pairs:
-    """Find the pairs of items within a distance among the 15 nearest neighbours of each item.
+    """Find the pairs of items: within a distance among the 15 nearest of each, at any among the nearest five.
 
     Args:
         build: the index.
@@ -178,6 +181,7 @@ def pairs_within(
     metric, count = build.manifest.metric, build.manifest.count
     rough = _rough(limit, usual)
     keys: list[Rows] = []
+    nearest: list[Rows] = []
     complete = np.full(count, np.inf, np.float32)
     progress.stage("comparing each item with its neighbours", len(rows))
     for start in range(0, len(rows), BLOCK):
@@ -186,16 +190,21 @@ def pairs_within(
         far = square(far, metric)
         if found.shape[1] == K:  # there may be more neighbours
             complete[part] = far[:, -1]
-        near, place = np.nonzero((far <= rough) & (found != part[:, None]))
-        a, b = part[near], found[near, place]
-        keys.append(np.unique(np.minimum(a, b) * count + np.maximum(a, b)))
+        others = found != part[:, None]
+        close = others & (np.cumsum(others, axis=1) <= NEAREST)
+        for kept, chosen_pairs in ((keys, others & (far <= rough)), (nearest, close)):
+            near, place = np.nonzero(chosen_pairs)
+            a, b = part[near], found[near, place]
+            kept.append(np.unique(np.minimum(a, b) * count + np.maximum(a, b)))
         progress.advance(len(part))
-    key = np.unique(np.concatenate(keys)) if keys else np.empty(0, np.int64)
+    close_keys = np.unique(np.concatenate([np.empty(0, np.int64), *nearest]))
+    key = np.unique(np.concatenate([close_keys, *keys]))
     first, second = key // count, key % count
     distances = paired(build, first, second)
+    close = np.isin(key, close_keys)
     order = np.argsort(distances, kind="stable")
-    order = order[distances[order] <= limit]
-    return Pairs(limit, first[order], second[order], distances[order], complete)
+    order = order[(distances[order] <= limit) | close[order]]
+    return Pairs(limit, first[order], second[order], close[order], distances[order], complete)
 
 
 def all_within(

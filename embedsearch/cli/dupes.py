@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     "--threshold",
     default="auto",
     show_default=True,
-    help="Largest distance of near copies; auto derives it from the index.",
+    help="Largest distance of items that are near each other; auto derives it from the index.",
+)
+@option(
+    "--check/--no-check",
+    default=True,
+    show_default=True,
+    help="Compare the letters of near texts, or the pixels of near images (extra copies): only those that "
+    "agree are near copies. Without it, all within --threshold are.",
 )
 @option(
     "--keep",
@@ -42,11 +49,12 @@ if TYPE_CHECKING:
 @indexes_option
 @json_option
 def dupes_command(
-    name: str, threshold: str, keep: str, others: bool, indexes: Path | None, json: bool
+    name: str, threshold: str, check: bool, keep: str, others: bool, indexes: Path | None, json: bool
 ) -> None:
     """Group the items of the index NAME that are copies of one another. Nothing is deleted.
 
-    Exact copies have the same content. Near copies are within --threshold of the item that is kept.
+    Exact copies have the same content. Near copies are nearly the same, letter by letter or pixel by pixel.
+    Items within --threshold that are no copies, such as texts that say the same, are listed apart.
     """
     from embedsearch.analysis.duplicates import find_duplicates
     from embedsearch.cli.progress import Bar
@@ -54,7 +62,7 @@ def dupes_command(
 
     searcher = open_index(name, indexes)
     with Bar(name) as bar:
-        found = find_duplicates(searcher, threshold, keep, bar)
+        found = find_duplicates(searcher, threshold, keep, bar, check=check)
     if json:
         from embedsearch.serve.schemas import DuplicatesOutput
 
@@ -69,6 +77,8 @@ def dupes_command(
 
 
 def _print(searcher: Index, found: Duplicates) -> None:
+    from embedsearch.modalities import modality_of
+
     manifest = searcher.manifest
     how = "derived from the index" if found.auto else "as asked"
     click.echo(
@@ -76,8 +86,17 @@ def _print(searcher: Index, found: Duplicates) -> None:
         "that is kept (--others lists them)"
     )
     _print_groups(searcher, "exact copies, of the same content", found.exact)
-    about = f"near copies, within a {found.metric} distance of {found.threshold:.4g} ({how})"
-    _print_groups(searcher, about, found.near)
+    within = f"within a {found.metric} distance of {found.threshold:.4g} ({how})"
+    modality = modality_of(manifest.unit)
+    if not found.checked:
+        _print_groups(searcher, f"near copies, {within}", found.near)
+    else:
+        _print_groups(searcher, "near copies, by a second check", found.near)
+        _print_groups(searcher, f"{modality.alike.lower()}, no copies, {within}", found.similar)
+    if found.lacks:
+        click.echo(f"The second check is off: near copies are judged by the model alone. {found.lacks}")
+    if found.near and modality.caution:
+        click.echo(modality.caution)
 
 
 def _print_groups(searcher: Index, about: str, groups: tuple[Group, ...]) -> None:

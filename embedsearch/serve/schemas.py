@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, InstanceOf, PlainSerializer
 
 from embedsearch.analysis.compare import Comparison as Compared
-from embedsearch.analysis.duplicates import Duplicates, Member
+from embedsearch.analysis.duplicates import Duplicates, Group, Member
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.crossmodal import Crossmodal
 from embedsearch.disk.facts import to_json
@@ -479,6 +479,16 @@ class DuplicateGroup(Model):
     distance: float
     keep: str
 
+    @classmethod
+    def of(cls, group: Group) -> Self:
+        """Describe a group."""
+        return cls(
+            exact=group.exact,
+            members=[Duplicate.of(each) for each in group.members],
+            distance=group.distance,
+            keep=group.members[0].id,
+        )
+
 
 class DuplicatesOutput(Output):
     """`dupes`: groups of copies; `others` are the ids of all that is not kept."""
@@ -492,19 +502,12 @@ class DuplicatesOutput(Output):
     count: int
     groups: list[DuplicateGroup]
     others: list[str]
+    checked: bool
+    similar: list[DuplicateGroup]
 
     @classmethod
     def of(cls, found: Duplicates) -> Self:
         """Describe the copies in an index."""
-        groups = [
-            DuplicateGroup(
-                exact=group.exact,
-                members=[Duplicate.of(each) for each in group.members],
-                distance=group.distance,
-                keep=group.members[0].id,
-            )
-            for group in found.groups
-        ]
         return cls(
             index=found.index,
             build=found.build,
@@ -513,8 +516,10 @@ class DuplicatesOutput(Output):
             auto=found.auto,
             keep=found.keep,
             count=found.count,
-            groups=groups,
+            groups=[DuplicateGroup.of(group) for group in found.groups],
             others=found.others(),
+            checked=found.checked,
+            similar=[DuplicateGroup.of(group) for group in found.similar],
         )
 
 

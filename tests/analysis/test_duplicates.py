@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedsearch.analysis.duplicates import find_duplicates
+from embedsearch.analysis import duplicates
+from embedsearch.analysis.duplicates import DuplicateFinder
 from embedsearch.analysis.neighbours import Usual, measure_usual
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import QueryError
 from embedsearch.records import Unit
 from tests.fakes import LetterEncoder, colour, picture, text
+
+
+def find_duplicates(searcher, threshold="auto", keep="best"):
+    """Find copies by the threshold alone, without a second check."""
+    return duplicates.find_duplicates(searcher, threshold, keep, check=False)
 
 
 def members(groups):
@@ -67,8 +73,8 @@ def test_the_longest_text_or_the_first_is_kept(make_searcher):
     assert members(find_duplicates(searcher, keep="first").near) == [["short", "long", "as long"]]
 
 
-def test_the_largest_picture_is_kept(make_searcher, tmp_path):
-    """`best` keeps the picture of the most pixels, of as many that of the most bytes; a lost file last."""
+def test_the_largest_image_is_kept(make_searcher, tmp_path):
+    """`best` keeps the image of the most pixels, of as many that of the most bytes; a lost file last."""
     entries = []
     for name, side in (("small", 4), ("large", 16), ("gone", 32)):
         path = tmp_path / f"{name}.png"
@@ -184,3 +190,72 @@ def test_no_model_is_loaded(make_build):
         raise AssertionError("a model was asked for")
 
     assert len(find_duplicates(Index(make_build(MIXED, load=LetterEncoder), none)).groups) == 3
+
+
+def checked(searcher, **settings):
+    """Find copies by the second check."""
+    found = duplicates.find_duplicates(searcher, **settings)
+    assert found.checked
+    return found
+
+
+COPIES = [
+    text("1", "The parcel was damaged when it came to my house"),
+    text("2", "the parcel was  damaged when it came to my house."),
+    text("3", "The parcel was damgaed when it came to my house"),
+    text("4", "My house was damaged when the parcel came to it"),
+    text("5", "When the parcel came it was damaged, my house too"),
+    text("6", "The parcel was damaged when it came to my house"),
+    text("7", "Quartz fizz jumps"),
+]
+
+
+def test_what_says_the_same_is_no_copy(make_searcher):
+    """Near copies are alike letter by letter; what is near by its vector alone is listed apart, and kept."""
+    found = checked(make_searcher(COPIES), threshold=0.1)
+    assert members(found.exact) == [["1", "6"]]
+    assert members(found.near) == [["2", "1", "3"]]
+    assert members(found.similar) == [["2", "4", "5"]]
+    assert found.others() == ["6", "1", "3"]
+
+
+def test_the_threshold_moves_only_what_is_no_copy(make_searcher):
+    """Copies are found among the nearest at any distance; the threshold decides what else is near."""
+    found = checked(make_searcher(COPIES), threshold=0)
+    assert members(found.near) == [["2", "1", "3"]]
+    assert members(found.similar) == [["2", "4"]]
+
+
+def test_a_large_group_of_copies_is_one_group(make_searcher):
+    """Forty copies are one group, though each has but five others among its nearest."""
+    line = "the parcel was damaged when it came to my house on monday"
+    entries = [text(str(at), line[:at].upper() + line[at:] + " " * at) for at in range(40)]
+    draw = np.random.default_rng(0)
+    entries += [text(f"z{at}", "".join(draw.choice(list("qxzjkv"), 30))) for at in range(40)]
+    (group,) = checked(make_searcher(entries)).near
+    assert len(group.members) == 40
+
+
+def test_each_pair_is_checked_once(make_build):
+    """Another threshold, and another item to keep, check nothing again."""
+    finder = DuplicateFinder(make_build(COPIES))
+    found = finder.find()
+    asked = []
+    finder._checker.same = lambda first, second, progress: asked.append(first) or np.zeros(len(first), bool)  # noqa: ARG005
+    assert members(finder.find(0.2, "first").near) == [["1", "2", "3"]]
+    assert members(found.near) == [["2", "1", "3"]]
+    assert asked == []
+
+
+def test_without_the_extra_the_threshold_decides(make_searcher, tmp_path, monkeypatch):
+    """Where OpenCV is missing the result says so, and how to get it; near copies are what is near."""
+    from embedsearch.analysis import same_image
+
+    monkeypatch.setattr(same_image, "find_spec", lambda _: None)
+    for name, side in (("a", 8), ("b", 16)):
+        Image.new("RGB", (side, side), "red").save(tmp_path / f"{name}.png")
+    entries = [picture(name, tmp_path / f"{name}.png") for name in "ab"]
+    found = duplicates.find_duplicates(make_searcher(entries, unit=Unit.IMAGE))
+    assert (found.checked, found.lacks) == (False, "pip install 'embedsearch[copies]'")
+    assert members(found.near) == [["b", "a"]]
+    assert found.similar == ()

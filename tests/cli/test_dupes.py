@@ -3,9 +3,11 @@ import pytest
 
 def test_dupes_prints_the_documented_object(built):
     """`dupes --json` has all groups with their members, distances and what is not kept."""
-    found = built.json("dupes", "pictures")
+    found = built.json("dupes", "pictures", "--no-check")
+    assert found["checked"] is False
     assert set(found) == {
         "schema", "index", "build", "metric", "threshold", "auto", "keep", "count", "groups", "others",
+        "checked", "similar",
     }  # fmt: skip
     assert (found["auto"], found["keep"], found["count"]) == (True, "best", 6)
     for group in found["groups"]:
@@ -21,20 +23,37 @@ def test_dupes_prints_the_documented_object(built):
 
 def test_others_are_printed_one_a_line(built):
     """`--others` prints the ids of what is not kept and nothing else, as `--json` has them."""
-    result = built("dupes", "pictures", "--others", "--keep", "first")
-    assert result.stdout.splitlines() == built.json("dupes", "pictures", "--keep", "first")["others"]
+    result = built("dupes", "pictures", "--no-check", "--others", "--keep", "first")
+    assert (
+        result.stdout.splitlines()
+        == built.json("dupes", "pictures", "--no-check", "--keep", "first")["others"]
+    )
     assert sorted(result.stdout.splitlines()) == ["blue/blue 1.png", "green/green 1.png", "red/red 1.png"]
 
 
 def test_groups_are_told_to_people(built):
     """Without --json the groups stand with their distances, exact ones apart, and with the threshold."""
-    text = built("dupes", "pictures").stdout
+    text = built("dupes", "pictures", "--no-check").stdout
     assert "exact copies, of the same content: none" in text
     assert "near copies, within a cosine distance of" in text
     assert "(derived from the index): 3 groups" in text
     assert "keep    red/red 1.png" in text
+    assert "Fine detail is not compared: look before you delete." in text
     none = built("dupes", "faq", "--threshold", "0.01").stdout
-    assert "distance of 0.01 (as asked): none" in none
+    assert "near copies, by a second check: none" in none
+    assert "say the same, no copies, within a cosine distance of 0.01 (as asked): none" in none
+
+
+def test_what_is_near_and_no_copy_is_listed_apart(built):
+    """By default plain images, which hold nothing to compare, are look-alikes, and all of them are kept."""
+    found = built.json("dupes", "pictures")
+    assert (found["checked"], found["groups"], found["others"]) == (True, [], [])
+    assert sorted(group["keep"] for group in found["similar"]) == [
+        f"{colour}/{colour} 1.png" for colour in ("blue", "green", "red")
+    ]
+    text = built("dupes", "pictures").stdout
+    assert "look-alikes, no copies, within a cosine distance of" in text
+    assert built("dupes", "pictures", "--others").stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def commands(sources, root):
             "eval", "own", "--filters", "--labels", "topic", "--pairs", root / "pairs.tsv",
             "--queries", root / "queries.tsv", "--qrels", root / "qrels.tsv",
         ),
-        "dupes": ("dupes", "faq", "--threshold", "1.2"),
+        "dupes": ("dupes", "faq", "--threshold", "1.2", "--no-check"),
         "map": ("map", "own", "--clusters", "2"),
         "info of a map": ("info", "own"),
         "verify": ("verify", "own"),
@@ -81,6 +81,8 @@ NEW = {
     "unknown",
     "hits[].unknown",
     "hits[].gone",
+    "checked",
+    "similar",
 }
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import streamlit as st
 
 from embedsearch.analysis.duplicates import AUTO, KEEP, Duplicates, Group
+from embedsearch.analysis.same_image import ImageCheck, Pixels, difference
+from embedsearch.analysis.same_text import differing
 from embedsearch.distances.metric import Metric
 from embedsearch.index import Index
-from embedsearch.modalities import UNITS, modality_of
-from embedsearch.records import Unit
+from embedsearch.modalities import UNITS, Card, modality_of
+from embedsearch.records import Span, Unit
 from embedsearch.results import Hit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.store.manifest import Manifest
@@ -32,7 +35,8 @@ KIND, KEPT, THRESHOLD, PAGE, INDEX = (
 )
 ROWS = 20  # groups a page
 SHOWN = 12  # members of a group
-AT_ONCE = 100_000  # items that are compared without being asked for
+AT_ONCE = {Card.TEXT: 100_000, Card.IMAGE: 3000}  # items that are compared without being asked for
+DIFFERENT = 3  # images of a group whose difference is shown
 STEPS = 40  # of the slider, up to twice the automatic threshold
 
 
@@ -57,13 +61,18 @@ def duplicates_page() -> None:
         searcher = open_index(indexes, name).searcher
         finder = duplicate_finder(searcher)
         with about:
-            if len(searcher) > AT_ONCE and not finder.compared and not _asked(len(searcher)):
+            if (
+                len(searcher) > AT_ONCE[modality_of(searcher.manifest.unit).card]
+                and not finder.compared
+                and not _asked(len(searcher))
+            ):
                 return
             with st.spinner("Comparing each item with its neighbours …"):
                 automatic = finder.usual.threshold
                 finder.compare(2 * automatic)
             threshold, keep = _settings(searcher, said, automatic)
-        found = duplicates(finder, AUTO if threshold is None else threshold, keep)
+        with st.spinner("Checking near items against each other …"):
+            found = duplicates(finder, AUTO if threshold is None else threshold, keep)
         _show(searcher, found, said)
 
 
@@ -108,7 +117,7 @@ def _settings(searcher: Index, said: dict[str, str], automatic: float) -> tuple[
     with within:
         url_state.follow(key, asked or middle)
         st.select_slider(
-            f"{_kinds(searcher.manifest.unit)['near']} lie within",
+            f"“{modality_of(searcher.manifest.unit).alike}” lie within",
             list(steps),
             format_func=label,
             key=key,
@@ -144,13 +153,15 @@ def _choose_kept(unit: Unit, asked: str) -> str:
 
 def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
     by_kind = {"near": found.near, "exact": found.exact}
+    if found.checked:
+        by_kind["similar"] = found.similar
     others = found.others()
     unit = searcher.manifest.unit
     modality = modality_of(unit)
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="es-kinds"
     ):
-        kind = _choose_kind(by_kind, said.get("kind", ""), _kinds(unit))
+        kind = _choose_kind(by_kind, said.get("kind", ""), _kinds(unit, found.checked))
         if others:
             st.download_button(
                 f"List of the {len(others):,} not kept",
@@ -162,8 +173,18 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
                 key="duplicates-list",
             )
     groups = by_kind[kind]
+    if found.lacks and kind == "near":
+        st.info(
+            "The second check is off: these are judged by the model alone, which sees the middle of an image "
+            f"and little fine detail. To compare pixels: `{found.lacks}`",
+            icon=":material/extension_off:",
+        )
     if not groups:
-        which = "have the same content" if kind == "exact" else "are this close"
+        which = {
+            "exact": "have the same content",
+            "near": "are near copies" if found.checked else "are this close",
+            "similar": "are this close and no copies",
+        }[kind]
         st.info(f"No two {UNITS[unit].plural} {which}.", icon=":material/check_circle:")
         return
     if kind == "near" and modality.caution:
@@ -176,9 +197,12 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
     _turn(len(groups), page)
 
 
-def _kinds(unit: Unit) -> dict[str, str]:
+def _kinds(unit: Unit, checked: bool) -> dict[str, str]:
     """Return what the kinds of groups are called."""
-    return {"near": modality_of(unit).near, "exact": "Exact copies"}
+    alike = modality_of(unit).alike
+    if not checked:
+        return {"near": alike, "exact": "Exact copies"}
+    return {"near": "Near copies", "exact": "Exact copies", "similar": alike}
 
 
 def _choose_kind(by_kind: Mapping[str, Sequence[Group]], asked: str, kinds: Mapping[str, str]) -> str:
@@ -207,6 +231,7 @@ def _choose_kind(by_kind: Mapping[str, Sequence[Group]], asked: str, kinds: Mapp
 def _group(searcher: Index, group: Group, metric: Metric, place: int) -> None:
     members = group.members[:SHOWN]
     hits = searcher.items([each.row for each in members], [each.distance for each in members])
+    marks = _marks(hits) if not group.exact else {}
     tie = "The same content" if group.exact else f"{cards.number(group.distance)} apart"
     more = f", the first {SHOWN} shown" if len(group.members) > SHOWN else ""
     form = "pair" if len(members) == 2 else "row"
@@ -214,10 +239,44 @@ def _group(searcher: Index, group: Group, metric: Metric, place: int) -> None:
         st.html(f'<p class="es-quiet">{tie} · {len(group.members):,} items{more}</p>')
         with st.container(key=f"es-members-{modality_of(searcher.manifest.unit).card}-{place}"):
             for number, hit in enumerate(hits):
-                _member(hit, group.exact, metric, f"{place}-{number}", kept=number == 0)
+                _member(
+                    hit, group.exact, metric, f"{place}-{number}", marks.get(number, ()), kept=number == 0
+                )
+        if not group.exact:
+            _show_differences(searcher, hits, place)
 
 
-def _member(hit: Hit, exact: bool, metric: Metric, key: str, *, kept: bool) -> None:
+def _marks(hits: Sequence[Hit]) -> dict[int, Sequence[Span]]:
+    """Return what to mark in texts: in each what the kept one lacks, in the kept one what the next lacks."""
+    texts = [hit.text for hit in hits]
+    if any(text is None for text in texts):
+        return {}
+    found = [differing(texts[0] or "", text or "") for text in texts[1:]]
+    return {0: found[0][0], **{number: its for number, (_, its) in enumerate(found, start=1)}}
+
+
+def _show_differences(searcher: Index, hits: Sequence[Hit], place: int) -> None:
+    """Show where the pixels of images differ from those of the kept one, in red."""
+    if not cards.is_image(hits[0]) or ImageCheck.lacks():
+        return
+    rows = [hit.row for hit in hits[: DIFFERENT + 1]]
+    shown = [
+        each
+        for row in rows[1:]
+        if (each := _difference(searcher.build.folder, rows[0], row, searcher)) is not None
+    ]
+    if shown:
+        with st.expander("What differs", key=f"es-differs-{place}"):
+            st.image(shown, width=200, caption=["red: differs"] * len(shown))
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _difference(build: Path, kept: int, row: int, _searcher: Index) -> Pixels | None:  # noqa: ARG001
+    one, other = (hit.content for hit in _searcher.items([row, kept], [0.0, 0.0]))
+    return None if one is None or other is None else difference(one, other)
+
+
+def _member(hit: Hit, exact: bool, metric: Metric, key: str, marks: Sequence[Span], *, kept: bool) -> None:
     if kept:
         tie = '<span class="es-keep">keep</span>'
     elif exact:
@@ -233,7 +292,7 @@ def _member(hit: Hit, exact: bool, metric: Metric, key: str, *, kept: bool) -> N
             name = html.escape(hit.id[: cards.VALUE])
             said = f'<p class="es-id" title="{name}">{name}</p>'
         else:
-            said = cards.text(hit)
+            said = cards.text(hit, marks)
         st.html(f'<div class="es-body"><div class="es-head">{tie}</div>{said}</div>')
 
 

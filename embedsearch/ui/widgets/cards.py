@@ -12,7 +12,7 @@ import streamlit as st
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.scale import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
-from embedsearch.records import MOST_UNKNOWN, Value, as_text
+from embedsearch.records import MOST_UNKNOWN, Span, Value, as_text
 from embedsearch.results import Hit
 from embedsearch.ui.widgets import thumbnails
 
@@ -160,8 +160,8 @@ def title(hit: Hit) -> str:
     return hit.text or hit.id
 
 
-def text(hit: Hit) -> str:
-    """Return the HTML of a hit's text, its word marked; a long one folds out."""
+def text(hit: Hit, marks: Sequence[Span] = ()) -> str:
+    """Return the HTML of a hit's text, its word or the spans `marks` marked; a long one folds out."""
     whole = hit.id if hit.text is None else hit.text
     if hit.span:
         start, end = hit.span
@@ -174,12 +174,21 @@ def text(hit: Hit) -> str:
             + ("…" if right < len(whole) else "")
         )
         return f'<p class="es-text">{shown}</p>'
-    shown = html.escape(whole[:LONGEST])
+    shown = _marked(whole[:LONGEST], marks)
     if len(whole) > LONGEST:
         shown += f" … <small>({len(whole):,} characters in all)</small>"
     if len(whole) <= LONG and whole.count("\n") < 6:
         return f'<p class="es-text">{shown}</p>'
     return f'<details class="es-long"><summary><p class="es-text">{shown}</p></summary></details>'
+
+
+def _marked(whole: str, marks: Sequence[Span]) -> str:
+    """Return a text as HTML, some spans marked, in order and apart."""
+    shown, at = [], 0
+    for start, end in marks:
+        shown += [html.escape(whole[at:start]), f"<mark>{html.escape(whole[start:end])}</mark>"]
+        at = end
+    return "".join([*shown, html.escape(whole[at:])])
 
 
 def fields(hit: Hit) -> str:

@@ -28,6 +28,13 @@ def test_near_copies_stand_in_groups_by_their_distance(visit):
     expect(page.get_by_text(re.compile("automatic"))).to_be_visible()
 
 
+def test_what_differs_is_marked(visit):
+    """Of two near copies what the other lacks is marked; a caution says to read it."""
+    page = visit({"index": "twice"}, "duplicates")
+    assert groups(page).first.locator("mark").all_inner_texts() == ["!"]
+    expect(page.get_by_text("One word can change what a text says")).to_be_visible()
+
+
 def test_the_other_pages_and_choices_are_in_the_address(visit):
     """The second page shows the rest, a reload too; what is kept changes the first of a group."""
     page = visit({"index": "twice"}, "duplicates")
@@ -52,9 +59,10 @@ def test_exact_copies_stand_apart(visit):
 
 
 def test_a_narrow_threshold_leaves_identical_vectors(visit):
-    """At the slider's start nothing is near; a step that there is none of is reported and ignored."""
+    """The slider moves what says the same, not copies; a step that there is none of is reported and ignored."""
     page = visit({"index": "twice", "within": "0"}, "duplicates")
-    expect(page.get_by_text("Near copies (0)")).to_be_visible()
+    expect(page.get_by_text("Say the same (0)")).to_be_visible()
+    expect(page.get_by_text(f"Near copies ({len(QUESTIONS)})")).to_be_visible()
     page = visit({"index": "twice", "within": "99"}, "duplicates")
     expect(page.get_by_text("no step of the slider")).to_be_visible()
     expect(page.get_by_text(f"Near copies ({len(QUESTIONS)})")).to_be_visible()
@@ -72,7 +80,7 @@ def test_the_list_of_what_is_not_kept_can_be_saved(visit):
 def test_images_are_shown(visit):
     """An index of images says that it has no copies, or shows them; nothing is raised."""
     page = visit({"index": "images"}, "duplicates")
-    expect(page.get_by_text(re.compile(r"(Near copies|Look-alikes) \(\d+\)"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Look-alikes \(\d+\)"))).to_be_visible()
     assert (
         page.locator("[class*=st-key-es-copy-] img").count()
         == page.locator("[class*=st-key-es-copy-]").count()
