@@ -59,7 +59,7 @@ def test_exact_copies_stand_apart(visit):
 
 
 def test_a_narrow_threshold_leaves_identical_vectors(visit):
-    """The slider moves what says the same, not copies; a step that there is none of is reported and ignored."""
+    """The slider moves what says the same, not copies; a step that is none is reported and ignored."""
     page = visit({"index": "twice", "within": "0"}, "duplicates")
     expect(page.get_by_text("Say the same (0)")).to_be_visible()
     expect(page.get_by_text(f"Near copies ({len(QUESTIONS)})")).to_be_visible()
