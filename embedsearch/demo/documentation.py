@@ -1,353 +1,152 @@
 """What the installed Python documents: the standard library, numpy, PIL and torch.
 
-griffe parses sources, and nothing is imported into this process. Modules written in C have no source, and
-torch makes most docstrings at run time: another process imports these, see `inspect_modules`.
+griffe parses Python sources: nothing of them runs. C modules have no source, and torch writes most docstrings
+at run time: another process imports these, see `inspect_modules`.
 """
 
-from __future__ import annotations
-
-import gc
-import importlib.util
 import json
-import os
 import re
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE, Popen
+from typing import cast
 
 import griffe
 
 from embedsearch.demo import inspect_modules
-from embedsearch.demo.prose import description, without_signature
+from embedsearch.demo.inspect_modules import Documented
 from embedsearch.records import Rejected
 
+STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 PARSED = ("numpy", "PIL")  # packages beside the standard library
+# In this order: a thing belongs to the first module that offers it.
 INSPECTED = """
 builtins math cmath itertools functools operator collections time datetime calendar os os.path io sys re
-random string struct array copy heapq bisect decimal fractions statistics json csv pickle marshal zlib bz2
-lzma gzip binascii hashlib hmac secrets socket ssl select selectors signal errno mmap threading queue gc
-weakref types contextvars codecs unicodedata locale sqlite3 ctypes asyncio warnings curses curses.panel
-readline termios tty pty fcntl resource pwd grp syslog dbm.gnu dbm.ndbm faulthandler tracemalloc atexit
-symtable zoneinfo xml.parsers.expat xml.etree.ElementTree winreg msvcrt winsound
-numpy numpy.linalg numpy.fft numpy.random numpy.strings numpy.lib
-torch.nn.functional torch torch.linalg torch.fft torch.special torch.nn torch.nn.init torch.nn.utils
-torch.nn.utils.rnn torch.nn.utils.prune torch.nn.parallel torch.optim torch.optim.lr_scheduler torch.autograd
-torch.autograd.functional torch.autograd.profiler torch.amp torch.cuda torch.mps torch.xpu torch.accelerator
-torch.utils.data torch.utils.checkpoint torch.utils.tensorboard torch.distributions torch.func torch.jit
-torch.sparse torch.hub torch.profiler torch.multiprocessing torch.fx torch.masked torch.nested torch.overrides
-torch.signal.windows torch.serialization torch.library torch.compiler torch.export torch.package torch.testing
-torch.distributed torch.distributed.fsdp torch.distributed.checkpoint torch.onnx
+random string struct array bisect heapq decimal statistics json csv pickle marshal zlib bz2 lzma binascii hmac
+hashlib secrets socket ssl select signal mmap threading multiprocessing queue gc weakref types contextvars
+codecs unicodedata locale sqlite3 ctypes asyncio warnings turtle curses curses.panel readline termios fcntl
+resource pwd grp syslog faulthandler tracemalloc atexit zoneinfo xml.parsers.expat xml.etree.ElementTree
+numpy numpy.linalg numpy.fft numpy.random numpy.strings torch.nn.functional torch torch.nn torch.nn.init
+torch.nn.utils torch.nn.utils.rnn torch.optim torch.optim.lr_scheduler torch.autograd torch.linalg torch.fft
+torch.special torch.sparse torch.amp torch.cuda torch.utils.data torch.distributions torch.func torch.jit
+torch.profiler torch.distributed torch.export torch.onnx
 """
-# Tests, programs, other platforms, and old names.
-_LEFT_OUT = """
-antigravity this test idlelib lib2to3 turtledemo ensurepip distutils pydoc_data encodings ntpath posixpath
-nturl2path msilib tkinter.tix asyncio.windows_events asyncio.windows_utils numpy.core numpy.char
-numpy.distutils numpy.f2py numpy.ma.testutils
+# Parts of module names: tests, programs, old names, other platforms, and what `os.path` offers.
+LEFT_OUT = """
+test tests conftest __main__ idlelib lib2to3 turtledemo ensurepip distutils pydoc_data encodings f2py char tix
+ntpath posixpath genericpath windows_events windows_utils
 """
-LEFT_OUT = set(_LEFT_OUT.split()) - {os.path.__name__}
-TESTS = {"test", "tests", "conftest", "__main__"}
-TIMEOUT = 120.0  # seconds; a few are usual
-# "See torch.abs()": nothing to find by
-POINTER = re.compile(
-    r"(?:See|Refer to|Alias (?:for|of)|In-place version of|Out-of-place version of)\b.{,90}$"
-)
+# griffe follows neither: a version in C that takes the place of a definition, a call that extends `__all__`
+FROM_C = re.compile(r"\btry:\n([ \t]+)from _\w+ import (?:\([^)]*\)|.*)")
+EXTENDED = re.compile(r"\b__all__\.(?:extend|append)\(")
 
 
-@dataclass(frozen=True, slots=True)
-class Documented:
-    """One documented thing.
-
-    Attributes:
-        name: qualified name, as users write it.
-        module: the module that offers it.
-        kind: `function`, `class` or `method`; `passage` for any docstring as it stands.
-        signature: the parameters in parentheses; None where they are unknown.
-        doc: the docstring.
-    """
-
-    name: str
-    module: str
-    kind: str
-    signature: str | None
-    doc: str
-
-    @property
-    def package(self) -> str:
-        """`python`, or the package's name."""
-        top = self.module.split(".", 1)[0]
-        return "python" if top not in ("numpy", "PIL", "torch") else top
-
-
-class _Finder(griffe.ModuleFinder):
-    """Finds modules written in Python that are no tests."""
-
-    def iter_submodules(self, path: Any, seen: Any = None) -> Iterator[tuple[tuple[str, ...], Path]]:
-        """Yield the name and the file of each module below `path`."""
-        for parts, file in super().iter_submodules(path, seen):
-            if file.suffix == ".py" and not TESTS & set(parts):
-                yield parts, file
-
-
-class _Definitions(griffe.Extension):
-    """Keeps a definition whose name an import takes later: most often a faster version, written in C."""
-
-    def __init__(self) -> None:
-        self._defined: dict[str, griffe.Object] = {}
-
-    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Note a class or a function."""
-        if isinstance(obj, griffe.Class | griffe.Function):
-            self._defined[obj.path] = obj
-
-    def on_alias_instance(self, *, alias: griffe.Alias, **_: Any) -> None:
-        """Put back the definition that the import took the place of."""
-        if alias.path in self._defined and alias.parent is not None:
-            alias.parent.set_member(alias.name, self._defined[alias.path])
-
-
-class _Loader(griffe.GriffeLoader):
-    """Loads packages from folders, and lists the modules that can't be read; griffe skips those silently.
-
-    `LEFT_OUT` modules are not loaded.
-    """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        extensions = griffe.load_extensions(_Definitions())
-        super().__init__(extensions=extensions, allow_inspection=False, store_source=False)
-        self.finder = _Finder(paths)
-        self.rejected: list[Rejected] = []
-
-    def _load_module(
-        self, module_name: str, module_path: Any, *, submodules: bool = True, parent: Any = None
-    ) -> griffe.Module:
-        name = module_name if parent is None else f"{parent.path}.{module_name}"
-        if name in LEFT_OUT:
-            raise griffe.LoadingError(f"{name} is left out")
-        try:
-            return super()._load_module(module_name, module_path, submodules=submodules, parent=parent)
-        except (griffe.LoadingError, ValueError, RecursionError) as error:
-            self.rejected.append(Rejected(name, f"Not readable as Python source: {error}."))
-            raise griffe.LoadingError(str(error)) from error
-
-    def _post_load(self, module: griffe.Module, obj_path: str) -> griffe.Module:  # noqa: ARG002
-        # as griffe does, but without asking git about each package, by two processes each
-        self.expand_exports(module)
-        self.expand_wildcards(module, external=False)
-        self.extensions.call("on_package", pkg=module, loader=self)
-        return module
-
-
-def standard_library() -> Path:
-    """Return the folder of the standard library."""
-    return Path(sysconfig.get_path("stdlib"))
-
-
-def read_installed() -> tuple[list[Documented], list[Documented], list[Rejected]]:
+def read_installed() -> tuple[list[Documented], list[Rejected]]:
     """Read the standard library, `PARSED` packages and `INSPECTED` modules, see `read`."""
-    specs = [spec for spec in map(importlib.util.find_spec, PARSED) if spec is not None]
-    paths = [standard_library(), *(Path(str(spec.origin)).parents[1] for spec in specs)]
-    names = sys.stdlib_module_names - set(sys.builtin_module_names)
-    return read(paths, [*sorted(names), *(spec.name for spec in specs)], INSPECTED.split())
+    folders = [STANDARD_LIBRARY, *map(Path, sys.path)]
+    return read(folders, [*sorted(sys.stdlib_module_names), *PARSED], INSPECTED.split())
 
 
 def read(
-    paths: Sequence[Path], names: Iterable[str], inspected: Sequence[str]
-) -> tuple[list[Documented], list[Documented], list[Rejected]]:
+    folders: Sequence[Path], names: Iterable[str], inspected: Sequence[str]
+) -> tuple[list[Documented], list[Rejected]]:
     """Read the documentation of modules.
 
     Args:
-        paths: folders to find modules in.
+        folders: where to find modules; the first that holds a module counts.
         names: top-level modules to parse, with all below them; those without a source are skipped.
         inspected: modules that another process imports; those that this machine lacks are skipped.
 
     Returns:
-        Public functions, classes and methods by name, their docstrings without the signature that those of C
-        functions begin with; passages, which are any docstrings as they stand; and what could not be read.
+        What modules offer to users, some of it under several names, then passages; and what can't be read.
     """
-    rejected: list[Rejected] = []
-    with (
-        ThreadPoolExecutor(1) as aside,
-        griffe.logger.disable(),
-    ):  # the other process works while this one parses
-        rows = aside.submit(_inspected, inspected, rejected)
-        modules = _parsed(paths, names, rejected)
-        items = list(_offered(modules))
-        known = {(_last(item.name), item.doc) for item in items if item.kind != "method"}
-        items += [row for row in rows.result() if (_last(row.name), row.doc) not in known]
-    return (
-        _without_copies(items),
-        [each for module in _below(modules) for each in _passages(module)],
-        rejected,
-    )
-
-
-def _inspected(modules: Sequence[str], rejected: list[Rejected]) -> list[Documented]:
-    """Return what modules document, as another process finds them; its failure is one rejected entry."""
-    folders = [entry for entry in sys.path if entry.endswith("-packages")]  # where `-I` may not look
-    command = [sys.executable, "-I", "-X", "utf8", inspect_modules.__file__, json.dumps([modules, folders])]
-    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogatepass",
-            timeout=TIMEOUT,
-            check=True,
-            env=quiet,
-        )
-        rows = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        last = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
+    command = [sys.executable, "-P", "-X", "utf8", inspect_modules.__file__, *inspected]
+    with Popen(command, stdout=PIPE, stderr=PIPE, encoding="utf-8") as process:  # beside this one
+        modules, rejected = _parsed(folders, names)
+        output, errors = process.communicate()
+    if process.returncode:
+        last = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         rejected.append(Rejected("inspected modules", f"The process that inspects modules failed: {last}"))
-        return []
-    return [
-        Documented(name if module == "builtins" else f"{module}.{name}", module, *rest)
-        for module, name, *rest in rows
-    ]
+    defined = [thing for module in modules for thing in _defined(module)]
+    found = [each for thing in defined if thing.is_module for each in _offered(thing, thing.path)]
+    found += [Documented(*row) for row in json.loads(output)] if not process.returncode else []
+    for thing in defined:
+        if thing.docstring:
+            found.append(Documented(thing.path, thing.module.path, "passage", None, thing.docstring.value))
+    return found, rejected
 
 
-def _parsed(
-    paths: Sequence[Path], names: Iterable[str], rejected: list[Rejected]
-) -> griffe.ModulesCollection:
-    """Return parsed modules, their star imports followed."""
-    loader = _Loader(paths)
-    was_enabled = gc.isenabled()
-    gc.disable()  # nothing of griffe's tree is garbage: looking for some takes a third of the time
-    try:
-        for name in names:
-            # not there: of another platform, or written in C; not loaded: left out, or among the rejected
-            with suppress(ModuleNotFoundError, griffe.LoadingError):
-                loader.load(name, try_relative_path=False)
-        loader.resolve_aliases(external=False)
-    finally:
-        if was_enabled:
-            gc.enable()
-    rejected += loader.rejected
-    return loader.modules_collection
-
-
-def _shown(module: griffe.Module) -> str:
-    """Return the name that users know a module by."""
-    return "os.path" if module.path == os.path.__name__ else module.path
-
-
-def _is_private(name: str) -> bool:
-    return "._" in f".{name}"
-
-
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _below(modules: griffe.ModulesCollection | griffe.Module) -> Iterator[griffe.Module]:
-    """Yield modules and all below them."""
-    for member in modules.members.values():
-        if isinstance(member, griffe.Module):
-            yield member
-            yield from _below(member)
-
-
-def _offered(modules: griffe.ModulesCollection) -> Iterator[Documented]:
-    """Yield what public modules document, each thing under its shortest public name."""
-    best: dict[str, tuple[int, bool, str, str]] = {}
-    targets: dict[str, griffe.Object] = {}
-    for module in _below(modules):
-        shown = _shown(module)
-        if _is_private(shown) or shown == "genericpath":  # os.path offers the same
+def _parsed(folders: Sequence[Path], names: Iterable[str]) -> tuple[list[griffe.Module], list[Rejected]]:
+    """Return top-level modules with all below them, star imports followed; and what does not parse."""
+    loader = griffe.GriffeLoader(allow_inspection=False)
+    collection = loader.modules_collection
+    modules: dict[str, griffe.Module] = {}
+    rejected: list[Rejected] = []
+    for name, file in (source for top in names for source in _sources(folders, top)):
+        package, _, last = name.rpartition(".")
+        if package and package not in modules:
             continue
-        for member in _public(module):
-            try:
-                target = member.final_target if isinstance(member, griffe.Alias) else member
-            except (griffe.AliasResolutionError, griffe.CyclicAliasError):
-                continue  # written in C, or not of these modules
-            name = f"{shown}.{member.name}"
-            rank = (name.count("."), member.is_alias, name, shown)
-            best[target.path] = min(best.get(target.path, rank), rank)
-            targets[target.path] = target
-    for path, (_, _, name, shown) in best.items():
-        target = targets[path]
-        if isinstance(target, griffe.Class):
-            yield from _item(name, shown, "class", target)
-            for method in _methods(target).values():
-                yield from _item(f"{name}.{method.name}", shown, "method", method)
-        elif isinstance(target, griffe.Function):
-            yield from _item(name, shown, "function", target)
+        try:
+            code = EXTENDED.sub("__all__ += (", FROM_C.sub(r"try:\n\1pass", file.read_text("utf-8-sig")))
+            module = griffe.visit(
+                last, file, code, parent=modules.get(package), modules_collection=collection
+            )
+        except (OSError, SyntaxError, ValueError, RecursionError) as error:
+            rejected.append(Rejected(name, f"Not readable as Python source: {error}."))
+        else:
+            modules[name] = module
+            (modules[package] if package else collection).set_member(last, module)
+    tops = [module for name, module in modules.items() if "." not in name]
+    for module in tops:
+        loader.expand_exports(module)
+    for module in tops:
+        loader.expand_wildcards(module, external=False)
+    return tops, rejected
 
 
-def _public(module: griffe.Module) -> Iterator[griffe.Object | griffe.Alias]:
-    """Yield what users may take from a module.
-
-    `__all__` decides. Without one, or where it is computed, a module offers what it defines, and what it
-    takes from its own inside or by a star from a private module.
-    """
-    value = getattr(module.members.get("__all__"), "value", None)
-    text = Path(str(module.filepath)).read_text(encoding="utf-8", errors="replace")
-    extended = "__all__.extend(" in text or "__all__.append(" in text  # griffe does not follow these
-    decided = bool(module.exports) and isinstance(value, griffe.ExprList | griffe.ExprTuple) and not extended
-    for member in module.members.values():
-        listed = member.name in (module.exports or ())
-        if not decided and isinstance(member, griffe.Alias):
-            inside = member.target_path.startswith(f"{module.path}.")
-            listed = listed or inside or (bool(member.wildcard_imported) and _is_private(member.target_path))
-        if (listed or not (decided or member.is_alias)) and not member.name.startswith("_"):
-            yield member
+def _sources(folders: Sequence[Path], top: str) -> Iterator[tuple[str, Path]]:
+    """Yield the name and the file of a top-level module and of all modules below it, packages first."""
+    for folder in folders:
+        files = [*folder.glob(f"{top}.py"), *folder.glob(f"{top}/**/*.py")]
+        for file in sorted(files, key=lambda file: (len(file.parts), file.name != "__init__.py", file)):
+            parts = file.relative_to(folder).with_suffix("").parts
+            if set(parts).isdisjoint(LEFT_OUT.split()):
+                yield ".".join(parts).removesuffix(".__init__"), file
+        if files:
+            return
 
 
-def _methods(cls: griffe.Class) -> dict[str, griffe.Function]:
-    """Return the public methods of a class, those that it takes from private classes included."""
-    try:
-        bases = [base for base in cls.mro() if _is_private(base.path)]
-    except ValueError:  # Python refuses such a class too
-        bases = []
-    return {
-        name: member
-        for base in (*reversed(bases), cls)
-        for name, member in base.members.items()
-        if isinstance(member, griffe.Function) and not name.startswith("_")
-    }
-
-
-def _item(name: str, module: str, kind: str, thing: griffe.Class | griffe.Function) -> Iterator[Documented]:
-    if thing.docstring is not None:
-        signature = thing.signature(return_type=False, name=".").removeprefix(".") or None
-        yield Documented(name, module, kind, signature, thing.docstring.value)
-
-
-def _passages(thing: griffe.Object) -> Iterator[Documented]:
-    """Yield the docstrings of a module or class and of all in it but modules."""
-    if thing.docstring is not None:
-        name = thing.path.replace(os.path.__name__, "os.path", 1)
-        yield Documented(name, _shown(thing.module), "passage", None, thing.docstring.value)
+def _defined(thing: griffe.Object) -> Iterator[griffe.Object]:
+    """Yield a module, class or function, and all that is defined in it."""
+    yield thing
     for member in thing.members.values():
-        if isinstance(member, griffe.Class | griffe.Function):
-            yield from _passages(member)
+        if isinstance(member, griffe.Module | griffe.Class | griffe.Function):
+            yield from _defined(member)
 
 
-def _without_copies(items: Iterable[Documented]) -> list[Documented]:
-    """Return documented items by name, without methods that only repeat or point to another item.
+def _offered(scope: griffe.Object | griffe.Alias, module: str) -> Iterator[Documented]:
+    """Yield what a module documents for users, or the methods of a class.
 
-    The first of several of one name stands. A method with the last name and the words of a plainer item
-    (`bytearray.strip` of `bytes.strip`, `random.Random.choice` of `random.choice`) is a copy.
+    `__all__` decides; without one a module offers what it defines, or takes from its own inside or by a star.
+    A class offers its own methods and those of private classes.
     """
-    named: dict[str, Documented] = {}
-    for item in items:
-        doc, signature = without_signature(item.doc, _last(item.name))
-        if doc and item.name not in named:
-            named[item.name] = replace(item, doc=doc, signature=item.signature or signature)
-    kept: list[Documented] = []
-    said: set[tuple[str, str]] = set()
-    for name in sorted(
-        named, key=lambda name: (named[name].kind == "method", name.count("."), len(name), name)
-    ):
-        words = description(named[name].doc)
-        if named[name].kind != "method" or not ((_last(name), words) in said or POINTER.match(words)):
-            said.add((_last(name), words))
-            kept.append(named[name])
-    return sorted(kept, key=lambda item: item.name)
+    for thing in scope.all_members.values():
+        kind = thing.kind.value  # `alias` where it is written in C, or not of these modules
+        if kind not in ("class", "function") or "._" in f".{thing.path}":
+            continue
+        if scope.is_class:
+            offered = kind == "function" and (not thing.inherited or "._" in f".{thing.canonical_path}")
+        elif scope.exports:
+            offered = thing.name in scope.exports
+        else:
+            starred = isinstance(thing, griffe.Alias) and thing.wildcard_imported
+            offered = starred or thing.canonical_path.startswith(f"{module}.")
+        if offered and thing.docstring:
+            # an alias has the signature of its target
+            signature = cast(griffe.Function, thing).signature(return_type=False, name=" ").strip() or None
+            kind = "method" if scope.is_class else kind
+            yield Documented(thing.path, module, kind, signature, thing.docstring.value)
+        if offered and thing.is_class:
+            yield from _offered(thing, module)

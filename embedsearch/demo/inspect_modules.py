@@ -1,88 +1,79 @@
-"""A program: import modules, and print what they document as JSON.
+"""A program: import modules, and print what they document as JSON; it imports nothing of this package.
 
-`documentation` runs this file in another process, as an import can crash. It imports nothing of this package.
-
-    python -I inspect_modules.py '[["math", "builtins"], ["/folder/for/sys.path"]]'
+`documentation` runs it in another process, as an import can crash: python -P inspect_modules.py math builtins
 """
 
-from __future__ import annotations
-
+import faulthandler
 import importlib
 import inspect
 import json
+import re
 import sys
-import types
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-CALLED = ("ufunc", "_ArrayFunctionDispatcher")  # what numpy calls its functions written in C
-# Modules that own what others offer to users.
-HOMES = ("builtins", "posix", "nt", "io", "thread", "posixpath", "ntpath", "genericpath")
 TORCH_METHODS = ("Tensor", "Module", "Optimizer")  # its classes whose methods users call by name
-Row = tuple[str, str, str, str | None, str]  # module, name in it, kind, signature, docstring
+# How a docstring of a C function begins: "abs(input, *, out=None) -> Tensor".
+CALL = re.compile(r"[\w.]+(\((?:[^()]|\([^()]*\))*\))")
 
 
-def documented(modules: Sequence[str]) -> Iterator[Row]:
-    """Yield the functions, classes and methods of modules; modules that can't be imported are skipped.
+class Documented(NamedTuple):
+    """One documented thing."""
 
-    An object belongs to the first module that offers it.
+    name: str  # as users write it
+    module: str  # that offers it
+    kind: str  # function, class, method; or passage: any docstring as it stands
+    signature: str | None  # the parameters in parentheses, where they are known
+    doc: str
+
+
+def documented(modules: Sequence[str]) -> Iterator[Documented]:
+    """Yield what modules document; those that can't be imported are skipped.
+
+    A module offers what its `__all__` lists, or else what is written in C, and its own things. An object
+    belongs to the first module that offers it.
     """
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}  # by identity; held, so that no other object gets the identity of one
     for module in modules:
         try:
             namespace = importlib.import_module(module)
         except ImportError:
             continue
-        public = getattr(namespace, "__all__", None) or dir(namespace)
-        for name in dir(namespace):
-            thing: Any = getattr(namespace, name, None)
-            home = getattr(thing, "__module__", None) or module
-            is_class = isinstance(thing, type)
-            offered = name in public or f"{home}.".startswith(f"{module}.")
+        listed = getattr(namespace, "__all__", ())
+        for name, thing in inspect.getmembers(namespace, callable):
+            home = str(getattr(thing, "__module__", module)).lstrip("_")
+            offered = name in listed if listed else inspect.isbuiltin(thing)
+            offered = offered or f"{home}.".startswith(f"{module}.")
             if name.startswith("_") or id(thing) in seen or not offered:
                 continue
-            if not (is_class or inspect.isroutine(thing) or type(thing).__name__ in CALLED):
-                continue
-            foreign = home.split(".")[0].lstrip("_") not in (module.split(".")[0], *HOMES)
-            if foreign and (is_class or isinstance(thing, types.FunctionType)):
-                continue
-            if is_class and home in modules and home.count(".") < module.count("."):
-                continue  # it has a shorter name
-            seen.add(id(thing))
-            yield from _row(module, name, "class" if is_class else "function", thing)
-            if is_class and (not module.startswith("torch") or name in TORCH_METHODS):
-                yield from _methods(module, name, thing)
+            seen[id(thing)] = thing
+            full = f"{module}.{name}".removeprefix("builtins.")
+            yield from _described(full, module, "class" if isinstance(thing, type) else "function", thing)
+            if isinstance(thing, type) and (not module.startswith("torch") or name in TORCH_METHODS):
+                for each in inspect.classify_class_attrs(thing):
+                    base = each.defining_class
+                    own = base is thing or "._" in f".{base.__module__}.{base.__name__}"
+                    if own and each.kind.endswith("method") and not each.name.startswith("_"):
+                        method = getattr(thing, each.name)
+                        yield from _described(f"{full}.{each.name}", module, "method", method)
 
 
-def _methods(module: str, name: str, cls: type) -> Iterator[Row]:
-    """Yield the public methods of a class, those that it takes from private classes included."""
-    bases = [base for base in cls.__mro__ if base is cls or "._" in f".{base.__module__}.{base.__name__}"]
-    values = {key: value for base in reversed(bases) for key, value in vars(base).items()}
-    for key, value in values.items():
-        if not key.startswith("_") and callable(getattr(cls, key, None)):
-            bound = isinstance(value, staticmethod | classmethod | types.BuiltinFunctionType)
-            yield from _row(
-                module, f"{name}.{key}", "method", getattr(cls, key) if bound else value, not bound
-            )
-
-
-def _row(module: str, name: str, kind: str, thing: Any, has_self: bool = False) -> Iterator[Row]:
-    """Yield the row of a documented object; none where it has no docstring of its own."""
+def _described(name: str, module: str, kind: str, thing: Any) -> Iterator[Documented]:
+    """Yield an object that has a docstring of its own."""
     # a metaclass can hide the docstring of a class, as that of torch.Generator does
-    doc = type.__dict__["__doc__"].__get__(thing) if isinstance(thing, type) else thing.__doc__
-    if isinstance(doc, str) and doc.strip():
+    doc = type.__dict__["__doc__"].__get__(thing) if kind == "class" else thing.__doc__
+    if isinstance(doc, str) and doc.strip() and (kind == "class" or doc != type(thing).__doc__):
+        doc = inspect.cleandoc(doc)
         try:
-            signature = inspect.signature(thing)
-            kept = list(signature.parameters.values())[has_self:]
-            text = str(signature.replace(parameters=kept, return_annotation=signature.empty))
-        except Exception:  # a default can name what exists only later, as _curses.ACS_VLINE
-            text = None
-        yield module, name, kind, text, inspect.cleandoc(doc)
+            known = str(inspect.signature(thing).replace(return_annotation=inspect.Signature.empty))
+            signature = re.sub(r"^\(self(?:, /)?(?:, )?", "(", known) or None
+        except Exception:  # written in C; or a default names what exists only later, as _curses.ACS_VLINE
+            signature = call[1] if (call := CALL.match(doc)) else None
+        yield Documented(name, module, kind, signature, doc)
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(600, exit=True)  # seconds; a few are usual
     warnings.simplefilter("ignore")
-    asked, folders = json.loads(sys.argv[1])
-    sys.path.extend(folders)
-    sys.stdout.write(json.dumps(list(documented(asked))))
+    sys.stdout.write(json.dumps(list(documented(sys.argv[1:]))))

@@ -1,15 +1,15 @@
-import json
 import re
 import subprocess
 import sys
+from inspect import cleandoc
 from pathlib import Path
 
 import pytest
 
 from embedsearch.demo import documentation, inspect_modules, pydocs
 from embedsearch.demo.documentation import INSPECTED, Documented, read, read_installed
-from embedsearch.demo.prose import description, sentences, without_signature
-from embedsearch.demo.pydocs import PythonDocs, PythonSentences, choose
+from embedsearch.demo.prose import description, sentences
+from embedsearch.demo.pydocs import PythonDocs, PythonSentences, choose, without_copies
 from embedsearch.errors import SourceNotFoundError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Modality, Record, Rejected, content_hash
@@ -46,14 +46,18 @@ def chosen(reading):
 
 @pytest.fixture
 def library(tmp_path):
-    """Return a function that reads a small library: `a__b` is the module a.b, `a____init__` the package a."""
+    """Return a function that reads a small library into items, passages and what is rejected.
+
+    `a__b` is the module a.b, `a____init__` the package a.
+    """
 
     def write(**modules):
         for name, text in modules.items():
             path = tmp_path / "lib" / f"{name.replace('__', '/', 1) if not name.startswith('_') else name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        return read([tmp_path / "lib"], sorted({name.split("__")[0] for name in modules}), [])
+        found, rejected = read([tmp_path / "lib"], sorted({name.split("__")[0] for name in modules}), [])
+        return without_copies(found), [each for each in found if each.kind == "passage"], rejected
 
     return write
 
@@ -180,11 +184,11 @@ def test_reading_imports_nothing_into_this_process(reading):
 
 def test_the_other_process_imports_neither_antigravity_nor_this():
     """The one opens a browser, the other prints a poem."""
-    tell = f"import runpy, sys; sys.argv = ['x', sys.argv[1]]; runpy.run_path({inspect_modules.__file__!r}, "
-    tell += "run_name='__main__'); sys.stderr.write(' '.join(sys.modules))"
-    request = json.dumps([[name for name in INSPECTED.split() if not name.startswith("torch")], []])
+    tell = f"import runpy, sys; runpy.run_path({inspect_modules.__file__!r}, run_name='__main__'); "
+    tell += "sys.stderr.write(' '.join(sys.modules))"
+    names = [name for name in INSPECTED.split() if not name.startswith("torch")]
     done = subprocess.run(
-        [sys.executable, "-I", "-c", tell, request], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", tell, *names], capture_output=True, text=True, check=True
     )
     imported = set(done.stderr.split())
     assert {"antigravity", "this"} & {*imported, *INSPECTED.split()} == set()
@@ -257,7 +261,7 @@ def test_a_file_that_is_no_python_is_rejected_with_the_reason(library):
     items, _, rejected = library(broken="def f(:\n", good="def f():\n    'Good.'\n", null="\0")
     assert [item.name for item in items] == ["good.f"]
     assert [entry.id for entry in rejected] == ["broken", "null"]
-    assert rejected[0].reason.startswith("Not readable as Python source: Syntax error: invalid syntax")
+    assert rejected[0].reason.startswith("Not readable as Python source: invalid syntax")
 
 
 def test_a_file_of_a_package_that_is_no_python_is_rejected_too(library):
@@ -268,6 +272,13 @@ def test_a_file_of_a_package_that_is_no_python_is_rejected_too(library):
     assert [item.name for item in items] == ["p.a.f"]
     assert sorted(entry.id for entry in rejected) == ["p.broken", "p.null"]
     assert all(entry.reason.startswith("Not readable as Python source: ") for entry in rejected)
+
+
+def test_a_file_that_is_not_utf_8_is_rejected(tmp_path):
+    """So is one that is text in another encoding."""
+    (tmp_path / "latin.py").write_bytes(b"'\xe9'")
+    found, rejected = read([tmp_path], ["latin"], [])
+    assert (found, [entry.id for entry in rejected]) == ([], ["latin"])
 
 
 def test_a_definition_stays_when_an_import_from_c_takes_its_name(library):
@@ -284,8 +295,8 @@ def test_a_failing_process_is_one_rejected_entry(monkeypatch, tmp_path):
     script = tmp_path / "script.py"
     script.write_text("raise RuntimeError('no luck')")
     monkeypatch.setattr(documentation.inspect_modules, "__file__", str(script))
-    items, _, rejected = read([tmp_path], ["a"], ["math"])
-    assert [item.name for item in items] == ["a.f"]
+    found, rejected = read([tmp_path], ["a"], ["math"])
+    assert [item.name for item in without_copies(found)] == ["a.f"]
     assert rejected == [
         Rejected("inspected modules", "The process that inspects modules failed: RuntimeError: no luck")
     ]
@@ -293,8 +304,8 @@ def test_a_failing_process_is_one_rejected_entry(monkeypatch, tmp_path):
 
 def test_modules_that_this_platform_lacks_are_skipped():
     """The list names modules of all platforms."""
-    items, _, rejected = read([], [], ["no_such_module", "math"])
-    assert "math.sqrt" in {item.name for item in items}
+    found, rejected = read([], [], ["no_such_module", "math"])
+    assert "math.sqrt" in {item.name for item in found}
     assert rejected == []
 
 
@@ -310,41 +321,49 @@ def test_the_count_is_that_of_the_entries(monkeypatch):
     """The count is what iteration yields, and the documentation is read once for both."""
     reads = []
     rejected = [Rejected("a", "broken"), Rejected("b", "broken")]
-    monkeypatch.setattr(pydocs, "read_installed", lambda: reads.append(1) or ([], [], rejected))
+    monkeypatch.setattr(pydocs, "read_installed", lambda: reads.append(1) or ([], rejected))
     source = PythonDocs(DOCS)
     assert (source.count(), list(source), reads) == (2, rejected, [1])
 
 
 def test_a_python_without_sources_is_named(monkeypatch):
     """The message says which folder was looked into."""
-    monkeypatch.setattr(pydocs, "standard_library", lambda: Path("/no/such/python"))
+    monkeypatch.setattr(pydocs, "STANDARD_LIBRARY", Path("/no/such/python"))
     with pytest.raises(SourceNotFoundError, match="/no/such/python does not hold the sources"):
         PythonDocs(DOCS)
 
 
-def test_a_signature_is_taken_off_the_text():
-    """Docstrings of C functions begin with it, in several fashions."""
-    assert without_signature("D.pop(k[,d]) -> v, remove the given key and return it.", "pop") == (
-        "Remove the given key and return it.",
-        "(k[,d])",
-    )
-    assert without_signature("sqrt(x, /)\n\nReturn the root.", "sqrt") == ("Return the root.", "(x, /)")
-    assert without_signature("Return the root.", "sqrt") == ("Return the root.", None)
-    assert without_signature("Struct(fmt) --> compiled struct object", "Struct")[1] == "(fmt)"
+def test_the_parameters_of_a_c_function_come_from_its_docstring(docs):
+    """That of torch.matmul begins with "matmul(input, other, *, out=None) -> Tensor"."""
+    [record] = [record for record in docs if record.id == "torch.matmul"]
+    assert record.fields["signature"] == "(input, other, *, out=None)"
+    assert record.content.startswith("torch.matmul: Matrix product of two tensors.")
+
+
+def test_a_call_is_no_prose():
+    """Docstrings of C functions begin with one, in several fashions; where it is all, it stays."""
+    for doc in (
+        "D.pop(k[,d]) -> v, Remove the key.",
+        "pop(k, /)\n\nRemove the key.",
+        "pop(k) -> (Key, Value)\npop(k, d) -> Key\nRemove the key.",
+        "pop(k): Remove the key.",
+    ):
+        assert description(doc) == "Remove the key."
+    assert description("Struct(fmt) --> compiled struct object") == "Struct(fmt) --> compiled struct object"
 
 
 def test_a_description_ends_where_sections_begin():
     """Parameters, examples and marks are no part of it."""
     doc = """Join *paths* with :func:`~os.path.join`.
 
+    >>> join("a")
+
     It takes ``bytes`` too.
 
     Args:
         paths: what to join.
-
-    >>> join("a")
     """
-    assert description(doc) == "Join paths with os.path.join. It takes bytes too."
+    assert description(cleandoc(doc)) == "Join paths with os.path.join. It takes bytes too."
 
 
 def test_sentences_are_prose():
@@ -362,7 +381,7 @@ def test_sentences_are_prose():
     +------+-------+
     | This is a table of several words.
     """
-    assert list(sentences(doc)) == [
+    assert list(sentences(cleandoc(doc))) == [
         "Return the date of the Gregorian calendar, e.g. Monday, as a tuple.",
         "The Unicode standard names the characters of all scripts.",
     ]
@@ -415,8 +434,8 @@ def test_named_things_are_there(chosen, name):
     assert any(f" {name}" in entry.content for entry in chosen[0])
 
 
-def test_the_choice_holds_what_names_things_before_what_does_not():
-    """A sentence without a name is not taken, nor the same wording twice; the order is kept."""
+def test_the_choice_holds_what_names_things_and_words_of_several_senses():
+    """A sentence with neither is not taken, nor the same wording twice; the order is kept."""
     texts = [
         "The result goes to the output file.",
         "It was made for Windows in some office.",
@@ -426,7 +445,21 @@ def test_the_choice_holds_what_names_things_before_what_does_not():
         "Pass the address of the whole thing to it.",
     ]
     written = {text: Documented(f"m{n}.f", f"m{n}", "function", None, text) for n, text in enumerate(texts)}
-    chosen = choose(written)
-    assert len({texts[2], texts[3]} & set(chosen)) == 1
-    assert [text for text in chosen if text not in texts[2:4]] == [texts[1], texts[4], texts[5]]
-    assert choose(written, 2) == [texts[5]]  # 65 in 100 are of Python; rare words come first
+    assert choose(written) == [texts[1], texts[2], texts[4], texts[5]]
+    assert choose(written, 2) == [texts[5]]  # 65 in 100 are of Python; words of several senses come first
+
+
+def test_of_copies_the_plainest_name_stands():
+    """Functions before methods, then few dots, then short names; a method that points elsewhere goes."""
+    rows = [
+        ("a.b.Thing.f", "method", "Do it."),
+        ("a.b.f", "function", "Do it."),
+        ("a.f", "function", "Do it."),
+        ("abc.f", "function", "Do it."),
+        ("a.g", "function", "Do it."),
+        ("a.b.Thing.h", "method", "See a.h()"),
+        ("a.b.f", "passage", "Do it."),
+        ("a.f", "function", "Do that."),
+    ]
+    items = [Documented(name, "a", kind, None, doc) for name, kind, doc in rows]
+    assert without_copies(items) == [items[2], items[4]]
