@@ -82,6 +82,7 @@ def build(
     storage: str = "fp32",
     keep: int = 2,
     max_rejected: float = 0.5,
+    captions: str = "caption",
     index: IndexOptions | None = None,
     indexes: str | Path | None = None,
     replace: bool = False,
@@ -135,7 +136,9 @@ def build(
         storage: `fp32` or `fp16`, the precision of the stored vectors.
         keep: how many builds stay on disk.
         max_rejected: share of entries (0 to 1) that may be rejected before the build fails.
-        index: the options from `metric` to `max_rejected` together; an option can't be given twice.
+        captions: of images, the field that holds their captions: texts are compared with these too. Empty
+            for none.
+        index: the options from `metric` to `captions` together; an option can't be given twice.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         replace: whether an index of that name made from something else may be replaced.
         strict: fail where the recall asked for is not reached.
@@ -188,6 +191,7 @@ def build(
         storage=storage,
         keep=keep,
         max_rejected=max_rejected,
+        captions=captions,
     )
     if isinstance(source, str | Path):
         read = _located(source, asked)

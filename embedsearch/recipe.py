@@ -146,6 +146,8 @@ class IndexOptions:
         storage: `fp32` or `fp16`, the precision of the stored vectors.
         keep: how many builds stay on disk, the current one among them.
         max_rejected: share of entries (0 to 1) that may be rejected before a build fails.
+        captions: of images, the field that holds their captions, which texts are compared with too; empty
+            for none.
     """
 
     metric: str = "cosine"
@@ -156,6 +158,7 @@ class IndexOptions:
     storage: str = "fp32"
     keep: int = 2
     max_rejected: float = 0.5
+    captions: str = field(default="caption", metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -54,6 +54,8 @@ class Hit:
             None.
         unknown: share (0 to 1) of its text that the model does not know. Over a third the hit has no
             percentile, no label and no score.
+        found_by: `image` or `caption` where a text was compared with both: the distance is to that one. Else
+            empty.
     """
 
     rank: int
@@ -71,6 +73,7 @@ class Hit:
     label: Closeness | None = None
     human_score: float | None = None
     unknown: float = 0.0
+    found_by: str = ""
 
     closeness = _renamed("closeness", "label")
     score = _renamed("score", "human_score")
@@ -102,6 +105,9 @@ _COLUMNS = (
 @dataclass(frozen=True, slots=True)
 class Results(Sequence[Hit]):
     """The hits of one query, nearest first, and whether any of them is close. A sequence of `Hit`.
+
+    Where a text was compared with images and with their captions, whose distances are of two scales, the hits
+    are in the order of their percentiles.
 
     Attributes:
         hits: the same, as a list.

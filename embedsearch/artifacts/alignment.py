@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from embedsearch.artifacts import amend
+from embedsearch.artifacts.captions import write_captions
 from embedsearch.artifacts.crossmodal import conse_facts, unrelated, write
 from embedsearch.backends import Rows
 from embedsearch.crossmodal.class_names import project, text_vectors
@@ -149,6 +150,15 @@ def _make(
         background,
         progress,
     )
+    searched = write_captions(
+        folder,
+        build.items,
+        build.manifest.recipe.index,
+        lambda: text,
+        projection.texts,
+        projection.texts(background),
+        progress,
+    )
     source = str(captions.resolve()) if captions else f"the field {field}"
     fitted = AlignFacts(
         source=source,
@@ -163,7 +173,7 @@ def _make(
         measured=chosen.measured,
     )
     conse = conse_facts(images.class_head) if images.class_head else None
-    return CrossmodalFacts("align", described(text.spec), conse, fitted, index)
+    return CrossmodalFacts("align", described(text.spec), conse, fitted, index, searched)
 
 
 def _check(build: Build) -> None:

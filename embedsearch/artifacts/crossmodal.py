@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from embedsearch.artifacts import ArtifactContext
+from embedsearch.artifacts.captions import write_captions
 from embedsearch.artifacts.scale import cross_scale, general
 from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose, free_memory
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.backends.flat import ready
 from embedsearch.backends.tuning import MAX_QUERIES, K, recall, truth
+from embedsearch.crossmodal import captions
 from embedsearch.crossmodal.class_names import TEMPERATURE, TOP, text_vectors
 from embedsearch.crossmodal.projection import (
     INDEX,
@@ -39,10 +41,12 @@ from embedsearch.errors import ModelError
 from embedsearch.modalities import PROJECTION, modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
-from embedsearch.recipe import IndexOptions, parse_memory
+from embedsearch.recipe import EncoderRecipe, IndexOptions, parse_memory
 from embedsearch.records import Unit
 from embedsearch.store.build import Build
-from embedsearch.store.facts import ConseFacts, CrossmodalFacts
+from embedsearch.store.facts import CaptionsFacts, ConseFacts, CrossmodalFacts
+from embedsearch.store.items import open_table
+from embedsearch.store.manifest import ITEMS
 
 BLOCK = 4096  # images projected together
 
@@ -95,13 +99,14 @@ def refresh(context: ArtifactContext) -> CrossmodalFacts | None:
             projection, facts = made
             before = None
         class_head = find_class_head(spec) if projection.by_classes else None
+        background = _background(context, facts, before)
         index = write(
             context.folder,
             context.vectors,
             projection,
             class_head,
             context.recipe.index,
-            _background(context, facts, before),
+            background,
             context.progress,
             before if context.readable(PROJECTED) and context.readable(INDEX) else None,
             context.kept,
@@ -109,7 +114,43 @@ def refresh(context: ArtifactContext) -> CrossmodalFacts | None:
     except (ModelError, ImportError) as error:
         context.progress.stage(f"not searchable by text: {error}")
         return None
-    return replace(facts, index=index)
+    text = facts.text
+    assert text is not None  # of images that are projected
+    recipe = text_recipe(text.model, text.revision, text.pooling)
+    placed = background if isinstance(background, Path) else projection.texts(background)
+    searched = _captions(context, recipe, projection.texts, placed, before)
+    return replace(facts, index=index, captions=searched)
+
+
+def _captions(
+    context: ArtifactContext,
+    recipe: EncoderRecipe,
+    place: Callable[[Vectors], Vectors],
+    background: Vectors | Path,
+    before: Build | None,
+) -> CaptionsFacts | None:
+    """Write the captions of a build; see `write_captions`. Without the text model they are not searched."""
+    old = (
+        before if before and context.readable(captions.VECTORS) and context.readable(captions.ROWS) else None
+    )
+    if isinstance(background, Path):  # the text model is not here
+        if old is None or not context.readable(captions.SCALE):
+            return None
+        background = old.folder / captions.SCALE
+    try:
+        return write_captions(
+            context.folder,
+            open_table(context.folder / ITEMS),
+            context.recipe.index,
+            lambda: open_encoder(recipe),
+            place,
+            background,
+            context.progress,
+            old,
+        )
+    except ModelError as error:
+        context.progress.stage(f"captions are not searched: {error}")
+        return None
 
 
 def _background(context: ArtifactContext, facts: CrossmodalFacts, before: Build | None) -> Vectors | Path:
@@ -151,11 +192,14 @@ def _by_towers(context: ArtifactContext) -> CrossmodalFacts | None:
     if "tokenizer" not in spec.files:
         return None
     recipe = tower_recipe(spec)
+    searched = None
     if context.metric is Metric.COSINE:
         asked = unrelated(encoder_spec(recipe).fingerprint, lambda: open_encoder(recipe))
         cross_scale(context.backend, context.vectors, context.metric, asked).save(context.folder / SCALE)
+        before = context.previous.build if context.previous and context.same_vectors() else None
+        searched = _captions(context, recipe, lambda vectors: vectors, asked, before)
     if context.backend.facts.tuned is None:
-        return CrossmodalFacts("towers")
+        return CrossmodalFacts("towers", captions=searched)
     context.progress.stage("measuring the recall of text queries")
     texts = [f"a photo of a {name}" for name in imagenet_names()[::5]]
     queries = open_encoder(recipe).encode(texts, "query")
@@ -163,7 +207,7 @@ def _by_towers(context: ArtifactContext) -> CrossmodalFacts | None:
     exact = truth(ready(queries, context.metric), context.vectors, [every], context.metric)[0]
     reached, _ = recall(context.backend.search(queries, K)[0], exact)
     facts = IndexFacts(recall=round(reached, 4), queries=len(texts), asked="texts")
-    return CrossmodalFacts("towers", index=facts)
+    return CrossmodalFacts("towers", index=facts, captions=searched)
 
 
 def write(

@@ -157,6 +157,13 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     help="Share of records that may be rejected before the build fails.",
 )
 @option(
+    "--captions",
+    metavar="FIELD",
+    default="caption",
+    show_default=True,
+    help="Of images: the field with their captions, which texts are compared with too.",
+)
+@option(
     "--kind",
     default="",
     help="Kind of source: images, texts, csv, jsonl, excel, parquet, lines or dataset.  [default: guessed]",

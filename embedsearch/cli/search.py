@@ -107,6 +107,8 @@ def _print(searcher: Index, results: Results) -> None:
         if hit.unknown > MOST_UNKNOWN:
             said.append(f"not judged: the model does not know {100 * hit.unknown:.0f} % of it")
         said += ["its file is gone"] if hit.is_gone else []
+        if hit.found_by:
+            said.append(f"found by its {hit.found_by}")
         said += [] if hit.human_score is None else [f"people: {hit.human_score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))

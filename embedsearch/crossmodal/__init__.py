@@ -100,7 +100,9 @@ def summary(crossmodal: Crossmodal, manifest: Manifest) -> str:
     facts = manifest.artifacts.crossmodal
     index = facts.index if facts else None
     finds = f", finds {index.recall:.1%} of the 10 nearest" if index and index.queries else ""
-    return crossmodal.about.removeprefix("by ").removeprefix("the ") + finds
+    captions = facts.captions if facts else None
+    also = f"; also by {captions.count:,} captions" if captions else ""
+    return crossmodal.about.removeprefix("by ").removeprefix("the ") + finds + also
 
 
 def serves(crossmodal: Crossmodal | None, query: Single) -> bool:

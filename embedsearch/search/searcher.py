@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from embedsearch.backends import Filter
 from embedsearch.crossmodal import Crossmodal, open_crossmodal
+from embedsearch.crossmodal.captions import open_captions
 from embedsearch.distances.metric import Metric, similarity
 from embedsearch.distances.scale import WEIGHTS, Scale
 from embedsearch.encoders import Encoder, open_encoder
@@ -26,6 +28,7 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import MOST_UNKNOWN
 from embedsearch.results import Hit, Results
 from embedsearch.search.filters import as_filter
+from embedsearch.search.fused import Looked, fused
 from embedsearch.search.query_vectors import QueryVectors, Space
 from embedsearch.store.build import Build
 from embedsearch.store.items import FIELD
@@ -50,6 +53,8 @@ class Searcher:
         self._lock = threading.Lock()
         # what lets texts find images, or images texts; None where nothing does
         self.crossmodal: Crossmodal | None = open_crossmodal(build, load, lambda: self.encoder)
+        # the captions of images, which texts are compared with too; None where there are none
+        self.captions = open_captions(build)
         self.queries = QueryVectors(build, self.crossmodal, lambda: self.encoder)
 
     def __len__(self) -> int:
@@ -101,7 +106,15 @@ class Searcher:
         # so many hits tell whether any is close, some that the model does not know among them
         judged = max(k, len(WEIGHTS) + min(self.manifest.report.unknown, MOST_PASSED))
         found, rows = space.backend.search(space.vector, judged, chosen, own)  # (1, d) -> (1, k)
-        return self._results(space, found[0].tolist(), rows[0].tolist(), k)
+        if self.captions is None or not space.by or space.scale is None:
+            return self._results(space, found[0].tolist(), rows[0].tolist(), k)
+        images = self._results(space, found[0].tolist(), rows[0].tolist(), judged)
+        far, captioned = self.captions.search(space.vector, judged, chosen, own)
+        among = replace(space, scale=self.captions.scale)
+        captions = self._results(among, far.tolist(), captioned.tolist(), judged)
+        return fused(
+            (Looked("image", images, space.scale), Looked("caption", captions, self.captions.scale)), k
+        )
 
     def filter(self, where: str | Tree) -> Filter:
         """Return which items a filter keeps.

@@ -136,6 +136,7 @@ class Hit(Model):
     score: float | None
     unknown: float
     gone: bool
+    found_by: str
 
     @classmethod
     def of(cls, hit: Found) -> Self:
@@ -154,6 +155,7 @@ class Hit(Model):
             score=hit.human_score,
             unknown=round(hit.unknown, 4),
             gone=hit.is_gone,
+            found_by=hit.found_by,
         )
 
 

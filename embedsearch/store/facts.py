@@ -190,6 +190,23 @@ class AlignFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptionsFacts:
+    """The captions of images that texts are compared with; see `embedsearch.crossmodal.captions`.
+
+    Attributes:
+        field: the field that holds them.
+        count: number of images that have one.
+        embedded: number of different captions that this build embedded; the rest is of the build before.
+        index: the index over their vectors.
+    """
+
+    field: str
+    count: int
+    embedded: int
+    index: IndexFacts
+
+
+@dataclass(frozen=True, slots=True)
 class CrossmodalFacts:
     """How texts find the images of a build; see `embedsearch.crossmodal`.
 
@@ -199,6 +216,7 @@ class CrossmodalFacts:
         conse: the class head; None where class names have no share.
         align: the fitted projection; None without.
         index: the index over the projections; of `towers` its recall for texts alone, or None.
+        captions: the captions; None where no image has one.
         files: its files.
     """
 
@@ -207,6 +225,7 @@ class CrossmodalFacts:
     conse: ConseFacts | None = field(default=None, metadata=stored(optional=True))
     align: AlignFacts | None = field(default=None, metadata=stored(optional=True))
     index: IndexFacts | None = field(default=None, metadata=stored(optional=True))
+    captions: CaptionsFacts | None = field(default=None, metadata=stored(optional=True))
     files: tuple[str, ...] = ()
 
 

@@ -83,6 +83,7 @@ NEW = {
     "hits[].gone",
     "checked",
     "similar",
+    "hits[].found_by",
 }
 
 

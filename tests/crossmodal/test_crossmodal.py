@@ -43,7 +43,8 @@ def stamps(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pictures(stamps, tmp_path_factory):
     """An index of them by the bundled model."""
-    return es.build(stamps, name="stamps", precision="fp32", indexes=tmp_path_factory.mktemp("indexes"))
+    folder = tmp_path_factory.mktemp("indexes")
+    return es.build(stamps, name="stamps", precision="fp32", captions="", indexes=folder)
 
 
 def test_a_text_finds_pictures_by_class_names(pictures):

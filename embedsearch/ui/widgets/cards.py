@@ -133,6 +133,7 @@ def said(hit: Hit) -> str:
     if hit.percentile is None or hit.label is None:
         return ""
     people = "" if hit.human_score is None else f" · people: {hit.human_score:.1f}"
+    people += f" · found by its {hit.found_by}" if hit.found_by else ""
     share = percentile_phrase(hit.label, hit.percentile).replace(" %", "\u00a0%")
     return f'<p class="es-said">{share}{people}</p>'
 

@@ -1,0 +1,68 @@
+"""The captions of an index of images, as vectors in the space where texts find the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from embedsearch.backends import Backend, Filter, Rows, backend_class, taking
+from embedsearch.disk.npy import load_array
+from embedsearch.distances.metric import Metric, Vectors
+from embedsearch.distances.scale import Scale
+from embedsearch.store.build import Build
+
+VECTORS, ROWS, INDEX, SCALE = "captions.npy", "captions-rows.npy", "captions.faiss", "captions-scale.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """The captions of a build.
+
+    Attributes:
+        rows: (c,) int64, ascending: the images that have a caption.
+        backend: the index over their vectors, by cosine.
+        scale: the scale of the distances of texts to captions.
+    """
+
+    rows: Rows
+    backend: Backend
+    scale: Scale
+
+    def search(
+        self, query: Vectors, k: int, where: Filter | None, exclude: Sequence[int]
+    ) -> tuple[Vectors, Rows]:
+        """Return the images whose captions are nearest to a query.
+
+        Args:
+            query: (1, e) float32.
+            k: how many, at most.
+            where: which images may be found; None for all.
+            exclude: images that may not.
+
+        Returns:
+            Distances (m,) ascending, and the rows of the images (m,).
+        """
+        mask = np.ones(len(self.rows), np.bool_) if where is None else where.mask[self.rows]
+        mask &= ~np.isin(self.rows, exclude)
+        chosen = None if mask.all() else Filter(lambda: mask)
+        found, places = self.backend.search(query, k, chosen)  # (1, e) -> (1, m)
+        return found[0], self.rows[places[0]]
+
+
+def open_vectors(build: Build) -> Vectors:
+    """Return the vectors of a build's captions, (c, e) float32 or float16, memory-mapped."""
+    vectors: Vectors = load_array(build.folder / VECTORS, mapped=True)
+    return vectors
+
+
+def open_captions(build: Build) -> Captions | None:
+    """Return the captions of a build; None where it has none."""
+    facts = build.manifest.artifacts.crossmodal
+    if facts is None or facts.captions is None:
+        return None
+    index = facts.captions.index
+    take = taking(open_vectors(build))
+    backend = backend_class(index.kind).locate(build.folder / INDEX, take, Metric.COSINE, index)
+    return Captions(load_array(build.folder / ROWS), backend, Scale.load(build.folder / SCALE))

@@ -1,0 +1,54 @@
+"""Two answers to one query, from two places that are looked in, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from embedsearch.distances.scale import Scale, Verdict
+from embedsearch.results import Results
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The answer from one place.
+
+    Attributes:
+        place: its name, for `Hit.found_by`.
+        results: what was found there.
+        scale: of its distances.
+    """
+
+    place: str
+    results: Results
+    scale: Scale
+
+
+def fused(answers: Sequence[Looked], k: int) -> Results:
+    """Return the `k` items of the highest percentile in any of the answers, each once, highest first.
+
+    Distances of two places can't be compared, percentiles can. An answer is close where one of them is; the
+    rates of unrelated queries are added, which is the most that they can be together.
+    """
+    best: dict[int, tuple[float, float, Looked, int]] = {}
+    for looked in answers:
+        hits = looked.results.hits
+        shares = looked.scale.percentiles([hit.distance for hit in hits])
+        for at, (hit, share) in enumerate(zip(hits, shares, strict=True)):
+            if hit.row not in best or best[hit.row][:2] > (-share, hit.distance):
+                best[hit.row] = (-share, hit.distance, looked, at)
+    ranked = sorted(best.items(), key=lambda each: (*each[1][:2], each[0]))[:k]
+    merged = [
+        replace(looked.results.hits[at], rank=rank, found_by=looked.place)
+        for rank, (_, (_, _, looked, at)) in enumerate(ranked, 1)
+    ]
+    every = [looked.results for looked in answers]
+    judged = next((each for each in every if each.verdict is Verdict.CLOSE), every[0])
+    rates = [each.foreign_rate for each in every if each.foreign_rate is not None]
+    limits = [each.limit for each in every if each.limit is not None]
+    return replace(
+        judged,
+        hits=merged,
+        foreign_rate=min(1.0, sum(rates)) if rates else None,
+        limit=min(limits, default=None),
+    )

@@ -1,0 +1,139 @@
+"""Texts asked of images are compared with the images' captions too."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import embedsearch as es
+from embedsearch.artifacts import captions as artifact
+from embedsearch.cli import cli
+from embedsearch.distances.metric import Metric
+from embedsearch.distances.scale import Scale, Verdict
+from embedsearch.results import Hit, Results
+from embedsearch.search.fused import Looked, fused
+
+CAPTIONS = {
+    "one": "my grandmother's wedding in Lisbon",
+    "two": "the committee votes on the budget",
+    "three": "rain over the harbour at night",
+    "four": "",
+}
+
+
+def write(folder, captions):
+    """Write an image of noise for each name, its caption beside it, as a folder of images."""
+    folder.mkdir(exist_ok=True)
+    draw = np.random.default_rng(0)
+    for name, caption in captions.items():
+        pixels = draw.integers(0, 256, (40, 40, 3), np.uint8)
+        if not (folder / f"{name}.png").exists():
+            Image.fromarray(pixels).save(folder / f"{name}.png")
+        if caption:
+            (folder / f"{name}.txt").write_text(caption, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    """An index of four images, three of them with captions."""
+    root = tmp_path_factory.mktemp("album")
+    folder = write(root / "images", CAPTIONS)
+    return es.build(folder, name="album", precision="fp32", engine="torch", indexes=root / "indexes")
+
+
+@pytest.mark.parametrize("name", ["one", "two", "three"])
+def test_a_caption_typed_word_for_word_finds_its_image(album, name):
+    """An image's own caption finds it first, at distance 0, and the hit says that its caption did."""
+    results = album.search(CAPTIONS[name])
+    hit = results[0]
+    assert (hit.id, hit.found_by) == (f"{name}.png", "caption")
+    assert hit.distance == pytest.approx(0, abs=1e-5)
+    assert hit.percentile == pytest.approx(100, abs=1e-3)
+    assert results.verdict is not Verdict.NOTHING_CLOSE
+    assert sorted(each.id for each in results) == ["four.png", "one.png", "three.png", "two.png"]
+    assert next(each for each in results if each.id == "four.png").found_by == "image"
+
+
+def test_a_filter_and_an_excluded_item_hold_for_captions(album):
+    """What a filter rejects, or the query itself is made of, is not found by its caption either."""
+    kept = album.search(CAPTIONS["one"], where={"caption": [CAPTIONS["two"], CAPTIONS["three"]]})
+    assert "one.png" not in [hit.id for hit in kept]
+    both = es.Query((es.WeightedTerm(CAPTIONS["one"]), es.WeightedTerm(es.MoreLike("one.png"), 0.1)))
+    assert "one.png" not in [hit.id for hit in album.search(both)]
+
+
+def test_images_and_items_are_not_compared_with_captions(album):
+    """Only what comes from a text is looked for among captions."""
+    assert {hit.found_by for hit in album.similar("one.png")} == {""}
+
+
+def test_a_rebuild_embeds_new_captions_alone(tmp_path, monkeypatch):
+    """Vectors of unchanged captions are kept; a changed one is embedded, and a removed one is gone."""
+    folder = write(tmp_path / "images", CAPTIONS)
+    index = es.build(folder, name="album", precision="fp32", engine="torch", indexes=tmp_path / "indexes")
+    assert index.manifest.artifacts.crossmodal.captions.embedded == 3
+    embedded = []
+    real = artifact._embedded
+    monkeypatch.setattr(
+        artifact,
+        "_embedded",
+        lambda encoder, texts, place: embedded.extend(texts) or real(encoder, texts, place),
+    )
+    (folder / "two.txt").write_text("a dog barks", encoding="utf-8")
+    (folder / "three.txt").unlink()
+    after = index.rebuild()
+    assert embedded == ["a dog barks"]
+    facts = after.manifest.artifacts.crossmodal.captions
+    assert (facts.count, facts.embedded) == (2, 1)
+    assert after.search("a dog barks")[0].id == "two.png"
+    assert after.search(CAPTIONS["one"])[0].found_by == "caption"
+
+
+def test_captions_that_the_model_does_not_know_are_left_out(tmp_path):
+    """A caption of unknown tokens is not searched; without any caption there is nothing to search."""
+    folder = write(tmp_path / "images", {"one": "审批流程需要经理的批准", "two": "แมวนอน"})
+    index = es.build(folder, name="album", precision="fp32", engine="torch", indexes=tmp_path / "indexes")
+    assert index.captions is None
+    assert {hit.found_by for hit in index.search("a cat")} == {""}
+
+
+def test_the_command_says_which_found_a_hit(album):
+    """The command line and its JSON say whether the image or the caption found a hit."""
+    root = str(album.build.folder.parents[2])
+    told = CliRunner().invoke(cli, ["search", "album", CAPTIONS["two"], "--indexes", root])
+    assert "found by its caption" in told.stdout
+    printed = CliRunner().invoke(cli, ["search", "album", CAPTIONS["two"], "--indexes", root, "--json"])
+    assert '"found_by": "caption"' in printed.stdout
+
+
+def some_scale(pairs):
+    """A scale of random pairs at these distances, equally many at each."""
+    none = np.empty(0, np.float32)
+    pairs = np.array([0, *pairs], np.float32)
+    shares = np.linspace(0, 1, len(pairs)).astype(np.float32)
+    return Scale(pairs, shares, none, none, none, np.empty((2, 0), np.float32))
+
+
+def answer(verdict, rate, **far):
+    """Results of items that are so far away, by the letters a, b, ... of their rows."""
+    hits = [
+        Hit(at, name, ord(name), distance, 1 - distance, "image", None, None, None, {})
+        for at, (name, distance) in enumerate(far.items(), 1)
+    ]
+    return Results(hits, Metric.COSINE, verdict, rate)
+
+
+def test_answers_are_fused_by_percentile():
+    """Each item stands once, where its higher percentile puts it; one close answer makes the whole close."""
+    image = Looked("image", answer(Verdict.NOTHING_CLOSE, 0.5, a=0.2, b=0.4, c=0.9), some_scale([0.5, 1.0]))
+    caption = Looked("caption", answer(Verdict.CLOSE, 0.1, c=0.1, b=0.8), some_scale([1.0, 2.0]))
+    found = fused((image, caption), 3)
+    # percentiles: a 80, b 60 or 60, c 10 or 95
+    assert [(hit.rank, hit.id, hit.found_by) for hit in found] == [
+        (1, "c", "caption"),
+        (2, "a", "image"),
+        (3, "b", "image"),
+    ]
+    assert (found.verdict, found.foreign_rate) == (Verdict.CLOSE, 0.6)
+    assert [hit.id for hit in fused((image, caption), 1)] == ["c"]
