@@ -58,7 +58,8 @@ def search_command(
     """Print the items of the index NAME that are nearest to QUERY, nearest first.
 
     A query may have several terms with signs and weights: "+beach" "-people:0.5" --item 42:0.5. The query's
-    vector is their weighted sum; for cosine distance each is scaled to unit length first.
+    vector is their weighted sum; for cosine distance each is scaled to unit length first. Without a weight, a
+    term that is subtracted has -0.25.
     """
     from embedsearch.index import open_index
 

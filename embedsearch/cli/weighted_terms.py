@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 GUARD = "\0"  # before a text that begins with a minus, so that it is not taken for an option
 DIGITS = 9  # of the number of a word
-WEIGHT = re.compile(r"(?s)(.+):(-?\d+(?:\.\d+)?)")
+# what is no finite number is refused by `WeightedTerm`
+WEIGHT = re.compile(r"(?si)(.+):(-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf(?:inity)?))")
 
 
 class WeightedTermsCommand(click.Command):
@@ -92,19 +93,20 @@ def _is_signed(text: str) -> bool:
 
 
 def _text_term(text: str) -> Any:
-    from embedsearch.query import WeightedTerm
+    from embedsearch.query import MINUS, WeightedTerm
 
     if not _is_signed(text):
         return WeightedTerm(text)
-    sign = -1.0 if text[0] == "-" else 1.0
-    given, weight = _weighed(text[1:])
-    return WeightedTerm(given, sign * weight)
+    if text[0] == "+":
+        return WeightedTerm(*_weighed(text[1:]))
+    given, weight = _weighed(text[1:], -MINUS)
+    return WeightedTerm(given, -weight)
 
 
-def _weighed(text: str) -> tuple[str, float]:
-    """Split `42:0.5` into what it names and its weight; 1 without one."""
+def _weighed(text: str, default: float = 1.0) -> tuple[str, float]:
+    """Split `42:0.5` into what it names and its weight."""
     match = WEIGHT.fullmatch(text)
-    return (match[1], float(match[2])) if match else (text, 1.0)
+    return (match[1], float(match[2])) if match else (text, default)
 
 
 def _has(searcher: Index, item: str) -> bool:

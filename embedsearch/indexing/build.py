@@ -27,7 +27,7 @@ import numpy as np
 from embedsearch.artifacts import ArtifactContext, refresh
 from embedsearch.backends import AUTO, check_kind
 from embedsearch.crossmodal.projection import tower_recipe
-from embedsearch.disk.checksums import file_facts
+from embedsearch.disk.checksums import file_facts, sha256_of
 from embedsearch.disk.lock import write_lock
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric
@@ -227,6 +227,7 @@ class _Task:
             return None
         build = plan.previous.build
         same = _content(self.recipe) == _content(build.manifest.recipe)
+        same = same and _has_queries(self.recipe, plan.previous)
         is_current = current_id(self.folder) == build.folder.name and not build.damaged
         return build if same and is_current else None
 
@@ -294,6 +295,7 @@ class _Task:
             before=current_id(self.folder),
             changes=_changed(plan, staging, aside, made.moved),
             artifacts=artifacts,
+            queries=sha256_of(Path(recipe.index.queries)) if recipe.index.queries else "",
             files=file_facts(aside),
         ).save(aside)
         published = publish(self.folder, aside, build, recipe)
@@ -341,8 +343,11 @@ def compare_index(
 def _has_queries(recipe: Recipe, previous: PreviousBuild) -> bool:
     """Whether the build before has the vectors of the queries to tune with, where there are some."""
     build = previous.build
+    manifest = build.manifest
     return not recipe.index.queries or (
-        (build.folder / QUERIES).is_file() and build.manifest.recipe.index.queries == recipe.index.queries
+        (build.folder / QUERIES).is_file()
+        and manifest.recipe.index.queries == recipe.index.queries
+        and manifest.queries in ("", sha256_of(Path(recipe.index.queries)))
     )
 
 

@@ -48,6 +48,7 @@ class Space:
         by: how the query came into another space than the index's own, see `Crossmodal.by`; else empty.
         truncated: whether a text of the query is longer than the model reads.
         unknown: share (0 to 1) of a text of the query that the model does not know; the largest of several.
+        subtracts: whether a term of the query has a negative weight.
     """
 
     vector: Vectors
@@ -58,6 +59,7 @@ class Space:
     by: str = ""
     truncated: bool = False
     unknown: float = 0.0
+    subtracts: bool = False
 
 
 class _Embedded(NamedTuple):
@@ -105,6 +107,7 @@ class QueryVectors:
             "" if crossmodal is None else crossmodal.by,
             any(each.truncated for each in embedded),
             max(each.unknown for each in embedded),
+            isinstance(query, Query) and any(term.weight < 0 for term in query.terms),
         )
 
     def across(self, singles: Sequence[Single]) -> Crossmodal | None:

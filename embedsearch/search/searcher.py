@@ -209,4 +209,8 @@ def _unjudged(space: Space) -> str:
             f"The model does not know {100 * space.unknown:.0f} % of the query's text, so its distances are "
             "not judged. Build the index with a multilingual model: --model with a hub id or a folder."
         )
+    if space.subtracts:
+        return (
+            "The query subtracts, and no random pairs are known for a difference: distances are not judged."
+        )
     return ""

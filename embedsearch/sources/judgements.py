@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from embedsearch.errors import SourceError, SourceNotFoundError
@@ -13,6 +14,18 @@ from embedsearch.errors import SourceError, SourceNotFoundError
 MAX_GRADE = 10**6
 MAX_SCORE = 1e9
 TEXT_COLUMNS = ("text", "query", "question")
+# what the first row may call its columns, small and without spaces, - and _
+ID_NAMES = ("id", "qid", "queryid", "questionid", "key")
+TEXT_NAMES = (
+    *TEXT_COLUMNS,
+    "queries",
+    "questions",
+    "texts",
+    "querytext",
+    "questiontext",
+    "sentence",
+    "title",
+)
 PAIR_COLUMNS = (("text1", "text2"), ("s1", "s2"), ("sentence1", "sentence2"))
 
 
@@ -20,7 +33,8 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the id and the text of queries.
 
     Args:
-        path: JSONL with `id` (or `_id`) and `text`; else a table of two columns, .csv or separated by tabs.
+        path: JSONL with `id` (or `_id`) and `text`; else a table, .csv or separated by tabs: of two columns, an
+            id and a text, or with names in its first row, such as `id` and `query`, in any order.
 
     Raises:
         SourceNotFoundError, SourceError: the file is missing or holds something else.
@@ -37,13 +51,29 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
                         f"{path}:{number}: an object with 'id' and 'text' was expected: {line[:60]!r}"
                     ) from None
         return
+    columns: tuple[int, int] | None = None  # of the id and of the text
     for number, row in enumerate(_rows(path), 1):
         if not row:
             continue
-        if len(row) < 2:
+        is_first, columns = columns is None, columns or _columns(row) or (0, 1)
+        if len(row) <= max(columns):
             raise SourceError(f"{path}:{number}: an id and a text were expected; got {row!r:.80}.")
-        if number > 1 or row[1].strip().casefold() not in TEXT_COLUMNS:
-            yield row[0], row[1]
+        if not (is_first and _columns(row)):
+            yield row[columns[0]], row[columns[1]]
+
+
+def _columns(row: Sequence[str]) -> tuple[int, int] | None:
+    """Return where a row of names has the id and the text; None for a row that names neither."""
+    names = [re.sub(r"[\s_-]", "", name).casefold() for name in row]
+    named = [
+        next((at for at, name in enumerate(names) if name in known), None) for known in (ID_NAMES, TEXT_NAMES)
+    ]
+    if named == [None, None]:
+        return None
+    identity, text = named
+    if identity is None:
+        return (1, 0) if text == 0 else (0, text or 0)
+    return identity, (1 if identity == 0 else 0) if text is None else text
 
 
 def read_qrels(path: Path) -> Iterator[tuple[str, str, int]]:

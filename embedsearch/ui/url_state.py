@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
-from embedsearch.query import DEFAULT_K
+from embedsearch.query import DEFAULT_K, MINUS
 from embedsearch.ui.widgets.notes import report
 
 MAX_COUNT = 200
 FIELD = "f."
 TERMS = ("plus", "plusitem", "minus", "minusitem")
 MAX_TERMS = 8
+WEIGHT = (
+    "weight."  # with a term's name and value behind it: how much it counts, where that is not the default
+)
+MOST_WEIGHT = 2.0
 OF_INDEX = ("item", "word", "where", "within", "page", *TERMS)  # parameters that mean one index's items
 SHORT = 40  # characters of a value in a sentence
 _KEPT = re.compile(r"[0-9a-f]{32}")
@@ -27,10 +32,12 @@ class Term:
     Attributes:
         name: of its parameter, a row of `TERMS`.
         value: the text, or the item's id.
+        size: how much it counts, over 0 and up to `MOST_WEIGHT`; None for the default.
     """
 
     name: str
     value: str
+    size: float | None = None
 
     @property
     def adds(self) -> bool:
@@ -41,6 +48,17 @@ class Term:
     def is_item(self) -> bool:
         """Whether it is an item of the index, and not a text."""
         return self.name.endswith("item")
+
+    @property
+    def weight(self) -> float:
+        """Its weight in the query; negative where it is subtracted."""
+        default = 1.0 if self.adds else MINUS
+        return default if self.size is None else math.copysign(self.size, default)
+
+    @property
+    def parameter(self) -> str:
+        """The parameter of the address that says its weight."""
+        return f"{WEIGHT}{self.name}.{self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +124,9 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
 def _terms(parameters: Mapping[str, Sequence[str]], problems: list[str]) -> tuple[Term, ...]:
     """Return the terms, each once, at most `MAX_TERMS`."""
     said = dict.fromkeys(
-        Term(name, value) for name in TERMS for value in parameters.get(name, ()) if value.strip()
+        replace(term, size=_size(parameters, term, problems))
+        for term in (Term(name, value) for name in TERMS for value in parameters.get(name, ()))
+        if term.value.strip()
     )
     terms = tuple(said)
     if len(terms) > MAX_TERMS:
@@ -118,6 +138,19 @@ def _terms(parameters: Mapping[str, Sequence[str]], problems: list[str]) -> tupl
 def short(text: str) -> str:
     """Return the beginning of a value, as it stands in a sentence or on a button."""
     return text if len(text) <= SHORT else text[: SHORT - 1].rstrip() + "…"
+
+
+def _size(parameters: Mapping[str, Sequence[str]], term: Term, problems: list[str]) -> float | None:
+    """Return how much the address lets a term count; None for the default."""
+    text = next(iter(parameters.get(term.parameter, ())), "")
+    if re.fullmatch(r"[0-9](\.[0-9]{1,4})?", text) and 0 < float(text) <= MOST_WEIGHT:
+        return float(text)
+    if text:
+        problems.append(
+            f"The address gives “{short(term.value)}” the weight {text[:SHORT]}, which is no number over 0 and up "
+            f"to {MOST_WEIGHT:g}; it is ignored."
+        )
+    return None
 
 
 def _number(last: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
@@ -142,7 +175,7 @@ def parameters() -> dict[str, list[str]]:
 
 def of_index(parameters: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return the change of an address that takes out what means nothing in another index."""
-    return {name: "" for name in parameters if name in OF_INDEX or name.startswith(FIELD)}
+    return {name: "" for name in parameters if name in OF_INDEX or name.startswith((FIELD, WEIGHT))}
 
 
 def change(changes: Mapping[str, str | Sequence[str]]) -> None:
@@ -155,7 +188,7 @@ def with_term(term: Term) -> dict[str, list[str]]:
     """Return the change of the address that adds a term; none where it is full, which is reported."""
     now = parameters()
     terms = _terms(now, [])
-    if term in terms:
+    if any((each.name, each.value) == (term.name, term.value) for each in terms):
         return {}
     if len(terms) == MAX_TERMS:
         report(
@@ -168,7 +201,13 @@ def with_term(term: Term) -> dict[str, list[str]]:
 
 def without_term(term: Term) -> dict[str, list[str]]:
     """Return the change of the address that removes a term."""
-    return {term.name: [value for value in parameters().get(term.name, []) if value != term.value]}
+    kept = [value for value in parameters().get(term.name, []) if value != term.value]
+    return {term.name: kept, term.parameter: []}
+
+
+def with_weight(term: Term, size: float) -> dict[str, str]:
+    """Return the change of the address that lets a term count so much."""
+    return {term.parameter: "" if size == abs(replace(term, size=None).weight) else f"{size:g}"}
 
 
 def follow(key: str, value: object) -> None:

@@ -168,6 +168,10 @@ def test_texts_are_asked_of_texts_only(make_build, tmp_path):
         ("q.jsonl", '{"_id": 1, "text": "a"}\n\n{"id": "2", "question": "b"}\n', [("1", "a"), ("2", "b")]),
         ("q.tsv", "id\ttext\n1\ta, b\n", [("1", "a, b")]),
         ("q.tsv", '1\tsay "yes"\n', [("1", 'say "yes"')]),
+        ("q.csv", "query_id,query_text\n1,a\n", [("1", "a")]),
+        ("q.tsv", "\nqid\ttopic\tquestion\n1\tx\ta\n", [("1", "a")]),
+        ("q.csv", "Question,ID\na,1\n", [("1", "a")]),
+        ("q.csv", "id,wording\n1,a\nid,b\n", [("1", "a"), ("id", "b")]),
         ("q.csv", '\ufeff1,"a, b"\n', [("1", "a, b")]),
         ("q.csv", '1,"a\nb"\n\n2,c\n', [("1", "a\nb"), ("2", "c")]),
         ("q.jsonl", '{"id": "1", "text": "a\u2028b"}\n', [("1", "a\u2028b")]),
@@ -175,7 +179,7 @@ def test_texts_are_asked_of_texts_only(make_build, tmp_path):
     ],
 )
 def test_queries_are_read(tmp_path, name, content, want):
-    """JSONL, tables with and without names above, quotes and a byte order mark."""
+    """JSONL, quotes, a byte order mark, tables with and without a first row of names, which is no query."""
     (tmp_path / name).write_text(content, encoding="utf-8")
     assert list(read_queries(tmp_path / name)) == want
 

@@ -161,6 +161,18 @@ def test_an_index_is_tuned_with_queries_where_there_are_some(build, asked, make_
     assert fewer.manifest.index.queries == 168
 
 
+def test_a_file_of_queries_that_was_edited_is_noticed(build, asked):
+    """Where the file of queries changed under its name, a rebuild measures the index with the new ones."""
+    first = build(many(), backend="ivf-rabitq", queries=str(asked))
+    same = build(many(), backend="ivf-rabitq", queries=str(asked))
+    assert same.folder == first.folder
+    asked.write_text("1\tzz\n2\tyy\n", encoding="utf-8")
+    edited = build(many(), backend="ivf-rabitq", queries=str(asked))
+    assert edited.folder != first.folder
+    assert edited.manifest.index.queries == 2
+    np.testing.assert_array_equal(np.load(edited.folder / "queries.npy"), [letters("zz"), letters("yy")])
+
+
 def test_queries_that_are_none_are_refused(build, asked):
     """A missing or empty file, or queries for an index of words, are told."""
     with pytest.raises(RecipeError, match=r"There is no file .* of queries"):

@@ -102,9 +102,11 @@ def asked(searcher, *arguments):
         (["+beach"], Text("beach")),
         (["+ 1 is 2"], Text("+ 1 is 2")),
         (["at 10:30"], Text("at 10:30")),
-        (["+beach", "-people"], Query((WeightedTerm("beach"), WeightedTerm("people", -1)))),
+        (["+beach", "-people"], Query((WeightedTerm("beach"), WeightedTerm("people", -0.25)))),
+        (["+beach", "-people:1"], Query((WeightedTerm("beach"), WeightedTerm("people", -1)))),
+        (["+beach:1e-3", "+a:b"], Query((WeightedTerm("beach", 0.001), WeightedTerm("a:b")))),
         (["-kids:0.5", "+beach:2"], Query((WeightedTerm("kids", -0.5), WeightedTerm("beach", 2)))),
-        (["beach", "-house"], Query((WeightedTerm("beach"), WeightedTerm("house", -1)))),
+        (["beach", "-house"], Query((WeightedTerm("beach"), WeightedTerm("house", -0.25)))),
         (["--item", "fig"], MoreLike("fig")),
         (["--item", "a:1"], MoreLike("a:1")),
         (["--item", "fig:0.5", "+apple"], Query((WeightedTerm("apple"), WeightedTerm(MoreLike("fig"), 0.5)))),
@@ -121,11 +123,31 @@ def test_a_command_line_says_parts(make_searcher, arguments, want):
     assert asked(make_searcher(entries), *arguments)[0] == want
 
 
+@pytest.mark.parametrize("text", ["+a:nan", "-a:inf", "+a:-Infinity"])
+def test_a_weight_that_is_no_number_is_refused(fruits, text):
+    """A term whose weight is no finite number is refused, and not looked for as a text."""
+    with pytest.raises(QueryError, match="must be a finite number; got"):
+        query_of(fruits, (text,), (), (), None)
+
+
+@pytest.mark.scale
+def test_a_difference_is_not_judged(fruits):
+    """A query that subtracts gets no verdict and no labels, and the answer says why; a sum is judged."""
+    plus, minus = WeightedTerm("grape"), WeightedTerm("apple", -0.25)
+    results = fruits.search(Query((plus, minus)))
+    assert (results.verdict, results.foreign_rate) == (None, None)
+    assert {(hit.label, hit.percentile) for hit in results} == {(None, None)}
+    assert "The query subtracts" in results.reason
+    both = fruits.search(Query((plus, WeightedTerm("apple", 0.25))))
+    assert (both.verdict is None, both.reason) == (False, "")
+    assert None not in {hit.label for hit in both}
+
+
 @pytest.mark.parametrize("number", ["-k3", "-k 3"])
 def test_options_are_still_options(fruits, number):
     """-k is no text, and the value of an option is no option."""
     query, k = asked(fruits, "+beach", *number.split(), "-sand")
-    assert (query, k) == (Query((WeightedTerm("beach"), WeightedTerm("sand", -1))), 3)
+    assert (query, k) == (Query((WeightedTerm("beach"), WeightedTerm("sand", -0.25))), 3)
 
 
 @pytest.mark.parametrize("texts", [("two", "texts"), ()])

@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from embedsearch.query import DEFAULT_K
 from embedsearch.ui.launch import PAGE
-from embedsearch.ui.url_state import MAX_COUNT, MAX_TERMS, Term, of_index, parse
+from embedsearch.ui.url_state import MAX_COUNT, MAX_TERMS, Term, of_index, parse, with_weight
 from embedsearch.ui.widgets.cards import LIKE
 
 
@@ -111,10 +111,23 @@ def test_terms_count_once_and_eight_of_them():
     assert many.problems == (f"A query takes at most 8 terms; ignored: − y, − {'z' * 39}….",)
 
 
+def test_a_term_has_its_weight():
+    """A subtracted term counts a quarter unless the address says more; what is no weight is reported."""
+    asked = parse({"plus": ["a"], "minus": ["b", "c"], "weight.minus.c": ["0.6"], "weight.plus.a": ["9"]})
+    assert [term.weight for term in asked.terms] == [1.0, -0.25, -0.6]
+    assert len(asked.problems) == 1
+    assert "over 0 and up to 2" in asked.problems[0]
+    assert with_weight(asked.terms[2], 0.25) == {"weight.minus.c": ""}
+    assert with_weight(asked.terms[1], 0.5) == {"weight.minus.b": "0.5"}
+
+
 def test_another_index_keeps_the_text_and_drops_the_items():
     """What is asked in words goes along to another index; its items, filters and pages do not."""
-    said = {name: ["x"] for name in ("q", "image", "k", "item", "word", "where", "plus", "minusitem", "f.a")}
-    assert set(of_index(said)) == {"item", "word", "where", "plus", "minusitem", "f.a"}
+    said = {
+        name: ["x"]
+        for name in ("q", "image", "k", "item", "word", "where", "plus", "minusitem", "f.a", "weight.plus.x")
+    }
+    assert set(of_index(said)) == {"item", "word", "where", "plus", "minusitem", "f.a", "weight.plus.x"}
     assert set(of_index(said).values()) == {""}
 
 

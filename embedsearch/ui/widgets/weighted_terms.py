@@ -13,7 +13,8 @@ from embedsearch.ui.url_state import Asked, Term
 from embedsearch.ui.widgets import cards, query_input
 from embedsearch.ui.widgets.notes import literal
 
-PLUS, MINUS = "search-plus", "search-minus"
+PLUS, LESS = "search-plus", "search-minus"
+STEP = 0.05  # of a weight
 LACKING = "The query only subtracts. Add what to look for."
 
 
@@ -23,7 +24,7 @@ def whole(query: AnyQuery | None, asked: Asked) -> AnyQuery | None:
         return query
     parts = [] if query is None else [WeightedTerm(query)]
     parts += [
-        WeightedTerm(MoreLike(term.value) if term.is_item else term.value, 1.0 if term.adds else -1.0)
+        WeightedTerm(MoreLike(term.value) if term.is_item else term.value, term.weight)
         for term in asked.terms
     ]
     return Query(tuple(parts)) if any(part.weight > 0 for part in parts) else None
@@ -45,8 +46,10 @@ def show(searcher: Index, asked: Asked) -> None:
                 on_click=url_state.change,
                 args=({"index": name, **url_state.without_term(term)},),
             )
-        if texts:
-            with st.popover("Refine", icon=":material/tune:"):
+        with st.popover("Refine", icon=":material/tune:"):
+            for term in asked.terms:
+                _weight(searcher, term)
+            if texts:
                 _texts(name)
 
 
@@ -56,10 +59,24 @@ def add(index: str, item: str, *, adds: bool) -> None:
     url_state.change({"index": index, **change})
 
 
+def _weight(searcher: Index, term: Term) -> None:
+    """Show the slider that says how much a term counts."""
+    key = f"weight-{term.name}-{term.value}"
+
+    def changed() -> None:
+        name = searcher.manifest.name
+        url_state.change({"index": name, **url_state.with_weight(term, round(st.session_state[key], 2))})
+
+    url_state.follow(key, abs(term.weight))
+    sign = "+" if term.adds else "−"
+    label = literal(f"Weight of {sign} {_name(searcher, term)}")
+    st.slider(label, STEP, url_state.MOST_WEIGHT, step=STEP, key=key, on_change=changed)
+
+
 def _texts(name: str) -> None:
     for key, parameter, label in (
         (PLUS, "plus", "More of"),
-        (MINUS, "minus", "Less of"),
+        (LESS, "minus", "Less of"),
     ):
 
         def changed(key: str = key, parameter: str = parameter) -> None:
