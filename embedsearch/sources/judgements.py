@@ -33,8 +33,8 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the id and the text of queries.
 
     Args:
-        path: JSONL with `id` (or `_id`) and `text`; else a table, .csv or separated by tabs: of two columns, an
-            id and a text, or with names in its first row, such as `id` and `query`, in any order.
+        path: JSONL with `id` (or `_id`) and `text`; else a table, .csv or separated by tabs: of two columns,
+            an id and a text, or with names in its first row, such as `id` and `query`, in any order.
 
     Raises:
         SourceNotFoundError, SourceError: the file is missing or holds something else.

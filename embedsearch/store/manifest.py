@@ -51,8 +51,8 @@ class Manifest:
         changes: what changed in the source since the build before; None for a first or a full build.
         before: the id of the build that was current before; empty for a first one.
         artifacts: what it carries beside its vectors.
-        queries: SHA-256 of the file of queries that the index was tuned with; empty without one, and in builds
-            of 0.6.
+        queries: SHA-256 of the file of queries that the index was tuned with; empty without one, and in
+            builds of 0.6.
         schema: version of this format.
     """
 
