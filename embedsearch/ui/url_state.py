@@ -16,9 +16,7 @@ MAX_COUNT = 200
 FIELD = "f."
 TERMS = ("plus", "plusitem", "minus", "minusitem")
 MAX_TERMS = 8
-WEIGHT = (
-    "weight."  # with a term's name and value behind it: how much it counts, where that is not the default
-)
+WEIGHT = "weight."  # with the name and value of a term behind it: how much the term counts
 MOST_WEIGHT = 2.0
 OF_INDEX = ("item", "word", "where", "within", "page", *TERMS)  # parameters that mean one index's items
 SHORT = 40  # characters of a value in a sentence

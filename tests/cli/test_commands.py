@@ -54,6 +54,8 @@ def test_search_prints_the_documented_object(built):
         "verdict": "close",
         "foreign_rate": 0.0,
         "truncated": False,
+        "reason": "",
+        "unknown": 0.0,
         "hits": [
             {
                 "rank": 1,
