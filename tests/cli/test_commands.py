@@ -69,6 +69,9 @@ def test_search_prints_the_documented_object(built):
                 "percentile": pytest.approx(96, abs=4),
                 "closeness": "very similar",
                 "score": None,
+                "unknown": 0.0,
+                "gone": False,
+                "found_by": "",
             }
         ],
     }
