@@ -64,9 +64,10 @@ def parse(text: str, fields: Iterable[str] = ()) -> Tree:
     except FilterError as error:
         raise FilterError(f"{error}{_quotes_needed(text, fields)}") from None
     except (SqlglotError, RecursionError, ValueError):
+        hint = _quotes_needed(text, fields)
         raise FilterError(
             f"The filter {text!r} can't be understood. Write it like: label = 'dress' and price < 40"
-            f"{_quotes_needed(text, fields)}"
+            + (f".{hint}" if hint else "")
         ) from None
 
 
@@ -281,7 +282,7 @@ def _condition(tree: Compare | In | IsNull | Like | Has, types: Mapping[str, pa.
         inside = _test(field, kind.value_type, "=", tree.value)
         return lambda items: _any_element(items[column], inside)
     if lists:
-        raise FilterError(f"The field {field!r} holds lists. Ask for a value in them: 'sale' in {field}")
+        raise FilterError(f"The field {field!r} holds lists. Ask for a value in them, as in: 'a' in {field}")
     if isinstance(tree, In):
         equal = _one_of_test(field, kind, tree.values)
         return lambda items: equal(items[column])

@@ -257,7 +257,7 @@ class Nested:
 
     def flat(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a row whose values are no objects."""
-        if not any(isinstance(value, Mapping) for value in row.values()):
+        if dict not in map(type, row.values()):
             return row
         flat: dict[str, Any] = {}
         for name, value in row.items():
@@ -336,10 +336,13 @@ class RowReader:
             key = self._ids.counted(self._relative(content))
         else:
             key = self._ids.of_content(content)
-        fields = {self.name(name): value for name, value in row.items() if name not in self._used}
-        return Record(
-            key, columns.modality, content, {name: self._field(name, fields[name]) for name in fields}
-        )
+        used, names, field = self._used, self._names, self._field
+        fields = {
+            (shown := names.get(name) or self.name(name)): field(shown, value)
+            for name, value in row.items()
+            if name not in used
+        }
+        return Record(key, columns.modality, content, fields)
 
     def name(self, column: str) -> str:
         """Return a column's name without halves of surrogate pairs, apart from all others."""
@@ -349,6 +352,8 @@ class RowReader:
         return self._names[column]
 
     def _field(self, name: str, value: Any) -> Value:
+        if value is None:
+            return None
         made = as_field(value)
         if self._dates is not None and made is not None:
             cells = self._dates.get(name) or self._dates.setdefault(name, CellType(DATES, frozenset()))

@@ -281,7 +281,7 @@ def test_a_name_in_quotes_or_in_a_text_is_no_reason_for_quotes(where):
         ("day > 2024", "'day' holds values of type date32"),
         ("at = 'noon'", "'at' holds values of type timestamp"),
         ("price between 1 and 'z'", "which 'z' is not"),
-        ("tags = 'sale'", "'tags' holds lists. Ask for a value in them: 'sale' in tags"),
+        ("tags = 'sale'", "'tags' holds lists. Ask for a value in them, as in: 'a' in tags"),
         ("tags in ('sale', 'new')", "'tags' holds lists"),
         ("tags like 's%'", "'tags' holds lists"),
         ("5 in tags", "'tags' holds values of type string, which 5 is not"),

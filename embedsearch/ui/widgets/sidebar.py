@@ -54,6 +54,7 @@ def _facts(opened: Opened) -> None:
         "built": manifest.created[:10],
         **({"rejected": f"{rejected:,} unreadable"} if rejected else {}),
         **({"passed over": passed} if passed else {}),
+        **({"source": " ".join(report.notes)} if report.notes else {}),
         **({"unknown": f"more than a third of {unknown:,} texts"} if unknown else {}),
     }
     listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
