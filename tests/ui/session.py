@@ -11,12 +11,16 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 
-SECONDS = 60
-
 
 @contextmanager
-def session(port: int, host: str = "", origin: str = "") -> Iterator[Visitor]:
-    """Connect to a server; `host` and `origin` are the headers of those names.
+def session(port: int, host: str = "", origin: str = "", seconds: float = 60) -> Iterator[Visitor]:
+    """Connect to a server on this machine.
+
+    Args:
+        port: of the server.
+        host: the name that the server is called by.
+        origin: the page that the session comes from; that of the host without it.
+        seconds: to wait for each message.
 
     Raises:
         websockets.exceptions.InvalidStatus: the server refuses them.
@@ -24,21 +28,21 @@ def session(port: int, host: str = "", origin: str = "") -> Iterator[Visitor]:
     host = host or f"localhost:{port}"
     with connect(
         f"ws://{host}/_stcore/stream",
-        sock=socket.create_connection(("localhost", port), SECONDS),
+        sock=socket.create_connection(("localhost", port), seconds),
         proxy=None,
         subprotocols=["streamlit"],
         origin=origin or f"http://{host}",
         max_size=None,
-        open_timeout=SECONDS,
+        open_timeout=seconds,
     ) as connection:
-        yield Visitor(connection)
+        yield Visitor(connection, seconds)
 
 
 class Visitor:
     """Asks for the page at query parameters, and reads what the page shows."""
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: ClientConnection, seconds: float) -> None:
+        self._connection, self._seconds = connection, seconds
 
     def ask(self, page: str = "", **parameters: str) -> str:
         """Run a page, named as in the address, at these parameters; return its messages as text.
@@ -52,7 +56,7 @@ class Visitor:
         self._connection.send(message.SerializeToString())
         said = []
         while True:
-            received = ForwardMsg.FromString(self._connection.recv(SECONDS))
+            received = ForwardMsg.FromString(self._connection.recv(self._seconds))
             said.append(str(received.delta) if received.HasField("delta") else "")
             if received.HasField("script_finished"):
                 return "\n".join(said)
