@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from embedsearch.sources.image_files import HEIF_HINT, HEIF_SUFFIXES
 MOST_LINKS = 2
 # Folders of thumbnails that other programs make: Synology, desktops, QNAP.
 THUMBNAILS = frozenset(("@eaDir", ".thumbnails", ".@__thumb"))
+MOST_KINDS = 30
+_SUFFIX = re.compile(r"\.[\w+-]{1,12}")
 Identity = tuple[int, int]
 Beside = Sequence[os.DirEntry[str]]
 Wanted = Callable[[os.DirEntry[str]], bool]
@@ -87,7 +90,7 @@ class PassedOver:
         is_used: whether a file that is not wanted is used all the same, as a caption is: called with its name
             and what lies beside it, sorted by name.
         kinds: how many of each kind: a suffix such as ".pdf", "without a suffix", a folder of thumbnails such
-            as "@eaDir/", or a pattern.
+            as "@eaDir/", or a pattern; what comes after `MOST_KINDS` is "of other kinds".
     """
 
     exclude: Sequence[str] = ()
@@ -104,8 +107,13 @@ class PassedOver:
 
     def add(self, name: str, beside: Beside) -> None:
         """Count a file that is not wanted."""
-        if not self.is_used(name, beside):
-            self.kinds[printable(PurePosixPath(name).suffix.lower()) or "without a suffix"] += 1
+        if self.is_used(name, beside):
+            return
+        suffix = PurePosixPath(name).suffix.lower()
+        kind = suffix if _SUFFIX.fullmatch(suffix) else "of other kinds" if suffix else "without a suffix"
+        if kind not in self.kinds and len(self.kinds) >= MOST_KINDS:
+            kind = "of other kinds"
+        self.kinds[kind] += 1
 
 
 def listed(kinds: Mapping[str, int]) -> str:

@@ -319,6 +319,16 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path):
     assert texts.passed_over()[".jpg"] == 1
 
 
+def test_kinds_that_are_not_read_stay_few(tmp_path):
+    """Files whose suffixes are numbers or whole words do not fill the report."""
+    put(tmp_path / "a.txt")
+    for number in range(40):
+        put(tmp_path / f"part.{number:03d}")
+    put(tmp_path / "mail.host:2,s")
+    kinds = source("texts", tmp_path).passed_over()
+    assert (len(kinds), kinds[".000"], kinds["of other kinds"]) == (30, 1, 12)
+
+
 @pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is missing")
 def test_folders_of_thumbnails_are_left_out():
     """A folder as Synology's Photo Station leaves it holds one image, and says what it passes over."""
