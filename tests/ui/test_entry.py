@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from embedsearch.ui import shell
-from embedsearch.ui.launch import PAGE, SCRIPT, address, command, free_port
+from embedsearch.ui.launch import MEMORY, PAGE, SCRIPT, address, command, environment, free_port
 from embedsearch.ui.theme import OPTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +112,15 @@ def test_a_browser_is_opened_unless_it_is_not_wanted(monkeypatch, headless):
 
     asyncio.run(start())
     assert opened == ([] if headless else ["http://localhost:8612"])
+
+
+def test_the_server_keeps_its_memory_level(monkeypatch, tmp_path):
+    """The settings that bound heaps and caches are in the server's environment; a person's own go first."""
+    for name in MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    assert environment(tmp_path).items() >= {**MEMORY, "EMBEDSEARCH_INDEXES": str(tmp_path)}.items()
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "8")
+    assert environment(tmp_path)["MALLOC_ARENA_MAX"] == "8"
 
 
 def test_ctrl_c_ends_the_page_cleanly(tmp_path):
