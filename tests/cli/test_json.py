@@ -73,6 +73,10 @@ def keys(value, at=""):
 
 # since 0.6.0; each is in docs/json-and-api.md
 NEW = {
+    "fields.height",
+    "fields.width",
+    "hits[].fields.height",
+    "hits[].fields.width",
     "encoder.preparation",
     "recipe.encoder.preparation",
     "encoder.splitter",
