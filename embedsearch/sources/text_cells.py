@@ -37,7 +37,8 @@ def _int(cell: str) -> int:
 
 
 def _float(cell: str) -> float | None:
-    if not _FLOAT.fullmatch(cell) or (cell.lstrip("-").isdigit() and abs(int(cell)) >= 2**63):
+    is_whole = cell.lstrip("-").isdigit()
+    if not _FLOAT.fullmatch(cell) or (is_whole and not -(2**63) <= int(cell) < 2**63):
         raise ValueError(cell)  # more digits than a number holds: a key, not an amount
     value = float(cell)
     return None if math.isnan(value) else value
@@ -83,15 +84,6 @@ def _aware(cell: str) -> datetime:
 
 Parser = Callable[[str], Scalar]
 DATES: tuple[Parser, ...] = (_date, _naive, _aware)
-
-
-# what takes each cell that another takes
-_WITH: dict[tuple[Parser, ...], set[Parser]] = {
-    (): set(),
-    (_int,): {_int, _float, _comma},
-    (_date,): {_date, _naive},
-    **{(parser,): {parser} for parser in (_float, _comma, _bool, _naive, _aware)},
-}
 
 
 def parsers(decimal: str) -> tuple[Parser, ...]:
@@ -141,7 +133,8 @@ class CellType:
         self._seen = True
         self._fitting = tuple(parser for parser in self._fitting if _fits(parser, stripped))
         self._commas = self._commas and _COMMA.fullmatch(stripped) is not None
-        self._settled = not self._commas and set(self._fitting) <= _WITH.get(self._fitting[:1], set())
+        # The wider types take what the narrower take, so that the first of them tells for all.
+        self._settled = not self._commas
         return cell
 
     def give_up(self) -> None:
