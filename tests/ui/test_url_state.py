@@ -131,6 +131,17 @@ def test_another_index_keeps_the_text_and_drops_the_items():
     assert set(of_index(said).values()) == {""}
 
 
+def test_a_slider_sets_the_weight_of_a_term(indexes, monkeypatch):
+    """Each term has a slider with its weight; moving it changes the address."""
+    page = _run(indexes, monkeypatch, {"index": "questions", "q": "my card", "minus": "refund"})
+    slider = page.slider(key="weight-minus-refund")
+    assert slider.value == 0.25
+    slider.set_value(0.5).run()
+    assert not page.exception
+    assert "0.5" in page.query_params["weight.minus.refund"]
+    assert page.slider(key="weight-minus-refund").value == 0.5
+
+
 def _run(indexes, monkeypatch, parameters):
     monkeypatch.setenv("EMBEDSEARCH_INDEXES", str(indexes))
     page = AppTest.from_file(str(PAGE), default_timeout=60)
