@@ -345,8 +345,13 @@ class RowReader:
         return Record(key, columns.modality, content, fields)
 
     def name(self, column: str) -> str:
-        """Return a column's name without halves of surrogate pairs, apart from all others."""
+        """Return a column's name without halves of surrogate pairs, apart from all others.
+
+        Raises:
+            SourceError: rows have brought more columns than can be read.
+        """
         if column not in self._names:
+            check_width(len(self._names) + 1, "The table")
             self._names[column] = free_name(clean(column), self._taken)
             self._taken.add(self._names[column])
         return self._names[column]

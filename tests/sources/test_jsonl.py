@@ -185,3 +185,11 @@ def test_a_packed_file_is_read(file):
     """A .jsonl.gz is read like the file in it."""
     path = file(gzip.compress(b'{"text": "a"}\n{"text": "b"}\n'), name="t.jsonl.gz")
     assert contents(read("jsonl", path)) == ["a", "b"]
+
+
+def test_rows_that_bring_ever_new_columns_are_refused(file, monkeypatch):
+    """A key of its own in each row makes too many columns, found beyond the first rows too."""
+    monkeypatch.setattr("embedsearch.sources.table.MOST_COLUMNS", 1500)
+    opened = source("jsonl", file(*(f'{{"text": "t", "k{row}": 1}}' for row in range(2000))))
+    with pytest.raises(SourceError, match="The table has 1,501 columns; at most 1,500 can be read"):
+        list(opened)
