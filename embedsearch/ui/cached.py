@@ -36,7 +36,7 @@ def _fingerprint(recipe: EncoderRecipe) -> str:
     return encoder_spec(recipe).fingerprint
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model …")
+@st.cache_resource(max_entries=6, show_spinner="Loading the model …")
 def _load(fingerprint: str, computed: tuple[str, ...], _recipe: EncoderRecipe) -> Encoder:  # noqa: ARG001
     return open_encoder(_recipe)
 
