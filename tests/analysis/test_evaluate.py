@@ -50,9 +50,9 @@ def test_exact_search_has_the_recall_of_one(many):
     assert recall(asked, chosen=Filter(lambda: np.arange(300) % 9 == 0)) == 1
 
 
-def test_what_is_missed_is_counted(many):
+def test_what_is_missed_is_counted(many, monkeypatch):
     """An index that never finds the nearest neighbour has a recall@10 of 0.9, under filters too."""
-    many.build.backend = Missing(many.build.backend)
+    monkeypatch.setattr(many.build, "_backend", Missing(many.build.backend))
     asked = of_items(many, 50)
     queries = asked.queries + np.random.default_rng(1).random(asked.queries.shape, np.float32)  # no ties
     asked = replace(asked, queries=queries, own=None)
