@@ -60,7 +60,7 @@ def make_map(inputs: MapInputs, settings: Settings, earlier: PreviousMap | None,
         inputs: the vectors and items; at least one.
         settings: how.
         earlier: the previous map, which this one is aligned with.
-        progress: who is told how it goes on.
+        progress: what reports the progress.
 
     Raises:
         QueryError: groups can't be named from the field asked for.

@@ -17,13 +17,13 @@ def rows_of_same_ids(new: SourceState, old: SourceState) -> Rows:
 
     Content and vector may have changed; the number of vectors a record has must not.
     """
-    places = old.find(new.entries["key"])
+    found = old.find(new.entries["key"])
     if len(old):
-        places[new.entries["rows"] != old.entries["rows"][places]] = -1
+        found[new.entries["rows"] != old.entries["rows"][found]] = -1
     counts = np.asarray(new.entries["rows"], np.int64)
-    starts = np.where(places >= 0, old.starts[np.maximum(places, 0)], 0)
+    starts = np.where(found >= 0, old.starts[np.maximum(found, 0)], 0)
     within = np.arange(int(counts.sum())) - np.repeat(new.starts[:-1], counts)
-    return np.where(np.repeat(places >= 0, counts), np.repeat(starts, counts) + within, -1)
+    return np.where(np.repeat(found >= 0, counts), np.repeat(starts, counts) + within, -1)
 
 
 def procrustes(points: Vectors, rows: Rows, old: Vectors) -> Vectors:

@@ -55,13 +55,13 @@ def named(inputs: MapInputs, settings: Settings, points: Points) -> tuple[GroupF
     groups = int(labels.max()) + 1
     texts = documents(inputs.items, rows, settings.names)
     words = distinctive_words(texts, labels[rows], groups)
-    told: list[GroupFacts] = []
+    found: list[GroupFacts] = []
     for group in range(groups):
         own = points[labels == group]
         x, y = (float(np.median(own[axis])) if len(own) else 0.0 for axis in ("x", "y"))
         name = ", ".join(words[group]) or f"group {group + 1}"
-        alike = sum(each.words == tuple(words[group]) for each in told)
-        told.append(
+        alike = sum(each.words == tuple(words[group]) for each in found)
+        found.append(
             GroupFacts(
                 name=f"{name} ({alike + 1})" if alike and words[group] else name,
                 words=tuple(words[group]),
@@ -70,4 +70,4 @@ def named(inputs: MapInputs, settings: Settings, points: Points) -> tuple[GroupF
                 y=round(y, 5),
             )
         )
-    return tuple(told)
+    return tuple(found)

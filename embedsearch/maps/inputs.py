@@ -33,7 +33,7 @@ class Settings:
     Attributes:
         method: how the map is laid out.
         clusters: how many groups; 0 for the root of half the items, 8 at most.
-        names: the field that groups are named from; empty for texts, or all texts that pictures have.
+        names: the field that groups are named from; empty for texts, or all texts that images have.
     """
 
     method: Method = Method.PCA

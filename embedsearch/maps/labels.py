@@ -52,29 +52,29 @@ def check_field(items: pa.Table, field: str) -> None:
 
 
 def documents(items: pa.Table, rows: Rows, field: str = "") -> list[str]:
-    """Return what is said of some items, a text each.
+    """Return what names some items, a text each.
 
     Args:
         items: see `embedsearch.store.items`.
         rows: (m,) ascending.
-        field: which field says it. Without one it is the text, or the word itself; of a picture all its
+        field: which field says it. Without one it is the text, or the word itself; of an image all its
             fields that hold texts, or where it has none the name of its file.
     """
     fields = [FIELD + each for each in ([field] if field else text_fields(items))]
     columns = ["id", "text", "path", "start", "end", *fields]
-    said: list[str] = []
+    entries: list[str] = []
     for batch, within in _batches(items.select(columns), rows):
         part = batch.take(pa.array(within)).to_pydict()
         for at in range(len(within)):
-            told = " ".join(part[each][at] for each in fields if part[each][at])
+            entry = " ".join(part[each][at] for each in fields if part[each][at])
             if not field:
                 text, start = part["text"][at], part["start"][at]
                 if text is None:
-                    told = told or PurePath(part["path"][at] or part["id"][at]).stem.replace("_", " ")
+                    entry = entry or PurePath(part["path"][at] or part["id"][at]).stem.replace("_", " ")
                 else:
-                    told = text if start is None else text[start : part["end"][at]]
-            said.append(told)
-    return said
+                    entry = text if start is None else text[start : part["end"][at]]
+            entries.append(entry)
+    return entries
 
 
 def _batches(items: pa.Table, rows: Rows) -> Iterable[tuple[pa.RecordBatch, Rows]]:

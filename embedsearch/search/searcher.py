@@ -175,7 +175,7 @@ class Searcher:
         names = list(self.build.items.column_names)
         columns = self.build.read(rows, names)
         fields = [name for name in names if name.startswith(FIELD)]
-        unknown = self.build.unknown[rows].tolist()
+        unknown = self.build.unknown[list(rows)].tolist()
         hits = []
         for at, distance in enumerate(distances):
             start = columns["start"][at]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from embedsearch.store.folders import indexes_folder
-from embedsearch.ui import ASSETS, auto_reload, navigation, scrolling, url_state
+from embedsearch.ui import ASSETS, after_run, auto_reload, navigation, url_state
 from embedsearch.ui.cached import manifests
 from embedsearch.ui.pages import FORMER, PAGES, RELATEDNESS, SEARCH
 from embedsearch.ui.widgets import compared_items as compared
@@ -44,6 +44,6 @@ def show() -> None:
     navigation.register(pages)
     index = navigation.arrive(page.url_path, known)
     navigation.show_links(known)
-    scrolling.follow(page.url_path)
+    after_run.follow(page.url_path)
     auto_reload.follow(indexes, index)
     page.run()

@@ -65,7 +65,7 @@ def onward(last: Parameters, index: str) -> dict[str, list[str]]:
     return {**{name: values for name, values in last.items() if name not in left}, "index": [index]}
 
 
-def link(at: str, label: str, icon: str, parameters: Parameters) -> None:
+def link(at: str, label: str, icon: str | None, parameters: Parameters) -> None:
     """Show a link to the page `at` with these parameters."""
     st.page_link(
         st.session_state[_PAGES][at], label=label, icon=icon, query_params=parameters, width="content"

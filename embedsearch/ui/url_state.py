@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
-from embedsearch.query import DEFAULT_K, MINUS
+from embedsearch.query import MINUS
 from embedsearch.ui.widgets.notes import report
 
-MAX_COUNT = 200
+COUNT, MAX_COUNT = 12, 200  # results; 12 fill rows of 2, 3, 4 and 6
 FIELD = "f."
 TERMS = ("plus", "plusitem", "minus", "minusitem")
 MAX_TERMS = 8
@@ -82,7 +82,7 @@ class Asked:
     image: str = ""
     item: str = ""
     terms: tuple[Term, ...] = ()
-    count: int = DEFAULT_K
+    count: int = COUNT
     where: str = ""
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     """Return what the query parameters of an address ask for; whatever they hold, nothing is raised."""
     problems: list[str] = []
     last = {name: values[-1] for name, values in parameters.items() if values}
-    count = _number(last, "k", DEFAULT_K, problems)
+    count = _number(last, "k", COUNT, problems)
     if not 1 <= count <= MAX_COUNT:
         problems.append(f"The address asks for k={count} results; the page shows 1 to {MAX_COUNT}.")
         count = min(max(count, 1), MAX_COUNT)

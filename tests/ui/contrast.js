@@ -1,4 +1,4 @@
-// Returns the contrast (WCAG 2.2) of each piece of text of the page's own: [contrast, class, text].
+// Returns the contrast (WCAG 2.2) of each piece of text: [contrast, class, text].
 () => {
   const pen = Object.assign(document.createElement("canvas"), {width: 1, height: 1}).getContext("2d", {willReadFrequently: true});
   const read = (color) => {
@@ -29,7 +29,8 @@
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
       const owner = node.parentElement;
       if (!node.data.trim() || !owner || owner.closest("style, script, svg, [disabled], [data-testid=stIconMaterial]")) continue;
-      if (root === document.body && !owner.closest("[class^='es-'], [class*=' es-'], [class*='st-key-es-']")) continue;
+      // a slider's value stands above its handle, not on it; the ends of its range are shown when it is pointed at
+      if (owner.closest("[data-testid=stSliderThumbValue], [data-testid=stSliderTickBar]")) continue;
       const box = owner.getBoundingClientRect();
       if (box.width < 2 || box.height < 2 || !owner.checkVisibility({visibilityProperty: true})) continue;
       const chain = [];

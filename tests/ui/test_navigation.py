@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from embedsearch.records import Unit
+from embedsearch.ui.after_run import asked
 from embedsearch.ui.navigation import onward
-from embedsearch.ui.scrolling import asked
 from tests.ui.conftest import QUESTIONS, _table, shown
 from tests.ui.pages.test_search import answered, cards, texts
 from tests.ui.widgets.test_why import opened

@@ -118,14 +118,14 @@ def test_a_truncated_file_costs_a_sentence_and_not_the_server(large, start, name
     assert len(whole) > 2**20
     try:
         with session(port) as visitor:
-            assert "The 10 nearest of 4,000" in visitor.ask(index="large", item=item)
+            assert "The 12 nearest of 4,000" in visitor.ask(index="large", item=item)
             os.truncate(path, 4096)
             said = visitor.ask(index="large", item=item)
             assert "4,096 bytes" in said.replace("\\", "")
             assert "rollback large" in said.replace("\\", "")
-            assert "The 10 nearest of 4,000" in visitor.ask(index="other", item=item)
+            assert "The 12 nearest of 4,000" in visitor.ask(index="other", item=item)
             path.write_bytes(whole)
-            assert "The 10 nearest of 4,000" in visitor.ask(index="large", item=item)
+            assert "The 12 nearest of 4,000" in visitor.ask(index="large", item=item)
     finally:
         path.write_bytes(whole)
     assert process.poll() is None

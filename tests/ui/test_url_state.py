@@ -3,9 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from embedsearch.query import DEFAULT_K
 from embedsearch.ui.launch import PAGE
-from embedsearch.ui.url_state import MAX_COUNT, MAX_TERMS, Term, of_index, parse, with_weight
+from embedsearch.ui.url_state import COUNT, MAX_COUNT, MAX_TERMS, Term, of_index, parse, with_weight
 from embedsearch.ui.widgets.cards import LIKE
 
 
@@ -17,16 +16,20 @@ from embedsearch.ui.widgets.cards import LIKE
         ({"index": "../../etc"}, "can't name an index"),
         ({"index": "questions", "k": "abc"}, "k=abc, which is not a whole number"),
         ({"index": "questions", "k": "99999999"}, "the page shows 1 to 200"),
-        ({"index": "senses", "q": "a bank", "word": "99"}, "no word 99"),
+        (
+            {"index": "senses", "q": "a bank", "word": "99"},
+            "has 2 words, so no word 99.",
+        ),
         ({"index": "questions", "item": "no such"}, "There is no item 'no such' in this index"),
         ({"index": "questions", "where": "price <"}, "can't be understood"),
         ({"index": "questions", "where": "prize > 1"}, "Did you mean 'price'?"),
         ({"index": "questions", "f.topic": "y"}, "No item has topic = 'y'"),
-        ({"index": "questions", "f.nope": "x"}, "'nope', which is no filter of this page"),
+        ({"index": "questions", "f.nope": "x"}, "'nope', which this page does not offer"),
         ({"index": "images", "image": "../../../etc/passwd"}, "never uploaded here"),
         ({"index": "images", "image": "0" * 32}, "no longer kept"),
         ({"index": "questions", "minus": "refund"}, "The query only subtracts"),
-        ({"index": "questions", "minusitem": ["x", "y"]}, "The query only subtracts"),
+        ({"index": "questions", "minusitem": ["x", "y"]}, "There is no item 'y' in this index"),
+        ({"index": "questions", "q": "refund", "plusitem": "x"}, "There is no item 'x' in this index"),
         ({"index": "questions", "plus": [*"abcdefgh"], "minus": "snow"}, "ignored: − snow."),
     ],
 )
@@ -36,6 +39,25 @@ def test_a_wrong_address_gives_a_sentence(indexes, monkeypatch, parameters, sent
     told = " ".join(each.value for each in [*page.warning, *page.error])
     assert sentence in told.replace("\\", "").replace("\u2060", "")
     assert page.selectbox[0].label == "Index"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "asked"),
+    [
+        ({"index": "images", "image": "0" * 32}, False),
+        ({"index": "senses", "q": "a bank", "word": "99"}, False),
+        ({"index": "questions", "plusitem": "x"}, False),
+        ({"index": "questions", "item": "x"}, False),
+        ({"index": "questions", "q": "refund", "plusitem": "x"}, True),
+        ({"index": "images", "item": "star/red star.png", "image": "0" * 32}, True),
+    ],
+)
+def test_what_is_gone_leaves_the_rest(indexes, monkeypatch, parameters, asked):
+    """An image, a word, a term or an item that is gone leaves what else is asked, or items to start from."""
+    page = _run(indexes, monkeypatch, parameters)
+    likes = [button for button in page.button if button.label.startswith(LIKE)]
+    assert len(likes) == 12
+    assert bool([button for button in page.button if button.label.startswith("Why")]) == asked
 
 
 @pytest.mark.parametrize(
@@ -52,7 +74,7 @@ def test_what_does_not_fit_is_passed_over(indexes, monkeypatch, parameters):
     """Parameters that mean nothing for the index change nothing: its examples are shown."""
     page = _run(indexes, monkeypatch, parameters)
     assert not [*page.warning, *page.error]
-    assert len([button for button in page.button if button.label == LIKE]) == 12
+    assert len([button for button in page.button if button.label.startswith(LIKE)]) == 12
 
 
 @pytest.mark.parametrize(
@@ -96,7 +118,7 @@ def test_a_wrong_address_is_told_and_never_raises(parameters):
 def test_an_address_is_read_whole():
     """Each part of the address has its place; of a value that stands twice, the last counts."""
     asked = parse({"index": ["a", "b"], "q": ["x"], "word": ["2"], "f.label": ["u", "v"], "where": ["n > 1"]})
-    assert (asked.index, asked.text, asked.word, asked.count) == ("b", "x", 2, DEFAULT_K)
+    assert (asked.index, asked.text, asked.word, asked.count) == ("b", "x", 2, COUNT)
     assert (asked.facets, asked.where, asked.problems) == ({"label": ("u", "v")}, "n > 1", ())
 
 

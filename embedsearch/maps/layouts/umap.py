@@ -19,13 +19,13 @@ from embedsearch.maps.layouts import Layout
 from embedsearch.maps.layouts.pca import principal_plane, project
 
 NEIGHBOURS, MIN_DISTANCE = 15, 0.1  # as umap-learn has them
-LAID_OUT = 20_000  # items laid out by UMAP itself; of more, a sample, and the rest is placed between them
+LAID_OUT = 20_000  # items laid out by UMAP itself; of more, a sample, and the rest is put between them
 EPOCHS, STEP = 300, 1.0
 # Where the layout begins from an earlier one: many small steps keep old items near where they were (on 10,003
 # questions of which a tenth is new a median move of 0.025 of the radius, against 0.075 by 60 steps of 0.02)
 # and keep as many neighbours.
 AGAIN_EPOCHS, AGAIN_STEP = 100, 0.0015
-BETWEEN = 5  # laid out neighbours that place another item
+BETWEEN = 5  # neighbours whose positions give that of another item
 BLOCK = 4096
 
 
@@ -46,7 +46,7 @@ def umap_layout(inputs: MapInputs, previous: PreviousMap | None) -> Layout:
         start = np.empty((len(vectors), 2), np.float32)
         start[again] = xy_of(previous.points[known[again]])
         new = rows[known[rows] < 0]
-        start[new] = placed(vectors, new, again, start[again], metric)
+        start[new] = interpolated(vectors, new, again, start[again], metric)
         xy = start
         # a rebuild on a machine without umap-learn still has its map: new items lie between their neighbours
         if is_installed():
@@ -55,7 +55,7 @@ def umap_layout(inputs: MapInputs, previous: PreviousMap | None) -> Layout:
         xy = project(vectors, metric, principal_plane(vectors, metric))
         xy[rows] = lay_out(vectors, rows, metric, xy[rows], again=False, seed=SEED)
     rest = np.setdiff1d(np.arange(len(vectors)), rows, assume_unique=True)
-    xy[rest] = placed(vectors, rest, rows, xy[rows], metric)
+    xy[rest] = interpolated(vectors, rest, rows, xy[rows], metric)
     return Layout(xy, len(rows))
 
 
@@ -110,7 +110,7 @@ def lay_out(
         n_jobs=1,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that such a model can't place other items
+        warnings.simplefilter("ignore")  # that such a model can't transform other items
         laid = reducer.fit_transform(np.take(vectors, rows, axis=0).astype(np.float32))
     if again:
         laid = (laid - laid.mean(0)) / laid.std(0) * start.std(0) + start.mean(0)
@@ -136,17 +136,17 @@ def _neighbours(vectors: Vectors, rows: Rows, metric: Metric, k: int) -> tuple[R
     return np.concatenate(near), apart
 
 
-def placed(vectors: Vectors, rows: Rows, known: Rows, points: Vectors, metric: Metric) -> Vectors:
+def interpolated(vectors: Vectors, rows: Rows, known: Rows, points: Vectors, metric: Metric) -> Vectors:
     """Place items between their nearest neighbours on a map.
 
-    A place is the mean of those of the 5 nearest items, weighted by the inverse of their distance; for ip,
+    A position is the mean of those of the 5 nearest items, weighted by the inverse of their distance; for ip,
     whose distances may be negative, all five count alike.
 
     Args:
         vectors: (n, d) float32 or float16, raw.
-        rows: (m,) the items to place.
-        known: (l,) items that have places, at least one.
-        points: (l, 2) these places.
+        rows: (m,) the items to add.
+        known: (l,) items that have positions, at least one.
+        points: (l, 2) these positions.
         metric: which distance.
 
     Returns:

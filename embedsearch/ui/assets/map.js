@@ -1,4 +1,4 @@
-// A scatter plot of an index: hover tells, a click chooses, groups can be singled out, and it can be zoomed.
+// A scatter plot of an index: hover describes, a click chooses, groups can be singled out, and it can be zoomed.
 // What comes from a source is only ever set as text.
 const SVG = "http://www.w3.org/2000/svg";
 const views = new WeakMap(); // how each plot is zoomed, and which group is singled out, from run to run

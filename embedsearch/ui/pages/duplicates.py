@@ -191,6 +191,7 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
         with st.container(key="es-caution"):
             st.html(f'<p class="es-quiet">{modality.caution}</p>')
     page = _page(len(groups), said.get("page", ""))
+    st.html(f'<p class="es-unseen es-announced">{_count(len(groups), page)}</p>')
     with st.container(key=f"es-groups-{modality.card}"):
         for place, group in enumerate(groups[(page - 1) * ROWS : page * ROWS]):
             _group(searcher, group, found.metric, place)
@@ -294,6 +295,12 @@ def _member(hit: Hit, exact: bool, metric: Metric, key: str, marks: Sequence[Spa
         else:
             said = cards.text(hit, marks)
         st.html(f'<div class="es-body"><div class="es-head">{tie}</div>{said}</div>')
+
+
+def _count(groups: int, page: int) -> str:
+    """Return what is announced of the groups."""
+    shown = "" if groups <= ROWS else f", page {page} of {-(-groups // ROWS)}"
+    return f"{groups:,} {'group' if groups == 1 else 'groups'}{shown}."
 
 
 def _page(count: int, asked: str) -> int:

@@ -25,13 +25,13 @@ from embedsearch.results import Hit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import ASSETS, navigation, url_state
 from embedsearch.ui.cached import first_index, manifests, open_index
-from embedsearch.ui.pages import SEARCH
+from embedsearch.ui.pages import MAP, SEARCH
 from embedsearch.ui.widgets import cards, map_data, query_input
-from embedsearch.ui.widgets.notes import calm, gone, show_notices
+from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
 
 KEY = "map-plot"
 LOW = 0.15  # share of neighbours kept, under which a map says little of single items
-NAME = 90  # characters of a neighbour's name
+NAME, BEFORE = 90, 22  # characters of a neighbour's name, and of those before its word
 HTML = """<div class="map"><div class="legend" role="group" aria-label="Groups"></div>
 <div class="plot"><svg tabindex="0" role="application"></svg>
 <div class="zoom"><button type="button" data-zoom="in" title="Nearer" aria-label="Nearer">+</button>
@@ -74,7 +74,7 @@ def map_page() -> None:
         searcher = open_index(indexes, name).searcher
         drawn = _drawn(str(searcher.build.folder), searcher)
         with about, st.container(key="es-map-about"):
-            _told(searcher, drawn)
+            _about(searcher, drawn)
         chosen, nearest = _chosen(searcher, asked.item)
         plot, side = st.columns([3, 1], gap="medium")
         with plot:
@@ -83,7 +83,7 @@ def map_page() -> None:
             _side(searcher, chosen, nearest)
 
 
-@st.cache_resource(max_entries=12, show_spinner="Laying the index out …")
+@st.cache_resource(max_entries=12, show_spinner="Computing the map …")
 def _drawn(build: str, _searcher: Index) -> Drawn:  # noqa: ARG001  the build's folder is the cache's key
     inputs = inputs_of(_searcher.build)
     stored = load_map(_searcher.build)
@@ -97,7 +97,7 @@ def _shown(inputs: MapInputs, made: Map) -> Rows:
     return np.asarray(measured[sample(inputs.keys[measured], map_data.SHOWN)])
 
 
-def _told(searcher: Index, drawn: Drawn) -> None:
+def _about(searcher: Index, drawn: Drawn) -> None:
     """Say what the map is, and how much it keeps."""
     facts, count = drawn.map.facts, len(searcher)
     k = facts.neighbours
@@ -175,18 +175,34 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
             args=({"item": ""},),
             help="Deselect the item",
         )
-    rows = "".join(f"<li>{_named(each)}{cards.chip(each.label)}</li>" for each in nearest)
+    name = html.escape(cards.title(chosen))
     st.html(
+        f'<p class="es-unseen es-announced">Chosen: {name}</p>'
         '<p class="es-quiet">Its nearest neighbours, wherever the map puts them</p>'
-        f'<ol class="es-nearby">{rows}</ol>'
     )
+    with st.container(key="es-nearby", gap=None):
+        for place, each in enumerate(nearest):
+            with st.container(horizontal=True, vertical_alignment="center", key=f"es-near-{place}"):
+                image = map_data.small(each) if cards.is_image(each) else None
+                if image:
+                    st.html(f'<img alt="" src="{image}">', width="content")
+                there = {"index": [searcher.manifest.name], "item": [each.id]}
+                navigation.link(MAP.path, _named(each), None, there)
+                st.html(cards.chip(each.label), width="content")
 
 
 def _named(hit: Hit) -> str:
-    """Return the HTML of an item in a line: a small image, or the beginning of its text."""
-    name = html.escape(cards.title(hit)[:NAME])
-    image = map_data.small(hit) if cards.is_image(hit) else None
-    return f'<img alt="{name}" title="{name}" src="{image}">' if image else f"<span>{name}</span>"
+    """Return the Markdown of an item in a line; of a word, it stands out within what is around it."""
+    if hit.span is None or hit.text is None:
+        return literal(cards.title(hit)[:NAME])
+    start, end = hit.span
+    left, right = max(0, start - BEFORE), min(len(hit.text), end + NAME - BEFORE)
+    before, word, after = hit.text[left:start], hit.text[start:end], hit.text[end:right]
+    spaces = [" " if part.isspace() else "" for part in (before[-1:], after[:1])]
+    return (
+        f"{'…' if left else ''}{literal(before)}{spaces[0]}**{literal(word)}**{spaces[1]}{literal(after)}"
+        f"{'…' if right < len(hit.text) else ''}"
+    )
 
 
 @partial(st.cache_resource, show_spinner=False)

@@ -217,7 +217,7 @@ def _number(made: Comparison) -> str:
         ends = "<span>0 same direction</span><span>1 nothing in common</span>"
         beside = f'{cards.track(distance)}<div class="es-ends">{ends}</div>'
     return (
-        f'<div class="es-answer" role="status">{word}<span class="es-label">{made.metric} distance</span>'
+        f'<div class="es-answer es-announced">{word}<span class="es-label">{made.metric} distance</span>'
         f"<strong>{cards.number(distance)}</strong>{beside}</div>"
     )
 
@@ -232,12 +232,12 @@ def _nearest(made: Comparison, entered: list[Compared]) -> str:
             pair.append(f"{name} “{matrix.short(thing)}”")
         else:
             pair.append(f'<span class="es-held">{name}</span>')
-    told = matrix.said(made, row, column)
+    share = matrix.said(made, row, column)
     if made.pairs is not None:
-        told = _among(told, made.pairs)
-    return f'<p class="es-most" role="status">Most related: {" and ".join(pair)} ({told}).</p>'
+        share = _among(share, made.pairs)
+    return f'<p class="es-most es-announced">Most related: {" and ".join(pair)} ({share}).</p>'
 
 
-def _among(told: str, pairs: Pairs) -> str:
-    """Return the HTML of what is told of random pairs, with where they are from."""
-    return html.escape(told.replace("random pairs", f"random pairs of {pairs.of}"))
+def _among(share: str, pairs: Pairs) -> str:
+    """Return the HTML of a sentence about random pairs, with where they are from."""
+    return html.escape(share.replace("random pairs", f"random pairs of {pairs.of}"))

@@ -17,6 +17,7 @@ from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
 from embedsearch.query import AnyQuery, Tree
 from embedsearch.results import Hit, Results
+from embedsearch.splitters.words import words
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import auto_reload, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
@@ -25,6 +26,7 @@ from embedsearch.ui.widgets import cards, query_input, sidebar, weighted_terms, 
 from embedsearch.ui.widgets.filters import condition
 from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
 from embedsearch.ui.widgets.starters import starters
+from embedsearch.ui.widgets.uploads import find
 
 EXAMPLES = 12
 DRAWN = 15  # items that queries to start from are drawn from
@@ -46,7 +48,7 @@ def search_page() -> None:
         show_notices(asked.problems)
         opened = open_index(indexes, name)
         searcher = opened.searcher
-        asked, lost = _there(searcher, asked)
+        asked, lost = _there(searcher, asked, indexes)
         with st.sidebar:
             filters = sidebar.show(opened, asked, name)
         with row:
@@ -70,14 +72,35 @@ def search_page() -> None:
         _examples(opened, where)
 
 
-def _there(searcher: Index, asked: Asked) -> tuple[Asked, tuple[str, ...]]:
-    """Return what is asked without an item that the index no longer has, and a sentence that says so."""
-    try:
-        if asked.item:
-            searcher.row(asked.item)
-    except ItemNotFoundError:
-        return replace(asked, item=""), (gone(asked.item),)
-    return asked, ()
+def _there(searcher: Index, asked: Asked, indexes: Path) -> tuple[Asked, tuple[str, ...]]:
+    """Return what is asked without what is not there any more, and a sentence for each such thing."""
+    lost: list[str] = []
+
+    def is_gone(item: str) -> bool:
+        try:
+            searcher.row(item)
+        except ItemNotFoundError:
+            lost.append(gone(item))
+            return True
+        return False
+
+    if asked.item and is_gone(asked.item):
+        asked = replace(asked, item="")
+    asked = replace(
+        asked, terms=tuple(term for term in asked.terms if not (term.is_item and is_gone(term.value)))
+    )
+    if asked.image and QueryForm.IMAGE in query_input.forms(searcher):
+        try:
+            find(asked.image, indexes)
+        except ItemNotFoundError as error:
+            lost.append(str(error))
+            asked = replace(asked, image="")
+    if asked.word and UNITS[searcher.manifest.unit].form is QueryForm.WORD:
+        count = len(words(asked.text))
+        if not 1 <= asked.word <= count and asked.text.strip():
+            lost.append(f"The sentence has {count} words, so no word {asked.word}. Click the word you mean.")
+            asked = replace(asked, word=0)
+    return asked, tuple(lost)
 
 
 def _filter(opened: Opened, asked: Asked) -> tuple[Tree | None, tuple[str, ...]]:
@@ -98,7 +121,7 @@ def _welcome(indexes: Path) -> None:
         "reload this page.</p>"
     )
     st.code("embedsearch demo\nembedsearch build ~/Pictures --name pictures", language="bash")
-    st.caption(literal(f"Folder of indexes: {indexes}"))
+    st.html(f'<p class="es-quiet">Folder of indexes: {html.escape(str(indexes))}</p>')
 
 
 def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None) -> None:
@@ -140,12 +163,12 @@ def _count(searcher: Index, results: Results, where: Tree | None) -> None:
         if hits[0].label is Closeness.UNRELATED:  # the others are no nearer
             close += " Many random pairs are as near as anything here."
     crossed = html.escape(query_input.crossed(searcher, results.by))
-    told = f"The {len(hits)} nearest of {of}.{close} {cards.METRIC_HELP[results.metric]}{crossed}"
+    line = f"The {len(hits)} nearest of {of}.{close} {cards.METRIC_HELP[results.metric]}{crossed}"
     if results.truncated:
         limit = searcher.manifest.encoder.spec.max_length
-        told += f" Your text is too long: the model reads only its first {limit} tokens."
+        line += f" Your text is too long: the model reads only its first {limit} tokens."
     with st.container(key="es-count"):
-        st.html(f'<p class="es-quiet">{told}</p>')
+        st.html(f'<p class="es-quiet es-announced">{line}</p>')
 
 
 def _examples(opened: Opened, where: Tree | None) -> None:

@@ -14,7 +14,10 @@ from embedsearch.distances.scale import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import MOST_UNKNOWN, Span, Value, as_text
 from embedsearch.results import Hit
+from embedsearch.ui import auto_reload
+from embedsearch.ui.url_state import short
 from embedsearch.ui.widgets import thumbnails
+from embedsearch.ui.widgets.notes import literal
 
 METRIC_HELP = {
     Metric.COSINE: "Cosine distance, 0 to 2: smaller is more related.",
@@ -27,8 +30,7 @@ AROUND = 160  # characters of a long sentence shown on each side of its word
 # percent of the accent behind the word for a distance, over which text is easy to read in both themes
 DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5), strict=True))
 LIKE = "*More* like this"  # a narrow card leaves the first word out
-# Screen readers read the words after the sign; the page hides them.
-SIGNS = ((True, "plus", "\\+ *add to the query*"), (False, "minus", "− *subtract from the query*"))
+SIGNS = ((True, "plus", "\\+", "add {} to the query"), (False, "minus", "−", "subtract {} from the query"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +88,26 @@ def grid(
 
 def _actions(hit: Hit, place: int, actions: Actions) -> bool:
     """Show the buttons of a card; return whether it is to be explained."""
+    name = short(title(hit))
     st.button(
-        LIKE,
+        f"{LIKE} {unseen(f': {name}')}",
         key=f"like-{place}-{hit.id}",
         on_click=actions.like,
         args=(hit.id,),
         type="tertiary",
     )
     asked = actions.why is not None and st.button(
-        "Why", key=f"why-{place}-{hit.id}", type="tertiary", help="Which parts of it make the distance"
+        f"Why {unseen(f'was {name} found?')}",
+        key=f"why-{place}-{hit.id}",
+        type="tertiary",
+        help="Which parts of it make the distance",
     )
     if actions.add is not None:
         with st.container(horizontal=True, gap=None, width="content", key=f"es-signs-{place}"):
-            for adds, name, label in SIGNS:
+            for adds, sign, shown, purpose in SIGNS:
                 st.button(
-                    label,
-                    key=f"{name}-{place}-{hit.id}",
+                    f"{shown} {unseen(purpose.format(name))}",
+                    key=f"{sign}-{place}-{hit.id}",
                     on_click=actions.add,
                     args=(hit.id,),
                     kwargs={"adds": adds},
@@ -109,6 +115,11 @@ def _actions(hit: Hit, place: int, actions: Actions) -> bool:
                     help="Add this to the query" if adds else "Subtract this from the query",
                 )
     return asked
+
+
+def unseen(text: str) -> str:
+    """Return the Markdown of a part of a button's label that only screen readers read; see style.css."""
+    return f"**{literal(text)}**"
 
 
 def chip(closeness: Closeness | None, *, far: bool = False) -> str:
@@ -139,9 +150,9 @@ def said(hit: Hit) -> str:
 
 
 def image(hit: Hit, key: str) -> None:
-    """Show the thumbnail of a hit, or a placeholder with its name."""
+    """Show the thumbnail of a hit with a button that enlarges it, or a placeholder with its name."""
     name = title(hit)
-    small = thumbnails.of_bytes(hit.image) if hit.image else thumbnails.of_file(hit.path or "")
+    small = thumbnails.of_hit(hit)
     with st.container(key=key):
         if small is None:
             why = "The file is gone" if hit.is_gone else "The image can’t be read"
@@ -151,6 +162,23 @@ def image(hit: Hit, key: str) -> None:
             )
         else:
             st.image(small, alt=name, width="stretch")
+            label = unseen(f"Enlarge {short(name)}")
+            if st.button(label, icon=":material/zoom_out_map:", key=f"enlarge-{key}", type="tertiary"):
+                _enlarged(hit)
+
+
+@st.dialog("Image", width="large", on_dismiss="rerun")  # so that the page knows it is closed
+def _enlarged(hit: Hit) -> None:
+    """Show an image as its file has it, at most `thumbnails.LARGE` pixels on its longer side."""
+    auto_reload.hold()
+    name = title(hit)
+    whole = thumbnails.large(hit)
+    if whole is None:
+        st.warning("The image can’t be read any more.", icon=":material/info:")
+        return
+    with st.container(key="es-enlarged"):
+        st.image(whole, alt=name)
+    st.html(f'<p class="es-quiet">{html.escape(name)}</p>')
 
 
 def title(hit: Hit) -> str:

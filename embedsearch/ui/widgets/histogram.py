@@ -29,13 +29,13 @@ class Mark:
     Attributes:
         at: the place, in percent of the width.
         label: the pair's numbers; of several the nearest one's, and how many more.
-        told: the pairs with their distances, a line each.
+        pairs: the pairs with their distances, a line each.
         lane: the row of its label, from the top; None where there is no room for it.
     """
 
     at: float
     label: str
-    told: str
+    pairs: str
     lane: int | None
 
 
@@ -109,19 +109,19 @@ def _marks(made: Comparison, things: Sequence[Compared], low: float, high: float
         lane = next((lane for lane, end in enumerate(ends) if end + GAP <= at - half), None)
         if lane is not None:
             ends[lane] = at + half
-        told = "\n".join(
+        text = "\n".join(
             f"{name}: {said(made, row, column)}" for name, (row, column) in zip(names, members, strict=True)
         )
-        marks.append(Mark(at, label, told, lane))
+        marks.append(Mark(at, label, text, lane))
     return marks
 
 
 def _mark(mark: Mark, lanes: int) -> str:
     side = " es-right" if mark.at > 50 else " es-left" if mark.at < EDGE else ""
     label = "" if mark.lane is None else f"<b>{mark.label}</b>"
-    told = html.escape(mark.told)
+    text = html.escape(mark.pairs)
     lane = lanes - 1 if mark.lane is None else mark.lane  # a line without a label does not cross the others'
     return (
-        f'<span class="es-pair{side}" role="img" aria-label="{told}" data-told="{told}" '
+        f'<span class="es-pair{side}" role="img" aria-label="{text}" data-pairs="{text}" '
         f'style="left: {mark.at:.2f}%; --lane: {lane}">{label}</span>'
     )

@@ -66,12 +66,12 @@ def _items(folder: str, _searcher: Index, rows: tuple[int, ...]) -> dict[str, An
     notes = []
     for hit in hits:
         named = cards.title(hit)
-        told = [
+        described = [
             f"{name}: {as_text(value)[:NOTE]}"
             for name, value in hit.fields.items()
             if value is not None and str(value) != named
         ]
-        notes.append(" · ".join(told[:NOTES]))
+        notes.append(" · ".join(described[:NOTES]))
     images = modality_of(_searcher.manifest.unit).card is Card.IMAGE and len(rows) <= IMAGES
     return {
         "title": [_title(hit) for hit in hits],
@@ -93,7 +93,7 @@ def _title(hit: Hit) -> str:
 
 def small(hit: Hit) -> str | None:
     """Return an image as a `data:` address, or None where it can't be read."""
-    thumbnail = thumbnails.of_bytes(hit.image) if hit.image else thumbnails.of_file(hit.path or "")
+    thumbnail = thumbnails.of_hit(hit)
     if thumbnail is None:
         return None
     image = Image.open(io.BytesIO(thumbnail))

@@ -26,7 +26,7 @@ _END = re.compile(r"(?<=<)(?=/)|(?<=[-!\]])(?=>)")
 
 def heat_map(made: Comparison, things: Sequence[Compared]) -> str:
     """Return the HTML of the matrix of distances: the nearer, the deeper a cell is shaded."""
-    low, high, told_ends = ends(made)
+    low, high, names = ends(made)
     nearest = {made.nearest(), made.nearest()[::-1]}
     heads = "".join(
         f'<th scope="col" title="{_attribute(full(thing))}">{small(thing)}<b>{thing.number}</b></th>'
@@ -42,11 +42,11 @@ def heat_map(made: Comparison, things: Sequence[Compared]) -> str:
             distance = float(made.distances[row, column])
             depth = round(DEEPEST * (1 - min(max((distance - low) / (high - low), 0), 1)), 1)
             mark = ' class="es-nearest"' if (row, column) in nearest else ""
-            told = html.escape(f"{thing.number} and {other.number}: {said(made, row, column)}")
+            text = html.escape(f"{thing.number} and {other.number}: {said(made, row, column)}")
             shown = cards.number(distance)
             if made.percentiles is not None:
                 shown += f"<small>{shown_percentile(float(made.percentiles[row, column]))} %</small>"
-            cells.append(f'<td{mark} style="--share: {depth}%" title="{told}">{shown}</td>')
+            cells.append(f'<td{mark} style="--share: {depth}%" title="{text}">{shown}</td>')
         head = f'<th scope="row" title="{_attribute(full(thing))}"><div>{small(thing)}<b>{thing.number}</b>'
         rows.append(f"<tr>{head}<span>{short(thing)}</span></div></th>{''.join(cells)}</tr>")
     under = "" if made.percentiles is None else "; below it, the share of random pairs that are farther apart"
@@ -57,7 +57,7 @@ def heat_map(made: Comparison, things: Sequence[Compared]) -> str:
         'aria-label="Distance of each pair"><table>'
         f"<thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f'<figcaption><span class="es-quiet">The {made.metric} distance of each pair{under}.</span>'
-        f"{_legend(low, high, told_ends)}</figcaption></figure>"
+        f"{_legend(low, high, names)}</figcaption></figure>"
     )
 
 
@@ -135,8 +135,8 @@ def small(thing: Compared) -> str:
     return f'<img alt="Image {thing.number}" src="data:image/jpeg;base64,{data}">'
 
 
-def _legend(low: float, high: float, told: tuple[str, str]) -> str:
+def _legend(low: float, high: float, names: tuple[str, str]) -> str:
     return (
-        f'<span class="es-legend"><span>{cards.number(low)} {told[0]}</span><i aria-hidden="true"></i>'
-        f"<span>{cards.number(high)} {told[1]}</span></span>"
+        f'<span class="es-legend"><span>{cards.number(low)} {names[0]}</span><i aria-hidden="true"></i>'
+        f"<span>{cards.number(high)} {names[1]}</span></span>"
     )

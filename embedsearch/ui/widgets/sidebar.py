@@ -9,17 +9,16 @@ import streamlit as st
 
 from embedsearch.crossmodal import summary
 from embedsearch.modalities import UNITS
-from embedsearch.query import DEFAULT_K
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
-from embedsearch.ui.url_state import FIELD, MAX_COUNT, Asked
+from embedsearch.ui.url_state import COUNT, FIELD, Asked
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.filters import Choice, Facet, Range, chosen, ends
 from embedsearch.ui.widgets.notes import literal
 
-COUNT, WHERE = "search-count", "search-where"
-COUNTS = (5, DEFAULT_K, 20, 50, 100, MAX_COUNT)
+COUNTED, WHERE = "search-count", "search-where"
+COUNTS = (6, COUNT, 24, 48, 96, 192)
 
 
 def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
@@ -71,11 +70,11 @@ def _search(manifest: Manifest) -> str:
 
 def _results(asked: Asked, index: str) -> None:
     def changed() -> None:
-        count = st.session_state[COUNT]
-        url_state.change({"index": index, "k": "" if count == DEFAULT_K else str(count)})
+        count = st.session_state[COUNTED]
+        url_state.change({"index": index, "k": "" if count == COUNT else str(count)})
 
-    url_state.follow(COUNT, asked.count)
-    st.select_slider("Number of results", sorted({*COUNTS, asked.count}), key=COUNT, on_change=changed)
+    url_state.follow(COUNTED, asked.count)
+    st.select_slider("Number of results", sorted({*COUNTS, asked.count}), key=COUNTED, on_change=changed)
 
 
 def _choose(facet: Choice, values: Sequence[str], key: str, index: str) -> None:
@@ -117,7 +116,7 @@ def _slide(facet: Range, values: Sequence[str], key: str, index: str) -> None:
 def _where(opened: Opened, asked: Asked, index: str) -> None:
     fields = opened.searcher.build.field_types
     if not fields:
-        st.caption("The items of this index have no fields.")
+        st.html('<p class="es-quiet">The items of this index have no fields.</p>')
         return
 
     def changed() -> None:
@@ -149,13 +148,15 @@ def _sample(facets: Sequence[Facet], field: str) -> str:
 
 def _unknown(facets: Sequence[Facet], asked: Asked) -> tuple[str, ...]:
     known = {facet.field: facet for facet in facets}
-    told: list[str] = []
+    problems: list[str] = []
     for field, values in asked.facets.items():
         facet = known.get(field)
         if facet is None:
-            told.append(f"The address filters by {field!r}, which is no filter of this page; it is ignored.")
+            problems.append(
+                f"The address filters by {field!r}, which this page does not offer; it is ignored."
+            )
         elif isinstance(facet, Choice):
             lost = [value for value in values if value not in facet.options]
             if lost:
-                told.append(f"No item has {field} = {lost[0]!r}; the filter ignores it.")
-    return tuple(told)
+                problems.append(f"No item has {field} = {lost[0]!r}; the filter ignores it.")
+    return tuple(problems)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from embedsearch.errors import ItemNotFoundError
 from embedsearch.index import Index
 from embedsearch.modalities import QueryForm
 from embedsearch.query import AnyQuery, MoreLike, Query, WeightedTerm
@@ -86,17 +85,11 @@ def _texts(name: str) -> None:
                 url_state.change({"index": name, **url_state.with_term(Term(parameter, text))})
 
         st.text_input(label, key=key, max_chars=400, on_change=changed)
-    st.caption(
-        "“More of” and + add a term; “Less of” and − subtract it. Each term becomes a vector of length 1. "
-        "The page shows what lies nearest to the sum of these vectors."
+    st.html(
+        '<p class="es-quiet">“More of” and + add a term; “Less of” and − subtract it. Its slider says how '
+        "much it counts; the query itself counts 1.</p>"
     )
 
 
 def _name(searcher: Index, term: Term) -> str:
-    text = term.value
-    if term.is_item:
-        try:
-            text = cards.title(searcher.item(term.value))
-        except ItemNotFoundError:
-            text = f"{term.value} (no such item)"
-    return url_state.short(text)
+    return url_state.short(cards.title(searcher.item(term.value)) if term.is_item else term.value)

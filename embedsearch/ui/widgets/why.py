@@ -19,7 +19,7 @@ from embedsearch.ui.widgets.notes import calm
 
 LITTLE = 0.05
 OWN = "Yellow parts fit {} more than they fit the average image of this index; dark blue parts do not."
-PLACED = "Yellow marks the parts of this image that fit {} best, dark blue those that fit it least."
+WITHIN = "Yellow marks the parts of this image that fit {} best, dark blue those that fit it least."
 QUOTED = 80  # characters of a query that a sentence repeats
 NAMED, STANDS_OUT = 3, 0.25  # words that are named, and the share of the score that they must make
 SEEN = 0.1  # share of the deepest shade that is seen as one
@@ -35,8 +35,8 @@ def show(searcher: Index, query: AnyQuery, hit: Hit, *, far: bool) -> None:
     """Explain a hit in a dialog, computed now, while it opens; `far` where the page calls it not close."""
     with calm():
         asked = f'<span class="es-label">You asked for</span> {_asked(searcher, query)}'
-        told = f'<div class="es-head">{cards.chip(hit.label, far=far)}{cards.said(hit)}</div>'
-        st.html(f'<div class="es-why"><p>{asked}</p>{told if hit.label else ""}</div>')
+        meaning = f'<div class="es-head">{cards.chip(hit.label, far=far)}{cards.said(hit)}</div>'
+        st.html(f'<div class="es-why"><p>{asked}</p>{meaning if hit.label else ""}</div>')
         with st.spinner("Computing the score of each part …"):
             made = searcher.explain(query, hit)
         if made.drawn is not None:
@@ -81,7 +81,7 @@ def _image(hit: Hit, made: Explanation, query: AnyQuery) -> None:
     if isinstance(query, Text) and len(query.text) <= QUOTED:
         asked = f"“{_short(query.text)}”"
     st.html(
-        f'<div class="es-why">{_colours()}<p>{(PLACED if made.typical is None else OWN).format(asked)}</p>'
+        f'<div class="es-why">{_colours()}<p>{(WITHIN if made.typical is None else OWN).format(asked)}</p>'
         + ("" if whole else "<p>The model does not see the dark edges.</p>")
         + "</div>"
     )
@@ -117,16 +117,18 @@ def _text(hit: Hit, made: Explanation) -> None:
 def _most(parts: Sequence[Part]) -> str:
     """Return the HTML of a sentence that names the words which add most; nothing where none stands out."""
     sums: dict[str, float] = {}
+    names: dict[str, str] = {}  # as the text writes them first
     for part in parts:
         if any(letter.isalnum() for letter in part.text):
-            name = part.text.strip().casefold()
-            sums[name] = sums.get(name, 0.0) + part.score
-    best = sorted(sums, key=lambda name: -sums[name])[:NAMED]
-    total, named = sum(part.score for part in parts), sum(sums[name] for name in best)
+            word = part.text.strip()
+            names.setdefault(word.casefold(), word)
+            sums[word.casefold()] = sums.get(word.casefold(), 0.0) + part.score
+    best = sorted(sums, key=lambda word: -sums[word])[:NAMED]
+    total, named = sum(part.score for part in parts), sum(sums[word] for word in best)
     if len(sums) <= NAMED or total <= 0 or named < STANDS_OUT * total:
         return ""
     share = "Most" if named > total / 2 else f"{100 * named / total:.0f}\u00a0%"
-    return f"{share} of the match comes from <b>{html.escape(', '.join(best))}</b>. "
+    return f"{share} of the match comes from <b>{html.escape(', '.join(names[word] for word in best))}</b>. "
 
 
 def _against(parts: Sequence[Part]) -> bool:
@@ -174,8 +176,8 @@ def _sum(made: Explanation) -> str:
     same = kept == cards.number(made.recomputed)
     rows += _row("distance", made.recomputed, f"computed now{', as' if same else f'; {kept}'} in the index")
     note = f'<p class="es-quiet">{html.escape(made.note)}</p>' if made.note else ""
-    told = "<summary>How the numbers add up</summary>"
-    return note + f'<details class="es-sum">{told}<table>{rows}</table></details>{_numbers(made)}'
+    summary = "<summary>How the numbers add up</summary>"
+    return note + f'<details class="es-sum">{summary}<table>{rows}</table></details>{_numbers(made)}'
 
 
 def _numbers(made: Explanation) -> str:

@@ -11,7 +11,7 @@ from embedsearch.maps import make_map, xy_of
 from embedsearch.maps.alignment import rows_of_same_ids
 from embedsearch.maps.inputs import Method, PreviousMap, Settings
 from embedsearch.maps.layouts import umap as umap_layout
-from embedsearch.maps.layouts.umap import lay_out, placed
+from embedsearch.maps.layouts.umap import interpolated, lay_out
 from embedsearch.progress import Silent
 from tests import fakes
 from tests.maps.conftest import random_texts
@@ -92,7 +92,7 @@ def test_a_copy_is_placed_on_its_original(metric):
     vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     vectors[30] = vectors[3]
     points = np.random.default_rng(1).normal(size=(30, 2)).astype(np.float32)
-    found = placed(vectors, np.arange(30, 40), np.arange(30), points, metric)
+    found = interpolated(vectors, np.arange(30, 40), np.arange(30), points, metric)
     if metric is not Metric.IP:
         np.testing.assert_allclose(found[0], points[3], atol=1e-2)
     assert (found <= points.max(0)).all()

@@ -98,6 +98,21 @@ def test_the_keyboard_reaches_items(visit):
     expect(page.locator(".map .marks .chosen")).to_have_count(0)
 
 
+def test_neighbours_have_their_word_marked_and_a_link(visit, indexes):
+    """Of words each neighbour's own one stands out, and its link chooses that neighbour."""
+    items = open_index("senses", indexes).build.items
+    bank = next(at for at, text in enumerate(items["text"].to_pylist()) if "savings" in text)
+    page = visit({"index": "senses", "item": items["id"][bank].as_py()}, "map")
+    drawn(page)
+    rows = page.locator("[class*=st-key-es-near-]")
+    expect(rows).to_have_count(10)
+    expect(rows.locator("a strong")).to_have_count(10)
+    assert len({row.locator("a p").inner_html() for row in rows.all()}) == 10  # one sentence may stand twice
+    word = rows.first.locator("strong").inner_text()
+    rows.first.get_by_role("link").click()
+    expect(page.locator(".st-key-es-card-chosen mark")).to_have_text(word)
+
+
 def test_a_group_is_singled_out_and_the_map_zoomed(visit):
     """A group's button dims the others; nearer and farther zoom, and all of it shows the whole again."""
     page = visit({"index": "images"}, "map")

@@ -68,7 +68,7 @@ def test_three_texts_are_a_heat_map(visit):
         for cell in page.locator(".es-matrix td[title]").all()
     ]
     assert max(shades) == shades[1] > shades[0]  # 1 and 3, 1 and 2
-    marks = [mark.get_attribute("data-told") for mark in page.locator(".es-pair").all()]
+    marks = [mark.get_attribute("data-pairs") for mark in page.locator(".es-pair").all()]
     told = [line.split(":")[0] for mark in marks for line in mark.split("\n")]
     assert told[0] == "1–3"
     assert sorted(told) == ["1–2", "1–3", "2–3"]

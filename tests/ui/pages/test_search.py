@@ -5,6 +5,7 @@ import re
 import pytest
 from PIL import Image
 
+from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Unit
 from tests.ui.conftest import HOSTILE, QUESTIONS, _table, shown
 
@@ -39,6 +40,15 @@ def answered(page):
     """Wait for the hits of a query."""
     expect(page.get_by_text(NEAREST)).to_be_visible()
     shown(page)
+
+
+def announced(page):
+    """What the live region holds, as the browser hands it to a screen reader."""
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    named = {node["nodeId"]: node for node in nodes}
+    regions = [node for node in nodes if node.get("role", {}).get("value") == "status"]
+    texts = [named[child]["name"]["value"] for region in regions for child in region.get("childIds", ())]
+    return " ".join(filter(None, texts))
 
 
 def as_png(image, size=None):
@@ -277,6 +287,64 @@ def test_a_phone_shows_all_of_it(visit, path, parameters):
     page = visit(parameters, path, width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
+
+
+def test_every_button_names_its_item(visit):
+    """Each button of a card has a name of its own, which says what it is for; the page shows it short."""
+    page = visit({"index": "questions", "item": "", "q": "refund"})
+    answered(page)
+    buttons = cards(page).get_by_role("button").all()
+    names = [button.text_content() for button in buttons]
+    assert len(names) == len(set(names)) == 4 * 12
+    first = texts(page)[0][:20]
+    for name in ("More like this", "Why was", "add", "subtract"):
+        expect(
+            cards(page).first.get_by_role("button", name=re.compile(f"{name}.*{re.escape(first)}"))
+        ).to_have_count(1)
+
+
+def test_an_image_is_enlarged_from_its_file(visit, build, indexes, tmp_path):
+    """Enlarge shows what the file holds, not the thumbnail: all its pixels, or 1460 on its longer side."""
+    (tmp_path / "photos").mkdir()
+    for name, size in (("wide", (3200, 800)), ("small", (900, 700))):
+        Image.effect_mandelbrot(size, (-3, -2.5, 2, 2.5), 50).save(tmp_path / "photos" / f"{name}.png")
+    build(indexes, "photos", SourceRecipe("images", str(tmp_path / "photos")), Unit.IMAGE)
+    page = visit({"index": "photos"})
+    for name, size in (("wide", [1460, 365]), ("small", [900, 700])):
+        page.get_by_role("button", name=f"Enlarge {name}.png").click()
+        image = page.get_by_role("dialog").get_by_role("img", name=f"{name}.png")
+        expect(image).to_be_visible()
+        page.wait_for_function("document.querySelector('[role=dialog] img')?.naturalWidth > 0")
+        assert image.evaluate("(image) => [image.naturalWidth, image.naturalHeight]") == size
+        page.get_by_role("dialog").get_by_role("button", name="Close").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("door", ["More like this", "add", "subtract"])
+def test_the_focus_stays_with_the_results_and_they_are_announced(visit, door):
+    """After a card's button the focus is on what was found, not on nothing, and a live region says it."""
+    page = visit({"index": "questions", "q": "refund"})
+    answered(page)
+    button = cards(page).nth(3).get_by_role("button", name=door)
+    button.focus()
+    before = announced(page)
+    button.press("Enter")
+    expect(page).to_have_url(re.compile("item="))
+    answered(page)
+    page.wait_for_timeout(1000)
+    assert "The 12 nearest of 22." in before
+    assert re.match(r"The 1[12] nearest of 22\.", announced(page))
+    assert page.evaluate("document.activeElement !== document.body && document.activeElement.isConnected")
+
+
+@pytest.mark.parametrize("width", [700, 1000, 1300, 1700])
+def test_twelve_results_leave_no_holes(visit, width):
+    """The grids have 1, 2, 3, 4 or 6 columns, so that the 12 cards fill their rows."""
+    for parameters in ({"index": "images", "item": "star/red star.png"}, {"index": "questions"}):
+        page = visit(parameters, width=width)
+        expect(cards(page)).to_have_count(12)
+        tops = [round(card.bounding_box()["y"]) for card in cards(page).all()]
+        assert len({tops.count(top) for top in tops}) == 1
 
 
 def test_a_new_build_is_picked_up(visit, build, indexes, tmp_path):

@@ -72,11 +72,11 @@ def test_shades_end_where_the_scale_does():
 def test_shades_tell_apart_what_is_all_near():
     """Where all are nearer than nearly all random pairs, the nearest is shaded most, the farthest not."""
     near = [[1, 0], [1, 0.01], [1, 0.1]]
-    low, high, told = matrix.ends(made(near, pairs=Pairs(EVEN, EVEN, "somewhere"))[0])
+    low, high, text = matrix.ends(made(near, pairs=Pairs(EVEN, EVEN, "somewhere"))[0])
     assert (low, high) == pytest.approx((5e-5, 0.005), abs=1e-4)
-    assert told == ("the nearest of these", "the farthest of these")
-    told = matrix.ends(made([[1, 0]] * 3, pairs=Pairs(EVEN, EVEN, "somewhere"))[0])[2]
-    assert told == ("the same", "the median of random pairs")
+    assert text == ("the nearest of these", "the farthest of these")
+    text = matrix.ends(made([[1, 0]] * 3, pairs=Pairs(EVEN, EVEN, "somewhere"))[0])[2]
+    assert text == ("the same", "the median of random pairs")
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_labels_never_lie_on_one_another():
     draw = np.random.default_rng(0)
     comparison, named = made([*draw.normal(size=(9, 8)), np.zeros(8)])
     marks = _marks(comparison, named, 0, 2)
-    told = [line.split(":")[0] for mark in marks for line in mark.told.split("\n")]
-    assert len(told) == len(set(told)) == 45
-    assert any("\n" in mark.told and mark.label.endswith("+8") for mark in marks)  # all are at 1 from zero
+    text = [line.split(":")[0] for mark in marks for line in mark.pairs.split("\n")]
+    assert len(text) == len(set(text)) == 45
+    assert any("\n" in mark.pairs and mark.label.endswith("+8") for mark in marks)  # all are at 1 from zero
     for lane in range(LANES):
         row = [mark for mark in marks if mark.lane == lane]
         for before, after in pairwise(row):
@@ -142,9 +142,9 @@ def test_a_wrong_address_gives_a_sentence(indexes, monkeypatch, parameters, sent
     page.run()
     assert not page.exception
     assert not page.error
-    told = " ".join(each.value for each in page.warning).replace("\\", "")
-    assert sentence in told
-    assert bool(told) == bool(sentence)
+    text = " ".join(each.value for each in page.warning).replace("\\", "")
+    assert sentence in text
+    assert bool(text) == bool(sentence)
     assert page.selectbox[0].label == "Measured with"
 
 

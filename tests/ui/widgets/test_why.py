@@ -5,7 +5,7 @@ import re
 import pytest
 
 from embedsearch.explain.explanation import Part
-from embedsearch.ui.widgets.why import _shaded
+from embedsearch.ui.widgets.why import _most, _shaded
 from tests.ui.conftest import HOSTILE
 from tests.ui.pages.test_search import answered, cards
 
@@ -43,6 +43,13 @@ def test_a_texts_words_are_shaded_and_add_up(visit):
     expect(dialog.locator("details:not(.es-sum) table")).to_contain_text("parcel")
     expect(dialog).to_contain_text("You asked for “the package did not come”")
     expect(dialog).to_contain_text(re.compile(r"comes from (?=.*(parcel|arrived))"))
+
+
+def test_names_keep_their_capitals():
+    """The words that make most of a match are written as the text writes them first."""
+    scores = {"Paris": 0.5, "paris": 0.2, "IBM": 0.3, "met": 0.05, "of": 0.01}
+    parts = [Part(word, (at, at + 1), score) for at, (word, score) in enumerate(scores.items())]
+    assert _most(parts) == "Most of the match comes from <b>Paris, IBM, met</b>. "
 
 
 def test_an_image_has_its_heat_laid_over(visit):

@@ -1,4 +1,4 @@
-"""A new query scrolls the page back to its top, where the query stands."""
+"""What the browser does after a run: it scrolls to a new query, announces results and keeps the focus."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 from streamlit.components.v2 import component
 
-from embedsearch.ui import url_state
+from embedsearch.ui import ASSETS, url_state
 from embedsearch.ui.pages import DUPLICATES, SEARCH
 
 # for each page, the parameters that say what is asked, not how much of it is shown
@@ -16,15 +16,6 @@ ASKED = {
     SEARCH.path: ("index", "q", "word", "image", "item", *url_state.TERMS),
     DUPLICATES.path: ("index", "kind", "page"),
 }
-_SCRIPT = """
-let last = null;
-export default function ({ data }) {
-  if (last !== null && last !== data.asked) {
-    document.querySelector("[data-testid=stMain]")?.scrollTo({ top: 0, behavior: "instant" });
-  }
-  last = data.asked;
-}
-"""
 
 
 def asked(at: str, parameters: Mapping[str, Sequence[str]]) -> str:
@@ -33,11 +24,16 @@ def asked(at: str, parameters: Mapping[str, Sequence[str]]) -> str:
 
 
 def follow(at: str) -> None:
-    """Scroll to the top when the page `at` is asked something else than in its last run."""
-    with st.container(key="es-scrolling"):
-        _mount()(key="scrolling", data={"asked": asked(at, url_state.parameters())})
+    """Scroll to the top when the page `at` is asked something else than in its last run; see after_run.js.
+
+    Elements of the class `es-announced` hold what is announced, and the first of them takes the focus when a
+    button that had it is gone.
+    """
+    with st.container(key="es-after-run"):
+        _mount()(key="after-run", data={"asked": asked(at, url_state.parameters())})
 
 
 @partial(st.cache_resource, show_spinner=False)
 def _mount() -> Callable[..., object]:
-    return component("embedsearch.scrolling", html="<i></i>", js=_SCRIPT)
+    script = (ASSETS / "after_run.js").read_text(encoding="utf-8")
+    return component("embedsearch.after-run", html="<i></i>", js=script)
