@@ -315,6 +315,9 @@ def calibrate(
     *,
     pairs: str | Path = "",
     background: str | Path = "",
+    own: str | Path = "",
+    lost: float | None = None,
+    strictness: float | None = None,
     indexes: str | Path | None = None,
 ) -> Index:
     """Measure the distance scale of the index `name` again, and open the index with it.
@@ -325,13 +328,28 @@ def calibrate(
             score people would give. Empty for the judgements that the index has.
         background: a file of unrelated texts, one a line, or a table, or a folder of unrelated images;
             empty for what the index has, or the package's general sentences.
+        own: the same of queries that belong and are no items; they set the limit of the verdict. Empty for
+            those that the index has.
+        lost: the share (over 0, under 1) of `own` that may be told that nothing is close; None for 0.05.
+        strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
+            close, in place of a limit set by `own`; None for what the index has.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
 
     Raises:
         EmbedsearchError: see `embedsearch.artifacts.calibration.calibrate`.
     """
     root = indexes_folder(indexes)
-    return Index(calibration.calibrate(name, pairs=pairs, background=background, root=root))
+    return Index(
+        calibration.calibrate(
+            name,
+            pairs=pairs,
+            background=background,
+            own=own,
+            lost=lost,
+            strictness=strictness,
+            root=root,
+        )
+    )
 
 
 def list_indexes(indexes: str | Path | None = None) -> list[str]:

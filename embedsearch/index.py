@@ -66,11 +66,19 @@ class Index(Searcher):
 
     @overload
     def search(
-        self, query: list[str] | list[AnyQuery] | list[list[float]], k: int = ..., where: Where = ...
+        self,
+        query: list[str] | list[AnyQuery] | list[list[float]],
+        k: int = ...,
+        where: Where = ...,
+        strictness: float | None = ...,
     ) -> list[Results]: ...
     @overload
-    def search(self, query: Any, k: int = ..., where: Where = ...) -> Results: ...
-    def search(self, query: Any, k: int = DEFAULT_K, where: Where = None) -> Results | list[Results]:
+    def search(
+        self, query: Any, k: int = ..., where: Where = ..., strictness: float | None = ...
+    ) -> Results: ...
+    def search(
+        self, query: Any, k: int = DEFAULT_K, where: Where = None, strictness: float | None = None
+    ) -> Results | list[Results]:
         """Return the `k` nearest items, and judge whether any of them is close.
 
         Args:
@@ -82,17 +90,19 @@ class Index(Searcher):
             where: a filter over the fields: a text such as ``"label = 'dress' and price < 40"``; a dict such
                 as ``{"topic": "payments", "year": [2023, 2024]}``, see `filters.conditions`; or a tree that
                 `filters.parse` returns.
+            strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
+                close; None for what was set by `calibrate`, or else what the index chooses.
 
         Raises:
-            QueryError: the query does not fit this index, or k is under 1.
+            QueryError: the query does not fit this index, k is under 1, or the strictness is no such share.
             FilterError: the filter can't be understood.
             ItemNotFoundError: no item has the id asked for.
             ItemError: the image can't be read.
         """
         chosen = conditions(where) if isinstance(where, Mapping) else where
         if is_several(query):
-            return [super(Index, self).search(each, k, chosen) for each in query]
-        return super().search(query, k, chosen)
+            return [super(Index, self).search(each, k, chosen, strictness) for each in query]
+        return super().search(query, k, chosen, strictness)
 
     def answer(self, query: Any, k: int = DEFAULT_K, where: Where = None) -> Results:
         """Search, by the verb of 0.6; it goes with the next version."""
@@ -284,11 +294,27 @@ class Index(Searcher):
         """Return what `rebuild` would find new, changed and gone, and write nothing."""
         return changes(self.name, full=full, indexes=self._home.parent, progress=progress)
 
-    def calibrate(self, *, pairs: str | Path = "", background: str | Path = "") -> Index:
+    def calibrate(
+        self,
+        *,
+        pairs: str | Path = "",
+        background: str | Path = "",
+        own: str | Path = "",
+        lost: float | None = None,
+        strictness: float | None = None,
+    ) -> Index:
         """Measure the distance scale again; arguments and errors as `embedsearch.calibrate`."""
-        root = self._home.parent
         return self._open(
-            calibration.calibrate(self.name, pairs=pairs, background=background, root=root, load=self._load)
+            calibration.calibrate(
+                self.name,
+                pairs=pairs,
+                background=background,
+                own=own,
+                lost=lost,
+                strictness=strictness,
+                root=self._home.parent,
+                load=self._load,
+            )
         )
 
     def align(

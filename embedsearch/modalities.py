@@ -61,6 +61,7 @@ class UnitRow:
         has_duplicates: whether two items of the same content are duplicates.
         compared: its name on the page where things are compared; empty where it can't be.
         asked_by: the modality that finds it through a dual encoder, captions or class names; None for none.
+        unjudged: a sentence that says why answers get no verdict; empty where they may get one.
     """
 
     unit: Unit
@@ -77,6 +78,7 @@ class UnitRow:
     has_duplicates: bool = True
     compared: str = ""
     asked_by: Modality | None = None
+    unjudged: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class ModalityRow:
     fact_names: tuple[str, ...] = ()
 
 
+# measured by tests.benchmarks.verdicts
+_WORDS_UNJUDGED = "There is no verdict for words: many that belong find nothing closer than others do."
 _ROWS = (
     ModalityRow(
         Modality.TEXT,
@@ -149,6 +153,7 @@ _ROWS = (
                 query="a word in its sentence",
                 splitter="embedsearch.splitters.words:split_words",
                 general="words in general sentences",
+                unjudged=_WORDS_UNJUDGED,
                 has_duplicates=False,  # the same word in two sentences is none
                 compared="Words in their sentences",
             ),
@@ -162,6 +167,7 @@ _ROWS = (
                 query="a word in its sentence",
                 splitter="embedsearch.splitters.words:split_tokens",
                 general="words in general sentences",
+                unjudged=_WORDS_UNJUDGED,
                 has_duplicates=False,
             ),
         ),

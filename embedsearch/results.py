@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from embedsearch.distances.metric import Metric
-from embedsearch.distances.scale import Closeness, Verdict
+from embedsearch.distances.pairs import Closeness
+from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import MissingExtraError
 from embedsearch.records import Content, Modality, Value
 
@@ -49,7 +50,7 @@ class Hit:
         image: the bytes of an image that has no file of its own.
         percentile: percent (0 to 100) of random pairs of the index that are farther apart; None where the
             index has no scale.
-        label: a word for the distance; None where the index has no scale.
+        label: a word for the distance; None where the index has no scale, or too few random pairs.
         human_score: the score that people would give, where the index was calibrated with judgements; else
             None.
         unknown: share (0 to 1) of its text that the model does not know. Over a third the hit has no
@@ -112,14 +113,17 @@ class Results(Sequence[Hit]):
     Attributes:
         hits: the same, as a list.
         metric: the distance of the hits.
-        verdict: `close` or `nothing_close`; None where the index has no background to judge by.
+        verdict: `close` or `nothing_close`; None where that can't be said.
         foreign_rate: how often (0 to 1) an unrelated query finds something as close; None where there is no
             verdict.
-        reason: a sentence: why the answer is not judged, so that there is no verdict and no hit has a label;
-            else empty.
+        reason: a sentence: what the verdict rests on, or why there is none; empty where the index has no
+            scale.
+        note: a sentence that says where the random pairs are from if not from the index, or why the hits have
+            no labels; else empty.
         by: what let a text find images, or an image texts: `towers`, `conse` or `align`, see
             `embedsearch.crossmodal`. The distances are those of its space then. Else empty.
-        limit: the largest distance of a hit that counts as close by itself; None without a background.
+        limit: the largest closeness that is close, where closeness is the mean of the three smallest
+            distances, weighted 3, 2, 1; None without a verdict.
         truncated: whether a text of the query is longer than the model reads, so that its end did not count.
         unknown: share (0 to 1) of a text of the query that the model does not know, so that it did not count;
             the largest of several. Over a third no hit has a percentile, a label or a score, and there is no
@@ -131,6 +135,7 @@ class Results(Sequence[Hit]):
     verdict: Verdict | None = None
     foreign_rate: float | None = None
     reason: str = ""
+    note: str = ""
     by: str = ""
     limit: float | None = None
     truncated: bool = False
@@ -148,10 +153,6 @@ class Results(Sequence[Hit]):
     def __getitem__(self, at: slice) -> list[Hit]: ...
     def __getitem__(self, at: int | slice) -> Hit | list[Hit]:
         return self.hits[at]
-
-    def is_far(self, hit: Hit) -> bool:
-        """Whether a hit is not close: the verdict is that nothing is, and this hit is no exception."""
-        return self.verdict is Verdict.NOTHING_CLOSE and self.limit is not None and hit.distance > self.limit
 
     def to_arrow(self) -> pa.Table:
         """Return the hits as an Arrow table, a row each.

@@ -203,6 +203,12 @@ def picture(identity: str, content: Any, **fields: Any) -> Record:
     return Record(identity, Modality.IMAGE, content, fields)
 
 
+def many(count: int = 300) -> list[Record]:
+    """Return so many texts of random letters, with their number as a field."""
+    draw = np.random.default_rng(0)
+    return [text(str(at), "".join(draw.choice(list("abcdefgh"), 9)), number=at) for at in range(count)]
+
+
 def fruit_entries() -> list[Record]:
     """Return `FRUITS` as records, with their length and first letter as fields."""
     return [text(word, word, length=len(word), first=word[0]) for word in FRUITS]

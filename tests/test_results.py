@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from embedsearch.distances.metric import Metric, similarity
-from embedsearch.distances.scale import Closeness
+from embedsearch.distances.pairs import Closeness
 from embedsearch.records import Modality
 from embedsearch.results import Hit, Results
 

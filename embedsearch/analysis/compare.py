@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from embedsearch.artifacts.scale import PAIRED, encoded, general
 from embedsearch.disk.cache import kept_vectors
 from embedsearch.distances.metric import Metric, Vectors, distances
-from embedsearch.distances.scale import Closeness, Numbers, Scale, pairs_and_shares, percentiles
+from embedsearch.distances.pairs import Pairs, pairs_of
 from embedsearch.encoders import Encoder, all_ready, gather, load_encoder
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, unit_of
@@ -22,41 +22,6 @@ from embedsearch.records import MOST_UNKNOWN, Unit
 from embedsearch.search.searcher import Searcher
 
 LEAST = 2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """Random pairs that distances are compared with.
-
-    Attributes:
-        distances: of some of them, ascending, (p,) float32; see `embedsearch.distances.scale.Scale`.
-        shares: share of all of them (0 to 1) that are no farther apart than each, (p,) float32.
-        of: where they are from, such as "general sentences".
-        nearest: distances of an index's items to their nearest; empty where there are none.
-    """
-
-    distances: Numbers
-    shares: Numbers
-    of: str
-    nearest: Numbers = field(default_factory=lambda: np.empty(0, np.float32))
-
-    def label(self, distance: float) -> Closeness:
-        """Return the label of a distance; see `Scale.labels`."""
-        none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
-        return Scale(self.distances, self.shares, self.nearest, none, none, nobody).label(distance)
-
-    def histogram(self, edges: Numbers) -> Numbers:
-        """Return the share of the pairs in each bin; nearer pairs count to the first bin.
-
-        Args:
-            edges: of the bins, ascending, (b + 1,).
-
-        Returns:
-            (b,) float32; the sum is 1 if no pair is farther apart than the last edge.
-        """
-        reached = np.interp(edges, self.distances, self.shares)
-        reached[0] = 0
-        return np.diff(reached).astype(np.float32)  # (b + 1,) -> (b,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +135,7 @@ def compared(
     return Comparison(
         labels=tuple(labels),
         distances=far,
-        percentiles=None if pairs is None else percentiles(far, pairs.distances, pairs.shares),
+        percentiles=None if pairs is None else pairs.percentiles(far),
         pairs=pairs,
         metric=metric,
         model=spec.model,
@@ -180,11 +145,11 @@ def compared(
 
 
 def index_pairs(searcher: Searcher) -> Pairs | None:
-    """Return the random pairs of an index; None where it was built without a scale."""
+    """Return the random pairs of an index; None where there are too few to say anything."""
     scale = searcher.build.scale
-    if scale is None:
+    if scale is None or not scale.pairs.enough:
         return None
-    return Pairs(scale.pairs, scale.shares, f"the index {searcher.manifest.name}", scale.nearest)
+    return replace(scale.pairs, of=scale.pairs.of or f"the index {searcher.manifest.name}")
 
 
 def general_pairs(encoder: Encoder) -> Pairs | None:
@@ -199,7 +164,7 @@ def general_pairs(encoder: Encoder) -> Pairs | None:
     made_by = ["pairs", encoder.engine, encoder.precision]
     vectors = kept_vectors(asked, encoder.spec.fingerprint, made_by, lambda: encoded(encoder, asked))
     apart = distances(vectors, vectors, Metric.COSINE)[np.triu_indices(len(vectors), 1)]
-    return Pairs(*pairs_and_shares(apart), row.general)
+    return pairs_of(apart, row.general, general=True)
 
 
 def _open(model: str, unit: Unit, pooling: str, layers: int | Sequence[int]) -> Encoder:

@@ -17,12 +17,14 @@ import numpy as np
 
 from embedsearch.artifacts import amend
 from embedsearch.artifacts.captions import write_captions
-from embedsearch.artifacts.crossmodal import conse_facts, unrelated, write
+from embedsearch.artifacts.crossmodal import BLOCK, conse_facts, unrelated, write
+from embedsearch.artifacts.scale import listed
 from embedsearch.backends import Rows
 from embedsearch.crossmodal.class_names import project, text_vectors
-from embedsearch.crossmodal.crossval import AT_MOST, Pairs, choose, groups_of
+from embedsearch.crossmodal.crossval import AT_MOST, Chosen, Pairs, choose, folds_of, groups_of, mix
 from embedsearch.crossmodal.projection import Projection, described, text_recipe
-from embedsearch.distances.metric import Vectors, normalized
+from embedsearch.distances.metric import Metric, Vectors, distances, normalized
+from embedsearch.distances.pairs import FEW_ITEMS
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder, readable
 from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.errors import ModelError, RecipeError, SourceError
@@ -141,6 +143,7 @@ def _make(
     step = max(1, len(queries) // TUNE_WITH)
     projection = Projection(ridge.target, images.names, ridge, chosen.share, queries[::step][:TUNE_WITH])
     background = unrelated(text.spec.fingerprint, lambda: text)
+    progress.stage("asking with captions that are held out")
     index = write(
         folder,
         build.vectors,
@@ -149,6 +152,7 @@ def _make(
         build.manifest.recipe.index,
         background,
         progress,
+        captions=_held_out(build, known, chosen, images),
     )
     searched = write_captions(
         folder,
@@ -174,6 +178,32 @@ def _make(
     )
     conse = conse_facts(images.class_head) if images.class_head else None
     return CrossmodalFacts("align", described(text.spec), conse, fitted, index, searched)
+
+
+def _held_out(build: Build, known: Pairs, chosen: Chosen, images: _Images) -> Vectors | None:
+    """Return the distances of captions to their nearest images, projected by maps that never saw them.
+
+    Returns:
+        (c, k) float32 ascending, k as `listed` says; None for too few captions to measure a verdict with.
+    """
+    if len(known.captions) < FEW_ITEMS:
+        return None
+    fold, k, count = folds_of(known.image, known.caption), listed(len(build.vectors)), len(build.vectors)
+    step = max(1, len(known.captions) // TUNE_WITH)
+    asked, ridges, near = [], [], []
+    for each in np.unique(fold):
+        ridge = known.some(np.flatnonzero(fold != each)).fit().ridge(chosen.strength)
+        captions = known.queries[np.unique(known.caption[fold == each])[::step]]
+        asked.append(normalized(captions - ridge.target))
+        ridges.append(ridge)
+        near.append(np.empty((len(captions), 0), np.float32))
+    for start in range(0, count, BLOCK):
+        vectors = np.asarray(build.vectors[start : start + BLOCK], np.float32)
+        classes, unit = images.places(vectors), normalized(vectors)
+        for at, (ridge, captions) in enumerate(zip(ridges, asked, strict=True)):
+            far = distances(captions, mix(ridge(unit), classes, chosen.share), Metric.COSINE)  # (c, b)
+            near[at] = np.sort(np.concatenate([near[at], far], axis=1), axis=1)[:, :k]
+    return np.concatenate(near)
 
 
 def _check(build: Build) -> None:

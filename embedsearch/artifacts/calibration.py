@@ -1,4 +1,4 @@
-"""The scale of an index, measured again: with another background, with people's judgements."""
+"""The scale of an index, measured again: with known queries, with people's judgements, or stricter."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from embedsearch.artifacts.scale import (
     BACKGROUND,
     GENERAL,
     LEAST_BACKGROUND,
+    OWN,
     encoded,
     general,
+    known_queries,
     make_scale,
     of_unit,
     write_scale,
 )
 from embedsearch.disk.npy import load_array
-from embedsearch.distances.metric import distances
-from embedsearch.distances.scale import Numbers, Scale
+from embedsearch.distances.metric import Vectors, distances
+from embedsearch.distances.pairs import Numbers
+from embedsearch.distances.verdict import LOST, Strictness, check_strictness
 from embedsearch.encoders import Encoder, open_encoder, readable
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
@@ -35,8 +38,8 @@ from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
 from embedsearch.sources.judgements import read_pairs
 from embedsearch.store.build import Build, open_build
-from embedsearch.store.facts import BackgroundFacts, JudgedFacts, ScaleFacts
-from embedsearch.store.manifest import PROBES, SCALE, Manifest
+from embedsearch.store.facts import BackgroundFacts, JudgedFacts, OwnFacts, ScaleFacts
+from embedsearch.store.manifest import PROBES, Manifest
 
 Load = Callable[[EncoderRecipe], Encoder]
 MOST_BACKGROUND = 5000
@@ -48,6 +51,9 @@ def calibrate(
     *,
     pairs: str | Path = "",
     background: str | Path = "",
+    own: str | Path = "",
+    lost: float | None = None,
+    strictness: float | None = None,
     root: Path,
     load: Load = open_encoder,
 ) -> Build:
@@ -59,20 +65,34 @@ def calibrate(
             on a hit says which score people would give. Empty for the judgements that the index has.
         background: a file of unrelated texts, one on each line, or a table, or a folder of unrelated images;
             empty for what the index has, or the package's general sentences.
+        own: the same of queries that belong and are no items; they set the limit of the verdict. Empty for
+            those that the index has.
+        lost: the share (over 0, under 1) of `own` that may be told that nothing is close; None for 0.05.
+        strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
+            close, in place of a limit set by `own`; None for what the index has.
         root: the folder of indexes.
         load: what makes the encoder.
 
     Raises:
-        QueryError: there are judgements of texts for an index of something else.
+        QueryError: there are judgements of texts for an index of something else, a share is none, or `own`
+            and `strictness` are given, or `lost` alone.
         SourceNotFoundError, SourceError: a file is missing, or holds too little.
         MissingExtraError: SciPy is not installed, and there are pairs.
         IndexNotFoundError, IndexDamagedError, IndexBusyError, ModelError: as `open_index`, `amend`.
     """
+    check_strictness(strictness)
+    check_strictness(lost)
+    if own and strictness is not None:
+        raise QueryError("Give either queries that belong, or a strictness: both set the limit.")
+    if lost is not None and not own:
+        raise QueryError("A share that may be lost is one of queries that belong: give them (--own FILE).")
     current = open_build(root, name)
     manifest = current.manifest
     if manifest.count < 2:
         raise QueryError(f"The index {name!r} holds one item: there is no pair to measure.")
     unit = manifest.unit
+    if (own or strictness is not None) and UNITS[unit].unjudged:
+        raise QueryError(UNITS[unit].unjudged)
 
     @cache
     def encoder() -> Encoder:
@@ -81,32 +101,54 @@ def calibrate(
 
     before = manifest.artifacts.scale
     told, described = (before.people, before.background) if before else (None, None)
-    people, foreign = None, None
+    given = before.own if before else None
+    flagged = before.strictness if before else None
+    people, foreign, belonging = None, None, None
     if pairs:
         people, told = _people(manifest, encoder, Path(pairs))
     if background:
-        items = read_background(Path(background), unit)
-        foreign = encoded(encoder(), items)
-        described = BackgroundFacts(str(Path(background).expanduser().resolve()), len(foreign))
+        foreign, described = _queries(Path(background), unit, encoder())
     elif before is None and UNITS[unit].general:
         foreign = encoded(encoder(), general(unit))
         described = BackgroundFacts(GENERAL, len(foreign))
+    if own:
+        belonging, of = _queries(Path(own), unit, encoder())
+        given = OwnFacts(of.of, of.count, LOST if lost is None else lost, 0.0, 0.0)
+        flagged = None
+    elif strictness is not None:
+        given, flagged = None, strictness
+    if described is None and (given or flagged is not None):
+        raise QueryError(f"The index {name!r} has no unrelated queries to measure with: add --foreign.")
 
     def make(build: Build, folder: Path) -> ScaleFacts:
-        kept = build.folder / BACKGROUND
-        asked = load_array(kept) if foreign is None and kept.is_file() else foreign
+        asked = foreign if foreign is not None else _kept(build, BACKGROUND)
+        ours = belonging if belonging is not None else _kept(build, OWN) if given else None
         judged = people
-        if judged is None and before is not None and before.people:
-            judged = Scale.load(build.folder / SCALE).people
-        scale = make_scale(build.backend, build.vectors, build.manifest.metric, asked, judged)
+        if judged is None and before is not None and before.people and build.scale is not None:
+            judged = build.scale.people
+        chosen = Strictness(flagged, given.allowed if given else LOST)
+        known = known_queries(unit, asked, described, ours, chosen)
+        scale = make_scale(build.backend, build.vectors, build.manifest.metric, known, judged)
         assert scale is not None  # there are two items
-        return write_scale(folder, len(build.vectors), scale, asked, described, told)
+        return write_scale(folder, unit, scale, known, described, told, given)
 
     return amend(root, name, "scale", make)
 
 
+def _kept(build: Build, file: str) -> Vectors | None:
+    """Return the vectors of known queries that a build has; None where it has none."""
+    kept = build.folder / file
+    return load_array(kept) if kept.is_file() else None
+
+
+def _queries(path: Path, unit: Unit, encoder: Encoder) -> tuple[Vectors, BackgroundFacts]:
+    """Return the vectors of the queries that `path` holds, and what is said of them."""
+    vectors = encoded(encoder, read_background(path, unit))
+    return vectors, BackgroundFacts(str(path.expanduser().resolve()), len(vectors))
+
+
 def read_background(path: Path, unit: Unit) -> list[Any]:
-    """Read a background: at most 5,000 of what `path` holds, spread over it.
+    """Read queries that are unrelated, or that belong: at most 5,000 of what `path` holds, spread over it.
 
     Raises:
         SourceNotFoundError, SourceError: it is missing, of another kind than the index, or holds too little.
@@ -115,11 +157,11 @@ def read_background(path: Path, unit: Unit) -> list[Any]:
     source = open_source(SourceRecipe(kind, location))
     modality = modality_of(unit).modality
     if source.modality() is not modality:
-        raise SourceError(f"{path} holds {source.modality()}s; a background of {modality}s was expected.")
+        raise SourceError(f"{path} holds {source.modality()}s; queries of {modality}s were expected.")
     contents = list(_contents(islice(source, 100_000)))
     if len(contents) < LEAST_BACKGROUND:
         raise SourceError(
-            f"{path} holds {len(contents)} {modality}s; a background needs {LEAST_BACKGROUND} or more."
+            f"{path} holds {len(contents)} {modality}s; {LEAST_BACKGROUND} or more are needed to measure."
         )
     contents = contents[:: -(-len(contents) // MOST_BACKGROUND)]
     return of_unit(contents, unit)

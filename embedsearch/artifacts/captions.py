@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from embedsearch.artifacts.scale import cross_scale
+from embedsearch.artifacts.scale import cross_scale, to_others
 from embedsearch.backends import AUTO, Settings, backend_class, choose, free_memory
 from embedsearch.crossmodal.captions import INDEX, ROWS, SCALE, VECTORS, open_vectors
 from embedsearch.disk.npy import load_array
@@ -86,7 +86,8 @@ def write_captions(
     if isinstance(background, Path):
         shutil.copyfile(background, folder / SCALE)
     else:
-        cross_scale(backend, stored, Metric.COSINE, background).save(folder / SCALE)
+        near = to_others(backend, stored) if len(stored) > 1 else None
+        cross_scale(backend, stored, Metric.COSINE, background, near).save(folder / SCALE)
     return CaptionsFacts(recipe.captions, len(rows), len(new), replace(backend.facts, asked="captions"))
 
 

@@ -30,11 +30,13 @@ from embedsearch.crossmodal.projection import (
     described,
     open_index,
     open_projected,
+    open_scale,
     text_recipe,
     tower_recipe,
 )
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors
+from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.encoders.class_head import ClassHead, find_class_head, imagenet_names
 from embedsearch.errors import ModelError
@@ -110,6 +112,7 @@ def refresh(context: ArtifactContext) -> CrossmodalFacts | None:
             context.progress,
             before if context.readable(PROJECTED) and context.readable(INDEX) else None,
             context.kept,
+            open_scale(before) if before is not None and context.readable(SCALE) else None,
         )
     except (ModelError, ImportError) as error:
         context.progress.stage(f"not searchable by text: {error}")
@@ -220,6 +223,7 @@ def write(
     progress: Progress,
     old: Build | None = None,
     kept: Rows | None = None,
+    captions: Vectors | Scale | None = None,
 ) -> IndexFacts:
     """Project images, and write their projections, an index over them, and the projection into `folder`.
 
@@ -233,6 +237,8 @@ def write(
         progress: reports how it goes on.
         old: a build of the same projection.
         kept: (n,) which row of `old` holds the same vector, -1 for none.
+        captions: distances of captions to their nearest images as projected without them, or the scale that
+            was made of them, see `cross_scale`; None without.
 
     Returns:
         What the index says of itself; its recall is that for text queries.
@@ -259,7 +265,8 @@ def write(
     if isinstance(background, Path):
         shutil.copyfile(background, folder / SCALE)
     else:
-        cross_scale(backend, places, Metric.COSINE, projection.texts(background)).save(folder / SCALE)
+        asked = projection.texts(background)
+        cross_scale(backend, places, Metric.COSINE, asked, captions).save(folder / SCALE)
     return replace(backend.facts, asked="texts")
 
 

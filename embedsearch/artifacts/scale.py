@@ -8,38 +8,68 @@ unrelated queries find. These, the background, are by default 1,000 general sent
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
+from dataclasses import dataclass, field, replace
+from itertools import compress, takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from embedsearch.artifacts import ArtifactContext
-from embedsearch.backends import Backend, Rows
+from embedsearch.backends import EXACT_UP_TO, Backend, Rows
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors, distances
-from embedsearch.distances.scale import WEIGHTS, Numbers, Scale, closeness_of, pairs_and_shares
+from embedsearch.distances.pairs import FEW_ITEMS, Numbers, pairs_of
+from embedsearch.distances.scale import Scale
+from embedsearch.distances.verdict import (
+    LOST,
+    WEIGHTS,
+    Answers,
+    Strictness,
+    closeness_of,
+    held_out_rates,
+)
 from embedsearch.encoders import Encoder, readable
 from embedsearch.errors import SourceError
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
-from embedsearch.store.facts import BackgroundFacts, JudgedFacts, ScaleFacts
+from embedsearch.store.facts import BackgroundFacts, JudgedFacts, OwnFacts, ScaleFacts
 from embedsearch.store.manifest import SCALE
 
-BACKGROUND = "background.npy"
+BACKGROUND, OWN = "background.npy", "own.npy"
 SENTENCES = Path(__file__).with_name("general_sentences.txt")
 GENERAL = "general sentences"  # what the package brings
 PAIRED = 1000  # items whose pairs are all compared
 SAMPLE = 2000  # items that look for their nearest
 LEAST_BACKGROUND = 100
+LISTED = 1024  # nearest items that tell what fewer items would give
+LISTED_OF_MANY = 256  # the same where finding them takes long
+LEAST_LISTED = 8  # that a share of the items must leave
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Queries of which it is known whether they belong to an index, and where the limit lies.
+
+    Attributes:
+        foreign: (b, d) float32, unrelated queries, raw; None for none.
+        of: what they are, for people.
+        own: (o, d) float32, queries that belong and that a person gave, raw; None for none.
+        strictness: where the limit lies, if a person has chosen.
+    """
+
+    foreign: Vectors | None = None
+    of: str = ""
+    own: Vectors | None = None
+    strictness: Strictness = field(default_factory=Strictness)
 
 
 def make_scale(
     backend: Backend,
     vectors: Vectors,
     metric: Metric,
-    background: Vectors | None,
+    known: Known | None = None,
     people: Numbers | None = None,
     seed: int = 0,
 ) -> Scale | None:
@@ -49,7 +79,7 @@ def make_scale(
         backend: the index.
         vectors: (n, d) what it is over, raw.
         metric: which distance.
-        background: (b, d) float32 unrelated queries, raw; None for none.
+        known: queries of which it is known whether they belong; None for none.
         people: see `Scale`.
         seed: of the samples.
 
@@ -59,29 +89,33 @@ def make_scale(
     count = len(vectors)
     if count < 2:
         return None
+    known = known or Known()
     draw = np.random.default_rng(seed)
-    some = _drawn(draw, count, PAIRED)
-    sample = np.asarray(vectors[some], np.float32)
-    above = np.triu(np.ones((len(some), len(some)), np.bool_), 1)
+    general = count < FEW_ITEMS and known.foreign is not None
+    paired = known.foreign if general and known.foreign is not None else vectors
+    sample = np.asarray(paired[_drawn(draw, len(paired), PAIRED)], np.float32)
+    above = np.triu(np.ones((len(sample), len(sample)), np.bool_), 1)
     apart = distances(sample, sample, metric)[above]  # (m, m) -> (m (m - 1) / 2,)
-    rows = _drawn(draw, count, SAMPLE)
-    nearest = _to_others(backend, np.asarray(vectors[rows], np.float32), rows)
-    foreign = np.empty(0, np.float32)
-    if background is not None:
-        found, _ = backend.search(background, len(WEIGHTS))
-        foreign = np.sort(closeness_of(found))
-    pairs, shares = pairs_and_shares(apart)
+    shares, k = _shares(count), listed(count)
+    items = to_others(backend, vectors, draw)
+    asked = (_found(backend, each, k) for each in (known.foreign, known.own))
     return Scale(
-        pairs=pairs,
+        pairs=pairs_of(apart, known.of if general else "", general=general),
         shares=shares,
-        nearest=np.sort(nearest[:, 0]),
-        answers=np.sort(closeness_of(nearest)),
-        foreign=foreign,
+        answers=_among((items, *asked), shares, draw),
         people=np.empty((2, 0), np.float32) if people is None else people,
+        strictness=known.strictness,
     )
 
 
-def cross_scale(backend: Backend, vectors: Vectors, metric: Metric, asked: Vectors, seed: int = 0) -> Scale:
+def cross_scale(
+    backend: Backend,
+    vectors: Vectors,
+    metric: Metric,
+    asked: Vectors,
+    captions: Vectors | Scale | None = None,
+    seed: int = 0,
+) -> Scale:
     """Measure distances of unrelated texts to images: to any of them, and to the nearest.
 
     Args:
@@ -89,14 +123,71 @@ def cross_scale(backend: Backend, vectors: Vectors, metric: Metric, asked: Vecto
         vectors: (n, e) what it is over.
         metric: which distance.
         asked: (b, e) float32, where unrelated texts are asked from.
+        captions: (c, k) float32 ascending, distances of captions that belong to their nearest (images as
+            projected without them, or other captions), k as `listed` says; or a scale whose answers of
+            captions are taken over; None without.
         seed: of the sample.
     """
-    rows = _drawn(np.random.default_rng(seed), len(vectors), PAIRED)
+    count = len(vectors)
+    draw = np.random.default_rng(seed)
+    rows = _drawn(draw, count, PAIRED)
     apart = distances(asked, np.asarray(vectors[rows], np.float32), metric)  # (b, e) (m, e) -> (b, m)
-    pairs, shares = pairs_and_shares(apart.ravel())
-    none = np.empty(0, np.float32)
-    found, _ = backend.search(asked, len(WEIGHTS))
-    return Scale(pairs, shares, none, none, np.sort(closeness_of(found)), np.empty((2, 0), np.float32))
+    shares, k = _shares(count), listed(count)
+    none = np.empty((0, k), np.float32)
+    near = captions if isinstance(captions, np.ndarray) else none
+    answers = _among((near, _found(backend, asked, k), none), shares, draw)
+    if isinstance(captions, Scale):
+        kept = [captions.among(max(share, captions.shares[-1])).items for share in shares]
+        answers = tuple(replace(each, items=items) for each, items in zip(answers, kept, strict=True))
+    return Scale(
+        pairs=pairs_of(apart.ravel(), general=True),
+        shares=shares,
+        answers=answers,
+        people=np.empty((2, 0), np.float32),
+    )
+
+
+def listed(count: int) -> int:
+    """Return how many of the nearest items are listed to learn what fewer items would give."""
+    return min(count, LISTED if count <= EXACT_UP_TO else LISTED_OF_MANY)
+
+
+def _shares(count: int) -> tuple[float, ...]:
+    """Return the shares of `count` items among which answers are measured, falling from 1."""
+    halves = (0.5**power for power in range(64))
+    return tuple(takewhile(lambda share: share == 1 or share * listed(count) >= LEAST_LISTED, halves))
+
+
+def _found(backend: Backend, queries: Vectors | None, k: int) -> Vectors:
+    """Return the distances of queries to their nearest items, (q, k) ascending; (0, k) without queries."""
+    return np.empty((0, k), np.float32) if queries is None else backend.search(queries, k)[0]
+
+
+def _among(
+    found: tuple[Vectors, ...], shares: tuple[float, ...], draw: np.random.Generator
+) -> tuple[Answers, ...]:
+    """Return how close answers are among each share of the items.
+
+    Args:
+        found: distances of queries to their nearest items, (q, k) ascending, for each array of `Answers`.
+        shares: the shares (0 to 1).
+        draw: chooses the items that are left.
+    """
+    return tuple(
+        Answers(*(np.sort(closeness_of(_thinned(far, share, draw))) for far in found)) for share in shares
+    )
+
+
+def _thinned(far: Vectors, share: float, draw: np.random.Generator) -> Vectors:
+    """Return the nearest three distances (q, 3) where only a share of the items is left, drawn at random.
+
+    Where fewer are left of those listed, the farthest listed stands for the others.
+    """
+    if share == 1 or not far.size:
+        return far[:, : len(WEIGHTS)]
+    left = np.where(draw.random(far.shape) < share, far, np.inf)
+    first = np.sort(np.partition(left, len(WEIGHTS) - 1, axis=1)[:, : len(WEIGHTS)], axis=1)
+    return np.asarray(np.minimum(first, far[:, -1:]), np.float32)  # (q, 3) (q, 1) -> (q, 3)
 
 
 def refresh(context: ArtifactContext) -> ScaleFacts | None:
@@ -104,15 +195,35 @@ def refresh(context: ArtifactContext) -> ScaleFacts | None:
     before = context.artifacts_before.scale if context.same_vectors() else None
     people: Numbers | None = None
     if context.previous is not None and before is not None and before.people and context.readable(SCALE):
-        people = Scale.load(context.previous.build.folder / SCALE).people
+        scale = context.previous.build.scale
+        people = None if scale is None else scale.people
     context.progress.stage("measuring how far apart things are")
+    unit = context.recipe.encoder.unit
     background, told = _background(context)
-    _tell_lost(context, people, told)
-    scale = make_scale(context.backend, context.vectors, context.metric, background, people)
+    own, given = _own(context)
+    _tell_lost(context, people, told, given)
+    chosen = context.artifacts_before.scale
+    flagged = chosen.strictness if chosen else None
+    known = known_queries(unit, background, told, own, Strictness(flagged, given.allowed if given else LOST))
+    scale = make_scale(context.backend, context.vectors, context.metric, known, people)
     if scale is None:
         return None
     judged = None if people is None or before is None else before.people
-    return write_scale(context.folder, len(context.vectors), scale, background, told, judged)
+    return write_scale(context.folder, unit, scale, known, told, judged, given)
+
+
+def known_queries(
+    unit: Unit,
+    foreign: Vectors | None,
+    told: BackgroundFacts | None,
+    own: Vectors | None,
+    strictness: Strictness,
+) -> Known:
+    """Return the known queries of an index of `unit`; `told` says where the unrelated ones are from."""
+    of = ""
+    if told is not None:
+        of = UNITS[unit].general if told.of == GENERAL else f"the unrelated {UNITS[unit].plural} of {told.of}"
+    return Known(foreign, of, own, strictness)
 
 
 def general(unit: Unit) -> list[Any]:
@@ -130,14 +241,14 @@ def of_unit(contents: Sequence[Any], unit: Unit) -> list[Any]:
 
 
 def encoded(encoder: Encoder, items: Sequence[Any]) -> Vectors:
-    """Return the vectors of what can be read of a background, (b, d) float32.
+    """Return the vectors of what can be read of some queries, (b, d) float32.
 
     Raises:
         SourceError: too little of it can.
     """
     kept = list(compress(items, readable(encoder, items, "query")))
     if len(kept) < LEAST_BACKGROUND:
-        raise SourceError(f"Only {len(kept)} of the background can be read; {LEAST_BACKGROUND} are needed.")
+        raise SourceError(f"Only {len(kept)} of the queries can be read; {LEAST_BACKGROUND} are needed.")
     return encoder.encode(kept, "query")
 
 
@@ -153,41 +264,65 @@ def _background(context: ArtifactContext) -> tuple[Vectors | None, BackgroundFac
     return vectors, BackgroundFacts(GENERAL, len(vectors))
 
 
-def _tell_lost(context: ArtifactContext, people: Numbers | None, background: BackgroundFacts | None) -> None:
-    """Tell of judgements and a background that were measured with another model, or are damaged."""
+def _own(context: ArtifactContext) -> tuple[Vectors | None, OwnFacts | None]:
+    """Return the vectors of queries that belong, of the build before, and what is said of them."""
+    before = context.artifacts_before.scale if context.same_vectors(any_metric=True) else None
+    if before and before.own and context.previous and context.readable(OWN):
+        return load_array(context.previous.build.folder / OWN), before.own
+    return None, None
+
+
+def _tell_lost(
+    context: ArtifactContext,
+    people: Numbers | None,
+    background: BackgroundFacts | None,
+    own: OwnFacts | None,
+) -> None:
+    """Report judgements and queries that were measured with another model, or are damaged."""
     had = context.artifacts_before.scale
     lost: list[tuple[str, str]] = []
     if had and had.people and people is None:
         lost.append(("--pairs", had.people.of))
     if had and had.background and background != had.background:
-        lost.append(("--background", had.background.of))
+        lost.append(("--foreign", had.background.of))
+    if had and had.own and own is None:
+        lost.append(("--own", had.own.of))
     options = [f" {option} {of}" for option, of in lost if of != GENERAL]
     if lost:
         context.progress.stage(
-            f"to measure anew: embedsearch calibrate {context.recipe.name}{''.join(options)}"
+            f"to measure it again: embedsearch calibrate {context.recipe.name}{''.join(options)}"
         )
 
 
 def write_scale(
     folder: Path,
-    count: int,
+    unit: Unit,
     scale: Scale,
-    background: Vectors | None,
+    known: Known,
     told: BackgroundFacts | None,
     people: JudgedFacts | None,
+    own: OwnFacts | None,
 ) -> ScaleFacts:
-    """Write the scale of `count` items and its background into a build's folder; return its facts."""
-    paired = min(PAIRED, count)
+    """Write the scale of an index of `unit` and its known queries into a build's folder; return its facts."""
     scale.save(folder / SCALE)
-    if background is not None:
-        np.save(folder / BACKGROUND, background)
-    limit = scale.limit
+    for name, vectors in ((BACKGROUND, known.foreign), (OWN, known.own)):
+        if vectors is not None:
+            np.save(folder / name, vectors)
+    judging = replace(scale, unjudged=UNITS[unit].unjudged)
+    limit = judging.limit
+    if own is not None:
+        lost, flagged = held_out_rates(scale.answers[0], own.allowed)
+        own = replace(own, lost=round(lost, 4), flagged=round(flagged, 4))
     return ScaleFacts(
-        pairs=paired * (paired - 1) // 2,
+        pairs=scale.pairs.compared,
         background=told,
         limit=None if limit is None else round(limit, 6),
-        stated_rate=scale.stated_rate,
+        stated_rate=judging.stated_rate,
         people=people,
+        pairs_of=scale.pairs.of,
+        strictness=scale.strictness.flagged,
+        own=own,
+        unjudged=judging.unjudged or scale.answers[0].unfit(scale.strictness),
     )
 
 
@@ -195,9 +330,16 @@ def _drawn(draw: np.random.Generator, count: int, wanted: int) -> Rows:
     return np.sort(draw.choice(count, min(count, wanted), replace=False))
 
 
-def _to_others(backend: Backend, queries: Vectors, rows: Rows) -> Vectors:
-    """Return the distances of items to their nearest other items, (m, k) ascending."""
-    far, found = backend.search(queries, len(WEIGHTS) + 1)
+def to_others(backend: Backend, vectors: Vectors, draw: np.random.Generator | None = None) -> Vectors:
+    """Return the distances of some items to their nearest other items, (m, k) ascending, k as `listed` says.
+
+    Args:
+        backend: the index.
+        vectors: (n, d) what it is over, raw; two or more.
+        draw: chooses the items; None for the same each time.
+    """
+    rows = _drawn(draw or np.random.default_rng(0), len(vectors), SAMPLE)
+    far, found = backend.search(np.asarray(vectors[rows], np.float32), listed(len(vectors)) + 1)
     own = found == rows[:, None]
     own[~own.any(1), -1] = True  # copies came before it: leave out the last
     others: Vectors = far[~own].reshape(len(rows), -1)  # (m, k + 1) -> (m, k)

@@ -25,22 +25,56 @@ if TYPE_CHECKING:
     help="Pairs of texts with human scores: a table of text1, text2, score.",
 )
 @option(
+    "--foreign",
     "--background",
+    "background",
     type=click.Path(path_type=Path),
-    help="Unrelated queries: a file with a text on each line, or a folder of images.",
+    help="Unrelated queries: a file with a text on each line, a table, or a folder of images.",
+)
+@option(
+    "--own",
+    type=click.Path(path_type=Path),
+    help="Queries that belong and are no items, likewise: they set the limit of the verdict.",
+)
+@option(
+    "--lost",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of --own that may be told that nothing is close.  [default: 0.05]",
+)
+@option(
+    "--strictness",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of unrelated queries to be told that nothing is close.  [default: the index chooses]",
 )
 @indexes_option
 @json_option
 def calibrate_command(
-    name: str, pairs: Path | None, background: Path | None, indexes: Path | None, json: bool
+    name: str,
+    pairs: Path | None,
+    background: Path | None,
+    own: Path | None,
+    lost: float | None,
+    strictness: float | None,
+    indexes: Path | None,
+    json: bool,
 ) -> None:
-    """Measure the distances of random pairs, of nearest items and of unrelated queries in the index NAME.
+    """Measure the distances of random pairs, of nearest items and of known queries in the index NAME.
 
-    Hits then have a percentile, a label and a verdict; with --pairs also the score that people would give.
+    Hits then have a percentile and a label, and answers a verdict; with --pairs hits also have the score that
+    people would give. With --own, the limit of the verdict is set to the error that you ask for.
     """
     from embedsearch.api import calibrate
+    from embedsearch.distances.pairs import shown_percentile
 
-    index = calibrate(name, pairs=pairs or "", background=background or "", indexes=indexes)
+    index = calibrate(
+        name,
+        pairs=pairs or "",
+        background=background or "",
+        own=own or "",
+        lost=lost,
+        strictness=strictness,
+        indexes=indexes,
+    )
     facts, scale = index.manifest.artifacts.scale, index.build.scale
     assert facts is not None  # it was just made
     assert scale is not None
@@ -49,23 +83,35 @@ def calibrate_command(
 
         echo_json(CalibrateOutput.of(index.build, facts, scale))
         return
-    click.echo(f"{name}: {facts.pairs:,} random pairs, {background_of(facts)}")
+    click.echo(f"{name}: {pairs_of(facts)}, {background_of(facts)}")
+    if given := facts.own:
+        click.echo(
+            f"queries that belong: {given.count:,} ({given.of}); measured on the halves that did not set the "
+            f"limit, {given.lost:.1%} of them are told that nothing is close, and {given.flagged:.1%} of the "
+            "unrelated ones"
+        )
     if people := facts.people:
         click.echo(f"people: {people.pairs:,} pairs of {people.of}, Spearman {people.spearman:.3f}")
-    for end, word in scale.labels:
+    if scale.pairs.note:
+        click.echo(scale.pairs.note)
+    for end, word in scale.pairs.labels:
         score = scale.human_score(end)
         judged = "" if score is None else f", people {score:.1f}"
-        click.echo(
-            f"{word:<16} up to {end:.4f}: closer than {scale.percentile(end):.2f} % of random pairs{judged}"
-        )
+        reached = shown_percentile(scale.pairs.percentile(end))
+        click.echo(f"{word:<16} up to {end:.4f}: closer than {reached} % of random pairs{judged}")
+
+
+def pairs_of(facts: ScaleFacts) -> str:
+    """Return the number of the random pairs of a scale, and what they are of."""
+    return f"{facts.pairs:,} random pairs{' of ' * bool(facts.pairs_of)}{facts.pairs_of}"
 
 
 def background_of(facts: ScaleFacts) -> str:
     """Return what the background of a scale is, and what counts as close by it."""
     background = facts.background
     if not background:
-        return "no unrelated queries, so no verdict (add some: embedsearch calibrate NAME --background ...)"
-    return (
-        f"{background.count:,} unrelated queries ({background.of}); nothing is close if more than "
-        f"{facts.stated_rate:.1%} of them find something as near"
-    )
+        return "no unrelated queries, so no verdict (add some: embedsearch calibrate NAME --foreign ...)"
+    known = f"{background.count:,} unrelated queries ({background.of})"
+    if facts.stated_rate is None:
+        return f"{known}. {facts.unjudged}"
+    return f"{known}, {1 - facts.stated_rate:.1%} of which are told that nothing is close"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from embedsearch.cli.options import (
     option,
     plain,
 )
+
+if TYPE_CHECKING:
+    from embedsearch.distances.metric import Vectors
 
 BY = {"towers": "its two towers", "conse": "class names (ConSE)", "align": "captions"}
 
@@ -53,6 +57,7 @@ def compare_command(
     Where random pairs were measured, print also the percent of them that are farther apart.
     """
     from embedsearch.api import compare
+    from embedsearch.distances.pairs import shown_percentile
 
     if index and (model or pooling or layers != "-1"):
         raise click.UsageError(
@@ -85,14 +90,14 @@ def compare_command(
         layer = ",".join(map(str, each.layers))
         by = f", texts with images by {BY[each.by]}" if each.by else ""
         click.echo(f"\n{each.model}, {each.pooling} pooling, layers {layer}{by}: {each.metric} distance")
-        _matrix(each.distances, "{:.4f}")
+        _matrix(each.distances, "{:.4f}".format)
         if each.percentiles is not None:
             click.echo(f"percent of random pairs ({each.pairs_of}) that are farther apart")
-            _matrix(each.percentiles, "{:.2f}")
+            _matrix(each.percentiles, shown_percentile)
 
 
-def _matrix(values: Any, form: str) -> None:
-    cells = [[form.format(value) for value in row] for row in values]
+def _matrix(values: Vectors, shown: Callable[[float], str]) -> None:
+    cells = [[shown(value) for value in row] for row in values.tolist()]
     width = max(len(cell) for row in cells for cell in row)
     click.echo("     " + "  ".join(f"{number:>{width}}" for number in range(1, len(cells) + 1)))
     for number, row in enumerate(cells, 1):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embedsearch.cli.calibrate import background_of
+from embedsearch.cli.calibrate import background_of, pairs_of
 from embedsearch.cli.options import (
     echo_facts,
     echo_json,
@@ -159,4 +159,4 @@ def _scale(manifest: Manifest) -> str:
     facts = manifest.artifacts.scale
     if facts is None:
         return f"none; measure it: embedsearch calibrate {manifest.name}"
-    return f"{facts.pairs:,} random pairs, {background_of(facts)}"
+    return f"{pairs_of(facts)}, {background_of(facts)}"

@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 @word_option
 @option("-k", "k", type=click.IntRange(min=1), default=DEFAULT_K, show_default=True, help="How many hits.")
 @option("--where", help="Find only items whose fields fit, as in: label = 'dress' and price < 40")
+@option(
+    "--strictness",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of unrelated queries to be told that nothing is close.  [default: as calibrated]",
+)
 @indexes_option
 @json_option
 def search_command(
@@ -52,6 +57,7 @@ def search_command(
     word: str | None,
     k: int,
     where: str | None,
+    strictness: float | None,
     indexes: Path | None,
     json: bool,
 ) -> None:
@@ -65,7 +71,7 @@ def search_command(
 
     searcher = open_index(name, indexes)
     asked = query_of(searcher, query, image, item, word)
-    results = searcher.search(asked, k, where)
+    results = searcher.search(asked, k, where, strictness)
     if json:
         from embedsearch.serve.schemas import SearchOutput
 
@@ -75,20 +81,20 @@ def search_command(
 
 
 def _print(searcher: Index, results: Results) -> None:
-    from embedsearch.distances.scale import Closeness, Verdict, percentile_phrase
+    from embedsearch.distances.pairs import percentile_phrase
+    from embedsearch.distances.verdict import Verdict
     from embedsearch.records import MOST_UNKNOWN
 
     manifest, hits = searcher.manifest, results.hits
     crossmodal = searcher.crossmodal if results.by else None
     found = f", found {crossmodal.about}" if crossmodal else ""
     if results.verdict is Verdict.NOTHING_CLOSE:
-        rate = 100 * (results.foreign_rate or 0)
-        click.echo(f"nothing here is close: {rate:.0f} % of unrelated queries find something as close.")
+        click.echo(f"nothing here is close: {results.reason}")
     click.echo(
         f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by "
         f"{results.metric} distance (smaller is more related){found}"
     )
-    if results.reason:
+    if results.verdict is None and results.reason:
         click.echo(results.reason)
     if results.truncated:
         limit = manifest.encoder.spec.max_length
@@ -102,9 +108,7 @@ def _print(searcher: Index, results: Results) -> None:
         head = f"{hit.rank:>3}  {hit.distance:.4f}  "
         said = []
         if hit.percentile is not None and hit.label is not None:
-            unrelated = hit.label is Closeness.UNRELATED
-            word = "not close" if results.is_far(hit) and not unrelated else hit.label
-            said.append(f"{word}, {percentile_phrase(hit.label, hit.percentile)}")
+            said.append(f"{hit.label}, {percentile_phrase(hit.label, hit.percentile)}")
         if hit.unknown > MOST_UNKNOWN:
             said.append(f"not judged: the model does not know {100 * hit.unknown:.0f} % of it")
         said += ["its file is gone"] if hit.is_gone else []
@@ -124,3 +128,5 @@ def _print(searcher: Index, results: Results) -> None:
         for line in (", ".join(said), facts):
             if line:
                 click.echo(" " * len(head) + click.style(line, dim=True))
+    if results.note:
+        click.echo(results.note)

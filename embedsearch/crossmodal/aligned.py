@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 from embedsearch.backends import taking
@@ -23,6 +24,12 @@ from embedsearch.records import Modality
 from embedsearch.store.build import Build
 from embedsearch.store.facts import CrossmodalFacts
 
+# measured by tests.benchmarks.verdicts
+UNJUDGED = (
+    "There is no verdict for texts that find images by class names: half of the images' own captions would "
+    "be told that nothing is close."
+)
+
 
 class Aligned:
     """An index of images that also holds their projections among texts."""
@@ -39,6 +46,8 @@ class Aligned:
         self.by, self.model, self.about = facts.by, facts.text.model, about(facts)
         # opened now: two rebuilds later the build's files are gone
         self.backend, self.scale = open_index(build), open_scale(build)
+        if self.scale and facts.align is None:
+            self.scale = replace(self.scale, unjudged=UNJUDGED)
         self.take = taking(open_projected(build))
         self._projection = Projection.load(build.folder)
 

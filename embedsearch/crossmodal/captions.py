@@ -13,6 +13,7 @@ from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.store.build import Build
 
+GENERAL_TEXTS = 1000  # that a scale compares captions with
 VECTORS, ROWS, INDEX, SCALE = "captions.npy", "captions-rows.npy", "captions.faiss", "captions-scale.npz"
 
 
@@ -65,4 +66,6 @@ def open_captions(build: Build) -> Captions | None:
     index = facts.captions.index
     take = taking(open_vectors(build))
     backend = backend_class(index.kind).locate(build.folder / INDEX, take, Metric.COSINE, index)
-    return Captions(load_array(build.folder / ROWS), backend, Scale.load(build.folder / SCALE))
+    rows: Rows = load_array(build.folder / ROWS)
+    scale = Scale.load(build.folder / SCALE, len(rows) * GENERAL_TEXTS, general=True)
+    return Captions(rows, backend, scale)

@@ -26,6 +26,7 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.store.build import Build
 
+UNJUDGED = "There is no verdict for images among texts: what unrelated images find is not known."
 SAMPLE = 1000  # items whose median length a projection gets
 # Measured on 785 stamps with a caption: 1 to 3, and 10 to 1,000 classes, change recall@10 by 0.02 at most.
 TEMPERATURE, TOP = 2.0, 50
@@ -85,11 +86,11 @@ class ClassNames:
     def __init__(self, build: Build, load: Load, own: Callable[[], Encoder]) -> None:
         self._build, self._load, self._own = build, load, own
         self.model = MODALITIES[self.asks].default_model
-        # percentiles among pairs of texts; what unrelated images find, and what people say, is not known
-        none, nobody = np.empty(0, np.float32), np.empty((2, 0), np.float32)
+        # percentiles among pairs of texts; what people say is not known
+        nobody = np.empty((2, 0), np.float32)
         # a projection has no length of its own, on which other distances depend
-        cosine = build.manifest.metric is Metric.COSINE
-        self.scale = replace(build.scale, foreign=none, people=nobody) if build.scale and cosine else None
+        scale = build.scale if build.manifest.metric is Metric.COSINE else None
+        self.scale = scale and replace(scale, people=nobody, unjudged=UNJUDGED)
         self.backend, self.take, self.metric = build.backend, build.take, build.manifest.metric
 
     @cached_property

@@ -27,6 +27,7 @@ from embedsearch.records import Unit
 from embedsearch.store.build import Build
 from embedsearch.store.facts import TextModelFacts
 
+GENERAL_TEXTS = 1000  # that a scale compares images with
 MAP, PROJECTED, INDEX, SCALE = "bridge.npz", "bridge.npy", "bridge.faiss", "bridge-scale.npz"
 
 
@@ -132,7 +133,10 @@ def open_projected(build: Build) -> Vectors:
 
 def open_scale(build: Build) -> Scale | None:
     """Return the scale of the distances of texts to a build's images; None where there is none."""
-    return Scale.load(build.folder / SCALE) if SCALE in build.manifest.files else None
+    if SCALE not in build.manifest.files:
+        return None
+    compared = build.manifest.count * GENERAL_TEXTS  # at least
+    return Scale.load(build.folder / SCALE, compared, general=True)
 
 
 def open_index(build: Build) -> Backend:

@@ -1,1 +1,1 @@
-"""Distances: metrics, and the distance scale, which gives a percentile and a label."""
+"""Distances: metrics, and the distance scale, which gives a percentile, a label and a verdict."""

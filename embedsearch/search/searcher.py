@@ -13,7 +13,9 @@ from embedsearch.backends import Filter
 from embedsearch.crossmodal import Crossmodal, open_crossmodal
 from embedsearch.crossmodal.captions import open_captions
 from embedsearch.distances.metric import Metric, similarity
-from embedsearch.distances.scale import WEIGHTS, Scale
+from embedsearch.distances.pairs import not_close
+from embedsearch.distances.scale import Scale
+from embedsearch.distances.verdict import WEIGHTS, Verdict, check_strictness
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import FilterError, QueryError
@@ -80,7 +82,13 @@ class Searcher:
                 )
             return self._encoder
 
-    def search(self, query: Any, k: int = DEFAULT_K, where: str | Tree | None = None) -> Results:
+    def search(
+        self,
+        query: Any,
+        k: int = DEFAULT_K,
+        where: str | Tree | None = None,
+        strictness: float | None = None,
+    ) -> Results:
         """Return the `k` nearest items, and judge whether any of them is close.
 
         Args:
@@ -90,15 +98,18 @@ class Searcher:
             k: how many, at least 1; fewer come when fewer exist.
             where: a filter over the fields, such as ``"label = 'dress' and price < 40"``, or a tree of
                 `Compare`, `In`, `IsNull`, `Like`, `Has`, `Not`, `Both` and `Either` of `embedsearch.query`.
+            strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
+                close; None for what was set by `calibrate`, or else what the index chooses.
 
         Raises:
-            QueryError: the query does not fit this index, or k is under 1.
+            QueryError: the query does not fit this index, k is under 1, or the strictness is no such share.
             FilterError: the filter can't be understood.
             ItemNotFoundError: no item has the id asked for.
             ItemError: the image can't be read.
         """
         if not isinstance(k, (int, np.integer)) or k < 1:
             raise QueryError(f"k must be a whole number, at least 1; got {k!r:.80}.")
+        check_strictness(strictness)
         asked, chosen = as_query(query), self._filter(where)
         own = [self.row(identity) for identity in items_of(asked)]
         space = self.queries.space(asked)
@@ -106,12 +117,13 @@ class Searcher:
         # so many hits tell whether any is close, some that the model does not know among them
         judged = max(k, len(WEIGHTS) + min(self.manifest.report.unknown, MOST_PASSED))
         found, rows = space.backend.search(space.vector, judged, chosen, own)  # (1, d) -> (1, k)
+        share = 1.0 if chosen is None else chosen.count / len(self)
         if self.captions is None or not space.by or space.scale is None:
-            return self._results(space, found[0].tolist(), rows[0].tolist(), k)
-        images = self._results(space, found[0].tolist(), rows[0].tolist(), judged)
+            return self._results(space, found[0].tolist(), rows[0].tolist(), k, share, strictness)
+        images = self._results(space, found[0].tolist(), rows[0].tolist(), judged, share, strictness)
         far, captioned = self.captions.search(space.vector, judged, chosen, own)
         among = replace(space, scale=self.captions.scale)
-        captions = self._results(among, far.tolist(), captioned.tolist(), judged)
+        captions = self._results(among, far.tolist(), captioned.tolist(), judged, share, strictness)
         return fused(
             (Looked("image", images, space.scale), Looked("caption", captions, self.captions.scale)), k
         )
@@ -151,17 +163,45 @@ class Searcher:
     def _filter(self, where: str | Tree | None) -> Filter | None:
         return None if where is None or (isinstance(where, str) and not where.strip()) else self.filter(where)
 
-    def _results(self, space: Space, distances: list[float], rows: list[int], k: int) -> Results:
-        """Return the first `k` hits, with a verdict by all."""
+    def _results(
+        self,
+        space: Space,
+        distances: list[float],
+        rows: list[int],
+        k: int,
+        share: float,
+        strictness: float | None,
+    ) -> Results:
+        """Return the first `k` hits, with labels that agree with the verdict on all."""
         reason = _unjudged(space)
         scale = None if reason else space.scale
+        if scale is None:
+            hits = self._hits(rows[:k], distances[:k], space.metric, None)
+            return Results(
+                hits,
+                space.metric,
+                reason=reason,
+                by=space.by,
+                truncated=space.truncated,
+                unknown=space.unknown,
+            )
         known = self.build.unknown[rows] <= MOST_UNKNOWN
         judged = [distance for distance, is_known in zip(distances, known, strict=True) if is_known]
-        verdict, rate = (scale.verdict(judged) if scale else None) or (None, None)
+        judgement = scale.judge(judged, share, strictness)
         hits = self._hits(rows[:k], distances[:k], space.metric, scale)
-        limit = scale.limit if scale else None
+        if judgement.verdict is Verdict.NOTHING_CLOSE:
+            hits = [replace(hit, label=not_close(hit.label)) for hit in hits]
         return Results(
-            hits, space.metric, verdict, rate, reason, space.by, limit, space.truncated, space.unknown
+            hits,
+            space.metric,
+            judgement.verdict,
+            judgement.foreign_rate,
+            judgement.reason,
+            scale.pairs.note,
+            space.by,
+            judgement.limit,
+            space.truncated,
+            space.unknown,
         )
 
     def _hits(
@@ -193,8 +233,8 @@ class Searcher:
                     span=None if start is None else (start, columns["end"][at]),
                     fields={name.removeprefix(FIELD): columns[name][at] for name in fields},
                     image=columns["picture"][at],
-                    percentile=judge.percentile(distance) if judge else None,
-                    label=judge.label(distance) if judge else None,
+                    percentile=judge.pairs.percentile(distance) if judge else None,
+                    label=judge.pairs.label(distance) if judge else None,
                     human_score=judge.human_score(distance) if judge else None,
                     unknown=unknown[at],
                 )

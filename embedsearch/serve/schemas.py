@@ -178,6 +178,7 @@ class SearchOutput(Output):
     verdict: str | None
     foreign_rate: float | None
     reason: str
+    note: str
     truncated: bool
     unknown: float
     hits: list[Hit]
@@ -193,6 +194,7 @@ class SearchOutput(Output):
             verdict=results.verdict,
             foreign_rate=results.foreign_rate,
             reason=results.reason,
+            note=results.note,
             truncated=results.truncated,
             unknown=round(results.unknown, 4),
             hits=[Hit.of(hit) for hit in results.hits],
@@ -320,8 +322,10 @@ class CalibrateOutput(Output):
     def of(cls, build: Build, facts: ScaleFacts, scale: Scale) -> Self:
         """Describe the scale of a build."""
         words = [
-            ScaleWord(word=word, up_to=end, percentile=scale.percentile(end), score=scale.human_score(end))
-            for end, word in scale.labels
+            ScaleWord(
+                word=word, up_to=end, percentile=scale.pairs.percentile(end), score=scale.human_score(end)
+            )
+            for end, word in scale.pairs.labels
         ]
         return cls(index=build.manifest.name, build=build.manifest.build, scale=facts, words=words)
 

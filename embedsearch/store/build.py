@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.errors import IndexDamagedError
+from embedsearch.modalities import UNITS
 from embedsearch.store.folders import current_build, index_folder
 from embedsearch.store.ids import Ids
 from embedsearch.store.items import FIELD, open_table
@@ -208,7 +210,12 @@ class Build:
     @cached_property
     def scale(self) -> Scale | None:
         """What its distances are like; None of a build that was made without."""
-        return Scale.load(self.folder / SCALE) if self.manifest.artifacts.scale else None
+        facts, unit = self.manifest.artifacts.scale, UNITS[self.manifest.unit]
+        if facts is None:
+            return None
+        of = facts.pairs_of
+        scale = Scale.load(self.folder / SCALE, facts.pairs, of, general=bool(of))
+        return replace(scale, unjudged=unit.unjudged)
 
     def rejected(self) -> list[dict[str, Any]]:
         """Return what was rejected: `id`, `reason`, and `entry`, the record's place in the source state."""

@@ -120,15 +120,39 @@ class JudgedFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnFacts:
+    """Queries that belong to an index, which a person gave to set the limit by.
+
+    Attributes:
+        of: the file that holds them.
+        count: their number.
+        allowed: share (0 to 1) of them that may be told that nothing is close.
+        lost: share of them that is told so, by a limit that was set with the other half of them.
+        flagged: share of the unrelated queries that is told so, by the same limits.
+    """
+
+    of: str
+    count: int
+    allowed: float
+    lost: float
+    flagged: float
+
+
+@dataclass(frozen=True, slots=True)
 class ScaleFacts:
     """The distance scale of a build; see `embedsearch.artifacts.scale`.
 
     Attributes:
         pairs: number of random pairs that were compared.
         background: the unrelated queries; None without.
-        limit: the largest distance that counts as close by itself; None without a background.
+        limit: the largest closeness of an answer that is close; None where there is no verdict.
         stated_rate: share (0 to 1) of unrelated queries that find something as close; None likewise.
         people: the judged pairs; None without.
+        pairs_of: what the random pairs are of; empty for the items.
+        strictness: the share (0 to 1) of unrelated queries that are to be told that nothing is close; None
+            where the index chooses.
+        own: the queries that belong, which set the limit; None without.
+        unjudged: a sentence that says why there is no verdict; empty where there is one.
         files: its files.
     """
 
@@ -137,6 +161,10 @@ class ScaleFacts:
     limit: float | None
     stated_rate: float | None
     people: JudgedFacts | None
+    pairs_of: str = field(default="", metadata=stored(optional=True))
+    strictness: float | None = field(default=None, metadata=stored(optional=True))
+    own: OwnFacts | None = field(default=None, metadata=stored(optional=True))
+    unjudged: str = field(default="", metadata=stored(optional=True))
     files: tuple[str, ...] = ()
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from embedsearch.analysis.compare import Pairs
 from embedsearch.analysis.compare import general_pairs as measured_pairs
 from embedsearch.analysis.duplicates import DuplicateFinder, Duplicates
 from embedsearch.distances.metric import Metric
+from embedsearch.distances.pairs import Pairs
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.errors import EmbedsearchError, IndexDamagedError
 from embedsearch.index import Index

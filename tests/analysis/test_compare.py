@@ -8,12 +8,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 import embedsearch as es
-from embedsearch.analysis.compare import Comparison, Pairs, compared, general_pairs
+from embedsearch.analysis.compare import Comparison, compared, general_pairs, index_pairs
 from embedsearch.api import compare
 from embedsearch.artifacts.scale import general
 from embedsearch.cli import cli
 from embedsearch.distances.metric import Metric
-from embedsearch.distances.scale import pairs_and_shares
+from embedsearch.distances.pairs import pairs_of
 from embedsearch.encoders import load_encoder
 from embedsearch.errors import QueryError
 from embedsearch.recipe import EncoderRecipe
@@ -71,8 +71,8 @@ def test_percentiles_are_the_share_of_all_pairs_that_are_farther(bundled, three)
 
 @pytest.mark.scale
 @pytest.mark.parametrize("metric", list(Metric))
-def test_an_index_lends_its_metric_and_its_pairs(make_searcher, in_index, metric):
-    """By an index, the distance is its own and the percentile that of its scale."""
+def test_an_index_lends_its_metric_and_its_pairs(make_searcher, in_index, metric, tmp_path):
+    """By an index, the distance is its own, and the percentile that of its scale."""
     scale = make_searcher(fakes.fruit_entries(), metric=metric).build.scale
     made = in_index("fig", "figs", "grape")
     vectors = np.stack([fakes.letters(each) for each in ("fig", "figs", "grape")]).astype(float)
@@ -83,8 +83,10 @@ def test_an_index_lends_its_metric_and_its_pairs(make_searcher, in_index, metric
     }[metric]
     np.testing.assert_allclose(made.distances, plain, atol=1e-6)
     for at in np.ndindex(3, 3):
-        assert made.percentiles[at] == pytest.approx(scale.percentile(made.distances[at]), abs=1e-4)
-    assert (made.pairs_of, made.metric, made.model) == ("the index small", metric, "letters")
+        assert made.percentiles[at] == pytest.approx(scale.pairs.percentile(made.distances[at]), abs=1e-4)
+    assert (made.pairs_of, made.metric, made.model) == ("general sentences", metric, "letters")
+    assert make_searcher(fakes.many(), name="large", metric=metric).build.scale.pairs.of == ""
+    assert index_pairs(es.open("large", tmp_path, load=fakes.LetterEncoder)).of == "the index large"
 
 
 def test_an_index_without_a_scale_gives_distances_alone(fruits, in_index):  # noqa: ARG001
@@ -123,7 +125,7 @@ def test_a_histogram_counts_the_pairs_of_each_bin():
     """The shares of bins are those of counting all pairs, though only some are kept; none is lost."""
     apart = np.random.default_rng(0).gamma(4, 0.2, 50_000).astype(np.float32)
     apart[:500] = 0
-    pairs = Pairs(*pairs_and_shares(apart), "somewhere")
+    pairs = pairs_of(apart, "somewhere")
     edges = np.linspace(0, apart.max(), 41, dtype=np.float32)
     plain, _ = np.histogram(apart, edges)
     made = pairs.histogram(edges)
@@ -229,7 +231,7 @@ def test_texts_and_pictures_are_compared_by_an_index_that_knows_both(small_model
     np.testing.assert_allclose(made.distances, cosine(np.concatenate([text, pictures])), atol=1e-5)
     assert (made.by, made.percentiles, made.pairs_of) == ("towers", None, "")
     of_one_kind = compare(things[1:], index="both", indexes=tmp_path / "indexes")
-    assert (of_one_kind.by, of_one_kind.pairs_of) == ("", "the index both")
+    assert (of_one_kind.by, of_one_kind.percentiles) == ("", None)  # four images have too few pairs
 
 
 def test_what_the_model_does_not_know_gets_no_percentiles():

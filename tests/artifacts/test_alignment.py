@@ -9,6 +9,7 @@ from embedsearch.api import align
 from embedsearch.artifacts import alignment, crossmodal
 from embedsearch.crossmodal.crossval import Chosen
 from embedsearch.crossmodal.projection import open_projected, open_scale
+from embedsearch.distances.verdict import closeness_of
 from embedsearch.errors import (
     EncoderMismatchError,
     ModelError,
@@ -200,8 +201,25 @@ def test_an_alignment_survives_a_lost_text_model(shaded, make_build, tmp_path, m
     second = make_build([*shaded[1], *shades(tmp_path, 1, start=100)], unit=Unit.IMAGE, progress=told)
     assert second.manifest.artifacts.crossmodal.by == "align"
     before, after = (open_scale(build) for build in (first.build, second))
-    np.testing.assert_array_equal(before.foreign, after.foreign)
+    np.testing.assert_array_equal(before.answers[0].foreign, after.answers[0].foreign)
     assert "the scale of text queries is that of the build before: it is gone" in told.stages
+
+
+def test_captions_that_are_held_out_allow_a_verdict(shaded, make_build, tmp_path, monkeypatch):
+    """Each caption is asked of images projected without it; a rebuild keeps what was measured."""
+    few = Index(align("small", indexes=tmp_path).build, fakes.LetterEncoder)
+    reason = "There is no verdict: no queries that belong were measured in this index."
+    assert (few.search("rrg").verdict, few.search("rrg").reason) == (None, reason)  # under 200 captions
+    monkeypatch.setattr(alignment, "FEW_ITEMS", 59)
+    first = Index(align("small", indexes=tmp_path).build, fakes.LetterEncoder)
+    items = first.crossmodal.scale.answers[0].items
+    assert len(items) == 59
+    captions = {record.fields["caption"] for record in shaded[1]}
+    fitted = [closeness_of([[hit.distance for hit in first.search(each, 3)]])[0] for each in captions]
+    assert np.abs(items - np.sort(fitted)).max() > 1e-4  # other maps than that of all captions
+    assert first.search("rrg").verdict is not None
+    second = make_build([*shaded[1], *shades(tmp_path, 1, start=100)], unit=Unit.IMAGE)
+    np.testing.assert_array_equal(open_scale(second).answers[0].items, items)
 
 
 @pytest.mark.parametrize("file", ["bridge.npy", "bridge-scale.npz", "bridge.faiss"])

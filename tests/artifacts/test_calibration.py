@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import embedsearch as es
 from embedsearch.api import calibrate
@@ -9,7 +10,7 @@ from embedsearch.artifacts import calibration as module
 from embedsearch.artifacts.calibration import read_background
 from embedsearch.artifacts.scale import SENTENCES, general, make_scale
 from embedsearch.distances.metric import Metric, distances
-from embedsearch.distances.scale import Verdict, closeness_of
+from embedsearch.distances.verdict import Verdict, closeness_of
 from embedsearch.errors import QueryError, SourceError
 from embedsearch.index import Index
 from embedsearch.records import Unit
@@ -33,16 +34,104 @@ def test_a_scale_is_that_of_plain_comparison(make_searcher, metric):
     vectors = np.asarray(searcher.build.vectors)
     apart = distances(vectors, vectors, metric)
     made = searcher.build.scale
-    pairs = apart[np.triu_indices(10, 1)]
-    for far in made.pairs[made.pairs != 0].tolist():
-        assert made.percentile(far) == pytest.approx(100 * (pairs > far + 1e-5).mean(), abs=1e-3)
     np.fill_diagonal(apart, np.inf)
-    others = np.sort(apart, 1)[:, :3]
-    np.testing.assert_allclose(made.nearest, np.sort(others[:, 0]), atol=1e-5)
-    np.testing.assert_allclose(made.answers, np.sort(closeness_of(others)), atol=1e-5)
+    np.testing.assert_allclose(made.answers[0].items, np.sort(closeness_of(np.sort(apart, 1))), atol=1e-5)
     asked = np.array([fakes.letters(text) for text in SENTENCES.read_text().splitlines()])
     found = np.sort(distances(asked, vectors, metric), 1)
-    np.testing.assert_allclose(made.foreign, np.sort(closeness_of(found)), atol=1e-5)
+    np.testing.assert_allclose(made.answers[0].foreign, np.sort(closeness_of(found)), atol=1e-5)
+    assert (made.pairs.of, made.pairs.compared) == ("general sentences", 499_500)  # of few items
+    pairs = distances(asked, asked, metric)[np.triu_indices(1000, 1)]
+    for far in made.pairs.distances[made.pairs.distances != 0][::50].tolist():
+        assert made.pairs.percentile(far) == pytest.approx(100 * (pairs > far + 1e-5).mean(), abs=0.1)
+
+
+@pytest.mark.parametrize(("count", "of"), [(199, "general sentences"), (200, "")])
+def test_pairs_of_few_items_say_nothing(make_searcher, count, of):
+    """Under 200 items the random pairs are those of general sentences, and it is said; then their own."""
+    searcher = make_searcher(fakes.many(count))
+    facts = searcher.manifest.artifacts.scale
+    assert (facts.pairs_of, facts.pairs) == (of, 499_500 if of else 19_900)
+    results = searcher.search("abcd")
+    note = "Random pairs are of general sentences: the index has under 200 items."
+    assert results.note == (note if of else "")
+    assert results[0].label is not None
+    pairs = searcher.build.scale.pairs
+    assert results[0].percentile == pytest.approx(pairs.percentile(results[0].distance))
+
+
+def test_the_limit_among_a_share_is_that_of_fewer_items(make_searcher):
+    """How close answers are among a half of the items is what half of the items give."""
+    entries = fakes.many(400)
+    scale = make_searcher(entries).build.scale
+    assert scale.shares[:3] == (1, 0.5, 0.25)
+    whole, half = scale.answers[0], scale.answers[1]
+    fewer = make_searcher(entries[::2], name="half").build.scale.answers[0]
+    assert np.median(whole.foreign) < np.median(half.foreign)
+    for quantile in (0.1, 0.5, 0.9):
+        for one, other in ((half.foreign, fewer.foreign), (half.items, fewer.items)):
+            assert np.quantile(one, quantile) == pytest.approx(np.quantile(other, quantile), rel=0.1)
+
+
+def asked(path, letters, count=150):
+    """Write a file of random texts of some letters; return its path."""
+    draw = np.random.default_rng(len(letters))
+    path.write_text("".join("".join(draw.choice(list(letters), 9)) + f" {at}\n" for at in range(count)))
+    return path
+
+
+def test_queries_that_belong_set_the_limit(make_build, calibrated, tmp_path):
+    """`own` sets the limit to the asked error, both rates are measured, and rebuilds keep the limit."""
+    make_build(fakes.many())
+    own, foreign = asked(tmp_path / "own.txt", "abcdefgh"), asked(tmp_path / "foreign.txt", "uvwxyza")
+    index = calibrated(own=own, background=foreign, lost=0.1)
+    facts, scale = index.manifest.artifacts.scale, index.build.scale
+    assert (facts.own.of, facts.own.count, facts.own.allowed) == (str(own), 150, 0.1)
+    assert scale.limit == pytest.approx(np.quantile(scale.answers[0].own, 0.9))
+    assert (scale.answers[0].own > scale.limit).mean() == pytest.approx(0.1, abs=0.01)
+    assert 0.02 < facts.own.lost < 0.2
+    assert facts.own.flagged > 0.95
+    again = make_build([*fakes.many(), fakes.text("kiwi", "kiwi")])
+    assert again.manifest.artifacts.scale.own.count == 150
+    assert len(again.scale.answers[0].own) == 150
+    assert again.scale.strictness.lost == 0.1
+    strict = calibrated(strictness=0.97)  # in place of the queries that belong
+    assert strict.manifest.artifacts.scale.own is None
+    assert strict.manifest.artifacts.scale.stated_rate == pytest.approx(0.03, abs=0.03)
+    assert make_build(fakes.many()).scale.strictness.flagged == 0.97
+
+
+def test_a_limit_is_asked_for_in_one_way(make_build, calibrated, tmp_path):
+    """Both ways at once, a share of nothing, and words are refused."""
+    make_build(fakes.many())
+    own = asked(tmp_path / "own.txt", "abc")
+    for options, told in (
+        ({"own": own, "strictness": 0.9}, "both set the limit"),
+        ({"lost": 0.1}, "give them"),
+        ({"strictness": 1.5}, "over 0 and under 1"),
+    ):
+        with pytest.raises(QueryError, match=told):
+            calibrated(**options)
+    make_build([fakes.text("a", "The cat sat.")], unit=Unit.WORD, replace_old=True)
+    with pytest.raises(QueryError, match="There is no verdict for words"):
+        calibrated(strictness=0.9)
+
+
+def test_images_have_no_labels_until_others_are_named(colours, tmp_path, calibrated):
+    """Under 200 images there is no label and the reason is said; pairs of unrelated images give labels."""
+    results = colours.search(es.MoreLike("red"))
+    assert {hit.label for hit in results} == {None}
+    assert results.note.startswith("There are no labels: under 200 items")
+    folder = tmp_path / "others"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for at in range(120):
+        Image.new("RGB", (4, 4), tuple(draw.integers(0, 256, 3).tolist())).save(folder / f"{at}.png")
+    index = calibrated(background=folder)
+    found = index.search(es.MoreLike("red"))
+    assert found[0].label is not None
+    assert (
+        found.note == f"Random pairs are of the unrelated images of {folder}: the index has under 200 items."
+    )
 
 
 def test_hits_say_where_they_stand(make_searcher):
@@ -63,18 +152,24 @@ def test_an_answer_is_judged_by_three_however_few_are_asked(make_searcher):
 
 
 def test_pictures_have_no_background(colours):
-    """An index of pictures gives percentiles, and no verdict."""
+    """An index of images gives percentiles, and no verdict; it says why."""
     answer = colours.search(es.MoreLike("red"))
     assert (answer.verdict, answer.foreign_rate) == (None, None)
+    assert answer.reason == "There is no verdict: no unrelated queries were measured in this index."
     assert answer.hits[0].percentile is not None
     assert colours.manifest.artifacts.scale.background is None
 
 
 def test_words_are_asked_for_words(make_searcher):
-    """The background of a word index is a word in each sentence."""
+    """The background of a word index is a word in each sentence; words get percentiles and no verdict."""
     searcher = make_searcher([fakes.text("a", "The cat sat."), fakes.text("b", "dog den")], unit=Unit.WORD)
     assert 500 < searcher.manifest.artifacts.scale.background.count <= 1000
     assert all(len(each.spans) == 1 for each in general(Unit.WORD))
+    results = searcher.search(es.MoreLike("a#4"))
+    assert (results.verdict, results.foreign_rate, results.limit) == (None, None, None)
+    assert results.reason.startswith("There is no verdict for words")
+    assert results[0].percentile is not None
+    assert searcher.manifest.artifacts.scale.unjudged == results.reason
 
 
 def test_one_item_has_no_scale(make_searcher):
@@ -102,8 +197,9 @@ def test_a_rebuild_embeds_no_background_again(make_build):
 def test_copies_do_not_hide_an_item_from_itself(make_searcher):
     """Of three equal items each finds two others at no distance."""
     searcher = make_searcher([*fakes.fruit_entries(), *(fakes.text(f"kiwi {n}", "kiwi") for n in range(3))])
-    assert (searcher.build.scale.nearest == searcher.build.scale.nearest[0]).sum() >= 3
-    assert len(searcher.build.scale.nearest) == 13
+    items = searcher.build.scale.answers[0].items
+    assert len(items) == 13
+    assert (items == items[0]).sum() == 3
 
 
 def test_another_background_is_kept_by_rebuilds(make_build, calibrated, tmp_path):
@@ -115,15 +211,15 @@ def test_another_background_is_kept_by_rebuilds(make_build, calibrated, tmp_path
     assert told == BackgroundFacts(str(file), 150)
     again = make_build([*fakes.fruit_entries(), fakes.text("kiwi", "kiwi")])
     assert again.manifest.artifacts.scale.background == told
-    assert len(again.scale.foreign) == 150
+    assert len(again.scale.answers[0].foreign) == 150
 
 
 def test_a_small_or_other_background_is_refused(tmp_path):
     """Fewer than 100 texts, or pictures for texts, are told."""
     (tmp_path / "few.txt").write_text("one\ntwo\n")
-    with pytest.raises(SourceError, match="holds 2 texts; a background needs 100"):
+    with pytest.raises(SourceError, match="holds 2 texts; 100 or more are needed"):
         read_background(tmp_path / "few.txt", Unit.TEXT)
-    with pytest.raises(SourceError, match="a background of images was expected"):
+    with pytest.raises(SourceError, match="queries of images were expected"):
         read_background(tmp_path / "few.txt", Unit.IMAGE)
 
 
@@ -160,8 +256,8 @@ def test_the_background_is_as_many_as_it_says():
 def test_the_samples_are_the_same_each_time(make_searcher):
     """A scale is made alike from the same index."""
     searcher = make_searcher(fakes.fruit_entries())
-    made = make_scale(searcher.build.backend, searcher.build.vectors, Metric.COSINE, None)
-    np.testing.assert_array_equal(made.pairs, searcher.build.scale.pairs)
+    made = [make_scale(searcher.build.backend, searcher.build.vectors, Metric.COSINE) for _ in range(2)]
+    np.testing.assert_array_equal(made[0].pairs.distances, made[1].pairs.distances)
 
 
 def test_another_metric_needs_no_model_for_its_background(make_build):
@@ -189,5 +285,5 @@ def test_damaged_judgements_are_told(make_build, calibrated, tmp_path):
     (build.folder / "background.npy").write_bytes(b"x")
     told = fakes.Told()
     again = make_build(fakes.fruit_entries(), progress=told)
-    assert f"to measure anew: embedsearch calibrate small --pairs {pairs} --background {own}" in told.stages
+    assert f"to measure it again: embedsearch calibrate small --pairs {pairs} --foreign {own}" in told.stages
     assert (again.manifest.artifacts.scale.people, again.scale.people.shape) == (None, (2, 0))

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 import embedsearch as es
 from embedsearch.distances.metric import distances
-from embedsearch.distances.scale import Closeness
+from embedsearch.distances.pairs import Closeness
 from tests.benchmarks.common import need
 
 
@@ -26,8 +26,8 @@ def main():
         left, right = (searcher.encoder.encode([row[name] for row in rows]) for name in ("s1", "s2"))
     far = np.array([distances(a[None], b[None], metric)[0, 0] for a, b in zip(left, right, strict=True)])
     people = np.array([float(row["score"]) for row in rows])
-    percentiles = np.array([scale.percentile(distance) for distance in far])
-    words = np.array([scale.label(distance) for distance in far])
+    percentiles = np.array([scale.pairs.percentile(distance) for distance in far])
+    words = np.array([scale.pairs.label(distance) for distance in far])
     means = []
     for word in Closeness:
         chosen = words == word

@@ -88,6 +88,8 @@ NEW = {
     "checked",
     "similar",
     "hits[].found_by",
+    "note",
+    *(f"{scale}.{key}" for scale in ("scale", "additions.scale") for key in ("pairs_of", "unjudged")),
 }
 
 
@@ -115,7 +117,7 @@ def printed(sources, tmp_path_factory):
 @pytest.mark.parametrize("name", KEYS)
 def test_a_command_prints_the_keys_of_0_6_0(printed, name):
     """No key is renamed, moved or lost, and none is new but those named here."""
-    assert sorted(set(keys(printed[name])) - NEW) == sorted(KEYS[name])
+    assert sorted({*keys(printed[name])} - (NEW - {*KEYS[name]})) == sorted(KEYS[name])
 
 
 def test_the_format_comes_first(printed):

@@ -1,5 +1,7 @@
 """Texts asked of images are compared with the images' captions too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -9,7 +11,9 @@ import embedsearch as es
 from embedsearch.artifacts import captions as artifact
 from embedsearch.cli import cli
 from embedsearch.distances.metric import Metric
-from embedsearch.distances.scale import Scale, Verdict
+from embedsearch.distances.pairs import Closeness, Pairs
+from embedsearch.distances.scale import Scale
+from embedsearch.distances.verdict import Answers, Verdict
 from embedsearch.results import Hit, Results
 from embedsearch.search.fused import Looked, fused
 
@@ -112,7 +116,8 @@ def some_scale(pairs):
     none = np.empty(0, np.float32)
     pairs = np.array([0, *pairs], np.float32)
     shares = np.linspace(0, 1, len(pairs)).astype(np.float32)
-    return Scale(pairs, shares, none, none, none, np.empty((2, 0), np.float32))
+    known = Answers(none, none, none)
+    return Scale(Pairs(pairs, shares, 499_500), (1.0,), (known,), np.empty((2, 0), np.float32))
 
 
 def answer(verdict, rate, **far):
@@ -137,3 +142,20 @@ def test_answers_are_fused_by_percentile():
     ]
     assert (found.verdict, found.foreign_rate) == (Verdict.CLOSE, 0.6)
     assert [hit.id for hit in fused((image, caption), 1)] == ["c"]
+
+
+def test_nothing_is_close_only_where_both_say_so():
+    """An answer that is not judged in one place is not called far because of the other; labels agree."""
+    far = replace(answer(Verdict.NOTHING_CLOSE, 0.5, a=0.2), limit=0.1)
+    far = replace(far, hits=[replace(hit, label=Closeness.NOT_CLOSE) for hit in far])
+    near = some_scale(np.linspace(0, 4, 400))
+    unjudged = answer(None, None, b=0.9)
+    one = fused((Looked("image", far, near), Looked("caption", unjudged, near)), 2)
+    assert (one.verdict, one.foreign_rate, one.limit) == (None, None, None)
+    assert [hit.label for hit in one] == [Closeness.LOOSELY, None]
+    both = fused((Looked("image", far, near), Looked("caption", far, near)), 2)
+    assert (both.verdict, both[0].label, both.foreign_rate) == (
+        Verdict.NOTHING_CLOSE,
+        Closeness.NOT_CLOSE,
+        1.0,
+    )

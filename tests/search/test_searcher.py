@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from embedsearch.distances.metric import Metric, distances
-from embedsearch.distances.scale import Verdict
+from embedsearch.distances.pairs import Closeness
+from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import (
     DeviceError,
     EncoderMismatchError,
@@ -20,10 +21,9 @@ from embedsearch.index import Index, open_index
 from embedsearch.query import MoreLike, Query, Vector, WeightedTerm, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
-from embedsearch.results import Results
 from embedsearch.search.filters import parse
 from tests.fakes import FRUITS as WORDS
-from tests.fakes import WORD_LIMIT, LetterEncoder, fruit_entries, letters, version
+from tests.fakes import WORD_LIMIT, LetterEncoder, fruit_entries, letters, many, version
 
 ENTRIES = fruit_entries()
 
@@ -197,14 +197,45 @@ def test_threads_share_a_searcher(make_build):
     assert all(answer == answers[0] for answer in answers)
 
 
-def test_a_hit_is_far_where_nothing_is_close(fruits):
-    """Under "nothing is close" a hit within the limit is an exception, and no other is; else none is far."""
-    near, far = (replace(fruits.item("plum"), distance=distance) for distance in (0.1, 0.5))
-    nothing = Results([near, far], Metric.COSINE, Verdict.NOTHING_CLOSE, 0.5, limit=0.3)
-    assert [nothing.is_far(hit) for hit in (near, far)] == [False, True]
-    close = replace(nothing, verdict=Verdict.CLOSE)
-    assert not any(close.is_far(hit) for hit in (near, far))
-    assert not replace(nothing, limit=None).is_far(far)
+@pytest.mark.scale
+def test_labels_agree_with_the_verdict(make_searcher):
+    """Where nothing is close, no label says otherwise; the nearest hit of a close answer is not far."""
+    draw = np.random.default_rng(0)
+    searcher = make_searcher(many())
+    far = {Closeness.NOT_CLOSE, Closeness.UNRELATED}
+    verdicts = []
+    for _ in range(60):
+        vector = draw.gamma(0.5, 1, 26) * (draw.random(26) < draw.uniform(0.1, 0.9)) + 1e-3
+        results = searcher.search(Vector(vector), k=5)
+        verdicts.append(results.verdict)
+        if results.verdict is Verdict.NOTHING_CLOSE:
+            assert {hit.label for hit in results} <= far
+        else:
+            assert results[0].label not in far
+        assert results.reason
+    assert set(verdicts) == {Verdict.CLOSE, Verdict.NOTHING_CLOSE}
+
+
+@pytest.mark.scale
+def test_a_filter_moves_the_limit_of_the_verdict(make_searcher):
+    """Of fewer items the nearest is farther: the limit follows, and under few items there is no verdict."""
+    searcher = make_searcher(many(400))
+    limits = (400, 200, 20, 2)
+    whole, half, part, own = (searcher.search("abcdef", k=1, where=f"number < {each}") for each in limits)
+    assert whole.limit < half.limit < part.limit
+    assert (own.verdict, own.limit) == (None, None)
+    assert own.reason.startswith("There is no verdict: answers were not measured among so few items")
+
+
+@pytest.mark.scale
+def test_a_strictness_is_asked_for_with_a_query(make_searcher):
+    """The stricter, the nearer the limit; a strictness that is no share is refused."""
+    searcher = make_searcher(ENTRIES)
+    limits = [searcher.search("grape", strictness=each).limit for each in (0.5, 0.9, 0.99)]
+    assert limits == sorted(limits, reverse=True)
+    assert [each.limit for each in searcher.search(["grape", "fig"], strictness=0.9)] == [limits[1]] * 2
+    with pytest.raises(QueryError, match="over 0 and under 1"):
+        searcher.search("grape", strictness=95.0)
 
 
 def test_a_query_beyond_the_model_s_limit_is_told(fruits):

@@ -37,6 +37,14 @@ def as_query(told: dict[str, Any]) -> Any:
     return es.Query(tuple(es.WeightedTerm(as_query(part), weight) for part, weight in told["parts"]))
 
 
+def label(hit: es.Hit) -> str:
+    """The label that a hit's percentile has; these indexes hold hardly a pair of copies."""
+    if hit.distance == digits(0):
+        return "the same"
+    ends = {99.95: "very similar", 99.75: "similar", 99.0: "related", 90.0: "loosely related"}
+    return next((name for end, name in ends.items() if hit.percentile >= end), "unrelated")
+
+
 def as_json(value: Any) -> Any:
     """A field's value as `expected.json` holds it: dates and times as text."""
     return value.isoformat() if isinstance(value, date) else value
@@ -54,7 +62,11 @@ def indexes(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_an_index_made_by_0_6_0_answers_the_same(indexes, name, case):
-    """An index of 0.6.0 gives the same hits at the same distances, with the same words and verdict."""
+    """An index of 0.6.0 gives the same hits at the same distances and percentiles.
+
+    Labels and verdicts are by the rules of today. A label rests on the percentile alone, and there is none
+    under 200 items; there is no verdict for words, nor under a filter, as 0.6.0 did not measure with filters.
+    """
     found = es.open(name, indexes=indexes).search(as_query(case["query"]), k=case["k"], where=case["where"])
     wanted = case["hits"]
     assert [hit.id for hit in found] == [hit["id"] for hit in wanted]
@@ -67,9 +79,13 @@ def test_an_index_made_by_0_6_0_answers_the_same(indexes, name, case):
         return
     # a percentile is a hundred times a share that rises steeply where pairs are dense
     assert [hit.percentile for hit in found] == pytest.approx([hit["percentile"] for hit in wanted], abs=1e-2)
-    assert [hit.label for hit in found] == [hit["closeness"] for hit in wanted]
-    assert found.verdict == case["verdict"]
-    assert found.foreign_rate == (None if case["foreign_rate"] is None else digits(case["foreign_rate"]))
+    judged = not case["where"] and name not in ("words", "tokens")
+    assert found.verdict == (case["verdict"] if judged else None)
+    assert found.foreign_rate == (digits(case["foreign_rate"]) if judged and found.verdict else None)
+    few = EXPECTED[name]["count"] < 200
+    labels = [None if few else label(hit) for hit in found]
+    nothing = found.verdict == "nothing_close"
+    assert [hit.label for hit in found] == ["not close" if each and nothing else each for each in labels]
 
 
 @pytest.mark.parametrize("name", EXPECTED)

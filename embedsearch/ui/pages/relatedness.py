@@ -9,8 +9,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from embedsearch.analysis.compare import LEAST, Comparison, Pairs, compared, index_pairs
+from embedsearch.analysis.compare import LEAST, Comparison, compared, index_pairs
 from embedsearch.distances.metric import Metric
+from embedsearch.distances.pairs import Pairs
 from embedsearch.encoders import Encoder, preparation_of
 from embedsearch.errors import ItemError
 from embedsearch.modalities import UNITS, QueryForm, modality_of
@@ -148,8 +149,8 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
     if index != BUNDLED:
         searcher = open_index(indexes, index).searcher
         lacking = (
-            f"The index {index} has no random pairs to compare with. To measure them, run: embedsearch "
-            f"calibrate {index}"
+            f"The index {index} has too few random pairs to compare with. To measure with unrelated "
+            f"{UNITS[unit].plural}, run: embedsearch calibrate {index} --foreign ..."
         )
         return Measure(searcher.encoder, searcher.manifest.metric, index_pairs(searcher), lacking)
     # as `embedsearch.compare` loads it, so that both give the same numbers
@@ -211,7 +212,7 @@ def _number(made: Comparison) -> str:
     distance = float(made.distances[0, 1])
     word = beside = ""
     if made.pairs is not None:
-        word = f'<span class="es-word">{made.pairs.label(distance)}</span>'
+        word = f'<span class="es-word">{made.pairs.label(distance) or ""}</span>'
         beside = f"<p>{_among(matrix.share(made, 0, 1), made.pairs)}</p>"
     elif made.metric is Metric.COSINE:
         ends = "<span>0 same direction</span><span>1 nothing in common</span>"

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from embedsearch.backends import Rows
-from embedsearch.distances.scale import Closeness, Verdict
+from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import FilterError, ItemNotFoundError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
@@ -129,21 +129,11 @@ def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None) ->
         results = searcher.search(query, count, where)
     if results.hits and results.verdict is Verdict.NOTHING_CLOSE:
         st.info(
-            f"**Nothing here is close.** {_often(results)} find something as close. The nearest "
-            "items are shown anyway.",
+            f"**Nothing here is close.** {results.reason} The nearest items are shown anyway.",
             icon=":material/explore_off:",
         )
     _count(searcher, results, where)
     _grid(searcher, results.hits, query, results)
-
-
-def _often(results: Results) -> str:
-    """Return how many unrelated queries find something as close."""
-    rate = results.foreign_rate or 0.0
-    share = (
-        "Fewer than 0.1 %" if rate < 0.001 else f"{100 * rate:.1f} %" if rate < 0.1 else f"{100 * rate:.0f} %"
-    )
-    return f"{share} of unrelated queries"
 
 
 def _count(searcher: Index, results: Results, where: Tree | None) -> None:
@@ -153,17 +143,12 @@ def _count(searcher: Index, results: Results, where: Tree | None) -> None:
     if not hits:
         st.info("No item passes the filter.", icon=":material/filter_alt:")
         return
-    close = ""
-    if results.verdict is Verdict.CLOSE:
-        close = f" {_often(results)} find something this close."
-    elif results.reason:
-        close = f" {html.escape(results.reason)}"
-    elif results.verdict is None and hits[0].percentile is not None:
-        close = " No unrelated queries were measured, so only percentiles are shown."
-        if hits[0].label is Closeness.UNRELATED:  # the others are no nearer
-            close += " Many random pairs are as near as anything here."
+    reason = "" if results.verdict is Verdict.NOTHING_CLOSE else results.reason
+    means = " ".join(
+        html.escape(each) for each in (reason, results.note, cards.METRIC_HELP[results.metric]) if each
+    )
     crossed = html.escape(query_input.crossed(searcher, results.by))
-    line = f"The {len(hits)} nearest of {of}.{close} {cards.METRIC_HELP[results.metric]}{crossed}"
+    line = f"The {len(hits)} nearest of {of}. {means}{crossed}"
     if results.truncated:
         limit = searcher.manifest.encoder.spec.max_length
         line += f" Your text is too long: the model reads only its first {limit} tokens."
@@ -219,16 +204,15 @@ def _grid(
         results.metric if results is not None else None,
         cards.Actions(
             partial(query_input.like, manifest.name),
-            None if query is None else partial(_explain, searcher, query, results),
+            None if query is None else partial(_explain, searcher, query),
             None
             if query is None or UNITS[manifest.unit].form is QueryForm.WORD
             else partial(weighted_terms.add, manifest.name),
         ),
         modality_of(manifest.unit).card,
-        is_far=results.is_far if results is not None else lambda _: False,
     )
 
 
-def _explain(searcher: Index, query: AnyQuery, results: Results | None, hit: Hit) -> None:
+def _explain(searcher: Index, query: AnyQuery, hit: Hit) -> None:
     auto_reload.hold()
-    why.show(searcher, query, hit, far=results is not None and results.is_far(hit))
+    why.show(searcher, query, hit)

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from embedsearch.distances.metric import Metric
-from embedsearch.distances.scale import Closeness, percentile_phrase
+from embedsearch.distances.pairs import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import MOST_UNKNOWN, Span, Value, as_text
 from embedsearch.results import Hit
@@ -28,7 +28,7 @@ LONG, LONGEST, VALUE = 320, 4000, 300  # characters: folded, cut, and of a field
 FIELDS = 6  # shown at once; the rest folds out
 AROUND = 160  # characters of a long sentence shown on each side of its word
 # percent of the accent behind the word for a distance, over which text is easy to read in both themes
-DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5), strict=True))
+DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5, 5), strict=True))
 LIKE = "*More* like this"  # a narrow card leaves the first word out
 SIGNS = ((True, "plus", "\\+", "add {} to the query"), (False, "minus", "−", "subtract {} from the query"))
 
@@ -58,8 +58,6 @@ def grid(
     metric: Metric | None,
     actions: Actions,
     card: Card,
-    *,
-    is_far: Callable[[Hit], bool] = lambda _: False,
 ) -> None:
     """Show `hits` as a grid of cards.
 
@@ -68,7 +66,6 @@ def grid(
         metric: the distance to show; None for items that nothing was compared with.
         actions: what their buttons do.
         card: how they are shown; images need less width.
-        is_far: whether the page says of a hit that it is not close.
     """
     span = _span(hits, metric)
     explained: Hit | None = None
@@ -77,7 +74,7 @@ def grid(
             with st.container(border=True, key=f"es-card-{place}"):
                 if is_image(hit):
                     image(hit, f"es-image-{place}")
-                head = _distance(hit, metric, span, far=is_far(hit)) if metric else ""
+                head = _distance(hit, metric, span) if metric else ""
                 st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
                 with st.container(horizontal=True, key=f"es-actions-{place}"):
                     if _actions(hit, place, actions):
@@ -122,18 +119,9 @@ def unseen(text: str) -> str:
     return f"**{literal(text)}**"
 
 
-def chip(closeness: Closeness | None, *, far: bool = False) -> str:
-    """Return the HTML of the word for a distance, the nearer the deeper shaded; empty where there is none.
-
-    Args:
-        closeness: the word.
-        far: whether the page says that this is not close; a word must not contradict it.
-    """
-    if closeness is None:
-        return ""
-    if far and closeness is not Closeness.UNRELATED:
-        return f'<b class="es-chip" style="--share: {DEPTHS[Closeness.UNRELATED]}%">not close</b>'
-    return f'<b class="es-chip" style="--share: {DEPTHS[closeness]}%">{closeness}</b>'
+def chip(label: Closeness | None) -> str:
+    """Return the HTML of the label of a distance, the nearer the deeper shaded; empty where there is none."""
+    return "" if label is None else f'<b class="es-chip" style="--share: {DEPTHS[label]}%">{label}</b>'
 
 
 def said(hit: Hit) -> str:
@@ -263,13 +251,13 @@ def _span(hits: Sequence[Hit], metric: Metric | None) -> tuple[float, float]:
     return low, max(hit.distance for hit in hits)
 
 
-def _distance(hit: Hit, metric: Metric, span: tuple[float, float], *, far: bool) -> str:
+def _distance(hit: Hit, metric: Metric, span: tuple[float, float]) -> str:
     """Return the HTML of a hit's rank, word and distance, of a bar that is fullest where it is near."""
     low, high = span
     share = (hit.distance - low) / (high - low) if high > low else 0.0
     full = round(100 * (1 - min(max(share, 0.0), 1.0)), 1)
     return (
-        f'<div class="es-head"><span class="es-rank">{hit.rank}</span>{chip(hit.label, far=far)}'
+        f'<div class="es-head"><span class="es-rank">{hit.rank}</span>{chip(hit.label)}'
         f'<span class="es-distance" title="{html.escape(METRIC_HELP[metric])}">{number(hit.distance)}</span>'
         "</div>"
         f'<div class="es-near" aria-hidden="true"><i style="width:{full}%"></i></div>{said(hit)}'

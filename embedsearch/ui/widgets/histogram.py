@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedsearch.analysis.compare import Comparison, Pairs
+from embedsearch.analysis.compare import Comparison
 from embedsearch.distances.metric import Metric
+from embedsearch.distances.pairs import Pairs
 from embedsearch.ui.widgets.compared_items import Compared
 from embedsearch.ui.widgets.matrix import said
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from embedsearch.analysis.compare import Comparison
 from embedsearch.distances.metric import Metric
-from embedsearch.distances.scale import percentile_phrase, shown_percentile
+from embedsearch.distances.pairs import percentile_phrase, shown_percentile
 from embedsearch.records import Sentence
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.compared_items import Compared
@@ -83,15 +83,16 @@ def said(made: Comparison, row: int, column: int) -> str:
     distance = cards.number(float(made.distances[row, column]))
     if made.pairs is None:
         return distance
-    return f"{made.pairs.label(float(made.distances[row, column]))}, {distance}, {share(made, row, column)}"
+    label = made.pairs.label(float(made.distances[row, column]))
+    return ", ".join(each for each in (label, distance, share(made, row, column)) if each)
 
 
 def share(made: Comparison, row: int, column: int) -> str:
-    """Return how a pair lies among the random ones, as its word does; nothing where there are none."""
-    if made.pairs is None or made.percentiles is None:
+    """Return how a pair lies among the random ones, as its label does; nothing where there are too few."""
+    label = None if made.pairs is None else made.pairs.label(float(made.distances[row, column]))
+    if label is None or made.percentiles is None:
         return ""
-    word = made.pairs.label(float(made.distances[row, column]))
-    return percentile_phrase(word, float(made.percentiles[row, column])).replace(" %", "\u00a0%")
+    return percentile_phrase(label, float(made.percentiles[row, column])).replace(" %", "\u00a0%")
 
 
 def full(thing: Compared) -> str:

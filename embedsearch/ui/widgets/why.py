@@ -31,11 +31,11 @@ MEANT = {
 
 
 @st.dialog("Why was this found?", width="medium", on_dismiss="rerun")  # so that the page knows it is closed
-def show(searcher: Index, query: AnyQuery, hit: Hit, *, far: bool) -> None:
-    """Explain a hit in a dialog, computed now, while it opens; `far` where the page calls it not close."""
+def show(searcher: Index, query: AnyQuery, hit: Hit) -> None:
+    """Explain a hit in a dialog, computed now, while it opens."""
     with calm():
         asked = f'<span class="es-label">You asked for</span> {_asked(searcher, query)}'
-        meaning = f'<div class="es-head">{cards.chip(hit.label, far=far)}{cards.said(hit)}</div>'
+        meaning = f'<div class="es-head">{cards.chip(hit.label)}{cards.said(hit)}</div>'
         st.html(f'<div class="es-why"><p>{asked}</p>{meaning if hit.label else ""}</div>')
         with st.spinner("Computing the score of each part …"):
             made = searcher.explain(query, hit)
