@@ -27,6 +27,7 @@ import embedsearch as es
 from embedsearch.artifacts.scale import of_unit
 from embedsearch.crossmodal.crossval import folds_of
 from embedsearch.demo.indexes import STAMPS
+from embedsearch.distances.metric import normalized
 from embedsearch.distances.verdict import Strictness, closeness_of
 from embedsearch.query import Text
 from embedsearch.recipe import SourceRecipe
@@ -131,8 +132,7 @@ def of_texts(folder):
 def rates(searcher, own, foreign, name):
     """Return for each share whether there is a verdict, the rates of own queries, and of foreign ones."""
     scale, draw, rows = searcher.build.scale, np.random.default_rng(0), []
-    unit = np.asarray(searcher.build.vectors, np.float32)
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    unit = normalized(np.asarray(searcher.build.vectors, np.float32))
     for share in SHARES:
         known = scale.among(max(share, scale.shares[-1]))
         limit, whole = (each.limit(Strictness()) for each in (known, scale.answers[0]))
@@ -151,8 +151,7 @@ def rates(searcher, own, foreign, name):
 
 def nearest(queries, unit):
     """Return the three smallest cosine distances of queries (q, d) to unit vectors (n, d), ascending."""
-    queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-    return np.sort(1 - queries @ unit.T, axis=1)[:, :3]  # (q, d) (d, n) -> (q, 3)
+    return np.sort(1 - normalized(queries) @ unit.T, axis=1)[:, :3]  # (q, d) (d, n) -> (q, 3)
 
 
 def of_words(folder):
