@@ -31,7 +31,7 @@ from embedsearch.distances.metric import normalized
 from embedsearch.distances.verdict import Strictness, closeness_of
 from embedsearch.query import Text
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Unit
+from embedsearch.records import Record, Unit
 from embedsearch.sources import open_source
 from tests.benchmarks.common import need, read_jsonl
 
@@ -88,7 +88,8 @@ def of_texts(folder):
     questions = held_out(banking(), 1000)
     passages = [row["text"] for row in read_jsonl(need("text", "xquad_en", "corpus.jsonl"))]
     asked_passages = [row["text"] for row in read_jsonl(need("text", "xquad_en", "queries.jsonl"))]
-    entries = [str(entry.content) for entry in open_source(SourceRecipe("python-docs", "python"))]
+    source = open_source(SourceRecipe("python-docs", "python"))
+    entries = [str(entry.content) for entry in source if isinstance(entry, Record)]
     drawings = captions()
     indexed = {
         "banking77": questions,
