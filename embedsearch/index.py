@@ -71,13 +71,27 @@ class Index(Searcher):
         k: int = ...,
         where: Where = ...,
         strictness: float | None = ...,
+        *,
+        fold: bool = ...,
     ) -> list[Results]: ...
     @overload
     def search(
-        self, query: Any, k: int = ..., where: Where = ..., strictness: float | None = ...
+        self,
+        query: Any,
+        k: int = ...,
+        where: Where = ...,
+        strictness: float | None = ...,
+        *,
+        fold: bool = ...,
     ) -> Results: ...
     def search(
-        self, query: Any, k: int = DEFAULT_K, where: Where = None, strictness: float | None = None
+        self,
+        query: Any,
+        k: int = DEFAULT_K,
+        where: Where = None,
+        strictness: float | None = None,
+        *,
+        fold: bool = True,
     ) -> Results | list[Results]:
         """Return the `k` nearest items, and judge whether any of them is close.
 
@@ -92,6 +106,8 @@ class Index(Searcher):
                 `filters.parse` returns.
             strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
                 close; None for what was set by `calibrate`, or else what the index chooses.
+            fold: return one hit for items of the same content, the first, with the number of the others as
+                `copies`. There are still `k` hits.
 
         Raises:
             QueryError: the query does not fit this index, k is under 1, or the strictness is no such share.
@@ -101,8 +117,8 @@ class Index(Searcher):
         """
         chosen = conditions(where) if isinstance(where, Mapping) else where
         if is_several(query):
-            return [super(Index, self).search(each, k, chosen, strictness) for each in query]
-        return super().search(query, k, chosen, strictness)
+            return [super(Index, self).search(each, k, chosen, strictness, fold=fold) for each in query]
+        return super().search(query, k, chosen, strictness, fold=fold)
 
     def answer(self, query: Any, k: int = DEFAULT_K, where: Where = None) -> Results:
         """Search, by the verb of 0.6; it goes with the next version."""

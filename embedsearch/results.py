@@ -57,6 +57,8 @@ class Hit:
             percentile, no label and no score.
         found_by: `image` or `caption` where a text was compared with both: the distance is to that one. Else
             empty.
+        copies: how many other items of the same content were found with it and are not among the hits; 0
+            where copies are not folded.
     """
 
     rank: int
@@ -75,6 +77,7 @@ class Hit:
     human_score: float | None = None
     unknown: float = 0.0
     found_by: str = ""
+    copies: int = 0
 
     closeness = _renamed("closeness", "label")
     score = _renamed("score", "human_score")

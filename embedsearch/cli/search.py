@@ -47,6 +47,12 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of unrelated queries to be told that nothing is close.  [default: as calibrated]",
 )
+@option(
+    "--fold/--no-fold",
+    default=True,
+    show_default=True,
+    help="Show items of the same content once, with the number of the others.",
+)
 @indexes_option
 @json_option
 def search_command(
@@ -58,6 +64,7 @@ def search_command(
     k: int,
     where: str | None,
     strictness: float | None,
+    fold: bool,
     indexes: Path | None,
     json: bool,
 ) -> None:
@@ -71,7 +78,7 @@ def search_command(
 
     searcher = open_index(name, indexes)
     asked = query_of(searcher, query, image, item, word)
-    results = searcher.search(asked, k, where, strictness)
+    results = searcher.search(asked, k, where, strictness, fold=fold)
     if json:
         from embedsearch.serve.schemas import SearchOutput
 
@@ -114,6 +121,7 @@ def _print(searcher: Index, results: Results) -> None:
         said += ["its file is gone"] if hit.is_gone else []
         if hit.found_by:
             said.append(f"found by its {hit.found_by}")
+        said += [f"and {hit.copies:,} more of the same content"] if hit.copies else []
         said += [] if hit.human_score is None else [f"people: {hit.human_score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))

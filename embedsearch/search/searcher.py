@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from embedsearch.store.items import FIELD
 from embedsearch.store.manifest import PROBES
 
 MOST_PASSED = 20  # hits that are passed over for a verdict
+MOST_FOLDED = 10_000  # neighbours that are looked through for hits of different contents
 
 
 class Searcher:
@@ -88,6 +90,8 @@ class Searcher:
         k: int = DEFAULT_K,
         where: str | Tree | None = None,
         strictness: float | None = None,
+        *,
+        fold: bool = True,
     ) -> Results:
         """Return the `k` nearest items, and judge whether any of them is close.
 
@@ -100,6 +104,8 @@ class Searcher:
                 `Compare`, `In`, `IsNull`, `Like`, `Has`, `Not`, `Both` and `Either` of `embedsearch.query`.
             strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
                 close; None for what was set by `calibrate`, or else what the index chooses.
+            fold: return one hit for items of the same content, the first, with the number of the others as
+                `copies`. There are still `k` hits. Vectors made elsewhere have no content to compare.
 
         Raises:
             QueryError: the query does not fit this index, k is under 1, or the strictness is no such share.
@@ -114,6 +120,20 @@ class Searcher:
         own = [self.row(identity) for identity in items_of(asked)]
         space = self.queries.space(asked)
         self.build.check()  # the query may have taken seconds to embed
+        results = self._nearest(space, k, chosen, own, strictness)
+        wanted = k
+        while fold and self._has_copies:
+            wanted *= 4
+            found = self._nearest(space, wanted, chosen, own, strictness).hits
+            hits = self._folded(found)
+            if len(found) < wanted or len(hits) > k or wanted >= MOST_FOLDED:
+                return replace(results, hits=hits[:k])
+        return results
+
+    def _nearest(
+        self, space: Space, k: int, chosen: Filter | None, own: list[int], strictness: float | None
+    ) -> Results:
+        """Return the `k` items nearest to a vector, but for the rows `own`."""
         # so many hits tell whether any is close, some that the model does not know among them
         judged = max(k, len(WEIGHTS) + min(self.manifest.report.unknown, MOST_PASSED))
         found, rows = space.backend.search(space.vector, judged, chosen, own)  # (1, d) -> (1, k)
@@ -127,6 +147,27 @@ class Searcher:
         return fused(
             (Looked("image", images, space.scale), Looked("caption", captions, self.captions.scale)), k
         )
+
+    @cached_property
+    def _has_copies(self) -> bool:
+        """Whether items may have the same content; of words that is not known from their texts."""
+        row = modality_of(self.manifest.unit)
+        if not row.check:  # vectors made elsewhere have no content to compare
+            return False
+        if self.manifest.unit is not row.units[0].unit:
+            return True
+        return len(self.build.items["hash"].unique()) < self.manifest.count
+
+    def _folded(self, hits: list[Hit]) -> list[Hit]:
+        """Return the first item of each content, with the number of the others, ranked from 1."""
+        contents: dict[Any, list[Hit]] = {}
+        hashes = self.build.read([hit.row for hit in hits], ["hash"])["hash"]
+        for hit, content_hash in zip(hits, hashes, strict=True):
+            contents.setdefault((content_hash if hit.text is None else hit.text, hit.span), []).append(hit)
+        return [
+            replace(min(each, key=lambda hit: hit.row), rank=rank, copies=len(each) - 1)
+            for rank, each in enumerate(contents.values(), start=1)
+        ]
 
     def filter(self, where: str | Tree) -> Filter:
         """Return which items a filter keeps.

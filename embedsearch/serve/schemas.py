@@ -137,6 +137,7 @@ class Hit(Model):
     unknown: float
     gone: bool
     found_by: str
+    copies: int
 
     @classmethod
     def of(cls, hit: Found) -> Self:
@@ -156,6 +157,7 @@ class Hit(Model):
             unknown=round(hit.unknown, 4),
             gone=hit.is_gone,
             found_by=hit.found_by,
+            copies=hit.copies,
         )
 
 

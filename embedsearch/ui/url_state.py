@@ -71,6 +71,7 @@ class Asked:
         item: the item to find more like; it takes precedence over text and image.
         terms: texts and items that are added or subtracted.
         count: how many results.
+        fold: whether items of the same content are one result.
         where: a filter as a person wrote it.
         facets: chosen values by field, as they stand in the address.
         problems: one sentence each.
@@ -83,6 +84,7 @@ class Asked:
     item: str = ""
     terms: tuple[Term, ...] = ()
     count: int = COUNT
+    fold: bool = True
     where: str = ""
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -109,6 +111,7 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         item=last.get("item", ""),
         terms=terms,
         count=count,
+        fold=last.get("fold", "") != "no",
         where=last.get("where", ""),
         facets={
             name.removeprefix(FIELD): tuple(filter(None, values))

@@ -85,6 +85,7 @@ NEW = {
     "unknown",
     "hits[].unknown",
     "hits[].gone",
+    "hits[].copies",
     "checked",
     "similar",
     "hits[].found_by",

@@ -60,7 +60,7 @@ def search_page() -> None:
         weighted_terms.show(searcher, asked)
         query = weighted_terms.whole(query_input.query(searcher, asked, indexes), asked)
         if query is not None:
-            _answer(searcher, query, asked.count, where)
+            _answer(searcher, query, asked.count, where, fold=asked.fold)
             return
         if asked.terms:
             show_notices((weighted_terms.LACKING,))
@@ -124,9 +124,9 @@ def _welcome(indexes: Path) -> None:
     st.html(f'<p class="es-quiet">Folder of indexes: {html.escape(str(indexes))}</p>')
 
 
-def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None) -> None:
+def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None, *, fold: bool) -> None:
     with st.spinner("Searching …"):
-        results = searcher.search(query, count, where)
+        results = searcher.search(query, count, where, fold=fold)
     if results.hits and results.verdict is Verdict.NOTHING_CLOSE:
         st.info(
             f"**Nothing here is close.** {results.reason} The nearest items are shown anyway.",

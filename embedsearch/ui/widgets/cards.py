@@ -75,7 +75,7 @@ def grid(
                 if is_image(hit):
                     image(hit, f"es-image-{place}")
                 head = _distance(hit, metric, span) if metric else ""
-                st.html(f'<div class="es-body">{head}{_content(hit)}{fields(hit)}</div>')
+                st.html(f'<div class="es-body">{head}{_content(hit)}{_copies(hit)}{fields(hit)}</div>')
                 with st.container(horizontal=True, key=f"es-actions-{place}"):
                     if _actions(hit, place, actions):
                         explained = hit
@@ -241,6 +241,11 @@ def _content(hit: Hit) -> str:
         kind = "es-title" if hit.fields.get("caption") else "es-name"
         return f'<p class="{kind}" title="{name}">{name}</p>'
     return text(hit)
+
+
+def _copies(hit: Hit) -> str:
+    """Return the HTML of how many items of the same content a hit stands for; empty for none."""
+    return f'<p class="es-said">and {hit.copies:,} more of the same content</p>' if hit.copies else ""
 
 
 def _span(hits: Sequence[Hit], metric: Metric | None) -> tuple[float, float]:

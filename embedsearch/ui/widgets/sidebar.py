@@ -17,7 +17,7 @@ from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.filters import Choice, Facet, Range, chosen, ends
 from embedsearch.ui.widgets.notes import literal
 
-COUNTED, WHERE = "search-count", "search-where"
+COUNTED, FOLD, WHERE = "search-count", "search-fold", "search-where"
 COUNTS = (6, COUNT, 24, 48, 96, 192)
 
 
@@ -75,6 +75,12 @@ def _results(asked: Asked, index: str) -> None:
 
     url_state.follow(COUNTED, asked.count)
     st.select_slider("Number of results", sorted({*COUNTS, asked.count}), key=COUNTED, on_change=changed)
+
+    def switched() -> None:
+        url_state.change({"index": index, "fold": "" if st.session_state[FOLD] else "no"})
+
+    url_state.follow(FOLD, asked.fold)
+    st.toggle("Fold copies", key=FOLD, on_change=switched, help="Items of the same content are one result.")
 
 
 def _choose(facet: Choice, values: Sequence[str], key: str, index: str) -> None:
