@@ -35,7 +35,8 @@ def test_hits_are_plain_json(make_searcher):
             "day": "2024-05-17", "at": "2024-05-17T08:30:00", "utc": "2024-05-17T00:00:00+00:00", "n": 3,
             "x": 0.5, "yes": True, "no": None, "name": "ü", "nan": None, "inf": None,
         },
-        "percentile": None, "closeness": None, "score": None, "unknown": 0.0, "gone": False, "found_by": "", "copies": 0,
+        "percentile": None, "closeness": None, "score": None, "unknown": 0.0, "gone": False,
+        "found_by": "", "copies": 0,
     }  # fmt: skip
 
 
