@@ -63,7 +63,7 @@ def test_one_number_of_hits_is_the_default_everywhere(make_searcher):
     from embedsearch.ui.url_state import Asked
 
     option = next(each for each in search_command.params if each.name == "k")
-    assert option.default == Asked().count == DEFAULT_K == 10
+    assert option.default == Asked().count == DEFAULT_K == 12
     searcher = make_searcher([text(str(number), "a" * (number + 1)) for number in range(30)])
     assert len(searcher.search("a")) == len(searcher.similar("0")) == DEFAULT_K
 

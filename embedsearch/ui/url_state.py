@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
-from embedsearch.query import MINUS
+from embedsearch.query import DEFAULT_K, MINUS
 from embedsearch.ui.widgets.notes import report
 
-COUNT, MAX_COUNT = 12, 200  # results; 12 fill rows of 2, 3, 4 and 6
+COUNT, MAX_COUNT = DEFAULT_K, 200  # results
 FIELD = "f."
 TERMS = ("plus", "plusitem", "minus", "minusitem")
 MAX_TERMS = 8
