@@ -87,7 +87,7 @@ class Answers:
         """Return the largest closeness that is close; None where no unrelated queries are known.
 
         Without a choice `FOREIGN_RATE` of unrelated queries find something within it; it is smaller where
-        items find others much closer.
+        200 items or more find others much closer.
         """
         if not len(self.foreign):
             return None
@@ -95,7 +95,7 @@ class Answers:
             return float(np.quantile(self.foreign, 1 - strictness.flagged))
         if len(self.own):
             return float(np.quantile(self.own, 1 - strictness.lost))
-        if not len(self.items):
+        if len(self.items) < FEW_ITEMS:  # so few say nothing
             return self.reached
         items = float(np.quantile(self.items, 1 - LOST))
         return min(self.reached, self.reached + TOWARDS_ITEMS * (items - self.reached))

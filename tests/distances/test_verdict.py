@@ -37,12 +37,13 @@ def test_closeness_weighs_the_first_three():
 
 
 def test_the_limit_is_what_unrelated_queries_reach():
-    """The stated share of unrelated queries comes as close; items that lie closer draw the limit on."""
+    """The stated share of unrelated queries comes as close; 200 items that lie closer draw the limit on."""
     few = np.linspace(0.1, 0.9, 5)
     assert answers(items=few).limit(Strictness()) == pytest.approx(np.quantile(EVEN, 0.17))
-    near = answers(items=np.linspace(0.1, 0.2, 11), foreign=np.linspace(0.5, 1, 101))
+    near = answers(items=np.linspace(0.1, 0.2, 201), foreign=np.linspace(0.5, 1, 101))
     assert near.limit(Strictness()) == pytest.approx(0.585 + 0.4 * (0.195 - 0.585))
     assert near.rate(near.limit(Strictness())) == 0
+    assert answers(items=near.items[:199], foreign=near.foreign).limit(Strictness()) == near.reached
 
 
 def test_a_strictness_flags_the_share_of_unrelated_queries_that_it_says():
