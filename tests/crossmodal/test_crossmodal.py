@@ -167,7 +167,7 @@ def test_a_rebuild_places_new_pictures(stamps, tmp_path, monkeypatch):
         shutil.copy(path, folder)
     (folder / paths[0].name).unlink()
     monkeypatch.setattr(crossmodal, "open_encoder", None)
-    second = es.rebuild("some", indexes=tmp_path / "indexes")
+    second = es.rebuild("some", allow_removal=True, indexes=tmp_path / "indexes")
     after = fakes.all_of(second.queries.space(Text("a")))
     np.testing.assert_array_equal(after[:3], before[1:])
     shutil.copy(paths[0], folder)
