@@ -209,7 +209,8 @@ def test_captions_that_are_held_out_allow_a_verdict(shaded, make_build, tmp_path
     """Each caption is asked of images projected without it; a rebuild keeps what was measured."""
     few = Index(align("small", indexes=tmp_path).build, fakes.LetterEncoder)
     reason = "There is no verdict: no queries that belong were measured in this index."
-    assert (few.search("rrg").verdict, few.search("rrg").reason) == (None, reason)  # under 200 captions
+    judged = few.crossmodal.scale.judge([0.1, 0.1, 0.1])
+    assert (judged.verdict, judged.reason) == (None, reason)  # under 200 captions
     monkeypatch.setattr(alignment, "FEW_ITEMS", 59)
     first = Index(align("small", indexes=tmp_path).build, fakes.LetterEncoder)
     items = first.crossmodal.scale.answers[0].items
@@ -217,7 +218,7 @@ def test_captions_that_are_held_out_allow_a_verdict(shaded, make_build, tmp_path
     captions = {record.fields["caption"] for record in shaded[1]}
     fitted = [closeness_of([[hit.distance for hit in first.search(each, 3)]])[0] for each in captions]
     assert np.abs(items - np.sort(fitted)).max() > 1e-4  # other maps than that of all captions
-    assert first.search("rrg").verdict is not None
+    assert first.crossmodal.scale.judge([0.1, 0.1, 0.1]).verdict is not None
     second = make_build([*shaded[1], *shades(tmp_path, 1, start=100)], unit=Unit.IMAGE)
     np.testing.assert_array_equal(open_scale(second).answers[0].items, items)
 

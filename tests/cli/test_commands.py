@@ -73,6 +73,7 @@ def test_search_prints_the_documented_object(built):
                 "unknown": 0.0,
                 "gone": False,
                 "found_by": "",
+                "copies": 0,
             }
         ],
     }

@@ -49,12 +49,12 @@ def test_a_picture_prints_its_grid_and_saves_its_heat(built, sources, tmp_path):
     asked = ("--image", sources / "pictures" / "red" / "red 0.png")
     identity = built.json("search", "pictures", *asked, "-k", 2)["hits"][1]["id"]
     made = built.json("explain", "pictures", identity, *asked)
-    assert (len(made["grid"]), len(made["grid"][0])) == (9, 9)
+    assert (len(made["grid"]), len(made["grid"][0])) == (11, 14)  # both views of a wide one
     total = sum(map(sum, made["grid"])) + sum(part["score"] for part in made["rest"])
     assert total == pytest.approx(1 - made["recomputed"], abs=1e-4)
     result = built("explain", "pictures", identity, *asked, "--save", tmp_path / "heat.png")
     assert result.exit_code == 0, result.stderr
-    assert "9 x 9 patches" in result.stdout
+    assert "11 x 14 patches" in result.stdout
     assert Image.open(tmp_path / "heat.png").size in {(40, 30), (41, 30)}
     odd = built("explain", "pictures", identity, *asked, "--save", tmp_path / "heat.odd")
     assert odd.exit_code == 1

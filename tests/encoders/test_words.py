@@ -9,11 +9,18 @@ from embedsearch.splitters.words import words
 from tests.small_models import SENTENCES, TEXT_MODELS
 
 
+def tokenizer_of(folder):
+    """Return the tokenizer of a model, as transformers loads it."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
 def plain(folder, sentence):
     """Return the last hidden state (T, D) of one sentence by the plain call, and its encoding."""
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    tokenizer, model = tokenizer_of(folder), AutoModel.from_pretrained(folder).eval()
     inputs = tokenizer(sentence, return_tensors="pt", truncation=True)
     with torch.no_grad():
         return model(**inputs).last_hidden_state[0].numpy(), inputs
