@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from embedsearch.artifacts.scale import cross_scale, to_others
 from embedsearch.backends import AUTO, Settings, backend_class, choose, free_memory
@@ -25,22 +24,14 @@ from embedsearch.recipe import IndexOptions, parse_memory
 from embedsearch.records import MOST_UNKNOWN
 from embedsearch.store.build import Build
 from embedsearch.store.facts import CaptionsFacts
-from embedsearch.store.items import FIELD
+from embedsearch.store.items import Items, texts_of
 
 Place = Callable[[Vectors], Vectors]
 
 
-def captions_in(items: pa.Table, field: str) -> dict[int, str]:
-    """Return the captions of images by row; none where the index has no such field of texts."""
-    name = FIELD + field
-    if name not in items.column_names or not pa.types.is_string(items.schema.field(name).type):
-        return {}
-    return {row: text.strip() for row, text in enumerate(items[name].to_pylist()) if text and text.strip()}
-
-
 def write_captions(
     folder: Path,
-    items: pa.Table,
+    items: Items,
     recipe: IndexOptions,
     encoder: Callable[[], Encoder],
     place: Place,
@@ -65,7 +56,7 @@ def write_captions(
     Returns:
         The facts; None where no image has a caption.
     """
-    captions = captions_in(items, recipe.captions)
+    captions = texts_of(items, recipe.captions)
     known = {} if old is None else _known(old)
     new = list(dict.fromkeys(text for text in captions.values() if text not in known))
     if new:
@@ -96,7 +87,7 @@ def _known(old: Build) -> dict[str, Vectors]:
     facts = old.manifest.artifacts.crossmodal
     if facts is None or facts.captions is None:
         return {}
-    texts = captions_in(old.items, facts.captions.field)
+    texts = texts_of(old.items, facts.captions.field)
     vectors = np.asarray(open_vectors(old), np.float32)
     return {texts[row]: vectors[at] for at, row in enumerate(load_array(old.folder / ROWS).tolist())}
 

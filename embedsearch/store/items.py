@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from embedsearch.records import Span, Value
 from embedsearch.sources.text_cells import CellType
 
 FIELD = "field:"
+Items: TypeAlias = pa.Table  # the items of a build
 _FIXED = pa.schema(
     [
         ("id", pa.string()),
@@ -60,6 +61,14 @@ def open_table(path: Path) -> pa.Table:
     """Return the items in an Arrow file that `merge` wrote, memory-mapped unless the file is small."""
     file = pa.BufferReader(path.read_bytes()) if is_small(path) else pa.memory_map(str(path))
     return pa.ipc.open_file(file).read_all()
+
+
+def texts_of(items: Items, field: str) -> dict[int, str]:
+    """Return the texts of a field by row, without blanks around; none where it is no field of texts."""
+    name = FIELD + field
+    if name not in items.column_names or not pa.types.is_string(items.schema.field(name).type):
+        return {}
+    return {row: text.strip() for row, text in enumerate(items[name].to_pylist()) if text and text.strip()}
 
 
 def to_table(items: Sequence[Item]) -> pa.Table:
