@@ -76,7 +76,7 @@ def test_pointing_tells_and_a_click_chooses(visit):
     plot.click(position=found)
     expect(page).to_have_url(re.compile("item="))
     expect(page.locator(".st-key-es-card-chosen")).to_contain_text(text)
-    expect(page.locator(".map .marks line")).to_have_count(10)
+    expect(page.locator(".map .marks line")).to_have_count(12)
     page.get_by_role("link", name="More like this").click()
     expect(page.locator(".es-asked")).to_contain_text(text)
     expect(page).to_have_url(re.compile("index=questions"))
@@ -105,9 +105,9 @@ def test_neighbours_have_their_word_marked_and_a_link(visit, indexes):
     page = visit({"index": "senses", "item": items["id"][bank].as_py()}, "map")
     drawn(page)
     rows = page.locator("[class*=st-key-es-near-]")
-    expect(rows).to_have_count(10)
-    expect(rows.locator("a strong")).to_have_count(10)
-    assert len({row.locator("a p").inner_html() for row in rows.all()}) == 10  # one sentence may stand twice
+    expect(rows).to_have_count(12)
+    expect(rows.locator("a strong")).to_have_count(12)
+    assert len({row.locator("a p").inner_html() for row in rows.all()}) == 12  # one sentence may stand twice
     word = rows.first.locator("strong").inner_text()
     rows.first.get_by_role("link").click()
     expect(page.locator(".st-key-es-card-chosen mark")).to_have_text(word)
