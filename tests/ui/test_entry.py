@@ -10,6 +10,7 @@ import sys
 import time
 import tomllib
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,8 @@ def test_a_browser_is_opened_unless_it_is_not_wanted(monkeypatch, headless):
         async with shell.opens_browser(None):
             await asyncio.sleep(0.05)
 
-    asyncio.run(start())
+    with ThreadPoolExecutor(1) as aside:  # this thread may run the browser's loop
+        aside.submit(asyncio.run, start()).result()
     assert opened == ([] if headless else ["http://localhost:8612"])
 
 
