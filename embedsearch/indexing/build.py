@@ -479,7 +479,10 @@ def _report(totals: Totals, source: Source, seconds: float) -> BuildReport:
         unknown=totals.unknown,
         notes=(
             *source.reading().notes,
-            *(f"{count:,} images embedded now: {note}." for note, count in totals.prepared.items()),
+            *(
+                f"{note[0].upper()}{note[1:]}: {count:,} of the images embedded now."
+                for note, count in totals.prepared.items()
+            ),
         ),
     )
 
