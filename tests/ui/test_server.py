@@ -170,6 +170,20 @@ def test_a_server_that_is_asked_to_end_is_not_started_again(tmp_path, start):
     assert "started again" not in log.read_text()
 
 
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGHUP])
+def test_a_launcher_that_is_asked_to_end_takes_its_server_along(tmp_path, start, asked):
+    """SIGTERM or SIGHUP to the launcher alone ends the server too, and the port is free."""
+    port = free_port()
+    process, log = start(launcher(tmp_path / "indexes", port), port)
+    (server,) = children(process)
+    os.kill(process.pid, asked)
+    assert process.wait(SERVED) == 128 + asked
+    assert not Path(f"/proc/{server}").exists()
+    with socket.socket() as tried:
+        assert tried.connect_ex(("localhost", port))
+    assert "started again" not in log.read_text()
+
+
 @pytest.mark.parametrize(
     ("host", "hosts", "allowed"),
     [

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from embedsearch.errors import EmbedsearchError
 from embedsearch.ui.theme import HOSTS, OPTIONS, Option
@@ -92,7 +94,7 @@ def free_port(first: int = FIRST_PORT) -> int:
 
 
 def launch(indexes: Path, port: int, open_browser: bool, hosts: Sequence[str] = ()) -> int:
-    """Serve the page until Ctrl-C. A server that a signal killed is started again.
+    """Serve the page until Ctrl-C, SIGTERM or SIGHUP. A server that a signal killed is started again.
 
     Args:
         indexes: the folder of indexes.
@@ -101,13 +103,14 @@ def launch(indexes: Path, port: int, open_browser: bool, hosts: Sequence[str] = 
         hosts: see `command`.
 
     Returns:
-        The exit status: 0 after Ctrl-C, else the server's; 128 and the signal's number where the server was
-        killed three times within a minute.
+        The exit status: 0 after Ctrl-C, else the server's; 128 and the signal's number where this process got
+        SIGTERM or SIGHUP, or where the server was killed three times within a minute.
     """
     deaths: list[float] = []
     while True:
         # the open pages connect again by themselves
-        status = _serve(command(port, open_browser and not deaths, hosts), environment(indexes))
+        with _signals_end():
+            status = _serve(command(port, open_browser and not deaths, hosts), environment(indexes))
         if status >= 0:
             return status
         killed_by = signal.Signals(-status)
@@ -127,21 +130,45 @@ def launch(indexes: Path, port: int, open_browser: bool, hosts: Sequence[str] = 
         _report("The server is started again.")
 
 
+@contextmanager
+def _signals_end() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP raise SystemExit, which ends the server too; one ignored (nohup) stays so."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    for each, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 def _serve(arguments: Sequence[str], environment: dict[str, str]) -> int:
     """Run the server until it ends or Ctrl-C; return its status, negative for the signal that killed it."""
     server = subprocess.Popen(arguments, env=environment)
     try:
         return server.wait()
     except KeyboardInterrupt:  # the terminal has sent it to the server as well
-        try:
-            server.wait(PATIENCE)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            server.kill()
-            server.wait()
+        _end(server)
         return 0
     finally:
         if server.poll() is None:
             server.terminate()
+            _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Wait for the server to end by itself, then kill it."""
+    try:
+        server.wait(PATIENCE)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        server.kill()
+        server.wait()
 
 
 def _damaged(indexes: Path) -> Iterator[str]:
