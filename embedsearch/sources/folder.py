@@ -1,12 +1,12 @@
-"""Folders of images and folders of texts: one file, one record, its path the id."""
+"""Folders of images and of texts: one file, one record, its path the id."""
 
 from __future__ import annotations
 
-import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from embedsearch.errors import ItemError, SourceError
@@ -90,29 +90,42 @@ class _Files:
                     yield (name, path, size) if size else Rejected(name, "the file is empty")
 
 
-class ImageFolder:
-    """The images in a folder and the folders in it, listed when the folder is opened.
+class CaptionedFolder:
+    """The files of one modality in a folder and the folders in it, listed when the folder is opened.
 
     The id is the path relative to the folder. Fields: `label`, the sub-folder; `caption`, the text of
     the `.txt` file of the same name; `file`, the file's name.
     """
 
-    def __init__(self, recipe: SourceRecipe) -> None:
-        refuse_columns(recipe, "a folder of images")
-        root = existing_folder(recipe.location, "a folder of images")
+    def __init__(
+        self,
+        recipe: SourceRecipe,
+        modality: Modality,
+        wanted: Wanted,
+        suffixes: frozenset[str],
+        expected: str,
+    ) -> None:
+        """List the files.
+
+        Args:
+            recipe: names the folder.
+            modality: of the files.
+            wanted: tells which files are of it.
+            suffixes: of files that may have a caption beside them, in lower case.
+            expected: names some suffixes, for a message.
+        """
+        what = f"a folder of {modality}s"
+        refuse_columns(recipe, what)
+        root = existing_folder(recipe.location, what)
+        self._modality = modality
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
-        passed_over = PassedOver(recipe.exclude, _is_caption)
-        self._files = _Files(
-            root,
-            image_test(NOT_IMAGES),
-            f"images; expected {', '.join(USUAL)} or what else Pillow reads",
-            passed_over,
-        )
+        passed_over = PassedOver(recipe.exclude, partial(_is_caption, suffixes=suffixes))
+        self._files = _Files(root, wanted, f"{modality}s; expected {expected}", passed_over)
 
     def modality(self) -> Modality:
-        """Images."""
-        return Modality.IMAGE
+        """What the files hold."""
+        return self._modality
 
     def count(self) -> int | None:
         """The number of files."""
@@ -127,14 +140,22 @@ class ImageFolder:
         return self._files.passed_over
 
     def __iter__(self) -> Entries:
-        """Yield the images, sorted by path; a file of no bytes is rejected."""
+        """Yield the files, sorted by path; a file of no bytes is rejected."""
         for file in self._files:
             if isinstance(file, Rejected):
                 yield file
             else:
                 name, path, _ = file
                 fields = {**_place(name), "caption": _caption(path, self._encoding)}
-                yield Record(name, Modality.IMAGE, path, fields)
+                yield Record(name, self._modality, path, fields)
+
+
+class ImageFolder(CaptionedFolder):
+    """The images in a folder: by their suffixes, or else by their first bytes."""
+
+    def __init__(self, recipe: SourceRecipe) -> None:
+        expected = f"{', '.join(USUAL)} or what else Pillow reads"
+        super().__init__(recipe, Modality.IMAGE, image_test(NOT_IMAGES), image_suffixes(), expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +189,7 @@ class TextFolder:
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
         what = f"texts; expected files that end in {', '.join(sorted(TEXT_SUFFIXES))}"
-        self._files = _Files(root, _is_text, what, PassedOver(recipe.exclude))
+        self._files = _Files(root, has_suffix(TEXT_SUFFIXES), what, PassedOver(recipe.exclude))
 
     def modality(self) -> Modality:
         """Texts."""
@@ -206,32 +227,33 @@ def _place(name: str) -> dict[str, Scalar]:
     return {"label": None if folder == "." else folder, "file": path.name}
 
 
-def _is_text(entry: os.DirEntry[str]) -> bool:
-    return PurePosixPath(entry.name).suffix.lower() in TEXT_SUFFIXES
+def has_suffix(suffixes: frozenset[str]) -> Wanted:
+    """Return a function that tells whether a file's name ends so, in lower or upper case."""
+    return lambda entry: PurePosixPath(entry.name).suffix.lower() in suffixes
 
 
-def _is_caption(name: str, beside: Beside) -> bool:
-    """Whether a file is the caption of an image beside it."""
+def _is_caption(name: str, beside: Beside, suffixes: frozenset[str]) -> bool:
+    """Whether a file is the caption of a file beside it that ends in one of `suffixes`."""
     stem, dot, suffix = name.rpartition(".")
     if suffix != "txt":
         return False
     at = bisect_left(beside, f"{stem}{dot}", key=lambda entry: entry.name)
     while at < len(beside) and beside[at].name.startswith(f"{stem}{dot}"):
         other = PurePosixPath(beside[at].name)
-        if other.stem == stem and other.suffix.lower() in image_suffixes():
+        if other.stem == stem and other.suffix.lower() in suffixes:
             return True
         at += 1
     return False
 
 
-def _caption(image: Path, encoding: str) -> str | None:
-    """The text of the `.txt` file beside an image; of a Tux Paint stamp the English line alone."""
-    path = image.with_suffix(".txt")
+def _caption(file: Path, encoding: str) -> str | None:
+    """The text of the `.txt` file beside a file; of a Tux Paint stamp the English line alone."""
+    path = file.with_suffix(".txt")
     if not path.is_file():  # also a pipe, whose reader would wait for ever
         return None
     try:
-        with open_text(path, encoding, "replace") as (file, _):
-            text = file.read(CAPTION_LIMIT).strip()
+        with open_text(path, encoding, "replace") as (opened, _):
+            text = opened.read(CAPTION_LIMIT).strip()
     except OSError:
         return None
     first, *later = text.splitlines() or [""]
