@@ -62,6 +62,10 @@ class UnitRow:
         compared: its name on the page where things are compared; empty where it can't be.
         asked_by: the modality that finds it through a dual encoder, captions or class names; None for none.
         unjudged: a sentence that says why answers get no verdict; empty where they may get one.
+        parts_ahead: parts of records that are prepared for the model at a time; 0 for all of those that are
+            read ahead.
+        timed: whether an item is a stretch of time of its record. Its span is in milliseconds then, and a
+            search returns each record once, with the moment that is nearest.
     """
 
     unit: Unit
@@ -79,6 +83,8 @@ class UnitRow:
     compared: str = ""
     asked_by: Modality | None = None
     unjudged: str = ""
+    parts_ahead: int = 0
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,19 @@ class Sentence:
     spans: tuple[Span, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A stretch of time of a sound or a video.
+
+    Attributes:
+        source: the file, or its bytes.
+        span: `[start, end)` in milliseconds.
+    """
+
+    source: Path | bytes
+    span: Span
+
+
 class Deferred(Protocol):
     """A text in a file of its own, which is read when it is needed."""
 
@@ -127,6 +140,15 @@ def content_hash(content: Content) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()[:32]
+
+
+def clock(moment: tuple[float, float]) -> str:
+    """Return a stretch of time in seconds as people read it, as in "1:05 to 1:15"."""
+    shown = []
+    for second in map(round, moment):
+        hours, rest = divmod(second, 3600)
+        shown.append(f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}")
+    return " to ".join(shown)
 
 
 def unbroken(text: str) -> str:

@@ -59,6 +59,8 @@ class Hit:
             empty.
         copies: how many other items of the same content were found with it and are not among the hits; 0
             where copies are not folded.
+        moment: of a sound or a video the stretch of time that is nearest, start and end in seconds; None for
+            anything else.
     """
 
     rank: int
@@ -78,6 +80,7 @@ class Hit:
     unknown: float = 0.0
     found_by: str = ""
     copies: int = 0
+    moment: tuple[float, float] | None = None
 
     closeness = _renamed("closeness", "label")
     score = _renamed("score", "human_score")
@@ -87,6 +90,11 @@ class Hit:
     def is_gone(self) -> bool:
         """Whether the item has a file, and that is no longer there; it is looked up now."""
         return self.path is not None and not Path(self.path).exists()
+
+    @property
+    def item(self) -> str:
+        """The id of the item that was found: of a moment that of its record, with `#` and the millisecond."""
+        return self.id if self.moment is None else f"{self.id}#{round(1000 * self.moment[0])}"
 
     @property
     def content(self) -> Content | None:
@@ -161,14 +169,17 @@ class Results(Sequence[Hit]):
         """Return the hits as an Arrow table, a row each.
 
         The columns are rank, id, row, distance, similarity, percentile, label, human_score, modality, text,
-        path and image (bytes), then `start` and `end` of words, then a column for each field. A field whose
-        name is one of these is called `fields.NAME`.
+        path and image (bytes), then `start` and `end` of words (characters) and of moments (seconds), then a
+        column for each field. A field whose name is one of these is called `fields.NAME`.
         """
         import pyarrow as pa
 
         columns = {name: pa.array([getattr(hit, name) for hit in self.hits], kind) for name, kind in _COLUMNS}
         for at, name in enumerate(("start", "end")):
-            columns[name] = pa.array([hit.span and hit.span[at] for hit in self.hits], pa.int64())
+            if any(hit.moment for hit in self.hits):
+                columns[name] = pa.array([hit.moment and hit.moment[at] for hit in self.hits], pa.float64())
+            else:
+                columns[name] = pa.array([hit.span and hit.span[at] for hit in self.hits], pa.int64())
         own = set(columns)
         for name in dict.fromkeys(name for hit in self.hits for name in hit.fields):
             values = pa.array([hit.fields.get(name) for hit in self.hits])

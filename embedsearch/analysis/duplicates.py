@@ -45,7 +45,7 @@ from embedsearch.modalities import UNITS, modality_of
 from embedsearch.progress import Progress, Silent
 from embedsearch.records import MOST_UNKNOWN
 from embedsearch.search.searcher import Searcher
-from embedsearch.store.build import Build
+from embedsearch.store.build import Build, record_of
 
 AUTO = "auto"
 KEEP = ("best", "first")
@@ -157,11 +157,16 @@ class DuplicateFinder:
 
     @cached_property
     def _contents(self) -> tuple[Rows, Rows]:
-        """The rows sorted by content (n,), and where in them each of m contents starts (m,)."""
+        """The rows sorted by content (n,), and where in them each of m contents starts (m,).
+
+        Of a record of several clips it is the first row: its clips are no copies of each other.
+        """
         column = self.build.items["hash"].dictionary_encode()
         parts = [chunk.indices.to_numpy() for chunk in column.chunks]
         codes = np.concatenate(parts) if parts else np.empty(0, np.int32)
-        order = np.argsort(codes, kind="stable")
+        records = self.build.records
+        rows = np.arange(len(codes)) if records is None else records.starts
+        order = rows[np.argsort(codes[rows], kind="stable")]
         return order, np.flatnonzero(np.diff(codes[order], prepend=-1))
 
     @cached_property
@@ -248,7 +253,7 @@ class DuplicateFinder:
             keep=keep,
             checked=by_check,
             lacks=self.check.lacks() if check and self.check is not None else "",
-            count=manifest.count,
+            count=self.build.answers,
             groups=(*exact, *near),
             similar=tuple(similar),
         )
@@ -328,6 +333,8 @@ class DuplicateFinder:
 
     def _group(self, exact: bool, rows: Rows, distances: Distances) -> Group:
         ids = self.build.read(rows.tolist(), ["id"])["id"]
+        if self.build.records is not None:
+            ids = [record_of(each) for each in ids]
         members = zip(ids, rows.tolist(), distances.tolist(), strict=True)
         return Group(exact, tuple(Member(*each) for each in members), float(distances.max()))
 

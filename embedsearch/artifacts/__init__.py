@@ -24,7 +24,7 @@ from embedsearch.encoders import Encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe
-from embedsearch.store.build import Build
+from embedsearch.store.build import Build, Records, records_in
 from embedsearch.store.facts import ArtifactFacts, Artifacts
 from embedsearch.store.folders import current_build, index_folder
 from embedsearch.store.manifest import BUILDS
@@ -62,6 +62,11 @@ class ArtifactContext:
     def embeds(self) -> bool:
         """Whether the encoder is loaded."""
         return not isinstance(self.encoder, UnloadedEncoder)
+
+    @property
+    def records(self) -> Records | None:
+        """Which items are stretches of time of one record; None where each is a record of its own."""
+        return records_in(self.folder, self.recipe.encoder.unit, len(self.vectors))
 
     @property
     def artifacts_before(self) -> Artifacts:

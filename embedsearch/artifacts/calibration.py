@@ -128,7 +128,7 @@ def calibrate(
             judged = build.scale.people
         chosen = Strictness(flagged, given.allowed if given else LOST)
         known = known_queries(unit, asked, described, ours, chosen)
-        scale = make_scale(build.backend, build.vectors, build.manifest.metric, known, judged)
+        scale = make_scale(build.backend, build.vectors, build.manifest.metric, known, judged, build.records)
         assert scale is not None  # there are two items
         return write_scale(folder, unit, scale, known, described, told, given)
 

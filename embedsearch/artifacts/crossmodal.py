@@ -198,7 +198,8 @@ def _by_towers(context: ArtifactContext) -> CrossmodalFacts | None:
     searched = None
     if context.metric is Metric.COSINE:
         asked = unrelated(encoder_spec(recipe).fingerprint, lambda: open_encoder(recipe))
-        cross_scale(context.backend, context.vectors, context.metric, asked).save(context.folder / SCALE)
+        scale = cross_scale(context.backend, context.vectors, context.metric, asked, records=context.records)
+        scale.save(context.folder / SCALE)
         before = context.previous.build if context.previous and context.same_vectors() else None
         searched = _captions(context, recipe, lambda vectors: vectors, asked, before)
     if context.backend.facts.tuned is None:

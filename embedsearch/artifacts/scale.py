@@ -34,6 +34,7 @@ from embedsearch.errors import SourceError
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
+from embedsearch.store.build import Records
 from embedsearch.store.facts import BackgroundFacts, JudgedFacts, OwnFacts, ScaleFacts
 from embedsearch.store.manifest import SCALE
 
@@ -71,6 +72,7 @@ def make_scale(
     metric: Metric,
     known: Known | None = None,
     people: Numbers | None = None,
+    records: Records | None = None,
     seed: int = 0,
 ) -> Scale | None:
     """Measure what the distances of an index are like.
@@ -81,24 +83,30 @@ def make_scale(
         metric: which distance.
         known: queries of which it is known whether they belong; None for none.
         people: see `Scale`.
+        records: which rows belong to one record; two of these are no pair, and one of them answers. None
+            where each row is a record.
         seed: of the samples.
 
     Returns:
         The scale; None where there are no two items to compare.
     """
     count = len(vectors)
-    if count < 2:
+    if count < 2 or (records is not None and len(records.starts) < 2):
         return None
     known = known or Known()
     draw = np.random.default_rng(seed)
     general = count < FEW_ITEMS and known.foreign is not None
     paired = known.foreign if general and known.foreign is not None else vectors
-    sample = np.asarray(paired[_drawn(draw, len(paired), PAIRED)], np.float32)
+    rows = _drawn(draw, len(paired), PAIRED)
+    sample = np.asarray(paired[rows], np.float32)
     above = np.triu(np.ones((len(sample), len(sample)), np.bool_), 1)
+    if records is not None and paired is vectors:
+        owners = records.of(rows)
+        above &= owners[:, None] != owners  # (m, 1) (m,) -> (m, m)
     apart = distances(sample, sample, metric)[above]  # (m, m) -> (m (m - 1) / 2,)
     shares, k = _shares(count), listed(count)
-    items = to_others(backend, vectors, draw)
-    asked = (_found(backend, each, k) for each in (known.foreign, known.own))
+    items = to_others(backend, vectors, draw, records)
+    asked = (_found(backend, each, k, records) for each in (known.foreign, known.own))
     return Scale(
         pairs=pairs_of(apart, known.of if general else "", general=general),
         shares=shares,
@@ -114,6 +122,7 @@ def cross_scale(
     metric: Metric,
     asked: Vectors,
     captions: Vectors | Scale | None = None,
+    records: Records | None = None,
     seed: int = 0,
 ) -> Scale:
     """Measure distances of unrelated texts to images: to any of them, and to the nearest.
@@ -126,6 +135,7 @@ def cross_scale(
         captions: (c, k) float32 ascending, distances of captions that belong to their nearest (images as
             projected without them, or other captions), k as `listed` says; or a scale whose answers of
             captions are taken over; None without.
+        records: see `make_scale`.
         seed: of the sample.
     """
     count = len(vectors)
@@ -135,7 +145,7 @@ def cross_scale(
     shares, k = _shares(count), listed(count)
     none = np.empty((0, k), np.float32)
     near = captions if isinstance(captions, np.ndarray) else none
-    answers = _among((near, _found(backend, asked, k), none), shares, draw)
+    answers = _among((near, _found(backend, asked, k, records), none), shares, draw)
     if isinstance(captions, Scale):
         kept = [captions.among(max(share, captions.shares[-1])).items for share in shares]
         answers = tuple(replace(each, items=items) for each, items in zip(answers, kept, strict=True))
@@ -158,9 +168,31 @@ def _shares(count: int) -> tuple[float, ...]:
     return tuple(takewhile(lambda share: share == 1 or share * listed(count) >= LEAST_LISTED, halves))
 
 
-def _found(backend: Backend, queries: Vectors | None, k: int) -> Vectors:
+def _found(backend: Backend, queries: Vectors | None, k: int, records: Records | None) -> Vectors:
     """Return the distances of queries to their nearest items, (q, k) ascending; (0, k) without queries."""
-    return np.empty((0, k), np.float32) if queries is None else backend.search(queries, k)[0]
+    if queries is None:
+        return np.empty((0, k), np.float32)
+    far, rows = backend.search(queries, k)
+    return far if records is None else _folded(far, records.of(rows))
+
+
+def _folded(far: Vectors, owners: Rows, own: Rows | None = None) -> Vectors:
+    """Return the distance of the nearest item of each record, ascending, (q, k) as `far`.
+
+    Where fewer records than k were found, the farthest stands for the others.
+
+    Args:
+        far: (q, k) ascending.
+        owners: (q, k) the record of each item.
+        own: (q,) a record that is left out; None for none.
+    """
+    folded = np.empty_like(far)
+    for at, (row, numbers) in enumerate(zip(far, owners, strict=True)):
+        first = np.sort(np.unique(numbers, return_index=True)[1])
+        kept = row[first if own is None else first[numbers[first] != own[at]]]
+        folded[at] = row[-1]
+        folded[at, : len(kept)] = kept
+    return folded
 
 
 def _among(
@@ -205,7 +237,7 @@ def refresh(context: ArtifactContext) -> ScaleFacts | None:
     chosen = context.artifacts_before.scale
     flagged = chosen.strictness if chosen else None
     known = known_queries(unit, background, told, own, Strictness(flagged, given.allowed if given else LOST))
-    scale = make_scale(context.backend, context.vectors, context.metric, known, people)
+    scale = make_scale(context.backend, context.vectors, context.metric, known, people, context.records)
     if scale is None:
         return None
     judged = None if people is None or before is None else before.people
@@ -330,16 +362,24 @@ def _drawn(draw: np.random.Generator, count: int, wanted: int) -> Rows:
     return np.sort(draw.choice(count, min(count, wanted), replace=False))
 
 
-def to_others(backend: Backend, vectors: Vectors, draw: np.random.Generator | None = None) -> Vectors:
+def to_others(
+    backend: Backend,
+    vectors: Vectors,
+    draw: np.random.Generator | None = None,
+    records: Records | None = None,
+) -> Vectors:
     """Return the distances of some items to their nearest other items, (m, k) ascending, k as `listed` says.
 
     Args:
         backend: the index.
         vectors: (n, d) what it is over, raw; two or more.
         draw: chooses the items; None for the same each time.
+        records: see `make_scale`.
     """
     rows = _drawn(draw or np.random.default_rng(0), len(vectors), SAMPLE)
     far, found = backend.search(np.asarray(vectors[rows], np.float32), listed(len(vectors)) + 1)
+    if records is not None:
+        return _folded(far, records.of(found), records.of(rows))[:, :-1]
     own = found == rows[:, None]
     own[~own.any(1), -1] = True  # copies came before it: leave out the last
     others: Vectors = far[~own].reshape(len(rows), -1)  # (m, k + 1) -> (m, k)

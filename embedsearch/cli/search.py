@@ -90,7 +90,8 @@ def search_command(
 def _print(searcher: Index, results: Results) -> None:
     from embedsearch.distances.pairs import percentile_phrase
     from embedsearch.distances.verdict import Verdict
-    from embedsearch.records import MOST_UNKNOWN
+    from embedsearch.modalities import UNITS
+    from embedsearch.records import MOST_UNKNOWN, clock
 
     manifest, hits = searcher.manifest, results.hits
     crossmodal = searcher.crossmodal if results.by else None
@@ -98,7 +99,7 @@ def _print(searcher: Index, results: Results) -> None:
     if results.verdict is Verdict.NOTHING_CLOSE:
         click.echo(f"nothing here is close: {results.reason}")
     click.echo(
-        f"{manifest.name}: {len(hits)} of {manifest.count:,} {manifest.unit}s by "
+        f"{manifest.name}: {len(hits)} of {searcher.answers:,} {UNITS[manifest.unit].plural} by "
         f"{results.metric} distance (smaller is more related){found}"
     )
     if results.verdict is None and results.reason:
@@ -126,7 +127,8 @@ def _print(searcher: Index, results: Results) -> None:
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))
         # the id in full: --item and explain take it
-        facts, known = f"id {plain(hit.id)}", {hit.id, Path(hit.path or hit.id).name}
+        facts = f"id {plain(hit.id)}" + (f" | at {clock(hit.moment)}" if hit.moment else "")
+        known = {hit.id, Path(hit.path or hit.id).name}
         fields = [
             f"{name} {as_text(value)}" for name, value in hit.fields.items() if value not in (None, *known)
         ]

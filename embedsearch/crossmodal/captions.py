@@ -43,13 +43,13 @@ class Captions:
             exclude: images that may not.
 
         Returns:
-            Distances (m,) ascending, and the rows of the images (m,).
+            Distances (1, m) ascending, and the rows of the images (1, m).
         """
         mask = np.ones(len(self.rows), np.bool_) if where is None else where.mask[self.rows]
         mask &= ~np.isin(self.rows, exclude)
         chosen = None if mask.all() else Filter(lambda: mask)
         found, places = self.backend.search(query, k, chosen)  # (1, e) -> (1, m)
-        return found[0], self.rows[places[0]]
+        return found, self.rows[places]
 
 
 def open_vectors(build: Build) -> Vectors:

@@ -22,7 +22,7 @@ from embedsearch.explain.explanation import Explanation, Part
 from embedsearch.explain.views import box_of, laid_over
 from embedsearch.modalities import PROJECTION, UNITS, QueryForm
 from embedsearch.query import AnyQuery, MoreLike, Word, as_query
-from embedsearch.records import Sentence, Span
+from embedsearch.records import Clip, Sentence, Span
 from embedsearch.splitters.words import words
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     """
     asked = as_query(query)
     space = searcher.queries.space(asked)
-    item = searcher.item(hit if isinstance(hit, str) else hit.id)
+    item = searcher.item(hit if isinstance(hit, str) else hit.item)
     content = _content(item)
     try:
         apart = searcher.encoder.hidden_states(content)
@@ -104,7 +104,11 @@ def _content(item: Hit) -> Any:
         return Sentence(str(item.text), (item.span,))
     if item.text is not None:
         return item.text
-    return item.image if item.image is not None else Path(item.path or "")
+    held = item.image if item.image is not None else Path(item.path or "")
+    if item.moment is None:
+        return held
+    start, end = item.moment
+    return Clip(held, (round(1000 * start), round(1000 * end)))
 
 
 def _projected(crossmodal: Crossmodal, apart: HiddenStates) -> HiddenStates:

@@ -8,7 +8,7 @@ import numpy as np
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders.probes import Probe
-from embedsearch.records import Content, Record, Rejected, Sentence, Span
+from embedsearch.records import Clip, Content, Record, Rejected, Sentence, Span
 from embedsearch.store.source_state import Entries, Places
 
 
@@ -65,19 +65,21 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A record, or a sentence of it, that is embedded.
+    """A record, or a sentence or clip of it, that is embedded.
 
     Attributes:
         record: which of the batch's records it is of.
-        offset: where it starts in the record's text.
+        offset: where it starts: a character of the record's text, or a millisecond.
         content: which of the batch's contents it is.
-        text: the sentence; None for a whole record.
+        text: the sentence; None for a clip and for a whole record.
+        clip: the span of a clip in milliseconds; None for anything else.
     """
 
     record: int
     offset: int
     content: int
     text: str | None = None
+    clip: Span | None = None
 
 
 @dataclass(slots=True)
@@ -106,6 +108,6 @@ class Batch:
     copies: Places
     parted: bool
     parts: list[Part] = field(default_factory=list)
-    contents: list[Content | Sentence] = field(default_factory=list)
+    contents: list[Content | Sentence | Clip] = field(default_factory=list)
     rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
     embedded: Embedded = field(default_factory=Embedded)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.indexing.batch import Batch, Part
+from embedsearch.indexing.batch import Batch, Outcome, Part
 from embedsearch.modalities import MODALITIES
 from embedsearch.records import Record, Rejected, Span, unbroken
 from embedsearch.store.items import Item
@@ -83,7 +83,7 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
         for part in parts.get(at, ()):
             outcome = batch.embedded.outcomes[part.content]
             if outcome.reason:
-                if part.text is None:
+                if part.text is None and part.clip is None:
                     failed[first + at] = outcome.reason
                     reject(at, record.id, outcome.reason)
                 else:
@@ -93,14 +93,19 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
             counts[at] += outcome.rows
             truncated[at] += outcome.truncated
             lost[at] += outcome.lost
-            if outcome.units is None:
-                laid.add(_item(record, record.id, content_hash), NEW, outcome.unknown)
-            for span in outcome.units or ():
-                identity = f"{record.id}#{part.offset + span[0]}"
-                laid.add(_item(record, identity, content_hash, part.text, span), NEW)
+            for start, span in _places(part, outcome):
+                identity = record.id if span is None else f"{record.id}#{start}"
+                laid.add(_item(record, identity, content_hash, part.text, span), NEW, outcome.unknown)
     rows["rows"], rows["bad"], rows["truncated"], rows["lost"] = counts, bad, truncated, lost
     laid.vectors = _in_order(batch, taken)
     return laid
+
+
+def _places(part: Part, outcome: Outcome) -> list[tuple[int, Span | None]]:
+    """Return where each vector of a part starts in its record, and its span; no span for a whole record."""
+    if part.clip is not None or outcome.units is None:
+        return [(part.offset, part.clip)]
+    return [(part.offset + span[0], span) for span in outcome.units]
 
 
 def _in_order(batch: Batch, taken: list[int]) -> Vectors:
@@ -145,6 +150,6 @@ def _kept_item(record: Record, content_hash: str, known: tuple[str, str | None, 
     if known is None:
         return _item(record, record.id, content_hash)
     identity, text, span = known
-    if span is not None:  # a word's id tells where it starts
+    if span is not None:  # the id of a word or clip tells where it starts
         return _item(record, f"{record.id}#{identity.rpartition('#')[2]}", content_hash, text, span)
     return _item(record, record.id, content_hash, text)

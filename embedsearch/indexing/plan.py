@@ -24,7 +24,7 @@ from embedsearch.modalities import modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe
-from embedsearch.records import Content, Record, Rejected, Sentence, unbroken
+from embedsearch.records import Clip, Content, Record, Rejected, Sentence, unbroken
 from embedsearch.sources import Source
 from embedsearch.splitters import Splitter, splitter_of
 from embedsearch.store import source_state
@@ -232,12 +232,15 @@ class Plan:
         self, batch: Batch, new: Mapping[int, Content], refused: dict[int, str], split: Splitter
     ) -> None:
         """Embed each different part of the contents."""
-        numbers: dict[Sentence, int] = {}
+        numbers: dict[Sentence | Clip, int] = {}
         for at, content in new.items():
             try:
                 for offset, part in split(content):
                     number = numbers.setdefault(part, len(numbers))
-                    batch.parts.append(Part(at, offset, number, part.text))
+                    if isinstance(part, Clip):
+                        batch.parts.append(Part(at, offset, number, clip=part.span))
+                    else:
+                        batch.parts.append(Part(at, offset, number, part.text))
             except ItemError as error:
                 refused[at] = str(error)
         batch.contents = list(numbers)

@@ -70,7 +70,7 @@ class Reader:
         """
         content = content_of(record)
         if isinstance(content, Path):
-            if self._held < HELD:
+            if self._held + content.stat().st_size <= HELD:
                 content = content.read_bytes()
                 self._held += len(content)
         elif content is not record.content:

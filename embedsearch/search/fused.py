@@ -33,19 +33,19 @@ def fused(answers: Sequence[Looked], k: int) -> Results:
     nothing is close where that is so in all; the rates of unrelated queries are added, which is the most that
     they can be together. Labels agree with the verdict on the whole.
     """
-    best: dict[int, tuple[float, float, Looked, int]] = {}
+    best: dict[str, tuple[float, float, Looked, int]] = {}
     for looked in answers:
         hits = looked.results.hits
         shares = looked.scale.pairs.percentiles([hit.distance for hit in hits])
         for at, (hit, share) in enumerate(zip(hits, shares, strict=True)):
-            if hit.row not in best or best[hit.row][:2] > (-share, hit.distance):
-                best[hit.row] = (-share, hit.distance, looked, at)
-    ranked = sorted(best.items(), key=lambda each: (*each[1][:2], each[0]))[:k]
+            if hit.id not in best or best[hit.id][:2] > (-share, hit.distance):
+                best[hit.id] = (-share, hit.distance, looked, at)
+    ranked = sorted(best.values(), key=lambda each: (*each[:2], each[2].results.hits[each[3]].row))[:k]
     every = [looked.results for looked in answers]
     closest = (each for verdict in (Verdict.CLOSE, None) for each in every if each.verdict is verdict)
     judged = next(closest, every[0])
     merged = []
-    for rank, (_, (_, _, looked, at)) in enumerate(ranked, 1):
+    for rank, (_, _, looked, at) in enumerate(ranked, 1):
         hit = looked.results.hits[at]
         label = hit.label and looked.scale.pairs.label(hit.distance)
         label = not_close(label) if judged.verdict is Verdict.NOTHING_CLOSE else label

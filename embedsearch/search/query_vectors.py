@@ -134,16 +134,20 @@ class QueryVectors:
             ItemNotFoundError: there is no item of that id.
             QueryError: the id is not a str.
         """
+        return self.rows(identity)[0]
+
+    def rows(self, identity: str) -> range:
+        """Return the rows of an item: of a record of several clips all of them; errors as `row`."""
         if not isinstance(identity, str):
             raise QueryError(f"The id of an item is a str; got {identity!r:.80}.")
-        row = self._build.row_of(identity)
-        if row is None:
+        rows = self._build.rows_of(identity)
+        if not rows:
             name = self._manifest.name
             raise ItemNotFoundError(
                 f"The index {name!r} has no item {identity!r}. The ids of hits stand beside them: "
                 f"embedsearch search {name} TEXT"
             )
-        return row
+        return rows
 
     def words(self, sentence: str) -> tuple[Span, ...]:
         """Return the spans of the words of a sentence, split as the index's texts are."""
@@ -163,8 +167,9 @@ class QueryVectors:
             case Vector(values):
                 return _Embedded(self._ready_vector(values))
             case MoreLike(identity):
-                row = self.row(identity)
-                return _Embedded(self._build.take(np.array([row])), unknown=float(self._build.unknown[row]))
+                rows = self.rows(identity)
+                unknown = float(self._build.unknown[rows[0]])
+                return _Embedded(self._mean(self._build.take(np.array(rows))), unknown=unknown)
             case Text(text):
                 return self._text(text)
             case Image(source):
@@ -179,6 +184,13 @@ class QueryVectors:
                 if self._unit.form is not QueryForm.WORD:
                     raise QueryError(self._misfit())
                 return self._word(sentence, self._span(sentence, word))
+
+    def _mean(self, vectors: Vectors) -> Vectors:
+        """Return the mean of the vectors of clips, (n, d) -> (1, d); of unit vectors for cosine."""
+        if len(vectors) == 1:
+            return vectors
+        ready = normalized(vectors) if self._manifest.metric is Metric.COSINE else vectors
+        return np.asarray(ready.mean(0, keepdims=True), np.float32)
 
     def _text(self, text: str) -> _Embedded:
         if not text.strip():

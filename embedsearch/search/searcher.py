@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.backends import Filter
+from embedsearch.backends import Filter, Rows
 from embedsearch.crossmodal import Crossmodal, open_crossmodal
 from embedsearch.crossmodal.captions import open_captions
-from embedsearch.distances.metric import Metric, similarity
+from embedsearch.distances.metric import Metric, Vectors, similarity
 from embedsearch.distances.pairs import not_close
 from embedsearch.distances.scale import Scale
 from embedsearch.distances.verdict import WEIGHTS, Verdict, check_strictness
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import FilterError, QueryError
-from embedsearch.modalities import modality_of
+from embedsearch.modalities import UNITS, Reader, modality_of
 from embedsearch.query import (
     DEFAULT_K,
     Tree,
@@ -33,12 +33,14 @@ from embedsearch.results import Hit, Results
 from embedsearch.search.filters import as_filter
 from embedsearch.search.fused import Looked, fused
 from embedsearch.search.query_vectors import QueryVectors, Space
-from embedsearch.store.build import Build
+from embedsearch.store.build import Build, record_of
 from embedsearch.store.items import FIELD
 from embedsearch.store.manifest import PROBES
 
 MOST_PASSED = 20  # hits that are passed over for a verdict
+CLIPS = 4  # clips that are looked at for each record that is wanted
 MOST_FOLDED = 10_000  # neighbours that are looked through for hits of different contents
+Search = Callable[[Vectors, int, Filter | None, Sequence[int]], tuple[Vectors, Rows]]
 
 
 class Searcher:
@@ -117,7 +119,7 @@ class Searcher:
             raise QueryError(f"k must be a whole number, at least 1; got {k!r:.80}.")
         check_strictness(strictness)
         asked, chosen = as_query(query), self._filter(where)
-        own = [self.row(identity) for identity in items_of(asked)]
+        own = [row for identity in items_of(asked) for row in self._own(identity)]
         space = self.queries.space(asked)
         self.build.check()  # the query may have taken seconds to embed
         results = self._nearest(space, k, chosen, own, strictness)
@@ -136,27 +138,62 @@ class Searcher:
         """Return the `k` items nearest to a vector, but for the rows `own`."""
         # so many hits tell whether any is close, some that the model does not know among them
         judged = max(k, len(WEIGHTS) + min(self.manifest.report.unknown, MOST_PASSED))
-        found, rows = space.backend.search(space.vector, judged, chosen, own)  # (1, d) -> (1, k)
+        found, rows = self._found(space.backend.search, space.vector, judged, chosen, own)
         share = 1.0 if chosen is None else chosen.count / len(self)
         if self.captions is None or not space.by or space.scale is None:
-            return self._results(space, found[0].tolist(), rows[0].tolist(), k, share, strictness)
-        images = self._results(space, found[0].tolist(), rows[0].tolist(), judged, share, strictness)
-        far, captioned = self.captions.search(space.vector, judged, chosen, own)
+            return self._results(space, found, rows, k, share, strictness)
+        images = self._results(space, found, rows, judged, share, strictness)
+        far, captioned = self._found(self.captions.search, space.vector, judged, chosen, own)
         among = replace(space, scale=self.captions.scale)
-        captions = self._results(among, far.tolist(), captioned.tolist(), judged, share, strictness)
+        captions = self._results(among, far, captioned, judged, share, strictness)
         return fused(
             (Looked("image", images, space.scale), Looked("caption", captions, self.captions.scale)), k
         )
+
+    def _found(
+        self, search: Search, vector: Vectors, k: int, chosen: Filter | None, own: list[int]
+    ) -> tuple[list[float], list[int]]:
+        """Return the distances and rows of the `k` nearest items; of each record of clips the nearest one.
+
+        Where the nearest rows are of fewer records, the rows of these are left out and the rest is searched.
+        """
+        records = self.build.records
+        if records is None:
+            far, rows = search(vector, k, chosen, own)  # (1, d) -> (1, k)
+            return far[0].tolist(), rows[0].tolist()
+        left = np.ones(len(self), np.bool_) if chosen is None else chosen.mask.copy()
+        left[own] = False
+        best: list[tuple[float, int]] = []
+        while len(best) < k and left.any():
+            among = Filter(left.copy)
+            far, rows = search(vector, CLIPS * (k - len(best)), among, ())
+            numbers, first = np.unique(records.of(rows[0]), return_index=True)
+            if not len(first):  # no row that is left has a caption
+                break
+            best += zip(far[0][first].tolist(), rows[0][first].tolist(), strict=True)
+            left &= ~records.mask(numbers)
+        best.sort()
+        return [distance for distance, _ in best[:k]], [row for _, row in best[:k]]
+
+    def _own(self, identity: str) -> list[int]:
+        """Return the rows that are not among the hits for an item: its own, and those of its whole record."""
+        rows, records = list(self.queries.rows(identity)), self.build.records
+        return rows if records is None else np.flatnonzero(records.mask(records.of(rows))).tolist()
+
+    @property
+    def answers(self) -> int:
+        """How many different hits there can be: records of sounds and videos, else items."""
+        return self.build.answers
 
     @cached_property
     def _has_copies(self) -> bool:
         """Whether items may have the same content; of words that is not known from their texts."""
         row = modality_of(self.manifest.unit)
-        if not row.check:  # vectors made elsewhere have no content to compare
+        if row.reader is Reader.NONE:  # vectors made elsewhere have no content to compare
             return False
         if self.manifest.unit is not row.units[0].unit:
             return True
-        return len(self.build.items["hash"].unique()) < self.manifest.count
+        return len(self.build.items["hash"].unique()) < self.answers
 
     def _folded(self, hits: list[Hit]) -> list[Hit]:
         """Return the first item of each content, with the number of the others, ranked from 1."""
@@ -253,31 +290,32 @@ class Searcher:
         scale: Scale | None,
         first_rank: int = 1,
     ) -> list[Hit]:
-        names = list(self.build.items.column_names)
+        names, timed = list(self.build.items.column_names), UNITS[self.manifest.unit].timed
         columns = self.build.read(rows, names)
         fields = [name for name in names if name.startswith(FIELD)]
         unknown = self.build.unknown[list(rows)].tolist()
         hits = []
         for at, distance in enumerate(distances):
-            start = columns["start"][at]
+            identity, start, end = (columns[name][at] for name in ("id", "start", "end"))
             judge = scale if unknown[at] <= MOST_UNKNOWN else None
             hits.append(
                 Hit(
                     rank=first_rank + at,
-                    id=columns["id"][at],
+                    id=record_of(identity) if timed else identity,
                     row=rows[at],
                     distance=distance,
                     similarity=similarity(distance, metric),
                     modality=modality_of(self.manifest.unit).modality,
                     text=columns["text"][at],
                     path=columns["path"][at],
-                    span=None if start is None else (start, columns["end"][at]),
+                    span=None if start is None or timed else (start, end),
                     fields={name.removeprefix(FIELD): columns[name][at] for name in fields},
                     image=columns["picture"][at],
                     percentile=judge.pairs.percentile(distance) if judge else None,
                     label=judge.pairs.label(distance) if judge else None,
                     human_score=judge.human_score(distance) if judge else None,
                     unknown=unknown[at],
+                    moment=(start / 1000, end / 1000) if timed else None,
                 )
             )
         return hits

@@ -138,6 +138,7 @@ class Hit(Model):
     gone: bool
     found_by: str
     copies: int
+    moment: tuple[float, float] | None
 
     @classmethod
     def of(cls, hit: Found) -> Self:
@@ -158,6 +159,7 @@ class Hit(Model):
             gone=hit.is_gone,
             found_by=hit.found_by,
             copies=hit.copies,
+            moment=hit.moment,
         )
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
 from embedsearch.modalities import UNITS
-from embedsearch.records import Sentence, Unit
+from embedsearch.records import Clip, Sentence, Unit
 
-Splitter = Callable[[Any], list[tuple[int, Sentence]]]
+Splitter = Callable[[Any], Iterable[tuple[int, Sentence | Clip]]]
 
 
 def splitter_of(unit: Unit, rule: str) -> Splitter | None:
-    """Return what splits a text into pairs of a start and a part; None for a unit that is a whole record.
+    """Return what splits a content into pairs of a start and a part; None for a unit that is a whole record.
 
-    A splitter raises ItemError where it finds no part.
+    A text is split into sentences, which start at a character; a sound or a video (a path or bytes) into
+    clips, which start at a millisecond. A splitter raises ItemError where it finds no part.
 
     Args:
         unit: what gets a vector of its own.
-        rule: where words and sentences end; see `EncoderRecipe.splitter`.
+        rule: how it splits; see `EncoderRecipe.splitter`.
     """
     if not UNITS[unit].splitter:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from embedsearch.distances.metric import Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.errors import IndexDamagedError
 from embedsearch.modalities import UNITS
+from embedsearch.records import Unit
 from embedsearch.store.folders import current_build, index_folder
 from embedsearch.store.ids import Ids
 from embedsearch.store.items import FIELD, open_table
@@ -44,6 +45,40 @@ from embedsearch.store.manifest import (
 from embedsearch.store.source_state import SourceState
 
 T = TypeVar("T")
+
+
+def record_of(identity: str) -> str:
+    """Return the id of the record that the item of this id is a part of."""
+    return identity.rpartition("#")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Which rows belong to one record.
+
+    Attributes:
+        starts: (m,) the first row of each record, ascending.
+        count: the number of all rows.
+    """
+
+    starts: npt.NDArray[np.int64]
+    count: int
+
+    def of(self, rows: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return the number of the record of each row, (k,) -> (k,)."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
+
+    def mask(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which rows belong to records of these numbers, (n,)."""
+        chosen = np.zeros(len(self.starts), np.bool_)
+        chosen[numbers] = True
+        sizes = np.diff(self.starts, append=self.count)
+        return np.repeat(chosen, sizes)  # (m,) -> (n,)
+
+
+def records_in(folder: Path, unit: Unit, count: int) -> Records | None:
+    """Return the records of a build of a timed unit, finished or not; None for another unit."""
+    return Records(Ids(folder).starts, count) if UNITS[unit].timed else None
 
 
 class Build:
@@ -165,6 +200,25 @@ class Build:
             return None
         at = int(pc.index(pc.utf8_normalize(column, "NFC"), normalize("NFC", identity)).as_py())
         return at if at >= 0 else None
+
+    def rows_of(self, identity: str) -> range:
+        """Return the rows of an item: of a record of several clips all of them; empty for none of that id."""
+        if UNITS[self.manifest.unit].timed:
+            for rows in self.ids.rows(identity):
+                if record_of(self.read([rows.start], ["id"])["id"][0]) == identity:
+                    return rows
+        row = self.row_of(identity)
+        return range(0) if row is None else range(row, row + 1)
+
+    @cached_property
+    def records(self) -> Records | None:
+        """The rows of each record of a unit whose items are stretches of time; None for another unit."""
+        return records_in(self.folder, self.manifest.unit, self.manifest.count)
+
+    @property
+    def answers(self) -> int:
+        """How many hits there can be: records of a timed unit, else items."""
+        return self.manifest.count if self.records is None else len(self.records.starts)
 
     @property
     def vectors(self) -> Vectors:

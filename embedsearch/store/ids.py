@@ -57,6 +57,11 @@ class Ids:
         # no longer a `numpy.memmap`, whose parts take longer to make
         return np.asarray(self._array) if self._sorted else sorted_ids(self._array)
 
+    @cached_property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """The first row of each record that has rows, ascending, (m,)."""
+        return np.sort(self._table[1]).astype(np.int64)
+
     def rows(self, record: str) -> list[range]:
         """Return the rows of each record whose id has the hash of this one: almost always one or none."""
         key = np.uint64(hash_of(record))

@@ -39,10 +39,11 @@ class Item(NamedTuple):
     """What one vector of an index stands for.
 
     Attributes:
-        id: the record's id; for a word, with `#` and where it starts in the record's text.
-        text: the text, or the sentence that holds the word; None for images.
-        path: the image's file, where it has one.
-        span: the word's `[start, end)` in `text`.
+        id: the record's id; for a word or a clip, with `#` and where it starts: a character of the record's
+            text, or a millisecond.
+        text: the text, or the sentence that holds the word; None for what is no text.
+        path: the record's file, where it has one of its own.
+        span: the word's `[start, end)` in `text`; of a clip `[start, end)` in milliseconds.
         hash: content hash of the record.
         fields: the record's fields.
         picture: the bytes of an image that has no file of its own.

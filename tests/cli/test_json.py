@@ -86,6 +86,7 @@ NEW = {
     "hits[].unknown",
     "hits[].gone",
     "hits[].copies",
+    "hits[].moment",
     "checked",
     "similar",
     "hits[].found_by",

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, chain
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from embedsearch.encoders import Encoder, Prepared, gather
 from embedsearch.encoders.probes import spread
 from embedsearch.errors import ItemError
 from embedsearch.indexing.batch import Batch, Embedded, Outcome
-from embedsearch.modalities import modality_of
+from embedsearch.modalities import UNITS, modality_of
 from embedsearch.recipe import EncoderRecipe
 
 REPORTED_EVERY = 16  # entries; a progress bar needs no more
@@ -31,11 +32,20 @@ REPORTED_EVERY = 16  # entries; a progress bar needs no more
 
 @dataclass(slots=True)
 class _Work:
-    """A batch on its way: what the encoder prepared of its contents, and why of the others nothing."""
+    """Contents of a batch on their way: what the encoder prepared of them, and why of the others nothing.
+
+    Attributes:
+        batch: the batch.
+        prepared: of each content that can be used.
+        outcomes: of each content.
+        entries: `[start, end)`, the entries of the batch that the progress counts for them.
+        waited: seconds that the runner waited for them.
+    """
 
     batch: Batch
     prepared: list[Prepared]
     outcomes: list[Outcome]
+    entries: tuple[int, int]
     waited: float = 0.0
 
 
@@ -66,21 +76,27 @@ class LocalRunner:
             ThreadPoolExecutor(computers, thread_name_prefix="compute") as computer,
         ):
             # While the caller stores one batch, the next ones are computed and the one after them is read.
-            reading = reader.submit(_prepare, batches, encoder)
-            computing: deque[Future[Batch]] = deque()
+            works = _works(batches, encoder)
+            reading = reader.submit(next, works, None)
+            computing: deque[tuple[_Work, Future[Embedded]]] = deque()
+            parts: list[Embedded] = []
             try:
                 while True:
                     started = time.perf_counter()
                     work = reading.result()
                     if work is not None:
                         work.waited = time.perf_counter() - started
-                        reading = reader.submit(_prepare, batches, encoder)
-                        computing.append(computer.submit(_compute, work, encoder, self.on_progress, stopped))
+                        reading = reader.submit(next, works, None)
+                        made = computer.submit(_compute, work, encoder, self.on_progress, stopped)
+                        computing.append((work, made))
                     while len(computing) > computers or (computing and work is None):
                         started = time.perf_counter()
-                        batch = computing.popleft().result()
-                        batch.embedded.computed = time.perf_counter() - started
-                        yield batch
+                        done, made = computing.popleft()
+                        parts.append(made.result())
+                        parts[-1].computed = time.perf_counter() - started
+                        if done.entries[1] == done.batch.entries:
+                            done.batch.embedded, parts = _joined(parts), []
+                            yield done.batch
                     if work is None:
                         return
             finally:
@@ -103,14 +119,28 @@ def _quick_switching(seconds: float) -> Iterator[None]:
         sys.setswitchinterval(usual)
 
 
-def _prepare(batches: Iterator[Batch], encoder: Encoder) -> _Work | None:
-    """Take the next batch and prepare its contents for the model; None at the end."""
-    batch = next(batches, None)
-    if batch is None:
-        return None
+def _works(batches: Iterator[Batch], encoder: Encoder) -> Iterator[_Work]:
+    """Prepare the contents of batches for the model, those of one by a few where the unit asks so."""
+    ahead = UNITS[encoder.spec.unit].parts_ahead
+    for batch in batches:
+        contents, batch.contents = batch.contents, []  # images take megabytes
+        count, start = len(contents), 0
+        while True:
+            size = min(ahead or count, len(contents))
+            part, contents = contents[:size], contents[size:]
+            end = batch.entries * (count - len(contents)) // count if count else batch.entries
+            prepared, outcomes = _prepare(part, encoder)
+            del part
+            yield _Work(batch, prepared, outcomes, (start, end))
+            start = end
+            if not contents:
+                break
+
+
+def _prepare(contents: list[Any], encoder: Encoder) -> tuple[list[Prepared], list[Outcome]]:
     prepared: list[Prepared] = []
     outcomes: list[Outcome] = []
-    for each in encoder.prepare(batch.contents) if batch.contents else ():
+    for each in encoder.prepare(contents) if contents else ():
         if isinstance(each, ItemError):
             outcomes.append(Outcome(reason=str(each)))
         else:
@@ -118,15 +148,28 @@ def _prepare(batches: Iterator[Batch], encoder: Encoder) -> _Work | None:
             outcomes.append(
                 Outcome(each.units, each.truncated, each.lost, unknown=each.unknown, notes=each.notes)
             )
-    batch.contents = []  # images take megabytes
-    return _Work(batch, prepared, outcomes)
+    return prepared, outcomes
+
+
+def _joined(parts: list[Embedded]) -> Embedded:
+    """Return what was made of a batch by a few of its contents as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Embedded(
+        outcomes=[outcome for part in parts for outcome in part.outcomes],
+        vectors=np.concatenate([part.vectors for part in parts]),
+        probes=next((part.probes for part in parts if part.probes), []),
+        waited=sum(part.waited for part in parts),
+        computed=sum(part.computed for part in parts),
+    )
 
 
 def _compute(
     work: _Work, encoder: Encoder, on_progress: Callable[[int], None], stopped: threading.Event
-) -> Batch:
-    """Run the model over a batch."""
-    batch, prepared, outcomes = work.batch, work.prepared, work.outcomes
+) -> Embedded:
+    """Run the model over contents of a batch."""
+    prepared, outcomes = work.prepared, work.outcomes
+    entries = work.entries[1] - work.entries[0]
 
     def reported() -> Iterator[tuple[int, Vectors]]:
         # Progress counts entries: they are spread over the contents, and the rest comes last.
@@ -135,11 +178,11 @@ def _compute(
             if stopped.is_set():
                 return
             yield ran
-            now = done * batch.entries // len(prepared)
+            now = done * entries // len(prepared)
             if now - reached >= REPORTED_EVERY:
                 on_progress(now - reached)
                 reached = now
-        on_progress(batch.entries - reached)
+        on_progress(entries - reached)
 
     vectors = gather(prepared, reported(), encoder.dimension)  # (n, d)
     ends = list(accumulate(each.rows for each in prepared))
@@ -156,5 +199,4 @@ def _compute(
         ends = list(accumulate(each.rows for each in prepared))
         spans = [slice(end - each.rows, end) for end, each in zip(ends, prepared, strict=True)]
     probes = [(prepared[at], vectors[spans[at]]) for at in spread(len(prepared))]
-    batch.embedded = Embedded(outcomes, vectors, probes, waited=work.waited)
-    return batch
+    return Embedded(outcomes, vectors, probes, waited=work.waited)
