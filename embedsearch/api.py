@@ -38,8 +38,8 @@ from embedsearch.recipe import (
     unit_of,
 )
 from embedsearch.records import Record, Unit
+from embedsearch.sources import is_labelled, open_source
 from embedsearch.sources import memory as in_memory
-from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
 from embedsearch.store.folders import indexes_folder, list_names
 from embedsearch.store.versions import Freed, collect, roll_back, verify_builds
@@ -54,6 +54,7 @@ def build(
     text: str | Sequence[str] = (),
     image: str = "",
     vector: str = "",
+    spans: str = "",
     id: str = "",
     encoding: str = "utf-8",
     split: str = "",
@@ -106,6 +107,8 @@ def build(
         text: the column, or columns joined by a newline, to embed.
         image: the column that holds images, as paths, as bytes or, in memory, as PIL images.
         vector: the column that holds vectors made elsewhere, as lists of numbers.
+        spans: the column that holds the labelled spans of the text, `[[start, end, label], ...]` in
+            characters. Each span gets a vector and the field `label`; with `unit="word"` each word does.
         id: the column that holds the key of a row; without it the content's hash is the key, and of what is
             in memory the column `id` where there is one.
         encoding: the encoding of text files.
@@ -114,7 +117,7 @@ def build(
         header: whether the first row of a CSV, TSV or Excel file holds names; None to find out.
         decimal: `","` where numbers in a CSV or TSV file have a decimal comma.
         keep_na: read NA, null, None, nan and the like in CSV, TSV and Excel files as texts, not as missing.
-        unit: `text`, `word`, `token` or `image`; guessed from the source without it.
+        unit: `text`, `word`, `token`, `span` or `image`; guessed from the source without it.
         model: as in `load_encoder`, and so are the next ten. Of vectors made elsewhere it is the name of
             what made them.
         revision: see `load_encoder`.
@@ -161,6 +164,7 @@ def build(
         encoding=encoding,
         split=split,
         vector=vector,
+        spans=spans,
         exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
         header="" if header is None else "yes" if header else "no",
         decimal=decimal,
@@ -226,7 +230,8 @@ def _settled(options: EncoderOptions, source: SourceRecipe) -> EncoderRecipe:
     """Return the encoder's recipe; what is not asked for is taken from the source."""
     modality = MODALITIES[open_source(source).modality()]
     values = asdict(options) | {"model": absolute_model(options.model)}
-    values["unit"] = unit_of(options.unit) if options.unit else modality.units[0].unit
+    usual = next(unit for unit in modality.units if unit.is_labelled == is_labelled(source))
+    values["unit"] = unit_of(options.unit) if options.unit else usual.unit
     values["preparation"] = preparation_of(values["unit"])
     values["splitter"] = SPLITTER if UNITS[values["unit"]].splitter else ""
     recipe = EncoderRecipe(**values)

@@ -66,6 +66,8 @@ class UnitRow:
             read ahead.
         timed: whether an item is a stretch of time of its record. Its span is in milliseconds then, and a
             search returns each record once, with the moment that is nearest.
+        is_labelled: whether only a source with labelled spans has it.
+        votes: whether the labels of the hits say what a query is.
     """
 
     unit: Unit
@@ -85,6 +87,8 @@ class UnitRow:
     unjudged: str = ""
     parts_ahead: int = 0
     timed: bool = False
+    is_labelled: bool = False
+    votes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ _ROWS = (
                 unjudged=_WORDS_UNJUDGED,
                 has_duplicates=False,  # the same word in two sentences is none
                 compared="Words in their sentences",
+                votes=True,
             ),
             UnitRow(
                 Unit.TOKEN,
@@ -175,6 +180,22 @@ _ROWS = (
                 general="words in general sentences",
                 unjudged=_WORDS_UNJUDGED,
                 has_duplicates=False,
+                votes=True,
+            ),
+            UnitRow(
+                Unit.SPAN,
+                plural="spans",
+                encoder="embedsearch.encoders.words:WordEncoder",
+                poolings=("mean", "first"),
+                records_ahead=512,
+                form=QueryForm.WORD,
+                query="words in their sentence",
+                splitter="embedsearch.splitters.words:split_spans",
+                general="words in general sentences",
+                unjudged=_WORDS_UNJUDGED,
+                has_duplicates=False,
+                is_labelled=True,
+                votes=True,
             ),
         ),
         default_model="all-MiniLM-L6-v2",

@@ -44,6 +44,7 @@ class SourceRecipe:
         text: the columns joined by a newline as the text.
         image: the column that holds the image, as a path or as bytes.
         vector: the column that holds a vector made elsewhere.
+        spans: the column that holds the labelled spans of the text.
         exclude: patterns of paths and names in a folder that are not read, as of a shell.
         id: the column that holds the key; empty for the hash of the content.
         encoding: the text encoding of CSV, TSV, JSONL and text files.
@@ -61,6 +62,7 @@ class SourceRecipe:
     encoding: str = "utf-8"
     split: str = ""
     vector: str = field(default="", metadata=stored(optional=True))
+    spans: str = field(default="", metadata=stored(optional=True))
     exclude: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
     header: str = field(default="", metadata=stored(optional=True))
     decimal: str = field(default=".", metadata=stored(optional=True))
@@ -75,12 +77,12 @@ class EncoderOptions:
     """Which vectors are taken out of which model. An empty value means "as the model declares".
 
     Attributes:
-        unit: what gets a vector of its own: `text`, `word`, `token` or `image`; empty for what the source
-            holds.
+        unit: what gets a vector of its own: `text`, `word`, `token`, `span` or `image`; empty for what the
+            source holds.
         model: a name in the catalogue, a hub id, or a folder.
         revision: the hub revision (branch, tag or commit).
         pooling: `cls` or `mean` for texts and images, `projection` for those of a model of two towers,
-            `mean` or `first` (sub-token) for words.
+            `mean` or `first` (sub-token) for words and spans.
         layers: hidden layers averaged into one; -1 is the last, 0 the embedding layer's output.
         patch_tokens_only: leave CLS and register tokens out of an image's mean.
         precision: `auto`, `fp32`, `bf16` or `fp16`.

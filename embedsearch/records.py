@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 Scalar = str | int | float | bool | date | datetime | None
 Value = Scalar | list[Scalar]  # of a field
 Content = str | Path | bytes
 Span = tuple[int, int]
+LABEL = "label"  # the field of words and spans that have one
+OUTSIDE = "O"  # the label of a word in no labelled span
 MOST_UNKNOWN = 1 / 3  # share of a text that the model may not know, for its vector to be judged
 
 
@@ -32,6 +35,7 @@ class Unit(StrEnum):
     TEXT = "text"
     WORD = "word"
     TOKEN = "token"
+    SPAN = "span"
     VECTOR = "vector"
 
 
@@ -77,6 +81,39 @@ class Deferred(Protocol):
         """
 
 
+class LabelledSpan(NamedTuple):
+    """A stretch `[start, end)` of a text, in characters, and what it is."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a source says of the words of a text.
+
+    Attributes:
+        spans: in their order; no two share a character.
+        words: the text's words as the source splits them; None where it does not.
+        rejected: of each span that can't be used, why; one sentence without its full stop.
+    """
+
+    spans: tuple[LabelledSpan, ...]
+    words: tuple[Span, ...] | None = None
+    rejected: tuple[str, ...] = ()
+
+    def of(self, start: int, end: int) -> str:
+        """Return the label of the first span that shares a character with `[start, end)`, or `OUTSIDE`."""
+        at = bisect_right(self.spans, start, key=lambda span: span.end)
+        return self.spans[at].label if at < len(self.spans) and self.spans[at].start < end else OUTSIDE
+
+    @property
+    def boundaries(self) -> str:
+        """What of it decides the vectors of the text's words, and what is rejected; not the labels."""
+        return repr(([span[:2] for span in self.spans], self.words, self.rejected))
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One thing read from a source.
@@ -89,12 +126,14 @@ class Record:
         fields: what else the source knows, by column name: strings, whole numbers, floats, truth
             values, dates, None, or lists of these. Used by filters and shown with a hit. Cells of a text
             file are strings until the whole column is known.
+        labels: of the words of a text; None where there are none.
     """
 
     id: str
     modality: Modality
     content: Content | Deferred
     fields: Mapping[str, Value] = field(default_factory=dict)
+    labels: Labels | None = field(default=None, repr=False)  # the repr is that of 0.6 where there are none
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,12 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @option("--image", metavar="COLUMN", default="", help="Column of images, as paths or bytes.")
 @option("--vector", metavar="COLUMN", default="", help="Column of vectors that were made elsewhere.")
 @option(
+    "--spans",
+    metavar="COLUMN",
+    default="",
+    help="Column of the text's labelled spans, [[start, end, label], ...] in characters; each gets a vector.",
+)
+@option(
     "--id",
     metavar="COLUMN",
     default="",
@@ -49,13 +55,15 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 )
 @option(
     "--unit",
-    type=click.Choice(["text", "word", "token", "image"]),
-    help="What gets a vector.  [default: text or image, as the source holds]",
+    type=click.Choice(["text", "word", "token", "span", "image"]),
+    help="What gets a vector.  [default: text, image or labelled span, as the source holds]",
 )
 @model_option
 @option("--revision", default="", help="Branch, tag or commit of the model on the hub.")
 @option(
-    "--pooling", default="", help="cls or mean; for words mean or first.  [default: as the model declares]"
+    "--pooling",
+    default="",
+    help="cls or mean; for words and spans mean or first.  [default: as the model declares]",
 )
 @option(
     "--layers",
@@ -166,7 +174,8 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @option(
     "--kind",
     default="",
-    help="Kind of source: images, texts, csv, jsonl, excel, parquet, lines or dataset.  [default: guessed]",
+    help="Kind of source: images, texts, csv, jsonl, excel, parquet, lines, conll or dataset.  "
+    "[default: guessed]",
 )
 @option("--encoding", default="utf-8", show_default=True, help="Encoding of text files.")
 @option(
@@ -201,8 +210,8 @@ def build_command(source: str, name: str, unit: str | None, json: bool, **option
     """Build an index from SOURCE, and publish it.
 
     SOURCE is a folder of images, of text files or of Parquet files; a .csv, .tsv, .jsonl, .json, .parquet,
-    .xlsx or .txt file; a data set saved on disk, or the id of a data set on the hub. An index that is there
-    already is brought up to date.
+    .xlsx, .txt or .conll file; a data set saved on disk, or the id of a data set on the hub. An index that is
+    there already is brought up to date.
     """
     from embedsearch.api import build
     from embedsearch.cli.progress import Bar

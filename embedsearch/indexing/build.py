@@ -57,7 +57,7 @@ from embedsearch.models.facts import EncoderFacts
 from embedsearch.progress import Progress, Silent
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected
-from embedsearch.sources import Source, open_source
+from embedsearch.sources import Source, is_labelled, open_source
 from embedsearch.sources.judgements import read_queries
 from embedsearch.store.build import Build
 from embedsearch.store.facts import BuildReport, NeighboursKept, SourceChanges
@@ -290,7 +290,7 @@ class _Task:
                 for column in joined.schema
                 if column.name.startswith(FIELD)
             },
-            report=_report(staging.totals, self.source, time.perf_counter() - self.started),
+            report=_report(staging.totals, self.source, aside, time.perf_counter() - self.started),
             index=index,
             before=current_id(self.folder),
             changes=_changed(plan, staging, aside, made.moved),
@@ -358,6 +358,11 @@ def _source(recipe: Recipe) -> Source:
         raise RecipeError(
             f"{recipe.source.location} holds {source.modality()}s, but the unit {recipe.encoder.unit} needs "
             f"{modality.modality}s."
+        )
+    if UNITS[recipe.encoder.unit].is_labelled and not is_labelled(recipe.source):
+        raise RecipeError(
+            f"The unit {recipe.encoder.unit} needs labelled spans: name their column with --spans COLUMN, or "
+            "give a .conll file."
         )
     found_by_texts = UNITS[recipe.encoder.unit].form is QueryForm.TEXT or modality.found_by_texts
     if recipe.index.queries and not found_by_texts:
@@ -463,7 +468,9 @@ def _changed(plan: Plan, staging: Staging, aside: Path, moved: NeighboursKept | 
     return final(plan.changes, plan.previous.source_state, rows, unread).facts(moved)
 
 
-def _report(totals: Totals, source: Source, seconds: float) -> BuildReport:
+def _report(totals: Totals, source: Source, aside: Path, seconds: float) -> BuildReport:
+    rows = load_array(aside / SOURCE_STATE, mapped=True)
+    empty = int(((rows["rows"] == 0) & (rows["bad"] == 0)).sum())
     return BuildReport(
         entries=totals.entries,
         records=totals.records,
@@ -479,6 +486,11 @@ def _report(totals: Totals, source: Source, seconds: float) -> BuildReport:
         unknown=totals.unknown,
         notes=(
             *source.reading().notes,
+            *(
+                [f"No labelled span stands in {empty:,} texts: nothing of them is in the index."]
+                if empty
+                else ()
+            ),
             *(
                 f"{note[0].upper()}{note[1:]}: {count:,} of the images embedded now."
                 for note, count in totals.prepared.items()
@@ -522,10 +534,11 @@ def _check_removed(recipe: Recipe, staging: Staging, previous: PreviousBuild) ->
 
 def _check_rejected(recipe: Recipe, staging: Staging) -> None:
     totals = staging.totals
-    # of a record of many sentences, each can be rejected for itself
-    if totals.items and totals.rejected <= recipe.index.max_rejected * max(totals.entries, totals.items):
+    # of a record of many sentences or spans, each can be rejected for itself
+    tried = max(totals.entries, totals.items + totals.rejected)
+    if totals.items and totals.rejected <= recipe.index.max_rejected * tried:
         return
-    if not totals.entries:
+    if not totals.items and not totals.rejected:
         staging.clear()
         raise TooManyRejectedError(f"{recipe.source.location} holds nothing to index.")
     reasons = Counter(each["reason"] for each in staging.rejected()).most_common(5)
@@ -533,7 +546,7 @@ def _check_rejected(recipe: Recipe, staging: Staging) -> None:
     examples = ", ".join(each["id"] for each in islice(staging.rejected(), 5))
     staging.clear()  # the source has to change before another run can do better
     raise TooManyRejectedError(
-        f"{totals.rejected} of {totals.entries} entries of {recipe.source.location} could not be used: more "
+        f"{totals.rejected} of {tried} entries of {recipe.source.location} could not be used: more "
         f"than the share {recipe.index.max_rejected:g} that --max-rejected allows. Reasons: {first}. "
         f"First ones: {examples}. Nothing was published."
     )

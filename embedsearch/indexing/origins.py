@@ -12,7 +12,7 @@ import numpy as np
 from embedsearch.distances.metric import Vectors
 from embedsearch.indexing.batch import Batch, Outcome, Part
 from embedsearch.modalities import MODALITIES
-from embedsearch.records import Record, Rejected, Span, unbroken
+from embedsearch.records import LABEL, Record, Rejected, Span, unbroken
 from embedsearch.store.items import Item
 from embedsearch.store.previous import PreviousBuild
 
@@ -79,7 +79,7 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
             counts[at] = 0
             reject(at, record.id, failed[copy])
         elif copy >= 0:
-            laid.add(_item(record, record.id, content_hash), COPY - copy)
+            laid.add(_item(record, content_hash), COPY - copy)
         for part in parts.get(at, ()):
             outcome = batch.embedded.outcomes[part.content]
             if outcome.reason:
@@ -94,8 +94,7 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
             truncated[at] += outcome.truncated
             lost[at] += outcome.lost
             for start, span in _places(part, outcome):
-                identity = record.id if span is None else f"{record.id}#{start}"
-                laid.add(_item(record, identity, content_hash, part.text, span), NEW, outcome.unknown)
+                laid.add(_item(record, content_hash, part.text, start, span), NEW, outcome.unknown)
     rows["rows"], rows["bad"], rows["truncated"], rows["lost"] = counts, bad, truncated, lost
     laid.vectors = _in_order(batch, taken)
     return laid
@@ -119,15 +118,27 @@ def _in_order(batch: Batch, taken: list[int]) -> Vectors:
 
 
 def _item(
-    record: Record, identity: str, content_hash: str, text: str | None = None, span: Span | None = None
+    record: Record, content_hash: str, text: str | None = None, start: int = 0, span: Span | None = None
 ) -> Item:
-    content = record.content
+    """Return the item of a vector.
+
+    Args:
+        record: that it is of.
+        content_hash: of the record.
+        text: the sentence of a word; None for the record's own text, and for what is no text.
+        start: where a word or clip starts in its record.
+        span: its `[start, end)` in the sentence or record; None for a whole record.
+    """
+    content, fields = record.content, record.fields
+    identity = record.id if span is None else f"{record.id}#{start}"
+    if span is not None and record.labels is not None:
+        fields = {**fields, LABEL: record.labels.of(start, start + span[1] - span[0])}
     if isinstance(content, str):
-        return Item(identity, content if text is None else text, None, span, content_hash, record.fields)
+        return Item(identity, content if text is None else text, None, span, content_hash, fields)
     path = str(content) if isinstance(content, Path) else None
     keeps = MODALITIES[record.modality].keeps_bytes
     image = content if isinstance(content, bytes) and keeps else None
-    return Item(identity, text, path, span, content_hash, record.fields, image)
+    return Item(identity, text, path, span, content_hash, fields, image)
 
 
 def _kept_items(
@@ -148,8 +159,8 @@ def _kept_items(
 def _kept_item(record: Record, content_hash: str, known: tuple[str, str | None, Span | None] | None) -> Item:
     """Return an item of the build before as its record has it now: its id, path and fields."""
     if known is None:
-        return _item(record, record.id, content_hash)
+        return _item(record, content_hash)
     identity, text, span = known
-    if span is not None:  # the id of a word or clip tells where it starts
-        return _item(record, f"{record.id}#{identity.rpartition('#')[2]}", content_hash, text, span)
-    return _item(record, record.id, content_hash, text)
+    # the id of a word or clip tells where it starts
+    start = 0 if span is None else int(identity.rpartition("#")[2])
+    return _item(record, content_hash, text, start, span)

@@ -140,13 +140,19 @@ class Plan:
         if self.previous is not None:
             for at in np.flatnonzero(rows["bad"] > 0).tolist():
                 batch.rejected += [(each, at) for each in self.previous.rejected.get(int(kept[at]), ())]
-        for at, reason in sorted(refused.items()):
+        for at, reason in sorted([*refused.items(), *self._bad_spans(records, new)]):
             rows["bad"][at] += 1
             batch.rejected.append((Rejected(unbroken(records[at].id), unbroken(reason)), at))
         self._records += len(records)
         self.changes.to_embed += len(new.keys() - refused.keys())
         self._count(rows, found, [record.id for record in records], unread)
         return batch
+
+    def _bad_spans(self, records: list[Record], new: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """Yield the place of each span that can't be used, and why, of records that are split now."""
+        for at in new if self._split is not None else ():
+            labels = records[at].labels
+            yield from ((at, reason) for reason in (labels.rejected if labels is not None else ()))
 
     def _copy(self, rows: Entries, kept: Places, *names: str) -> None:
         """Copy columns of known records into rows whose vectors are kept."""
@@ -235,7 +241,8 @@ class Plan:
         numbers: dict[Sentence | Clip, int] = {}
         for at, content in new.items():
             try:
-                for offset, part in split(content):
+                record = batch.records[at]
+                for offset, part in split(content if record.labels is None else record):
                     number = numbers.setdefault(part, len(numbers))
                     if isinstance(part, Clip):
                         batch.parts.append(Part(at, offset, number, clip=part.span))

@@ -77,6 +77,8 @@ class Reader:
             record = replace(record, content=content)
         if self._facts is not None:
             record = with_facts(record, self._facts(content))
+        if record.labels is not None:
+            return record, content, content_hash(f"{record.labels.boundaries}\0{content!s}")
         return record, content, content_hash(content)
 
 

@@ -54,12 +54,19 @@ SOURCES: dict[str, str] = {
     "excel": "embedsearch.sources.excel:Workbook",
     "parquet": "embedsearch.sources.parquet:ParquetFile",
     "lines": "embedsearch.sources.lines:TextLines",
+    "conll": "embedsearch.sources.conll:ConllFile",
     "dataset": "embedsearch.sources.dataset:HubDataset",
     "memory": "embedsearch.sources.memory:MemorySource",
     "python-docs": "embedsearch.demo.pydocs:PythonDocs",
     "python-sentences": "embedsearch.demo.pydocs:PythonSentences",
 }
+LABELLED = frozenset(("conll",))  # the kinds whose texts have labelled spans without a column of them
 FOLDERS = frozenset(("images", "texts"))  # the kinds that read files of their own, which can be excluded
+
+
+def is_labelled(recipe: SourceRecipe) -> bool:
+    """Whether the texts of a source have labelled spans."""
+    return bool(recipe.spans) or recipe.kind in LABELLED
 
 
 def open_source(recipe: SourceRecipe) -> Source:

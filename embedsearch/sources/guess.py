@@ -27,8 +27,9 @@ FILE_KINDS = {
     ".ods": "excel",
     ".parquet": "parquet",
     ".txt": "lines",
+    ".conll": "conll",
 }
-PACKED = ("csv", "jsonl", "lines")  # the kinds that are read when they are packed by gzip
+PACKED = ("csv", "jsonl", "lines", "conll")  # the kinds that are read when they are packed by gzip
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 

@@ -20,7 +20,8 @@ import numpy as np
 from embedsearch.disk.hash_index import HashIndex
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Modality, Record, Rejected, Value, content_hash
+from embedsearch.records import LABEL, Modality, Record, Rejected, Value, content_hash
+from embedsearch.sources.spans import labels_of
 from embedsearch.sources.text_cells import DATES, CellType
 from embedsearch.sources.typed_cells import as_field, as_scalar, clean
 
@@ -89,12 +90,14 @@ class Columns:
         image: the column with the image; empty for a table of something else.
         id: the column with the key; empty for the hash of the content.
         vector: the column with a vector made elsewhere; empty for a table of something else.
+        spans: the column with the labelled spans of the text; empty for none.
     """
 
     text: tuple[str, ...]
     image: str
     id: str
     vector: str = ""
+    spans: str = ""
 
     @property
     def modality(self) -> Modality:
@@ -106,7 +109,7 @@ class Columns:
     @property
     def used(self) -> frozenset[str]:
         """The columns that do not become fields."""
-        return frozenset((*self.text, self.image, self.id, self.vector)) - {""}
+        return frozenset((*self.text, self.image, self.id, self.vector, self.spans)) - {""}
 
 
 def choose_columns(
@@ -134,7 +137,8 @@ def choose_columns(
             be told which column is meant.
     """
     check_width(len(columns), where)
-    asked = [*recipe.text, *(name for name in (recipe.image, recipe.vector, recipe.id) if name)]
+    others = (recipe.image, recipe.vector, recipe.spans, recipe.id)
+    asked = [*recipe.text, *filter(None, others)]
     known = {*columns, *objects}
     for name in asked:
         if name not in known:
@@ -147,14 +151,16 @@ def choose_columns(
             f"{where}: a record is a text, an image or a vector, and --{' and --'.join(given)} were given. "
             "Give one; the other columns are kept as fields."
         )
+    if recipe.spans and given not in ([], ["text"]):
+        raise SourceError(f"{where}: labelled spans are of a text: give --text COLUMN with --spans.")
     if given:
-        return Columns(recipe.text, recipe.image, recipe.id, recipe.vector)
-    free = [name for name in columns if name != recipe.id]
+        return Columns(recipe.text, recipe.image, recipe.id, recipe.vector, recipe.spans)
+    free = [name for name in columns if name not in (recipe.id, recipe.spans)]
     candidates = free if len(free) == 1 else [name for name in free if name.casefold() in TEXT_NAMES]
     texts = [name for name in candidates if name not in images]
     if len(texts) == 1 and not images:
-        return Columns((texts[0],), "", recipe.id)
-    if not texts and len(images) == 1:
+        return Columns((texts[0],), "", recipe.id, spans=recipe.spans)
+    if not texts and len(images) == 1 and not recipe.spans:
         return Columns((), images[0], recipe.id)
     raise SourceError(
         f"{where} has {'the columns ' if columns else ''}{_listing(columns)}: say which one to embed with "
@@ -302,7 +308,7 @@ class RowReader:
         self._ids = Ids()
         self._nested = Nested(columns.used)
         self._names: dict[str, str] = {}  # of columns, as UTF-8 can hold them
-        self._taken: set[str] = set()
+        self._taken: set[str] = {LABEL} if columns.spans else set()
         self._listings: dict[Path, dict[str, str]] = {}
         self._dimension = 0  # of the first vector
 
@@ -342,7 +348,12 @@ class RowReader:
             for name, value in row.items()
             if name not in used
         }
-        return Record(key, columns.modality, content, fields)
+        if not columns.spans or not isinstance(content, str):
+            return Record(key, columns.modality, content, fields)
+        labels = labels_of(row.get(columns.spans), content)
+        if isinstance(labels, str):
+            return Rejected(place, f"the spans column {columns.spans!r} {labels}")
+        return Record(key, columns.modality, content, fields, labels)
 
     def name(self, column: str) -> str:
         """Return a column's name without halves of surrogate pairs, apart from all others.

@@ -17,7 +17,8 @@ def splitter_of(unit: Unit, rule: str) -> Splitter | None:
     """Return what splits a content into pairs of a start and a part; None for a unit that is a whole record.
 
     A text is split into sentences, which start at a character; a sound or a video (a path or bytes) into
-    clips, which start at a millisecond. A splitter raises ItemError where it finds no part.
+    clips, which start at a millisecond. Where a text has labels, the record is given in its place. A splitter
+    raises ItemError where it should have found a part.
 
     Args:
         unit: what gets a vector of its own.

@@ -7,6 +7,7 @@ space between words, such as Chinese, Japanese, Thai and Khmer, are split by ICU
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import regex
 
 from embedsearch.errors import ItemError
 from embedsearch.recipe import SPLITTER
-from embedsearch.records import Sentence, Span
+from embedsearch.records import Labels, Record, Sentence, Span
 
 # A sentence ends at a line break, or at . ! ? … (with closing quotes) before a space and a capital,
 # a digit or an opening quote.
@@ -104,12 +105,21 @@ def sentences(text: str, rule: str = SPLITTER) -> list[Span]:
     return [trimmed for trimmed in (_trim(text, *span) for span in spans) if trimmed[0] < trimmed[1]]
 
 
-def split_words(text: str, rule: str = SPLITTER) -> list[tuple[int, Sentence]]:
+def split_words(content: str | Record, rule: str = SPLITTER) -> list[tuple[int, Sentence]]:
     """Return where each sentence that holds a word starts, and the sentence with its words.
+
+    A text whose source splits it into words is one sentence.
+
+    Args:
+        content: a text, or the record of a text with labels.
+        rule: a name in `RULES`.
 
     Raises:
         ItemError: there is none.
     """
+    text, labels = _parts(content)
+    if labels is not None and labels.words is not None:
+        return [(0, Sentence(text, labels.words))]
     found = [(start, text[start:end]) for start, end in sentences(text, rule)]
     parts = [(start, Sentence(part, spans)) for start, part in found if (spans := words(part, rule))]
     if not parts:
@@ -117,9 +127,39 @@ def split_words(text: str, rule: str = SPLITTER) -> list[tuple[int, Sentence]]:
     return parts
 
 
-def split_tokens(text: str, rule: str = SPLITTER) -> list[tuple[int, Sentence]]:
+def split_tokens(content: str | Record, rule: str = SPLITTER) -> list[tuple[int, Sentence]]:
     """Return what `split_words` does, with every token of the model in place of the words."""
-    return [(start, Sentence(part.text)) for start, part in split_words(text, rule)]
+    return [(start, Sentence(part.text)) for start, part in split_words(content, rule)]
+
+
+def split_spans(content: str | Record, rule: str = SPLITTER) -> list[tuple[int, Sentence]]:
+    """Return where each sentence that holds a labelled span starts, and the sentence with its spans.
+
+    Sentences that share a span are one. A text without spans has no part. Arguments are as in `split_words`.
+    """
+    text, labels = _parts(content)
+    if labels is None or not labels.spans:
+        return []
+    whole = [(0, len(text))] if labels.words is not None else sentences(text, rule)
+    parts: list[tuple[int, int, list[Span]]] = []  # start, end and spans of each
+    for start, end, _ in labels.spans:
+        first = whole[bisect_right(whole, start, key=lambda sentence: sentence[1])]
+        last = whole[bisect_left(whole, end, key=lambda sentence: sentence[0]) - 1]
+        begin, stop = min(start, first[0]), max(end, last[1])
+        if parts and begin < parts[-1][1]:
+            begin, reached, inside = parts.pop()
+            parts.append((begin, max(stop, reached), [*inside, (start, end)]))
+        else:
+            parts.append((begin, stop, [(start, end)]))
+    return [
+        (begin, Sentence(text[begin:stop], tuple((start - begin, end - begin) for start, end in inside)))
+        for begin, stop, inside in parts
+    ]
+
+
+def _parts(content: str | Record) -> tuple[str, Labels | None]:
+    """Return a text and its labels; None for none."""
+    return (content, None) if isinstance(content, str) else (str(content.content), content.labels)
 
 
 def _trim(text: str, start: int, end: int) -> Span:

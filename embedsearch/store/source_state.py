@@ -63,6 +63,8 @@ def _described(entry: Entry) -> tuple[int, int, int, int]:
         told = repr((entry.id, entry.modality, content, entry.fields))
     else:
         told = repr(entry)
+        if isinstance(entry, Record) and entry.labels is not None:
+            told += repr(entry.labels)
     if isinstance(entry, Record) and not isinstance(entry.content, str | bytes):
         path = entry.content if isinstance(entry.content, Path) else entry.content.path
         with contextlib.suppress(OSError):

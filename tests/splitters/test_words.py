@@ -3,13 +3,18 @@ from itertools import pairwise
 import pytest
 
 from embedsearch.errors import ItemError
-from embedsearch.records import Sentence
+from embedsearch.records import Modality, Record, Sentence
 from embedsearch.splitters.words import sentences, split_tokens, split_words, words
 
 
 def cut(text, spans):
     """Return the parts of `text`."""
     return [text[start:end] for start, end in spans]
+
+
+def record(text, labels=None):
+    """Return a record of a text."""
+    return Record("a", Modality.TEXT, text, labels=labels)
 
 
 @pytest.mark.parametrize(
@@ -93,4 +98,7 @@ def test_the_rule_of_0_6_is_kept():
     assert cut("彼女は行く", words("彼女は行く", "")) == ["彼女は行く"]
     assert cut("cafe\u0301 x", words("cafe\u0301 x", "")) == ["cafe", "x"]
     assert cut("नम। कै", sentences("नम। कै", "")) == ["नम। कै"]
-    assert split_words("一二。三", "") == [(0, Sentence("一二。", ((0, 2),))), (3, Sentence("三", ((0, 1),)))]
+    assert split_words("一二。三", "") == [
+        (0, Sentence("一二。", ((0, 2),))),
+        (3, Sentence("三", ((0, 1),))),
+    ]
