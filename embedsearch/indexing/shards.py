@@ -42,6 +42,8 @@ from embedsearch.store.source_state import ENTRY, Entries, Places
 
 SHARD_VECTORS = 8192
 SHARD_SECONDS = 60.0
+# Of what waits in memory until something is embedded: records, and characters or bytes of their contents.
+MOST_WAITING, MOST_WAITING_SIZE = 131_072, 64 * 2**20
 STORAGE: dict[str, npt.DTypeLike] = {"fp32": np.float32, "fp16": np.float16}
 
 
@@ -102,12 +104,15 @@ class Staging:
         self.totals = Totals()
         self._shards = 0
         self._failed: dict[int, str] = {}  # records that have no vector, and why
+        self._waiting: list[tuple[Batch, PreviousBuild | None]] = []
+        self._waits = True  # until something is embedded
+        self._waiting_records = self._waiting_size = 0
         self._start_shard()
 
     @property
     def entries(self) -> int:
         """How many entries of the source are done."""
-        return self.totals.entries + self._open.entries
+        return self.totals.entries + self._open.entries + sum(batch.entries for batch, _ in self._waiting)
 
     def resume(self, walked: Iterator[Walked], plan: Plan) -> Iterator[Walked]:
         """Take up the shards of an interrupted run whose entries are still what the source yields.
@@ -165,10 +170,29 @@ class Staging:
     def add(self, batch: Batch, previous: PreviousBuild | None) -> None:
         """Take in an embedded batch, and close the shard when it is large or old enough.
 
+        The first batches wait in memory as long as nothing was embedded: where nothing changed, nothing is
+        written.
+
         Args:
             batch: with its vectors.
             previous: the build that kept vectors are of.
         """
+        self._waiting.append((batch, previous))
+        self._waiting_records += len(batch.records)
+        self._waiting_size += sum(
+            len(each.content) for each in batch.records if isinstance(each.content, str | bytes)
+        )
+        fits = self._waiting_records <= MOST_WAITING and self._waiting_size <= MOST_WAITING_SIZE
+        self._waits = self._waits and fits and not batch.parts
+        if not self._waits:
+            self._lay_waiting()
+
+    def _lay_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for batch, previous in waiting:
+            self._lay(batch, previous)
+
+    def _lay(self, batch: Batch, previous: PreviousBuild | None) -> None:
         if batch.embedded.probes and not (self._folder / PROBES).is_file():
             probes.save(self._folder / PROBES, batch.embedded.probes)
         base = self._open.records
@@ -197,7 +221,8 @@ class Staging:
             self.close_shard()
 
     def close_shard(self) -> None:
-        """Write the open shard to disk."""
+        """Write the open shard to disk, with what waits."""
+        self._lay_waiting()
         if self._open.entries:
             stem = str(self._shards)
             arrays: dict[str, npt.NDArray[Any]] = {

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +244,26 @@ def test_shards_close_by_size_and_by_time(tmp_path, monkeypatch):
     stage.add(batch("d"), None)
     assert len(list(tmp_path.glob("s/key/*.json"))) == 2
     assert (stage.totals.items, stage.totals.entries) == (4, 4)
+
+
+def test_what_embeds_nothing_waits_in_memory(tmp_path, monkeypatch):
+    """Batches without a new vector are written when one with a vector comes, or when many wait."""
+    monkeypatch.setattr(staging, "SHARD_VECTORS", 1)
+    stage = Staging(tmp_path / "s", "key")
+    stage.add(batch(rejected=1), None)
+    assert not list(tmp_path.glob("s/key/*"))
+    assert stage.entries == 1
+    stage.add(batch("a"), None)
+    assert [len(list(tmp_path.glob("s/key/*.json"))), stage.totals.entries] == [1, 2]
+    monkeypatch.setattr(staging, "MOST_WAITING_SIZE", 2)
+    monkeypatch.setattr(staging, "SHARD_SECONDS", -1.0)
+    full = Staging(tmp_path / "t", "key")
+    without = [replace(batch(name), parts=[]) for name in ("a", "b", "c")]
+    for each in without[:2]:
+        full.add(each, None)
+    assert full.totals.entries == 0
+    full.add(without[2], None)
+    assert full.totals.entries == 3
 
 
 def test_what_is_staged_is_found_again(tmp_path, resume):
