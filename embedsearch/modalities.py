@@ -111,6 +111,8 @@ class ModalityRow:
         alike: what items are called that are near each other and no duplicates.
         caution: what to know before duplicates are deleted; empty for nothing.
         keeps_bytes: whether an item keeps its content where that is bytes, to be shown.
+        kept: "module:function", from the bytes of a content that is read when it is needed to those that an
+            item keeps of it; empty for all of them.
         found_by_texts: whether captions or class names can place its items among texts.
         facts: "module:function", from a content to fields that it has of its own; empty for none.
         fact_names: the names of these fields.
@@ -128,6 +130,7 @@ class ModalityRow:
     check: str = ""
     caution: str = ""
     keeps_bytes: bool = True
+    kept: str = ""
     found_by_texts: bool = False
     facts: str = ""
     fact_names: tuple[str, ...] = ()
@@ -232,6 +235,7 @@ _ROWS = (
         alike="Look-alikes",
         check="embedsearch.analysis.same_image:ImageCheck",
         caution="Fine detail is not compared: look before you delete.",
+        kept="embedsearch.encoders.vision.kept:kept",
         found_by_texts=True,
         facts="embedsearch.encoders.vision.photo:fields_of",
         fact_names=("taken", "camera", "width", "height", "latitude", "longitude"),

@@ -66,18 +66,24 @@ class Clip:
 
 
 class Deferred(Protocol):
-    """A text in a file of its own, which is read when it is needed."""
+    """A content that is read when it is needed: a text in a file, or a file in an archive or at an address.
 
-    @property
-    def path(self) -> Path:
-        """The file."""
+    Its `repr` says where it lies, and not when it changed.
+    """
 
-    def read(self) -> str:
-        """Return the text.
+    def stat(self) -> tuple[int, int]:
+        """Return its size in bytes, and when it changed: nanoseconds, or a `stamp`; 0 for not known.
 
         Raises:
-            ItemError: the file holds no text that can be used.
-            OSError: the file can't be read.
+            OSError: it can't be looked up.
+        """
+
+    def read(self) -> str | bytes:
+        """Return the text, or the bytes of the file.
+
+        Raises:
+            ItemError: it holds nothing that can be used.
+            OSError: it can't be read; it is tried again in the next build.
         """
 
 
@@ -121,8 +127,8 @@ class Record:
     Attributes:
         id: stable identity within its source: a path, a key, or a content hash; never a position.
         modality: what `content` is.
-        content: the text, or a file that it is read from when needed; the image, as a path or as the bytes
-            of an image file; or the vector, as the bytes of its float32 numbers, the least significant first.
+        content: the text; the image, as a path or as the bytes of an image file; the vector, as the bytes of
+            its float32 numbers, the least significant first; or what is read when it is needed.
         fields: what else the source knows, by column name: strings, whole numbers, floats, truth
             values, dates, None, or lists of these. Used by filters and shown with a hit. Cells of a text
             file are strings until the whole column is known.
@@ -159,7 +165,7 @@ def as_text(value: Value) -> str:
 
 
 def content_of(record: Record) -> Content:
-    """Return what a record holds; its text is read, where that lies in a file of its own.
+    """Return what a record holds; it is read, where it lies elsewhere.
 
     Raises:
         ItemError, OSError: as `Deferred.read`.
@@ -188,6 +194,26 @@ def clock(moment: tuple[float, float]) -> str:
         hours, rest = divmod(second, 3600)
         shown.append(f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}")
     return " to ".join(shown)
+
+
+def stat_of(content: Path | Deferred) -> tuple[int, int]:
+    """Return the size of a file in bytes, and when it changed; as `Deferred.stat`.
+
+    Raises:
+        OSError: it can't be looked up.
+    """
+    if isinstance(content, Path):
+        found = content.stat()
+        return found.st_size, found.st_mtime_ns
+    return content.stat()
+
+
+def stamp(*facts: object) -> int:
+    """Return a number from 1 to 10^18 that changes with `facts`; it stands for a file's time of change.
+
+    As nanoseconds it is a moment before 2002, so that it is never taken for a change of just now.
+    """
+    return 1 + int(hashlib.sha256(repr(facts).encode()).hexdigest(), 16) % 10**18
 
 
 def unbroken(text: str) -> str:

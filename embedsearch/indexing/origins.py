@@ -14,7 +14,7 @@ from embedsearch.indexing.batch import Batch, Outcome, Part
 from embedsearch.modalities import MODALITIES
 from embedsearch.records import LABEL, Record, Rejected, Span, unbroken
 from embedsearch.store.items import Item
-from embedsearch.store.previous import PreviousBuild
+from embedsearch.store.previous import Kept, PreviousBuild
 
 NEW = -1  # the vector was embedded; a kept one has the row of the build before
 COPY = -2  # and a copy this less the number of the first record with its content
@@ -141,10 +141,8 @@ def _item(
     return Item(identity, text, path, span, content_hash, fields, image)
 
 
-def _kept_items(
-    batch: Batch, previous: PreviousBuild | None
-) -> Mapping[int, tuple[str, str | None, Span | None]]:
-    """Return the ids, texts and spans of kept vectors by row, where the record alone does not tell them."""
+def _kept_items(batch: Batch, previous: PreviousBuild | None) -> Mapping[int, Kept]:
+    """Return what is known of the items of kept vectors by row, where the record alone does not tell it."""
     if previous is None:
         return {}
     wanted = [
@@ -156,11 +154,11 @@ def _kept_items(
     return dict(zip(wanted, previous.items(wanted), strict=True)) if wanted else {}
 
 
-def _kept_item(record: Record, content_hash: str, known: tuple[str, str | None, Span | None] | None) -> Item:
+def _kept_item(record: Record, content_hash: str, known: Kept | None) -> Item:
     """Return an item of the build before as its record has it now: its id, path and fields."""
     if known is None:
         return _item(record, content_hash)
-    identity, text, span = known
     # the id of a word or clip tells where it starts
-    start = 0 if span is None else int(identity.rpartition("#")[2])
-    return _item(record, content_hash, text, start, span)
+    start = 0 if known.span is None else int(known.id.rpartition("#")[2])
+    item = _item(record, content_hash, known.text, start, known.span)
+    return item if item.picture is not None else item._replace(picture=known.image)

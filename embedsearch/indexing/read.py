@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from embedsearch.modalities import UNITS, ModalityRow
 from embedsearch.records import Content, Entry, Record, Scalar, Unit, content_hash, content_of, unbroken
@@ -52,20 +53,18 @@ class Reader:
             modality: of the records; their contents may have fields of their own.
         """
         self._held = 0
-        module, _, name = modality.facts.partition(":")
-        self._facts: Callable[[Content], Fields] | None = None
-        if module:
-            self._facts = getattr(import_module(module), name)
+        self._facts: Callable[[Content], Fields] | None = _function(modality.facts)
+        self._kept: Callable[[bytes], bytes] | None = _function(modality.kept)
 
     def read(self, record: Record) -> tuple[Record, Content, str]:
         """Read what a record holds; a file is opened once.
 
         Returns:
-            The record, with its text where that had to be read, and with the fields that its content has of
-            its own; the content for the encoder; and its hash.
+            The record, with its text, or what an item keeps of its bytes, where that had to be read, and with
+            the fields that its content has of its own; the content for the encoder; and its hash.
 
         Raises:
-            ItemError: a file holds no text that can be used.
+            ItemError: it holds nothing that can be used.
             OSError: a file can't be read.
         """
         content = content_of(record)
@@ -74,12 +73,19 @@ class Reader:
                 content = content.read_bytes()
                 self._held += len(content)
         elif content is not record.content:
-            record = replace(record, content=content)
+            shown = self._kept(content) if self._kept and isinstance(content, bytes) else content
+            record = replace(record, content=shown)
         if self._facts is not None:
             record = with_facts(record, self._facts(content))
         if record.labels is not None:
             return record, content, content_hash(f"{record.labels.boundaries}\0{content!s}")
         return record, content, content_hash(content)
+
+
+def _function(name: str) -> Callable[..., Any] | None:
+    """Return the function "module:function"; None for no name."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute) if module else None
 
 
 def with_facts(record: Record, facts: Fields) -> Record:

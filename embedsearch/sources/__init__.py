@@ -8,12 +8,14 @@ To add one: a file here with a class of the `Source` shape, and its row in `SOUR
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Protocol, cast
 
 from embedsearch.errors import RecipeError, nearest
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality
+from embedsearch.sources.addresses import is_address, local_file
 from embedsearch.sources.table import Reading
 
 
@@ -62,6 +64,7 @@ SOURCES: dict[str, str] = {
 }
 LABELLED = frozenset(("conll",))  # the kinds whose texts have labelled spans without a column of them
 FOLDERS = frozenset(("images", "texts"))  # the kinds that read files of their own, which can be excluded
+TABLES = frozenset(("csv", "jsonl", "excel", "parquet", "lines"))  # the kinds that read one file
 
 
 def is_labelled(recipe: SourceRecipe) -> bool:
@@ -86,5 +89,7 @@ def open_source(recipe: SourceRecipe) -> Source:
             f"No kind of source is called {recipe.kind!r}; there are {', '.join(SOURCES)}."
             + nearest(recipe.kind, SOURCES)
         )
+    if recipe.kind in TABLES and is_address(recipe.location):
+        recipe = replace(recipe, location=str(local_file(recipe.location, "a table")))
     module, name = SOURCES[recipe.kind].split(":")
     return cast(type[Source], getattr(import_module(module), name))(recipe)

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from embedsearch.errors import ItemError, SourceError
+from embedsearch.errors import EmbedsearchError, ItemError
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Entries, Modality, Record, Rejected, Scalar
+from embedsearch.records import Deferred, Entries, Modality, Record, Rejected, Scalar, stat_of
+from embedsearch.sources.files import Kind, open_files
 from embedsearch.sources.image_files import USUAL, image_suffixes, image_test
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
-from embedsearch.sources.paths import (
-    Beside,
-    PassedOver,
-    Wanted,
-    existing_folder,
-    listed,
-    printable,
-    refuse_columns,
-    walk,
-)
+from embedsearch.sources.metadata import METADATA, Metadata
+from embedsearch.sources.paths import Beside, Wanted, refuse_columns
 from embedsearch.sources.table import Reading
 
 TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".text"))
@@ -34,67 +27,16 @@ NOT_IMAGES = TEXT_SUFFIXES | {
 }  # fmt: skip
 CAPTION_LIMIT = 64 * 2**10  # bytes; a longer .txt is no caption, and only its beginning is kept
 TEXT_LIMIT = 64 * 2**20
-NAMES_A_BLOCK = 1024
 # A translated caption of a Tux Paint stamp: `pt_BR.utf8=Um pardal.`
 _TRANSLATION = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2})?(\.[\w-]+)?(@\w+)?(\.[\w-]+)?=")
 
 
-class _Files:
-    """The files in a folder and the folders in it that are wanted, listed once."""
-
-    def __init__(self, root: Path, wanted: Wanted, what: str, passed_over: PassedOver) -> None:
-        """List them.
-
-        Args:
-            root: the folder.
-            wanted: tells which they are.
-            what: what they are, with what is expected, as in "images; expected .png".
-            passed_over: counts the others.
-
-        Raises:
-            SourceError: there is none.
-        """
-        self._root = root
-        self._blocks: list[str] = []  # names, many in one text, take a third of the memory
-        self._errors: dict[str, str] = {}
-        names: list[str] = []
-        self.count = 0
-        self.passed_over = passed_over.kinds
-        for name, entry in walk(root, wanted, passed_over):
-            self.count += 1
-            names.append(name)
-            if isinstance(entry, OSError):
-                self._errors[name] = f"it can't be read: {entry.strerror}"
-            if len(names) == NAMES_A_BLOCK:
-                self._blocks.append("\0".join(names))
-                names = []
-        self._blocks += ["\0".join(names)] if names else []
-        if not self.count:
-            others = f" It holds {listed(self.passed_over)}." if self.passed_over else ""
-            raise SourceError(f"{root} holds no {what}.{others}")
-
-    def __iter__(self) -> Iterator[tuple[str, Path, int] | Rejected]:
-        """Yield each file's relative path, its path and its size in bytes; or why it can't be used."""
-        for name in (name for block in self._blocks for name in block.split("\0")):
-            if name in self._errors:
-                yield Rejected(printable(name), self._errors[name])
-            elif printable(name) != name:
-                yield Rejected(printable(name), "its name is not UTF-8: rename it")
-            else:
-                path = self._root / name
-                try:
-                    size = path.stat().st_size
-                except OSError as error:
-                    yield Rejected(name, f"it can't be read: {error.strerror}")
-                else:
-                    yield (name, path, size) if size else Rejected(name, "the file is empty")
-
-
 class CaptionedFolder:
-    """The files of one modality in a folder and the folders in it, listed when the folder is opened.
+    """The files of one modality in a folder and the folders in it, in a zip archive or at an address.
 
-    The id is the path relative to the folder. Fields: `label`, the sub-folder; `caption`, the text of
-    the `.txt` file of the same name; `file`, the file's name.
+    They are listed when it is opened. The id is the path relative to the folder. Fields: `label`, the
+    sub-folder; `caption`, the text of the `.txt` file of the same name; `file`, the file's name; and the
+    columns of `metadata.csv` or `metadata.jsonl`, see `embedsearch.sources.metadata`.
     """
 
     def __init__(
@@ -111,17 +53,17 @@ class CaptionedFolder:
             recipe: names the folder.
             modality: of the files.
             wanted: tells which files are of it.
-            suffixes: of files that may have a caption beside them, in lower case.
+            suffixes: of files that may have a caption beside them, in lower case; those elsewhere than in a
+                folder are of it where their names end so.
             expected: names some suffixes, for a message.
         """
-        what = f"a folder of {modality}s"
-        refuse_columns(recipe, what)
-        root = existing_folder(recipe.location, what)
-        self._modality = modality
-        self._encoding = recipe.encoding
+        refuse_columns(recipe, f"a folder of {modality}s")
         check_encoding(recipe.encoding)
-        passed_over = PassedOver(recipe.exclude, partial(_is_caption, suffixes=suffixes))
-        self._files = _Files(root, wanted, f"{modality}s; expected {expected}", passed_over)
+        self._modality = modality
+        self._recipe = recipe
+        is_used = partial(_is_caption, suffixes=suffixes)
+        kind = Kind(f"{modality}s; expected {expected}", wanted, suffixes, frozenset(METADATA), is_used)
+        self._files = open_files(recipe, kind)
 
     def modality(self) -> Modality:
         """What the files hold."""
@@ -140,14 +82,37 @@ class CaptionedFolder:
         return self._files.passed_over
 
     def __iter__(self) -> Entries:
-        """Yield the files, sorted by path; a file of no bytes is rejected."""
+        """Yield the files, sorted by path; a file of no bytes is rejected.
+
+        Where there is metadata, a file without a row is rejected, and so is a row without a file.
+        """
+        metadata = Metadata.read(self._files, self._recipe)
         for file in self._files:
+            row = metadata.take(file.id if isinstance(file, Rejected) else file.name)
             if isinstance(file, Rejected):
                 yield file
+            elif isinstance(row, Rejected):
+                yield row
             else:
-                name, path, _ = file
-                fields = {**_place(name), "caption": _caption(path, self._encoding)}
-                yield Record(name, self._modality, path, fields)
+                fields = {**_place(file.name), "caption": self._caption(file.name), **row}
+                yield Record(file.name, self._modality, file.content, fields)
+        yield from metadata.left()
+
+    def _caption(self, name: str) -> str | None:
+        """The text of the `.txt` file beside a file; of a Tux Paint stamp the English line alone."""
+        try:
+            held = self._files.beside(str(PurePosixPath(name).with_suffix(".txt")))
+            if held is None:
+                return None
+            with open_text(held, self._recipe.encoding, "replace") as (file, _):
+                text = file.read(CAPTION_LIMIT).strip()
+        except (EmbedsearchError, OSError):
+            return None
+        first, *later = text.splitlines() or [""]
+        translations = [line for line in later if line.strip()]
+        if sum(bool(_TRANSLATION.match(line)) for line in translations) * 2 > len(translations):
+            text = first.strip()
+        return text or None
 
 
 class ImageFolder(CaptionedFolder):
@@ -162,8 +127,12 @@ class ImageFolder(CaptionedFolder):
 class TextFile:
     """A text in a file of its own; see `embedsearch.records.Deferred`."""
 
-    path: Path
+    path: Path | Deferred
     encoding: str
+
+    def stat(self) -> tuple[int, int]:
+        """See `Deferred.stat`."""
+        return stat_of(self.path)
 
     def read(self) -> str:
         """See `Deferred.read`."""
@@ -177,19 +146,18 @@ class TextFile:
 
 
 class TextFolder:
-    """The text files in a folder and the folders in it, each file one text, listed when the folder is opened.
+    """The text files in a folder and the folders in it, in a zip archive or at an address.
 
-    A file is read when its text is asked for. The id is the path relative to the folder. Fields: `label`, the
-    sub-folder; `file`, the file's name.
+    Each file is one text. They are listed when it is opened, and a file is read when its text is asked for.
+    The id is the path relative to the folder. Fields: `label`, the sub-folder; `file`, the file's name.
     """
 
     def __init__(self, recipe: SourceRecipe) -> None:
         refuse_columns(recipe, "a folder of texts")
-        root = existing_folder(recipe.location, "a folder of texts")
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
         what = f"texts; expected files that end in {', '.join(sorted(TEXT_SUFFIXES))}"
-        self._files = _Files(root, has_suffix(TEXT_SUFFIXES), what, PassedOver(recipe.exclude))
+        self._files = open_files(recipe, Kind(what, has_suffix(TEXT_SUFFIXES), TEXT_SUFFIXES))
 
     def modality(self) -> Modality:
         """Texts."""
@@ -213,11 +181,11 @@ class TextFolder:
             if isinstance(file, Rejected):
                 yield file
                 continue
-            name, path, size = file
+            name, content, size = file
             if size > TEXT_LIMIT:
                 yield Rejected(name, f"the file is over {TEXT_LIMIT:,} bytes: split it into several texts")
             else:
-                yield Record(name, Modality.TEXT, TextFile(path, self._encoding), _place(name))
+                yield Record(name, Modality.TEXT, TextFile(content, self._encoding), _place(name))
 
 
 def _place(name: str) -> dict[str, Scalar]:
@@ -244,20 +212,3 @@ def _is_caption(name: str, beside: Beside, suffixes: frozenset[str]) -> bool:
             return True
         at += 1
     return False
-
-
-def _caption(file: Path, encoding: str) -> str | None:
-    """The text of the `.txt` file beside a file; of a Tux Paint stamp the English line alone."""
-    path = file.with_suffix(".txt")
-    if not path.is_file():  # also a pipe, whose reader would wait for ever
-        return None
-    try:
-        with open_text(path, encoding, "replace") as (opened, _):
-            text = opened.read(CAPTION_LIMIT).strip()
-    except OSError:
-        return None
-    first, *later = text.splitlines() or [""]
-    translations = [line for line in later if line.strip()]
-    if translations and sum(bool(_TRANSLATION.match(line)) for line in translations) * 2 > len(translations):
-        text = first.strip()
-    return text or None

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from embedsearch.errors import SourceError
+from embedsearch.sources.addresses import Place, is_address
 from embedsearch.sources.dataset import is_saved_dataset
+from embedsearch.sources.files import ZIP
+from embedsearch.sources.files.zipped import zip_names
 from embedsearch.sources.folder import NOT_IMAGES, TEXT_SUFFIXES
 from embedsearch.sources.image_files import HEIF_SUFFIXES, USUAL, image_suffixes, image_test
 from embedsearch.sources.paths import PassedOver, listed, not_found, walk
@@ -37,13 +42,16 @@ def guess(location: str) -> tuple[str, str]:
     """Return the kind of source at `location`, a row of `SOURCES`, and its absolute path or hub id.
 
     A file is told by its suffix; a folder is a saved data set, or images or texts, whichever are
-    more among its first 2000 files, or Parquet files; `owner/name` without such a path is a data set on the
-    hub.
+    more among its first 2000 files, or Parquet files; so is a zip archive, and a folder at an address;
+    `owner/name` without such a path is a data set on the hub.
 
     Raises:
         SourceNotFoundError: there is nothing at `location`.
         SourceError: there is something that is none of the kinds.
+        MissingExtraError: what reads such an address is not installed.
     """
+    if is_address(location):
+        return _kind_at(location), location
     path = Path(location).expanduser()
     path = path.resolve() if ".." in path.parts else path.absolute()
     if path.is_dir():
@@ -74,12 +82,39 @@ def _kind_of_file(path: Path) -> str:
     suffix = _suffix(path.name)
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
+    if suffix == ZIP:
+        return _kind_of_names(str(path), zip_names(str(path)))
     if suffix in image_suffixes() | HEIF_SUFFIXES | TEXT_SUFFIXES:
         raise SourceError(f"{path} is one image or text; give the folder that it is in: {path.parent}.")
     raise SourceError(
-        f"{path} is not one of the files that can be read: {', '.join(FILE_KINDS)}. "
+        f"{path} is not one of the files that can be read: {', '.join((*FILE_KINDS, ZIP))}. "
         "Give one of those, a folder of images or of texts, or say what it is with --kind."
     )
+
+
+def _kind_at(location: str) -> str:
+    """Which kind of source is at an address."""
+    suffix = _suffix(urlsplit(location).path)
+    if suffix in FILE_KINDS:
+        return FILE_KINDS[suffix]
+    return _kind_of_names(location, zip_names(location) if suffix == ZIP else Place.at(location).listing())
+
+
+def _kind_of_names(location: str, names: Iterable[str]) -> str:
+    """Whether files are images or texts, whichever are more, by their names."""
+    paths = [PurePosixPath(name) for name in islice(names, FILES_LOOKED_AT)]
+    images = [path for path in paths if path.suffix.lower() in image_suffixes()]
+    texts = _texts(paths, images)
+    if not images and not texts:
+        kinds = f"images ({', '.join(USUAL)}) nor texts ({', '.join(sorted(TEXT_SUFFIXES))})"
+        raise SourceError(f"{location} holds neither {kinds}.")
+    return "images" if len(images) >= texts else "texts"
+
+
+def _texts(names: Iterable[PurePosixPath], images: Iterable[PurePosixPath]) -> int:
+    """Return how many of the names are of texts; a .txt beside an image of the same name is its caption."""
+    stems = {name.with_suffix("") for name in images}
+    return sum(name.suffix.lower() in TEXT_SUFFIXES and name.with_suffix("") not in stems for name in names)
 
 
 def _kind_of_folder(path: Path) -> str:
@@ -94,9 +129,7 @@ def _kind_of_folder(path: Path) -> str:
     found = islice(walk(path, wanted, passed_over), FILES_LOOKED_AT)
     names = [PurePosixPath(name) for name, _ in found]
     images = [name for name in names if _suffix(name.name) not in texts | tables]
-    stems = {name.with_suffix("") for name in images}
-    # a .txt beside an image of the same name is its caption
-    text_count = sum(name.suffix.lower() in texts and name.with_suffix("") not in stems for name in names)
+    text_count = _texts(names, images)
     if images or text_count:
         return "images" if len(images) >= text_count else "texts"
     if any(name.suffix.lower() == ".parquet" for name in names):

@@ -10,11 +10,11 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, TextIO, cast
 
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Entries, Modality, Record, Rejected
+from embedsearch.records import Deferred, Entries, Modality, Record, Rejected
 from embedsearch.sources.paths import existing_file, printable, refuse_columns
 from embedsearch.sources.table import Ids, Reading
 
@@ -88,12 +88,12 @@ def check_encoding(encoding: str) -> None:
 
 @contextmanager
 def open_text(
-    path: Path, encoding: str, errors: str, newline: str | None = None
+    path: Path | Deferred, encoding: str, errors: str, newline: str | None = None
 ) -> Iterator[tuple[TextIO, str]]:
     """Open a text file, once; a byte order mark at its start decides the encoding.
 
     Args:
-        path: the file.
+        path: the file, or what reads its bytes.
         encoding: of a file without such a mark.
         errors: as in `open`.
         newline: as in `open`.
@@ -101,13 +101,20 @@ def open_text(
     Yields:
         The file, and the encoding that it is read in.
     """
-    with path.open("rb") as raw:
+    with path.open("rb") if isinstance(path, Path) else _held(path) as raw:
         packed = raw.peek(2).startswith(GZIP)
         file = gzip.GzipFile(fileobj=raw) if packed else raw
         start = file.peek(4)
         found = next((name for bom, name in _BOMS if start.startswith(bom)), encoding)
         with io.TextIOWrapper(file, found, errors, newline) as text:
             yield text, found
+
+
+def _held(content: Deferred) -> io.BufferedReader:
+    """Return the bytes of what is read when it is needed as an open file."""
+    data = content.read()
+    assert isinstance(data, bytes)
+    return io.BufferedReader(cast(io.RawIOBase, io.BytesIO(data)))
 
 
 def check_text(path: Path, what: str) -> None:

@@ -22,7 +22,8 @@ THUMBNAILS = frozenset(("@eaDir", ".thumbnails", ".@__thumb"))
 MOST_KINDS = 30
 _SUFFIX = re.compile(r"\.[\w+-]{1,12}")
 Identity = tuple[int, int]
-Beside = Sequence[os.DirEntry[str]]
+Beside = Sequence[os.DirEntry[str]] | Sequence[PurePosixPath]
+IsUsed = Callable[[str, Beside], bool]
 Wanted = Callable[[os.DirEntry[str]], bool]
 
 
@@ -94,7 +95,7 @@ class PassedOver:
     """
 
     exclude: Sequence[str] = ()
-    is_used: Callable[[str, Beside], bool] = lambda _name, _beside: False
+    is_used: IsUsed = lambda _name, _beside: False
     kinds: Counter[str] = field(default_factory=Counter)
 
     def leaves_out(self, name: str) -> bool:

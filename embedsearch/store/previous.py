@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from embedsearch.records import Rejected, Span
 from embedsearch.store.build import Build
 from embedsearch.store.source_state import SourceState
+
+
+class Kept(NamedTuple):
+    """What is known of an item without reading its record's content.
+
+    Attributes:
+        id: see `embedsearch.store.items.Item`, as all.
+        text: the text, or the sentence that holds the word.
+        span: the word's.
+        image: what is kept of an image without a file of its own.
+    """
+
+    id: str
+    text: str | None
+    span: Span | None
+    image: bytes | None
 
 
 class PreviousBuild:
@@ -56,8 +73,8 @@ class PreviousBuild:
         row = self.build.read([start], ["id", "start"])
         return row["id"][0] if row["start"][0] is None else str(row["id"][0]).rpartition("#")[0]
 
-    def items(self, rows: Sequence[int]) -> Iterator[tuple[str, str | None, Span | None]]:
-        """Yield the id, the text and the span of items."""
-        columns = self.build.read(rows, ["id", "text", "start", "end"])
-        for identity, text, start, end in zip(*columns.values(), strict=True):
-            yield identity, text, None if start is None else (start, end)
+    def items(self, rows: Sequence[int]) -> Iterator[Kept]:
+        """Yield what is known of items."""
+        columns = self.build.read(rows, ["id", "text", "start", "end", "picture"])
+        for identity, text, start, end, image in zip(*columns.values(), strict=True):
+            yield Kept(identity, text, None if start is None else (start, end), image)

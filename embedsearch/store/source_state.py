@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from embedsearch.disk.hash_index import HashIndex
 from embedsearch.disk.npy import load_array
-from embedsearch.records import Entry, Record
+from embedsearch.records import Entry, Record, stat_of
 
 ENTRY = np.dtype(
     [
@@ -28,7 +28,7 @@ ENTRY = np.dtype(
         ("high", "<u8"),  # the content hash, 128 bits
         ("low", "<u8"),
         ("size", "<i8"),  # of its file in bytes; -1 for what is no file
-        ("modified", "<i8"),  # of its file in nanoseconds; 0 where that can't be trusted
+        ("modified", "<i8"),  # of its file in nanoseconds, or a stamp; 0 where that can't be trusted
         ("rows", "<i4"),  # how many vectors it has
         ("truncated", "<i4"),  # how many of its texts the model's limit cut
         ("lost", "<i4"),  # words beyond the limit
@@ -66,10 +66,8 @@ def _described(entry: Entry) -> tuple[int, int, int, int]:
         if isinstance(entry, Record) and entry.labels is not None:
             told += repr(entry.labels)
     if isinstance(entry, Record) and not isinstance(entry.content, str | bytes):
-        path = entry.content if isinstance(entry.content, Path) else entry.content.path
         with contextlib.suppress(OSError):
-            stat = path.stat()
-            size, modified = stat.st_size, stat.st_mtime_ns
+            size, modified = stat_of(entry.content)
     return hash_of(entry.id), hash_of(told), size, modified
 
 

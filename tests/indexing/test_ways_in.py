@@ -1,0 +1,160 @@
+"""A rebuild of each way in, with one record added, one changed and one removed: only what is new is read."""
+
+import io
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedsearch.encoders.vision import kept
+from embedsearch.indexing.build import build_index
+from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
+from embedsearch.records import Unit
+from embedsearch.sources.addresses import RemoteFile
+from embedsearch.sources.files.zipped import ZipMember
+from tests.fakes import LetterEncoder, colour
+from tests.sources.places import BLUE, GREEN, GREY, RED, png, served, zipped
+
+FIRST = {"same.png": png(RED), "changed.png": png(GREEN), "removed.png": png(BLUE)}
+SECOND = {"same.png": png(RED), "changed.png": png(GREY), "added.png": png((1, 2, 3))}
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """Return a function that builds an index of colours; `read` holds what the last call read."""
+    read = []
+    for kind in (ZipMember, RemoteFile):
+        original = kind.read
+
+        def noted(self, original=original):
+            read.append(getattr(self, "name", None) or self.address.rpartition("/")[2])
+            return original(self)
+
+        monkeypatch.setattr(kind, "read", noted)
+
+    def run(location, kind="images"):
+        read.clear()
+        recipe = Recipe(
+            "small", SourceRecipe(kind, str(location)), EncoderRecipe(Unit.IMAGE), IndexOptions(metric="l2")
+        )
+        return build_index(
+            recipe,
+            tmp_path / "indexes",
+            allow_removal=True,
+            load=LetterEncoder,
+            describe=lambda recipe: LetterEncoder(recipe).spec,
+        )
+
+    run.read = read
+    return run
+
+
+def counts(build):
+    """Return what a build says became of its source."""
+    return [getattr(build.manifest.changes, kind) for kind in ("added", "changed", "removed", "unchanged")]
+
+
+def check(build, put, location):
+    """Assert that a second build reads and embeds only what is new; a third does nothing.
+
+    Args:
+        build: the fixture.
+        put: writes the files of the source.
+        location: of the source.
+    """
+    put(FIRST)
+    first = build(location)
+    assert sorted(build.read) == sorted(FIRST)
+    put(SECOND)
+    second = build(location)
+    assert counts(second) == [1, 1, 1, 1]
+    assert sorted(build.read) == ["added.png", "changed.png"]
+    rows = second.read(range(3), ["id", "picture"])
+    assert dict(zip(rows["id"], rows["picture"], strict=True)) == SECOND  # the kept one is still shown
+    for name, vector in zip(rows["id"], second.vectors, strict=True):
+        assert np.array_equal(vector, colour(SECOND[name]))
+    assert build(location).manifest.build == second.manifest.build != first.manifest.build
+    assert build.read == []
+
+
+def test_a_zip_archive(build, tmp_path):
+    """What did not change is known by its checksum in the archive, though the archive is a new one."""
+    check(build, lambda files: zipped(tmp_path / "a.zip", files), tmp_path / "a.zip")
+
+
+def test_a_folder_in_memory(build):
+    """What did not change is known by its size and time."""
+    memory = fsspec.filesystem("memory")
+
+    def put(files):
+        for name in {*FIRST, *SECOND}:
+            path = f"/ways/{name}"
+            if memory.exists(path) and memory.cat_file(path) != files.get(name):
+                memory.rm(path)
+            if name in files and not memory.exists(path):
+                memory.pipe_file(path, files[name])
+
+    check(build, put, "memory://ways")
+
+
+def test_a_folder_on_a_web_server(build, tmp_path):
+    """What did not change is known by its ETag; the server is not asked for it again."""
+    folder = tmp_path / "served"
+
+    def put(files):
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            if files.get(path.name) != path.read_bytes():
+                path.unlink()
+        for name, data in files.items():
+            if not (folder / name).exists():
+                (folder / name).write_bytes(data)
+
+    with served(folder) as (address, gets):
+        check(build, put, f"{address}/")
+    read = [path for path in gets if path.endswith(".png")]
+    assert sorted(read) == ["/added.png", "/changed.png", "/changed.png", "/removed.png", "/same.png"]
+
+
+def test_a_folder_with_metadata(build, tmp_path):
+    """A row that changed changes the record, and embeds nothing; a row that is gone removes it."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, data in {**FIRST, "added.png": png(GREY)}.items():
+        (folder / name).write_bytes(data)
+    (folder / "metadata.csv").write_text("file_name,n\nsame.png,1\nchanged.png,2\nremoved.png,3\n")
+    first = build(folder)
+    assert first.manifest.report.rejected == 1  # the image without a row
+    (folder / "metadata.csv").write_text("file_name,n\nsame.png,1\nchanged.png,5\nadded.png,4\n")
+    second = build(folder)
+    assert (counts(second), second.manifest.changes.to_embed) == ([1, 1, 1, 1], 1)
+    assert second.manifest.fields["n"] == "int64"
+    rows = second.read(range(3), ["id", "field:n"])
+    assert dict(zip(rows["id"], rows["field:n"], strict=True)) == {
+        "added.png": 4,
+        "changed.png": 5,
+        "same.png": 1,
+    }
+    assert [each["reason"] for each in second.rejected()] == ["metadata.csv has no row for it"]
+
+
+def test_of_a_large_image_a_smaller_copy_is_kept(build, tmp_path):
+    """The vector is made of the whole image; what is kept to be shown is at most 1024 pixels wide."""
+    noise = np.random.default_rng(0).integers(0, 255, (1200, 2400, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    made = build(zipped(tmp_path / "a.zip", {"a.png": buffer.getvalue()}))
+    picture = made.read([0], ["picture"])["picture"][0]
+    assert Image.open(io.BytesIO(picture)).size == (1024, 512)
+    assert len(picture) < len(buffer.getvalue()) / 4
+    assert np.array_equal(made.vectors[0], colour(buffer.getvalue()))
+    assert made.read([0], ["field:width"])["field:width"] == [2400]
+    assert kept.kept(b"no image" * kept.MOST_BYTES) == b"no image" * kept.MOST_BYTES
+
+
+def test_an_archive_that_is_gone_does_not_take_its_images_from_the_page(build, tmp_path):
+    """What an index shows of an archive lies in the index."""
+    made = build(zipped(tmp_path / "a.zip", FIRST))
+    (tmp_path / "a.zip").unlink()
+    assert sorted(made.read(range(3), ["picture"])["picture"]) == sorted(FIRST.values())
