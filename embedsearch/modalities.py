@@ -30,6 +30,7 @@ class Card(StrEnum):
 
     TEXT = "text"
     IMAGE = "image"
+    VIDEO = "video"  # the frame of its moment, and a player
 
 
 class Reader(StrEnum):
@@ -241,6 +242,35 @@ _ROWS = (
         fact_names=("taken", "camera", "width", "height", "latitude", "longitude"),
     ),
     ModalityRow(
+        Modality.VIDEO,
+        units=(
+            UnitRow(
+                Unit.FRAME,
+                plural="frames of videos",
+                encoder="embedsearch.encoders.frames:FrameEncoder",
+                poolings=("mean", "cls", PROJECTION),
+                records_ahead=4,  # a film takes minutes
+                form=QueryForm.IMAGE,
+                query="an image (--image FILE) or a video of it (--item ID)",
+                splitter="embedsearch.splitters.frames:split_frames",
+                asked_by=Modality.TEXT,
+                parts_ahead=64,
+                timed=True,
+            ),
+        ),
+        default_model="efficientnet-lite2",
+        reader=Reader.PREPROCESSOR,
+        card=Card.VIDEO,
+        switching=1e-4,
+        size="embedsearch.analysis.sizes:none",
+        largest="the first",
+        alike="Look-alikes",
+        keeps_bytes=False,
+        found_by_texts=True,
+        facts="embedsearch.splitters.video:fields_of",
+        fact_names=("duration", "width", "height", "codec", "title", "taken"),
+    ),
+    ModalityRow(
         Modality.VECTOR,
         units=(
             UnitRow(
@@ -266,7 +296,7 @@ _ROWS = (
 MODALITIES: dict[Modality, ModalityRow] = {row.modality: row for row in _ROWS}
 UNITS: dict[Unit, UnitRow] = {unit.unit: unit for row in _ROWS for unit in row.units}
 _MODALITY_OF = {unit.unit: row for row in _ROWS for unit in row.units}
-_BY_FORM = {unit.form: unit for row in _ROWS for unit in reversed(row.units)}
+_BY_FORM = {unit.form: unit for row in reversed(_ROWS) for unit in reversed(row.units)}
 
 
 def modality_of(unit: Unit) -> ModalityRow:

@@ -25,6 +25,7 @@ class Modality(StrEnum):
 
     TEXT = "text"
     IMAGE = "image"
+    VIDEO = "video"
     VECTOR = "vector"
 
 
@@ -36,6 +37,7 @@ class Unit(StrEnum):
     WORD = "word"
     TOKEN = "token"
     SPAN = "span"
+    FRAME = "frame"
     VECTOR = "vector"
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from embedsearch.disk.facts import stored
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import ModelError, nearest
-from embedsearch.modalities import PROJECTION, UNITS, Reader, modality_of
+from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, Reader, modality_of
 from embedsearch.models.files import (
     DENSE_FILES,
     ModelFiles,
@@ -101,10 +101,10 @@ def make_spec(recipe: EncoderRecipe, files: ModelFiles) -> EncoderSpec:
     """
     modality = modality_of(recipe.unit)
     name = recipe.model or modality.default_model
-    if files.row and files.row.package and files.row.modality is not modality.modality:
+    if files.row and files.row.package and MODALITIES[files.row.modality].reader is not modality.reader:
         raise ModelError(
-            f"{name} reads {files.row.modality}s, and the unit {recipe.unit} needs a model that reads "
-            f"{modality.modality}s, such as {modality.default_model}."
+            f"{name} reads {files.row.modality}s, and the unit {recipe.unit} needs another model, such as "
+            f"{modality.default_model}."
         )
     if not recipe.layers:
         raise ModelError("No hidden layer was named. Use -1 for the last one.")

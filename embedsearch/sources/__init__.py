@@ -51,6 +51,7 @@ class Source(Protocol):
 SOURCES: dict[str, str] = {
     "images": "embedsearch.sources.folder:ImageFolder",
     "texts": "embedsearch.sources.folder:TextFolder",
+    "videos": "embedsearch.sources.folder:VideoFolder",
     "csv": "embedsearch.sources.delimited:DelimitedFile",
     "jsonl": "embedsearch.sources.jsonl:JsonFile",
     "excel": "embedsearch.sources.excel:Workbook",
@@ -63,7 +64,8 @@ SOURCES: dict[str, str] = {
     "python-sentences": "embedsearch.demo.pydocs:PythonSentences",
 }
 LABELLED = frozenset(("conll",))  # the kinds whose texts have labelled spans without a column of them
-FOLDERS = frozenset(("images", "texts"))  # the kinds that read files of their own, which can be excluded
+# the kinds that read files of their own, which can be excluded
+FOLDERS = frozenset(("images", "texts", "videos"))
 TABLES = frozenset(("csv", "jsonl", "excel", "parquet", "lines"))  # the kinds that read one file
 
 
@@ -81,7 +83,7 @@ def open_source(recipe: SourceRecipe) -> Source:
     """
     if recipe.exclude and recipe.kind not in FOLDERS:
         raise RecipeError(
-            f"--exclude leaves out files of a folder of images or texts; {recipe.location} is none. "
+            f"--exclude leaves out files of a folder of images, videos or texts; {recipe.location} is none. "
             "Leave --exclude out."
         )
     if recipe.kind not in SOURCES:

@@ -1,4 +1,4 @@
-"""Folders of images and of texts: one file, one record, its path the id."""
+"""Folders of images, of videos and of texts: one file, one record, its path the id."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ from embedsearch.sources.files import Kind, open_files
 from embedsearch.sources.image_files import USUAL, image_suffixes, image_test
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
 from embedsearch.sources.metadata import METADATA, Metadata
-from embedsearch.sources.paths import Beside, Wanted, refuse_columns
+from embedsearch.sources.paths import Beside, Wanted, existing_folder, refuse_columns
 from embedsearch.sources.table import Reading
+from embedsearch.splitters.video import require_av
 
 TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".text"))
+VIDEO_SUFFIXES = frozenset(
+    (
+        ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".3gp", ".flv", ".wmv",
+        ".mts", ".m2ts",
+    )
+)  # fmt: skip
 # Files that are not opened to see whether they hold an image.
-NOT_IMAGES = TEXT_SUFFIXES | {
+NOT_IMAGES = TEXT_SUFFIXES | VIDEO_SUFFIXES | {
     ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".html", ".xml", ".svg", ".pdf", ".eps", ".py",
-    ".mp3", ".ogg", ".wav", ".mp4", ".mov", ".avi", ".mkv", ".zip", ".gz",
+    ".mp3", ".ogg", ".wav", ".zip", ".gz",
 }  # fmt: skip
 CAPTION_LIMIT = 64 * 2**10  # bytes; a longer .txt is no caption, and only its beginning is kept
 TEXT_LIMIT = 64 * 2**20
@@ -121,6 +128,16 @@ class ImageFolder(CaptionedFolder):
     def __init__(self, recipe: SourceRecipe) -> None:
         expected = f"{', '.join(USUAL)} or what else Pillow reads"
         super().__init__(recipe, Modality.IMAGE, image_test(NOT_IMAGES), image_suffixes(), expected)
+
+
+class VideoFolder(CaptionedFolder):
+    """The videos in a folder, by their suffixes."""
+
+    def __init__(self, recipe: SourceRecipe) -> None:
+        require_av()
+        existing_folder(recipe.location, "a folder of videos")  # of an archive nothing could be played
+        expected = "files that end in .mp4, .mov, .mkv, .webm, .avi or another suffix of videos"
+        super().__init__(recipe, Modality.VIDEO, has_suffix(VIDEO_SUFFIXES), VIDEO_SUFFIXES, expected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from embedsearch.sources.addresses import Place, is_address
 from embedsearch.sources.dataset import is_saved_dataset
 from embedsearch.sources.files import ZIP
 from embedsearch.sources.files.zipped import zip_names
-from embedsearch.sources.folder import NOT_IMAGES, TEXT_SUFFIXES
+from embedsearch.sources.folder import NOT_IMAGES, TEXT_SUFFIXES, VIDEO_SUFFIXES
 from embedsearch.sources.image_files import HEIF_SUFFIXES, USUAL, image_suffixes, image_test
 from embedsearch.sources.paths import PassedOver, listed, not_found, walk
 
@@ -35,15 +36,18 @@ FILE_KINDS = {
     ".conll": "conll",
 }
 PACKED = ("csv", "jsonl", "lines", "conll")  # the kinds that are read when they are packed by gzip
+# kinds of folders whose files are told by their suffixes, beside texts
+MEDIA = {"videos": VIDEO_SUFFIXES}
+_ONE_ITEM = TEXT_SUFFIXES.union(*MEDIA.values())
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def guess(location: str) -> tuple[str, str]:
     """Return the kind of source at `location`, a row of `SOURCES`, and its absolute path or hub id.
 
-    A file is told by its suffix; a folder is a saved data set, or images or texts, whichever are
-    more among its first 2000 files, or Parquet files; so is a zip archive, and a folder at an address;
-    `owner/name` without such a path is a data set on the hub.
+    A file is told by its suffix; a folder is a saved data set, or images, videos or texts, whichever
+    are more among its first 2000 files, or Parquet files; so is a zip archive, and a folder at an
+    address; `owner/name` without such a path is a data set on the hub.
 
     Raises:
         SourceNotFoundError: there is nothing at `location`.
@@ -74,7 +78,7 @@ def _is_hub_id(location: str) -> bool:
     """Whether a missing path is to be looked for on the hub: not if it points into a folder here."""
     owner = location.partition("/")[0]
     suffix = _suffix(location)
-    known = suffix in FILE_KINDS or suffix in TEXT_SUFFIXES or suffix in image_suffixes()
+    known = suffix in FILE_KINDS or suffix in _ONE_ITEM or suffix in image_suffixes()
     return bool(_HUB_ID.fullmatch(location)) and not known and not Path(owner).exists()
 
 
@@ -84,11 +88,11 @@ def _kind_of_file(path: Path) -> str:
         return FILE_KINDS[suffix]
     if suffix == ZIP:
         return _kind_of_names(str(path), zip_names(str(path)))
-    if suffix in image_suffixes() | HEIF_SUFFIXES | TEXT_SUFFIXES:
-        raise SourceError(f"{path} is one image or text; give the folder that it is in: {path.parent}.")
+    if suffix in image_suffixes() | HEIF_SUFFIXES | _ONE_ITEM:
+        raise SourceError(f"{path} is one item; give the folder that it is in: {path.parent}.")
     raise SourceError(
         f"{path} is not one of the files that can be read: {', '.join((*FILE_KINDS, ZIP))}. "
-        "Give one of those, a folder of images or of texts, or say what it is with --kind."
+        f"Give one of those, a folder of images, {', '.join(MEDIA)} or texts, or say what it is with --kind."
     )
 
 
@@ -101,42 +105,60 @@ def _kind_at(location: str) -> str:
 
 
 def _kind_of_names(location: str, names: Iterable[str]) -> str:
-    """Whether files are images or texts, whichever are more, by their names."""
+    """Whether files are images, videos or texts, whichever are more, by their names."""
+    by_suffix = _kinds() | dict.fromkeys(image_suffixes(), "images")
     paths = [PurePosixPath(name) for name in islice(names, FILES_LOOKED_AT)]
-    images = [path for path in paths if path.suffix.lower() in image_suffixes()]
-    texts = _texts(paths, images)
-    if not images and not texts:
-        kinds = f"images ({', '.join(USUAL)}) nor texts ({', '.join(sorted(TEXT_SUFFIXES))})"
-        raise SourceError(f"{location} holds neither {kinds}.")
-    return "images" if len(images) >= texts else "texts"
+    paths = [path for path in paths if path.suffix.lower() in by_suffix]
+    if found := _most(paths, [by_suffix[path.suffix.lower()] for path in paths]):
+        return found
+    raise SourceError(f"{location} holds none of these: {_expected()}.")
 
 
-def _texts(names: Iterable[PurePosixPath], images: Iterable[PurePosixPath]) -> int:
-    """Return how many of the names are of texts; a .txt beside an image of the same name is its caption."""
-    stems = {name.with_suffix("") for name in images}
-    return sum(name.suffix.lower() in TEXT_SUFFIXES and name.with_suffix("") not in stems for name in names)
+def _kinds() -> dict[str, str]:
+    """Return by suffix which kind of source the files of a folder are; "tables" is what a folder is not."""
+    by_suffix = {suffix: kind for kind, suffixes in MEDIA.items() for suffix in suffixes}
+    return dict.fromkeys(FILE_KINDS, "tables") | by_suffix | dict.fromkeys(TEXT_SUFFIXES, "texts")
+
+
+def _most(names: Sequence[PurePosixPath], kinds: Sequence[str]) -> str:
+    """Return the kind that most files are of; empty where all are tables.
+
+    A .txt beside an image or a video of the same name is its caption, and is not counted.
+    """
+    pairs = list(zip(names, kinds, strict=True))
+    stems = {name.with_suffix("") for name, kind in pairs if kind not in ("tables", "texts")}
+    counts = Counter(
+        kind
+        for name, kind in pairs
+        if kind != "tables" and not (kind == "texts" and name.with_suffix("") in stems)
+    )
+    return max(("images", *MEDIA, "texts"), key=lambda kind: counts[kind]) if counts else ""
+
+
+def _expected() -> str:
+    return (
+        f"images ({', '.join(USUAL)} and what else Pillow reads), texts "
+        f"({', '.join(sorted(TEXT_SUFFIXES))}), {', '.join(MEDIA)}"
+    )
 
 
 def _kind_of_folder(path: Path) -> str:
     if is_saved_dataset(path):
         return "dataset"
-    texts, tables = TEXT_SUFFIXES, frozenset(FILE_KINDS) - TEXT_SUFFIXES
     is_image, passed_over = image_test(NOT_IMAGES), PassedOver()
+    by_suffix = _kinds()
 
     def wanted(entry: os.DirEntry[str]) -> bool:
-        return _suffix(entry.name) in texts | tables or is_image(entry)
+        return _suffix(entry.name) in by_suffix or is_image(entry)
 
     found = islice(walk(path, wanted, passed_over), FILES_LOOKED_AT)
     names = [PurePosixPath(name) for name, _ in found]
-    images = [name for name in names if _suffix(name.name) not in texts | tables]
-    text_count = _texts(names, images)
-    if images or text_count:
-        return "images" if len(images) >= text_count else "texts"
+    if kind := _most(names, [by_suffix.get(_suffix(name.name), "images") for name in names]):
+        return kind
     if any(name.suffix.lower() == ".parquet" for name in names):
         return "parquet"
-    kinds = f" It holds {listed(passed_over.kinds)}." if passed_over.kinds else ""
-    instead = f" It holds {names[0]}: give that file." if names else kinds
+    others = f" It holds {listed(passed_over.kinds)}." if passed_over.kinds else ""
+    instead = f" It holds {names[0]}: give that file." if names else others
     raise SourceError(
-        f"{path} holds neither images ({', '.join(USUAL)} and what else Pillow reads) nor texts "
-        f"({', '.join(sorted(texts))}), and it is not a data set made by save_to_disk.{instead}"
+        f"{path} holds none of these: {_expected()}; and it is not a data set made by save_to_disk.{instead}"
     )

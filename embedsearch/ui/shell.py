@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
 from streamlit import App
 
-from embedsearch.ui import ASSETS
+from embedsearch.ui import ASSETS, media
 from embedsearch.ui.pages import FORMER, PAGES
 
 SOON = 0.5  # seconds until the server listens
@@ -30,7 +30,10 @@ _ELEMENTS = (
 
 
 class Shell:
-    """An ASGI middleware that answers a browser which opens an address; all else goes to Streamlit."""
+    """An ASGI middleware that answers a browser which opens an address, or plays a file.
+
+    All else goes to Streamlit.
+    """
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -38,9 +41,11 @@ class Shell:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer with the page, or with status 404 where the address names none."""
         answer = self.app
-        if scope["type"] == "http" and _opens(scope):
-            base = "/" + str(st.get_option("server.baseUrlPath")).strip("/")
-            path = "/" + scope["path"].removeprefix(base).lstrip("/")
+        base = "/" + str(st.get_option("server.baseUrlPath")).strip("/")
+        path = "/" + scope.get("path", "").removeprefix(base).lstrip("/")
+        if scope["type"] == "http" and path.startswith(media.PATH):
+            answer = media.answer(path)
+        elif scope["type"] == "http" and _opens(scope):
             if path in PATHS:
                 answer = HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
             elif not path.endswith("/"):  # which Streamlit takes away
@@ -68,8 +73,9 @@ def _opens(scope: Any) -> bool:
 
 @cache
 def _page() -> str:
-    nav, style, ready = (
-        (ASSETS / name).read_text(encoding="utf-8") for name in ("nav.css", "style.css", "ready.js")
+    nav, style, *scripts = (
+        (ASSETS / name).read_text(encoding="utf-8")
+        for name in ("nav.css", "style.css", "ready.js", "video.js")
     )
     files = sorted((_STATIC / "static" / "js").glob("*.js"))
     wanted = (file.name for file in files if file.name.partition(".")[0] in _ELEMENTS)
@@ -77,7 +83,8 @@ def _page() -> str:
     page = (_STATIC / "index.html").read_text(encoding="utf-8")
     page = page.replace("<title>Streamlit</title>", "<title>embedsearch</title>")
     # behind the sheets that Streamlit puts into the head, so that of two equal rules this one holds
-    ours = f'<style>{nav}{style}</style><script type="module">{ready}</script>'
+    ours = f"<style>{nav}{style}</style>"
+    ours += "".join(f'<script type="module">{script}</script>' for script in scripts)
     return page.replace("</head>", f"{links}</head>").replace("</body>", f"{ours}</body>")
 
 

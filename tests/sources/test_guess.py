@@ -62,6 +62,21 @@ def test_captions_do_not_make_a_folder_one_of_texts(tmp_path):
     assert guess_kind(str(tmp_path))[0] == "images"
 
 
+def test_a_folder_of_videos_is_told_by_suffixes(tmp_path):
+    """Videos are counted against images and texts; a .txt beside a video is its caption."""
+    for number in range(2):
+        put(tmp_path / f"{number}.MP4")
+        put(tmp_path / f"{number}.txt")
+    put(tmp_path / "cover.jpg")
+    put(tmp_path / "readme.md")
+    assert guess_kind(str(tmp_path)) == ("videos", str(tmp_path))
+    assert "videos" in SOURCES
+    put(tmp_path / "a.png")
+    assert guess_kind(str(tmp_path))[0] == "images"
+    with pytest.raises(SourceError, match="is one item; give the folder"):
+        guess_kind(str(tmp_path / "0.MP4"))
+
+
 def test_only_the_first_files_are_looked_at(tmp_path, monkeypatch):
     """A huge folder is not listed to its end."""
     monkeypatch.setattr(guess, "FILES_LOOKED_AT", 3)
@@ -80,7 +95,8 @@ def test_a_saved_data_set_is_one_whatever_else_lies_there(tmp_path, files):
 
 def test_a_folder_of_nothing_known_is_refused(tmp_path):
     """The error says what was expected, and points to a table if there is one."""
-    with pytest.raises(SourceError, match=r"holds neither images \(.*\.jpg.*\) nor texts \(.*\.txt\), and"):
+    expected = r"none of these: images \(.*\.jpg.*\), texts \(.*\.txt\), videos; and"
+    with pytest.raises(SourceError, match=expected):
         guess_kind(str(tmp_path))
     put(tmp_path / "sub" / "questions.csv")
     with pytest.raises(SourceError, match=r"It holds sub/questions\.csv: give that file\."):
@@ -89,9 +105,9 @@ def test_a_folder_of_nothing_known_is_refused(tmp_path):
 
 def test_a_file_of_no_known_kind_is_refused(tmp_path):
     """One image, one page, a PDF: each error says what to give instead."""
-    with pytest.raises(SourceError, match="is one image or text; give the folder"):
+    with pytest.raises(SourceError, match="is one item; give the folder"):
         guess_kind(str(put(tmp_path / "a.png")))
-    with pytest.raises(SourceError, match="is one image or text; give the folder"):
+    with pytest.raises(SourceError, match="is one item; give the folder"):
         guess_kind(str(put(tmp_path / "a.md")))
     with pytest.raises(SourceError, match=r"a\.pdf is not one of the files that can be read: \.csv, \.tsv"):
         guess_kind(str(put(tmp_path / "a.pdf")))

@@ -12,11 +12,11 @@ import streamlit as st
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
-from embedsearch.records import MOST_UNKNOWN, Span, Value, as_text
+from embedsearch.records import MOST_UNKNOWN, Span, Value, as_text, clock
 from embedsearch.results import Hit
 from embedsearch.ui import auto_reload
 from embedsearch.ui.url_state import short
-from embedsearch.ui.widgets import thumbnails
+from embedsearch.ui.widgets import player, thumbnails
 from embedsearch.ui.widgets.notes import literal
 
 METRIC_HELP = {
@@ -49,8 +49,8 @@ class Actions:
 
 
 def is_image(hit: Hit) -> bool:
-    """Whether a hit is shown as an image."""
-    return MODALITIES[hit.modality].card is Card.IMAGE
+    """Whether a hit is shown as an image; a video is, by its frame."""
+    return MODALITIES[hit.modality].card in (Card.IMAGE, Card.VIDEO)
 
 
 def grid(
@@ -150,9 +150,12 @@ def image(hit: Hit, key: str) -> None:
             )
         else:
             st.image(small, alt=name, width="stretch")
-            label = unseen(f"Enlarge {short(name)}")
-            if st.button(label, icon=":material/zoom_out_map:", key=f"enlarge-{key}", type="tertiary"):
-                _enlarged(hit)
+            if MODALITIES[hit.modality].card is Card.VIDEO:
+                label, icon, opened = f"Play {short(name)}", ":material/play_arrow:", _played
+            else:
+                label, icon, opened = f"Enlarge {short(name)}", ":material/zoom_out_map:", _enlarged
+            if st.button(unseen(label), icon=icon, key=f"enlarge-{key}", type="tertiary"):
+                opened(hit)
 
 
 @st.dialog("Image", width="large", on_dismiss="rerun")  # so that the page knows it is closed
@@ -167,6 +170,14 @@ def _enlarged(hit: Hit) -> None:
     with st.container(key="es-enlarged"):
         st.image(whole, alt=name)
     st.html(f'<p class="es-quiet">{html.escape(name)}</p>')
+
+
+@st.dialog("Video", width="large", on_dismiss="rerun")
+def _played(hit: Hit) -> None:
+    """Show a video in a player that starts at the moment that was found."""
+    auto_reload.hold()
+    player.play(hit, title(hit))
+    st.html(f'<p class="es-quiet">{html.escape(title(hit))}</p>')
 
 
 def title(hit: Hit) -> str:
@@ -239,7 +250,8 @@ def _content(hit: Hit) -> str:
     if is_image(hit):
         name = html.escape(title(hit)[:VALUE])
         kind = "es-title" if hit.fields.get("caption") else "es-name"
-        return f'<p class="{kind}" title="{name}">{name}</p>'
+        when = f'<p class="es-said">at {clock(hit.moment)}</p>' if hit.moment else ""
+        return f'<p class="{kind}" title="{name}">{name}</p>{when}'
     return text(hit)
 
 

@@ -86,7 +86,7 @@ def test_a_zip_that_is_cut_off_says_so(tmp_path):
 def test_a_zip_of_neither_images_nor_texts_says_so(tmp_path):
     """The message names what was expected."""
     path = zipped(tmp_path / "a.zip", {"a.pdf": b"x"})
-    with pytest.raises(SourceError, match=r"holds neither images .* nor texts"):
+    with pytest.raises(SourceError, match=r"holds none of these: images .*, texts"):
         guess(str(path))
     with pytest.raises(SourceError, match=r"holds no images; expected .* It holds 1 \.pdf\."):
         source("images", path)
