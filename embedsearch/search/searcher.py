@@ -186,6 +186,10 @@ class Searcher:
         return self.build.answers
 
     @cached_property
+    def _columns(self) -> list[str]:
+        return list(self.build.items.column_names)
+
+    @cached_property
     def _has_copies(self) -> bool:
         """Whether items may have the same content; of words that is not known from their texts."""
         row = modality_of(self.manifest.unit)
@@ -290,10 +294,11 @@ class Searcher:
         scale: Scale | None,
         first_rank: int = 1,
     ) -> list[Hit]:
-        names, timed = list(self.build.items.column_names), UNITS[self.manifest.unit].timed
-        columns = self.build.read(rows, names)
-        fields = [name for name in names if name.startswith(FIELD)]
+        timed = UNITS[self.manifest.unit].timed
+        columns = self.build.read(rows, self._columns)
+        fields = [name for name in self._columns if name.startswith(FIELD)]
         unknown = self.build.unknown[list(rows)].tolist()
+        percentiles = scale.pairs.percentiles(distances).tolist() if scale else []
         hits = []
         for at, distance in enumerate(distances):
             identity, start, end = (columns[name][at] for name in ("id", "start", "end"))
@@ -311,7 +316,7 @@ class Searcher:
                     span=None if start is None or timed else (start, end),
                     fields={name.removeprefix(FIELD): columns[name][at] for name in fields},
                     image=columns["picture"][at],
-                    percentile=judge.pairs.percentile(distance) if judge else None,
+                    percentile=percentiles[at] if judge else None,
                     label=judge.pairs.label(distance) if judge else None,
                     human_score=judge.human_score(distance) if judge else None,
                     unknown=unknown[at],
