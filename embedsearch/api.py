@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import replace as replaced
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from embedsearch.analysis import compare as analysis
 from embedsearch.analysis.compare import Comparison
 from embedsearch.artifacts import alignment, calibration
-from embedsearch.encoders import preparation_of
+from embedsearch.encoders import open_encoder, preparation_of
+from embedsearch.encoders.given import query_recipe
+from embedsearch.encoders.own import OwnEncoder, identity_of, loading
 from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
 from embedsearch.index import Index, clear_sources, open_index
 from embedsearch.indexing.build import build_index
@@ -37,13 +41,15 @@ from embedsearch.recipe import (
     layers_of,
     unit_of,
 )
-from embedsearch.records import Record, Unit
+from embedsearch.records import Record, Rejected, Unit
 from embedsearch.sources import is_labelled, open_source
 from embedsearch.sources import memory as in_memory
 from embedsearch.sources.guess import guess
 from embedsearch.store.folders import indexes_folder, list_names
 from embedsearch.store.versions import Freed, collect, roll_back, verify_builds
 from embedsearch.store.versions import remove as remove_index
+
+LOOKED_AT = 1000  # records that tell the dimension of vectors
 
 
 def build(
@@ -62,6 +68,8 @@ def build(
     header: bool | None = None,
     decimal: str = ".",
     keep_na: bool = False,
+    ids: str | Path = "",
+    fields: str | Path = "",
     unit: Unit | str = "",
     model: str = "",
     revision: str = "",
@@ -74,7 +82,8 @@ def build(
     views: str = "auto",
     device: str = "auto",
     batch_tokens: int = 0,
-    encoder: EncoderOptions | None = None,
+    query_model: str = "",
+    encoder: EncoderOptions | OwnEncoder | None = None,
     metric: str = "cosine",
     backend: str = "auto",
     memory: str = "",
@@ -117,6 +126,9 @@ def build(
         header: whether the first row of a CSV, TSV or Excel file holds names; None to find out.
         decimal: `","` where numbers in a CSV or TSV file have a decimal comma.
         keep_na: read NA, null, None, nan and the like in CSV, TSV and Excel files as texts, not as missing.
+        ids: of a .npy or .npz file of vectors, a file with one id a line, or a .npy of ids.
+        fields: of a .npy or .npz file of vectors, a table with a row for each vector; its column `id` names
+            them.
         unit: `text`, `word`, `token`, `span` or `image`; guessed from the source without it.
         model: as in `load_encoder`, and so are the next ten. Of vectors made elsewhere it is the name of
             what made them.
@@ -130,7 +142,10 @@ def build(
         views: see `load_encoder`.
         device: see `load_encoder`.
         batch_tokens: see `load_encoder`.
-        encoder: the options from `unit` to `batch_tokens` together; an option can't be given twice.
+        query_model: of vectors made elsewhere, the model that made them: texts are then asked through it.
+        encoder: the options from `unit` to `query_model` together; an option can't be given twice. Or an
+            encoder of your own, anything with a `name` and `encode(list)` that returns (n, d) numbers: it is
+            given texts, PIL images or vectors, as the source holds, and `open` and `rebuild` need it again.
         metric: `cosine`, `l2` or `ip`.
         backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq` or `ivf-pq`.
         memory: what making and serving the index may hold, such as `4GB`; empty for half of what is free.
@@ -169,9 +184,13 @@ def build(
         header="" if header is None else "yes" if header else "no",
         decimal=decimal,
         keep_na=keep_na,
+        ids=_file(ids),
+        fields=_file(fields),
     )
+    own = None if encoder is None or isinstance(encoder, EncoderOptions) else _checked(encoder)
+    load = loading(own)
     encoding_with = joined(
-        encoder or EncoderOptions(),
+        encoder if isinstance(encoder, EncoderOptions) else EncoderOptions(),
         unit=str(unit_of(unit)) if unit else "",
         model=absolute_model(model),
         revision=revision,
@@ -184,6 +203,7 @@ def build(
         views=views,
         device=device,
         batch_tokens=batch_tokens,
+        query_model=absolute_model(query_model),
     )
     indexing_with = joined(
         index or IndexOptions(),
@@ -191,7 +211,7 @@ def build(
         backend=backend,
         memory=memory,
         recall=recall,
-        queries=str(Path(queries).expanduser().resolve()) if queries else "",
+        queries=_file(queries),
         storage=storage,
         keep=keep,
         max_rejected=max_rejected,
@@ -199,23 +219,40 @@ def build(
     )
     if isinstance(source, str | Path):
         read = _located(source, asked)
-        recipe = Recipe(name, read, _settled(encoding_with, read), indexing_with)
+        recipe = Recipe(name, read, _settled(encoding_with, read, own), indexing_with)
         made = build_index(
-            recipe, root, replace=replace, strict=strict, allow_removal=allow_removal, progress=progress
+            recipe,
+            root,
+            replace=replace,
+            strict=strict,
+            allow_removal=allow_removal,
+            progress=progress,
+            load=load,
         )
-        return Index(made)
+        return Index(made, load)
     is_new = not folder.exists()
     try:
         read = in_memory.keep(source, asked, folder)
-        recipe = Recipe(name, read, _settled(encoding_with, read), indexing_with)
+        recipe = Recipe(name, read, _settled(encoding_with, read, own), indexing_with)
         again = replace or _is_like(folder, recipe)
-        built = build_index(recipe, root, replace=again, strict=strict, allow_removal=True, progress=progress)
+        built = build_index(
+            recipe, root, replace=again, strict=strict, allow_removal=True, progress=progress, load=load
+        )
     except BaseException:
         if is_new and not (folder / RECIPE_FILE).is_file():
             shutil.rmtree(folder, ignore_errors=True)  # a build that did not begin leaves nothing behind
         raise
     clear_sources(folder)
-    return Index(built)
+    return Index(built, load)
+
+
+def _checked(encoder: Any) -> OwnEncoder:
+    if not isinstance(encoder, OwnEncoder) or not str(encoder.name).strip():
+        raise RecipeError(
+            "An encoder of your own needs a name and a method encode(list) that returns (n, d) numbers; got "
+            f"a {type(encoder).__name__}."
+        )
+    return encoder
 
 
 def _located(source: str | Path, asked: SourceRecipe) -> SourceRecipe:
@@ -226,8 +263,8 @@ def _located(source: str | Path, asked: SourceRecipe) -> SourceRecipe:
     return replaced(asked, kind=kind, location=location)
 
 
-def _settled(options: EncoderOptions, source: SourceRecipe) -> EncoderRecipe:
-    """Return the encoder's recipe; what is not asked for is taken from the source."""
+def _settled(options: EncoderOptions, source: SourceRecipe, own: OwnEncoder | None) -> EncoderRecipe:
+    """Return the encoder's recipe; what is not asked for is taken from the source or the caller's own."""
     modality = MODALITIES[open_source(source).modality()]
     values = asdict(options) | {"model": absolute_model(options.model)}
     usual = next(unit for unit in modality.units if unit.is_labelled == is_labelled(source))
@@ -235,12 +272,45 @@ def _settled(options: EncoderOptions, source: SourceRecipe) -> EncoderRecipe:
     values["preparation"] = preparation_of(values["unit"])
     values["splitter"] = SPLITTER if UNITS[values["unit"]].splitter else ""
     recipe = EncoderRecipe(**values)
+    if own is not None:
+        if UNITS[recipe.unit].splitter or recipe.model:
+            raise RecipeError(
+                "An encoder of your own takes whole texts, images and vectors, and has a name: leave out "
+                "unit and model."
+            )
+        recipe = replaced(recipe, model=str(own.name), own=identity_of(own))
     if modality.reader is not Reader.NONE:
+        if recipe.query_model:
+            raise RecipeError("--query-model belongs to vectors made elsewhere: leave it out.")
         return recipe
-    first = next((each for each in open_source(source) if isinstance(each, Record)), None)
-    if first is None or not isinstance(first.content, bytes):
-        raise SourceError(f"{source.location} holds no vector in the column {source.vector!r}.")
-    return replaced(recipe, dimension=len(first.content) // 4)  # float32
+    recipe = replaced(recipe, dimension=_dimension(source))
+    if recipe.query_model and own is None:
+        texts = open_encoder(query_recipe(recipe)).dimension
+        if texts != recipe.dimension:
+            raise RecipeError(
+                f"{recipe.query_model} makes vectors of {texts:,} numbers, and those of {source.location} "
+                f"have {recipe.dimension:,}. Name the model that made them, or leave out --query-model."
+            )
+    return recipe
+
+
+def _dimension(source: SourceRecipe) -> int:
+    """Return how many numbers most of the first vectors have.
+
+    Raises:
+        SourceError: there is no vector among them.
+    """
+    first = list(islice(open_source(source), LOOKED_AT))
+    sizes = Counter(
+        len(each.content) // 4  # float32
+        for each in first
+        if isinstance(each, Record) and isinstance(each.content, bytes)
+    )
+    if not sizes:
+        reasons = {each.reason for each in first if isinstance(each, Rejected)}
+        why = f": {'; '.join(sorted(reasons)[:3])}." if reasons else "."
+        raise SourceError(f"{source.location} holds no vector that can be used{why}")
+    return sizes.most_common(1)[0][0]
 
 
 def _is_like(folder: Path, recipe: Recipe) -> bool:
@@ -250,6 +320,11 @@ def _is_like(folder: Path, recipe: Recipe) -> bool:
     except RecipeError:  # there is none, or it is damaged
         return False
     return old.source.kind == recipe.source.kind and old.encoder.unit == recipe.encoder.unit
+
+
+def _file(path: str | Path) -> str:
+    """Return the path of a file as an absolute one; empty for none."""
+    return str(Path(path).expanduser().resolve()) if path else ""
 
 
 def _absolute(source: str | Path) -> str:

@@ -19,6 +19,7 @@ from embedsearch.artifacts import alignment, calibration
 from embedsearch.artifacts.map import load_map, map_index
 from embedsearch.disk.lock import write_lock
 from embedsearch.encoders import Encoder, open_encoder
+from embedsearch.encoders.own import OwnEncoder, loading
 from embedsearch.errors import EmbedsearchError, RecipeError
 from embedsearch.explain.attribution import explain
 from embedsearch.explain.explanation import Explanation
@@ -394,6 +395,7 @@ def open_index(
     name: str,
     indexes: str | Path | None = None,
     *,
+    encoder: OwnEncoder | None = None,
     load: Callable[[EncoderRecipe], Encoder] = open_encoder,
 ) -> Index:
     """Open an index for searching.
@@ -401,6 +403,7 @@ def open_index(
     Args:
         name: the index's name.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
+        encoder: the encoder of your own that the index was built with, see `embedsearch.build`.
         load: what makes the encoder, for callers that share encoders.
 
     Raises:
@@ -411,7 +414,8 @@ def open_index(
         >>> open_index("faq").search("how do I get my money back", k=5)[0].text
         'I want a refund'
     """
-    return open_current(indexes_folder(indexes), name, lambda build: Index(Build(build), load))
+    making = load if encoder is None else loading(encoder)
+    return open_current(indexes_folder(indexes), name, lambda build: Index(Build(build), making))
 
 
 def rebuild(
@@ -427,6 +431,7 @@ def rebuild(
     keep: int = 0,
     indexes: str | Path | None = None,
     progress: Progress | None = None,
+    encoder: OwnEncoder | None = None,
     load: Callable[[EncoderRecipe], Encoder] = open_encoder,
 ) -> Index:
     """Bring the index `name` up to date with its source, and open it.
@@ -446,6 +451,7 @@ def rebuild(
         keep: see `embedsearch.build`.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         progress: gets the progress reports.
+        encoder: the encoder of your own that the index was built with, see `embedsearch.build`.
         load: what makes the encoder, for callers that share encoders.
 
     Raises:
@@ -464,10 +470,11 @@ def rebuild(
         keep=keep or recipe.index.keep,
     )
     recipe = replace(recipe, index=options)
+    making = load if encoder is None else loading(encoder)
     made = build_index(
-        recipe, root, full=full, strict=strict, allow_removal=allow_removal, progress=progress, load=load
+        recipe, root, full=full, strict=strict, allow_removal=allow_removal, progress=progress, load=making
     )
-    return Index(made, load)
+    return Index(made, making)
 
 
 def changes(

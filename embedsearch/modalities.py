@@ -280,7 +280,7 @@ _ROWS = (
                 poolings=("given",),
                 records_ahead=4096,
                 form=QueryForm.VECTOR,
-                query="a vector made as they were (in Python), or an item of it (--item ID)",
+                query="items of it, as in 'king - man + woman', or a vector made as they were (--vector)",
             ),
         ),
         default_model="",

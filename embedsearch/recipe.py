@@ -52,6 +52,8 @@ class SourceRecipe:
         header: `yes` or `no`: whether the first row of a table holds names; empty to find out.
         decimal: the sign before the fraction of numbers in a CSV or TSV file, `.` or `,`.
         keep_na: read NA, null, None and the like in tables as texts, not as missing.
+        ids: of a file of vectors, an absolute file with an id for each, in their order.
+        fields: of a file of vectors, an absolute table with a row for each, in their order.
     """
 
     kind: str
@@ -67,6 +69,8 @@ class SourceRecipe:
     header: str = field(default="", metadata=stored(optional=True))
     decimal: str = field(default=".", metadata=stored(optional=True))
     keep_na: bool = field(default=False, metadata=stored(optional=True))
+    ids: str = field(default="", metadata=stored(optional=True))
+    fields: str = field(default="", metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -92,6 +96,8 @@ class EncoderOptions:
         views: a name in `VIEWS`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         batch_tokens: padded tokens (texts) in one batch; 0 lets the encoder choose.
+        query_model: of vectors made elsewhere, the model that made them, which texts are asked through: a
+            name in the catalogue, a hub id, or a folder; empty where no text is asked.
     """
 
     unit: str = ""
@@ -106,6 +112,7 @@ class EncoderOptions:
     device: str = "auto"
     batch_tokens: int = 0
     views: str = field(default="auto", metadata=stored(optional=True))
+    query_model: str = field(default="", metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -127,12 +134,15 @@ class EncoderRecipe(EncoderOptions):
         preparation: the version of how images are prepared, see `PREPARATION`; 1 for other units too.
         splitter: how texts are split where words have vectors, a name in `embedsearch.splitters.words.RULES`;
             empty for the rule of 0.6, and where texts are not split.
+        own: stands for an encoder of the caller's program, called `model`, see
+            `embedsearch.encoders.own.identity_of`; empty where `model` is one that can be loaded.
     """
 
     unit: Unit
     dimension: int = field(default=0, metadata=stored(optional=True))
     preparation: int = field(default=1, metadata=stored(optional=True))
     splitter: str = field(default="", metadata=stored(optional=True))
+    own: str = field(default="", metadata=stored(optional=True))
 
 
 @dataclass(frozen=True, slots=True)

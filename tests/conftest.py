@@ -179,6 +179,7 @@ def letter_model(monkeypatch, here) -> list[fakes.LetterEncoder]:  # noqa: ARG00
         monkeypatch.setattr(function, "__kwdefaults__", {**function.__kwdefaults__, **changed})
     monkeypatch.setattr(Searcher.__init__, "__defaults__", (load,))
     monkeypatch.setattr(rebuild, "__kwdefaults__", {**rebuild.__kwdefaults__, "load": load})
+    monkeypatch.setattr("embedsearch.encoders.own.open_encoder", load)
     return loaded
 
 

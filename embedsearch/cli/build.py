@@ -40,7 +40,24 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @option("--name", required=True, help="Name of the index.")
 @option("--text", multiple=True, metavar="COLUMN", help="Column to embed; several are joined by line breaks.")
 @option("--image", metavar="COLUMN", default="", help="Column of images, as paths or bytes.")
-@option("--vector", metavar="COLUMN", default="", help="Column of vectors that were made elsewhere.")
+@option(
+    "--vectors",
+    "--vector",
+    "vector",
+    metavar="COLUMN",
+    default="",
+    help="Column of vectors that were made elsewhere; of a .npz the name of their array.",
+)
+@option("--ids", metavar="FILE", default="", help="Of a .npy or .npz of vectors: a file with one id a line.")
+@option(
+    "--fields", metavar="FILE", default="", help="Of a .npy or .npz of vectors: a table with a row for each."
+)
+@option(
+    "--query-model",
+    metavar="MODEL",
+    default="",
+    help="The model that made the vectors: texts are asked through it. A name, a hub id, or a folder.",
+)
 @option(
     "--spans",
     metavar="COLUMN",
@@ -174,8 +191,8 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @option(
     "--kind",
     default="",
-    help="Kind of source: images, texts, csv, jsonl, excel, parquet, lines, conll or dataset.  "
-    "[default: guessed]",
+    help="Kind of source: images, texts, csv, jsonl, excel, parquet, arrow, lines, conll, vectors, word-vectors "
+    "or dataset.  [default: guessed]",
 )
 @option("--encoding", default="utf-8", show_default=True, help="Encoding of text files.")
 @option(
@@ -210,8 +227,9 @@ def build_command(source: str, name: str, unit: str | None, json: bool, **option
     """Build an index from SOURCE, and publish it.
 
     SOURCE is a folder of images, of text files or of Parquet files; a .csv, .tsv, .jsonl, .json, .parquet,
-    .xlsx, .txt or .conll file; a data set saved on disk, or the id of a data set on the hub. An index that is
-    there already is brought up to date.
+    .arrow, .xlsx, .txt or .conll file; a data set saved on disk, or the id of a data set on the hub; vectors
+    made elsewhere as .npy or .npz, or in a file of word2vec, GloVe or fastText. An index that is there already
+    is brought up to date.
     """
     from embedsearch.api import build
     from embedsearch.cli.progress import Bar

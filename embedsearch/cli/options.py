@@ -55,6 +55,9 @@ image_option = option(
     "--image", multiple=True, type=click.Path(path_type=Path), help="Ask with this image file."
 )
 item_option = option("--item", multiple=True, help="Ask for items like the item with this id.")
+vector_option = option(
+    "--vector", multiple=True, metavar="NUMBERS", help="Ask with a vector: a .npy file, or 0.1,0.2,..."
+)
 word_option = option(
     "--word", help="Ask with one word of the sentence QUERY: its number from 1, or the word."
 )

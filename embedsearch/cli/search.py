@@ -18,6 +18,7 @@ from embedsearch.cli.options import (
     json_option,
     option,
     plain,
+    vector_option,
     word_option,
 )
 from embedsearch.cli.weighted_terms import WeightedTermsCommand, query_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @click.argument("query", nargs=-1)
 @image_option
 @item_option
+@vector_option
 @word_option
 @option("-k", "k", type=click.IntRange(min=1), default=DEFAULT_K, show_default=True, help="How many hits.")
 @option("--where", help="Find only items whose fields fit, as in: label = 'dress' and price < 40")
@@ -60,6 +62,7 @@ def search_command(
     query: tuple[str, ...],
     image: tuple[Path, ...],
     item: tuple[str, ...],
+    vector: tuple[str, ...],
     word: str | None,
     k: int,
     where: str | None,
@@ -72,12 +75,13 @@ def search_command(
 
     A query may have several terms with signs and weights: "+beach" "-people:0.5" --item 42:0.5. The query's
     vector is their weighted sum; for cosine distance each is scaled to unit length first. Without a weight, a
-    term that is subtracted has -0.25.
+    term that is subtracted has -0.25. In an index of vectors made elsewhere a text names items: "king - man +
+    woman", with the weights 1 and -1.
     """
     from embedsearch.index import open_index
 
     searcher = open_index(name, indexes)
-    asked = query_of(searcher, query, image, item, word)
+    asked = query_of(searcher, query, image, item, word, vector)
     results = searcher.search(asked, k, where, strictness, fold=fold)
     if json:
         from embedsearch.serve.schemas import SearchOutput

@@ -43,6 +43,7 @@ def query_of(
     images: tuple[Path, ...],
     items: tuple[str, ...],
     word: str | None,
+    vectors: tuple[str, ...] = (),
 ) -> AnyQuery:
     """Return the query of a command line.
 
@@ -52,6 +53,7 @@ def query_of(
         images: image files, which may end with `:WEIGHT`.
         items: ids of items, which may end with `:WEIGHT`.
         word: the number of a word of the one text, or the word; None for the whole.
+        vectors: `.npy` files, or numbers with commas between, which may end with `:WEIGHT`.
 
     Raises:
         click.UsageError: there is no query, or its terms can't be told apart.
@@ -61,12 +63,12 @@ def query_of(
 
     texts = tuple(text.removeprefix(GUARD) for text in texts)
     if word is not None:
-        if len(texts) != 1 or images or items:
-            raise click.UsageError("--word needs one sentence QUERY, without --image and --item.")
+        if len(texts) != 1 or images or items or vectors:
+            raise click.UsageError("--word needs one sentence QUERY, and nothing else to ask with.")
         return Word(texts[0], int(word) if word.isdecimal() and len(word) < DIGITS else word)
-    single = len(texts) + len(images) + len(items) == 1
-    if not texts and not images and not items:
-        raise click.UsageError("Ask with a QUERY, --image FILE, --item ID, or several of them.")
+    single = len(texts) + len(images) + len(items) + len(vectors) == 1
+    if not texts and not images and not items and not vectors:
+        raise click.UsageError("Ask with a QUERY, --image FILE, --item ID, --vector NUMBERS, or several.")
     if single and texts and not _is_signed(texts[0]):
         return Text(texts[0])
     plain = [text for text in texts if not _is_signed(text)]
@@ -82,6 +84,9 @@ def query_of(
     for item in items:
         given, weight = (item, 1.0) if _has(searcher, item) else _weighed(item)
         terms.append(WeightedTerm(MoreLike(given), weight))
+    for vector in vectors:
+        given, weight = (vector, 1.0) if _is_file(vector) else _weighed(vector)
+        terms.append(WeightedTerm(_vector(given), weight))
     if single and terms[0].weight == 1:
         alone: Any = terms[0].query
         return Text(alone) if isinstance(alone, str) else alone
@@ -101,6 +106,34 @@ def _text_term(text: str) -> Any:
         return WeightedTerm(*_weighed(text[1:]))
     given, weight = _weighed(text[1:], -MINUS)
     return WeightedTerm(given, -weight)
+
+
+def _vector(given: str) -> Any:
+    """Return the vector in a file, or the one whose numbers are typed.
+
+    Raises:
+        click.UsageError: it is neither.
+    """
+    import numpy as np
+
+    from embedsearch.query import Vector
+
+    try:
+        if _is_file(given):
+            return Vector(np.load(given, allow_pickle=False))
+        return Vector(np.array([float(part) for part in given.strip("[] ").split(",")]))
+    except (OSError, ValueError, EOFError) as error:
+        raise click.UsageError(
+            f"--vector takes a .npy file, or numbers with commas between, as in 0.1,0.2; got {given!r:.60}: "
+            f"{error}"
+        ) from None
+
+
+def _is_file(given: str) -> bool:
+    try:
+        return Path(given).is_file()
+    except OSError:  # numbers, too long for a name
+        return False
 
 
 def _weighed(text: str, default: float = 1.0) -> tuple[str, float]:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.errors import ItemError
+from embedsearch.errors import ItemError, ModelError
 from embedsearch.modalities import PROJECTION, UNITS, Reader, modality_of
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import PREPARATION, EncoderRecipe, layers_of, unit_of
@@ -165,6 +165,10 @@ def encoder_spec(recipe: EncoderRecipe) -> EncoderSpec:
     Raises:
         ModelError: the model can't be found or can't be used as asked (see its subclasses).
     """
+    if recipe.own:
+        from embedsearch.encoders.own import own_spec
+
+        return own_spec(recipe)
     if modality_of(recipe.unit).reader is Reader.NONE:
         from embedsearch.encoders.given import given_spec
 
@@ -186,6 +190,11 @@ def open_encoder(recipe: EncoderRecipe) -> Encoder:
     Raises:
         ModelError: the model can't be found, loaded or used as asked (see its subclasses).
     """
+    if recipe.own:
+        raise ModelError(
+            f"The vectors are made by the encoder {recipe.model!r} of a Python program, which alone has it: "
+            "ask with an item or a vector, or in Python with embedsearch.open(NAME, encoder=...)."
+        )
     if modality_of(recipe.unit).reader is Reader.NONE:
         from embedsearch.encoders.given import GivenEncoder
 

@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.encoders import Prepared, all_ready, gather
+from embedsearch.encoders import (
+    Encoder,
+    Prepared,
+    all_ready,
+    encode_one,
+    encoder_spec,
+    gather,
+    open_encoder,
+)
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
 
 GIVEN = "given"
 
 
+def query_recipe(recipe: EncoderRecipe) -> EncoderRecipe:
+    """Return the recipe of the encoder that texts are asked through; `recipe` names its model."""
+    return EncoderRecipe(
+        unit=Unit.TEXT,
+        model=recipe.query_model,
+        revision=recipe.revision,
+        precision=recipe.precision,
+        device=recipe.device,
+        engine="torch",  # one query is answered before another engine has compiled its model
+    )
+
+
 def given_spec(recipe: EncoderRecipe) -> EncoderSpec:
-    """Return what vectors made elsewhere mean: those of one name and dimension can be compared."""
-    name = recipe.model or GIVEN
+    """Return what vectors made elsewhere mean.
+
+    Those of one name and dimension can be compared, and those that one model made, if that is known.
+
+    Raises:
+        ModelError: the model that texts are asked through can't be found.
+    """
+    name = recipe.model or recipe.query_model or GIVEN
+    files = {GIVEN: f"{name} {recipe.revision}".rstrip(), "dimension": str(recipe.dimension)}
+    if recipe.query_model:
+        files["query_model"] = encoder_spec(query_recipe(recipe)).fingerprint
     return EncoderSpec(
         model=name,
         revision=recipe.revision,
@@ -29,27 +61,48 @@ def given_spec(recipe: EncoderRecipe) -> EncoderSpec:
         patch_tokens_only=False,
         max_length=None,
         prompts={"query": "", "passage": ""},
-        files={GIVEN: f"{name} {recipe.revision}".rstrip(), "dimension": str(recipe.dimension)},
+        files=files,
     )
 
 
 class GivenEncoder:
-    """Hands on vectors that come with their records; see `Encoder`."""
+    """Hands on vectors that come with their records; see `Encoder`.
+
+    A query may be a text, where the model that made the vectors is known.
+    """
 
     device, precision, engine, decoding = "cpu", "fp32", GIVEN, ""
 
     def __init__(self, recipe: EncoderRecipe) -> None:
         self.spec = given_spec(recipe)
         self.dimension = recipe.dimension
+        self._recipe = recipe
+        self._text_encoder: Encoder | None = None
+        self._lock = threading.Lock()
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
-        """Return each item, the bytes of (d,) float32 numbers, as a vector."""
+        """Return each item, the bytes of (d,) float32 numbers or a text, as a vector."""
         return [self._prepare(item) for item in items]
 
     def _prepare(self, item: Any) -> Prepared | ItemError:
-        if not isinstance(item, bytes) or len(item) != 4 * self.dimension:
-            return ItemError(f"a vector of {self.dimension} float32 numbers was expected")
+        if isinstance(item, str) and self._recipe.query_model:
+            try:
+                vectors, prepared = encode_one(self._texts(), item)
+            except ItemError as error:
+                return error
+            return replace(prepared, inputs={"vector": vectors[0]}, cost=1)
+        if not isinstance(item, bytes):
+            return ItemError(f"a vector of {self.dimension:,} numbers was expected")
+        if len(item) != 4 * self.dimension:
+            return ItemError(f"the vector has {len(item) // 4:,} numbers; {self.dimension:,} were expected")
         return Prepared({"vector": np.frombuffer(item, "<f4")}, cost=1)
+
+    def _texts(self) -> Encoder:
+        """Return the encoder that texts are asked through; the first call loads it."""
+        with self._lock:
+            if self._text_encoder is None:
+                self._text_encoder = open_encoder(query_recipe(self._recipe))
+            return self._text_encoder
 
     def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
         """See `Encoder.run`."""

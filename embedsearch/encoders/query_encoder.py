@@ -49,6 +49,8 @@ def query_encoder(
         preparation=made.spec.preparation,
         dimension=stored.dimension,
         splitter=stored.splitter,
+        query_model=stored.query_model,
+        own=stored.own,
     )
     try:
         encoder = load(recipe)

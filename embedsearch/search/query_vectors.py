@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +24,11 @@ from embedsearch.query import (
     Text,
     Vector,
     Word,
+    as_single,
     singles_of,
 )
 from embedsearch.records import Sentence, Span
+from embedsearch.search.terms import read_terms
 from embedsearch.splitters.words import words
 from embedsearch.store.build import Build
 
@@ -84,6 +86,29 @@ class QueryVectors:
         self._build, self._crossmodal, self._encoder = build, crossmodal, encoder
         self._manifest = build.manifest
         self._unit = UNITS[build.manifest.unit]
+
+    @property
+    def form(self) -> QueryForm:
+        """What the index's own space is asked with; a text where the model of vectors is known."""
+        return QueryForm.TEXT if self._manifest.recipe.encoder.query_model else self._unit.form
+
+    def settled(self, query: AnyQuery) -> AnyQuery:
+        """Return a query whose texts are read as items or numbers, where no text can be embedded.
+
+        Raises:
+            QueryError: a text names no items, and holds no vector.
+        """
+        if self.form is not QueryForm.VECTOR:
+            return query
+        if isinstance(query, Query):
+            terms = (replace(term, query=self.settled(as_single(term.query))) for term in query.terms)
+            return Query(tuple(terms))
+        if not isinstance(query, Text) or not query.text.strip():
+            return query
+        try:
+            return read_terms(query.text, lambda identity: self._build.row_of(identity) is not None)
+        except QueryError as error:
+            raise QueryError(f"{error} {self._misfit()}") from None
 
     def space(self, query: AnyQuery) -> Space:
         """Return a query's vector and where it is compared: in the index's own space, or across modalities.
@@ -195,7 +220,7 @@ class QueryVectors:
     def _text(self, text: str) -> _Embedded:
         if not text.strip():
             raise QueryError("The query is empty. Type what you look for.")
-        if self._unit.form is QueryForm.TEXT:
+        if self.form is QueryForm.TEXT:
             return self._encode(text)
         if self._unit.form is not QueryForm.WORD:
             found = modality_of(self._unit.unit).found_by_texts

@@ -118,7 +118,7 @@ class Searcher:
         if not isinstance(k, (int, np.integer)) or k < 1:
             raise QueryError(f"k must be a whole number, at least 1; got {k!r:.80}.")
         check_strictness(strictness)
-        asked, chosen = as_query(query), self._filter(where)
+        asked, chosen = self.queries.settled(as_query(query)), self._filter(where)
         own = [row for identity in items_of(asked) for row in self._own(identity)]
         space = self.queries.space(asked)
         self.build.check()  # the query may have taken seconds to embed

@@ -56,6 +56,9 @@ SOURCES: dict[str, str] = {
     "jsonl": "embedsearch.sources.jsonl:JsonFile",
     "excel": "embedsearch.sources.excel:Workbook",
     "parquet": "embedsearch.sources.parquet:ParquetFile",
+    "arrow": "embedsearch.sources.arrow:ArrowFile",
+    "vectors": "embedsearch.sources.vectors:VectorFile",
+    "word-vectors": "embedsearch.sources.word_vectors:WordVectors",
     "lines": "embedsearch.sources.lines:TextLines",
     "conll": "embedsearch.sources.conll:ConllFile",
     "dataset": "embedsearch.sources.dataset:HubDataset",
@@ -85,6 +88,12 @@ def open_source(recipe: SourceRecipe) -> Source:
         raise RecipeError(
             f"--exclude leaves out files of a folder of images, videos or texts; {recipe.location} is none. "
             "Leave --exclude out."
+        )
+    # a table of fields beside vectors is opened by the recipe that names it
+    if {recipe.ids, recipe.fields} - {"", recipe.location} and recipe.kind != "vectors":
+        raise RecipeError(
+            f"--ids and --fields belong to a .npy or .npz file of vectors; {recipe.location} is none. "
+            "Leave them out."
         )
     if recipe.kind not in SOURCES:
         raise RecipeError(

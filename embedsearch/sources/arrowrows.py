@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _UNREADABLE = (ValueError, OverflowError, pa.ArrowException)
 
 
 def rows(
-    batch: pa.RecordBatch | pa.Table, names: Sequence[str], lost: Counter[str]
+    batch: pa.RecordBatch | pa.Table, names: Sequence[str], lost: Counter[str], vector: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of `batch` as dictionaries; a value that Python can't hold is None.
 
@@ -22,9 +24,13 @@ def rows(
         batch: the rows.
         names: what its columns are called; each name once.
         lost: counts the values, by column, that Python can't hold, such as dates after the year 9999.
+        vector: the column of vectors, whose lists come as arrays; empty for none.
     """
     batch = _without_nanoseconds(batch)
-    columns = [_values(column, name, lost) for column, name in zip(batch.columns, names, strict=True)]
+    columns = [
+        _vectors(column) if name == vector and _is_numbers(column.type) else _values(column, name, lost)
+        for column, name in zip(batch.columns, names, strict=True)
+    ]
     for values in zip(*columns, strict=True):
         yield dict(zip(names, values, strict=True))
 
@@ -45,6 +51,30 @@ def _values(column: pa.Array | pa.ChunkedArray, name: str, lost: Counter[str]) -
             lost[name] += 1
             values.append(None)
     return values
+
+
+def _is_numbers(kind: pa.DataType) -> bool:
+    """Whether a column holds lists of numbers, all of one length or not."""
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    numbers = (pa.types.is_floating, pa.types.is_integer)
+    return any(is_list(kind) for is_list in lists) and any(
+        is_number(kind.value_type) for is_number in numbers
+    )
+
+
+def _vectors(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """Return lists of numbers as arrays (d,), in which a missing number is NaN; a missing list is None."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    # (n,) lists -> all their numbers, without those of missing lists
+    numbers = column.flatten().to_numpy(zero_copy_only=False)
+    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)  # (n,), NaN for a missing list
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    ends = np.cumsum(np.where(missing, 0, np.nan_to_num(lengths))).astype(np.int64).tolist()
+    return [
+        None if is_missing else numbers[start:end]
+        for start, end, is_missing in zip([0, *ends], ends, missing.tolist(), strict=False)
+    ]
 
 
 def notes(lost: Mapping[str, int]) -> list[str]:

@@ -80,7 +80,7 @@ class HubDataset(Table):
         try:
             # As Arrow, nothing is decoded: an image stays {"bytes": ..., "path": ...}.
             for table in self._data.with_format("arrow").iter(batch_size=BATCH_ROWS):
-                for row in rows(table, table.column_names, lost):
+                for row in rows(table, table.column_names, lost, self._columns.vector):
                     number += 1
                     yield row
         except Exception as error:  # whatever the hub's client raises

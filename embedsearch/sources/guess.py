@@ -18,6 +18,7 @@ from embedsearch.sources.files.zipped import zip_names
 from embedsearch.sources.folder import NOT_IMAGES, TEXT_SUFFIXES, VIDEO_SUFFIXES
 from embedsearch.sources.image_files import HEIF_SUFFIXES, USUAL, image_suffixes, image_test
 from embedsearch.sources.paths import PassedOver, listed, not_found, walk
+from embedsearch.sources.word_vectors import is_word_vectors
 
 FILES_LOOKED_AT = 2000
 FILE_KINDS = {
@@ -32,10 +33,17 @@ FILE_KINDS = {
     ".xls": "excel",
     ".ods": "excel",
     ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".npy": "vectors",
+    ".npz": "vectors",
+    ".vec": "word-vectors",
+    ".bin": "word-vectors",
     ".txt": "lines",
     ".conll": "conll",
 }
-PACKED = ("csv", "jsonl", "lines", "conll")  # the kinds that are read when they are packed by gzip
+# the kinds that are read when they are packed by gzip
+PACKED = ("csv", "jsonl", "lines", "conll", "word-vectors")
 # kinds of folders whose files are told by their suffixes, beside texts
 MEDIA = {"videos": VIDEO_SUFFIXES}
 _ONE_ITEM = TEXT_SUFFIXES.union(*MEDIA.values())
@@ -84,6 +92,8 @@ def _is_hub_id(location: str) -> bool:
 
 def _kind_of_file(path: Path) -> str:
     suffix = _suffix(path.name)
+    if suffix == ".txt" and is_word_vectors(path):
+        return "word-vectors"
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
     if suffix == ZIP:

@@ -78,11 +78,13 @@ class ParquetFile(Table):
                 yield Rejected(place, self._damaged[file])
                 continue
             with _open(file) as opened:
-                yield from _entries(opened, place, reader, lost)
+                yield from _entries(opened, place, reader, lost, self._columns.vector)
         self._reading.notes = notes(lost)
 
 
-def _entries(file: pq.ParquetFile, name: str, reader: RowReader, lost: Counter[str]) -> Iterator[Entry]:
+def _entries(
+    file: pq.ParquetFile, name: str, reader: RowReader, lost: Counter[str], vector: str
+) -> Iterator[Entry]:
     number = 0
     schema = file.schema_arrow
     names, labels = unique_names(schema.names, name), namers(features_of(schema.metadata))
@@ -90,7 +92,7 @@ def _entries(file: pq.ParquetFile, name: str, reader: RowReader, lost: Counter[s
         end = number + file.metadata.row_group(group).num_rows
         try:
             for batch in file.iter_batches(BATCH_ROWS, row_groups=[group]):
-                for row in rows(batch, names, lost):
+                for row in rows(batch, names, lost, vector):
                     number += 1
                     for column in labels.keys() & row.keys():
                         row[column] = labels[column](row[column])

@@ -6,6 +6,7 @@ The columns asked for become the record's content and its key; every other colum
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
+import numpy.typing as npt
 
 from embedsearch.disk.hash_index import HashIndex
 from embedsearch.errors import SourceError, nearest
@@ -29,6 +31,8 @@ from embedsearch.sources.typed_cells import as_field, as_scalar, clean
 TEXT_NAMES = frozenset(
     ("text", "body", "content", "sentence", "question", "document", "title", "caption", "abstract")
 )
+# and those that make one the vector, where there is neither a text nor an image
+VECTOR_NAMES = frozenset(("embedding", "embeddings", "vector", "vectors"))
 SHOWN_COLUMNS = 30
 MOST_COLUMNS = 20_000
 MOST_KEYS = 100  # of a nested object, which become fields of their own
@@ -91,6 +95,7 @@ class Columns:
         id: the column with the key; empty for the hash of the content.
         vector: the column with a vector made elsewhere; empty for a table of something else.
         spans: the column with the labelled spans of the text; empty for none.
+        beside: whether the table holds nothing but fields, and perhaps keys, of vectors in another file.
     """
 
     text: tuple[str, ...]
@@ -98,11 +103,12 @@ class Columns:
     id: str
     vector: str = ""
     spans: str = ""
+    beside: bool = False
 
     @property
     def modality(self) -> Modality:
         """What the records are."""
-        if self.vector:
+        if self.vector or self.beside:
             return Modality.VECTOR
         return Modality.IMAGE if self.image else Modality.TEXT
 
@@ -123,7 +129,8 @@ def choose_columns(
 
     That is the only column beside the key; else the only one called text, body, content, sentence,
     question, document, title, caption or abstract (in any case). A column that the file itself marks
-    as images is taken if it is the only one and no column has such a name.
+    as images is taken if it is the only one and no column has such a name. Where there is no text and no
+    image, it is the only column called embedding, embeddings, vector or vectors.
 
     Args:
         recipe: its `text`, `image` and `id` are looked at.
@@ -137,6 +144,8 @@ def choose_columns(
             be told which column is meant.
     """
     check_width(len(columns), where)
+    if recipe.fields and (recipe.text or recipe.image or recipe.spans):
+        raise SourceError(f"{where} holds the fields of vectors: leave out --text, --image and --spans.")
     others = (recipe.image, recipe.vector, recipe.spans, recipe.id)
     asked = [*recipe.text, *filter(None, others)]
     known = {*columns, *objects}
@@ -153,18 +162,25 @@ def choose_columns(
         )
     if recipe.spans and given not in ([], ["text"]):
         raise SourceError(f"{where}: labelled spans are of a text: give --text COLUMN with --spans.")
+    if recipe.fields:
+        return Columns((), "", recipe.id, beside=True)
     if given:
         return Columns(recipe.text, recipe.image, recipe.id, recipe.vector, recipe.spans)
     free = [name for name in columns if name not in (recipe.id, recipe.spans)]
-    candidates = free if len(free) == 1 else [name for name in free if name.casefold() in TEXT_NAMES]
+    vectors = [name for name in free if name.casefold() in VECTOR_NAMES]
+    candidates = (
+        free if len(free) == 1 and not vectors else [name for name in free if name.casefold() in TEXT_NAMES]
+    )
     texts = [name for name in candidates if name not in images]
     if len(texts) == 1 and not images:
         return Columns((texts[0],), "", recipe.id, spans=recipe.spans)
     if not texts and len(images) == 1 and not recipe.spans:
         return Columns((), images[0], recipe.id)
+    if not texts and not images and len(vectors) == 1 and not recipe.spans:
+        return Columns((), "", recipe.id, vectors[0])
     raise SourceError(
         f"{where} has {'the columns ' if columns else ''}{_listing(columns)}: say which one to embed with "
-        "--text COLUMN (several are joined) or, for images, --image COLUMN."
+        "--text COLUMN (several are joined), for images --image COLUMN or, for vectors, --vectors COLUMN."
     )
 
 
@@ -196,6 +212,13 @@ class Table:
     def reading(self) -> Reading:
         """What the last reading found, when it is at its end."""
         return self._reading
+
+
+def problem_of_vector(numbers: npt.NDArray[np.float32]) -> str:
+    """Return why a vector (d,) can't be used, without a full stop; empty where it can."""
+    if not np.isfinite(numbers).all():
+        return "the vector holds a number that is not finite in float32"
+    return "" if numbers.any() else "the vector is all zeros: it has no direction"
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
@@ -310,7 +333,6 @@ class RowReader:
         self._names: dict[str, str] = {}  # of columns, as UTF-8 can hold them
         self._taken: set[str] = {LABEL} if columns.spans else set()
         self._listings: dict[Path, dict[str, str]] = {}
-        self._dimension = 0  # of the first vector
 
     def entry(self, row: Mapping[str, Any], place: str) -> Record | Rejected:
         """Return the record that `row` holds, or why it holds none.
@@ -322,7 +344,9 @@ class RowReader:
         columns = self._columns
         row = self._nested.flat(row)
         content: str | Path | bytes | _Problem
-        if columns.vector:
+        if columns.beside:
+            content = b""
+        elif columns.vector:
             content = self._vector(row.get(columns.vector))
         else:
             content = self._image(row.get(columns.image)) if columns.image else self._text(row)
@@ -338,6 +362,8 @@ class RowReader:
                 return Rejected(place, f"the key column {columns.id!r} is empty")
             if not self._ids.take(key):
                 return Rejected(place, f"the key {key!r} was used by an earlier row")
+        elif columns.beside:
+            key = ""
         elif isinstance(content, Path):
             key = self._ids.counted(self._relative(content))
         else:
@@ -390,23 +416,22 @@ class RowReader:
         return _Problem(f"the text column {names} is empty")
 
     def _vector(self, value: Any) -> bytes | _Problem:
-        """Return a list of numbers, or the bytes of one in float32, as such bytes."""
+        """Return a list of numbers, one in JSON, or the bytes of one in float32, as such bytes."""
         column = f"the vector column {self._columns.vector!r}"
         if value is None:
             return _Problem(f"{column} is empty")
         try:
+            if isinstance(value, str):  # as tables of text write lists
+                value = json.loads(value)
             held = isinstance(value, bytes | bytearray | memoryview)
-            numbers = np.frombuffer(value, "<f4") if held else np.asarray(value, "<f4")
-        except (TypeError, ValueError, OverflowError):
+            with np.errstate(over="ignore"):  # what float32 can't hold is not finite
+                numbers = np.frombuffer(value, "<f4") if held else np.asarray(value, "<f4")
+        except (TypeError, ValueError, OverflowError, RecursionError):
             return _Problem(f"{column} holds something that is no list of numbers")
         if numbers.ndim != 1 or not numbers.size:
             return _Problem(f"{column} holds something that is no list of numbers")
-        if not np.isfinite(numbers).all():
-            return _Problem(f"{column} holds a number that is not finite in float32")
-        self._dimension = self._dimension or numbers.size
-        if numbers.size != self._dimension:
-            return _Problem(f"{column} holds {numbers.size} numbers; the first row has {self._dimension}")
-        return numbers.tobytes()
+        problem = problem_of_vector(numbers)
+        return _Problem(f"{column}: {problem}") if problem else numbers.tobytes()
 
     def _image(self, value: Any) -> Path | bytes | _Problem:
         column = f"the image column {self._columns.image!r}"

@@ -27,8 +27,9 @@ def read(kind: str, path: Path | str, text: tuple[str, ...] = (), **options: Any
     assert list(opened) == entries
     ids = [entry.id for entry in entries]
     assert len(set(ids)) == len(ids)
+    cut_off = any("is cut off" in entry.reason for entry in entries if isinstance(entry, Rejected))
     large = len(entries) > FEW or (Path(path).is_file() and Path(path).stat().st_size > LARGE)
-    assert opened.count() in (None, len(entries)) or large  # which is estimated
+    assert opened.count() in (None, len(entries)) or large or cut_off  # which is estimated, or stated
     assert {entry.modality for entry in entries if isinstance(entry, Record)} <= {opened.modality()}
     return _typed([_in_hand(entry) for entry in entries], opened.reading().cells)
 
