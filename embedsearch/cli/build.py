@@ -191,8 +191,8 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @option(
     "--kind",
     default="",
-    help="Kind of source: images, texts, csv, jsonl, excel, parquet, arrow, lines, conll, vectors, word-vectors "
-    "or dataset.  [default: guessed]",
+    help="Kind of source: images, texts, csv, jsonl, excel, parquet, arrow, lines, conll, vectors, "
+    "word-vectors or dataset.  [default: guessed]",
 )
 @option("--encoding", default="utf-8", show_default=True, help="Encoding of text files.")
 @option(
@@ -228,8 +228,8 @@ def build_command(source: str, name: str, unit: str | None, json: bool, **option
 
     SOURCE is a folder of images, of text files or of Parquet files; a .csv, .tsv, .jsonl, .json, .parquet,
     .arrow, .xlsx, .txt or .conll file; a data set saved on disk, or the id of a data set on the hub; vectors
-    made elsewhere as .npy or .npz, or in a file of word2vec, GloVe or fastText. An index that is there already
-    is brought up to date.
+    made elsewhere as .npy or .npz, or in a file of word2vec, GloVe or fastText. An index that is there
+    already is brought up to date.
     """
     from embedsearch.api import build
     from embedsearch.cli.progress import Bar

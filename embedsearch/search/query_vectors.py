@@ -238,6 +238,8 @@ class QueryVectors:
         return _Embedded(vectors, prepared.truncated, prepared.unknown)
 
     def _ready_vector(self, values: Any) -> Vectors:
+        if hasattr(values, "detach"):  # a tensor of torch, which may be on a GPU and have a gradient
+            values = values.detach().cpu()
         try:
             if np.iscomplexobj(values):
                 raise TypeError("complex")

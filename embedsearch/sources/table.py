@@ -343,13 +343,7 @@ class RowReader:
         """
         columns = self._columns
         row = self._nested.flat(row)
-        content: str | Path | bytes | _Problem
-        if columns.beside:
-            content = b""
-        elif columns.vector:
-            content = self._vector(row.get(columns.vector))
-        else:
-            content = self._image(row.get(columns.image)) if columns.image else self._text(row)
+        content = self._content(row)
         if isinstance(content, _Problem):
             return Rejected(place, content.reason)
         key = ""
@@ -362,12 +356,12 @@ class RowReader:
                 return Rejected(place, f"the key column {columns.id!r} is empty")
             if not self._ids.take(key):
                 return Rejected(place, f"the key {key!r} was used by an earlier row")
-        elif columns.beside:
-            key = ""
-        elif isinstance(content, Path):
-            key = self._ids.counted(self._relative(content))
-        else:
-            key = self._ids.of_content(content)
+        elif not columns.beside:
+            key = (
+                self._ids.counted(self._relative(content))
+                if isinstance(content, Path)
+                else self._ids.of_content(content)
+            )
         used, names, field = self._used, self._names, self._field
         fields = {
             (shown := names.get(name) or self.name(name)): field(shown, value)
@@ -404,6 +398,14 @@ class RowReader:
             else:
                 cells.give_up()
         return made
+
+    def _content(self, row: Mapping[str, Any]) -> str | Path | bytes | _Problem:
+        columns = self._columns
+        if columns.beside:
+            return b""
+        if columns.vector:
+            return self._vector(row.get(columns.vector))
+        return self._image(row.get(columns.image)) if columns.image else self._text(row)
 
     def _text(self, row: Mapping[str, Any]) -> str | _Problem:
         parts = [_text_of(row.get(name)) for name in self._columns.text]
