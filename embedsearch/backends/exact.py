@@ -18,6 +18,7 @@ from embedsearch.backends.flat import (
     faiss_metric,
     findable,
     nothing,
+    once,
     ready,
     to_distances,
     without,
@@ -62,7 +63,7 @@ class ExactBackend:
         self, queries: Vectors, k: int, filter: Filter | None = None, exclude: Sequence[int] = ()
     ) -> tuple[Vectors, Rows]:
         """See `Backend.search`."""
-        left_out = np.unique(np.asarray(exclude, np.int64))
+        left_out = once(exclude)
         k = min(k, findable(len(self), filter, left_out))
         if k == 0:
             return nothing(queries)

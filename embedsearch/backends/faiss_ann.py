@@ -25,6 +25,7 @@ from embedsearch.backends.flat import (
     faiss_metric,
     findable,
     nothing,
+    once,
     rank,
     ready,
     scan,
@@ -164,7 +165,7 @@ class FaissANN:
         self, queries: Vectors, k: int, filter: Filter | None = None, exclude: Sequence[int] = ()
     ) -> tuple[Vectors, Rows]:
         """See `Backend.search`."""
-        left_out = np.unique(np.asarray(exclude, np.int64))
+        left_out = once(exclude)
         count = findable(len(self), filter, left_out)
         k = min(k, count)
         if k == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -42,6 +42,11 @@ def to_distances(values: Vectors, metric: Metric) -> Vectors:
     if metric is Metric.L2:
         return np.sqrt(np.maximum(values, 0))  # FAISS returns squares
     return from_similarity(values, metric)
+
+
+def once(rows: Sequence[int]) -> Rows:
+    """Return rows ascending, each once, (n,); there are mostly none."""
+    return np.unique(np.asarray(rows, np.int64)) if len(rows) else np.empty(0, np.int64)
 
 
 def findable(count: int, filter: Filter | None, exclude: Rows) -> int:

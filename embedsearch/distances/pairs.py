@@ -115,9 +115,10 @@ class Pairs:
 
     def label(self, distance: float) -> Closeness | None:
         """Return the label of a distance, no weaker at a smaller distance; None where pairs are too few."""
-        if not self.enough:
-            return None
-        return next((label for end, label in self.labels if distance <= end), Closeness.UNRELATED)
+        for end, label in self.labels:
+            if distance <= end:
+                return label
+        return Closeness.UNRELATED if self.enough else None
 
     def histogram(self, edges: Numbers) -> Numbers:
         """Return the share of the pairs in each bin; nearer pairs count to the first bin.

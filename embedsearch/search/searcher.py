@@ -294,9 +294,11 @@ class Searcher:
         scale: Scale | None,
         first_rank: int = 1,
     ) -> list[Hit]:
-        timed = UNITS[self.manifest.unit].timed
+        timed, modality = UNITS[self.manifest.unit].timed, modality_of(self.manifest.unit).modality
         columns = self.build.read(rows, self._columns)
-        fields = [name for name in self._columns if name.startswith(FIELD)]
+        fields = [
+            (name.removeprefix(FIELD), columns[name]) for name in self._columns if name.startswith(FIELD)
+        ]
         unknown = self.build.unknown[list(rows)].tolist()
         percentiles = scale.pairs.percentiles(distances).tolist() if scale else []
         hits = []
@@ -310,11 +312,11 @@ class Searcher:
                     row=rows[at],
                     distance=distance,
                     similarity=similarity(distance, metric),
-                    modality=modality_of(self.manifest.unit).modality,
+                    modality=modality,
                     text=columns["text"][at],
                     path=columns["path"][at],
                     span=None if start is None or timed else (start, end),
-                    fields={name.removeprefix(FIELD): columns[name][at] for name in fields},
+                    fields={name: column[at] for name, column in fields},
                     image=columns["picture"][at],
                     percentile=percentiles[at] if judge else None,
                     label=judge.pairs.label(distance) if judge else None,

@@ -133,7 +133,7 @@ class Build:
     @property
     def items(self) -> pa.Table:
         """All items, a row per vector; see `embedsearch.store.items`."""
-        self.check()
+        self._files.check(ITEMS)
         return self._items
 
     @cached_property
@@ -160,7 +160,7 @@ class Build:
             rows: which items.
             columns: names of columns.
         """
-        self.check()
+        self._files.check(ITEMS)
         batches = (np.searchsorted(self._starts, rows, side="right") - 1).tolist() if len(rows) else []
         places = [(batch, row - int(self._starts[batch])) for batch, row in zip(batches, rows, strict=True)]
         read: dict[str, list[Any]] = {}
@@ -223,7 +223,7 @@ class Build:
     @property
     def vectors(self) -> Vectors:
         """The raw vectors (n, d) float32 or float16, memory-mapped."""
-        self.check()
+        self._files.check(VECTORS)
         return self._vectors
 
     @cached_property
