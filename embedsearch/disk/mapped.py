@@ -52,17 +52,14 @@ class MappedFiles:
                 weakref.finalize(self, os.close, handle)
                 self._open.append((handle, size, name))
 
-    def check(self, only: str = "") -> None:
+    def check(self) -> None:
         """Compare each file's size with what was written.
-
-        Args:
-            only: the one file to look at; empty for all.
 
         Raises:
             IndexDamagedError: one was truncated.
         """
         for handle, size, name in self._open:
-            if (not only or name == only) and (found := os.fstat(handle).st_size) < size:
+            if (found := os.fstat(handle).st_size) < size:
                 raise IndexDamagedError(
                     f"{self._folder / name} has {found:,} bytes where {size:,} were written. {self._mend}"
                 )

@@ -133,7 +133,7 @@ class Build:
     @property
     def items(self) -> pa.Table:
         """All items, a row per vector; see `embedsearch.store.items`."""
-        self._files.check(ITEMS)
+        self.check()
         return self._items
 
     @cached_property
@@ -160,7 +160,7 @@ class Build:
             rows: which items.
             columns: names of columns.
         """
-        self._files.check(ITEMS)
+        self.check()
         batches = (np.searchsorted(self._starts, rows, side="right") - 1).tolist() if len(rows) else []
         places = [(batch, row - int(self._starts[batch])) for batch, row in zip(batches, rows, strict=True)]
         read: dict[str, list[Any]] = {}
@@ -223,7 +223,7 @@ class Build:
     @property
     def vectors(self) -> Vectors:
         """The raw vectors (n, d) float32 or float16, memory-mapped."""
-        self._files.check(VECTORS)
+        self.check()
         return self._vectors
 
     @cached_property
