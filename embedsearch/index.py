@@ -29,7 +29,16 @@ from embedsearch.maps import Map
 from embedsearch.maps.inputs import Method, Settings
 from embedsearch.progress import Progress, Silent
 from embedsearch.query import DEFAULT_K, AnyQuery, MoreLike, Tree, is_several
-from embedsearch.recipe import KEPT, MEMORY, RECIPE_FILE, EncoderRecipe, Recipe, SourceRecipe, check_name
+from embedsearch.recipe import (
+    KEPT,
+    MEMORY,
+    RECIPE_FILE,
+    EncoderRecipe,
+    Recipe,
+    SourceRecipe,
+    check_name,
+    layers_of,
+)
 from embedsearch.results import Hit, Results
 from embedsearch.search.filters import conditions
 from embedsearch.search.searcher import Searcher
@@ -175,11 +184,13 @@ class Index(Searcher):
         queries: str | Path | None = None,
         filters: bool = False,
         labels: str = "",
+        test: str | Path | None = None,
+        layers: int | Sequence[int] = (),
         qrels: str | Path | None = None,
         pairs: str | Path | None = None,
     ) -> dict[str, Any]:
         """Measure recall, latency and quality; arguments and errors as `analysis.evaluate.evaluate`."""
-        files = [None if path is None else Path(path) for path in (queries, qrels, pairs)]
+        files = [None if path is None else Path(path) for path in (queries, qrels, pairs, test)]
         return evaluate.evaluate(
             self,
             k=k,
@@ -187,6 +198,8 @@ class Index(Searcher):
             queries=files[0],
             filters=filters,
             labels=labels,
+            test=files[3],
+            layers=layers_of(layers),
             qrels=files[1],
             pairs=files[2],
         )

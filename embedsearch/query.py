@@ -47,11 +47,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word in its sentence.
+    """One word in its sentence, or several that follow each other.
 
     Attributes:
         sentence: the sentence.
-        word: which word: its number, counted from 1, or the word itself (its first occurrence).
+        word: which word: its number, counted from 1, or the word or words themselves (the first occurrence).
     """
 
     form: ClassVar = QueryForm.WORD

@@ -111,10 +111,15 @@ class Labels:
     words: tuple[Span, ...] | None = None
     rejected: tuple[str, ...] = ()
 
-    def of(self, start: int, end: int) -> str:
-        """Return the label of the first span that shares a character with `[start, end)`, or `OUTSIDE`."""
+    def span_of(self, start: int, end: int) -> LabelledSpan | None:
+        """Return the first span that shares a character with `[start, end)`; None where none does."""
         at = bisect_right(self.spans, start, key=lambda span: span.end)
-        return self.spans[at].label if at < len(self.spans) and self.spans[at].start < end else OUTSIDE
+        return self.spans[at] if at < len(self.spans) and self.spans[at].start < end else None
+
+    def of(self, start: int, end: int) -> str:
+        """Return the label of that span, or `OUTSIDE`."""
+        span = self.span_of(start, end)
+        return OUTSIDE if span is None else span.label
 
     @property
     def boundaries(self) -> str:

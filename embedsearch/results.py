@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness
 from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import MissingExtraError
-from embedsearch.records import Content, Modality, Value
+from embedsearch.records import LABEL, Content, Modality, Value, as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,6 +107,35 @@ class Hit:
         return None if self.path is None else Path(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What neighbours say that a query is, by their labels.
+
+    Attributes:
+        value: the label that most have; of two with as many, that of the nearer one.
+        counts: how many have each label, most first.
+    """
+
+    value: str
+    counts: dict[str, int]
+
+    @classmethod
+    def of(cls, labels: Iterable[str | None]) -> Self | None:
+        """Count labels, those of the nearest first; None where none is there."""
+        counts = dict(Counter(label for label in labels if label is not None).most_common())
+        return cls(next(iter(counts)), counts) if counts else None
+
+    @property
+    def count(self) -> int:
+        """How many have the winning label."""
+        return self.counts[self.value]
+
+    @property
+    def total(self) -> int:
+        """How many have a label."""
+        return sum(self.counts.values())
+
+
 # the columns of `Results.to_arrow` before the fields
 _COLUMNS = (
     ("rank", "int64"), ("id", "string"), ("row", "int64"), ("distance", "double"), ("similarity", "double"),
@@ -164,6 +194,12 @@ class Results(Sequence[Hit]):
     def __getitem__(self, at: slice) -> list[Hit]: ...
     def __getitem__(self, at: int | slice) -> Hit | list[Hit]:
         return self.hits[at]
+
+    def vote(self, field: str = LABEL) -> Vote | None:
+        """Return what the hits say that the query is, by a field of theirs; None where none has a value."""
+        return Vote.of(
+            None if (value := hit.fields.get(field)) is None else as_text(value) for hit in self.hits
+        )
 
     def to_arrow(self) -> pa.Table:
         """Return the hits as an Arrow table, a row each.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from unicodedata import normalize
 
 import numpy as np
 
+from embedsearch.analysis.vote import vote
 from embedsearch.backends import Backend, Filter, Rows, Take
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.errors import MissingExtraError, QueryError, SourceError
@@ -268,6 +269,8 @@ def evaluate(
     queries: Path | None = None,
     filters: bool = False,
     labels: str = "",
+    test: Path | None = None,
+    layers: Sequence[int] = (),
     qrels: Path | None = None,
     pairs: Path | None = None,
 ) -> dict[str, Any]:
@@ -280,6 +283,9 @@ def evaluate(
         queries: a file of queries, for recall and latency, and judged by `qrels`.
         filters: measure also under filters.
         labels: a field; measures P@k.
+        test: texts with labels of words or spans; measures F1 of the neighbours' vote by `labels`, see
+            `embedsearch.analysis.vote`.
+        layers: hidden layers that are compared by `test`; empty for those of the index.
         qrels: judgements of `queries`.
         pairs: pairs of texts with human scores.
 
@@ -292,9 +298,15 @@ def evaluate(
     """
     if qrels is not None and queries is None:
         raise QueryError("Judgements need the queries they judge: --queries FILE.")
+    if test is not None and not labels:
+        raise QueryError("A test file needs the field that votes: --labels label.")
+    if layers and test is None:
+        raise QueryError("Layers are compared by a test file with labels: --test FILE.")
     quality: dict[str, Any] = {}  # first, as it finds errors in the arguments
     if labels:
         quality["labels"] = {"field": labels, **precision(searcher, labels, k)}
+    if test is not None:
+        quality["vote"] = vote(searcher, labels, test, k, layers)
     if qrels is not None and queries is not None:
         quality["judged"] = judged(searcher, queries, qrels)
     if pairs is not None:

@@ -14,19 +14,11 @@ from embedsearch.cli.options import (
     example,
     indexes_option,
     json_option,
+    layers_given,
     model_option,
     option,
 )
 from embedsearch.recipe import VIEWS
-
-
-def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:  # noqa: ARG001
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r}: expected whole numbers separated by commas, as in -1 or -1,-2"
-        ) from None
 
 
 @click.command(
@@ -85,7 +77,7 @@ def _layers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @option(
     "--layers",
     default="-1",
-    callback=_layers,
+    callback=layers_given,
     show_default=True,
     help="Hidden layers to average, as in -1,-2.",
 )

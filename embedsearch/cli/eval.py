@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from embedsearch.cli.options import echo_facts, echo_json, example, indexes_option, json_option, option
+from embedsearch.cli.options import (
+    echo_facts,
+    echo_json,
+    echo_table,
+    example,
+    indexes_option,
+    json_option,
+    layers_given,
+    option,
+)
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -34,6 +43,17 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     default="",
     help="Measure P@k: how often neighbours have the same value of this field.",
 )
+@option(
+    "--test",
+    type=FILE,
+    help="File of labelled texts; measure F1 of what the neighbours say that its words or spans are.",
+)
+@option(
+    "--layers",
+    default="",
+    callback=layers_given,
+    help="Hidden layers to compare by --test, as in -1,3.  [default: that of the index]",
+)
 @option("--qrels", type=FILE, help="Judgements of the queries; measure nDCG@10, MRR and recall@100.")
 @option("--pairs", type=FILE, help="Pairs of texts with human scores; measure Spearman's correlation.")
 @indexes_option
@@ -41,7 +61,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) -> None:
     """Measure the index NAME: its recall against exact search, its latency and its size.
 
-    --labels, --qrels and --pairs measure also how good its answers are.
+    --labels, --qrels and --pairs measure also how good its answers are. So does --test, with
+    --labels label, in an index of labelled words or spans.
     """
     from embedsearch.analysis.evaluate import evaluate
     from embedsearch.index import open_index
@@ -77,3 +98,16 @@ def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) ->
         if part in result:
             rows.append((part, ", ".join(f"{name} {value}" for name, value in result[part].items())))
     echo_facts(rows)
+    if "vote" in result:
+        _print_vote(result["vote"])
+
+
+def _print_vote(vote: dict[str, Any]) -> None:
+    bad = f", {vote['rejected']:,} rejected" if vote["rejected"] else ""
+    click.echo(f"vote of {vote['k']} neighbours on {vote['units']:,} units of {vote['test']}{bad}")
+    names = ("f1", "precision", "recall")
+    rows = []
+    for each in vote["layers"]:
+        figures = [f"{each[part][name]:.4f}" for part in ("token", "entity") for name in names]
+        rows.append([",".join(map(str, each["layers"])), *figures])
+    echo_table(("layer", "token F1", "precision", "recall", "entity F1", "precision", "recall"), rows)

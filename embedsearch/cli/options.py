@@ -64,6 +64,16 @@ word_option = option(
 backend_names = click.Choice(["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq"])
 
 
+def layers_given(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:  # noqa: ARG001
+    """Return the hidden layers of an option; the callback of a click option."""
+    try:
+        return tuple(int(part) for part in value.split(",")) if value else ()
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r}: expected whole numbers separated by commas, as in -1 or -1,-2"
+        ) from None
+
+
 def plain(text: str) -> str:
     r"""Return a text of a source on one line; what would control a terminal is shown as ``\x1b``, ..."""
     return _CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode(), text)

@@ -111,6 +111,7 @@ def _print(searcher: Index, results: Results) -> None:
     if results.truncated:
         limit = manifest.encoder.spec.max_length
         click.echo(f"Only the start of the query counts: the model reads {limit} tokens.")
+    _print_vote(searcher, results)
     width = max(40, shutil.get_terminal_size().columns)
     for hit in hits:
         shown = hit.text if hit.text is not None else hit.path or hit.id
@@ -144,3 +145,13 @@ def _print(searcher: Index, results: Results) -> None:
                 click.echo(" " * len(head) + click.style(line, dim=True))
     if results.note:
         click.echo(results.note)
+
+
+def _print_vote(searcher: Index, results: Results) -> None:
+    """Print what the hits say that a word or span is, where they have labels."""
+    from embedsearch.modalities import UNITS
+
+    vote = results.vote() if UNITS[searcher.manifest.unit].votes else None
+    if vote is not None:
+        counts = ", ".join(f"{plain(label)} {count}" for label, count in vote.counts.items())
+        click.echo(f"The neighbours say: {plain(vote.value)} ({counts}).")

@@ -486,17 +486,19 @@ def _report(totals: Totals, source: Source, aside: Path, seconds: float) -> Buil
         unknown=totals.unknown,
         notes=(
             *source.reading().notes,
-            *(
-                [f"No labelled span stands in {empty:,} texts: nothing of them is in the index."]
-                if empty
-                else ()
-            ),
+            *([_spanless(empty)] if empty else ()),
             *(
                 f"{note[0].upper()}{note[1:]}: {count:,} of the images embedded now."
                 for note, count in totals.prepared.items()
             ),
         ),
     )
+
+
+def _spanless(count: int) -> str:
+    if count == 1:
+        return "1 text has no labelled span: nothing of it is in the index."
+    return f"{count:,} texts have no labelled span: nothing of them is in the index."
 
 
 def _same_source(recipe: Recipe, previous: PreviousBuild | None) -> bool:

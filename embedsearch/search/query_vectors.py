@@ -271,12 +271,20 @@ class QueryVectors:
         return spans
 
     def _span(self, sentence: str, word: int | str) -> Span:
-        """Return where a word stands in its sentence: the word of a number from 1, or the first of a form."""
+        """Return where a word stands in its sentence: the word of a number from 1, or the first of a form.
+
+        The form may be that of several words, as in "New York".
+        """
         spans = self._spans(sentence)
         number = word
         if isinstance(word, str):
             same = [at for at, (s, e) in enumerate(spans, 1) if sentence[s:e].casefold() == word.casefold()]
             number = same[0] if same else 0
+            ends = {end for _, end in spans}
+            for start, _ in spans if not same else ():
+                end = start + len(word)
+                if end in ends and sentence[start:end].casefold() == word.casefold():
+                    return start, end
         if not isinstance(number, str) and 1 <= number <= len(spans):
             return spans[number - 1]
         raise QueryError(f"The sentence has no word {word!r}; it has {_shown(sentence, spans)}.")

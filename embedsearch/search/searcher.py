@@ -86,6 +86,18 @@ class Searcher:
                 )
             return self._encoder
 
+    def encoder_of(self, layers: tuple[int, ...]) -> Encoder:
+        """Return an encoder like the index's that takes other hidden layers.
+
+        Raises:
+            ModelError: it can't be loaded here, or has no such layer.
+        """
+        made = self.manifest.encoder
+        recipe = replace(
+            self.manifest.recipe.encoder, layers=layers, revision=made.spec.revision, precision=made.precision
+        )
+        return self._load(recipe)
+
     def search(
         self,
         query: Any,

@@ -21,6 +21,7 @@ from embedsearch.disk.facts import to_json
 from embedsearch.distances.scale import Scale
 from embedsearch.explain import explanation
 from embedsearch.indexing.changes import Changes
+from embedsearch.modalities import UNITS
 from embedsearch.models.catalog import KnownModel
 from embedsearch.models.facts import EncoderFacts
 from embedsearch.records import Value
@@ -172,6 +173,23 @@ def _plain(value: Value) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
+class Vote(Model):
+    """What the hits say that the query is, by their labels."""
+
+    value: str
+    count: int
+    total: int
+    counts: dict[str, int]
+
+    @classmethod
+    def of(cls, results: Results) -> Self | None:
+        """Describe the vote of the hits; None where they have no labels."""
+        vote = results.vote()
+        if vote is None:
+            return None
+        return cls(value=vote.value, count=vote.count, total=vote.total, counts=vote.counts)
+
+
 class SearchOutput(Output):
     """`search`: the hits of a query, nearest first."""
 
@@ -185,6 +203,7 @@ class SearchOutput(Output):
     note: str
     truncated: bool
     unknown: float
+    vote: Vote | None
     hits: list[Hit]
 
     @classmethod
@@ -201,6 +220,7 @@ class SearchOutput(Output):
             note=results.note,
             truncated=results.truncated,
             unknown=round(results.unknown, 4),
+            vote=Vote.of(results) if UNITS[manifest.unit].votes else None,
             hits=[Hit.of(hit) for hit in results.hits],
         )
 
@@ -464,6 +484,7 @@ class EvalOutput(Output):
     bytes_of_files: dict[str, int]
     filters: list[dict[str, int | float]] = []
     labels: dict[str, str | float] = {}
+    vote: dict[str, Any] = {}
     judged: dict[str, int | float] = {}
     pairs: dict[str, int | float] = {}
 

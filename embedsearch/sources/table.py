@@ -346,6 +346,11 @@ class RowReader:
         content = self._content(row)
         if isinstance(content, _Problem):
             return Rejected(place, content.reason)
+        labels = None
+        if columns.spans and isinstance(content, str):
+            labels = labels_of(row.get(columns.spans), content)
+            if isinstance(labels, str):
+                return Rejected(place, f"the spans column {columns.spans!r} {labels}")
         key = ""
         if columns.id:
             held = _text_of(row.get(columns.id))
@@ -368,11 +373,6 @@ class RowReader:
             for name, value in row.items()
             if name not in used
         }
-        if not columns.spans or not isinstance(content, str):
-            return Record(key, columns.modality, content, fields)
-        labels = labels_of(row.get(columns.spans), content)
-        if isinstance(labels, str):
-            return Rejected(place, f"the spans column {columns.spans!r} {labels}")
         return Record(key, columns.modality, content, fields, labels)
 
     def name(self, column: str) -> str:

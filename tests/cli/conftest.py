@@ -16,8 +16,9 @@ NAMED_BY_OTHERS = {
     "files",
     "bytes_of_files",
     "examples",
+    "counts",
     "passed_over",
-}  # their keys are columns, files, changes
+}  # their keys are columns, files, changes, labels
 ROWS = [
     ("How do I get my money back?", "refund", 3),
     ("I want a refund for my order.", "refund", 5),

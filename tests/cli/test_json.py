@@ -91,6 +91,7 @@ NEW = {
     "similar",
     "hits[].found_by",
     "note",
+    "vote",
     *(f"{scale}.{key}" for scale in ("scale", "additions.scale") for key in ("pairs_of", "unjudged")),
 }
 

@@ -3,8 +3,8 @@ from itertools import pairwise
 import pytest
 
 from embedsearch.errors import ItemError
-from embedsearch.records import Modality, Record, Sentence
-from embedsearch.splitters.words import sentences, split_tokens, split_words, words
+from embedsearch.records import LabelledSpan, Labels, Modality, Record, Sentence
+from embedsearch.splitters.words import sentences, split_spans, split_tokens, split_words, words
 
 
 def cut(text, spans):
@@ -102,3 +102,36 @@ def test_the_rule_of_0_6_is_kept():
         (0, Sentence("一二。", ((0, 2),))),
         (3, Sentence("三", ((0, 1),))),
     ]
+
+
+def labelled(text, *spans, given=None):
+    """Return the record of a text with labelled spans, and the words that its source gives."""
+    return record(text, Labels(tuple(LabelledSpan(*span, "X") for span in spans), given))
+
+
+def test_a_text_is_split_into_sentences_with_its_spans():
+    """A sentence without a span is left out; spans are relative to theirs; none at all gives no part."""
+    text = "Ann and Bob sat. It rained. He met IBM."
+    assert split_spans(labelled(text, (0, 3), (8, 11), (35, 38))) == [
+        (0, Sentence("Ann and Bob sat.", ((0, 3), (8, 11)))),
+        (28, Sentence("He met IBM.", ((7, 10),))),
+    ]
+    assert split_spans(labelled(text)) == []
+
+
+def test_sentences_that_share_a_span_are_one():
+    """A span over the end of a sentence, and others in these sentences, stand in one part."""
+    text = "A b. C d. E f. G h."
+    assert split_spans(labelled(text, (2, 6), (7, 11), (15, 16))) == [
+        (0, Sentence("A b. C d. E f.", ((2, 6), (7, 11)))),
+        (15, Sentence("G h.", ((0, 1),))),
+    ]
+
+
+def test_words_of_a_source_are_kept_in_one_sentence():
+    """Where a source has words of its own, the text is neither cut into sentences nor into other words."""
+    own = labelled("Go ! Now .", (5, 8), given=((0, 2), (3, 4), (5, 8), (9, 10)))
+    assert split_words(own) == [(0, Sentence("Go ! Now .", ((0, 2), (3, 4), (5, 8), (9, 10))))]
+    assert split_tokens(own) == [(0, Sentence("Go ! Now ."))]
+    assert split_spans(own) == [(0, Sentence("Go ! Now .", ((5, 8),)))]
+    assert split_words(labelled("Go! Now.", (4, 7))) == split_words("Go! Now.")

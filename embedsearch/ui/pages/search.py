@@ -22,7 +22,7 @@ from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import auto_reload, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
 from embedsearch.ui.url_state import Asked
-from embedsearch.ui.widgets import cards, query_input, sidebar, weighted_terms, why
+from embedsearch.ui.widgets import cards, query_input, sidebar, vote, weighted_terms, why
 from embedsearch.ui.widgets.filters import condition
 from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
 from embedsearch.ui.widgets.starters import starters
@@ -132,6 +132,7 @@ def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None, *,
             f"**Nothing here is close.** {results.reason} The nearest items are shown anyway.",
             icon=":material/explore_off:",
         )
+    vote.show(searcher, results)
     _count(searcher, results, where)
     _grid(searcher, results.hits, query, results)
 
