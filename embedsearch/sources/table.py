@@ -22,7 +22,7 @@ import numpy.typing as npt
 from embedsearch.disk.hash_index import HashIndex
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import LABEL, Modality, Record, Rejected, Value, content_hash
+from embedsearch.records import LABEL, Labels, Modality, Record, Rejected, Value, content_hash
 from embedsearch.sources.spans import labels_of
 from embedsearch.sources.text_cells import DATES, CellType
 from embedsearch.sources.typed_cells import as_field, as_scalar, clean
@@ -346,11 +346,11 @@ class RowReader:
         content = self._content(row)
         if isinstance(content, _Problem):
             return Rejected(place, content.reason)
-        labels = None
+        labels: Labels | str | None = None
         if columns.spans and isinstance(content, str):
             labels = labels_of(row.get(columns.spans), content)
-            if isinstance(labels, str):
-                return Rejected(place, f"the spans column {columns.spans!r} {labels}")
+        if isinstance(labels, str):
+            return Rejected(place, f"the spans column {columns.spans!r} {labels}")
         key = ""
         if columns.id:
             held = _text_of(row.get(columns.id))
