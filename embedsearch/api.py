@@ -44,7 +44,9 @@ from embedsearch.recipe import (
 from embedsearch.records import Record, Rejected, Unit
 from embedsearch.sources import is_labelled, open_source
 from embedsearch.sources import memory as in_memory
+from embedsearch.sources.addresses import is_address
 from embedsearch.sources.guess import guess
+from embedsearch.sources.shards import is_pattern
 from embedsearch.store.folders import indexes_folder, list_names
 from embedsearch.store.versions import Freed, collect, roll_back, verify_builds
 from embedsearch.store.versions import remove as remove_index
@@ -328,9 +330,11 @@ def _file(path: str | Path) -> str:
 
 
 def _absolute(source: str | Path) -> str:
-    """Return a file or folder as an absolute path, and what is none (a hub id) as it is."""
+    """Return a file, folder or pattern as an absolute path; what is none (a hub id, an address) as it is."""
     path = Path(source).expanduser()
-    return str(path.resolve()) if path.exists() else str(source)
+    if path.exists():
+        return str(path.resolve())
+    return str(path.absolute()) if is_pattern(str(source)) and not is_address(str(source)) else str(source)
 
 
 def compare(

@@ -183,8 +183,8 @@ from embedsearch.recipe import VIEWS
 @option(
     "--kind",
     default="",
-    help="Kind of source: images, texts, csv, jsonl, excel, parquet, arrow, lines, conll, vectors, "
-    "word-vectors or dataset.  [default: guessed]",
+    help="Kind of source: images, videos, texts, csv, jsonl, excel, parquet, arrow, lines, conll, "
+    "webdataset, vectors, word-vectors or dataset.  [default: guessed]",
 )
 @option("--encoding", default="utf-8", show_default=True, help="Encoding of text files.")
 @option(
@@ -218,10 +218,11 @@ from embedsearch.recipe import VIEWS
 def build_command(source: str, name: str, unit: str | None, json: bool, **options: Any) -> None:
     """Build an index from SOURCE, and publish it.
 
-    SOURCE is a folder of images, of text files or of Parquet files; a .csv, .tsv, .jsonl, .json, .parquet,
-    .arrow, .xlsx, .txt or .conll file; a data set saved on disk, or the id of a data set on the hub; vectors
-    made elsewhere as .npy or .npz, or in a file of word2vec, GloVe or fastText. An index that is there
-    already is brought up to date.
+    SOURCE is a folder of images, of videos, of text files or of Parquet files; a .zip of such files; a .csv,
+    .tsv, .jsonl, .json, .parquet, .arrow, .xlsx, .txt or .conll file; the .tar files of a WebDataset, as in
+    'part-{000..099}.tar'; a data set saved on disk, or the id of a data set on the hub; vectors made
+    elsewhere as .npy or .npz, or in a file of word2vec, GloVe or fastText. It may lie at an address, such as
+    s3://bucket/images. An index that is there already is brought up to date.
     """
     from embedsearch.api import build
     from embedsearch.cli.progress import Bar

@@ -62,6 +62,7 @@ SOURCES: dict[str, str] = {
     "lines": "embedsearch.sources.lines:TextLines",
     "conll": "embedsearch.sources.conll:ConllFile",
     "dataset": "embedsearch.sources.dataset:HubDataset",
+    "webdataset": "embedsearch.sources.webdataset:WebDataset",
     "memory": "embedsearch.sources.memory:MemorySource",
     "python-docs": "embedsearch.demo.pydocs:PythonDocs",
     "python-sentences": "embedsearch.demo.pydocs:PythonSentences",
@@ -69,7 +70,8 @@ SOURCES: dict[str, str] = {
 LABELLED = frozenset(("conll",))  # the kinds whose texts have labelled spans without a column of them
 # the kinds that read files of their own, which can be excluded
 FOLDERS = frozenset(("images", "texts", "videos"))
-TABLES = frozenset(("csv", "jsonl", "excel", "parquet", "lines"))  # the kinds that read one file
+# the kinds that read one file
+TABLES = frozenset(("csv", "jsonl", "excel", "parquet", "arrow", "lines", "conll", "word-vectors"))
 
 
 def is_labelled(recipe: SourceRecipe) -> bool:

@@ -18,6 +18,7 @@ from embedsearch.sources.files.zipped import zip_names
 from embedsearch.sources.folder import NOT_IMAGES, TEXT_SUFFIXES, VIDEO_SUFFIXES
 from embedsearch.sources.image_files import HEIF_SUFFIXES, USUAL, image_suffixes, image_test
 from embedsearch.sources.paths import PassedOver, listed, not_found, walk
+from embedsearch.sources.shards import TAR, is_pattern
 from embedsearch.sources.word_vectors import is_word_vectors
 
 FILES_LOOKED_AT = 2000
@@ -42,6 +43,7 @@ FILE_KINDS = {
     ".txt": "lines",
     ".conll": "conll",
 }
+WEBDATASET = "webdataset"
 # the kinds that are read when they are packed by gzip
 PACKED = ("csv", "jsonl", "lines", "conll", "word-vectors")
 # kinds of folders whose files are told by their suffixes, beside texts
@@ -53,9 +55,10 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def guess(location: str) -> tuple[str, str]:
     """Return the kind of source at `location`, a row of `SOURCES`, and its absolute path or hub id.
 
-    A file is told by its suffix; a folder is a saved data set, or images, videos or texts, whichever
-    are more among its first 2000 files, or Parquet files; so is a zip archive, and a folder at an
-    address; `owner/name` without such a path is a data set on the hub.
+    A file is told by its suffix. A folder is a saved data set; or images, videos or texts, whichever are more
+    among its first 2000 files; or Parquet files, or tar archives of WebDataset. So is a zip archive, and a
+    folder at an address. A pattern such as `part-{000..099}.tar` names tar archives; `owner/name` without
+    such a path is a data set on the hub.
 
     Raises:
         SourceNotFoundError: there is nothing at `location`.
@@ -70,6 +73,8 @@ def guess(location: str) -> tuple[str, str]:
         return _kind_of_folder(path), str(path)
     if path.is_file():
         return _kind_of_file(path), str(path)
+    if is_pattern(str(path)):
+        return WEBDATASET, str(path)
     if _is_hub_id(location):
         return "dataset", location
     raise not_found(path)
@@ -96,12 +101,14 @@ def _kind_of_file(path: Path) -> str:
         return "word-vectors"
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
+    if suffix == TAR:
+        return WEBDATASET
     if suffix == ZIP:
         return _kind_of_names(str(path), zip_names(str(path)))
     if suffix in image_suffixes() | HEIF_SUFFIXES | _ONE_ITEM:
         raise SourceError(f"{path} is one item; give the folder that it is in: {path.parent}.")
     raise SourceError(
-        f"{path} is not one of the files that can be read: {', '.join((*FILE_KINDS, ZIP))}. "
+        f"{path} is not one of the files that can be read: {', '.join((*FILE_KINDS, ZIP, TAR))}. "
         f"Give one of those, a folder of images, {', '.join(MEDIA)} or texts, or say what it is with --kind."
     )
 
@@ -109,18 +116,22 @@ def _kind_of_file(path: Path) -> str:
 def _kind_at(location: str) -> str:
     """Which kind of source is at an address."""
     suffix = _suffix(urlsplit(location).path)
+    if suffix == TAR or is_pattern(location):
+        return WEBDATASET
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
     return _kind_of_names(location, zip_names(location) if suffix == ZIP else Place.at(location).listing())
 
 
 def _kind_of_names(location: str, names: Iterable[str]) -> str:
-    """Whether files are images, videos or texts, whichever are more, by their names."""
+    """Whether files are images, videos or texts, whichever are more, else tar archives; by their names."""
     by_suffix = _kinds() | dict.fromkeys(image_suffixes(), "images")
-    paths = [PurePosixPath(name) for name in islice(names, FILES_LOOKED_AT)]
-    paths = [path for path in paths if path.suffix.lower() in by_suffix]
-    if found := _most(paths, [by_suffix[path.suffix.lower()] for path in paths]):
-        return found
+    found = [PurePosixPath(name) for name in islice(names, FILES_LOOKED_AT)]
+    paths = [path for path in found if path.suffix.lower() in by_suffix]
+    if kind := _most(paths, [by_suffix[path.suffix.lower()] for path in paths]):
+        return kind
+    if any(path.suffix.lower() == TAR for path in found):
+        return WEBDATASET
     raise SourceError(f"{location} holds none of these: {_expected()}.")
 
 
@@ -167,6 +178,8 @@ def _kind_of_folder(path: Path) -> str:
         return kind
     if any(name.suffix.lower() == ".parquet" for name in names):
         return "parquet"
+    if TAR in passed_over.kinds:
+        return WEBDATASET
     others = f" It holds {listed(passed_over.kinds)}." if passed_over.kinds else ""
     instead = f" It holds {names[0]}: give that file." if names else others
     raise SourceError(

@@ -1,6 +1,7 @@
 """A rebuild of each way in, with one record added, one changed and one removed: only what is new is read."""
 
 import io
+import os
 
 import fsspec
 import numpy as np
@@ -13,8 +14,10 @@ from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.sources.addresses import RemoteFile
 from embedsearch.sources.files.zipped import ZipMember
+from embedsearch.sources.shards import TarMember
 from tests.fakes import LetterEncoder, colour
 from tests.sources.places import BLUE, GREEN, GREY, RED, png, served, zipped
+from tests.sources.test_webdataset import tar
 
 FIRST = {"same.png": png(RED), "changed.png": png(GREEN), "removed.png": png(BLUE)}
 SECOND = {"same.png": png(RED), "changed.png": png(GREY), "added.png": png((1, 2, 3))}
@@ -24,11 +27,13 @@ SECOND = {"same.png": png(RED), "changed.png": png(GREY), "added.png": png((1, 2
 def build(tmp_path, monkeypatch):
     """Return a function that builds an index of colours; `read` holds what the last call read."""
     read = []
-    for kind in (ZipMember, RemoteFile):
+    for kind in (ZipMember, TarMember, RemoteFile):
         original = kind.read
 
         def noted(self, original=original):
-            read.append(getattr(self, "name", None) or self.address.rpartition("/")[2])
+            name = getattr(self, "name", None) or self.address.rpartition("/")[2]
+            if name.endswith(".png"):
+                read.append(name)
             return original(self)
 
         monkeypatch.setattr(kind, "read", noted)
@@ -158,3 +163,26 @@ def test_an_archive_that_is_gone_does_not_take_its_images_from_the_page(build, t
     made = build(zipped(tmp_path / "a.zip", FIRST))
     (tmp_path / "a.zip").unlink()
     assert sorted(made.read(range(3), ["picture"])["picture"]) == sorted(FIRST.values())
+
+
+def test_webdataset_shards(build, tmp_path):
+    """Files of an archive that did not change are not read; what moved to another place keeps its vectors."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    tar(folder / "0.tar", [("same.png", png(RED)), ("same.json", b'{"n": 1}')])
+    tar(folder / "1.tar", [("changed.png", png(GREEN)), ("removed.png", png(BLUE))])
+    for path in folder.iterdir():
+        os.utime(path, (10**9, 10**9))  # not just now
+    build(folder, "webdataset")
+    assert sorted(build.read) == ["changed.png", "removed.png", "same.png"]
+    tar(folder / "1.tar", [("added.png", png((1, 2, 3))), ("changed.png", png(GREY))])
+    os.utime(folder / "1.tar", (10**9 + 1, 10**9 + 1))
+    second = build(folder, "webdataset")
+    assert counts(second) == [1, 1, 1, 1]
+    assert sorted(build.read) == ["added.png", "changed.png"]
+    rows = second.read(range(3), ["id", "picture", "field:n"])
+    assert rows["id"] == ["0/same", "1/added", "1/changed"]
+    assert rows["picture"] == [png(RED), png((1, 2, 3)), png(GREY)]
+    assert rows["field:n"] == [1, None, None]
+    assert build(folder, "webdataset").manifest.build == second.manifest.build
+    assert build.read == []
