@@ -38,9 +38,22 @@ class Walked:
 def walk(source: Source, unit: Unit) -> Iterator[Walked]:
     """Go through a source once, by as many entries as are embedded together."""
     entries = iter(source)
-    while taken := list(islice(entries, UNITS[unit].records_ahead)):
+    while taken := _stretch(entries, UNITS[unit].records_ahead):
         described = source_state.describe(taken)
         yield Walked(taken, described, source_state.digest(described))
+
+
+def _stretch(entries: Iterator[Entry], most: int) -> list[Entry]:
+    """Take the next entries: `most` of them, or fewer whose contents in memory reach `HELD` bytes."""
+    taken: list[Entry] = []
+    held = 0
+    for entry in islice(entries, most):
+        taken.append(entry)
+        if isinstance(entry, Record) and isinstance(entry.content, bytes):
+            held += len(entry.content)
+            if held >= HELD:
+                break
+    return taken
 
 
 class Reader:

@@ -103,10 +103,16 @@ class QueryVectors:
         if isinstance(query, Query):
             terms = (replace(term, query=self.settled(as_single(term.query))) for term in query.terms)
             return Query(tuple(terms))
-        if not isinstance(query, Text) or not query.text.strip():
-            return query
+        return self.named(query.text) if isinstance(query, Text) and query.text.strip() else query
+
+    def named(self, text: str) -> AnyQuery:
+        """Return the query of items, or of a vector, that a text stands for; see `read_terms`.
+
+        Raises:
+            QueryError: it names no items, and holds no vector.
+        """
         try:
-            return read_terms(query.text, lambda identity: self._build.row_of(identity) is not None)
+            return read_terms(text, lambda identity: self._build.row_of(identity) is not None)
         except QueryError as error:
             raise QueryError(f"{error} {self._misfit()}") from None
 

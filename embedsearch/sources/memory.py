@@ -158,7 +158,7 @@ def _free(name: str, taken: Iterable[str]) -> str:
 
 def _columns(items: Any, asked: SourceRecipe) -> tuple[Columns, list[str], SourceRecipe]:
     """Return the columns of what came, arrays or lists; which hold images; and what is asked of them."""
-    if isinstance(items, tuple) and len(items) in (2, 3) and np.ndim(items[1]) == 2:
+    if isinstance(items, tuple) and len(items) in (2, 3) and _are_vectors(items[1]):
         return _of_vectors(*items), [], replace(asked, vector=VECTOR, id=ID)
     if hasattr(items, "iloc"):  # pandas: its objects may be images, which Arrow does not take
         objects = [name for name in (asked.image, asked.vector) if name in items.columns]
@@ -186,22 +186,38 @@ def _of_arrow(table: pa.Table) -> Columns:
 
 def _of_vectors(ids: Any, vectors: Any, fields: Any = None) -> Columns:
     """Return ids, vectors (n, d) and the columns of a table of fields beside them."""
-    matrix = np.ascontiguousarray(vectors, "<f4")  # (n, d)
+    held = _held(vectors)
     names = [str(each) for each in ids]
     columns: Columns = {} if fields is None else _columns(fields, SourceRecipe(MEMORY, ""))[0]
     counts = {"ids": len(names)} | {f"values of {name!r}": len(each) for name, each in columns.items()}
     for what, count in counts.items():
-        if count != len(matrix):
-            raise SourceError(f"{len(matrix):,} vectors came with {count:,} {what}: give as many of each.")
+        if count != len(held):
+            raise SourceError(f"{len(held):,} vectors came with {count:,} {what}: give as many of each.")
     if taken := sorted({ID, VECTOR} & set(columns)):
         raise SourceError(
             f"Beside (ids, vectors) no field can be called {taken[0]!r}. Give the column another name."
         )
+    return {ID: names, VECTOR: held, **columns}
+
+
+def _are_vectors(values: Any) -> bool:
+    """Whether values are an array (n, d), or n lists of numbers of one length or several."""
+    if isinstance(values, list | tuple):
+        return bool(values) and all(np.ndim(each) == 1 and not isinstance(each, str) for each in values)
+    return np.ndim(values) == 2
+
+
+def _held(vectors: Any) -> pa.Array:
+    """Return vectors as a column of the bytes of their float32 numbers; lists may have several lengths."""
+    if isinstance(vectors, list | tuple) and len({len(each) for each in vectors}) > 1:
+        return pa.array([_vector(each) for each in vectors], pa.binary())
+    with np.errstate(over="ignore"):  # what float32 can't hold is not finite
+        matrix = np.ascontiguousarray(vectors, "<f4")  # (n, d)
     raw = matrix.view(np.uint8).reshape(-1)  # (n, d) -> (4 n d,)
-    held = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(4 * matrix.shape[1]), len(matrix), [None, pa.py_buffer(raw)]
+    size = pa.binary(4 * matrix.shape[1])
+    return pa.FixedSizeBinaryArray.from_buffers(size, len(matrix), [None, pa.py_buffer(raw)]).cast(
+        pa.binary()
     )
-    return {ID: names, VECTOR: held.cast(pa.binary()), **columns}
 
 
 def _of_list(items: list[Any], asked: SourceRecipe) -> tuple[Columns, list[str], SourceRecipe]:

@@ -100,6 +100,8 @@ def _there(searcher: Index, asked: Asked, indexes: Path) -> tuple[Asked, tuple[s
         if not 1 <= asked.word <= count and asked.text.strip():
             lost.append(f"The sentence has {count} words, so no word {asked.word}. Click the word you mean.")
             asked = replace(asked, word=0)
+    if wrong := query_input.misread(searcher, asked):
+        lost.append(wrong)
     return asked, tuple(lost)
 
 
@@ -205,7 +207,9 @@ def _grid(
         results.metric if results is not None else None,
         cards.Actions(
             partial(query_input.like, manifest.name),
-            None if query is None else partial(_explain, searcher, query),
+            None
+            if query is None or query_input.own_form(searcher) is QueryForm.VECTOR
+            else partial(_explain, searcher, query),
             None
             if query is None or UNITS[manifest.unit].form is QueryForm.WORD
             else partial(weighted_terms.add, manifest.name),

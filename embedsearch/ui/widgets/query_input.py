@@ -8,9 +8,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from embedsearch.errors import QueryError
 from embedsearch.index import Index
 from embedsearch.modalities import MODALITIES, UNITS, QueryForm
-from embedsearch.query import Image, MoreLike, Single, Text, Word
+from embedsearch.query import AnyQuery, Image, MoreLike, Text, Word
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import navigation, url_state
 from embedsearch.ui.pages import MAP
@@ -20,7 +21,7 @@ from embedsearch.ui.widgets.notes import literal
 from embedsearch.ui.widgets.uploads import find
 
 INDEX, TEXT, WORD = "search-index", "search-text", "search-word"
-MAX_TEXT = 4000
+MAX_TEXT, MAX_NUMBERS = 4000, 40_000  # characters
 
 
 def like(index: str, item: str) -> None:
@@ -43,14 +44,29 @@ def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
     st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
 
 
+def own_form(searcher: Index) -> QueryForm:
+    """Return what an index's own space is asked with here, where no encoder of a caller's program is."""
+    return QueryForm.VECTOR if searcher.manifest.recipe.encoder.own else searcher.queries.form
+
+
 def forms(searcher: Index) -> set[QueryForm]:
     """Return what an index can be asked with beside its own items."""
-    own = UNITS[searcher.manifest.unit].form
+    own = own_form(searcher)
     crossmodal = searcher.crossmodal
     return {own} if crossmodal is None else {own, MODALITIES[crossmodal.asks].units[0].form}
 
 
-def query(searcher: Index, asked: Asked, indexes: Path) -> Single | None:
+def misread(searcher: Index, asked: Asked) -> str:
+    """Return a sentence on a text that names no items, where it has to; empty where it does or need not."""
+    if own_form(searcher) is QueryForm.VECTOR and asked.text.strip() and not asked.item:
+        try:
+            searcher.queries.named(asked.text)
+        except QueryError as error:
+            return str(error)
+    return ""
+
+
+def query(searcher: Index, asked: Asked, indexes: Path) -> AnyQuery | None:
     """Return what the address asks of this index; None for nothing that it can be asked with.
 
     Where both a text and an image stand there, the one that the index holds goes first.
@@ -60,7 +76,10 @@ def query(searcher: Index, asked: Asked, indexes: Path) -> Single | None:
     """
     if asked.item:
         return MoreLike(asked.item)
-    own, possible = UNITS[searcher.manifest.unit].form, forms(searcher)
+    own, possible = own_form(searcher), forms(searcher)
+    if own is QueryForm.VECTOR:
+        nothing = not asked.text.strip() or misread(searcher, asked)
+        return None if nothing else searcher.queries.named(asked.text)
     text = asked.text if possible & {QueryForm.TEXT, QueryForm.WORD} else ""
     image = asked.image if QueryForm.IMAGE in possible else ""
     if image and (own is QueryForm.IMAGE or not text.strip()):
@@ -75,8 +94,8 @@ def query(searcher: Index, asked: Asked, indexes: Path) -> Single | None:
 def ask(searcher: Index, asked: Asked, indexes: Path) -> None:
     """Show the widgets that fit what the index can be asked with."""
     name, possible = searcher.manifest.name, forms(searcher)
-    if possible & {QueryForm.TEXT, QueryForm.WORD}:
-        _ask_text(searcher, asked, whole=QueryForm.TEXT in possible)
+    if possible & _ASKED.keys():
+        _ask_text(searcher, asked, next(form for form in _ASKED if form in possible))
     if QueryForm.IMAGE not in possible:
         return
 
@@ -97,8 +116,17 @@ def crossed(searcher: Index, by: str) -> str:
     return f" {asks} find {UNITS[searcher.manifest.unit].plural} {crossmodal.about}."
 
 
-def _ask_text(searcher: Index, asked: Asked, *, whole: bool) -> None:
-    """Show the field for a text, asked with as a whole or by one of its words."""
+# what is typed -> the label of its field, and an example
+_ASKED = {
+    QueryForm.TEXT: ("What are you looking for?", "Describe it in your own words"),
+    QueryForm.WORD: ("A sentence with the word you mean", "I left the key in the front door"),
+    QueryForm.VECTOR: ("An item, items with + and -, or the numbers of a vector", "king - man + woman"),
+}
+
+
+def _ask_text(searcher: Index, asked: Asked, form: QueryForm) -> None:
+    """Show the field for what is typed."""
+    whole, (label, example) = form is not QueryForm.WORD, _ASKED[form]
 
     def changed() -> None:
         text = st.session_state[TEXT] or ""
@@ -111,11 +139,11 @@ def _ask_text(searcher: Index, asked: Asked, *, whole: bool) -> None:
     # what an item takes the place of would look as if it were asked too
     url_state.follow(TEXT, "" if asked.item and whole else asked.text)
     st.text_input(
-        "What are you looking for?" if whole else "A sentence with the word you mean",
+        label,
         key=TEXT,
         type="search",
-        max_chars=MAX_TEXT,
-        placeholder="Describe it in your own words" if whole else "I left the key in the front door",
+        max_chars=MAX_NUMBERS if form is QueryForm.VECTOR else MAX_TEXT,
+        placeholder=example,
         on_change=changed,
     )
 

@@ -21,7 +21,7 @@ def whole(query: AnyQuery | None, asked: Asked) -> AnyQuery | None:
     """Return a query with its weighted terms; None where nothing is looked for."""
     if not asked.terms:
         return query
-    parts = [] if query is None else [WeightedTerm(query)]
+    parts = [] if query is None else list(query.terms) if isinstance(query, Query) else [WeightedTerm(query)]
     parts += [
         WeightedTerm(MoreLike(term.value) if term.is_item else term.value, term.weight)
         for term in asked.terms

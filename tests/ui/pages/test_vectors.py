@@ -1,5 +1,7 @@
 """Vectors made elsewhere, on the page."""
 
+import re
+
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -22,3 +24,21 @@ def test_an_index_of_vectors_is_shown(asked):
     assert not page.exception
     shown = " ".join(each.proto.body for each in page.get("html"))
     assert "v4" in shown or "v5" in shown
+
+
+@pytest.mark.usefixtures("here")
+def test_items_are_added_and_subtracted_by_their_ids():
+    """A text of ids with signs is a sum; a wrong id is told in a sentence, and the field keeps the text."""
+    rows = {"king": [1, 1, 0], "man": [0, 1, 0], "woman": [0, 0, 1], "queen": [1, 0, 1], "apple": [-1, 1, -1]}
+    es.build((list(rows), list(rows.values())), name="w2v")
+    page = AppTest.from_file(str(PAGE), default_timeout=60)
+    page.query_params["index"] = "w2v"
+    page.run()
+    page.text_input(key="search-text").set_value("king - man + woman").run()
+    assert not page.exception
+    shown = " ".join(each.proto.body for each in page.get("html"))
+    assert re.findall(r'es-text">([^<]+)<', shown)[0] == "queen"
+    assert not any("Why" in button.label for button in page.button)
+    page.text_input(key="search-text").set_value("king - mann").run()
+    assert "There is no item 'mann' in the index." in page.warning[0].value.replace("\\", "")
+    assert page.text_input(key="search-text").value == "king - mann"

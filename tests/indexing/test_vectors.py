@@ -1,0 +1,222 @@
+"""Vectors made elsewhere through a build and its rebuilds, and all that works on an index of them."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import embedsearch as es
+from embedsearch.distances.metric import Metric, distances
+from embedsearch.errors import EncoderMismatchError, RecipeError, SourceError
+
+RNG = np.random.default_rng(3)
+IDS = [f"v{at:02}" for at in range(30)]
+ROWS = RNG.normal(size=(30, 6)).astype(np.float32)
+
+
+def write_npy(folder, ids, rows):
+    """Write a .npy with ids beside it."""
+    np.save(folder / "v.npy", rows)
+    (folder / "ids.txt").write_text("\n".join(ids))
+    return "v.npy", {"ids": folder / "ids.txt"}
+
+
+def write_fields(folder, ids, rows):
+    """Write a .npy with a table beside it that has the ids."""
+    np.save(folder / "v.npy", rows)
+    (folder / "f.csv").write_text("key,first\n" + "".join(f"{i},{i[1]}\n" for i in ids))
+    return "v.npy", {"fields": folder / "f.csv", "id": "key"}
+
+
+def write_npz(folder, ids, rows):
+    """Write a .npz of both."""
+    np.savez(folder / "v.npz", vectors=rows, ids=ids)
+    return "v.npz", {}
+
+
+def write_parquet(folder, ids, rows):
+    """Write a Parquet file."""
+    pq.write_table(pa.table({"id": ids, "v": list(rows)}), folder / "v.parquet")
+    return "v.parquet", {"vector": "v", "id": "id"}
+
+
+def write_arrow(folder, ids, rows):
+    """Write an Arrow file."""
+    table = pa.table({"id": ids, "v": list(rows)})
+    with pa.ipc.new_file(folder / "v.arrow", table.schema) as writer:
+        writer.write_table(table)
+    return "v.arrow", {"vector": "v", "id": "id"}
+
+
+def write_jsonl(folder, ids, rows):
+    """Write JSON Lines."""
+    lines = (json.dumps({"id": i, "embedding": row.tolist()}) for i, row in zip(ids, rows, strict=True))
+    (folder / "v.jsonl").write_text("\n".join(lines))
+    return "v.jsonl", {"id": "id"}
+
+
+def write_words(folder, ids, rows):
+    """Write a text file of word vectors."""
+    lines = (f"{i} {' '.join(map(repr, row.tolist()))}\n" for i, row in zip(ids, rows, strict=True))
+    (folder / "v.vec").write_text(f"{len(ids)} 6\n" + "".join(lines))
+    return "v.vec", {}
+
+
+def write_binary(folder, ids, rows):
+    """Write a binary file of word vectors."""
+    data = b"".join(i.encode() + b" " + row.astype("<f4").tobytes() for i, row in zip(ids, rows, strict=True))
+    (folder / "v.bin").write_bytes(f"{len(ids)} 6\n".encode() + data)
+    return "v.bin", {}
+
+
+def write_dataset(folder, ids, rows):
+    """Save a data set."""
+    datasets = pytest.importorskip("datasets")
+    saved = datasets.Dataset.from_dict({"id": ids, "v": rows.tolist()})
+    saved.save_to_disk(folder / f"saved{len(ids)}")
+    link = folder / "saved"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder / f"saved{len(ids)}")
+    return "saved", {"vector": "v", "id": "id"}
+
+
+WRITERS = (
+    write_npy, write_fields, write_npz, write_parquet, write_arrow, write_jsonl, write_words, write_binary,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_rebuild_takes_in_what_changed(write, tmp_path):
+    """One added, one changed and one removed: the changes are counted, and the rest is kept."""
+    name, options = write(tmp_path, IDS, ROWS)
+    build = es.build(tmp_path / name, name="v", indexes=tmp_path / "indexes", **options)
+    assert np.array_equal(build.build.vectors, ROWS)
+    ids, rows = [*IDS[1:], "new"], np.vstack([ROWS[1:], [[1, 2, 3, 4, 5, 6]]]).astype(np.float32)
+    rows[4] = -rows[4]
+    write(tmp_path, ids, rows)
+    changes = es.changes("v", indexes=tmp_path / "indexes")
+    assert (changes.added, changes.changed, changes.removed, changes.to_embed) == (1, 1, 1, 2)
+    again = build.rebuild()
+    assert again.build.items["id"].to_pylist() == ids
+    assert np.array_equal(again.build.vectors, rows)
+    assert again.manifest.report.reused == 28
+    assert again.rebuild().manifest.build == again.manifest.build
+
+
+def test_a_column_of_a_data_set_through_a_rebuild(tmp_path):
+    """The same of a data set that was saved again."""
+    name, options = write_dataset(tmp_path, IDS, ROWS)
+    index = es.build(tmp_path / name, name="v", indexes=tmp_path / "indexes", **options)
+    assert np.array_equal(index.build.vectors, ROWS)
+
+
+@pytest.mark.parametrize("dimension", [1, 65_536])
+def test_any_dimension_is_built_and_searched(dimension, here):
+    """One number and 65,536: the neighbours are those of numpy, and a rebuild keeps the vectors."""
+    rows = RNG.normal(size=(40, dimension)).astype(np.float32)
+    np.save(here / "v.npy", rows)
+    index = es.build(here / "v.npy", name="v", metric="l2")
+    wanted = distances(rows[:1], rows, Metric.L2)[0]
+    hits = index.search(rows[0], k=5)
+    assert [hit.row for hit in hits] == np.argsort(wanted, kind="stable")[:5].tolist()
+    assert [hit.distance for hit in hits] == pytest.approx(np.sort(wanted)[:5].tolist(), rel=1e-4, abs=1e-3)
+    mapped = index.map()
+    assert len(mapped.layout.points) == 40
+
+
+def test_long_vectors_are_read_in_bounded_pieces(here):
+    """A stretch of the source holds at most 128 MiB of vectors, however long they are."""
+    from embedsearch.indexing.read import HELD, walk
+    from embedsearch.recipe import SourceRecipe
+    from embedsearch.records import Unit
+    from embedsearch.sources import open_source
+
+    shape = (1200, 65_536)
+    np.lib.format.open_memmap(here / "v.npy", "w+", np.float32, shape)[:, 0] = 1  # sparse on disk
+    source = open_source(SourceRecipe("vectors", str(here / "v.npy")))
+    sizes = []
+    for walked in walk(source, Unit.VECTOR):
+        sizes.append(len(walked.entries))
+        if len(sizes) == 2:
+            break
+    assert sizes == [HELD // (4 * 65_536)] * 2
+
+
+def test_ragged_vectors_from_memory_are_rejected(here):  # noqa: ARG001
+    """A list of lists of several lengths: those of another length than most are rejected, the rest built."""
+    index = es.build((["a", "b", "c", "d"], [[1, 2], [1, 2, 3], [3, 4], [0, 0]]), name="r")
+    assert index.build.items["id"].to_pylist() == ["a", "c"]
+    assert sorted(each["reason"] for each in index.rejected()) == [
+        "the vector column 'vector': the vector is all zeros: it has no direction",
+        "the vector has 3 numbers; 2 were expected",
+    ]
+
+
+def test_the_first_vector_does_not_set_the_length(here):
+    """Where the first row is the odd one, it is rejected, and not all others."""
+    (here / "v.jsonl").write_text('{"embedding": [1]}\n' + '{"embedding": [1, 2]}\n{"embedding": [2, 1]}\n')
+    index = es.build(here / "v.jsonl", name="v")
+    assert len(index) == 2
+    assert [each["reason"] for each in index.rejected()] == ["the vector has 1 numbers; 2 were expected"]
+
+
+def test_a_file_without_one_good_vector_is_refused(here):
+    """The reasons stand in the sentence."""
+    np.save(here / "v.npy", np.zeros((5, 3)))
+    with pytest.raises(SourceError, match="no vector that can be used: the vector is all zeros"):
+        es.build(here / "v.npy", name="v")
+
+
+@pytest.mark.scale
+def test_all_verbs_work_on_vectors(here):
+    """Maps, copies, diagnostics, filters and calibration answer as for anything else."""
+    rows = np.vstack([RNG.normal(size=(60, 8)), RNG.normal(size=(60, 8)) + 8]).astype(np.float32)
+    rows[119] = rows[3]
+    np.savez(here / "v.npz", vectors=rows, ids=[f"v{at}" for at in range(120)], group=[0] * 60 + [1] * 60)
+    index = es.build(here / "v.npz", name="v")
+    assert {hit.fields["group"] for hit in index.search("v0", k=30, where="group = 1")} == {1}
+    copies = [group for group in index.duplicates().groups if group.exact]
+    assert [[each.id for each in group.members] for group in copies] == [["v3", "v119"]]
+    assert index.diagnostics()["duplicates"]["exact"] == round(1 / 120, 4)
+    assert len(index.map().layout.points) == 120
+    assert index.calibrate().search("v0", k=1)[0].percentile is not None
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_the_metric_is_the_users_choice(metric, here):
+    """The neighbours of a file's vectors are those of numpy in each metric."""
+    np.save(here / "v.npy", ROWS.astype(np.float16))
+    index = es.build(here / "v.npy", name="v", metric=metric)
+    wanted = distances(ROWS[:1], ROWS.astype(np.float16).astype(np.float32), metric)[0]
+    assert [hit.row for hit in index.search(ROWS[0], k=4)] == np.argsort(wanted)[:4].tolist()
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    """Texts, and the bundled model's vectors of them."""
+    texts = ["I want my money back.", "The parcel has not arrived.", "I forgot my password."]
+    return texts, es.load_encoder(precision="fp32", engine="torch").encode(texts)
+
+
+def test_texts_are_asked_through_the_model_that_made_the_vectors(sentences, here, monkeypatch):
+    """--query-model embeds texts; another dimension is refused, and so is the model with other files."""
+    texts, vectors = sentences
+    index = es.build((texts, vectors), name="s", query_model="all-MiniLM-L6-v2")
+    assert [hit.id for hit in index.search("a refund please", k=1)] == texts[:1]
+    assert es.open("s").search("my login does not work", k=1)[0].id == texts[2]
+    assert index.search(vectors[1], k=1)[0].id == texts[1]
+    assert index.similar(texts[0], k=1)[0].id in texts[1:]
+    with pytest.raises(RecipeError, match=r"makes vectors of 384 numbers, and those of .* have 3"):
+        es.build((["a", "b"], [[1, 2, 3], [3, 2, 1]]), name="other", query_model="all-MiniLM-L6-v2")
+    assert not (here / "other").exists()
+    monkeypatch.setattr("embedsearch.models.spec.content_hashes", lambda *_, **__: {"weights": "others"})
+    with pytest.raises(EncoderMismatchError, match="holds 384-d vectors of all-MiniLM-L6-v2"):
+        es.open("s").search("a refund please")
+
+
+def test_a_query_model_belongs_to_vectors(here):  # noqa: ARG001
+    """For texts it is refused in words."""
+    with pytest.raises(RecipeError, match="belongs to vectors made elsewhere"):
+        es.build(["a"], name="t", query_model="all-MiniLM-L6-v2")
