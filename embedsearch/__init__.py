@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from embedsearch.index import Index, changes, rebuild
     from embedsearch.index import open_index as open
     from embedsearch.models.spec import EncoderSpec
-    from embedsearch.query import Image, MoreLike, Query, Text, Vector, WeightedTerm, Word
+    from embedsearch.query import Image, MoreLike, Query, Row, Text, Vector, WeightedTerm, Word
     from embedsearch.recipe import EncoderOptions, IndexOptions
     from embedsearch.records import Modality, Record, Rejected, Sentence, Unit
     from embedsearch.results import Hit, Results
@@ -57,6 +57,7 @@ _HOMES = {
     "Record": "records:Record",
     "Rejected": "records:Rejected",
     "Results": "results:Results",
+    "Row": "query:Row",
     "Sentence": "records:Sentence",
     "Text": "query:Text",
     "Unit": "records:Unit",
@@ -104,6 +105,7 @@ __all__ = [
     "Record",
     "Rejected",
     "Results",
+    "Row",
     "Sentence",
     "Text",
     "Unit",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from dataclasses import replace as replaced
 from itertools import islice
@@ -72,6 +72,8 @@ def build(
     keep_na: bool = False,
     ids: str | Path = "",
     fields: str | Path = "",
+    rows: bool = False,
+    columns: str | Sequence[str] = (),
     unit: Unit | str = "",
     model: str = "",
     revision: str = "",
@@ -82,11 +84,12 @@ def build(
     engine: str = "auto",
     decoding: str = "auto",
     views: str = "auto",
+    weights: Mapping[str, float] | Sequence[str] = (),
     device: str = "auto",
     batch_tokens: int = 0,
     query_model: str = "",
     encoder: EncoderOptions | OwnEncoder | None = None,
-    metric: str = "cosine",
+    metric: str = "",
     backend: str = "auto",
     memory: str = "",
     recall: float = 0.95,
@@ -128,6 +131,8 @@ def build(
         header: whether the first row of a CSV, TSV or Excel file holds names; None to find out.
         decimal: `","` where numbers in a CSV or TSV file have a decimal comma.
         keep_na: read NA, null, None, nan and the like in CSV, TSV and Excel files as texts, not as missing.
+        rows: embed the rows of a table as they are, by their columns: numbers, categories, dates and texts.
+        columns: of rows, the columns that count; all but the key without it.
         ids: of a .npy or .npz file of vectors, a file with one id a line, or a .npy of ids.
         fields: of a .npy or .npz file of vectors, a table with a row for each vector; its column `id` names
             them.
@@ -142,13 +147,14 @@ def build(
         engine: see `load_encoder`.
         decoding: see `load_encoder`.
         views: see `load_encoder`.
+        weights: of rows, how often the squared distance of a column counts, as in `{"price": 2}`.
         device: see `load_encoder`.
         batch_tokens: see `load_encoder`.
         query_model: of vectors made elsewhere, the model that made them: texts are then asked through it.
         encoder: the options from `unit` to `query_model` together; an option can't be given twice. Or an
             encoder of your own, anything with a `name` and `encode(list)` that returns (n, d) numbers: it is
             given texts, PIL images or vectors, as the source holds, and `open` and `rebuild` need it again.
-        metric: `cosine`, `l2` or `ip`.
+        metric: `cosine`, `l2` or `ip`; empty for `l2` of rows and `cosine` of all else.
         backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq` or `ivf-pq`.
         memory: what making and serving the index may hold, such as `4GB`; empty for half of what is free.
         recall: recall@10 that an approximate index is tuned to, (0, 1].
@@ -188,6 +194,8 @@ def build(
         keep_na=keep_na,
         ids=_file(ids),
         fields=_file(fields),
+        rows=rows,
+        columns=columns_of(columns),
     )
     own = None if encoder is None or isinstance(encoder, EncoderOptions) else _checked(encoder)
     load = loading(own)
@@ -203,6 +211,7 @@ def build(
         engine=engine,
         decoding=decoding,
         views=views,
+        weights=_weights(weights),
         device=device,
         batch_tokens=batch_tokens,
         query_model=absolute_model(query_model),
@@ -255,6 +264,13 @@ def _checked(encoder: Any) -> OwnEncoder:
             f"a {type(encoder).__name__}."
         )
     return encoder
+
+
+def _weights(given: Mapping[str, float] | Sequence[str]) -> tuple[str, ...]:
+    """Return the weights of columns as a recipe has them."""
+    if isinstance(given, Mapping):
+        return tuple(f"{name}={weight}" for name, weight in given.items())
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _located(source: str | Path, asked: SourceRecipe) -> SourceRecipe:

@@ -23,6 +23,7 @@ class QueryForm(StrEnum):
     WORD = "word"  # a sentence, and which of its words is meant
     IMAGE = "image"
     VECTOR = "vector"  # ready, or of an item: nothing can be embedded
+    ROW = "row"  # values of columns
 
 
 class Card(StrEnum):
@@ -31,6 +32,7 @@ class Card(StrEnum):
     TEXT = "text"
     IMAGE = "image"
     VIDEO = "video"  # the frame of its moment, and a player
+    ROW = "row"  # its columns
 
 
 class Reader(StrEnum):
@@ -38,6 +40,7 @@ class Reader(StrEnum):
 
     TOKENIZER = "tokenizer"
     PREPROCESSOR = "preprocessor"
+    COLUMNS = "columns"  # what was learnt from a table
     NONE = "none"  # there is no model
 
 
@@ -69,6 +72,11 @@ class UnitRow:
             search returns each record once, with the moment that is nearest.
         is_labelled: whether only a source with labelled spans has it.
         votes: whether the labels of the hits say what a query is.
+        spec: "module:function", from a recipe to the specification of its encoder, which is made of the
+            recipe alone then; empty where the files of one model tell it.
+        by_columns: whether each column of a table has numbers of its own in a vector: how they are made is
+            learnt from the table, and a query may name some of the columns.
+        metric: the distance that is used where none is asked for.
     """
 
     unit: Unit
@@ -90,6 +98,9 @@ class UnitRow:
     timed: bool = False
     is_labelled: bool = False
     votes: bool = False
+    spec: str = ""
+    by_columns: bool = False
+    metric: str = "cosine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +288,7 @@ _ROWS = (
                 Unit.VECTOR,
                 plural="vectors",
                 encoder="embedsearch.encoders.given:GivenEncoder",
+                spec="embedsearch.encoders.given:given_spec",
                 poolings=("given",),
                 records_ahead=4096,
                 form=QueryForm.VECTOR,
@@ -287,6 +299,32 @@ _ROWS = (
         reader=Reader.NONE,
         card=Card.TEXT,
         switching=5e-3,  # no model runs: Python's usual
+        size="embedsearch.analysis.sizes:none",
+        largest="the first",
+        alike="Near each other",
+        keeps_bytes=False,
+    ),
+    ModalityRow(
+        Modality.ROW,
+        units=(
+            UnitRow(
+                Unit.ROW,
+                plural="rows",
+                encoder="embedsearch.encoders.rows:RowEncoder",
+                spec="embedsearch.encoders.rows:rows_spec",
+                poolings=("columns",),
+                records_ahead=4096,
+                form=QueryForm.ROW,
+                query="values of columns, as in price=20 colour=red, or an item of it (--item ID)",
+                by_columns=True,
+                metric="l2",
+                unjudged="There is no verdict for rows: no row is known not to belong to the table.",
+            ),
+        ),
+        default_model="all-MiniLM-L6-v2",
+        reader=Reader.COLUMNS,
+        card=Card.ROW,
+        switching=1e-5,
         size="embedsearch.analysis.sizes:none",
         largest="the first",
         alike="Near each other",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Number
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from embedsearch.errors import QueryError
 from embedsearch.modalities import QueryForm
@@ -78,7 +80,53 @@ class Vector:
     values: npt.NDArray[np.floating[Any]]
 
 
-Single = Text | Image | Word | MoreLike | Vector
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table: values by column. Columns that it does not have do not count; None means missing.
+
+    Attributes:
+        values: numbers, texts, dates or None, by the name of the column; texts are read as the column's kind.
+
+    Example:
+        >>> Row.of('price=20 colour="dark red"')
+        Row(values={'price': '20', 'colour': 'dark red'})
+    """
+
+    form: ClassVar = QueryForm.ROW
+
+    values: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.values, Mapping) or not self.values:
+            raise QueryError(f"A row is a dict of values by column; got {self.values!r:.80}.")
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Return the row that a person typed as `column=value`, with quotes around what holds spaces.
+
+        Raises:
+            QueryError: a part of it is not of that form.
+        """
+        try:
+            parts = [part.partition("=") for part in shlex.split(text)]
+        except ValueError:
+            raise QueryError(f"A quotation mark is not closed in {text!r:.80}.") from None
+        wrong = next((name for name, sign, _ in parts if not sign or not name), None)
+        if wrong is not None or not parts:
+            raise QueryError(
+                f"{wrong or text!r:.80} names no column. Write a row like price=20 colour=red, with quotes "
+                'around what holds spaces, as in name="Rosa Luxemburg".'
+            )
+        return cls({name: value or None for name, _, value in parts})
+
+    def __str__(self) -> str:
+        """Return the row as `of` reads it."""
+        return " ".join(
+            shlex.quote(f"{name}={'' if value is None else value}") for name, value in self.values.items()
+        )
+
+
+Single = Text | Image | Word | MoreLike | Vector | Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +193,7 @@ def as_query(query: Any) -> AnyQuery:
     """Return the query that a plain Python value stands for.
 
     A string is a text. A `Path`, bytes or a PIL image is an image. An array or a list of numbers is a
-    vector. Use `Word`, `MoreLike` and `Query` for words, items and several terms.
+    vector, a dict a row of a table. Use `Word`, `MoreLike` and `Query` for words, items and several terms.
 
     Raises:
         QueryError: the value is none of these.
@@ -166,10 +214,13 @@ def as_single(query: Any) -> Single:
         return Text(query)
     if isinstance(query, (Path, bytes)) or hasattr(query, "convert"):
         return Image(query)
+    if isinstance(query, Mapping):
+        return Row(query)
     if hasattr(query, "__array__") or isinstance(query, (list, tuple)):
         return Vector(query)
     raise QueryError(
-        f"A query can't be a {type(query).__name__}: give a text, a path, bytes, a PIL image, a vector, "
+        f"A query can't be a {type(query).__name__}: give a text, a path, bytes, a PIL image, a dict, "
+        "a vector, "
         "or one of embedsearch.Word, embedsearch.MoreLike and embedsearch.Query."
     )
 

@@ -30,6 +30,7 @@ VIEWS = ("auto", "centre", "whole", "both")
 # 2: `VIEWS`; the ground by contrast; wide numbers by their range, see `embedsearch.encoders.vision.to_rgb`.
 PREPARATION = 2
 SPLITTER = "unicode"  # how texts are split into words and sentences since 0.7
+MOST_WEIGHT = 1_000_000  # of a column
 DEVICE_RULE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?")
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")
 
@@ -54,6 +55,8 @@ class SourceRecipe:
         keep_na: read NA, null, None and the like in tables as texts, not as missing.
         ids: of a file of vectors, an absolute file with an id for each, in their order.
         fields: of a file of vectors, an absolute table with a row for each, in their order.
+        rows: whether the rows of a table are embedded as they are, by their columns.
+        columns: of rows, the columns that count; empty for all but the key.
     """
 
     kind: str
@@ -71,6 +74,8 @@ class SourceRecipe:
     keep_na: bool = field(default=False, metadata=stored(optional=True))
     ids: str = field(default="", metadata=stored(optional=True))
     fields: str = field(default="", metadata=stored(optional=True))
+    rows: bool = field(default=False, metadata=stored(optional=True))
+    columns: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -94,6 +99,7 @@ class EncoderOptions:
         decoding: `auto`, `full`, or `draft`: large JPEGs are decoded at a smaller scale, to at least three
             times the side that the model sees.
         views: a name in `VIEWS`.
+        weights: of rows, how often a column's squared distance counts, as in `price=2`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         batch_tokens: padded tokens (texts) in one batch; 0 lets the encoder choose.
         query_model: of vectors made elsewhere, the model that made them, which texts are asked through: a
@@ -113,6 +119,7 @@ class EncoderOptions:
     batch_tokens: int = 0
     views: str = field(default="auto", metadata=stored(optional=True))
     query_model: str = field(default="", metadata=stored(optional=True))
+    weights: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -122,6 +129,7 @@ class EncoderOptions:
             )
         if self.batch_tokens < 0:
             raise RecipeError(f"A batch can't have {self.batch_tokens} tokens. Give 0 or more.")
+        weights_of(self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +144,8 @@ class EncoderRecipe(EncoderOptions):
             empty for the rule of 0.6, and where texts are not split.
         own: stands for an encoder of the caller's program, called `model`, see
             `embedsearch.encoders.own.identity_of`; empty where `model` is one that can be loaded.
+        table: of rows, the file of what was learnt from their table; each build has one of its own, and none
+            is named in a recipe on disk.
     """
 
     unit: Unit
@@ -143,6 +153,7 @@ class EncoderRecipe(EncoderOptions):
     preparation: int = field(default=1, metadata=stored(optional=True))
     splitter: str = field(default="", metadata=stored(optional=True))
     own: str = field(default="", metadata=stored(optional=True))
+    table: str = field(default="", metadata=stored(optional=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +161,7 @@ class IndexOptions:
     """How vectors become an index.
 
     Attributes:
-        metric: a name in `embedsearch.distances.metric.Metric`.
+        metric: a name in `embedsearch.distances.metric.Metric`; empty for what the unit has.
         backend: a name in `embedsearch.backends.BACKENDS`, or `auto`: by size and memory.
         memory: what building and the open index may hold, such as `4GB`; empty for half of what is free.
         recall: the recall@10 against exact search (0 to 1) that an approximate index is tuned to.
@@ -162,7 +173,7 @@ class IndexOptions:
             for none.
     """
 
-    metric: str = "cosine"
+    metric: str = ""
     backend: str = "auto"
     memory: str = ""
     recall: float = 0.95
@@ -315,6 +326,27 @@ def columns_of(value: Any) -> tuple[str, ...]:
     if not isinstance(value, Iterable) or isinstance(value, bytes):
         raise RecipeError(f"A column's name is a str, and several are a list of them; got {value!r:.60}.")
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def weights_of(weights: Iterable[str]) -> dict[str, float]:
+    """Return the weights of columns by name, of texts such as `price=2`.
+
+    Raises:
+        RecipeError: one is not written so, or its number is not over 0 and at most 1,000,000.
+    """
+    found: dict[str, float] = {}
+    for each in weights:
+        name, _, text = each.rpartition("=")
+        try:
+            found[name] = float(text)
+        except ValueError:
+            found[name] = 0.0
+        if not name or not 0 < found[name] <= MOST_WEIGHT:
+            raise RecipeError(
+                f"{each!r:.80} is no weight of a column. Write it like price=2, the number over 0 and at "
+                f"most {MOST_WEIGHT:,}."
+            )
+    return found
 
 
 def joined(options: Options, **given: Any) -> Options:

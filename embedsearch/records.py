@@ -27,6 +27,7 @@ class Modality(StrEnum):
     IMAGE = "image"
     VIDEO = "video"
     VECTOR = "vector"
+    ROW = "row"
 
 
 class Unit(StrEnum):
@@ -39,6 +40,7 @@ class Unit(StrEnum):
     SPAN = "span"
     FRAME = "frame"
     VECTOR = "vector"
+    ROW = "row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ class Record:
         id: stable identity within its source: a path, a key, or a content hash; never a position.
         modality: what `content` is.
         content: the text; the image, as a path or as the bytes of an image file; the vector, as the bytes of
-            its float32 numbers, the least significant first; or what is read when it is needed.
+            its float32 numbers, the least significant first; the row of a table, as the bytes of a JSON
+            object; or what is read when it is needed.
         fields: what else the source knows, by column name: strings, whole numbers, floats, truth
             values, dates, None, or lists of these. Used by filters and shown with a hit. Cells of a text
             file are strings until the whole column is known.
@@ -169,6 +172,11 @@ Entries = Iterator[Entry]
 def as_text(value: Value) -> str:
     """Return a field's value as people read it: a list with commas between its values."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def described(fields: Mapping[str, Value]) -> str:
+    """Return the values of a row in a line, as in "price 20 | colour red"."""
+    return " | ".join(f"{name} {as_text(value)}" for name, value in fields.items() if value is not None)
 
 
 def content_of(record: Record) -> Content:

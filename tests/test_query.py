@@ -136,7 +136,7 @@ def test_a_word_beyond_the_limit_is_told(terms):
         ("fruits", "", "query is empty"),
         ("fruits", 7, "can't be a int: give a text"),
         ("fruits", None, "can't be a NoneType"),
-        ("fruits", {"text": "x"}, "can't be a dict"),
+        ("fruits", {"text": "x"}, "ask it with a whole text"),
     ],
 )
 def test_a_query_of_the_wrong_kind_is_guided(request, index, query, guidance):

@@ -10,10 +10,12 @@ import numpy.typing as npt
 from embedsearch.analysis.duplicates import DuplicateFinder
 from embedsearch.analysis.neighbours import BLOCK, random_pairs, spread
 from embedsearch.backends import Rows
-from embedsearch.distances.metric import Metric, normalized
+from embedsearch.distances.metric import Metric, Vectors, normalized
+from embedsearch.encoders.rows import learnt_of
 from embedsearch.modalities import UNITS
 from embedsearch.progress import Progress, Silent
 from embedsearch.store.build import Build
+from embedsearch.store.manifest import COLUMNS
 
 SAMPLE = 10_000
 K = 10
@@ -38,6 +40,8 @@ def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = Non
         `anisotropy`: the mean cosine of random pairs (Ethayarajh 2019), -1 to 1; None for a single item.
         `duplicates`: `exact`, the share of items whose content an earlier one has; `near`, the share of
         different contents that have another within `threshold`. None for words and inner products.
+        `columns`: of rows of a table, the `name` of each column, its `weight`, and its `share` (0 to 1) of
+        the squared distance of random pairs, the largest first; None for what is no row.
         `norms`: `mean`, `std`, `min` and `max` of the lengths of the stored vectors.
     """
     progress = progress or Silent()
@@ -61,6 +65,7 @@ def diagnose(build: Build, sample: int = SAMPLE, progress: Progress | None = Non
         },
         "anisotropy": _rounded(float(np.concatenate(cosines).mean()) if cosines else None),
         "duplicates": _duplicates(build, progress),
+        "columns": _columns(build, vectors, first, second),
         "norms": {
             "mean": _rounded(float(norms.mean())),
             "std": _rounded(float(norms.std())),
@@ -138,6 +143,34 @@ def _duplicates(build: Build, progress: Progress) -> dict[str, float] | None:
         "near": round(float((finder.usual.nearest <= threshold).mean()), 4),
         "threshold": threshold,
     }
+
+
+def _columns(build: Build, vectors: Vectors, first: Rows, second: Rows) -> list[dict[str, Any]] | None:
+    """Return how much each column makes of the squared distances of pairs; see `diagnose`.
+
+    Args:
+        build: the index.
+        vectors: (m, d) some of its vectors.
+        first: (p,) which of these are the one half of a pair.
+        second: (p,) and which the other.
+    """
+    if not UNITS[build.manifest.unit].by_columns:
+        return None
+    learnt = learnt_of(str(build.folder / COLUMNS))
+    squares = np.zeros(vectors.shape[1])
+    for at in range(0, len(first), BLOCK):
+        apart = vectors[first[at : at + BLOCK]].astype(np.float64) - vectors[second[at : at + BLOCK]]
+        squares += np.einsum("nd,nd->d", apart, apart)
+    total = float(squares.sum()) or 1.0
+    shares = [
+        {
+            "name": column.name,
+            "weight": column.weight,
+            "share": round(float(squares[place].sum()) / total, 4),
+        }
+        for column, place in zip(learnt.columns, learnt.places, strict=True)
+    ]
+    return sorted(shares, key=lambda each: -each["share"])
 
 
 def _rounded(value: float | None) -> float | None:

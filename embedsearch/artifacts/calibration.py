@@ -39,7 +39,7 @@ from embedsearch.sources.guess import guess
 from embedsearch.sources.judgements import read_pairs
 from embedsearch.store.build import Build, open_build
 from embedsearch.store.facts import BackgroundFacts, JudgedFacts, OwnFacts, ScaleFacts
-from embedsearch.store.manifest import PROBES, Manifest
+from embedsearch.store.manifest import COLUMNS, PROBES, Manifest
 
 Load = Callable[[EncoderRecipe], Encoder]
 MOST_BACKGROUND = 5000
@@ -97,7 +97,8 @@ def calibrate(
     @cache
     def encoder() -> Encoder:
         made, stored = manifest.encoder, manifest.recipe.encoder
-        return query_encoder(name, manifest.dimension, made, stored, current.folder / PROBES, load)
+        files = (current.folder / PROBES, current.folder / COLUMNS)
+        return query_encoder(name, manifest.dimension, made, stored, *files, load)
 
     before = manifest.artifacts.scale
     told, described = (before.people, before.background) if before else (None, None)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from embedsearch.artifacts import ArtifactContext
-from embedsearch.backends import EXACT_UP_TO, Backend, Rows
+from embedsearch.backends import EXACT_UP_TO, Backend, Rows, Take
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.distances.pairs import FEW_ITEMS, Numbers, pairs_of
@@ -114,6 +114,26 @@ def make_scale(
         people=np.empty((2, 0), np.float32) if people is None else people,
         strictness=known.strictness,
     )
+
+
+def pairs_scale(take: Take, count: int, metric: Metric, seed: int = 0) -> Scale | None:
+    """Measure distances of random pairs alone, as they are by some of the components of vectors.
+
+    Args:
+        take: gives vectors of rows, (m,) -> (m, e) float32.
+        count: how many there are.
+        metric: which distance.
+        seed: of the sample.
+
+    Returns:
+        A scale that gives labels and no verdict; None where there are no two items to compare.
+    """
+    if count < 2:
+        return None
+    sample = take(_drawn(np.random.default_rng(seed), count, PAIRED))
+    apart = distances(sample, sample, metric)[np.triu_indices(len(sample), 1)]
+    none = np.empty(0, np.float32)
+    return Scale(pairs_of(apart), (1.0,), (Answers(none, none, none),), np.empty((2, 0), np.float32))
 
 
 def cross_scale(

@@ -21,6 +21,10 @@ from embedsearch.cli.options import (
 from embedsearch.recipe import VIEWS
 
 
+def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
 @click.command(
     "build",
     short_help="Build an index from a folder, a table or a data set.",
@@ -55,6 +59,21 @@ from embedsearch.recipe import VIEWS
     metavar="COLUMN",
     default="",
     help="Column of the text's labelled spans, [[start, end, label], ...] in characters; each gets a vector.",
+)
+@option("--rows", is_flag=True, help="Compare rows by their columns: numbers, categories, dates and texts.")
+@option(
+    "--columns",
+    metavar="NAMES",
+    default="",
+    callback=_columns,
+    help="Of --rows: the columns that count, as in price,colour.  [default: all]",
+)
+@option(
+    "--weight",
+    "weights",
+    metavar="COLUMN=NUMBER",
+    multiple=True,
+    help="Of --rows: how often the squared distance of a column counts, as in price=2.",
 )
 @option(
     "--id",
@@ -125,9 +144,7 @@ from embedsearch.recipe import VIEWS
 @option(
     "--metric",
     type=click.Choice(["cosine", "l2", "ip"]),
-    default="cosine",
-    show_default=True,
-    help="Distance: cosine, Euclidean (l2), or negative inner product (ip).",
+    help="Distance: cosine, Euclidean (l2), or negative inner product (ip).  [default: cosine; of rows l2]",
 )
 @option(
     "--backend",
@@ -215,7 +232,9 @@ from embedsearch.recipe import VIEWS
 @allow_removal_option
 @indexes_option
 @json_option
-def build_command(source: str, name: str, unit: str | None, json: bool, **options: Any) -> None:
+def build_command(
+    source: str, name: str, unit: str | None, metric: str | None, json: bool, **options: Any
+) -> None:
     """Build an index from SOURCE, and publish it.
 
     SOURCE is a folder of images, of videos, of text files or of Parquet files; a .zip of such files; a .csv,
@@ -229,5 +248,5 @@ def build_command(source: str, name: str, unit: str | None, json: bool, **option
 
     before = current(name, options["indexes"])
     with Bar(name) as bar:
-        index = build(source, name=name, unit=unit or "", progress=bar, **options)
+        index = build(source, name=name, unit=unit or "", metric=metric or "", progress=bar, **options)
     echo_built(index, json, before)

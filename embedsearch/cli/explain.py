@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import click
 
 from embedsearch.cli.options import (
     echo_json,
+    echo_table,
     example,
     image_option,
     indexes_option,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from embedsearch.explain.explanation import Explanation, Part
     from embedsearch.index import Index
 
+SHOWN = 40  # characters of a value
 BAR = 24  # characters of the longest bar
 SHADES = " ·░▒▓█"
 
@@ -57,7 +60,7 @@ def explain_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Show how much each word or patch of the item HIT_ID of the index NAME adds to its similarity to QUERY.
+    """Show how much each word, patch or column of the item HIT_ID of the index NAME counts for QUERY.
 
     `embedsearch search` prints the ids of its hits. QUERY and its options are the same as there.
     """
@@ -94,6 +97,9 @@ def _print(made: Explanation) -> None:
         f"{plain(made.id)}: {made.metric} distance {made.stored:.4f}, recomputed in float32 "
         f"{made.recomputed:.4f}"
     )
+    if made.columns:
+        _print_columns(made)
+        return
     if made.grid is not None:
         _print_grid(made)
     parts = (*made.words, *made.rest)
@@ -130,6 +136,26 @@ def _print_grid(made: Explanation) -> None:
         steps = [round(float(each) / top * (len(SHADES) - 1)) for each in row]
         click.echo("    " + "".join(2 * SHADES[step] for step in steps))
     click.echo(f"{float(made.grid.sum()):>9.4f}  all patches")
+
+
+def _print_columns(made: Explanation) -> None:
+    what = "squared distance" if made.metric == "l2" else "distance"
+    head = ("apart", "random rows", "column", "query", "item")
+    rows = [
+        (
+            f"{column.apart:.4f}",
+            f"{column.typical:.4f}",
+            plain(column.name),
+            *(_value(each) for each in (column.asked, column.held)),
+        )
+        for column in made.columns
+    ]
+    echo_table(head, rows)
+    click.echo(f"{made.score:.4f} together, the {what}. First come the columns that make the two near.")
+
+
+def _value(value: str | None) -> str:
+    return "-" if value is None else shorten(plain(value), SHOWN, placeholder=" ...") or "(missing)"
 
 
 def _line(part: Part, most: float) -> str:

@@ -18,6 +18,9 @@ from embedsearch.cli.options import (
     plain,
 )
 
+SHOWN = 12  # columns of a table
+DOMINATES = 0.5  # share of the squared distance that one of several columns makes
+
 if TYPE_CHECKING:
     from embedsearch.crossmodal import Crossmodal
     from embedsearch.store.build import Build
@@ -133,6 +136,13 @@ def _diagnostic_lines(measured: dict[str, Any]) -> list[str]:
             f"             {copies['near']:.1%} near: another content, within {copies['threshold']:.4g} of "
             "another item; embedsearch dupes lists them.",
         ]
+    columns = measured["columns"] or []
+    if columns:
+        shown = ", ".join(f"{plain(each['name'])} {each['share']:.0%}" for each in columns[:SHOWN])
+        lines.append(f"columns      {shown}: share of the squared distance of random pairs.")
+    if columns and columns[0]["share"] > DOMINATES and len(columns) > 1:
+        name = plain(columns[0]["name"])
+        lines.append(f"             {name} dominates: build again with a lower --weight {name}=NUMBER.")
     return [
         *lines,
         f"norms        {norms['mean']:.4g} ± {norms['std']:.3g} ({norms['min']:.4g} to {norms['max']:.4g}): "

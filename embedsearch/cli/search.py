@@ -94,8 +94,8 @@ def search_command(
 def _print(searcher: Index, results: Results) -> None:
     from embedsearch.distances.pairs import percentile_phrase
     from embedsearch.distances.verdict import Verdict
-    from embedsearch.modalities import UNITS
-    from embedsearch.records import MOST_UNKNOWN, clock
+    from embedsearch.modalities import UNITS, Card, modality_of
+    from embedsearch.records import MOST_UNKNOWN, clock, described
 
     manifest, hits = searcher.manifest, results.hits
     crossmodal = searcher.crossmodal if results.by else None
@@ -114,7 +114,9 @@ def _print(searcher: Index, results: Results) -> None:
     _print_vote(searcher, results)
     width = max(40, shutil.get_terminal_size().columns)
     for hit in hits:
-        shown = hit.text if hit.text is not None else hit.path or hit.id
+        is_row = modality_of(manifest.unit).card is Card.ROW
+        whole = described(hit.fields) if is_row else hit.text
+        shown = whole if whole is not None else hit.path or hit.id
         if hit.span:
             start, end = hit.span
             shown = f"{shown[:start]}[{shown[start:end]}]{shown[end:]}"
@@ -137,7 +139,7 @@ def _print(searcher: Index, results: Results) -> None:
         fields = [
             f"{name} {as_text(value)}" for name, value in hit.fields.items() if value not in (None, *known)
         ]
-        if fields:
+        if fields and not is_row:
             rest = max(40, width - len(head) - len(facts) - 3)
             facts += " | " + plain(textwrap.shorten(" | ".join(fields), rest, placeholder=" ..."))
         for line in (", ".join(said), facts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from embedsearch.index import Index
-    from embedsearch.query import AnyQuery
+    from embedsearch.query import AnyQuery, WeightedTerm
 
 GUARD = "\0"  # before a text that begins with a minus, so that it is not taken for an option
 DIGITS = 9  # of the number of a word
@@ -55,13 +56,18 @@ def query_of(
         word: the number of a word of the one text, or the word; None for the whole.
         vectors: `.npy` files, or numbers with commas between, which may end with `:WEIGHT`.
 
+    An index of rows takes texts as values of columns: `price=20 colour=red`.
+
     Raises:
         click.UsageError: there is no query, or its terms can't be told apart.
         QueryError: no term has a positive weight.
     """
-    from embedsearch.query import Image, MoreLike, Query, Text, WeightedTerm, Word
+    from embedsearch.modalities import UNITS, QueryForm
+    from embedsearch.query import Image, Query, Text, WeightedTerm, Word
 
     texts = tuple(text.removeprefix(GUARD) for text in texts)
+    if texts and UNITS[searcher.manifest.unit].form is QueryForm.ROW:
+        return _row_of(searcher, texts, items)
     if word is not None:
         if len(texts) != 1 or images or items or vectors:
             raise click.UsageError("--word needs one sentence QUERY, and nothing else to ask with.")
@@ -81,9 +87,7 @@ def query_of(
     for image in images:
         given, weight = (str(image), 1.0) if image.exists() else _weighed(str(image))
         terms.append(WeightedTerm(Image(Path(given)), weight))
-    for item in items:
-        given, weight = (item, 1.0) if _has(searcher, item) else _weighed(item)
-        terms.append(WeightedTerm(MoreLike(given), weight))
+    terms += [_item_term(searcher, item) for item in items]
     for vector in vectors:
         given, weight = (vector, 1.0) if _is_file(vector) else _weighed(vector)
         terms.append(WeightedTerm(_vector(given), weight))
@@ -91,6 +95,23 @@ def query_of(
         alone: Any = terms[0].query
         return Text(alone) if isinstance(alone, str) else alone
     return Query(tuple(terms))
+
+
+def _row_of(searcher: Index, texts: tuple[str, ...], items: tuple[str, ...]) -> AnyQuery:
+    """Return the query of values of columns, each perhaps an argument of its own, and of items."""
+    from embedsearch.query import Query, Row, WeightedTerm
+
+    # the shell takes quotation marks away: without any, an argument with one sign of equality is one value
+    each = [text if text.count("=") > 1 or set(text) & {"'", '"'} else shlex.quote(text) for text in texts]
+    row = Row.of(" ".join(each))
+    return Query((WeightedTerm(row), *(_item_term(searcher, item) for item in items))) if items else row
+
+
+def _item_term(searcher: Index, item: str) -> WeightedTerm:
+    from embedsearch.query import MoreLike, WeightedTerm
+
+    given, weight = (item, 1.0) if _has(searcher, item) else _weighed(item)
+    return WeightedTerm(MoreLike(given), weight)
 
 
 def _is_signed(text: str) -> bool:

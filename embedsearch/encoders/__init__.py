@@ -169,10 +169,8 @@ def encoder_spec(recipe: EncoderRecipe) -> EncoderSpec:
         from embedsearch.encoders.own import own_spec
 
         return own_spec(recipe)
-    if modality_of(recipe.unit).reader is Reader.NONE:
-        from embedsearch.encoders.given import given_spec
-
-        return given_spec(recipe)
+    if spec := UNITS[recipe.unit].spec:
+        return cast(EncoderSpec, _named(spec)(recipe))
     from embedsearch.models.files import find_files
     from embedsearch.models.spec import make_spec
 
@@ -195,18 +193,22 @@ def open_encoder(recipe: EncoderRecipe) -> Encoder:
             f"The vectors are made by the encoder {recipe.model!r} of a Python program, which alone has it: "
             "ask with an item or a vector, or in Python with embedsearch.open(NAME, encoder=...)."
         )
-    if modality_of(recipe.unit).reader is Reader.NONE:
-        from embedsearch.encoders.given import GivenEncoder
-
-        return GivenEncoder(recipe)
+    row = UNITS[recipe.unit]
+    if row.spec:
+        return cast(Encoder, _named(row.encoder)(recipe))
     from embedsearch.models.files import find_files
     from embedsearch.models.spec import make_spec
 
     files = find_files(recipe)
     spec = make_spec(recipe, files)
-    row = UNITS[recipe.unit]
-    module, name = (row.tower if row.tower and spec.pooling == PROJECTION else row.encoder).split(":")
-    return cast(Encoder, getattr(import_module(module), name)(recipe, spec, files))
+    name = row.tower if row.tower and spec.pooling == PROJECTION else row.encoder
+    return cast(Encoder, _named(name)(recipe, spec, files))
+
+
+def _named(name: str) -> Any:
+    """Return what a row of a table names, as "module:attribute"."""
+    module, attribute = name.split(":")
+    return getattr(import_module(module), attribute)
 
 
 def load_encoder(

@@ -1,8 +1,8 @@
 """What is learnt from the columns of a table: how a value of each becomes numbers of a row's vector.
 
-Each column has numbers of its own in the vector, so that a squared distance is a sum over columns. The numbers
-of every column have a mean of 0 and a variance of 1 together, times the column's weight: two random rows are
-as far apart in one column as in another.
+Each column has numbers of its own in the vector, so that a squared distance is a sum over columns. The
+numbers of every column have a mean of 0 and a variance of 1 together, times the column's weight: two random
+rows are as far apart in one column as in another.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from embedsearch.errors import ItemError
 MOST_CATEGORIES = 50  # different values that have a number each; a column of more is compared as text
 WIDEST, WIDE = 64, 1024  # numbers of one column, and of a row
 LEAST_WIDE = 4
-FAR = 5.0  # robust standard deviations; what lies beyond counts by its logarithm
+FAR = 12.0  # robust standard deviations; what lies beyond counts by its logarithm
 NORMAL = 1.349  # interquartile range of a normal distribution of standard deviation 1
 TEXTS = 2000  # rows whose texts are embedded to learn a column of texts
 DAY = 86_400.0
@@ -135,7 +135,7 @@ class Block:
     @property
     def width(self) -> int:
         """How many numbers of a vector are its own."""
-        return self.basis.shape[1] + self.column.missing
+        return int(self.basis.shape[1]) + self.column.missing
 
     def vectors(self, features: Numbers, missing: npt.NDArray[np.bool_]) -> Vectors:
         """Return the column's part of vectors, (n, width) float32.
@@ -159,12 +159,10 @@ class Learnt:
     Attributes:
         blocks: its columns that count, in their order.
         notes: what a person should know of its columns; sentences.
-        model: the fingerprint of the model that embeds its texts; empty where there are none.
     """
 
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
-    model: str = ""
 
     @property
     def columns(self) -> list[Column]:
@@ -205,7 +203,6 @@ class Learnt:
             "columns": [asdict(column) for column in self.columns],
             "missing": [[block.apart, block.share] for block in self.blocks],
             "notes": self.notes,
-            "model": self.model,
         }
         np.savez_compressed(path, facts=np.array(json.dumps(facts)), **arrays)
 
@@ -223,7 +220,7 @@ class Learnt:
             lists = {"values": tuple(values["values"]), "cycles": tuple(values["cycles"])}
             column = Column(**{**values, **lists, "kind": Kind(values["kind"])})
             blocks.append(Block(column, arrays[f"{at}/mean"], arrays[f"{at}/basis"], *missing))
-        return cls(tuple(blocks), tuple(facts["notes"]), facts["model"])
+        return cls(tuple(blocks), tuple(facts["notes"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,17 +239,22 @@ class Summary:
 
 
 def summary(
-    rows: Sequence[Mapping[str, Any]], weights: Mapping[str, float], *, comma: bool = False
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    weights: Mapping[str, float],
+    *,
+    comma: bool = False,
 ) -> Summary:
     """Return what the columns of a table hold.
 
     Args:
         rows: some rows; numbers, truth values and dates have their types.
+        names: of the columns.
         weights: of columns, where they are not 1.
         comma: whether texts of numbers have a decimal comma.
     """
     found = Summary()
-    for name in dict.fromkeys(name for row in rows for name in row):
+    for name in names:
         held = [row.get(name) for row in rows]
         column = _column(Column(name, Kind.TEXT, weights.get(name, 1.0), comma=comma), held)
         values = [] if column is None else [_usable(column, value) for value in held]
@@ -268,26 +270,24 @@ def summary(
     return found
 
 
-def learn(known: Summary, embed: Embed | None, model: str) -> Learnt:
+def learn(known: Summary, embed: Embed) -> Learnt:
     """Return how the rows of a table become vectors.
 
     Args:
         known: its columns.
-        embed: makes unit vectors (n, d) of texts; None where no column holds texts.
-        model: the fingerprint of the model that does.
+        embed: makes unit vectors (n, d) of texts; asked where a column holds texts.
     """
     widest = min(WIDEST, max(LEAST_WIDE, WIDE // max(1, len(known.columns))))
     blocks = []
     for column, values in zip(known.columns, known.values, strict=True):
         if column.kind is Kind.TEXT:
-            assert embed is not None
-            values = values[:: max(1, len(values) // TEXTS)]
-            features = _embedded(values, embed)
+            looked_at = values[:: max(1, len(values) // TEXTS)]
+            features = _embedded(looked_at, embed)
         else:
-            features = column.features(values)
-        blocks.append(_block(column, features, np.array([value is None for value in values]), widest))
-    has_texts = any(column.kind is Kind.TEXT for column in known.columns)
-    return Learnt(tuple(blocks), tuple(known.notes), model if has_texts else "")
+            looked_at, features = values, column.features(values)
+        missing = np.array([value is None for value in looked_at])
+        blocks.append(_block(column, features, missing, widest))
+    return Learnt(tuple(blocks), tuple(known.notes))
 
 
 def changed(learnt: Learnt, now: Summary) -> str:
@@ -351,7 +351,8 @@ def _column(column: Column, held: Sequence[Any]) -> Column | None:
         return replace(column, cycles=_cycles(there))
     counts = Counter(map(text_of, there))
     if len(counts) <= MOST_CATEGORIES and len(counts) <= max(2, len(there) / 2):
-        return replace(column, kind=Kind.CATEGORY, values=tuple(sorted(counts, key=lambda v: (-counts[v], v))))
+        values = sorted(counts, key=lambda value: (-counts[value], value))
+        return replace(column, kind=Kind.CATEGORY, values=tuple(values))
     return column
 
 
@@ -380,9 +381,7 @@ def _cycles(there: Sequence[date]) -> tuple[str, ...]:
     return (*names, "day") if np.any(days % 1) else tuple(names)
 
 
-def _block(
-    column: Column, features: Numbers, missing: npt.NDArray[np.bool_], widest: int
-) -> Block:
+def _block(column: Column, features: Numbers, missing: npt.NDArray[np.bool_], widest: int) -> Block:
     """Return how what is compared of a column becomes numbers: variance 1, at most `widest` directions.
 
     Args:
@@ -429,7 +428,7 @@ def _embedded(values: Sequence[float | str | None], embed: Embed) -> Numbers:
 def _squashed(z: Numbers) -> Numbers:
     """Return numbers whose distance from 0 grows by its logarithm beyond `FAR`, so that none takes over."""
     far = np.maximum(np.abs(z) - FAR, 0)
-    return np.sign(z) * (np.minimum(np.abs(z), FAR) + np.log1p(far))
+    return np.asarray(np.sign(z) * (np.minimum(np.abs(z), FAR) + np.log1p(far)))
 
 
 def _number(value: Any, comma: bool) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.probes import check
 from embedsearch.errors import DeviceError, EncoderMismatchError, MissingExtraError, ModelError
+from embedsearch.modalities import UNITS
 from embedsearch.models.facts import EncoderFacts
 from embedsearch.recipe import EncoderRecipe
 
@@ -19,6 +20,7 @@ def query_encoder(
     made: EncoderFacts,
     stored: EncoderRecipe,
     probes: Path,
+    table: Path,
     load: Callable[[EncoderRecipe], Encoder],
 ) -> Encoder:
     """Load the encoder that made a build, for queries.
@@ -29,6 +31,7 @@ def query_encoder(
         made: what its manifest says of the encoder that made it.
         stored: the encoder's part of the recipe that it was made from.
         probes: the file of inputs and vectors that it keeps; see `embedsearch.encoders.probes`.
+        table: the file of what was learnt from a table, where rows have vectors.
         load: what makes an encoder.
 
     Raises:
@@ -51,6 +54,8 @@ def query_encoder(
         splitter=stored.splitter,
         query_model=stored.query_model,
         own=stored.own,
+        weights=stored.weights,
+        table=str(table) if UNITS[stored.unit].by_columns else "",
     )
     try:
         encoder = load(recipe)

@@ -59,6 +59,8 @@ def rows_spec(recipe: EncoderRecipe) -> EncoderSpec:
     Raises:
         ModelError: nothing was learnt, or the model of texts can't be found.
     """
+    if recipe.pooling not in ("", COLUMNS):
+        raise ModelError(f"Rows are made of columns and not pooled: leave --pooling {recipe.pooling} out.")
     learnt = learnt_of(recipe.table)
     texts = encoder_spec(text_recipe(recipe)) if learnt.has_texts else None
     files = {COLUMNS: learnt.digest}
@@ -106,38 +108,61 @@ class RowEncoder:
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
         """Lay out the numbers of rows, and tokenise their texts; see `Encoder.prepare`."""
-        return [self._prepare(item) for item in items]
-
-    def _prepare(self, item: Any) -> Prepared | ItemError:
-        row = item if isinstance(item, Mapping) else json.loads(item)
-        vector = np.zeros(self.dimension, np.float32)
-        inputs: dict[str, Any] = {"vector": vector}
-        cost, truncated = 1, False
+        parsed = [self._parsed(item if isinstance(item, Mapping) else json.loads(item)) for item in items]
+        good = [row for row in parsed if not isinstance(row, ItemError)]
+        made = np.zeros((len(good), self.dimension), np.float32)
+        tokens = self._tokens(good)
         for at, (block, place) in enumerate(zip(self.learnt.blocks, self._places, strict=True)):
-            try:
-                value = block.column.parsed(row.get(block.column.name))
-            except ItemError as error:
-                return error
-            features = np.full((1, len(block.mean)), np.nan)
-            if block.column.kind is not Kind.TEXT:
-                features = block.column.features([value])
-            elif value is not None and self._texts is not None:
-                ready = self._texts.prepare([value])[0]
-                if isinstance(ready, ItemError):  # a text that the model does not know
-                    value = None
-                else:
-                    inputs[f"{at}"] = ready.inputs["input_ids"]
-                    cost, truncated = cost + ready.cost, truncated or ready.truncated
-                    continue
-            vector[place] = block.vectors(features, np.array([value is None]))[0]
-        return Prepared(inputs, cost, truncated=truncated)
+            values = [row[at] for row in good]
+            if block.column.kind is Kind.TEXT:
+                missing = np.array([value not in tokens for value in values])
+                features = np.zeros((len(good), len(block.mean)))
+            else:
+                missing = np.array([value is None for value in values])
+                features = block.column.features(values)
+            made[:, place] = block.vectors(features, missing)
+        ready = (self._ready(vector, row, tokens) for vector, row in zip(made, good, strict=True))
+        return [row if isinstance(row, ItemError) else next(ready) for row in parsed]
+
+    def _parsed(self, row: Mapping[str, Any]) -> list[float | str | None] | ItemError:
+        """Return the values of a row as they are compared, a value a column."""
+        try:
+            return [column.parsed(row.get(column.name)) for column in self.learnt.columns]
+        except ItemError as error:
+            return error
+
+    def _tokens(self, rows: Sequence[Sequence[float | str | None]]) -> dict[float | str | None, Prepared]:
+        """Return the texts of rows tokenised, without those that the model does not know."""
+        columns = [at for at, column in enumerate(self.learnt.columns) if column.kind is Kind.TEXT]
+        texts = list(dict.fromkeys(row[at] for row in rows for at in columns if row[at] is not None))
+        ready = self._texts.prepare(texts) if texts and self._texts is not None else []
+        return {
+            text: each for text, each in zip(texts, ready, strict=True) if not isinstance(each, ItemError)
+        }
+
+    def _ready(
+        self,
+        vector: Vectors,
+        row: Sequence[float | str | None],
+        tokens: Mapping[float | str | None, Prepared],
+    ) -> Prepared:
+        """Return a row for `run`: its vector, (d,), and the tokens of its texts by the column's place."""
+        texts = {
+            f"{at}": tokens[value]
+            for at, (column, value) in enumerate(zip(self.learnt.columns, row, strict=True))
+            if column.kind is Kind.TEXT and value in tokens
+        }
+        return Prepared(
+            {"vector": vector, **{at: text.inputs["input_ids"] for at, text in texts.items()}},
+            cost=1 + sum(text.cost for text in texts.values()),
+            truncated=any(text.truncated for text in texts.values()),
+        )
 
     def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
         """Embed the texts of rows, each different one once; see `Encoder.run`."""
         made = np.stack([item.inputs["vector"] for item in prepared])  # n x (d,) -> (n, d)
         for at, (block, place) in enumerate(zip(self.learnt.blocks, self._places, strict=True)):
-            rows = [row for row, item in enumerate(prepared) if f"{at}" in item.inputs]
-            if rows:
+            if rows := [row for row, item in enumerate(prepared) if f"{at}" in item.inputs]:
                 vectors = self._embedded([prepared[row].inputs[f"{at}"] for row in rows])
                 made[rows, place] = block.vectors(vectors.astype(np.float64), np.zeros(len(rows), np.bool_))
         for row, vector in enumerate(made):

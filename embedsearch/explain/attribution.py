@@ -18,6 +18,7 @@ from embedsearch.distances.metric import Metric, Vectors, distances, normalized
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import ItemError
+from embedsearch.explain.by_columns import explain_columns
 from embedsearch.explain.explanation import Explanation, Part
 from embedsearch.explain.views import box_of, laid_over
 from embedsearch.modalities import PROJECTION, UNITS, QueryForm
@@ -59,7 +60,7 @@ _CUT = "The text is longer than the model's limit; what stands behind it has no 
 
 
 def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
-    """Return which words or patches of a hit made its score; its hidden states are computed now.
+    """Return which words, patches or columns of a hit made its score; its hidden states are computed now.
 
     Args:
         searcher: the open index.
@@ -74,6 +75,8 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     asked = as_query(query)
     space = searcher.queries.space(asked)
     item = searcher.item(hit if isinstance(hit, str) else hit.item)
+    if UNITS[searcher.manifest.unit].by_columns:
+        return explain_columns(searcher, asked, space, item)
     content = _content(item)
     try:
         apart = searcher.encoder.hidden_states(content)

@@ -28,19 +28,40 @@ class Part:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnPart:
+    """A column of a row, and how far apart the query and the item are in it.
+
+    Attributes:
+        name: of the column.
+        asked: the value of the query; empty where it is missing, None where the query is no single row.
+        held: the value of the item; empty where it is missing.
+        apart: what the column adds to the distance, or to its square for l2.
+        typical: the mean of that over random pairs of items.
+    """
+
+    name: str
+    asked: str | None
+    held: str
+    apart: float
+    typical: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """Which parts made the score of a hit.
 
-    `score` is the sum of `tokens` (or of `grid`) and `rest`. Where `exact`, it is `similarity` to 1e-4.
+    `score` is the sum of `tokens` (or of `grid`, or of `columns`) and `rest`. Where `exact`, it is
+    `similarity` to 1e-4.
 
     Attributes:
         id: the item's.
-        kind: `text`, `image`, or `word` (one word or token in its sentence).
+        kind: `text`, `image`, `row`, or `word` (one word or token in its sentence).
         metric: of the index.
         score: the sum of all parts.
         similarity: what the parts add up to where `exact`: 1 - `recomputed` for cosine, -`recomputed` for ip,
-            and for l2 the cross term q.v, with recomputed^2 = |q|^2 + |v|^2 - 2 q.v.
+            and for l2 the cross term q.v, with recomputed^2 = |q|^2 + |v|^2 - 2 q.v. Of a row it is the
+            distance, or its square for l2.
         recomputed: the distance to the item's vector, computed again in float32.
         stored: the distance to the vector that the index holds.
         query_norm: |q|.
@@ -62,6 +83,7 @@ class Explanation:
             similarity is without it.
         only_here: of a word, the words of its sentence that the query's sentence does not have.
         only_asked: the words of the query's sentence that this sentence does not have.
+        columns: of a row its columns, first those that are nearer than in random pairs.
         exact: whether the parts add up; False for an approximation, which `note` explains.
         note: what to know about it, in sentences; often empty.
     """
@@ -88,6 +110,7 @@ class Explanation:
     neighbours: tuple[Part, ...] = ()
     only_here: tuple[str, ...] = ()
     only_asked: tuple[str, ...] = ()
+    columns: tuple[ColumnPart, ...] = ()
 
     @property
     def heat(self) -> npt.NDArray[np.float32] | None:

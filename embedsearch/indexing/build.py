@@ -42,6 +42,7 @@ from embedsearch.errors import (
 )
 from embedsearch.indexing.ann import make_index
 from embedsearch.indexing.changes import Changes, final
+from embedsearch.indexing.learn import known_table, learning
 from embedsearch.indexing.plan import (
     Describe,
     EncoderChangedError,
@@ -63,7 +64,7 @@ from embedsearch.store.build import Build
 from embedsearch.store.facts import BuildReport, NeighboursKept, SourceChanges
 from embedsearch.store.folders import current_build, current_id, is_published
 from embedsearch.store.items import FIELD
-from embedsearch.store.manifest import BUILDS, PROBES, QUERIES, SOURCE_STATE, VECTORS, Manifest
+from embedsearch.store.manifest import BUILDS, COLUMNS, PROBES, QUERIES, SOURCE_STATE, VECTORS, Manifest
 from embedsearch.store.previous import PreviousBuild
 from embedsearch.store.versions import ASIDE, STAGING, publish, recover, settle
 
@@ -112,37 +113,41 @@ def build_index(
     """
     progress = progress or Silent()
     metric = _check(recipe)
+    recipe = replaced(recipe, index=replaced(recipe.index, metric=str(metric)))
     source = _source(recipe)
     folder = indexes / recipe.name
     settle(folder)
     if is_published(folder) and not replace:
         _refuse_other_source(recipe, folder)
-    # a model that can't be had leaves no folder behind
-    loaded = None if is_published(folder) else load(recipe.encoder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with write_lock(folder):
-        recover(folder)
-        if not is_published(folder):
-            recipe.save(folder)  # so that `rebuild` resumes a first build that was stopped
-        describe = cache(describe)
-        previous = None if loaded else find_previous(recipe, folder, describe, progress, full=full)
-        encoder = PlannedEncoder(recipe.encoder, previous, describe, load, loaded)
-        may_remove = allow_removal or (replace and not _same_source(recipe, previous))
-        task = _Task(
-            recipe, metric, source, folder, full, strict, may_remove, load, progress, encoder, previous
-        )
-        try:
-            plan = task.plan()
-            staging = task.run(plan)
-        except EncoderChangedError as changed:
-            task.give_up_previous(str(changed))
-            plan = task.plan()
-            staging = task.run(plan)
-        if (current := task.unchanged(plan)) is not None:
-            recipe.save(folder)
-            staging.clear()
-            return current
-        return task.finish(plan, staging)
+    with learning(recipe, source, folder, progress, load, full=full) as ready:
+        # a model that can't be had leaves no folder behind
+        first = not is_published(folder)
+        loaded = load(ready.recipe) if first and ready.loaded is None else ready.loaded
+        folder.mkdir(parents=True, exist_ok=True)
+        with write_lock(folder):
+            recover(folder)
+            if not is_published(folder):
+                recipe.save(folder)  # so that `rebuild` resumes a first build that was stopped
+            describe = cache(describe)
+            asked = replaced(recipe, encoder=ready.recipe)
+            previous = None if first else find_previous(asked, folder, describe, progress, full=full)
+            encoder = PlannedEncoder(ready.recipe, previous, describe, load, loaded)
+            may_remove = allow_removal or (replace and not _same_source(recipe, previous))
+            task = _Task(
+                recipe,
+                metric,
+                source,
+                folder,
+                full,
+                strict,
+                may_remove,
+                load,
+                progress,
+                encoder,
+                previous,
+                ready.notes,
+            )
+            return task.made()
 
 
 @dataclass(slots=True)
@@ -161,6 +166,7 @@ class _Task:
         progress: is told how it goes on.
         encoder: which encoder embeds.
         previous: the build before; None for a first one.
+        notes: what a person should know of what the encoder has learnt; sentences.
         started: when it began, in seconds.
     """
 
@@ -175,7 +181,23 @@ class _Task:
     progress: Progress
     encoder: PlannedEncoder
     previous: PreviousBuild | None
+    notes: tuple[str, ...] = ()
     started: float = field(default_factory=time.perf_counter)
+
+    def made(self) -> Build:
+        """Plan, run and finish; return the current build."""
+        try:
+            plan = self.plan()
+            staging = self.run(plan)
+        except EncoderChangedError as changed:
+            self.give_up_previous(str(changed))
+            plan = self.plan()
+            staging = self.run(plan)
+        if (current := self.unchanged(plan)) is not None:
+            self.recipe.save(self.folder)
+            staging.clear()
+            return current
+        return self.finish(plan, staging)
 
     def plan(self) -> Plan:
         """Say what becomes of each record; the model is loaded where it is needed in any case."""
@@ -249,6 +271,8 @@ class _Task:
             shutil.copyfile(
                 plan.previous.build.folder / PROBES, aside / PROBES
             )  # of the most varied contents
+        if table := self.encoder.recipe.table:
+            shutil.copyfile(table, aside / COLUMNS)
         _save_queries(recipe, encoder, plan.previous, aside, self.load)
         made = make_index(recipe, self.metric, aside, self.previous, joined.kept, self.progress)
         index = made.facts
@@ -290,7 +314,9 @@ class _Task:
                 for column in joined.schema
                 if column.name.startswith(FIELD)
             },
-            report=_report(staging.totals, self.source, aside, time.perf_counter() - self.started),
+            report=_report(
+                staging.totals, self.source, aside, self.notes, time.perf_counter() - self.started
+            ),
             index=index,
             before=current_id(self.folder),
             changes=_changed(plan, staging, aside, made.moved),
@@ -321,7 +347,9 @@ def compare_index(
     _check(recipe)
     source = _source(recipe)
     build = Build(current_build(indexes / recipe.name))
-    reusable = not full and suits(recipe, build, describe, progress)
+    known = None if full else known_table(recipe, source, indexes / recipe.name, progress)
+    asked = recipe if known is None else replaced(recipe, encoder=known)
+    reusable = known is not None and suits(asked, build, describe, progress)
     plan = Plan(recipe, source, PreviousBuild(build, reusable=reusable))
     progress.stage(f"comparing {recipe.source.location} with the current build", source.count())
     if reusable:
@@ -382,7 +410,7 @@ def _check(recipe: Recipe) -> Metric:
     if recipe.index.backend != AUTO:
         check_kind(recipe.index.backend)
     try:
-        return Metric(recipe.index.metric)
+        return Metric(recipe.index.metric or UNITS[recipe.encoder.unit].metric)
     except ValueError:
         raise RecipeError(f"Unknown metric {recipe.index.metric!r}; there are {', '.join(Metric)}.") from None
 
@@ -468,7 +496,7 @@ def _changed(plan: Plan, staging: Staging, aside: Path, moved: NeighboursKept | 
     return final(plan.changes, plan.previous.source_state, rows, unread).facts(moved)
 
 
-def _report(totals: Totals, source: Source, aside: Path, seconds: float) -> BuildReport:
+def _report(totals: Totals, source: Source, aside: Path, learnt: tuple[str, ...], seconds: float) -> BuildReport:
     rows = load_array(aside / SOURCE_STATE, mapped=True)
     empty = int(((rows["rows"] == 0) & (rows["bad"] == 0)).sum())
     return BuildReport(
@@ -486,6 +514,7 @@ def _report(totals: Totals, source: Source, aside: Path, seconds: float) -> Buil
         unknown=totals.unknown,
         notes=(
             *source.reading().notes,
+            *learnt,
             *([_spanless(empty)] if empty else ()),
             *(
                 f"{note[0].upper()}{note[1:]}: {count:,} of the images embedded now."

@@ -390,7 +390,7 @@ def suits(recipe: Recipe, build: Build, describe: Describe, progress: Progress) 
     manifest = build.manifest
     why = ""
     if describe(recipe.encoder).fingerprint != manifest.encoder.fingerprint:
-        why = "another model, unit, pooling, layer or preparation of images"
+        why = "another model, unit, pooling, layer, preparation of images or columns"
     elif recipe.index.storage == "fp32" and build.vectors.dtype != np.float32:
         why = "vectors in fp16"
     else:
@@ -407,4 +407,6 @@ def suits(recipe: Recipe, build: Build, describe: Describe, progress: Progress) 
 
 def _meaning(encoder: EncoderRecipe) -> EncoderRecipe:
     """Return what in an encoder's recipe decides what its vectors mean, the rest as it is by default."""
-    return replace(encoder, precision="auto", engine="auto", decoding="auto", device="auto", batch_tokens=0)
+    return replace(
+        encoder, precision="auto", engine="auto", decoding="auto", device="auto", batch_tokens=0, table=""
+    )

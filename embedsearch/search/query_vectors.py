@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from embedsearch.artifacts.scale import pairs_scale
 from embedsearch.backends import Backend, Take
+from embedsearch.backends.part import PartSearch
 from embedsearch.crossmodal import Crossmodal, serves
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder, encode_one
-from embedsearch.errors import ItemError, ItemNotFoundError, QueryError
+from embedsearch.encoders.columns import Learnt
+from embedsearch.encoders.rows import learnt_of
+from embedsearch.errors import ItemError, ItemNotFoundError, QueryError, nearest
 from embedsearch.modalities import MODALITIES, UNITS, QueryForm, modality_of
 from embedsearch.query import (
     AnyQuery,
     Image,
     MoreLike,
     Query,
+    Row,
     Single,
     Text,
     Vector,
@@ -31,6 +37,7 @@ from embedsearch.records import Sentence, Span
 from embedsearch.search.terms import read_terms
 from embedsearch.splitters.words import words
 from embedsearch.store.build import Build
+from embedsearch.store.manifest import COLUMNS
 
 ROUNDING = 1e-6  # of float32, in a sum of a few vectors
 # a vector of larger or smaller numbers is scaled, as their squares leave float32
@@ -51,10 +58,11 @@ class Space:
         truncated: whether a text of the query is longer than the model reads.
         unknown: share (0 to 1) of a text of the query that the model does not know; the largest of several.
         subtracts: whether a term of the query has a negative weight.
+        columns: of rows, the columns by which they are compared; empty for all.
     """
 
     vector: Vectors
-    backend: Backend
+    backend: Backend | PartSearch
     take: Take
     metric: Metric
     scale: Scale | None
@@ -62,6 +70,7 @@ class Space:
     truncated: bool = False
     unknown: float = 0.0
     subtracts: bool = False
+    columns: tuple[str, ...] = ()
 
 
 class _Embedded(NamedTuple):
@@ -129,7 +138,7 @@ class QueryVectors:
         embedded = [self._embedded(single, crossmodal) for single in singles]
         where = build.manifest if crossmodal is None else crossmodal
         place = build if crossmodal is None else crossmodal
-        return Space(
+        space = Space(
             _summed(query, [each.vector for each in embedded], where.metric),
             place.backend,
             place.take,
@@ -140,6 +149,8 @@ class QueryVectors:
             max(each.unknown for each in embedded),
             isinstance(query, Query) and any(term.weight < 0 for term in query.terms),
         )
+        rows = [single for single in singles if isinstance(single, Row)]
+        return self._by_columns(space, rows) if rows else space
 
     def across(self, singles: Sequence[Single]) -> Crossmodal | None:
         """Return the crossmodal if one of these queries needs it, so that all go across; else None."""
@@ -201,6 +212,8 @@ class QueryVectors:
                 rows = self.rows(identity)
                 unknown = float(self._build.unknown[rows[0]])
                 return _Embedded(self._mean(self._build.take(np.array(rows))), unknown=unknown)
+            case Row(values):
+                return self._row(values)
             case Text(text):
                 return self._text(text)
             case Image(source):
@@ -215,6 +228,58 @@ class QueryVectors:
                 if self._unit.form is not QueryForm.WORD:
                     raise QueryError(self._misfit())
                 return self._word(sentence, self._span(sentence, word))
+
+    def _row(self, values: Mapping[str, Any]) -> _Embedded:
+        """Return the vector of a row; where it lacks columns, these hold what a missing value has."""
+        if self._unit.form is not QueryForm.ROW:
+            raise QueryError(self._misfit())
+        names = [column.name for column in self.learnt.columns]
+        for name in values:
+            if name not in names:
+                raise QueryError(
+                    f"The rows of {self._manifest.name!r} are not compared by a column {name!r}; there are "
+                    f"{', '.join(names)}.{nearest(name, names)}"
+                )
+        try:
+            return self._encode(values)
+        except ItemError as error:
+            raise QueryError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+
+    @cached_property
+    def learnt(self) -> Learnt:
+        """What was learnt from the table whose rows have vectors.
+
+        Raises:
+            ModelError: it can't be read.
+        """
+        return learnt_of(str(self._build.folder / COLUMNS))
+
+    def _by_columns(self, space: Space, rows: Sequence[Row]) -> Space:
+        """Return where a query is compared by the columns that all rows in it have.
+
+        Raises:
+            QueryError: they have none in common.
+        """
+        learnt = self.learnt
+        asked = [column.name for column in learnt.columns if all(column.name in row.values for row in rows)]
+        if not asked:
+            raise QueryError("The rows of the query have no column in common. Give them one.")
+        if len(asked) == len(learnt.columns):
+            return space
+        places = [np.arange(learnt.dimension)[place] for place in learnt.places]
+        components = np.concatenate(
+            [place for place, column in zip(places, learnt.columns, strict=True) if column.name in asked]
+        )
+        part = PartSearch(len(space.backend), space.take, components, space.metric)
+        scale = pairs_scale(part.take, len(part), space.metric)
+        return replace(
+            space,
+            vector=np.ascontiguousarray(space.vector[:, components]),  # (1, d) -> (1, e)
+            backend=part,
+            take=part.take,
+            scale=None if scale is None else replace(scale, unjudged=self._unit.unjudged),
+            columns=tuple(asked),
+        )
 
     def _mean(self, vectors: Vectors) -> Vectors:
         """Return the mean of the vectors of clips, (n, d) -> (1, d); of unit vectors for cosine."""

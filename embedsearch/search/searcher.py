@@ -35,7 +35,7 @@ from embedsearch.search.fused import Looked, fused
 from embedsearch.search.query_vectors import QueryVectors, Space
 from embedsearch.store.build import Build, record_of
 from embedsearch.store.items import FIELD
-from embedsearch.store.manifest import PROBES
+from embedsearch.store.manifest import COLUMNS, PROBES
 
 MOST_PASSED = 20  # hits that are passed over for a verdict
 CLIPS = 4  # clips that are looked at for each record that is wanted
@@ -82,6 +82,7 @@ class Searcher:
                     self.manifest.encoder,
                     self.manifest.recipe.encoder,
                     self.build.folder / PROBES,
+                    self.build.folder / COLUMNS,
                     self._load,
                 )
             return self._encoder
@@ -275,6 +276,7 @@ class Searcher:
                 hits,
                 space.metric,
                 reason=reason,
+                note=_note(space, None),
                 by=space.by,
                 truncated=space.truncated,
                 unknown=space.unknown,
@@ -291,7 +293,7 @@ class Searcher:
             judgement.verdict,
             judgement.foreign_rate,
             judgement.reason,
-            scale.pairs.note,
+            _note(space, scale),
             space.by,
             judgement.limit,
             space.truncated,
@@ -338,6 +340,14 @@ class Searcher:
                 )
             )
         return hits
+
+
+def _note(space: Space, scale: Scale | None) -> str:
+    """Return where the random pairs are from if not from the index, and which columns count; often empty."""
+    notes = [] if scale is None else [scale.pairs.note]
+    if space.columns:
+        notes.append(f"Compared by {' and '.join(space.columns)} alone.")
+    return " ".join(filter(None, notes))
 
 
 def _unjudged(space: Space) -> str:

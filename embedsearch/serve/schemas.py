@@ -238,6 +238,21 @@ class ExplainedPart(Model):
         return [cls(text=part.text, span=part.span, score=part.score) for part in parts]
 
 
+class ExplainedColumn(Model):
+    """A column of a row: both values, what it adds to the distance (its square for l2), and usually adds."""
+
+    name: str
+    asked: str | None
+    held: str
+    apart: float
+    typical: float
+
+    @classmethod
+    def of(cls, part: explanation.ColumnPart) -> Self:
+        """Describe a column."""
+        return cls(name=part.name, asked=part.asked, held=part.held, apart=part.apart, typical=part.typical)
+
+
 class ExplainOutput(Output):
     """`explain`: which words or patches make the similarity of a hit."""
 
@@ -261,6 +276,7 @@ class ExplainOutput(Output):
     neighbours: list[ExplainedPart]
     only_here: list[str]
     only_asked: list[str]
+    columns: list[ExplainedColumn]
 
     @classmethod
     def of(cls, manifest: Manifest, made: explanation.Explanation) -> Self:
@@ -286,6 +302,7 @@ class ExplainOutput(Output):
             neighbours=ExplainedPart.all_of(made.neighbours),
             only_here=list(made.only_here),
             only_asked=list(made.only_asked),
+            columns=[ExplainedColumn.of(each) for each in made.columns],
         )
 
 

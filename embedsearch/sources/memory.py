@@ -95,7 +95,7 @@ def without_items(recipe: SourceRecipe, ids: Sequence[str], folder: Path) -> Sou
 
 
 def _content(recipe: SourceRecipe) -> str:
-    names = ("text", "image", "vector", "id")
+    names = ("text", "image", "vector", "rows", "id")
     return ", ".join(f"{name} {value!r}" for name in names if (value := getattr(recipe, name)))
 
 

@@ -96,6 +96,7 @@ class Columns:
         vector: the column with a vector made elsewhere; empty for a table of something else.
         spans: the column with the labelled spans of the text; empty for none.
         beside: whether the table holds nothing but fields, and perhaps keys, of vectors in another file.
+        rows: the columns that count where rows are embedded as they are; empty for a table of something else.
     """
 
     text: tuple[str, ...]
@@ -104,17 +105,20 @@ class Columns:
     vector: str = ""
     spans: str = ""
     beside: bool = False
+    rows: tuple[str, ...] = ()
 
     @property
     def modality(self) -> Modality:
         """What the records are."""
         if self.vector or self.beside:
             return Modality.VECTOR
+        if self.rows:
+            return Modality.ROW
         return Modality.IMAGE if self.image else Modality.TEXT
 
     @property
     def used(self) -> frozenset[str]:
-        """The columns that do not become fields."""
+        """The columns that do not become fields; those of rows do."""
         return frozenset((*self.text, self.image, self.id, self.vector, self.spans)) - {""}
 
 
@@ -147,7 +151,7 @@ def choose_columns(
     if recipe.fields and (recipe.text or recipe.image or recipe.spans):
         raise SourceError(f"{where} holds the fields of vectors: leave out --text, --image and --spans.")
     others = (recipe.image, recipe.vector, recipe.spans, recipe.id)
-    asked = [*recipe.text, *filter(None, others)]
+    asked = [*recipe.text, *recipe.columns, *filter(None, others)]
     known = {*columns, *objects}
     for name in asked:
         if name not in known:
@@ -164,6 +168,17 @@ def choose_columns(
         raise SourceError(f"{where}: labelled spans are of a text: give --text COLUMN with --spans.")
     if recipe.fields:
         return Columns((), "", recipe.id, beside=True)
+    if recipe.columns and not recipe.rows:
+        raise SourceError("--columns names the columns that count in rows: give --rows too.")
+    if recipe.rows:
+        if given:
+            raise SourceError(
+                f"{where}: --rows takes columns as they are, and --{given[0]} was given, too. Leave one out."
+            )
+        rows = recipe.columns or tuple(name for name in columns if name != recipe.id)
+        if not rows:
+            raise SourceError(f"{where} has {_listing(columns)}, and no column to compare rows by.")
+        return Columns((), "", recipe.id, rows=rows)
     if given:
         return Columns(recipe.text, recipe.image, recipe.id, recipe.vector, recipe.spans)
     free = [name for name in columns if name not in (recipe.id, recipe.spans)]
@@ -405,7 +420,17 @@ class RowReader:
             return b""
         if columns.vector:
             return self._vector(row.get(columns.vector))
+        if columns.rows:
+            return self._row(row)
         return self._image(row.get(columns.image)) if columns.image else self._text(row)
+
+    def _row(self, row: Mapping[str, Any]) -> bytes | _Problem:
+        """Return the columns that count as a JSON object, without those that hold nothing."""
+        held = {self.name(name): as_field(row.get(name)) for name in self._columns.rows}
+        filled = {name: value for name, value in held.items() if value is not None and value != ""}
+        if not filled:
+            return _Problem("all of its columns are empty")
+        return json.dumps(filled, ensure_ascii=False, sort_keys=True, default=str).encode()
 
     def _text(self, row: Mapping[str, Any]) -> str | _Problem:
         parts = [_text_of(row.get(name)) for name in self._columns.text]

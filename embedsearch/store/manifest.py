@@ -23,6 +23,7 @@ from embedsearch.store.facts import Artifacts, BuildReport, SourceChanges
 CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
 ITEMS, VECTORS, SOURCE_STATE, REJECTED = "items.arrow", "vectors.npy", "ledger.npy", "rejected.jsonl"
 INDEX, PROBES, QUERIES, SCALE = "index.faiss", "probes.npz", "queries.npy", "scale.npz"
+COLUMNS = "columns.npz"  # what was learnt from the columns of a table; there only where rows have vectors
 UNKNOWN = "unknown.npy"  # there only where the model does not know all of some text
 SCHEMA = 2
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
