@@ -496,7 +496,9 @@ def _changed(plan: Plan, staging: Staging, aside: Path, moved: NeighboursKept | 
     return final(plan.changes, plan.previous.source_state, rows, unread).facts(moved)
 
 
-def _report(totals: Totals, source: Source, aside: Path, learnt: tuple[str, ...], seconds: float) -> BuildReport:
+def _report(
+    totals: Totals, source: Source, aside: Path, learnt: tuple[str, ...], seconds: float
+) -> BuildReport:
     rows = load_array(aside / SOURCE_STATE, mapped=True)
     empty = int(((rows["rows"] == 0) & (rows["bad"] == 0)).sum())
     return BuildReport(

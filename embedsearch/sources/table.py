@@ -168,17 +168,8 @@ def choose_columns(
         raise SourceError(f"{where}: labelled spans are of a text: give --text COLUMN with --spans.")
     if recipe.fields:
         return Columns((), "", recipe.id, beside=True)
-    if recipe.columns and not recipe.rows:
-        raise SourceError("--columns names the columns that count in rows: give --rows too.")
-    if recipe.rows:
-        if given:
-            raise SourceError(
-                f"{where}: --rows takes columns as they are, and --{given[0]} was given, too. Leave one out."
-            )
-        rows = recipe.columns or tuple(name for name in columns if name != recipe.id)
-        if not rows:
-            raise SourceError(f"{where} has {_listing(columns)}, and no column to compare rows by.")
-        return Columns((), "", recipe.id, rows=rows)
+    if recipe.rows or recipe.columns:
+        return _of_rows(recipe, columns, where, given)
     if given:
         return Columns(recipe.text, recipe.image, recipe.id, recipe.vector, recipe.spans)
     free = [name for name in columns if name not in (recipe.id, recipe.spans)]
@@ -197,6 +188,23 @@ def choose_columns(
         f"{where} has {'the columns ' if columns else ''}{_listing(columns)}: say which one to embed with "
         "--text COLUMN (several are joined), for images --image COLUMN or, for vectors, --vectors COLUMN."
     )
+
+
+def _of_rows(recipe: SourceRecipe, columns: Sequence[str], where: str, given: Sequence[str]) -> Columns:
+    """Return the columns by which rows are compared; arguments and errors as `choose_columns`.
+
+    `given` are the other options that say what to embed.
+    """
+    if not recipe.rows:
+        raise SourceError("--columns names the columns that count in rows: give --rows too.")
+    if given:
+        raise SourceError(
+            f"{where}: --rows takes columns as they are, and --{given[0]} was given, too. Leave one out."
+        )
+    rows = recipe.columns or tuple(name for name in columns if name != recipe.id)
+    if not rows:
+        raise SourceError(f"{where} has {_listing(columns)}, and no column to compare rows by.")
+    return Columns((), "", recipe.id, rows=rows)
 
 
 def _listing(columns: Sequence[str]) -> str:

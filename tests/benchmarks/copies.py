@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 import embedsearch as es
 from embedsearch.encoders.vision.decode import open_rgb
 from tests.benchmarks.common import DATA
-from tests.benchmarks.rows import WORDNET, definitions
+from tests.benchmarks.wordnet import WORDNET, definitions
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 IMAGES, OF_A_KIND = 320, 20

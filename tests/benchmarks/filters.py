@@ -11,7 +11,7 @@ import numpy as np
 
 from embedsearch.backends import Filter, Settings, backend_class
 from embedsearch.distances.metric import Metric
-from tests.benchmarks.rows import definition_vectors
+from tests.benchmarks.wordnet import definition_vectors
 
 SHARES = (1.0, 0.5, 0.1, 0.01, 0.001)
 QUERIES, TIMED, K = 1000, 200, 10

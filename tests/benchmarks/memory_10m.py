@@ -23,7 +23,7 @@ from embedsearch.indexing.build import build_index
 from embedsearch.store.build import open_build
 from tests.benchmarks.memory import anonymous
 from tests.benchmarks.numbers import RowEncoder, recipe, write_queries
-from tests.benchmarks.rows import token_rows
+from tests.benchmarks.wordnet import token_rows
 
 COUNT, MEMORY, GB = 10_000_000, "4GB", 1e9
 NOISE = 0.62  # length of the noise; 1 / sqrt(1 + 0.62^2) = 0.85

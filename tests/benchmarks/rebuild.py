@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.rows import definitions
+from tests.benchmarks.wordnet import definitions
 
 COUNT, REPEATS = 100_000, 3
 

@@ -1,97 +1,55 @@
-"""Real vectors in large numbers: token rows of dictionary definitions, made once and kept.
+"""Leave-one-out accuracy of a k-nearest-neighbour vote over the rows of scikit-learn's tables.
 
-A row is a token's own row of the bundled model's last hidden state, in its definition. Queries come from
-definitions held out: copies of rows with noise would make ties, and recall would measure how they are broken.
+Ours: `embedsearch.build(rows, rows=True)`, without the class. Peer: scikit-learn's StandardScaler and its
+nearest neighbours.
 """
 
-import hashlib
-import os
-import sys
-import time
-from collections import defaultdict
-from pathlib import Path
+import tempfile
 
 import numpy as np
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 import embedsearch as es
-from embedsearch.records import Sentence
 
-COUNT, QUERIES = 1_000_000, 2000
-OF_ONE_TOKEN = 1000  # rows; else "the" and "of" would be a third of them
-HELD_OUT = 20  # of so many definitions one
-BATCH = 2048
-WORDNET = Path("/usr/share/wordnet")
+TABLES = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer}
+K = 5  # as scikit-learn has it where nobody says
+OTHERS = (1, 3, 7, 10)
 
 
-def cache():
-    """Return the folder for arrays that are made once, outside the project."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "embedsearch" / "benchmarks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def accuracy(neighbours, classes, k):
+    """Return the share of rows whose k nearest others, (n, m) in order, vote for their class."""
+    votes = np.stack([np.bincount(each, minlength=classes.max() + 1) for each in classes[neighbours[:, :k]]])
+    return float((votes.argmax(1) == classes).mean())
 
 
-def definitions():
-    """Return WordNet's definitions, in the order of its files."""
-    if not (WORDNET / "data.noun").is_file():
-        sys.exit(f"skipped: {WORDNET / 'data.noun'} is missing; it comes with Debian's wordnet-base")
-    lines = [
-        line
-        for part in ("noun", "verb", "adj", "adv")
-        for line in (WORDNET / f"data.{part}").read_text(encoding="utf-8").splitlines()
-    ]
-    return [line.split("|", 1)[1].strip() for line in lines if "|" in line]
+def ours(data, names):
+    """Return the nearest other rows of each row, (n, 10), by an index of the rows."""
+    rows = [dict(zip(names, row, strict=True)) for row in data.tolist()]
+    rows = [{"id": f"{at}", **row} for at, row in enumerate(rows)]
+    with tempfile.TemporaryDirectory() as folder:
+        index = es.build(rows, name="rows", rows=True, indexes=folder)
+        order = [int(each.id) for each in index.items(range(len(index)), [0.0] * len(index))]
+        assert order == list(range(len(rows)))
+        _, found = index.build.backend.search(index.build.take(np.arange(len(index))), max(OTHERS) + 1)
+    return np.stack([row[row != at][: max(OTHERS)] for at, row in enumerate(found)])
 
 
-def _token_rows(encoder, texts, wanted, of_one):
-    """Yield rows (n, d) float32 of the tokens of `texts`, at most `of_one` of one token, `wanted` in all."""
-    seen = defaultdict(int)
-    left = wanted
-    for start in range(0, len(texts), BATCH):
-        prepared = encoder.prepare([Sentence(text) for text in texts[start : start + BATCH]])
-        for position, rows in encoder.run(prepared):
-            inputs = prepared[position].inputs
-            kept = []
-            for at, token in enumerate(inputs["input_ids"][inputs["tokens"]].tolist()):
-                if seen[token] < of_one:
-                    seen[token] += 1
-                    kept.append(at)
-            kept = kept[:left]
-            left -= len(kept)
-            if kept:
-                yield rows[kept]
-            if not left:
-                return
-
-
-def token_rows():
-    """Return rows (1,000,000, 384) float32, memory-mapped, and queries (2,000, 384) in random order."""
-    rows_file, queries_file = cache() / "token-rows.npy", cache() / "token-queries.npy"
-    if not queries_file.is_file():
-        encoder = es.load_encoder(unit="token", device="cpu")
-        texts = definitions()
-        order = sorted(range(len(texts)), key=lambda at: hashlib.sha256(str(at).encode()).digest())
-        held = [texts[at] for at in order if at % HELD_OUT == 0]
-        kept = [texts[at] for at in order if at % HELD_OUT]
-        started = time.perf_counter()
-        rows = np.concatenate(list(_token_rows(encoder, kept, COUNT, OF_ONE_TOKEN)))
-        np.save(rows_file, rows)
-        np.save(queries_file, np.concatenate(list(_token_rows(encoder, held, QUERIES, 10))))
-        print(f"{len(rows):,} rows in {time.perf_counter() - started:.0f} s", file=sys.stderr)
-    queries = np.load(queries_file)  # they come definition by definition
-    return np.load(rows_file, mmap_mode="r"), queries[np.random.default_rng(0).permutation(len(queries))]
-
-
-def definition_vectors():
-    """Return the vectors of all definitions (116,659 or so, 384) float32, in a seeded random order."""
-    file = cache() / "definitions.npy"
-    if not file.is_file():
-        encoder, texts = es.load_encoder(device="cpu"), definitions()
-        parts = [encoder.encode(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
-        np.save(file, np.concatenate(parts))
-    vectors = np.load(file)
-    return vectors[np.random.default_rng(0).permutation(len(vectors))]
+def main():
+    """Print the figures, one for each table."""
+    for name, load in TABLES.items():
+        table = load()
+        classes, scaled = table.target, StandardScaler().fit_transform(table.data)
+        mine = ours(table.data, table.feature_names)
+        peer = NearestNeighbors(n_neighbors=max(OTHERS)).fit(scaled).kneighbors(None, return_distance=False)
+        figures = {k: (accuracy(mine, classes, k), accuracy(peer, classes, k)) for k in (K, *OTHERS)}
+        rest = ", ".join(f"k={k} {figures[k][0]:.4f} and {figures[k][1]:.4f}" for k in OTHERS)
+        own, other = figures[K]
+        print(
+            f"rows_{name} ratio={own / other:.4f} (ours {own:.4f}, StandardScaler {other:.4f}, k={K}; {rest})"
+        )
 
 
 if __name__ == "__main__":
-    for array in token_rows():
-        print(array.shape)
+    main()

@@ -20,7 +20,7 @@ from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
 from embedsearch.query import Vector
 from tests.benchmarks.numbers import RowEncoder, recipe, write_queries
-from tests.benchmarks.rows import cache, token_rows
+from tests.benchmarks.wordnet import cache, token_rows
 
 RECALL, TUNING = 0.95, 1000
 K, REPEATS, TIMED = 10, 5, 500

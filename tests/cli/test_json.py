@@ -87,6 +87,8 @@ NEW = {
     "hits[].gone",
     "hits[].copies",
     "hits[].moment",
+    "columns",
+    "diagnostics.columns",
     "checked",
     "similar",
     "hits[].found_by",

@@ -21,7 +21,7 @@ DOCS = ROOT / "embedsearch" / "docs"
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
 TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 BY_NAME = pytest.mark.parametrize("name", TEXT)
-NO_FIGURES = {"__init__", "common", "gpu", "numbers", "rows"}  # what benchmarks share
+NO_FIGURES = {"__init__", "common", "gpu", "numbers", "wordnet"}  # what benchmarks share
 
 
 def options(name):

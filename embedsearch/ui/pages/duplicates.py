@@ -35,7 +35,11 @@ KIND, KEPT, THRESHOLD, PAGE, INDEX = (
 )
 ROWS = 20  # groups a page
 SHOWN = 12  # members of a group
-AT_ONCE = {Card.TEXT: 100_000, Card.IMAGE: 3000}  # items that are compared without being asked for
+AT_ONCE = {
+    Card.TEXT: 100_000,
+    Card.ROW: 100_000,
+    Card.IMAGE: 3000,
+}  # items that are compared without being asked for
 DIFFERENT = 3  # images of a group whose difference is shown
 STEPS = 40  # of the slider, up to twice the automatic threshold
 
