@@ -145,18 +145,36 @@ def _fastest(
     """Return the fastest step that surely reaches the wanted recall, and its seconds for a single query.
 
     A smaller rerank_k never needs a smaller efSearch or nprobe, and is no faster with one several times as
-    large. So the largest rerank_k is tried first, and bounds the others. None if no step reaches the recall.
+    large. The time of a query falls with rerank_k as less is visited, then rises as more is ranked again. So
+    the middle rerank_k is tried first; larger ones as long as they are faster, or where the recall is not
+    reached; then smaller ones, within the bounds that it sets. None if no step reaches the recall.
     """
+    order = sorted(rerank_ks)
+    middle = len(order) // 2
+
+    def timed(rerank_k: int, bounded: Sequence[int]) -> tuple[float, Step] | None:
+        step = _least(trial, queries, nearest, mask, share, wanted, bounded, rerank_k)
+        return step and (min(_together(trial, queries, step, mask) for _ in range(2)), step)
+
     best: tuple[float, Step] | None = None
     bounded = list(ef_or_nprobes)
-    for rerank_k in sorted(rerank_ks, reverse=True):
-        step = _least(trial, queries, nearest, mask, share, wanted, bounded, rerank_k)
-        if step is None:
+    for rerank_k in order[middle:]:
+        found = timed(rerank_k, bounded)
+        if found is not None and best is not None and found[0] >= best[0]:
             break
-        spent = min(_together(trial, queries, step, mask) for _ in range(2))
-        best = min(best or (spent, step), (spent, step), key=lambda each: each[0])
-        least = step.ef_or_nprobe
-        bounded = [each for each in ef_or_nprobes if least <= each <= MOST_TIMES * least]
+        if found is not None:
+            best = found
+            bounded = [each for each in ef_or_nprobes if each <= found[1].ef_or_nprobe]
+    last = best[1] if best else None
+    for rerank_k in reversed(order[:middle]):
+        if last is None or last.rerank_k > order[middle]:
+            break  # the middle one does not reach the recall, or is slower than a larger one
+        least = last.ef_or_nprobe
+        found = timed(rerank_k, [each for each in ef_or_nprobes if least <= each <= MOST_TIMES * least])
+        if found is None:
+            break
+        last = found[1]
+        best = min(best or found, found, key=lambda each: each[0])
     return (_seconds(trial, queries, best[1], mask), best[1]) if best else None
 
 

@@ -111,4 +111,8 @@ def with_facts(record: Record, facts: Fields) -> Record:
 def is_broken(record: Record) -> bool:
     """Whether a record's id, text, path or fields hold halves of surrogate pairs."""
     held = (record.id, record.content, *record.fields, *record.fields.values())
-    return any(isinstance(each, str | Path) and unbroken(str(each)) != str(each) for each in held)
+    return any(isinstance(each, str | Path) and _is_broken(str(each)) for each in held)
+
+
+def _is_broken(text: str) -> bool:
+    return not text.isascii() and unbroken(text) != text

@@ -27,6 +27,7 @@ from embedsearch.indexing.batch import Batch, Embedded, Outcome
 from embedsearch.modalities import UNITS, modality_of
 from embedsearch.recipe import EncoderRecipe
 
+WHOLE = Outcome()  # of most contents
 REPORTED_EVERY = 16  # entries; a progress bar needs no more
 
 
@@ -145,8 +146,11 @@ def _prepare(contents: list[Any], encoder: Encoder) -> tuple[list[Prepared], lis
             outcomes.append(Outcome(reason=str(each)))
         else:
             prepared.append(each)
+            said = each.units is not None or each.truncated or each.lost or each.unknown or each.notes
             outcomes.append(
                 Outcome(each.units, each.truncated, each.lost, unknown=each.unknown, notes=each.notes)
+                if said
+                else WHOLE
             )
     return prepared, outcomes
 
@@ -188,8 +192,8 @@ def _compute(
     ends = list(accumulate(each.rows for each in prepared))
     spans = [slice(end - each.rows, end) for end, each in zip(ends, prepared, strict=True)]
     finite = np.atleast_1d(np.isfinite(vectors).all(1))  # (n, d) -> (n,)
-    good = [bool(finite[span].all()) for span in spans]
-    if not all(good):
+    if not finite.all():
+        good = [bool(finite[span].all()) for span in spans]
         places = [at for at, outcome in enumerate(outcomes) if not outcome.reason]
         for at, is_good in zip(places, good, strict=True):
             if not is_good:
