@@ -154,7 +154,7 @@ def _fastest(
 
     def timed(rerank_k: int, bounded: Sequence[int]) -> tuple[float, Step] | None:
         step = _least(trial, queries, nearest, mask, share, wanted, bounded, rerank_k)
-        return step and (min(_together(trial, queries, step, mask) for _ in range(2)), step)
+        return (min(_together(trial, queries, step, mask) for _ in range(2)), step) if step else None
 
     best: tuple[float, Step] | None = None
     bounded = list(ef_or_nprobes)
