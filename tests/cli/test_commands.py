@@ -57,6 +57,7 @@ def test_search_prints_the_documented_object(built):
         "note": "Random pairs are of general sentences: the index has under 200 items.",
         "truncated": False,
         "unknown": 0.0,
+        "vote": None,
         "hits": [
             {
                 "rank": 1,
@@ -74,6 +75,7 @@ def test_search_prints_the_documented_object(built):
                 "gone": False,
                 "found_by": "",
                 "copies": 0,
+                "moment": None,
             }
         ],
     }
