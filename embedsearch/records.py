@@ -76,7 +76,7 @@ class Deferred(Protocol):
     """
 
     def stat(self) -> tuple[int, int]:
-        """Return its size in bytes, and when it changed: nanoseconds, or a `stamp`; 0 for not known.
+        """Return its size in bytes, and when it changed: nanoseconds, or a `stamp`; 0 for unknown.
 
         Raises:
             OSError: it can't be looked up.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
 from pathlib import Path
 
 import click
@@ -16,6 +18,9 @@ from embedsearch.cli.options import (
     option,
     port_option,
 )
+from embedsearch.errors import EmbedsearchError
+
+LOOK = 0.2  # seconds between looks at what is ready
 
 
 @click.command(
@@ -26,9 +31,14 @@ from embedsearch.cli.options import (
 @option(
     "--images",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of images.  [default: the Tux Paint stamps, where that package is installed]",
+    help="Folder of images.  [default: the Tux Paint stamps where they are installed, else emoji]",
 )
-@option("--page/--no-page", default=True, help="Open the page when the indexes are built.", show_default=True)
+@option(
+    "--page/--no-page",
+    default=True,
+    help="Open the page as soon as the first index is ready.",
+    show_default=True,
+)
 @option("--browser/--no-browser", default=True, help="Open a browser window on the page.", show_default=True)
 @port_option
 @device_option
@@ -43,33 +53,65 @@ def demo_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Build three indexes: the documentation of this Python, words in it, and images.
+    """Build three indexes: images, the documentation of this Python, and words in it.
 
-    Indexes that are there already stay as they are. With --images the images are read again.
+    The page opens when the first is ready; the others appear there once they are built. Indexes that are
+    there already stay as they are. With --images the images are read again.
     """
-    from embedsearch.cli.progress import Bar
-    from embedsearch.demo.indexes import demo_recipes, make
+    from embedsearch.demo.indexes import NAMES
     from embedsearch.store.folders import indexes_folder
 
     root = indexes_folder(indexes)
+    if not page:
+        _build(images, device, root, json)
+        if not json:
+            click.echo("Open the page on them: embedsearch ui")
+        return
+    # a process of its own: the page is served by this one, and a build takes all cores
+    building = multiprocessing.get_context("spawn").Process(
+        target=_build_apart, args=(images, device, root, json), daemon=True
+    )
+    building.start()
+    while building.is_alive() and not any(current(name, root) for name in NAMES):
+        time.sleep(LOOK)
+    if not any(current(name, root) for name in NAMES):
+        building.join()
+        raise SystemExit(building.exitcode)
+    from embedsearch.cli.ui import serve
+
+    serve(root, port, browser)
+
+
+def _build_apart(images: Path | None, device: str, root: Path, json: bool) -> None:
+    """Build in a process of its own, which prints an error as the command line does."""
+    try:
+        _build(images, device, root, json)
+    except EmbedsearchError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:  # the page is ended, and what is built so far is kept
+        raise SystemExit(130) from None
+
+
+def _build(images: Path | None, device: str, root: Path, json: bool) -> None:
+    """Build the indexes that are not there, and print what came of it."""
+    from embedsearch.cli.progress import Bar
+    from embedsearch.demo.indexes import IMAGES, demo_recipes, make
+
     built = []
     for recipe in demo_recipes(images, device):
-        before = current(recipe.name, indexes)
+        before = current(recipe.name, root)
         with Bar(recipe.name) as bar:
-            again = images is not None and recipe.name == "pictures"
-            built.append((make(recipe, root, again=again, progress=bar), before))
+            index = make(recipe, root, again=images is not None and recipe.name == IMAGES, progress=bar)
+        built.append(index)
+        if not json:
+            echo_built(index, False, before)
     if json:
         from embedsearch.serve.schemas import DemoOutput
 
-        echo_json(DemoOutput(indexes=[described(index, published=True) for index, _ in built]))
-    else:
-        for index, before in built:
-            echo_built(index, False, before)
-        if not any(index.manifest.name == "pictures" for index, _ in built):
-            click.echo("No images were found. Add yours: embedsearch build ~/Pictures --name pictures")
-        if not page:
-            click.echo("Open the page on them: embedsearch ui")
-    if page:
-        from embedsearch.cli.ui import serve
-
-        serve(root, port, browser)
+        echo_json(DemoOutput(indexes=[described(index, published=True) for index in built]))
+    elif not any(index.manifest.name == IMAGES for index in built):
+        click.echo(
+            f"No images were found. Add yours: embedsearch build ~/Pictures --name {IMAGES}. "
+            "Or have emoji: pip install 'embedsearch[demo]', then embedsearch demo"
+        )

@@ -35,7 +35,7 @@ def list_command(indexes: Path | None, json: bool) -> None:
         echo_json(ListOutput(folder=str(root), indexes=listed))
         return
     if not found:
-        click.echo(f"There is no index in {root}. Build one: embedsearch build ~/Pictures --name pictures")
+        click.echo(f"There is no index in {root}. Build one: embedsearch build ~/Pictures --name images")
         return
     rows = [
         [

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from embedsearch.api import align
+from embedsearch.demo.emoji import has_emoji
 from embedsearch.errors import IndexNotFoundError, RecipeError, SourceError
 from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
@@ -16,7 +17,9 @@ from embedsearch.sources.guess import guess
 from embedsearch.store.build import open_build
 
 INSTALLED = "the documentation of the installed Python"
-TEXTS, WORDS, PICTURES = "python-docs", "python-words", "pictures"
+TEXTS, WORDS, IMAGES = "python-docs", "python-words", "images"
+NAMES = (IMAGES, TEXTS, WORDS)
+EMOJI = "the emoji of OpenMoji"
 # Where the Tux Paint stamps are: Debian and Fedora, Homebrew and local builds, the macOS application.
 STAMPS = (
     Path("/usr/share/tuxpaint/stamps"),
@@ -27,16 +30,21 @@ STAMPS = (
 
 
 def demo_recipes(images: Path | None, device: str) -> list[Recipe]:
-    """Return the recipes of the demo indexes that this machine can build.
+    """Return the recipes of the demo indexes that this machine can build, first the one that is ready first.
 
     Args:
-        images: a folder of images; None for the Tux Paint stamps, if they are installed.
+        images: a folder of images; None for the Tux Paint stamps where they are installed, else emoji.
         device: the device that computes the embeddings.
 
     Raises:
         SourceNotFoundError, SourceError: `images` does not exist or holds no images.
     """
-    recipes = [
+    recipes = []
+    if (source := _image_source(images)) is not None:
+        encoder = EncoderRecipe(Unit.IMAGE, device=device, preparation=PREPARATION)
+        recipes.append(Recipe(IMAGES, source, encoder))
+    return [
+        *recipes,
         Recipe(TEXTS, SourceRecipe("python-docs", INSTALLED), EncoderRecipe(Unit.TEXT, device=device)),
         Recipe(
             WORDS,
@@ -44,17 +52,13 @@ def demo_recipes(images: Path | None, device: str) -> list[Recipe]:
             EncoderRecipe(Unit.WORD, device=device, splitter=SPLITTER),
         ),
     ]
+
+
+def _image_source(images: Path | None) -> SourceRecipe | None:
     folder = images or next((path for path in STAMPS if path.is_dir()), None)
     if folder is not None:
-        _, location = guess(str(folder))
-        recipes.append(
-            Recipe(
-                PICTURES,
-                SourceRecipe("images", location),
-                EncoderRecipe(Unit.IMAGE, device=device, preparation=PREPARATION),
-            )
-        )
-    return recipes
+        return SourceRecipe("images", guess(str(folder))[1])
+    return SourceRecipe("emoji", EMOJI) if has_emoji() else None
 
 
 def make(recipe: Recipe, indexes: Path, *, again: bool, progress: Progress) -> Index:
@@ -72,8 +76,8 @@ def make(recipe: Recipe, indexes: Path, *, again: bool, progress: Progress) -> I
         except IndexNotFoundError:
             pass
     searcher = Index(build_index(recipe, indexes, replace=True, allow_removal=True, progress=progress))
-    if recipe.name == PICTURES:
+    if recipe.name == IMAGES:
         # with too few captions, or captions that don't help, texts find images by class names alone
         with suppress(RecipeError, SourceError):
-            return align(PICTURES, indexes=indexes, progress=progress)
+            return align(IMAGES, indexes=indexes, progress=progress)
     return searcher

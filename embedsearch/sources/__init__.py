@@ -64,6 +64,7 @@ SOURCES: dict[str, str] = {
     "dataset": "embedsearch.sources.dataset:HubDataset",
     "webdataset": "embedsearch.sources.webdataset:WebDataset",
     "memory": "embedsearch.sources.memory:MemorySource",
+    "emoji": "embedsearch.demo.emoji:EmojiImages",
     "python-docs": "embedsearch.demo.pydocs:PythonDocs",
     "python-sentences": "embedsearch.demo.pydocs:PythonSentences",
 }

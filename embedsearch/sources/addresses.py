@@ -49,7 +49,7 @@ class RemoteFile:
     _files: Any = field(repr=False, compare=False)  # the fsspec file system
 
     def stat(self) -> tuple[int, int]:
-        """Return the size, -1 for an unknown one, and a stamp of the file's version."""
+        """Return the size, 0 for an unknown one, and a stamp of the file's version."""
         return _size(self._info), _version(self._info)
 
     def read(self) -> bytes:
@@ -204,8 +204,7 @@ def local_file(location: str, what: str) -> Path:
 
 
 def _size(info: Info) -> int:
-    size = info.get("size")
-    return -1 if size is None else int(size)
+    return int(info.get("size") or 0)
 
 
 def _version(info: Info) -> int:

@@ -345,7 +345,7 @@ def test_demo_prints_its_indexes_and_builds_each_once(run, sources, monkeypatch)
     assert (first["indexes"][0]["index"], first["indexes"][0]["count"]) == ("python-docs", 6)
     assert run.json("demo", "--no-page") == first
     told = run("demo", "--no-page").stdout
-    assert "Add yours: embedsearch build ~/Pictures --name pictures" in told
+    assert "Add yours: embedsearch build ~/Pictures --name images." in told
 
 
 def test_build_and_rebuild_print_the_same_object(run, sources):

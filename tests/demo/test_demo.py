@@ -1,5 +1,12 @@
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from urllib.request import urlopen
 
 import pytest
 
@@ -106,11 +113,11 @@ def test_a_folder_of_pictures_takes_the_place_of_the_stamps(tmp_path):
 
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     recipes = {recipe.name: recipe for recipe in demo_recipes(tmp_path, "cpu")}
-    assert recipes["pictures"].source.location == str(tmp_path)
+    assert recipes["images"].source.location == str(tmp_path)
     assert [recipe.name for recipe in demo_recipes(tmp_path, "cpu")] == [
+        "images",
         "python-docs",
         "python-words",
-        "pictures",
     ]
 
 
@@ -125,7 +132,43 @@ def test_pictures_of_the_demo_are_aligned_where_they_have_captions(tmp_path):
         shutil.copy(path, plain)
     by = []
     for folder in (plain, STAMPS[0] / "food"):
-        recipe = next(each for each in demo_recipes(folder, "cpu") if each.name == "pictures")
+        recipe = next(each for each in demo_recipes(folder, "cpu") if each.name == "images")
         searcher = make(recipe, tmp_path / f"ix-{folder.name}", again=False, progress=Silent())
         by.append(searcher.search("a sweet red fruit", 3).by)
     assert by == ["conse", "align"]
+
+
+def test_the_page_opens_while_the_demo_still_builds(tmp_path):
+    """The page answers before the last index is there; a build that goes on ends with the command."""
+    from PIL import Image
+
+    for number in range(3):
+        Image.new("RGB", (9, 9), (80 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    command = [sys.executable, "-m", "embedsearch", "demo", "--images", tmp_path, "--no-browser"]
+    folder = tmp_path / "indexes"
+    demo = subprocess.Popen(
+        [*command, "--port", str(port), "--indexes", folder],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while True:
+            assert demo.poll() is None
+            assert time.monotonic() < deadline
+            with suppress(OSError), urlopen(f"http://localhost:{port}/_stcore/health") as answer:
+                assert answer.read() == b"ok"
+                break
+            time.sleep(0.1)
+        assert (folder / "images" / "current").is_file()
+        assert not (folder / "python-words" / "current").exists()
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        out, _ = demo.communicate(timeout=60)
+    assert f"The page is at http://localhost:{port} until Ctrl-C." in out.decode()
+    time.sleep(1)
+    staging = sorted(path.stat().st_mtime_ns for path in folder.rglob("*"))
+    time.sleep(2)
+    assert sorted(path.stat().st_mtime_ns for path in folder.rglob("*")) == staging  # nobody builds on

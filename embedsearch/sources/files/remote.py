@@ -57,4 +57,4 @@ class RemoteFiles:
             return Rejected(name, "the file is empty")
         if size is not None and size > MOST_BYTES:
             return Rejected(name, f"the file is over {MOST_BYTES:,} bytes")
-        return File(name, self._place.file(info), -1 if size is None else size)
+        return File(name, self._place.file(info), size or 0)

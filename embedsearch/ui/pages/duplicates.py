@@ -56,7 +56,7 @@ def duplicates_page() -> None:
                 '<p class="es-about">This page finds copies among images and whole texts. There is no index '
                 "of either here yet.</p>"
             )
-            st.code("embedsearch build ~/Pictures --name pictures", language="bash")
+            st.code("embedsearch build ~/Pictures --name images", language="bash")
             return
         name = said.get("index") or first_index(known)
         choose, about = st.columns([1, 3], vertical_alignment="top")

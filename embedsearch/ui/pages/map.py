@@ -64,7 +64,7 @@ def map_page() -> None:
         known = manifests(indexes)
         if not known and not asked.index:
             st.header("Nothing to map yet")
-            st.code("embedsearch demo\nembedsearch build ~/Pictures --name pictures", language="bash")
+            st.code("embedsearch demo\nembedsearch build ~/Pictures --name images", language="bash")
             return
         name = asked.index or first_index(known)
         choose, about = st.columns([1, 3], vertical_alignment="top")

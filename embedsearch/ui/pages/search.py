@@ -67,7 +67,7 @@ def search_page() -> None:
         if not any(each and modality_of(each.unit).card is Card.IMAGE for each in known.values()):
             st.html(
                 '<p class="es-quiet">To search images as well, index a folder of them: '
-                "<code>embedsearch build ~/Pictures --name pictures</code></p>"
+                "<code>embedsearch build ~/Pictures --name images</code></p>"
             )
         _examples(opened, where)
 
@@ -122,7 +122,7 @@ def _welcome(indexes: Path) -> None:
         '<p class="es-about">This folder holds no index. Build the demo indexes, or one of your own, then '
         "reload this page.</p>"
     )
-    st.code("embedsearch demo\nembedsearch build ~/Pictures --name pictures", language="bash")
+    st.code("embedsearch demo\nembedsearch build ~/Pictures --name images", language="bash")
     st.html(f'<p class="es-quiet">Folder of indexes: {html.escape(str(indexes))}</p>')
 
 
