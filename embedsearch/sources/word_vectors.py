@@ -14,12 +14,12 @@ import numpy.typing as npt
 from embedsearch.errors import SourceError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality, Record, Rejected
+from embedsearch.sources.fasttext import MAGIC, Model, open_model
 from embedsearch.sources.lines import Line, check_encoding, check_text, read_lines
 from embedsearch.sources.paths import existing_file, printable, refuse_columns
 from embedsearch.sources.table import Ids, Reading, problem_of_vector
 
 HEADER = re.compile(rb"(\d{1,12}) (\d{1,7})\s*\n")
-FASTTEXT = (793712314).to_bytes(4, "little")  # how fastText's own models begin
 LONGEST_WORD = 10_000  # bytes
 LEAST_NUMBERS = 5  # in a line, for a .txt file to be taken for word vectors
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
@@ -30,7 +30,8 @@ class WordVectors:
 
     Text: a word and its numbers a line, with blanks between, as in GloVe; word2vec and fastText write a
     first line with the number of words and the dimension. Binary (`.bin`), as in word2vec: the same first
-    line, then each word, a blank, and its float32 numbers. Text files may be packed by gzip.
+    line, then each word, a blank, and its float32 numbers; or a model of fastText. Text files may be packed
+    by gzip.
     """
 
     def __init__(self, recipe: SourceRecipe) -> None:
@@ -41,16 +42,13 @@ class WordVectors:
         check_encoding(recipe.encoding)
         with self._path.open("rb") as file:
             start = file.read(200)
-        if start.startswith(FASTTEXT):
-            raise SourceError(
-                f"{self._path} is a model of fastText. Give the .vec file that fastText wrote beside it."
-            )
+        self._model = open_model(self._path) if start.startswith(MAGIC) else None
         header = HEADER.match(start)
         self._is_binary = header is not None and _is_binary(start[header.end() :])
         if self._is_binary and header is not None:
             self._words, self._dimension, self._start = int(header[1]), int(header[2]), header.end()
             self._has_header = True
-        else:
+        elif self._model is None:
             check_text(self._path, "a file of word vectors")
             self._read_head()
 
@@ -73,7 +71,7 @@ class WordVectors:
 
     def count(self) -> int | None:
         """The number of words that the file states; None where it states none."""
-        return self._words or None
+        return (self._words if self._model is None else len(self._model.words)) or None
 
     def passed_over(self) -> Mapping[str, int]:
         """Nothing: only a folder holds what is not read."""
@@ -86,7 +84,11 @@ class WordVectors:
     def __iter__(self) -> Entries:
         """Yield the words, in order."""
         taken = Ids()
-        for place, word, content in self._of_binary() if self._is_binary else self._of_text():
+        if self._model is not None:
+            found = self._of_model(self._model)
+        else:
+            found = self._of_binary() if self._is_binary else self._of_text()
+        for place, word, content in found:
             if isinstance(content, str):
                 yield Rejected(place, content)
             elif not word:
@@ -136,6 +138,15 @@ class WordVectors:
                 except UnicodeDecodeError:
                     yield place, "", "the word is not UTF-8 text"
                 at = end + 1 + size
+
+    def _of_model(self, model: Model) -> Iterator[tuple[str, str, bytes | str]]:
+        """See `_of_text`."""
+        for number, (word, vector) in enumerate(model.vectors(), 1):
+            place = f"{self._name}:{number}"
+            try:
+                yield place, word.decode("utf-8"), _checked(vector)
+            except UnicodeDecodeError:
+                yield place, "", "the word is not UTF-8 text"
 
     def _cut_off(self, found: int) -> str:
         return f"the file is cut off: it states {self._words:,} words, and {found:,} are there"

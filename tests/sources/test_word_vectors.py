@@ -1,6 +1,7 @@
 """Files of word2vec, GloVe and fastText."""
 
 import gzip
+import struct
 
 import numpy as np
 import pytest
@@ -91,10 +92,53 @@ def test_a_file_that_is_cut_off_says_so(tmp_path):
     ]
 
 
+def fasttext(words, rows, buckets, ngrams=(3, 4), quantised=False):
+    """Return a model of fastText, version 12: arguments, dictionary, and the rows of words and n-grams."""
+    data = struct.pack("<ii", 793712314, 12)
+    data += struct.pack("<12id", rows.shape[1], 5, 1, 1, 5, 1, 1, 1, buckets, *ngrams, 100, 0.1)
+    data += struct.pack("<iiiqq", len(words) + 1, len(words), 1, 9, -1)
+    for word in words:
+        data += word.encode() + b"\0" + struct.pack("<qb", 7, 0)
+    data += b"__label__x\0" + struct.pack("<qb", 7, 1) + struct.pack("<?qq", quantised, *rows.shape)
+    return data + rows.astype("<f4").tobytes()
+
+
+def test_a_model_of_fasttext_gives_its_words(tmp_path):
+    """A word is the mean of its row and those of its n-grams; the end of a sentence has none; labels go."""
+    words, rows = ["</s>", "ab", "né"], np.random.default_rng(0).normal(size=(3 + 50, 4)).astype(np.float32)
+    # FNV-1a of the n-grams of 3 and 4 characters of "<ab>" and "<né>", worked out by hand with int8 bytes
+
+    def row(ngram):
+        value = 2166136261
+        for byte in np.frombuffer(ngram.encode(), np.int8):
+            value = ((value ^ (int(byte) % 2**32)) * 16777619) % 2**32
+        return 3 + value % 50
+
+    wanted = {
+        "</s>": rows[0],
+        "ab": rows[[1, row("<ab"), row("<ab>"), row("ab>")]].mean(0),
+        "né": rows[[2, row("<né"), row("<né>"), row("né>")]].mean(0),
+    }
+    (tmp_path / "m.bin").write_bytes(fasttext(words, rows, 50))
+    found = {
+        word: np.frombuffer(each, "<f4")
+        for word, each in held(read("word-vectors", tmp_path / "m.bin")).items()
+    }
+    assert list(found) == words
+    for word, vector in wanted.items():
+        assert found[word] == pytest.approx(vector, abs=1e-6)
+    (tmp_path / "q.bin").write_bytes(fasttext(words, rows, 50, quantised=True))
+    with pytest.raises(SourceError, match="is a quantised model"):
+        source("word-vectors", tmp_path / "q.bin")
+    (tmp_path / "cut.bin").write_bytes(fasttext(words, rows, 50)[:300])
+    with pytest.raises(SourceError, match="is cut off"):
+        source("word-vectors", tmp_path / "cut.bin")
+
+
 def test_other_files_are_refused(tmp_path):
     """A model of fastText and a file of something else are named in words; a text stays a text."""
     (tmp_path / "m.bin").write_bytes((793712314).to_bytes(4, "little") + bytes(100))
-    with pytest.raises(SourceError, match=r"model of fastText. Give the \.vec"):
+    with pytest.raises(SourceError, match="version 0 of fastText's format; expected 11 or 12"):
         source("word-vectors", tmp_path / "m.bin")
     (tmp_path / "x.vec").write_text("this is a text\n")
     with pytest.raises(SourceError, match="is no file of word vectors"):
