@@ -47,7 +47,8 @@ def watch(
     """
     root = indexes_folder(indexes)
     folder = index_folder(root, name)
-    source = Path(Recipe.load(folder).source.location)
+    recipe = Recipe.load(folder).source
+    source = Path(recipe.location)
     if not source.is_absolute() or not source.exists():
         raise RecipeError(
             f"The index {name!r} is made from {source}, which is not a folder or file that can be watched. "
@@ -56,15 +57,19 @@ def watch(
     # Editors replace files, and a watch on the old file sees nothing: watch its folder.
     single = source.is_file()
     watched = source.parent if single else source
+    # the ids and the fields of a file of vectors may lie in other folders
+    files = {source, *(Path(each) for each in (recipe.ids, recipe.fields) if each)}
+    beside = {file.parent for file in files} - {watched} if single else frozenset[Path]()
 
     def concerns(change: Change, path: str) -> bool:
         changed = Path(path)
         gone = changed == watched and change is Change.deleted
-        return (not single or changed == source or gone) and not changed.is_relative_to(root)
+        return (not single or changed in files or gone) and not changed.is_relative_to(root)
 
     def begin() -> Iterator[set[tuple[Change, str]]]:
         events = changes(
             watched,
+            *beside,
             watch_filter=concerns,
             debounce=QUIET,
             step=QUIET // 4,

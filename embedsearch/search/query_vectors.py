@@ -123,7 +123,10 @@ class QueryVectors:
         try:
             return read_terms(text, lambda identity: self._build.row_of(identity) is not None)
         except QueryError as error:
-            raise QueryError(f"{error} {self._misfit()}") from None
+            raise QueryError(
+                f"{error} Ask with ids of items, as in 'king - man + woman', or with the numbers of a vector. Other "
+                "texts can be asked where the build names the model that made the vectors (--query-model)."
+            ) from None
 
     def space(self, query: AnyQuery) -> Space:
         """Return a query's vector and where it is compared: in the index's own space, or across modalities.

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from embedsearch import watch as watching
@@ -182,6 +183,31 @@ def test_watch_follows_a_folder_that_is_made_anew(run, tmp_path):
         until(lambda: seen[-1] == 2)
         (texts / "d.txt").write_text("One more.", encoding="utf-8")
         until(lambda: seen[-1] == 3)
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+def test_watch_follows_the_files_beside_vectors(run, tmp_path):
+    """A change of the fields of a .npy, in another folder, becomes a build."""
+    (tmp_path / "beside").mkdir()
+    np.save(tmp_path / "v.npy", np.eye(3))
+    fields = tmp_path / "beside" / "f.csv"
+    fields.write_text("id,size\na,1\nb,2\nc,3\n")
+    built = run("build", tmp_path / "v.npy", "--fields", fields, "--id", "id", "--name", "eye")
+    assert built.exit_code == 0, built.stderr
+    stop, seen = threading.Event(), []
+
+    def follow():
+        for searcher, _ in watching.watch("eye", indexes=run.indexes, stop=stop):
+            seen.append(searcher.get("b").fields["size"])
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        until(lambda: seen == [2])
+        fields.write_text("id,size\na,1\nb,7\nc,3\n")
+        until(lambda: seen[-1] == 7)
     finally:
         stop.set()
         thread.join(30)
