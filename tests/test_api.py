@@ -117,7 +117,9 @@ def test_vectors_made_elsewhere_are_searched_exactly(metric):
 def test_vectors_made_elsewhere_take_no_other_query():
     """A text, an image and a word are refused in words; so is an explanation."""
     index = es.build((IDS, VECTORS), name="w2v")
-    with pytest.raises(QueryError, match=r"no item 'a text' .* where the build names the model"):
+    with pytest.raises(
+        QueryError, match=r"no item 'a text' .* where the build names the model that made them"
+    ):
         index.search("a text")
     for query in (es.Image(b"x"), es.Word("a text", 1)):
         with pytest.raises(QueryError, match=r"ask it with items of it, .* or a vector made as they were"):

@@ -124,8 +124,8 @@ class QueryVectors:
             return read_terms(text, lambda identity: self._build.row_of(identity) is not None)
         except QueryError as error:
             raise QueryError(
-                f"{error} Ask with ids of items, as in 'king - man + woman', or with the numbers of a vector. Other "
-                "texts can be asked where the build names the model that made the vectors (--query-model)."
+                f"{error} Ask with ids of items, as in 'king - man + woman', or with the numbers of a vector."
+                " Other texts can be asked where the build names the model that made them: --query-model."
             ) from None
 
     def space(self, query: AnyQuery) -> Space:
