@@ -15,6 +15,7 @@ that is kept, and kept items make none; see `embedsearch.analysis.grouping`.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterable
@@ -39,6 +40,7 @@ from embedsearch.analysis.neighbours import (
 from embedsearch.analysis.second_check import Check
 from embedsearch.analysis.sizes import Size
 from embedsearch.backends import Filter, Mask, Rows
+from embedsearch.disk.cache import keep, kept
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, modality_of
@@ -50,6 +52,7 @@ from embedsearch.store.build import Build, record_of
 AUTO = "auto"
 KEEP = ("best", "first")
 BATCH = 4096  # items whose sizes are read at a time
+KEPT_AFTER = 10_000  # pairs that are checked before the results are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ class DuplicateFinder:
         self._pairs: Pairs | None = None
         self._sizes: dict[int, Size] = {}
         self._lock = threading.RLock()
+        self._candidates: tuple[Rows, Rows] | None = None  # pairs beyond those that the vectors find
         self._same: dict[tuple[int, int], bool] = {}  # pairs of rows that were checked, the smaller first
 
     @cached_property
@@ -198,8 +202,8 @@ class DuplicateFinder:
         check: type[Check] | None = getattr(import_module(module), name) if module else None
         return check
 
-    @cached_property
     def _checker(self) -> Check:
+        """Make a check; it holds what it read of the items, so nobody keeps it."""
         assert self.check is not None
         return self.check(self._contents_of, self.build.manifest.count)
 
@@ -221,6 +225,51 @@ class DuplicateFinder:
                     self.build, self.firsts, self.chosen, limit, self.usual, progress or Silent()
                 )
             return self._pairs
+
+    def check_nearest(self, progress: Progress | None = None) -> None:
+        """Check the pairs of near items, which takes most of the time of `find` after `compare`.
+
+        What was checked is kept on disk too, for all indexes of the same contents.
+        """
+        with self._lock:
+            if self.checkable and self._pairs is not None and self._candidates is None:
+                self._load_checked()
+                checker, told = self._checker(), progress or Silent()
+                if self._candidates is None:
+                    told.stage("looking at each item", len(self.firsts))
+                    self._candidates = checker.candidates(self.firsts, told)
+                self._checked(*self._nearest(self._pairs), checker, told)
+
+    def _nearest(self, pairs: Pairs) -> tuple[Rows, Rows]:
+        """Return the pairs of items that may be copies, the smaller row first, each once."""
+        first, second = self._candidates or (np.empty(0, np.int64),) * 2
+        a, b = np.append(pairs.first[pairs.nearest], first), np.append(pairs.second[pairs.nearest], second)
+        count = self.build.manifest.count
+        keys = np.unique(np.minimum(a, b) * count + np.maximum(a, b))
+        return keys // count, keys % count
+
+    @property
+    def _key(self) -> str:
+        """What the results of the check depend on: its rules and the contents."""
+        assert self.check is not None
+        contents = hashlib.sha256("\n".join(self.build.items["hash"].to_pylist()).encode())
+        return f"{self.check.__name__} {self.check.version} {contents.hexdigest()}"
+
+    def _load_checked(self) -> None:
+        """Read what another process has checked."""
+        if self.check is None or not self.check.version:
+            return
+        pairs, candidates = kept("copies", self._key), kept("candidates", self._key)
+        if candidates is not None and pairs is not None:
+            self._candidates = candidates[:, 0], candidates[:, 1]
+            self._same.update(((a, b), bool(same)) for a, b, same in pairs.tolist())
+
+    def _keep_checked(self) -> None:
+        if self.check is not None and self.check.version and self._candidates is not None:
+            keep("candidates", self._key, np.stack(self._candidates, axis=1))
+            keep(
+                "copies", self._key, np.array([(*pair, same) for pair, same in self._same.items()], np.int64)
+            )
 
     def find(
         self,
@@ -287,12 +336,14 @@ class DuplicateFinder:
         In a large group the kept item is not among the nearest of all. So where two items of different groups
         are copies, those that are kept of both are checked too.
         """
-        nearest = pairs.nearest
-        first, second = pairs.first[nearest], pairs.second[nearest]
+        self.check_nearest(progress)
+        first, second = self._nearest(pairs)
+        asked = set(zip(first.tolist(), second.tolist(), strict=True))
+        checker = self._checker()
         count = self.build.manifest.count
         alone = np.zeros(count, np.bool_)
         while True:
-            same = self._checked(first, second, progress)
+            same = self._checked(first, second, checker, progress)
             first, second = first[same], second[same]
             distances = paired(self.build, first, second)
             rank = self._ranks(np.union1d(first, second), keep)
@@ -300,23 +351,26 @@ class DuplicateFinder:
             centre = np.where(kept >= 0, kept, np.arange(count))
             one, other = centre[first], centre[second]
             wanted = {(min(pair), max(pair)) for pair in zip(one.tolist(), other.tolist(), strict=True)}
-            new = sorted(pair for pair in wanted - self._same.keys() if pair[0] != pair[1])
+            new = sorted(pair for pair in wanted - asked if pair[0] != pair[1])
             if not new:
                 return self._groups(kept, distance)
+            asked |= wanted
             more = np.array(new, np.int64)
             first, second = np.append(first, more[:, 0]), np.append(second, more[:, 1])
 
-    def _checked(self, first: Rows, second: Rows, progress: Progress) -> Mask:
+    def _checked(self, first: Rows, second: Rows, checker: Check, progress: Progress) -> Mask:
         """Return which pairs of rows, the smaller first, are copies by the second check, (p,)."""
         pairs = list(zip(first.tolist(), second.tolist(), strict=True))
         with self._lock:
             new = np.array([pair not in self._same for pair in pairs], np.bool_)
             if new.any():
                 progress.stage("checking near items against each other", int(new.sum()))
-                same = self._checker.same(first[new], second[new], progress).tolist()
-                self._same.update(
-                    zip([pair for pair, each in zip(pairs, new, strict=True) if each], same, strict=True)
-                )
+                for start in range(0, int(new.sum()), KEPT_AFTER):
+                    part = slice(start, start + KEPT_AFTER)
+                    a, b = first[new][part], second[new][part]
+                    same = checker.same(a, b, progress).tolist()
+                    self._same.update(zip(zip(a.tolist(), b.tolist(), strict=True), same, strict=True))
+                    self._keep_checked()
         return np.array([self._same[pair] for pair in pairs], np.bool_)
 
     def _groups(self, kept: Rows, distance: Distances) -> list[Group]:

@@ -1,4 +1,4 @@
-"""The cache folder of this machine, and vectors that are kept there."""
+"""The cache folder of this machine, and arrays that are kept there."""
 
 from __future__ import annotations
 
@@ -62,28 +62,46 @@ def kept_vectors(
         (n, d) float32.
     """
     key = repr([fingerprint, *made_by, *items])
+    vectors = kept("texts", key)
+    if vectors is not None and vectors.shape[:1] == (len(items),) and vectors.ndim == 2:
+        known: Vectors = vectors
+        if np.isfinite(known).all():
+            return known
+    made = make()
+    keep("texts", key, made)
+    return made
+
+
+def kept(kind: str, key: str) -> Any:
+    """Return the array that `keep` wrote for a key; None where there is none that can be read."""
+    with contextlib.suppress(RuntimeError, *DAMAGED):  # there is no home folder, or it may not be read
+        return load_array(_file(kind, key))
+    return None
+
+
+def keep(kind: str, key: str, array: npt.NDArray[Any]) -> None:
+    """Keep an array for a key; what can't be kept is computed again next time.
+
+    Args:
+        kind: of the array: the folder.
+        key: names what it was computed from.
+        array: of numbers.
+    """
+    with contextlib.suppress(OSError, RuntimeError):
+        _write(array, _file(kind, key))
+
+
+def _file(kind: str, key: str) -> Path:
     name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-    known = None
-    with contextlib.suppress(OSError, RuntimeError):  # there is no home folder, or it may not be read
-        known = cache_folder() / "texts" / f"{name}.npy"
-    if known is not None:
-        with contextlib.suppress(*DAMAGED):
-            vectors: Vectors = load_array(known)
-            if vectors.ndim == 2 and len(vectors) == len(items) and np.isfinite(vectors).all():
-                return vectors
-    vectors = make()
-    with contextlib.suppress(OSError):  # what can't be kept is computed again next time
-        if known is not None:
-            _keep(vectors, known)
-    return vectors
+    return cache_folder() / kind / f"{name}.npy"
 
 
-def _keep(vectors: Vectors, known: Path) -> None:
-    """Write vectors to a file in one step, also where another process writes it."""
+def _write(array: npt.NDArray[Any], known: Path) -> None:
+    """Write an array to a file in one step, also where another process writes it."""
     known.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=known.parent, suffix=".npy", delete=False) as aside:
         try:
-            np.save(aside, vectors)
+            np.save(aside, array)
             aside.close()
             Path(aside.name).replace(known)
         except OSError:

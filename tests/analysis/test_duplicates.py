@@ -1,15 +1,17 @@
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from embedsearch.analysis import duplicates
+from embedsearch.analysis import duplicates, same_image
 from embedsearch.analysis.duplicates import DuplicateFinder
 from embedsearch.analysis.neighbours import Usual, measure_usual
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import QueryError
 from embedsearch.records import Unit
+from tests.analysis.test_same_image import photo
 from tests.fakes import LetterEncoder, colour, picture, text
 
 
@@ -241,16 +243,65 @@ def test_each_pair_is_checked_once(make_build):
     finder = DuplicateFinder(make_build(COPIES))
     found = finder.find()
     asked = []
-    finder._checker.same = lambda first, second, progress: asked.append(first) or np.zeros(len(first), bool)  # noqa: ARG005
+
+    class Asked(finder.check):
+        def same(self, first, second, progress):  # noqa: ARG002
+            asked.append(first)
+            return np.zeros(len(first), bool)
+
+    finder.check = Asked
     assert members(finder.find(0.2, "first").near) == [["1", "2", "3"]]
     assert members(found.near) == [["2", "1", "3"]]
     assert asked == []
 
 
+def test_a_second_search_finds_the_same(make_build):
+    """Groups that need pairs beyond the nearest are the same when those pairs were checked before."""
+    line = "the parcel was damaged when it came to my house on monday"
+    entries = [text(str(at), line[:at].upper() + line[at:] + " " * at) for at in range(40)]
+    finder = DuplicateFinder(make_build(entries))
+    assert finder.find().near == finder.find().near
+
+
+def test_results_are_kept_on_disk(make_build, tmp_path, monkeypatch):
+    """Another process checks nothing again for the same contents, and all again for others."""
+    pytest.importorskip("cv2")
+    for name, image in (("a", photo(0)), ("b", photo(0).resize((240, 180))), ("c", photo(1))):
+        image.save(tmp_path / f"{name}.png")
+    entries = [picture(name, tmp_path / f"{name}.png") for name in "abc"]
+    finder = DuplicateFinder(make_build(entries, unit=Unit.IMAGE))
+    assert members(finder.find().near) == [["a", "b"]]
+    asked = []
+    same = same_image.ImageCheck.same
+    monkeypatch.setattr(
+        same_image.ImageCheck, "same", lambda *given: asked.append(len(given[1])) or same(*given)
+    )
+    again = DuplicateFinder(make_build(entries, unit=Unit.IMAGE))
+    assert members(again.find().near) == [["a", "b"]]
+    assert asked == []
+    photo(0).rotate(90, expand=True).save(tmp_path / "c.png")
+    entries[2] = picture("c", tmp_path / "c.png")
+    other = DuplicateFinder(make_build(entries, unit=Unit.IMAGE))
+    assert members(other.find().near) == [["a", "b", "c"]] or members(other.find().near) == [["a", "c", "b"]]
+    assert asked == [3]
+
+
+def test_a_turned_photo_is_checked_whatever_its_vector(make_build, tmp_path):
+    """A copy that is not among the nearest five by its vector is found by its shape."""
+    pytest.importorskip("cv2")
+    names = ["one", "other", "turned"]
+    for name, image in zip(names, (photo(0), photo(1), photo(0).rotate(90, expand=True)), strict=True):
+        image.save(tmp_path / f"{name}.png")
+    finder = DuplicateFinder(
+        make_build([picture(name, tmp_path / f"{name}.png") for name in names], unit=Unit.IMAGE)
+    )
+    pairs = finder.compare(1.0)
+    finder._pairs = replace(pairs, nearest=np.zeros_like(pairs.nearest))
+    assert members(finder.find().near) == [["one", "turned"]]
+
+
 def test_without_the_extra_the_threshold_decides(make_searcher, tmp_path, monkeypatch):
     """Where OpenCV is missing the result says so, and how to get it; near copies are what is near."""
-    from embedsearch.analysis import same_image
-
     monkeypatch.setattr(same_image, "find_spec", lambda _: None)
     for name, side in (("a", 8), ("b", 16)):
         Image.new("RGB", (side, side), "red").save(tmp_path / f"{name}.png")

@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from embedsearch.analysis.same_image import ImageCheck, difference
 from embedsearch.progress import Silent
@@ -112,6 +112,54 @@ def banner(left, right):
 def test_other_images_are_no_copies(one, other):
     """Other photos, banners with one middle, drawings, dark frames, what can't be read: no copies."""
     assert not same(one, other)
+
+
+def sign(drawn, size=(300, 300)):
+    """Return letters in black on white."""
+    image = Image.new("RGB", size, "white")
+    ImageDraw.Draw(image).text((size[0] / 2, size[1] / 2), drawn, "black", ImageFont.load_default(220), "mm")
+    return image
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (sign("p"), ImageOps.mirror(sign("p"))),
+        (sign("p"), sign("p").rotate(180)),
+        (sign("<"), ImageOps.mirror(sign("<"))),
+        (sign("6"), sign("6").rotate(180)),
+        (sign("N"), sign("N").transpose(Image.Transpose.ROTATE_90)),
+        (sign("b"), sign("p")),
+        (sign("h"), sign("n")),
+        (sign("a"), sign("ä")),
+    ],
+    ids=["mirrored", "turned", "operator", "digit", "quarter", "b-p", "h-n", "a-ä"],
+)
+def test_another_sign_is_no_copy(one, other):
+    """A letter that is mirrored or turned is another letter; so is one with a part in common."""
+    assert not same(one, other)
+    assert not same(other, one)
+
+
+@pytest.mark.parametrize("change", ["half the size", "cropped", "compressed", "framed"])
+def test_an_upright_sign_is_a_copy(change):
+    """A letter that stands as it stood is a copy."""
+    assert same(sign("R"), CHANGES[change](sign("R")))
+
+
+def test_turned_photos_are_candidates():
+    """A photo and its quarter turn, or its mirror image, are a pair to check; no others are."""
+    images = [photo(seed) for seed in range(8)]
+    images += [images[2].rotate(90, expand=True), ImageOps.mirror(images[5]), sign("p"), sign("q")]
+    files = [file(each) for each in images] + [b"no image"]
+    check = ImageCheck(lambda rows: [files[row] for row in rows.tolist()], len(files))
+    first, second = check.candidates(np.arange(len(files)), Silent())
+    assert {(min(pair), max(pair)) for pair in zip(first.tolist(), second.tolist(), strict=True)} == {
+        (2, 8),
+        (5, 9),
+    }
+    none = check.candidates(np.empty(0, np.int64), Silent())
+    assert [len(each) for each in none] == [0, 0]
 
 
 def test_another_colour_is_no_copy():

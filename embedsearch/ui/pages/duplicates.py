@@ -29,6 +29,7 @@ from embedsearch.ui.cached import (
 )
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.notes import calm, show_notices
+from embedsearch.ui.widgets.progress import Bar
 
 KIND, KEPT, THRESHOLD, PAGE, INDEX = (
     f"duplicates-{name}" for name in ("kind", "keep", "within", "page", "index")
@@ -71,11 +72,12 @@ def duplicates_page() -> None:
                 and not _asked(len(searcher))
             ):
                 return
-            with st.spinner("Comparing each item with its neighbours …"):
+            with Bar() as bar:
                 automatic = finder.usual.threshold
-                finder.compare(2 * automatic)
+                finder.compare(2 * automatic, bar)
+                finder.check_nearest(bar)
             threshold, keep = _settings(searcher, said, automatic)
-        with st.spinner("Checking near items against each other …"):
+        with st.spinner("Grouping what was found …"):
             found = duplicates(finder, AUTO if threshold is None else threshold, keep)
         _show(searcher, found, said)
 

@@ -1,7 +1,12 @@
 import re
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
+from embedsearch.recipe import SourceRecipe
+from embedsearch.records import Unit
+from tests.analysis.test_same_image import photo
 from tests.ui.conftest import HOSTILE, QUESTIONS, shown
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -85,6 +90,39 @@ def test_images_are_shown(visit):
         page.locator("[class*=st-key-es-copy-] img").count()
         == page.locator("[class*=st-key-es-copy-]").count()
     )
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, build, serve):
+    """The address of a page on the index `photos`: two photos, and the first one with a square on it."""
+    pytest.importorskip("cv2")
+    folder = tmp_path_factory.mktemp("photos")
+    for name, seed in (("one", 0), ("other", 1), ("square", 0)):
+        image = photo(seed)
+        if name == "square":
+            ImageDraw.Draw(image).rectangle((40, 40, 100, 100), fill="white")
+        image.save(folder / f"{name}.png")
+    root = folder / "indexes"
+    build(root, "photos", SourceRecipe("images", str(folder)), Unit.IMAGE)
+    return serve(root)
+
+
+def test_the_pixels_that_differ_are_red(visit, photos, tmp_path):
+    """Of two near copies among images the page shows the place where their pixels differ, in red."""
+    page = visit({"index": "photos"}, "duplicates", address=photos)
+    expect(groups(page)).to_have_count(1)
+    page.get_by_text("What differs").click()
+    image = groups(page).locator("[data-testid=stImage] img").last
+    expect(image).to_be_visible()
+    page.wait_for_function("each => each.complete && each.naturalWidth > 0", arg=image.element_handle())
+    image.screenshot(path=tmp_path / "shown.png")
+    shown_pixels = np.asarray(Image.open(tmp_path / "shown.png").convert("RGB")).astype(int)
+    red = (shown_pixels[:, :, 0] - shown_pixels[:, :, 1]) > 100
+    high, wide = red.shape
+    down, across = np.nonzero(red)
+    assert 0.01 < red.mean() < 0.05  # the square is 2.1 percent
+    assert (across.min() / wide, down.min() / high) == pytest.approx((40 / 480, 40 / 360), abs=0.03)
+    assert (across.max() / wide, down.max() / high) == pytest.approx((100 / 480, 100 / 360), abs=0.03)
 
 
 @pytest.mark.parametrize(("index", "said"), [("senses", "--unit text"), ("none", "no index 'none'")])
