@@ -161,10 +161,10 @@ def _shape(outline: Floats) -> Floats:
     """
     import cv2
 
-    waves = np.abs(cv2.dct(outline.reshape(OUTLINE, OUTLINE))[:WAVES, :WAVES])
-    return np.where(
-        np.tri(WAVES, dtype=np.bool_), np.minimum(waves, waves.T), np.maximum(waves, waves.T)
-    ).ravel()
+    waves = np.abs(cv2.dct(outline.reshape(OUTLINE, OUTLINE))[:WAVES, :WAVES])  # (w, w)
+    lower = np.tri(WAVES, dtype=np.bool_)
+    shape: Floats = np.where(lower, np.minimum(waves, waves.T), np.maximum(waves, waves.T)).ravel()
+    return shape
 
 
 class ImageCheck:
