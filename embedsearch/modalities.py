@@ -257,7 +257,7 @@ _ROWS = (
         units=(
             UnitRow(
                 Unit.FRAME,
-                plural="frames of videos",
+                plural="videos",
                 encoder="embedsearch.encoders.frames:FrameEncoder",
                 poolings=("mean", "cls", PROJECTION),
                 records_ahead=4,  # a film takes minutes

@@ -141,7 +141,7 @@ def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None, *,
 
 def _count(searcher: Index, results: Results, where: Tree | None) -> None:
     hits = results.hits
-    total = searcher.filter(where).count if where else len(searcher)
+    total = len(_answers(searcher, where))
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
     if not hits:
         st.info("No item passes the filter.", icon=":material/filter_alt:")
@@ -162,7 +162,7 @@ def _count(searcher: Index, results: Results, where: Tree | None) -> None:
 def _examples(opened: Opened, where: Tree | None) -> None:
     """Show queries and items from the whole index, so that a page without a query has something to click."""
     searcher = opened.searcher
-    rows = np.flatnonzero(searcher.filter(where).mask) if where else np.arange(len(searcher))
+    rows = _answers(searcher, where)
     if not len(rows):
         st.info("No item passes the filter.", icon=":material/filter_alt:")
         return
@@ -170,6 +170,16 @@ def _examples(opened: Opened, where: Tree | None) -> None:
     hits = _spread(searcher, rows, EXAMPLES)
     st.html('<p class="es-quiet">Some items: pick one to see what is related.</p>')
     _grid(searcher, hits, None)
+
+
+def _answers(searcher: Index, where: Tree | None) -> Rows:
+    """Return the rows that pass a filter, (n,); of a record of several clips the one in its middle."""
+    rows = np.flatnonzero(searcher.filter(where).mask) if where else np.arange(len(searcher))
+    records = searcher.build.records
+    if records is None or not len(rows):
+        return rows
+    starts = np.flatnonzero(np.diff(records.of(rows), prepend=-1))  # in `rows`
+    return rows[(starts + np.append(starts[1:], len(rows)) - 1) // 2]
 
 
 def _spread(searcher: Index, rows: Rows, count: int) -> list[Hit]:

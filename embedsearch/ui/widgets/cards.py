@@ -177,7 +177,6 @@ def _played(hit: Hit) -> None:
     """Show a video in a player that starts at the moment that was found."""
     auto_reload.hold()
     player.play(hit, title(hit))
-    st.html(f'<p class="es-quiet">{html.escape(title(hit))}</p>')
 
 
 def title(hit: Hit) -> str:
@@ -250,7 +249,7 @@ def _content(hit: Hit) -> str:
     if is_image(hit):
         name = html.escape(title(hit)[:VALUE])
         kind = "es-title" if hit.fields.get("caption") else "es-name"
-        when = f'<p class="es-said">at {clock(hit.moment)}</p>' if hit.moment else ""
+        when = f'<p class="es-said">{clock(hit.moment)}</p>' if hit.moment else ""
         return f'<p class="{kind}" title="{name}">{name}</p>{when}'
     return text(hit)
 

@@ -35,10 +35,11 @@ def play(hit: Hit, name: str) -> None:
     still = f"data:image/jpeg;base64,{base64.b64encode(frame).decode()}"
     codec = str(hit.fields.get("codec") or "")
     kind = f"{codec} in {file.suffix.removeprefix('.').upper()}" if codec else file.suffix
-    label = html.escape(f"{name}, from {clock(hit.moment)}", quote=True)
+    label = html.escape(f"{name}, {clock(hit.moment)}", quote=True)
     reason = html.escape(CANT.format(kind=kind, file=file))
     st.html(
         f'<div class="es-player"><video class="es-video" controls playsinline preload="metadata" '
         f'aria-label="{label}" src="{media.address(file)}#t={hit.moment[0]:.3f}"></video>'
-        f'<div class="es-still"><img alt="{label}" src="{still}"><p>{reason}</p></div></div>'
+        f'<div class="es-still"><img alt="{label}" src="{still}"><p>{reason}</p></div>'
+        f'<p class="es-quiet">{label}</p></div>'
     )

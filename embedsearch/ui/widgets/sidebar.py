@@ -45,7 +45,7 @@ def _facts(opened: Opened) -> None:
     report = manifest.report
     rejected, passed, unknown = report.rejected, report.passed, report.unknown
     rows = {
-        "holds": f"{manifest.count:,} {UNITS[manifest.unit].plural}",
+        "holds": _held(opened),
         "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
         "distance": manifest.metric,
         "search": _search(manifest),
@@ -59,6 +59,13 @@ def _facts(opened: Opened) -> None:
     listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
     st.subheader(literal(manifest.name), anchor=False)
     st.html(f'<dl class="es-facts" title="{html.escape(cards.METRIC_HELP[manifest.metric])}">{listed}</dl>')
+
+
+def _held(opened: Opened) -> str:
+    """Return how many items there are; where a record has several, how many of both."""
+    manifest, count = opened.searcher.manifest, opened.searcher.answers
+    held = f"{count:,} {UNITS[manifest.unit].plural}"
+    return held if count == manifest.count else f"{held}, {manifest.count:,} {manifest.unit}s"
 
 
 def _search(manifest: Manifest) -> str:
