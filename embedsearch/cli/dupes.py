@@ -77,13 +77,13 @@ def dupes_command(
 
 
 def _print(searcher: Index, found: Duplicates) -> None:
-    from embedsearch.modalities import modality_of
+    from embedsearch.modalities import UNITS, modality_of
 
     manifest = searcher.manifest
     how = "derived from the index" if found.auto else "as asked"
     click.echo(
-        f"{found.index}: of {found.count:,} {manifest.unit}s, {len(found.others()):,} are copies of one "
-        "that is kept (--others lists them)"
+        f"{found.index}: of {found.count:,} {UNITS[manifest.unit].plural}, {len(found.others()):,} are "
+        "copies of one that is kept (--others lists them)"
     )
     _print_groups(searcher, "exact copies, of the same content", found.exact)
     within = f"within a {found.metric} distance of {found.threshold:.4g} ({how})"

@@ -82,10 +82,9 @@ def explain_command(
 def _save(searcher: Index, made: Explanation, path: Path) -> None:
     if made.drawn is None:
         raise QueryError(f"--save writes an image, but {made.id!r} is a text. Leave --save out.")
-    from embedsearch.explain.heatmap import overlay
+    from embedsearch.explain.heatmap import image_of, overlay
 
-    item = searcher.item(made.id)
-    image = overlay(item.image or Path(item.path or ""), made.drawn, made.box)
+    image = overlay(image_of(searcher.item(made.id)), made.drawn, made.box)
     try:
         image.save(path)
     except ValueError:

@@ -16,9 +16,16 @@ class FrameEncoder(ImageEncoder):
     """One vector per frame."""
 
     def _open(self, item: Any) -> tuple[Image.Image, tuple[str, ...]]:
-        """Return the image of a frame; one that is not stored is decoded from its video."""
-        if isinstance(item, StoredFrame):
-            item = item.read()
-        elif isinstance(item, Clip):
-            item = frame_at(item.source, item.span[0]).jpeg()
-        return super()._open(item)
+        """Return the image of a frame, or of a query."""
+        return super()._open(image_file(item) if isinstance(item, Clip) else item)
+
+
+def image_file(frame: Clip) -> bytes:
+    """Return a frame as a JPEG file; one that is not stored is decoded from its video.
+
+    Raises:
+        ItemError: the video can't be read.
+    """
+    if isinstance(frame, StoredFrame):
+        return frame.read()
+    return frame_at(frame.source, frame.span[0]).jpeg()

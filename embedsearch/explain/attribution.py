@@ -65,7 +65,7 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     Args:
         searcher: the open index.
         query: the query, as in `Searcher.search`.
-        hit: a hit, or the id of any item.
+        hit: a hit, or the id of any item; of a record of several clips the nearest one is explained.
 
     Raises:
         QueryError, ItemNotFoundError: as `Searcher.search`.
@@ -74,7 +74,7 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     """
     asked = as_query(query)
     space = searcher.queries.space(asked)
-    item = searcher.item(hit if isinstance(hit, str) else hit.item)
+    item = _item(searcher, space, hit if isinstance(hit, str) else hit.item)
     if UNITS[searcher.manifest.unit].by_columns:
         return explain_columns(searcher, asked, space, item)
     content = _content(item)
@@ -99,6 +99,13 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
         only_here=tuple(word for word in here if word not in there) if there else (),
         only_asked=tuple(word for word in there if word not in here),
     )
+
+
+def _item(searcher: Searcher, space: Space, identity: str) -> Hit:
+    """Return the item of an id, or of a record of several clips the one that is nearest to the query."""
+    rows = np.array(searcher.queries.rows(identity))
+    far = distances(space.vector, space.take(rows), space.metric)[0]  # (1, d) (m, d) -> (m,)
+    return searcher.items(rows[[far.argmin()]].tolist(), [0.0])[0]
 
 
 def _content(item: Hit) -> Any:
@@ -143,7 +150,7 @@ def _explanation(
         )
     tokens, rest = _split(apart, scores, item.text or "")
     return Explanation(
-        id=item.id,
+        id=item.item,
         kind=UNITS[searcher.manifest.unit].form,
         metric=metric,
         score=float(scores.sum(dtype=np.float64)),

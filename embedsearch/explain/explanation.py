@@ -55,7 +55,7 @@ class Explanation:
     `similarity` to 1e-4.
 
     Attributes:
-        id: the item's.
+        id: the item's; of a moment that of its record, with `#` and the millisecond.
         kind: `text`, `image`, `row`, or `word` (one word or token in its sentence).
         metric: of the index.
         score: the sum of all parts.

@@ -95,6 +95,8 @@ class LocalRunner:
                         done, made = computing.popleft()
                         parts.append(made.result())
                         parts[-1].computed = time.perf_counter() - started
+                        if any(part.probes for part in parts[:-1]):
+                            parts[-1].probes = []  # a few of a batch do; each takes what the model reads
                         if done.entries[1] == done.batch.entries:
                             done.batch.embedded, parts = _joined(parts), []
                             yield done.batch
@@ -162,7 +164,7 @@ def _joined(parts: list[Embedded]) -> Embedded:
     return Embedded(
         outcomes=[outcome for part in parts for outcome in part.outcomes],
         vectors=np.concatenate([part.vectors for part in parts]),
-        probes=next((part.probes for part in parts if part.probes), []),
+        probes=[probe for part in parts for probe in part.probes],
         waited=sum(part.waited for part in parts),
         computed=sum(part.computed for part in parts),
     )

@@ -36,11 +36,8 @@ KIND, KEPT, THRESHOLD, PAGE, INDEX = (
 )
 ROWS = 20  # groups a page
 SHOWN = 12  # members of a group
-AT_ONCE = {
-    Card.TEXT: 100_000,
-    Card.ROW: 100_000,
-    Card.IMAGE: 3000,
-}  # items that are compared without being asked for
+# items that are compared without being asked for; of a video one frame is
+AT_ONCE = {Card.TEXT: 100_000, Card.ROW: 100_000, Card.IMAGE: 3000, Card.VIDEO: 100_000}
 DIFFERENT = 3  # images of a group whose difference is shown
 STEPS = 40  # of the slider, up to twice the automatic threshold
 
@@ -264,7 +261,7 @@ def _marks(hits: Sequence[Hit]) -> dict[int, Sequence[Span]]:
 
 def _show_differences(searcher: Index, hits: Sequence[Hit], place: int) -> None:
     """Show where the pixels of images differ from those of the kept one, in red."""
-    if not cards.is_image(hits[0]) or ImageCheck.lacks():
+    if not cards.is_image(hits[0]) or hits[0].moment is not None or ImageCheck.lacks():
         return
     rows = [hit.row for hit in hits[: DIFFERENT + 1]]
     shown = [

@@ -179,7 +179,8 @@ def _answers(searcher: Index, where: Tree | None) -> Rows:
     if records is None or not len(rows):
         return rows
     starts = np.flatnonzero(np.diff(records.of(rows), prepend=-1))  # in `rows`
-    return rows[(starts + np.append(starts[1:], len(rows)) - 1) // 2]
+    middles: Rows = rows[(starts + np.append(starts[1:], len(rows)) - 1) // 2]
+    return middles
 
 
 def _spread(searcher: Index, rows: Rows, count: int) -> list[Hit]:

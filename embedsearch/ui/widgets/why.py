@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
 from embedsearch.distances.metric import Metric
 from embedsearch.explain.explanation import Explanation, Part
-from embedsearch.explain.heatmap import RAMP, overlay
+from embedsearch.explain.heatmap import RAMP, image_of, overlay
 from embedsearch.index import Index
 from embedsearch.query import AnyQuery, MoreLike, Query, Text, Word, as_single
 from embedsearch.results import Hit
@@ -72,7 +71,7 @@ def _short(text: str) -> str:
 
 def _image(hit: Hit, made: Explanation, query: AnyQuery) -> None:
     assert made.drawn is not None
-    image = overlay(hit.image or Path(hit.path or ""), made.drawn, made.box)
+    image = overlay(image_of(hit), made.drawn, made.box)
     with st.container(key="es-why-image"):
         st.image(image, alt=f"Heat over {cards.title(hit)}", width="stretch")
     left, top, right, bottom = made.box
