@@ -236,17 +236,26 @@ class QueryVectors:
         """Return the vector of a row; where it lacks columns, these hold what a missing value has."""
         if self._unit.form is not QueryForm.ROW:
             raise QueryError(self._misfit())
-        names = [column.name for column in self.learnt.columns]
-        for name in values:
-            if name not in names:
+        self.check_row(Row(values))
+        return self._encode(values)
+
+    def check_row(self, row: Row) -> None:
+        """Check that a row has columns of this index, and values of their kinds.
+
+        Raises:
+            QueryError: it has not.
+        """
+        columns = {column.name: column for column in self.learnt.columns}
+        for name, value in row.values.items():
+            if name not in columns:
                 raise QueryError(
                     f"The rows of {self._manifest.name!r} are not compared by a column {name!r}; there are "
-                    f"{', '.join(names)}.{nearest(name, names)}"
+                    f"{', '.join(columns)}.{nearest(name, columns)}"
                 )
-        try:
-            return self._encode(values)
-        except ItemError as error:
-            raise QueryError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+            try:
+                columns[name].parsed(value)
+            except ItemError as error:
+                raise QueryError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
 
     @cached_property
     def learnt(self) -> Learnt:

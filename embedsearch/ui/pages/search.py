@@ -22,7 +22,7 @@ from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import auto_reload, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
 from embedsearch.ui.url_state import Asked
-from embedsearch.ui.widgets import cards, query_input, sidebar, vote, weighted_terms, why
+from embedsearch.ui.widgets import cards, query_input, row_form, sidebar, vote, weighted_terms, why
 from embedsearch.ui.widgets.filters import condition
 from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
 from embedsearch.ui.widgets.starters import starters
@@ -54,6 +54,8 @@ def search_page() -> None:
         with row:
             query_input.ask(searcher, asked, indexes)
         query_input.pick_word(searcher, asked)
+        if UNITS[searcher.manifest.unit].by_columns:
+            row_form.show(searcher, asked)
         where, wrong = _filter(opened, asked)
         show_notices((*filters, *lost, *wrong))
         query_input.show_asked(searcher, asked, indexes)

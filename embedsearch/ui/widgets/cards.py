@@ -12,7 +12,7 @@ import streamlit as st
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
-from embedsearch.records import MOST_UNKNOWN, Span, Value, as_text, clock
+from embedsearch.records import MOST_UNKNOWN, Span, Value, as_text, clock, described
 from embedsearch.results import Hit
 from embedsearch.ui import auto_reload
 from embedsearch.ui.url_state import short
@@ -69,7 +69,8 @@ def grid(
     """
     span = _span(hits, metric)
     explained: Hit | None = None
-    with st.container(key=f"es-grid-{card}"):
+    width = Card.IMAGE if card in (Card.IMAGE, Card.VIDEO) else Card.TEXT
+    with st.container(key=f"es-grid-{width}"):
         for place, hit in enumerate(hits):
             with st.container(border=True, key=f"es-card-{place}"):
                 if is_image(hit):
@@ -180,16 +181,20 @@ def _played(hit: Hit) -> None:
 
 
 def title(hit: Hit) -> str:
-    """Return what to call a hit in one line: the image's caption or name, else its text."""
+    """Return what to call a hit in one line: the image's caption or name, the row's values, or its text."""
     if is_image(hit):
         caption = hit.fields.get("caption")
         return str(caption) if caption else Path(hit.path or hit.id).name
-    return hit.text or hit.id
+    return described(hit.fields) if _is_row(hit) else hit.text or hit.id
+
+
+def _is_row(hit: Hit) -> bool:
+    return MODALITIES[hit.modality].card is Card.ROW
 
 
 def text(hit: Hit, marks: Sequence[Span] = ()) -> str:
     """Return the HTML of a hit's text, its word or the spans `marks` marked; a long one folds out."""
-    whole = hit.id if hit.text is None else hit.text
+    whole = title(hit)
     if hit.span:
         start, end = hit.span
         left, right = max(0, start - AROUND), min(len(whole), end + AROUND)
@@ -251,7 +256,7 @@ def _content(hit: Hit) -> str:
         kind = "es-title" if hit.fields.get("caption") else "es-name"
         when = f'<p class="es-said">{clock(hit.moment)}</p>' if hit.moment else ""
         return f'<p class="{kind}" title="{name}">{name}</p>{when}'
-    return text(hit)
+    return f'<p class="es-name">{html.escape(hit.id)}</p>' if _is_row(hit) else text(hit)
 
 
 def _copies(hit: Hit) -> str:

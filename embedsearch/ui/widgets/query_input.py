@@ -11,7 +11,7 @@ import streamlit as st
 from embedsearch.errors import QueryError
 from embedsearch.index import Index
 from embedsearch.modalities import MODALITIES, UNITS, QueryForm
-from embedsearch.query import AnyQuery, Image, MoreLike, Text, Word
+from embedsearch.query import AnyQuery, Image, MoreLike, Row, Text, Word
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import navigation, url_state
 from embedsearch.ui.pages import MAP
@@ -57,13 +57,27 @@ def forms(searcher: Index) -> set[QueryForm]:
 
 
 def misread(searcher: Index, asked: Asked) -> str:
-    """Return a sentence on a text that names no items, where it has to; empty where it does or need not."""
-    if own_form(searcher) is QueryForm.VECTOR and asked.text.strip() and not asked.item:
+    """Return a sentence on a text that names no items or columns, where it has to; empty elsewhere."""
+    own = own_form(searcher)
+    if own in (QueryForm.VECTOR, QueryForm.ROW) and asked.text.strip() and not asked.item:
         try:
-            searcher.queries.named(asked.text)
+            _read(searcher, asked.text)
         except QueryError as error:
             return str(error)
     return ""
+
+
+def _read(searcher: Index, text: str) -> AnyQuery:
+    """Return the items or the values of columns that a text names.
+
+    Raises:
+        QueryError: it names none, or one that is not there.
+    """
+    if own_form(searcher) is QueryForm.VECTOR:
+        return searcher.queries.named(text)
+    row = Row.of(text)
+    searcher.queries.check_row(row)
+    return row
 
 
 def query(searcher: Index, asked: Asked, indexes: Path) -> AnyQuery | None:
@@ -77,9 +91,9 @@ def query(searcher: Index, asked: Asked, indexes: Path) -> AnyQuery | None:
     if asked.item:
         return MoreLike(asked.item)
     own, possible = own_form(searcher), forms(searcher)
-    if own is QueryForm.VECTOR:
+    if own in (QueryForm.VECTOR, QueryForm.ROW):
         nothing = not asked.text.strip() or misread(searcher, asked)
-        return None if nothing else searcher.queries.named(asked.text)
+        return None if nothing else _read(searcher, asked.text)
     text = asked.text if possible & {QueryForm.TEXT, QueryForm.WORD} else ""
     image = asked.image if QueryForm.IMAGE in possible else ""
     if image and (own is QueryForm.IMAGE or not text.strip()):
@@ -120,6 +134,7 @@ def crossed(searcher: Index, by: str) -> str:
 _ASKED = {
     QueryForm.TEXT: ("What are you looking for?", "Describe it in your own words"),
     QueryForm.WORD: ("A sentence with the word you mean", "I left the key in the front door"),
+    QueryForm.ROW: ("Values of columns", "price=20 colour=red"),
     QueryForm.VECTOR: ("An item, items with + and -, or the numbers of a vector", "king - man + woman"),
 }
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from embedsearch.encoders.columns import Kind, text_of
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, QueryForm
+from embedsearch.query import Row
 from embedsearch.results import Hit
 from embedsearch.splitters.words import sentences, words
 from embedsearch.ui.widgets import query_input
 from embedsearch.ui.widgets.filters import Choice, Facet
 
 COUNT = 3
+KINDS = (Kind.CATEGORY, Kind.NUMBER, Kind.DATE, Kind.TEXT)
 LONGEST = 60  # characters of a query
 SENTENCE = 140  # characters of a sentence whose word is asked for
 _CLAUSE = re.compile(r"[.,;:!?…](?:\s|$)|\n")
@@ -28,6 +31,8 @@ def starters(searcher: Index, facets: Sequence[Facet], items: Iterable[Hit]) -> 
         items: some of its items, to draw from.
     """
     form = UNITS[searcher.manifest.unit].form
+    if form is QueryForm.ROW:
+        return _of_rows(searcher, items)
     if not query_input.forms(searcher) & {QueryForm.TEXT, QueryForm.WORD}:
         return []
     label = next((each.field for each in facets if isinstance(each, Choice) and not each.truth), "")
@@ -40,6 +45,18 @@ def starters(searcher: Index, facets: Sequence[Facet], items: Iterable[Hit]) -> 
     if form is QueryForm.TEXT:  # a name alone shows less of what meaning finds than words do
         queries.sort(key=lambda query: " " not in query["q"])
     return queries[:COUNT]
+
+
+def _of_rows(searcher: Index, items: Iterable[Hit]) -> list[dict[str, str]]:
+    """Return values of two columns of some rows, categories before others."""
+    columns = sorted(searcher.queries.learnt.columns, key=lambda column: KINDS.index(column.kind))[:2]
+    found: dict[str, dict[str, str]] = {}
+    for item in items:
+        values = {column.name: text_of(item.fields.get(column.name) or "") for column in columns}
+        if all(values.values()):
+            query = str(Row(values))
+            found.setdefault(query, {"q": query})
+    return list(found.values())[:COUNT]
 
 
 def _behind_name(text: str) -> str:

@@ -11,7 +11,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.explain.explanation import Explanation, Part
 from embedsearch.explain.heatmap import RAMP, image_of, overlay
 from embedsearch.index import Index
-from embedsearch.query import AnyQuery, MoreLike, Query, Text, Word, as_single
+from embedsearch.query import AnyQuery, MoreLike, Query, Row, Text, Word, as_single
 from embedsearch.results import Hit
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.notes import calm
@@ -38,6 +38,9 @@ def show(searcher: Index, query: AnyQuery, hit: Hit) -> None:
         st.html(f'<div class="es-why"><p>{asked}</p>{meaning if hit.label else ""}</div>')
         with st.spinner("Computing the score of each part …"):
             made = searcher.explain(query, hit)
+        if made.columns:
+            st.html(f'<div class="es-why">{_columns(made)}</div>')
+            return
         if made.drawn is not None:
             _image(hit, made, query)
         else:
@@ -51,6 +54,8 @@ def _asked(searcher: Index, query: AnyQuery) -> str:
         signs = ("−" if part.weight < 0 else "+" if place else "" for place, part in enumerate(query.terms))
         parts = (_asked(searcher, as_single(part.query)) for part in query.terms)
         return " ".join(f"{sign} {part}".strip() for sign, part in zip(signs, parts, strict=True))
+    if isinstance(query, Row):
+        return f"“{_short(str(query))}”"
     if isinstance(query, Text):
         return f"“{_short(query.text)}”"
     if isinstance(query, Word) and isinstance(query.word, int):
@@ -84,6 +89,40 @@ def _image(hit: Hit, made: Explanation, query: AnyQuery) -> None:
         + ("" if whole else "<p>The model does not see the dark edges.</p>")
         + "</div>"
     )
+
+
+def _columns(made: Explanation) -> str:
+    """Return the HTML of a row's columns: both values, a bar of how far apart they are, and a mark."""
+    most = max((max(abs(each.apart), abs(each.typical)) for each in made.columns), default=0.0) or 1.0
+    shown = []
+    for column in made.columns:
+        values = [_value(each) for each in (column.asked, column.held) if each is not None]
+        far = " es-far" if column.apart > column.typical else ""
+        shown.append(
+            f"<dt>{html.escape(column.name)}</dt><dd>{' → '.join(values)}"
+            f'<span class="es-apart{far}" title="{column.apart:.4f}, in random pairs {column.typical:.4f}">'
+            f'<i style="width:{100 * max(column.apart, 0) / most:.1f}%"></i>'
+            f'<b style="left:{100 * max(column.typical, 0) / most:.1f}%"></b></span></dd>'
+        )
+    about = (
+        "The shorter a bar, the nearer the two are in this column; the mark is where two random rows of the "
+        "table are on average. First come the columns that make the two near."
+    )
+    rows = "".join(
+        _row(each.name, each.apart, f"{each.typical:.4f} in random pairs") for each in made.columns
+    )
+    meant = "distance²" if made.metric is Metric.L2 else "distance"
+    rows += f'<tr class="es-total"><th>together</th><td>{made.score:.4f} = {meant}</td></tr>'
+    rows += _row("distance", made.stored)
+    summary = "<summary>How the numbers add up</summary>"
+    return (
+        f'<dl class="es-columns">{"".join(shown)}</dl><p>{about}</p>'
+        f'<details class="es-sum">{summary}<table>{rows}</table></details>'
+    )
+
+
+def _value(value: str) -> str:
+    return _short(value) if value else "<small>missing</small>"
 
 
 def _colours() -> str:
