@@ -127,7 +127,7 @@ class Index(Searcher):
         """
         chosen = conditions(where) if isinstance(where, Mapping) else where
         if is_several(query):
-            return [super(Index, self).search(each, k, chosen, strictness, fold=fold) for each in query]
+            return self.search_all(query, k, chosen, strictness, fold=fold)
         return super().search(query, k, chosen, strictness, fold=fold)
 
     def answer(self, query: Any, k: int = DEFAULT_K, where: Where = None) -> Results:

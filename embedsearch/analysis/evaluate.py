@@ -14,19 +14,23 @@ import numpy as np
 
 from embedsearch.analysis.vote import vote
 from embedsearch.backends import Backend, Filter, Rows, Take
+from embedsearch.crossmodal import Crossmodal
 from embedsearch.distances.metric import Metric, Vectors, distances
-from embedsearch.errors import MissingExtraError, QueryError, SourceError
+from embedsearch.encoders import Prepared, gather
+from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.query import Text
 from embedsearch.results import Hit
 from embedsearch.search.searcher import Searcher
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
+from embedsearch.store.build import Build
 from embedsearch.store.items import FIELD
 
 SAMPLE = 500
 BLOCK = 65_536  # rows compared with at a time
 SHARES = (0.5, 0.1, 0.01, 0.001)
 DEEP = 100  # hits a query, judged by qrels
+QUERIES = 256  # that are judged together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,26 +60,73 @@ def of_items(searcher: Searcher, sample: int = SAMPLE) -> Asked:
     return Asked(queries, rows, build.backend, build.take, build.manifest.metric)
 
 
-def of_texts(searcher: Searcher, texts: list[str]) -> Asked:
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Queries of a file.
+
+    Attributes:
+        kept: ids and texts of those that can be asked.
+        rejected: the others: their ids and why.
+        asked: what is measured with, the vectors of `kept`.
+    """
+
+    kept: list[tuple[str, str]]
+    rejected: list[dict[str, str]]
+    asked: Asked
+
+
+def of_texts(searcher: Searcher, queries: Sequence[tuple[str, str]], source: Path) -> Texts:
     """Return texts as queries of an index of texts, or of an index whose items texts find.
 
+    Args:
+        searcher: the open index.
+        queries: their ids and texts.
+        source: the file that they are from, for messages.
+
     Raises:
-        QueryError: texts can't search the index, or a text is empty.
-        ItemError: a text can't be embedded.
+        QueryError: texts can't search the index.
+        SourceError: none of the texts can be asked.
     """
-    build = searcher.build
-    if UNITS[searcher.manifest.unit].form is QueryForm.TEXT:
-        queries = searcher.encoder.encode(texts, "query")
-        return Asked(queries, None, build.backend, build.take, build.manifest.metric)
-    asked = [Text(text) for text in texts]
-    crossmodal = searcher.queries.across(asked)
-    if crossmodal is None:
-        raise QueryError(
-            f"The index {searcher.manifest.name!r} holds {searcher.manifest.unit}s, which texts don't find."
-        )
-    return Asked(
-        searcher.queries.together(asked)[0], None, crossmodal.backend, crossmodal.take, crossmodal.metric
+    build, name = searcher.build, searcher.manifest.name
+    place: Build | Crossmodal | None = build
+    if searcher.queries.form is not QueryForm.TEXT:
+        place = searcher.queries.across([Text("")])
+    if place is None:
+        raise QueryError(f"The index {name!r} holds {searcher.manifest.unit}s, which texts don't find.")
+    read = _read(searcher, [text for _, text in queries])
+    kept, rejected = [], []
+    for query, each in zip(queries, read, strict=True):
+        if isinstance(each, str):
+            rejected.append({"id": query[0], "reason": each})
+        else:
+            kept.append((query, each))
+    if not kept:
+        why = f": {rejected[0]['reason']}" if rejected else ""
+        raise SourceError(f"{source} holds no query to measure with{why}.")
+    metric = build.manifest.metric if isinstance(place, Build) else place.metric
+    vectors = np.concatenate([vector for _, vector in kept])  # n x (1, d) -> (n, d)
+    return Texts(
+        [query for query, _ in kept], rejected, Asked(vectors, None, place.backend, place.take, metric)
     )
+
+
+def _read(searcher: Searcher, texts: Sequence[str]) -> list[Vectors | str]:
+    """Return the vector of each text, (1, d), or why it has none."""
+    if searcher.queries.form is QueryForm.TEXT:
+        encoder = searcher.encoder
+        prepared = encoder.prepare(texts, "query")
+        ready = [each for each in prepared if isinstance(each, Prepared)]
+        rows = iter(gather(ready, encoder.run(ready), encoder.dimension))
+        read = [next(rows)[None] if isinstance(each, Prepared) else str(each) for each in prepared]
+        return [each if text.strip() else "it is empty" for text, each in zip(texts, read, strict=True)]
+    return [_across(searcher, text) for text in texts]
+
+
+def _across(searcher: Searcher, text: str) -> Vectors | str:
+    try:
+        return searcher.queries.together([Text(text)])[0]
+    except (ItemError, QueryError) as error:
+        return str(error).rstrip(".")
 
 
 def recall(asked: Asked, k: int = 10, chosen: Filter | None = None) -> float:
@@ -183,13 +234,15 @@ def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
 def judged(searcher: Searcher, queries: Path, qrels: Path) -> dict[str, float]:
     """Return nDCG@10, MRR and recall@100 over judged queries, by ir-measures.
 
+    The ranking is that of a search, captions of images included; copies are not folded.
+
     Args:
         searcher: the open index.
         queries: a table or JSONL of queries with their ids; see `read_queries`.
         qrels: judgements: TREC's four columns, or a table of query, item and grade.
 
     Raises:
-        QueryError, ItemError: as `of_texts`.
+        QueryError: as `of_texts`.
         SourceNotFoundError, SourceError: a file is missing or can't be read as such.
         MissingExtraError: ir-measures is not installed.
     """
@@ -200,19 +253,16 @@ def judged(searcher: Searcher, queries: Path, qrels: Path) -> dict[str, float]:
         raise MissingExtraError("Judged queries need ir-measures: pip install 'embedsearch[eval]'") from None
     judgements = [ir_measures.Qrel(*each) for each in read_qrels(qrels)]
     known = {each.query_id for each in judgements}
-    asked = {identity: text for identity, text in read_queries(queries) if identity in known}
-    if not asked:
+    found = {identity: text for identity, text in read_queries(queries) if identity in known}
+    if not found:
         raise SourceError(f"No query of {queries} is judged in {qrels}: their ids differ.")
-    ground = of_texts(searcher, list(asked.values()))
+    asked = dict(of_texts(searcher, list(found.items()), queries).kept)
     run = []
-    for start in range(0, len(ground.queries), 1000):
-        far, rows = ground.backend.search(ground.queries[start : start + 1000], DEEP)
-        for identity, each, found in zip(list(asked)[start : start + 1000], far, rows, strict=True):
-            names = searcher.build.read(found.tolist(), ["id"])["id"]
-            run += [
-                ir_measures.ScoredDoc(identity, name, -float(distance))
-                for name, distance in zip(names, each, strict=True)
-            ]
+    for start in range(0, len(asked), QUERIES):
+        part = list(asked.items())[start : start + QUERIES]
+        answers = searcher.search_all([Text(text) for _, text in part], DEEP, fold=False)
+        for (identity, _), results in zip(part, answers, strict=True):
+            run += [ir_measures.ScoredDoc(identity, hit.id, -hit.rank) for hit in results]
     judgements = [each for each in judgements if each.query_id in asked]
     measured = ir_measures.calc_aggregate([nDCG @ 10, RR, R @ DEEP], judgements, run)
     return {
@@ -290,11 +340,11 @@ def evaluate(
         pairs: pairs of texts with human scores.
 
     Returns:
-        `recall`, `latency` in milliseconds, `bytes`, and the results of the other arguments.
+        `recall`, `latency` in milliseconds, `bytes`, and the results of the other arguments; with `queries`
+        also `rejected`, the id of each query that the model can't read, and the reason.
 
     Raises:
         QueryError, SourceNotFoundError, SourceError, MissingExtraError: as the parts.
-        ItemError: a query can't be embedded.
     """
     if qrels is not None and queries is None:
         raise QueryError("Judgements need the queries they judge: --queries FILE.")
@@ -312,10 +362,8 @@ def evaluate(
     if pairs is not None:
         quality["pairs"] = spearman(searcher, pairs)
     if queries is not None:
-        texts = [text for _, text in read_queries(queries)]
-        if not texts:
-            raise SourceError(f"{queries} holds no query to measure with.")
-        asked = of_texts(searcher, texts)
+        texts = of_texts(searcher, list(read_queries(queries)), queries)
+        asked, quality["rejected"] = texts.asked, texts.rejected
     else:
         asked = of_items(searcher, sample)
     manifest = searcher.manifest

@@ -16,9 +16,11 @@ from embedsearch.cli.options import (
     json_option,
     layers_given,
     option,
+    plain,
 )
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+LISTED = 5  # rejected queries; --json has all
 
 
 @click.command(
@@ -86,6 +88,10 @@ def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) ->
         ("latency", ", ".join(f"{part} {value:.2f} ms" for part, value in latency.items())),
         ("on disk", f"{result['bytes'] / 1e6:,.1f} MB"),
     ]
+    if rejected := result.get("rejected"):
+        listed = "; ".join(f"{plain(each['id'])}: {each['reason']}" for each in rejected[:LISTED])
+        more = "; ..." if len(rejected) > LISTED else ""
+        rows.append(("rejected", f"{len(rejected):,} queries: {listed}{more}"))
     rows += [
         (
             f"{each['share']:.1%} kept",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from embedsearch.backends.part import PartSearch
 from embedsearch.crossmodal import Crossmodal, serves
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import Scale
-from embedsearch.encoders import Encoder, encode_one
+from embedsearch.encoders import Encoder, all_ready, gather
 from embedsearch.encoders.columns import Learnt
 from embedsearch.encoders.rows import learnt_of
 from embedsearch.errors import ItemError, ItemNotFoundError, QueryError, nearest
@@ -129,16 +130,40 @@ class QueryVectors:
             ) from None
 
     def space(self, query: AnyQuery) -> Space:
-        """Return a query's vector and where it is compared: in the index's own space, or across modalities.
+        """Return the space of one query; see `spaces`."""
+        return self.spaces([query])[0]
 
-        If one term of a query goes across modalities, all terms do.
+    def spaces(self, queries: Sequence[AnyQuery]) -> list[Space]:
+        """Return the vectors of queries and where each is compared: in the index's own space, or across.
+
+        If one term of a query goes across modalities, all of its terms do. What the index's encoder reads of
+        all queries goes through the model together.
 
         Raises:
             QueryError, ItemNotFoundError, ItemError, ModelError: as `Searcher.search`.
         """
-        singles = singles_of(query)
-        crossmodal, build = self.across(singles), self._build
-        embedded = [self._embedded(single, crossmodal) for single in singles]
+        terms = [singles_of(query) for query in queries]
+        across = [self.across(singles) for singles in terms]
+        pairs = [
+            (single, crossmodal)
+            for singles, crossmodal in zip(terms, across, strict=True)
+            for single in singles
+        ]
+        embedded = iter(self._embedded(pairs, together=len(queries) > 1))
+        return [
+            self._space(query, singles, crossmodal, list(islice(embedded, len(singles))))
+            for query, singles, crossmodal in zip(queries, terms, across, strict=True)
+        ]
+
+    def _space(
+        self,
+        query: AnyQuery,
+        singles: Sequence[Single],
+        crossmodal: Crossmodal | None,
+        embedded: Sequence[_Embedded],
+    ) -> Space:
+        """Return where a query is compared, whose terms are embedded."""
+        build = self._build
         where = build.manifest if crossmodal is None else crossmodal
         place = build if crossmodal is None else crossmodal
         space = Space(
@@ -168,7 +193,7 @@ class QueryVectors:
             QueryError, ItemNotFoundError, ItemError, ModelError: as `Searcher.search`.
         """
         crossmodal = self.across(singles)
-        embedded = [self._embedded(each, crossmodal) for each in singles]
+        embedded = self._embedded([(each, crossmodal) for each in singles], together=False)
         vectors = np.concatenate([each.vector for each in embedded])  # n x (1, d) -> (n, d)
         return vectors, max(each.unknown for each in embedded)
 
@@ -198,23 +223,51 @@ class QueryVectors:
         """Return the spans of the words of a sentence, split as the index's texts are."""
         return words(sentence, self._manifest.recipe.encoder.splitter)
 
-    def _embedded(self, query: Single, crossmodal: Crossmodal | None) -> _Embedded:
-        """Return a query's vector, across modalities if a crossmodal is given."""
-        if crossmodal is not None and serves(crossmodal, query):
-            vector, prepared = crossmodal.embed(query)
-            return _Embedded(vector, prepared.truncated, prepared.unknown)
-        own = self._own(query)
-        return own if crossmodal is None else own._replace(vector=crossmodal.project(own.vector))
+    def _embedded(
+        self, queries: Sequence[tuple[Single, Crossmodal | None]], *, together: bool
+    ) -> list[_Embedded]:
+        """Return the vectors of queries, each across modalities if a crossmodal is given with it.
 
-    def _own(self, query: Single) -> _Embedded:
-        """Return a query's vector in the index's own space."""
+        Args:
+            queries: of one term each.
+            together: whether they go through the model in batches, which is faster and rounds otherwise.
+        """
+        read: list[Any] = []  # what the index's encoder reads
+        made: list[_Embedded | None] = []  # None for those
+        for query, crossmodal in queries:
+            if crossmodal is not None and serves(crossmodal, query):
+                vector, prepared = crossmodal.embed(query)
+                made.append(_Embedded(vector, prepared.truncated, prepared.unknown))
+            elif isinstance(query, Vector):
+                made.append(_Embedded(self._ready_vector(query.values)))
+            elif isinstance(query, MoreLike):
+                made.append(self._item(query.id))
+            else:
+                read.append(self._content(query))
+                made.append(None)
+        batches = [read] if together and read else [[each] for each in read]
+        encoded = (each for batch in batches for each in self._encode(batch))
+        own = [each or next(encoded) for each in made]
+        return [
+            each
+            if crossmodal is None or serves(crossmodal, query)
+            else each._replace(vector=crossmodal.project(each.vector))
+            for each, (query, crossmodal) in zip(own, queries, strict=True)
+        ]
+
+    def _item(self, identity: str) -> _Embedded:
+        """Return the vector of an item."""
+        rows = self.rows(identity)
+        unknown = float(self._build.unknown[rows[0]])
+        return _Embedded(self._mean(self._build.take(np.array(rows))), unknown=unknown)
+
+    def _content(self, query: Row | Text | Image | Word) -> Any:
+        """Return what the index's encoder reads of a query.
+
+        Raises:
+            QueryError: the index is not asked with such a query.
+        """
         match query:
-            case Vector(values):
-                return _Embedded(self._ready_vector(values))
-            case MoreLike(identity):
-                rows = self.rows(identity)
-                unknown = float(self._build.unknown[rows[0]])
-                return _Embedded(self._mean(self._build.take(np.array(rows))), unknown=unknown)
             case Row(values):
                 return self._row(values)
             case Text(text):
@@ -226,18 +279,18 @@ class QueryVectors:
                         f" Images find {self._unit.plural} where the metric is cosine or ip." if of_l2 else ""
                     )
                     raise QueryError(self._misfit() + way)
-                return self._encode(source)
+                return source
             case Word(sentence, word):
                 if self._unit.form is not QueryForm.WORD:
                     raise QueryError(self._misfit())
-                return self._word(sentence, self._span(sentence, word))
+                return Sentence(sentence, (self._span(sentence, word),))
 
-    def _row(self, values: Mapping[str, Any]) -> _Embedded:
-        """Return the vector of a row; where it lacks columns, these hold what a missing value has."""
+    def _row(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a row; where it lacks columns, these are read as a missing value."""
         if self._unit.form is not QueryForm.ROW:
             raise QueryError(self._misfit())
         self.check_row(Row(values))
-        return self._encode(values)
+        return values
 
     def check_row(self, row: Row) -> None:
         """Check that a row has columns of this index, and values of their kinds.
@@ -300,11 +353,11 @@ class QueryVectors:
         ready = normalized(vectors) if self._manifest.metric is Metric.COSINE else vectors
         return np.asarray(ready.mean(0, keepdims=True), np.float32)
 
-    def _text(self, text: str) -> _Embedded:
+    def _text(self, text: str) -> str | Sentence:
         if not text.strip():
             raise QueryError("The query is empty. Type what you look for.")
         if self.form is QueryForm.TEXT:
-            return self._encode(text)
+            return text
         if self._unit.form is not QueryForm.WORD:
             found = modality_of(self._unit.unit).found_by_texts
             align = f"embedsearch align {self._manifest.name}"
@@ -313,12 +366,20 @@ class QueryVectors:
         spans = self._spans(text)
         if len(spans) > 1:
             raise QueryError(self._misfit(f"one word of the sentence, --word NUMBER: {_shown(text, spans)}"))
-        return self._word(text, spans[0])
+        return Sentence(text, (spans[0],))
 
-    def _encode(self, item: Any) -> _Embedded:
-        """Return the vectors of one item, (n, d); it is tokenised once."""
-        vectors, prepared = encode_one(self._encoder(), item)
-        return _Embedded(vectors, prepared.truncated, prepared.unknown)
+    def _encode(self, items: Sequence[Any]) -> list[_Embedded]:
+        """Return the vector of each item, (1, d); they go through the model together."""
+        encoder = self._encoder()
+        ready = all_ready(items, encoder.prepare(items, "query"))
+        if any(not each.rows for each in ready):
+            raise ItemError("The word lies beyond the model's limit. Shorten the sentence.")
+        vectors = gather(ready, encoder.run(ready), encoder.dimension)  # (n, d)
+        is_word = self._unit.form is QueryForm.WORD  # which was read itself, wherever its sentence is cut
+        return [
+            _Embedded(vectors[at : at + 1], each.truncated and not is_word, each.unknown)
+            for at, each in enumerate(ready)
+        ]
 
     def _ready_vector(self, values: Any) -> Vectors:
         if hasattr(values, "detach"):  # a tensor of torch, which may be on a GPU and have a gradient
@@ -371,12 +432,6 @@ class QueryVectors:
         if not isinstance(number, str) and 1 <= number <= len(spans):
             return spans[number - 1]
         raise QueryError(f"The sentence has no word {word!r}; it has {_shown(sentence, spans)}.")
-
-    def _word(self, sentence: str, span: Span) -> _Embedded:
-        found = self._encode(Sentence(sentence, (span,)))
-        if not len(found.vector):
-            raise ItemError("The word lies beyond the model's limit. Shorten the sentence.")
-        return found._replace(truncated=False)  # the word itself was read
 
     def _misfit(self, expected: str = "") -> str:
         """Return what to ask with instead: `expected`, or else all that the index can be asked with."""

@@ -128,31 +128,93 @@ class Searcher:
             ItemNotFoundError: no item has the id asked for.
             ItemError: the image can't be read.
         """
+        return self.search_all([query], k, where, strictness, fold=fold)[0]
+
+    def search_all(
+        self,
+        queries: Sequence[Any],
+        k: int = DEFAULT_K,
+        where: str | Tree | None = None,
+        strictness: float | None = None,
+        *,
+        fold: bool = True,
+    ) -> list[Results]:
+        """Return the results of several queries, each as `search` returns it, but for rounding.
+
+        They go through the model together, and are compared with the items together.
+        """
         if not isinstance(k, (int, np.integer)) or k < 1:
             raise QueryError(f"k must be a whole number, at least 1; got {k!r:.80}.")
         check_strictness(strictness)
-        asked, chosen = self.queries.settled(as_query(query)), self._filter(where)
-        own = [row for identity in items_of(asked) for row in self._own(identity)]
-        space = self.queries.space(asked)
-        self.build.check()  # the query may have taken seconds to embed
-        results = self._nearest(space, k, chosen, own, strictness)
-        wanted = k
-        while fold and self._has_copies:
+        chosen = self._filter(where)
+        asked = [self.queries.settled(as_query(query)) for query in queries]
+        spaces = [
+            (space, [row for identity in items_of(query) for row in self._own(identity)])
+            for query, space in zip(asked, self.queries.spaces(asked), strict=True)
+        ]
+        self.build.check()  # the queries may have taken seconds to embed
+        results = self._nearest(spaces, k, chosen, strictness)
+        left, wanted = list(range(len(spaces))) if fold and self._has_copies else [], k
+        while left:
             wanted *= 4
-            found = self._nearest(space, wanted, chosen, own, strictness).hits
-            hits = self._folded(found)
-            if len(found) < wanted or len(hits) > k or wanted >= MOST_FOLDED:
-                return replace(results, hits=hits[:k])
+            deeper = self._nearest([spaces[at] for at in left], wanted, chosen, strictness)
+            folded = {at: self._folded(each.hits) for at, each in zip(left, deeper, strict=True)}
+            done = [
+                at
+                for at, each in zip(left, deeper, strict=True)
+                if len(each) < wanted or len(folded[at]) > k or wanted >= MOST_FOLDED
+            ]
+            for at in done:
+                results[at] = replace(results[at], hits=folded[at][:k])
+            left = [at for at in left if at not in done]
         return results
 
     def _nearest(
-        self, space: Space, k: int, chosen: Filter | None, own: list[int], strictness: float | None
-    ) -> Results:
-        """Return the `k` items nearest to a vector, but for the rows `own`."""
+        self,
+        spaces: Sequence[tuple[Space, list[int]]],
+        k: int,
+        chosen: Filter | None,
+        strictness: float | None,
+    ) -> list[Results]:
+        """Return the `k` items nearest to each of some vectors, but for the rows beside it."""
         # so many hits tell whether any is close, some that the model does not know among them
         judged = max(k, len(WEIGHTS) + min(self.manifest.report.unknown, MOST_PASSED))
-        found, rows = self._found(space.backend.search, space.vector, judged, chosen, own)
         share = 1.0 if chosen is None else chosen.count / len(self)
+        found = self._found_together(spaces, judged, chosen)
+        return [
+            self._judged(space, own, each, (k, judged), chosen, share, strictness)
+            for (space, own), each in zip(spaces, found, strict=True)
+        ]
+
+    def _found_together(
+        self, spaces: Sequence[tuple[Space, list[int]]], k: int, chosen: Filter | None
+    ) -> list[tuple[list[float], list[int]]]:
+        """Return the distances and rows of the `k` nearest of each; those of one backend in one call."""
+        found: dict[int, tuple[list[float], list[int]]] = {}
+        together: dict[int, list[int]] = {}
+        for at, (space, own) in enumerate(spaces):
+            if own or self.build.records is not None:
+                found[at] = self._found(space.backend.search, space.vector, k, chosen, own)
+            else:
+                together.setdefault(id(space.backend), []).append(at)
+        for places in together.values():
+            vectors = np.concatenate([spaces[at][0].vector for at in places])  # n x (1, d) -> (n, d)
+            far, rows = spaces[places[0]][0].backend.search(vectors, k, chosen, ())
+            found |= zip(places, zip(far.tolist(), rows.tolist(), strict=True), strict=True)
+        return [found[at] for at in range(len(spaces))]
+
+    def _judged(
+        self,
+        space: Space,
+        own: list[int],
+        nearest: tuple[list[float], list[int]],
+        counts: tuple[int, int],
+        chosen: Filter | None,
+        share: float,
+        strictness: float | None,
+    ) -> Results:
+        """Return the results of one query, whose nearest items are found."""
+        (found, rows), (k, judged) = nearest, counts
         if self.captions is None or not space.by or space.scale is None:
             return self._results(space, found, rows, k, share, strictness)
         images = self._results(space, found, rows, judged, share, strictness)

@@ -502,6 +502,7 @@ class EvalOutput(Output):
     filters: list[dict[str, int | float]] = []
     labels: dict[str, str | float] = {}
     vote: dict[str, Any] = {}
+    rejected: list[dict[str, str]] = []
     judged: dict[str, int | float] = {}
     pairs: dict[str, int | float] = {}
 

@@ -13,7 +13,7 @@ from embedsearch.index import Index
 from embedsearch.records import Unit
 from embedsearch.sources.delimited.rows import CELL_LIMIT
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
-from tests.fakes import LetterEncoder, fruit_entries, text
+from tests.fakes import UNREADABLE, LetterEncoder, fruit_entries, text
 
 
 class Missing:
@@ -152,6 +152,24 @@ def test_everything_at_once(many, tmp_path, monkeypatch):
         evaluate(many, qrels=tmp_path / "qrels.tsv")
     monkeypatch.setattr(module, "BLOCK", 7)
     assert evaluate(many, sample=40)["recall"] == 1
+
+
+def test_a_query_that_can_not_be_read_is_listed(many, tmp_path):
+    """Recall and judged quality are of the other queries; a file of none that can be read is an error."""
+    pytest.importorskip("ir_measures")
+    near = many.search("abcdefgh", 1)[0].id
+    queries, qrels = tmp_path / "queries.tsv", tmp_path / "qrels.tsv"
+    queries.write_text(f"id\ttext\ngood\tabcdefgh\nbad\t{UNREADABLE}\nblank\t \n")
+    qrels.write_text(f"good\t{near}\t1\nbad\t{near}\t1\nblank\t{near}\t1\n")
+    told = evaluate(many, queries=queries, qrels=qrels)
+    assert told["asked"].startswith("1 queries of ")
+    assert told["rejected"] == [
+        {"id": "bad", "reason": "the text holds a skull"}, {"id": "blank", "reason": "it is empty"},
+    ]  # fmt: skip
+    assert told["judged"] == {"queries": 1, "nDCG@10": 1, "MRR": 1, "recall@100": 1}
+    queries.write_text(f"bad\t{UNREADABLE}\n")
+    with pytest.raises(SourceError, match="holds no query to measure with: the text holds a skull"):
+        evaluate(many, queries=queries)
 
 
 def test_texts_are_asked_of_texts_only(make_build, tmp_path):

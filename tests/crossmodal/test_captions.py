@@ -59,6 +59,26 @@ def test_a_caption_typed_word_for_word_finds_its_image(album, name):
     assert next(each for each in results if each.id == "four.png").found_by == "image"
 
 
+def test_judged_queries_count_captions(album, tmp_path):
+    """An image that its caption alone finds counts as found; a query that no model reads is listed."""
+    pytest.importorskip("ir_measures")
+    names = ["one", "two", "three"]
+    (tmp_path / "q.tsv").write_text("".join(f"{n}\t{CAPTIONS[n]}\n" for n in names) + "odd\t\u13a3\n")
+    (tmp_path / "r.tsv").write_text("".join(f"{n}\t{n}.png\t1\n" for n in [*names, "odd"]))
+    told = album.evaluate(queries=tmp_path / "q.tsv", qrels=tmp_path / "r.tsv")
+    assert told["judged"] == {"queries": 3, "nDCG@10": 1, "MRR": 1, "recall@100": 1}
+    assert [each["id"] for each in told["rejected"]] == ["odd"]
+    assert "can read none of it" in told["rejected"][0]["reason"]
+
+
+def test_several_texts_are_compared_with_captions_as_each_alone(album):
+    """A list of texts has the hits that each has alone, by image and by caption."""
+    asked = list(CAPTIONS.values())[:3]
+    for results, text in zip(album.search(asked, 4), asked, strict=True):
+        alone = album.search(text, 4)
+        assert [(hit.id, hit.found_by) for hit in results] == [(hit.id, hit.found_by) for hit in alone]
+
+
 def test_a_filter_and_an_excluded_item_hold_for_captions(album):
     """What a filter rejects, or the query itself is made of, is not found by its caption either."""
     kept = album.search(CAPTIONS["one"], where={"caption": [CAPTIONS["two"], CAPTIONS["three"]]})
