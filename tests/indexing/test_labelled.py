@@ -159,3 +159,15 @@ def test_from_memory_and_by_a_phrase(tmp_path):
         index.search(es.Word("She left New York.", "York."))
     grown = index.add([{"text": "Oslo.", "spans": [(0, 4, "LOC")]}])
     assert len(grown) == 3
+
+
+def test_a_conll_file_through_a_rebuild(build):
+    """One sentence added, one changed, one removed: the others keep their vectors."""
+    sentences = ["Anna B-PER\nmet O\n", "Rome B-LOC\nhums O\n", "Bob B-PER\nsat O\n"]
+    build("\n".join(sentences), kind="conll")
+    sentences = ["IBM B-ORG\ngrew O\n", sentences[0], "Rome B-LOC\nsank O\n"]
+    made = build("\n".join(sentences), kind="conll")
+    assert sorted(build.embedded) == [("IBM grew", ((0, 3),)), ("Rome sank", ((0, 4),))]
+    assert [each[1:] for each in items(made)] == [("IBM", "ORG"), ("Anna", "PER"), ("Rome", "LOC")]
+    changes = made.manifest.changes  # a sentence is known by its words: a changed one is another
+    assert (changes.added, changes.changed, changes.removed, changes.unchanged) == (2, 0, 2, 1)
