@@ -94,6 +94,7 @@ NEW = {
     "hits[].found_by",
     "note",
     "vote",
+    "rejected",  # queries of eval
     *(f"{scale}.{key}" for scale in ("scale", "additions.scale") for key in ("pairs_of", "unjudged")),
 }
 
