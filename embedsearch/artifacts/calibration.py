@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -29,11 +29,12 @@ from embedsearch.distances.metric import Vectors, distances
 from embedsearch.distances.pairs import Numbers
 from embedsearch.distances.verdict import LOST, Strictness, check_strictness
 from embedsearch.encoders import Encoder, open_encoder, readable
+from embedsearch.encoders.given import QUERY_MODEL
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
 from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
-from embedsearch.records import Content, Entry, Record, Unit, content_of
+from embedsearch.records import Content, Entry, Modality, Record, Unit, content_of
 from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
 from embedsearch.sources.judgements import read_pairs
@@ -144,21 +145,30 @@ def _kept(build: Build, file: str) -> Vectors | None:
 
 def _queries(path: Path, unit: Unit, encoder: Encoder) -> tuple[Vectors, BackgroundFacts]:
     """Return the vectors of the queries that `path` holds, and what is said of them."""
-    vectors = encoded(encoder, read_background(path, unit))
+    # vectors made elsewhere are also asked with texts, where their model is known
+    also = (Modality.TEXT,) if QUERY_MODEL in encoder.spec.files else ()
+    vectors = encoded(encoder, read_background(path, unit, also))
     return vectors, BackgroundFacts(str(path.expanduser().resolve()), len(vectors))
 
 
-def read_background(path: Path, unit: Unit) -> list[Any]:
+def read_background(path: Path, unit: Unit, also: Sequence[Modality] = ()) -> list[Any]:
     """Read queries that are unrelated, or that belong: at most 5,000 of what `path` holds, spread over it.
+
+    Args:
+        path: a file or a folder.
+        unit: of the index.
+        also: what the queries may be beside what the index holds.
 
     Raises:
         SourceNotFoundError, SourceError: it is missing, of another kind than the index, or holds too little.
     """
     kind, location = guess(str(path))
     source = open_source(SourceRecipe(kind, location))
-    modality = modality_of(unit).modality
-    if source.modality() is not modality:
-        raise SourceError(f"{path} holds {source.modality()}s; queries of {modality}s were expected.")
+    modality = source.modality()
+    expected = (modality_of(unit).modality, *also)
+    if modality not in expected:
+        wanted = " or ".join(f"{each}s" for each in expected)
+        raise SourceError(f"{path} holds {modality}s; queries of {wanted} were expected.")
     contents = list(_contents(islice(source, 100_000)))
     if len(contents) < LEAST_BACKGROUND:
         raise SourceError(

@@ -26,6 +26,7 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 
 GIVEN = "given"
+QUERY_MODEL = "query_model"  # among the files of a spec, where texts are asked too
 
 
 def query_recipe(recipe: EncoderRecipe) -> EncoderRecipe:
@@ -51,7 +52,7 @@ def given_spec(recipe: EncoderRecipe) -> EncoderSpec:
     name = recipe.model or recipe.query_model or GIVEN
     files = {GIVEN: f"{name} {recipe.revision}".rstrip(), "dimension": str(recipe.dimension)}
     if recipe.query_model:
-        files["query_model"] = encoder_spec(query_recipe(recipe)).fingerprint
+        files[QUERY_MODEL] = encoder_spec(query_recipe(recipe)).fingerprint
     return EncoderSpec(
         model=name,
         revision=recipe.revision,

@@ -182,6 +182,12 @@ def test_all_verbs_work_on_vectors(here):
     assert index.diagnostics()["duplicates"]["exact"] == round(1 / 120, 4)
     assert len(index.map().layout.points) == 120
     assert index.calibrate().search("v0", k=1)[0].percentile is not None
+    np.save(here / "foreign.npy", RNG.normal(size=(200, 8)) - 8)
+    judged = index.calibrate(background=here / "foreign.npy")
+    assert [judged.search(each).verdict for each in (rows[5], -rows[70])] == ["close", "nothing_close"]
+    (here / "foreign.txt").write_text("a text\n" * 120)
+    with pytest.raises(SourceError, match="holds texts; queries of vectors were expected"):
+        index.calibrate(background=here / "foreign.txt")
 
 
 @pytest.mark.parametrize("metric", Metric)
@@ -208,6 +214,9 @@ def test_texts_are_asked_through_the_model_that_made_the_vectors(sentences, here
     assert es.open("s").search("my login does not work", k=1)[0].id == texts[2]
     assert index.search(vectors[1], k=1)[0].id == texts[1]
     assert index.similar(texts[0], k=1)[0].id in texts[1:]
+    (here / "foreign.txt").write_text("".join(f"The zebra number {at} runs.\n" for at in range(120)))
+    judged = index.calibrate(background=here / "foreign.txt")
+    assert judged.search("The zebra sleeps.").verdict == "nothing_close"
     with pytest.raises(RecipeError, match=r"makes vectors of 384 numbers, and those of .* have 3"):
         es.build((["a", "b"], [[1, 2, 3], [3, 2, 1]]), name="other", query_model="all-MiniLM-L6-v2")
     assert not (here / "other").exists()
