@@ -118,7 +118,7 @@ def test_vectors_made_elsewhere_take_no_other_query():
     """A text, an image and a word are refused in words; so is an explanation."""
     index = es.build((IDS, VECTORS), name="w2v")
     with pytest.raises(
-        QueryError, match=r"no item 'a text' .* where the build names the model that made them"
+        QueryError, match=r"no item 'a text' .* where the build names the model that made the vectors"
     ):
         index.search("a text")
     for query in (es.Image(b"x"), es.Word("a text", 1)):

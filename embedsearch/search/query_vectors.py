@@ -124,9 +124,13 @@ class QueryVectors:
         try:
             return read_terms(text, lambda identity: self._build.row_of(identity) is not None)
         except QueryError as error:
+            own = self._manifest.recipe.encoder.own
+            other = "in the Python program that has the encoder"
+            if not own:
+                other = "where the build names the model that made the vectors: --query-model"
             raise QueryError(
                 f"{error} Ask with ids of items, as in 'king - man + woman', or with the numbers of a vector."
-                " Other texts can be asked where the build names the model that made them: --query-model."
+                f" Other texts can be asked {other}."
             ) from None
 
     def space(self, query: AnyQuery) -> Space:

@@ -42,3 +42,28 @@ def test_items_are_added_and_subtracted_by_their_ids():
     page.text_input(key="search-text").set_value("king - mann").run()
     assert "There is no item 'mann' in the index." in page.warning[0].value.replace("\\", "")
     assert page.text_input(key="search-text").value == "king - mann"
+
+
+@pytest.mark.usefixtures("here")
+def test_an_index_of_ones_own_encoder_takes_items():
+    """Without the program that has the encoder, the page asks for items, and a text is told why not."""
+
+    class Lengths:
+        name = "lengths"
+
+        def encode(self, items):
+            return [[len(item), item.count("a"), 1] for item in items]
+
+    es.build(
+        [{"id": word, "text": word} for word in ("pear", "banana", "ananas")], name="own", encoder=Lengths()
+    )
+    page = AppTest.from_file(str(PAGE), default_timeout=60)
+    page.query_params["index"] = "own"
+    page.run()
+    page.text_input(key="search-text").set_value("a long text").run()
+    assert "in the Python program that has the encoder" in page.warning[0].value
+    page.text_input(key="search-text").set_value("banana").run()
+    assert not page.exception
+    assert not page.warning
+    shown = " ".join(each.proto.body for each in page.get("html"))
+    assert re.findall(r'es-text">([^<]+)<', shown)[0] == "ananas"
