@@ -1,4 +1,9 @@
-"""The HTML around the page: Streamlit's own, with the style sheet in it, so that nothing moves later."""
+"""The server around the page: its HTML is Streamlit's own, with the style sheet in it, so that nothing moves.
+
+Streamlit compares the origin of a websocket from another page with this machine's addresses, and asks a web
+service for the outer one. Which hosts the page answers to is named by `server.allowedHosts`, so neither
+address is needed, and neither is asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +19,17 @@ from typing import Any
 import streamlit as st
 from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
-from streamlit import App
+from streamlit import App, net_util
 
 from embedsearch.ui import ASSETS, media
 from embedsearch.ui.pages import FORMER, PAGES
+
+
+def _unknown_address() -> None:
+    """Take the place of what looks up an address of this machine."""
+
+
+net_util.get_external_ip = net_util.get_internal_ip = _unknown_address
 
 SOON = 0.5  # seconds until the server listens
 PATHS = {f"/{row.path}" for row in PAGES} | {f"/{FORMER}"}

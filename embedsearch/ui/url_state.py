@@ -18,6 +18,7 @@ TERMS = ("plus", "plusitem", "minus", "minusitem")
 MAX_TERMS = 8
 WEIGHT = "weight."  # with the name and value of a term behind it: how much the term counts
 MOST_WEIGHT = 2.0
+OPPOSITE = {"plus": "minus", "minus": "plus", "plusitem": "minusitem", "minusitem": "plusitem"}
 OF_INDEX = ("item", "word", "where", "within", "page", *TERMS)  # parameters that mean one index's items
 SHORT = 40  # characters of a value in a sentence
 _KEPT = re.compile(r"[0-9a-f]{32}")
@@ -206,9 +207,21 @@ def without_term(term: Term) -> dict[str, list[str]]:
     return {term.name: kept, term.parameter: []}
 
 
-def with_weight(term: Term, size: float) -> dict[str, str]:
-    """Return the change of the address that lets a term count so much."""
-    return {term.parameter: "" if size == abs(replace(term, size=None).weight) else f"{size:g}"}
+def with_weight(term: Term, weight: float) -> dict[str, Sequence[str]]:
+    """Return the change of the address that gives a term a weight.
+
+    One of the other sign is a term of the other kind; 0 removes the term.
+    """
+    if not weight:
+        return {**without_term(term)}
+    size = abs(weight)
+    other = replace(term, name=OPPOSITE[term.name], size=None)
+    kept = term if term.adds == (weight > 0) else other
+    said = "" if size == abs(replace(kept, size=None).weight) else f"{size:g}"
+    if kept is term:
+        return {term.parameter: said}
+    there = [value for value in parameters().get(other.name, []) if value != term.value]
+    return {**without_term(term), other.name: [*there, term.value], other.parameter: said}
 
 
 def follow(key: str, value: object) -> None:

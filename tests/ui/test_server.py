@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 import embedsearch as es
-from embedsearch.ui.launch import MOST_DEATHS, command, warning
+from embedsearch.ui.launch import MOST_DEATHS, PAGE, SCRIPT, command, warning
 from tests.ui.session import session
 
 ROOT = Path(__file__).parents[2]
@@ -207,16 +207,16 @@ def test_only_this_machine_and_named_hosts_are_answered(tmp_path, start, host, h
             pass
 
 
-@pytest.mark.parametrize(("module", "outside"), [("embedsearch.ui.launch.server", 0), ("streamlit", 1)])
-def test_a_rejected_origin_makes_no_connection(tmp_path, start, module, outside):
-    """The server asks nobody for its own address; Streamlit by itself does, so the count works."""
+@pytest.mark.parametrize(("entry", "outside"), [(SCRIPT, 0), (ROOT / "app.py", 0), (PAGE, 1)])
+def test_a_rejected_origin_makes_no_connection(tmp_path, start, entry, outside):
+    """Neither entry asks anybody for its own address; Streamlit by itself does, so the count works."""
     port = free_port()
     arguments = command(port, open_browser=False)
     counted = tmp_path / "connections"
     counted.touch()
-    at = arguments.index("-m")
+    arguments[arguments.index(str(SCRIPT))] = str(entry)
     start(
-        [sys.executable, "-c", COUNTING, str(counted), module, *arguments[at + 2 :]],
+        [sys.executable, "-c", COUNTING, str(counted), *arguments[arguments.index("-m") + 1 :]],
         port,
         EMBEDSEARCH_INDEXES=str(tmp_path),
     )

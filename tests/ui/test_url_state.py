@@ -139,8 +139,8 @@ def test_a_term_has_its_weight():
     assert [term.weight for term in asked.terms] == [1.0, -0.25, -0.6]
     assert len(asked.problems) == 1
     assert "over 0 and up to 2" in asked.problems[0]
-    assert with_weight(asked.terms[2], 0.25) == {"weight.minus.c": ""}
-    assert with_weight(asked.terms[1], 0.5) == {"weight.minus.b": "0.5"}
+    assert with_weight(asked.terms[2], -0.25) == {"weight.minus.c": ""}
+    assert with_weight(asked.terms[1], -0.5) == {"weight.minus.b": "0.5"}
 
 
 def test_another_index_keeps_the_text_and_drops_the_items():
@@ -157,11 +157,24 @@ def test_a_slider_sets_the_weight_of_a_term(indexes, monkeypatch):
     """Each term has a slider with its weight; moving it changes the address."""
     page = _run(indexes, monkeypatch, {"index": "questions", "q": "my card", "minus": "refund"})
     slider = page.slider(key="weight-minus-refund")
-    assert slider.value == 0.25
-    slider.set_value(0.5).run()
+    assert (slider.min, slider.value, slider.max) == (-1, -0.25, 1)
+    slider.set_value(-0.5).run()
     assert not page.exception
     assert "0.5" in page.query_params["weight.minus.refund"]
-    assert page.slider(key="weight-minus-refund").value == 0.5
+    assert page.slider(key="weight-minus-refund").value == -0.5
+
+
+def test_a_slider_across_zero_turns_the_sign_of_a_term(indexes, monkeypatch):
+    """Above 0 what was subtracted is added, in the address too; at 0 the term is gone."""
+    page = _run(indexes, monkeypatch, {"index": "questions", "q": "my card", "minus": "refund"})
+    page.slider(key="weight-minus-refund").set_value(0.4).run()
+    assert not page.exception
+    assert "minus" not in page.query_params
+    assert "refund" in page.query_params["plus"]
+    assert "0.4" in page.query_params["weight.plus.refund"]
+    page.slider(key="weight-plus-refund").set_value(0.0).run()
+    assert not page.exception
+    assert not {"plus", "minus", "weight.plus.refund"} & set(page.query_params)
 
 
 def _run(indexes, monkeypatch, parameters):

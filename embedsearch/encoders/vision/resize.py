@@ -76,9 +76,10 @@ def by_torch(
 def _pixels(array: np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:
     """Return pixels as the kernel likes them: (H, W, 3) -> (1, 3, H, W), the channels last in memory.
 
-    numpy copies what is no whole rows: torch would start threads for it in each thread that decodes.
+    numpy copies what is no whole rows: torch would start threads for it in each thread that decodes. Pillow's
+    own memory is copied too, as torch warns of what can't be written.
     """
-    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None]
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).permute(2, 0, 1)[None]
 
 
 def _image(pixels: torch.Tensor) -> Image.Image:

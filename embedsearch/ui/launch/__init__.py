@@ -61,7 +61,7 @@ def command(port: int, open_browser: bool, hosts: Sequence[str] = ()) -> list[st
     if bound is None:
         options["server.address"] = HOST  # people's images are not for the whole network
     flags = [f"--{name}={_plain(each)}" for name, value in options.items() for each in _listed(value)]
-    return [sys.executable, "-m", "embedsearch.ui.launch.server", "run", str(SCRIPT), *flags]
+    return [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *flags]
 
 
 def environment(indexes: Path) -> dict[str, str]:

@@ -12,11 +12,11 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from embedsearch.errors import ItemError
+from embedsearch.sources.image_files import image_suffixes
 from embedsearch.ui import ASSETS
 from embedsearch.ui.widgets import uploads
 from embedsearch.ui.widgets.notes import report
 
-TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "heic", "avif"]
 LIMIT = 12_000_000  # bytes; as text they stay below Streamlit's limit for a widget's value
 _STYLE = """
 button {
@@ -77,8 +77,9 @@ def pick_image(
     def pasted() -> None:
         take(_decoded(st.session_state[paste].get("pasted")))
 
+    types = sorted(suffix[1:] for suffix in image_suffixes())
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"es-pick-{key}"):
-        st.file_uploader(label, type=TYPES, key=field, on_change=uploaded, accept_multiple_files=many)
+        st.file_uploader(label, type=types, key=field, on_change=uploaded, accept_multiple_files=many)
         _mount()(key=paste, data={"limit": LIMIT, "listen": listen}, on_pasted_change=pasted, width="content")
 
 

@@ -59,17 +59,24 @@ def add(index: str, item: str, *, adds: bool) -> None:
 
 
 def _weight(searcher: Index, term: Term) -> None:
-    """Show the slider that says how much a term counts."""
+    """Show the slider that says how much a term counts, and with which sign."""
     key = f"weight-{term.name}-{term.value}"
 
     def changed() -> None:
         name = searcher.manifest.name
         url_state.change({"index": name, **url_state.with_weight(term, round(st.session_state[key], 2))})
 
-    url_state.follow(key, abs(term.weight))
-    sign = "+" if term.adds else "−"
-    label = literal(f"Weight of {sign} {_name(searcher, term)}")
-    st.slider(label, STEP, url_state.MOST_WEIGHT, step=STEP, key=key, on_change=changed)
+    url_state.follow(key, term.weight)
+    end = max(1.0, abs(term.weight))  # an address may give more
+    st.slider(
+        literal(f"Weight of {_name(searcher, term)}"),
+        -end,
+        end,
+        step=STEP,
+        format="%+.2f",
+        key=key,
+        on_change=changed,
+    )
 
 
 def _texts(name: str) -> None:
@@ -87,7 +94,7 @@ def _texts(name: str) -> None:
         st.text_input(label, key=key, max_chars=400, on_change=changed)
     st.html(
         '<p class="es-quiet">“More of” and + add a term; “Less of” and − subtract it. Its slider says how '
-        "much it counts; the query itself counts 1.</p>"
+        "much it counts, below 0 what is subtracted; at 0 the term is removed. The query itself counts 1.</p>"
     )
 
 
