@@ -153,6 +153,7 @@ def _make(
         background,
         progress,
         captions=_held_out(build, known, chosen, images),
+        records=build.records,
     )
     searched = write_captions(
         folder,
@@ -162,6 +163,7 @@ def _make(
         projection.texts,
         projection.texts(background),
         progress,
+        records=build.records,
     )
     source = str(captions.resolve()) if captions else f"the field {field}"
     fitted = AlignFacts(

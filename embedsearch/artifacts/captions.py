@@ -22,7 +22,7 @@ from embedsearch.errors import ItemError
 from embedsearch.progress import Progress
 from embedsearch.recipe import IndexOptions, parse_memory
 from embedsearch.records import MOST_UNKNOWN
-from embedsearch.store.build import Build
+from embedsearch.store.build import Build, Records
 from embedsearch.store.facts import CaptionsFacts
 from embedsearch.store.items import Items, texts_of
 
@@ -38,6 +38,7 @@ def write_captions(
     background: Vectors | Path,
     progress: Progress,
     old: Build | None = None,
+    records: Records | None = None,
 ) -> CaptionsFacts | None:
     """Embed the captions of a build's images, and write their vectors, an index and a scale into `folder`.
 
@@ -52,11 +53,15 @@ def write_captions(
         background: (b, e) float32, unrelated texts where they are compared; or the scale to take over.
         progress: reports how it goes on.
         old: a build of the same text model and placing, whose vectors are kept.
+        records: which rows belong to one record, whose caption stands at the first of them; None where each
+            row is a record.
 
     Returns:
         The facts; None where no image has a caption.
     """
     captions = texts_of(items, recipe.captions)
+    if records is not None:
+        captions = {row: captions[row] for row in records.starts.tolist() if row in captions}
     known = {} if old is None else _known(old)
     new = list(dict.fromkeys(text for text in captions.values() if text not in known))
     if new:

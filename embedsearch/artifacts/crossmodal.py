@@ -45,7 +45,7 @@ from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, IndexOptions, parse_memory
 from embedsearch.records import Unit
-from embedsearch.store.build import Build
+from embedsearch.store.build import Build, Records
 from embedsearch.store.facts import CaptionsFacts, ConseFacts, CrossmodalFacts
 from embedsearch.store.items import open_table
 from embedsearch.store.manifest import ITEMS
@@ -113,6 +113,7 @@ def refresh(context: ArtifactContext) -> CrossmodalFacts | None:
             before if context.readable(PROJECTED) and context.readable(INDEX) else None,
             context.kept,
             open_scale(before) if before is not None and context.readable(SCALE) else None,
+            context.records,
         )
     except (ModelError, ImportError) as error:
         context.progress.stage(f"not searchable by text: {error}")
@@ -150,6 +151,7 @@ def _captions(
             background,
             context.progress,
             old,
+            context.records,
         )
     except ModelError as error:
         context.progress.stage(f"captions are not searched: {error}")
@@ -225,6 +227,7 @@ def write(
     old: Build | None = None,
     kept: Rows | None = None,
     captions: Vectors | Scale | None = None,
+    records: Records | None = None,
 ) -> IndexFacts:
     """Project images, and write their projections, an index over them, and the projection into `folder`.
 
@@ -240,6 +243,7 @@ def write(
         kept: (n,) which row of `old` holds the same vector, -1 for none.
         captions: distances of captions to their nearest images as projected without them, or the scale that
             was made of them, see `cross_scale`; None without.
+        records: which rows belong to one record; None where each row is a record.
 
     Returns:
         What the index says of itself; its recall is that for text queries.
@@ -267,7 +271,8 @@ def write(
         shutil.copyfile(background, folder / SCALE)
     else:
         asked = projection.texts(background)
-        cross_scale(backend, places, Metric.COSINE, asked, captions).save(folder / SCALE)
+        scale = cross_scale(backend, places, Metric.COSINE, asked, captions, records)
+        scale.save(folder / SCALE)
     return replace(backend.facts, asked="texts")
 
 

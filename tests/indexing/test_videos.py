@@ -137,6 +137,14 @@ def test_a_rebuild_embeds_the_new_and_the_changed_video_alone(tmp_path):
     assert second.get("a.mp4").fields["duration"] == 5.0  # of a file that was not read again
 
 
+def test_a_caption_finds_its_video_once(index):
+    """The caption of a video is compared once, not with each frame; it is named as what was found."""
+    assert index.captions.rows.tolist() == [0]
+    found = index.search("a red room, then a meadow", k=4)
+    assert (found[0].id, found[0].found_by) == ("a.mp4", "caption")
+    assert len({hit.id for hit in found}) == 4
+
+
 def test_exact_copies_are_told_of_videos(tmp_path):
     """Two files of the same bytes are one hit, and one group of duplicates."""
     copy = tmp_path / "films"
@@ -167,6 +175,7 @@ def test_the_command_line_prints_the_moment(index):
     assert found["hits"][1]["moment"] == [2.0, 3.5]
     run("explain", "films", "--image", str(image), "sub/b.mkv", "--save", str(heat))
     assert Image.open(heat).size == SIZE
+    assert "of 4 videos, 0 are copies" in run("dupes", "films")
 
 
 def test_without_pyav_the_extra_is_named(folder, monkeypatch):
