@@ -41,6 +41,7 @@ from embedsearch.store.previous import PreviousBuild
 from embedsearch.store.source_state import ENTRY, Entries, Places
 
 SHARD_VECTORS = 8192
+SHARD_BYTES = 2**28  # of vectors, which may have 65,536 numbers each
 SHARD_SECONDS = 60.0
 # Of what waits in memory until something is embedded: records, and characters or bytes of their contents.
 MOST_WAITING, MOST_WAITING_SIZE = 131_072, 64 * 2**20
@@ -217,7 +218,10 @@ class Staging:
                 prepared=dict(Counter(note for each in batch.embedded.outcomes for note in each.notes)),
             )
         )
-        if self._open.items >= SHARD_VECTORS or time.monotonic() - self._since > SHARD_SECONDS:
+        is_large = (
+            self._open.items >= SHARD_VECTORS or sum(each.nbytes for each in self._vectors) >= SHARD_BYTES
+        )
+        if is_large or time.monotonic() - self._since > SHARD_SECONDS:
             self.close_shard()
 
     def close_shard(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 import embedsearch as es
 from embedsearch.distances.metric import Metric, distances
 from embedsearch.errors import EncoderMismatchError, RecipeError, SourceError
+from embedsearch.indexing import shards
 
 RNG = np.random.default_rng(3)
 IDS = [f"v{at:02}" for at in range(30)]
@@ -142,6 +143,20 @@ def test_long_vectors_are_read_in_bounded_pieces(here):
         if len(sizes) == 2:
             break
     assert sizes == [HELD // (4 * 65_536)] * 2
+
+
+def test_a_shard_of_long_vectors_is_closed_by_its_size(here, monkeypatch):
+    """What is staged in memory is written when it reaches a number of bytes, not of vectors alone."""
+    closed = []
+    monkeypatch.setattr(shards, "SHARD_BYTES", 40 * 4 * 512)
+    monkeypatch.setattr("embedsearch.indexing.read.HELD", 20 * 4 * 512)
+    close = shards.Staging.close_shard
+    monkeypatch.setattr(
+        shards.Staging, "close_shard", lambda self: closed.append(self._open.items) or close(self)
+    )
+    np.save(here / "v.npy", RNG.normal(size=(100, 512)))
+    assert len(es.build(here / "v.npy", name="v")) == 100
+    assert closed == [40, 40, 20]
 
 
 def test_ragged_vectors_from_memory_are_rejected(here):  # noqa: ARG001
