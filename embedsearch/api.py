@@ -29,7 +29,6 @@ from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress
 from embedsearch.recipe import (
     RECIPE_FILE,
-    SPLITTER,
     EncoderOptions,
     EncoderRecipe,
     IndexOptions,
@@ -288,7 +287,7 @@ def _settled(options: EncoderOptions, source: SourceRecipe, own: OwnEncoder | No
     usual = next(unit for unit in modality.units if unit.is_labelled == is_labelled(source))
     values["unit"] = unit_of(options.unit) if options.unit else usual.unit
     values["preparation"] = preparation_of(values["unit"])
-    values["splitter"] = SPLITTER if UNITS[values["unit"]].splitter else ""
+    values["splitter"] = UNITS[values["unit"]].splitting
     recipe = EncoderRecipe(**values)
     if own is not None:
         if UNITS[recipe.unit].splitter or recipe.model:

@@ -12,6 +12,8 @@ from enum import StrEnum
 
 from embedsearch.records import Modality, Unit
 
+SPLITTER = "unicode"  # how texts are split into words and sentences since 0.7
+WINDOWS = "10/5"  # how sounds are split: seconds of a window, and from one to the next
 # The embedding by which a dual encoder, such as CLIP, compares texts and images.
 PROJECTION = "projection"
 
@@ -22,6 +24,7 @@ class QueryForm(StrEnum):
     TEXT = "text"
     WORD = "word"  # a sentence, and which of its words is meant
     IMAGE = "image"
+    SOUND = "sound"
     VECTOR = "vector"  # ready, or of an item: nothing can be embedded
     ROW = "row"  # values of columns
 
@@ -33,6 +36,7 @@ class Card(StrEnum):
     IMAGE = "image"
     VIDEO = "video"  # the frame of its moment, and a player
     ROW = "row"  # its columns
+    SOUND = "sound"  # the spectrogram of its moment, and a player
 
 
 class Reader(StrEnum):
@@ -65,6 +69,7 @@ class UnitRow:
         has_duplicates: whether two items of the same content are duplicates.
         compared: its name on the page where things are compared; empty where it can't be.
         asked_by: the modality that finds it through a dual encoder, captions or class names; None for none.
+        splitting: how `splitter` splits a new index's records, see `EncoderRecipe.splitter`; empty without.
         unjudged: a sentence that says why answers get no verdict; empty where they may get one.
         parts_ahead: parts of records that are prepared for the model at a time; 0 for all of those that are
             read ahead.
@@ -87,6 +92,7 @@ class UnitRow:
     form: QueryForm
     query: str
     splitter: str = ""
+    splitting: str = ""
     tower: str = ""
     declared: bool = False
     general: str = ""
@@ -128,6 +134,8 @@ class ModalityRow:
         found_by_texts: whether captions or class names can place its items among texts.
         facts: "module:function", from a content to fields that it has of its own; empty for none.
         fact_names: the names of these fields.
+        good_for: what its default model is good for and what not, in sentences; empty where nothing needs to
+            be known.
     """
 
     modality: Modality
@@ -146,6 +154,7 @@ class ModalityRow:
     found_by_texts: bool = False
     facts: str = ""
     fact_names: tuple[str, ...] = ()
+    good_for: str = ""
 
 
 # measured by tests.benchmarks.verdicts
@@ -177,6 +186,7 @@ _ROWS = (
                 form=QueryForm.WORD,
                 query="a word in its sentence",
                 splitter="embedsearch.splitters.words:split_words",
+                splitting=SPLITTER,
                 general="words in general sentences",
                 unjudged=_WORDS_UNJUDGED,
                 has_duplicates=False,  # the same word in two sentences is none
@@ -192,6 +202,7 @@ _ROWS = (
                 form=QueryForm.WORD,
                 query="a word in its sentence",
                 splitter="embedsearch.splitters.words:split_tokens",
+                splitting=SPLITTER,
                 general="words in general sentences",
                 unjudged=_WORDS_UNJUDGED,
                 has_duplicates=False,
@@ -206,6 +217,7 @@ _ROWS = (
                 form=QueryForm.WORD,
                 query="words in their sentence",
                 splitter="embedsearch.splitters.words:split_spans",
+                splitting=SPLITTER,
                 general="words in general sentences",
                 unjudged=_WORDS_UNJUDGED,
                 has_duplicates=False,
@@ -282,6 +294,37 @@ _ROWS = (
         found_by_texts=True,
         facts="embedsearch.splitters.video:fields_of",
         fact_names=("duration", "width", "height", "codec", "title", "taken"),
+    ),
+    ModalityRow(
+        Modality.SOUND,
+        units=(
+            UnitRow(
+                Unit.SOUND,
+                plural="sounds",
+                encoder="embedsearch.encoders.audio:sound_encoder",
+                poolings=("mean", PROJECTION),
+                records_ahead=32,
+                form=QueryForm.SOUND,
+                query="a sound (--sound FILE) or an item of it (--item ID)",
+                splitter="embedsearch.splitters.windows:split_windows",
+                splitting=WINDOWS,
+                asked_by=Modality.TEXT,
+                parts_ahead=64,
+                timed=True,
+            ),
+        ),
+        default_model="efficientnet-lite2-spectrogram",
+        reader=Reader.PREPROCESSOR,
+        card=Card.SOUND,
+        switching=1e-4,
+        size="embedsearch.analysis.sizes:none",
+        largest="the first",
+        alike="Sound alike",
+        caution="The first seconds of each sound are compared: listen before you delete.",
+        found_by_texts=True,
+        facts="embedsearch.splitters.tags:fields_of",
+        fact_names=("title", "artist", "duration", "sample_rate"),
+        good_for="The bundled model tells what kind of sound it is (a bell, a drum, rain), not what is said.",
     ),
     ModalityRow(
         Modality.VECTOR,

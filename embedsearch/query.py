@@ -48,6 +48,15 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """A sound: a path, or the bytes of a sound file."""
+
+    form: ClassVar = QueryForm.SOUND
+
+    source: Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """One word in its sentence, or several that follow each other.
 
@@ -126,7 +135,7 @@ class Row:
         )
 
 
-Single = Text | Image | Word | MoreLike | Vector | Row
+Single = Text | Image | Sound | Word | MoreLike | Vector | Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ VIEWS = ("auto", "centre", "whole", "both")
 # 1: embedsearch 0.6: the middle alone; transparency on white; 16-bit grey divided by 257.
 # 2: `VIEWS`; the ground by contrast; wide numbers by their range, see `embedsearch.encoders.vision.to_rgb`.
 PREPARATION = 2
-SPLITTER = "unicode"  # how texts are split into words and sentences since 0.7
 MOST_WEIGHT = 1_000_000  # of a column
 DEVICE_RULE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?")
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")

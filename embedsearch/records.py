@@ -26,6 +26,7 @@ class Modality(StrEnum):
     TEXT = "text"
     IMAGE = "image"
     VIDEO = "video"
+    SOUND = "sound"
     VECTOR = "vector"
     ROW = "row"
 
@@ -39,6 +40,7 @@ class Unit(StrEnum):
     TOKEN = "token"
     SPAN = "span"
     FRAME = "frame"
+    SOUND = "sound"
     VECTOR = "vector"
     ROW = "row"
 
@@ -203,12 +205,12 @@ def content_hash(content: Content) -> str:
 
 
 def clock(moment: tuple[float, float]) -> str:
-    """Return a stretch of time in seconds as people read it, as in "1:05 to 1:15"."""
+    """Return a stretch of time in seconds as people read it, as in "1:05 to 1:15"; a short one as "1:05"."""
     shown = []
     for second in map(round, moment):
         hours, rest = divmod(second, 3600)
         shown.append(f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}")
-    return " to ".join(shown)
+    return " to ".join(dict.fromkeys(shown))
 
 
 def stat_of(content: Path | Deferred) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from embedsearch.cli.options import (
     json_option,
     option,
     plain,
+    sound_option,
     word_option,
 )
 from embedsearch.cli.weighted_terms import GUARD, WeightedTermsCommand, query_of
@@ -41,6 +42,7 @@ SHADES = " ·░▒▓█"
 @click.argument("name")
 @click.argument("asked", nargs=-1, required=True, metavar="[QUERY]... HIT_ID")
 @image_option
+@sound_option
 @item_option
 @word_option
 @option(
@@ -54,6 +56,7 @@ def explain_command(
     name: str,
     asked: tuple[str, ...],
     image: tuple[Path, ...],
+    sound: tuple[Path, ...],
     item: tuple[str, ...],
     word: str | None,
     save: Path | None,
@@ -67,7 +70,7 @@ def explain_command(
     from embedsearch.index import open_index
 
     searcher = open_index(name, indexes)
-    query = query_of(searcher, asked[:-1], image, item, word)
+    query = query_of(searcher, asked[:-1], image, item, word, sounds=sound)
     made = searcher.explain(query, asked[-1].removeprefix(GUARD))
     if save is not None:
         _save(searcher, made, save)
@@ -82,7 +85,8 @@ def explain_command(
 def _save(searcher: Index, made: Explanation, path: Path) -> None:
     if made.drawn is None:
         raise QueryError(f"--save writes an image, but {made.id!r} is a text. Leave --save out.")
-    from embedsearch.explain.heatmap import image_of, overlay
+    from embedsearch.explain.heatmap import overlay
+    from embedsearch.explain.shown import image_of
 
     image = overlay(image_of(searcher.item(made.id)), made.drawn, made.box)
     try:

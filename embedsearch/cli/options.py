@@ -54,6 +54,9 @@ port_option = option(
 image_option = option(
     "--image", multiple=True, type=click.Path(path_type=Path), help="Ask with this image file."
 )
+sound_option = option(
+    "--sound", multiple=True, type=click.Path(path_type=Path), help="Ask with this sound file."
+)
 item_option = option("--item", multiple=True, help="Ask for items like the item with this id.")
 vector_option = option(
     "--vector", multiple=True, metavar="NUMBERS", help="Ask with a vector: a .npy file, or 0.1,0.2,..."

@@ -18,6 +18,7 @@ from embedsearch.cli.options import (
     json_option,
     option,
     plain,
+    sound_option,
     vector_option,
     word_option,
 )
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.argument("query", nargs=-1)
 @image_option
+@sound_option
 @item_option
 @vector_option
 @word_option
@@ -61,6 +63,7 @@ def search_command(
     name: str,
     query: tuple[str, ...],
     image: tuple[Path, ...],
+    sound: tuple[Path, ...],
     item: tuple[str, ...],
     vector: tuple[str, ...],
     word: str | None,
@@ -81,7 +84,7 @@ def search_command(
     from embedsearch.index import open_index
 
     searcher = open_index(name, indexes)
-    asked = query_of(searcher, query, image, item, word, vector)
+    asked = query_of(searcher, query, image, item, word, vector, sound)
     results = searcher.search(asked, k, where, strictness, fold=fold)
     if json:
         from embedsearch.serve.schemas import SearchOutput

@@ -45,6 +45,7 @@ def query_of(
     items: tuple[str, ...],
     word: str | None,
     vectors: tuple[str, ...] = (),
+    sounds: tuple[Path, ...] = (),
 ) -> AnyQuery:
     """Return the query of a command line.
 
@@ -55,6 +56,7 @@ def query_of(
         items: ids of items, which may end with `:WEIGHT`.
         word: the number of a word of the one text, or the word; None for the whole.
         vectors: `.npy` files, or numbers with commas between, which may end with `:WEIGHT`.
+        sounds: sound files, which may end with `:WEIGHT`.
 
     An index of rows takes texts as values of columns: `price=20 colour=red`.
 
@@ -63,18 +65,21 @@ def query_of(
         QueryError: no term has a positive weight.
     """
     from embedsearch.modalities import UNITS, QueryForm
-    from embedsearch.query import Image, Query, Text, WeightedTerm, Word
+    from embedsearch.query import Image, Query, Sound, Text, WeightedTerm, Word
 
     texts = tuple(text.removeprefix(GUARD) for text in texts)
     if texts and UNITS[searcher.manifest.unit].form is QueryForm.ROW:
         return _row_of(searcher, texts, items)
     if word is not None:
-        if len(texts) != 1 or images or items or vectors:
+        if len(texts) != 1 or images or items or vectors or sounds:
             raise click.UsageError("--word needs one sentence QUERY, and nothing else to ask with.")
         return Word(texts[0], int(word) if word.isdecimal() and len(word) < DIGITS else word)
-    single = len(texts) + len(images) + len(items) + len(vectors) == 1
-    if not texts and not images and not items and not vectors:
-        raise click.UsageError("Ask with a QUERY, --image FILE, --item ID, --vector NUMBERS, or several.")
+    count = sum(map(len, (texts, images, items, vectors, sounds)))
+    single = count == 1
+    if not count:
+        raise click.UsageError(
+            "Ask with a QUERY, --image FILE, --sound FILE, --item ID, --vector NUMBERS, or several."
+        )
     if single and texts and not _is_signed(texts[0]):
         return Text(texts[0])
     plain = [text for text in texts if not _is_signed(text)]
@@ -84,9 +89,10 @@ def query_of(
             'or give each term its sign: "+beach" "-people".'
         )
     terms = [_text_term(text) for text in texts]
-    for image in images:
-        given, weight = (str(image), 1.0) if image.exists() else _weighed(str(image))
-        terms.append(WeightedTerm(Image(Path(given)), weight))
+    for form, files in ((Image, images), (Sound, sounds)):
+        for file in files:
+            given, weight = (str(file), 1.0) if file.exists() else _weighed(str(file))
+            terms.append(WeightedTerm(form(Path(given)), weight))
     terms += [_item_term(searcher, item) for item in items]
     for vector in vectors:
         given, weight = (vector, 1.0) if _is_file(vector) else _weighed(vector)

@@ -20,7 +20,7 @@ from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder, Prepared
 from embedsearch.errors import QueryError
 from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, modality_of
-from embedsearch.query import Image, Single, Text, Word
+from embedsearch.query import Image, Single, Sound, Text, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality
 from embedsearch.store.build import Build
@@ -107,7 +107,7 @@ def summary(crossmodal: Crossmodal, manifest: Manifest) -> str:
 
 def serves(crossmodal: Crossmodal | None, query: Single) -> bool:
     """Whether a query is of the modality that the crossmodal reads."""
-    if crossmodal is None or not isinstance(query, Text | Image | Word):
+    if crossmodal is None or not isinstance(query, Text | Image | Sound | Word):
         return False
     return query.form is MODALITIES[crossmodal.asks].units[0].form
 

@@ -10,8 +10,9 @@ from embedsearch.demo.emoji import has_emoji
 from embedsearch.errors import IndexNotFoundError, RecipeError, SourceError
 from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
+from embedsearch.modalities import SPLITTER
 from embedsearch.progress import Progress
-from embedsearch.recipe import PREPARATION, SPLITTER, EncoderRecipe, Recipe, SourceRecipe
+from embedsearch.recipe import PREPARATION, EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.sources.guess import guess
 from embedsearch.store.build import open_build

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.errors import ItemError, ModelError
-from embedsearch.modalities import PROJECTION, UNITS, Reader, modality_of
+from embedsearch.modalities import PROJECTION, UNITS, QueryForm
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import PREPARATION, EncoderRecipe, layers_of, unit_of
 from embedsearch.records import Span, Unit
@@ -179,7 +179,7 @@ def encoder_spec(recipe: EncoderRecipe) -> EncoderSpec:
 
 def preparation_of(unit: Unit) -> int:
     """Return the version of how a new index of a unit has its images prepared; 1 for other units."""
-    return PREPARATION if modality_of(unit).reader is Reader.PREPROCESSOR else 1
+    return PREPARATION if UNITS[unit].form is QueryForm.IMAGE else 1
 
 
 def open_encoder(recipe: EncoderRecipe) -> Encoder:

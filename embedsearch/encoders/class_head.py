@@ -16,7 +16,7 @@ import numpy as np
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.errors import ModelError
-from embedsearch.modalities import modality_of
+from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.models.files import ModelFiles, content_hashes, find_files
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe
@@ -94,7 +94,7 @@ def find_class_head(spec: EncoderSpec) -> ClassHead | None:
     Raises:
         ModelError: the model's files can't be found or read.
     """
-    if not modality_of(spec.unit).found_by_texts or spec.layers != (-1,) or "weights" not in spec.files:
+    if UNITS[spec.unit].form is not QueryForm.IMAGE or spec.layers != (-1,) or "weights" not in spec.files:
         return None
     if "config" not in spec.files and "preprocessor" not in spec.files:
         return None

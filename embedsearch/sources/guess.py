@@ -15,7 +15,7 @@ from embedsearch.sources.addresses import Place, is_address
 from embedsearch.sources.dataset import is_saved_dataset
 from embedsearch.sources.files import ZIP
 from embedsearch.sources.files.zipped import zip_names
-from embedsearch.sources.folder import NOT_IMAGES, TEXT_SUFFIXES, VIDEO_SUFFIXES
+from embedsearch.sources.folder import NOT_IMAGES, SOUND_SUFFIXES, TEXT_SUFFIXES, VIDEO_SUFFIXES
 from embedsearch.sources.image_files import HEIF_SUFFIXES, USUAL, image_suffixes, image_test
 from embedsearch.sources.paths import PassedOver, listed, not_found, walk
 from embedsearch.sources.shards import TAR, is_pattern
@@ -47,7 +47,7 @@ WEBDATASET = "webdataset"
 # the kinds that are read when they are packed by gzip
 PACKED = ("csv", "jsonl", "lines", "conll", "word-vectors")
 # kinds of folders whose files are told by their suffixes, beside texts
-MEDIA = {"videos": VIDEO_SUFFIXES}
+MEDIA = {"videos": VIDEO_SUFFIXES, "sounds": SOUND_SUFFIXES}
 _ONE_ITEM = TEXT_SUFFIXES.union(*MEDIA.values())
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 

@@ -15,7 +15,7 @@ from typing import Any
 import regex
 
 from embedsearch.errors import ItemError
-from embedsearch.recipe import SPLITTER
+from embedsearch.modalities import SPLITTER
 from embedsearch.records import Labels, Record, Sentence, Span
 
 # A sentence ends at a line break, or at . ! ? … (with closing quotes) before a space and a capital,

@@ -9,7 +9,12 @@ from starlette.responses import FileResponse, Response
 
 PATH = "/_es_media/"
 # what a browser is told by suffix; Matroska is played as WebM, which is a kind of it
-TYPES = {".webm": "video/webm", ".mkv": "video/webm", ".ogv": "video/ogg"}
+TYPES = {
+    ".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".oga": "audio/ogg",
+    ".opus": "audio/ogg", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac",
+    ".aif": "audio/aiff", ".aiff": "audio/aiff",
+    ".webm": "video/webm", ".mkv": "video/webm", ".ogv": "video/ogg",
+}  # fmt: skip
 MP4 = "video/mp4"
 _names: dict[Path, str] = {}  # of the files that the page has shown; no name can be guessed
 _files: dict[str, Path] = {}

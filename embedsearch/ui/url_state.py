@@ -69,6 +69,7 @@ class Asked:
         text: the text, or the sentence of a word.
         word: which word of `text`, counted from 1; 0 for none yet.
         image: the name of a kept image, see `embedsearch.ui.widgets.uploads`.
+        sound: the name of a kept sound.
         item: the item to find more like; it takes precedence over text and image.
         terms: texts and items that are added or subtracted.
         count: how many results.
@@ -82,6 +83,7 @@ class Asked:
     text: str = ""
     word: int = 0
     image: str = ""
+    sound: str = ""
     item: str = ""
     terms: tuple[Term, ...] = ()
     count: int = COUNT
@@ -103,12 +105,17 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     if image and not is_kept_name(image):
         problems.append("The image in the address was never uploaded here. Upload it again.")
         image = ""
+    sound = last.get("sound", "")
+    if sound and not is_kept_name(sound):
+        problems.append("The sound in the address was never uploaded here. Upload it again.")
+        sound = ""
     terms = _terms(parameters, problems)
     return Asked(
         index=last.get("index", ""),
         text=last.get("q", ""),
         word=_number(last, "word", 0, problems),
         image=image,
+        sound=sound,
         item=last.get("item", ""),
         terms=terms,
         count=count,

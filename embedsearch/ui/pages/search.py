@@ -26,7 +26,7 @@ from embedsearch.ui.widgets import cards, query_input, row_form, sidebar, vote, 
 from embedsearch.ui.widgets.filters import condition
 from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
 from embedsearch.ui.widgets.starters import starters
-from embedsearch.ui.widgets.uploads import find
+from embedsearch.ui.widgets.uploads import SOUND, find
 
 EXAMPLES = 12
 DRAWN = 15  # items that queries to start from are drawn from
@@ -97,6 +97,12 @@ def _there(searcher: Index, asked: Asked, indexes: Path) -> tuple[Asked, tuple[s
         except ItemNotFoundError as error:
             lost.append(str(error))
             asked = replace(asked, image="")
+    if asked.sound and QueryForm.SOUND in query_input.forms(searcher):
+        try:
+            find(asked.sound, indexes, SOUND)
+        except ItemNotFoundError as error:
+            lost.append(str(error))
+            asked = replace(asked, sound="")
     if asked.word and UNITS[searcher.manifest.unit].form is QueryForm.WORD:
         count = len(words(asked.text))
         if not 1 <= asked.word <= count and asked.text.strip():

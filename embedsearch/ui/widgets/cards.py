@@ -49,8 +49,8 @@ class Actions:
 
 
 def is_image(hit: Hit) -> bool:
-    """Whether a hit is shown as an image; a video is, by its frame."""
-    return MODALITIES[hit.modality].card in (Card.IMAGE, Card.VIDEO)
+    """Whether a hit is shown as an image; a video is, by its frame, and a sound by its spectrogram."""
+    return MODALITIES[hit.modality].card in (Card.IMAGE, Card.VIDEO, Card.SOUND)
 
 
 def grid(
@@ -139,18 +139,21 @@ def said(hit: Hit) -> str:
 
 
 def image(hit: Hit, key: str) -> None:
-    """Show the thumbnail of a hit with a button that enlarges it, or a placeholder with its name."""
+    """Show the thumbnail of a hit with a button that enlarges or plays it, or a placeholder with its name."""
     name = title(hit)
     small = thumbnails.of_hit(hit)
     with st.container(key=key):
         if small is None:
-            why = "The file is gone" if hit.is_gone else "The image can’t be read"
+            why = "The file is gone" if hit.is_gone else f"The {hit.modality} can’t be read"
             st.html(
                 f'<div class="es-missing" role="img" aria-label="{html.escape(name)}: {why}">'
                 f"<span>{html.escape(name)}</span><small>{why}</small></div>"
             )
         else:
             st.image(small, alt=name, width="stretch")
+            if MODALITIES[hit.modality].card is Card.SOUND:
+                player.listen(hit, name)
+                return
             if MODALITIES[hit.modality].card is Card.VIDEO:
                 label, icon, opened = f"Play {short(name)}", ":material/play_arrow:", _played
             else:

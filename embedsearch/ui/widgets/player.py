@@ -1,4 +1,4 @@
-"""A video that plays from the moment that was found; where the browser can't play it, the frame alone."""
+"""Players of videos and sounds that start at the moment found; a frame where a browser can't play a video."""
 
 from __future__ import annotations
 
@@ -42,4 +42,24 @@ def play(hit: Hit, name: str) -> None:
         f'aria-label="{label}" src="{media.address(file)}#t={hit.moment[0]:.3f}"></video>'
         f'<div class="es-still"><img alt="{label}" src="{still}"><p>{reason}</p></div>'
         f'<p class="es-quiet">{label}</p></div>'
+    )
+
+
+def listen(hit: Hit, name: str) -> None:
+    """Show a player of a sound that starts at a hit's moment.
+
+    Args:
+        hit: a moment of a sound.
+        name: what it is called.
+    """
+    assert hit.moment is not None
+    if hit.image is not None:
+        st.audio(hit.image, start_time=int(hit.moment[0]))
+        return
+    file = Path(hit.path or "")
+    label = html.escape(f"{name}, from {clock(hit.moment)}", quote=True)
+    reason = html.escape(f"This browser can’t play {file.suffix} files. Open it in a player: {file}")
+    st.html(
+        f'<audio class="es-audio" controls preload="metadata" aria-label="{label}" '
+        f'src="{media.address(file)}#t={hit.moment[0]:.3f}"></audio><p class="es-still">{reason}</p>'
     )

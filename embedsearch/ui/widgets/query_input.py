@@ -11,14 +11,14 @@ import streamlit as st
 from embedsearch.errors import QueryError
 from embedsearch.index import Index
 from embedsearch.modalities import MODALITIES, UNITS, QueryForm
-from embedsearch.query import AnyQuery, Image, MoreLike, Row, Text, Word
+from embedsearch.query import AnyQuery, Image, MoreLike, Row, Sound, Text, Word
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import navigation, url_state
 from embedsearch.ui.pages import MAP
 from embedsearch.ui.url_state import Asked
-from embedsearch.ui.widgets import cards, image_input
+from embedsearch.ui.widgets import cards, image_input, sound_input
 from embedsearch.ui.widgets.notes import literal
-from embedsearch.ui.widgets.uploads import find
+from embedsearch.ui.widgets.uploads import SOUND, find
 
 INDEX, TEXT, WORD = "search-index", "search-text", "search-word"
 MAX_TEXT, MAX_NUMBERS = 4000, 40_000  # characters
@@ -96,6 +96,8 @@ def query(searcher: Index, asked: Asked, indexes: Path) -> AnyQuery | None:
         return None if nothing else _read(searcher, asked.text)
     text = asked.text if possible & {QueryForm.TEXT, QueryForm.WORD} else ""
     image = asked.image if QueryForm.IMAGE in possible else ""
+    if asked.sound and QueryForm.SOUND in possible:
+        return Sound(find(asked.sound, indexes, SOUND))
     if image and (own is QueryForm.IMAGE or not text.strip()):
         return Image(find(image, indexes))
     if not text.strip():
@@ -110,6 +112,12 @@ def ask(searcher: Index, asked: Asked, indexes: Path) -> None:
     name, possible = searcher.manifest.name, forms(searcher)
     if possible & _ASKED.keys():
         _ask_text(searcher, asked, next(form for form in _ASKED if form in possible))
+    if QueryForm.SOUND in possible:
+
+        def kept_sound(sound: str) -> None:
+            url_state.change({"index": name, "sound": sound, "item": "", "q": ""})
+
+        sound_input.pick_sound("A sound to search with", "search-sound", indexes, kept_sound)
     if QueryForm.IMAGE not in possible:
         return
 
@@ -147,7 +155,7 @@ def _ask_text(searcher: Index, asked: Asked, form: QueryForm) -> None:
         text = st.session_state[TEXT] or ""
         # A sentence of one word leaves nothing to pick.
         word = "1" if not whole and len(searcher.queries.words(text)) == 1 else ""
-        cleared = {"image": ""} if whole and text.strip() else {}
+        cleared = {"image": "", "sound": ""} if whole and text.strip() else {}
         name = searcher.manifest.name
         url_state.change({"index": name, "q": text, "word": word, "item": "", **cleared})
 
@@ -199,6 +207,11 @@ def show_asked(searcher: Index, asked: Asked, indexes: Path) -> None:
             navigation.link(MAP.path, "On the map", MAP.icon, here)
             back = f"Back to “{url_state.short(asked.text)}”" if asked.text.strip() else "Back"
             _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
+    elif isinstance(query(searcher, asked, indexes), Sound):
+        with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
+            st.audio(find(asked.sound, indexes, SOUND).read_bytes())
+            st.html('<div class="es-asked"><p>Like your sound</p></div>')
+            _leave("Remove", ":material/close:", {"index": name, "sound": ""})
     elif isinstance(query(searcher, asked, indexes), Image):
         image = find(asked.image, indexes).read_bytes()
         with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):

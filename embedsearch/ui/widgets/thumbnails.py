@@ -1,4 +1,4 @@
-"""Small copies of images and frames, so that a page of results is not a page of originals."""
+"""Small copies of images, frames and spectrograms, so that a page of results is not a page of originals."""
 
 from __future__ import annotations
 
@@ -9,61 +9,57 @@ import streamlit as st
 
 from embedsearch.encoders.vision.decode import open_rgb
 from embedsearch.errors import ItemError
+from embedsearch.explain.shown import image_at, moment_of
 from embedsearch.modalities import MODALITIES, Card
+from embedsearch.records import Span
 from embedsearch.results import Hit
-from embedsearch.splitters.video import frame_at
 
 SIDE, LARGE = 400, 1460  # pixels of the longer side of a thumbnail, and of what Streamlit shows at most
 
 
 def of_hit(hit: Hit) -> bytes | None:
-    """Return a thumbnail of a hit's image or frame as JPEG, or None where it is gone or unreadable."""
+    """Return a thumbnail of what stands for a hit as JPEG, or None where it is gone or unreadable."""
+    card, moment = MODALITIES[hit.modality].card, moment_of(hit)
     if hit.image:
-        return of_bytes(hit.image)
-    return of_file(hit.path or "", _start(hit))
+        return of_bytes(hit.image, card, moment)
+    return of_file(hit.path or "", card, moment)
 
 
 def large(hit: Hit) -> bytes | None:
-    """Return a hit's image or frame as JPEG, at most `LARGE` pixels wide and high, or None as `of_hit`."""
-    return _small(hit.image or Path(hit.path or ""), LARGE, _start(hit))
+    """Return the image of a hit as JPEG, at most `LARGE` pixels wide and high, or None as `of_hit`."""
+    card, moment = MODALITIES[hit.modality].card, moment_of(hit)
+    return _small(hit.image or Path(hit.path or ""), card, moment, LARGE)
 
 
-def _start(hit: Hit) -> int | None:
-    """Return the millisecond of a hit's frame; None for an image."""
-    if hit.moment is None or MODALITIES[hit.modality].card is not Card.VIDEO:
-        return None
-    return round(1000 * hit.moment[0])
-
-
-def of_file(path: str, milliseconds: int | None = None) -> bytes | None:
-    """Return a thumbnail of an image file as JPEG, or None where it is gone or unreadable.
+def of_file(path: str, card: Card = Card.IMAGE, moment: Span | None = None) -> bytes | None:
+    """Return a thumbnail of a file as JPEG, or None where it is gone or unreadable.
 
     Args:
         path: the file.
-        milliseconds: where the file is a video, the time of its frame.
+        card: how it is shown.
+        moment: of a video or a sound, in milliseconds.
     """
     try:
         facts = Path(path).stat()
     except (OSError, ValueError):
         return None
-    return _of_file(path, facts.st_mtime_ns, facts.st_size, milliseconds)
+    return _of_file(path, facts.st_mtime_ns, facts.st_size, card, moment)
 
 
 @st.cache_data(max_entries=3000, show_spinner=False)
-def _of_file(path: str, changed: int, size: int, milliseconds: int | None) -> bytes | None:  # noqa: ARG001  they make the cache's key
-    return _small(Path(path), milliseconds=milliseconds)
+def _of_file(path: str, changed: int, size: int, card: Card, moment: Span | None) -> bytes | None:  # noqa: ARG001  they make the cache's key
+    return _small(Path(path), card, moment)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def of_bytes(content: bytes) -> bytes | None:
-    """Return a thumbnail of an image file's bytes as JPEG, or None where they are unreadable."""
-    return _small(content)
+def of_bytes(content: bytes, card: Card = Card.IMAGE, moment: Span | None = None) -> bytes | None:
+    """Return a thumbnail of a file's bytes as JPEG, or None where they are unreadable; see `of_file`."""
+    return _small(content, card, moment)
 
 
-def _small(content: Path | bytes, side: int = SIDE, milliseconds: int | None = None) -> bytes | None:
+def _small(content: Path | bytes, card: Card, moment: Span | None, side: int = SIDE) -> bytes | None:
     try:
-        whole = content if milliseconds is None else frame_at(content, milliseconds).jpeg()
-        image = open_rgb(whole, 2 * side)
+        image = open_rgb(image_at(content, card, moment), 2 * side)
     except (ItemError, OSError):
         return None
     image.thumbnail((side, side))

@@ -1,4 +1,4 @@
-"""Images that visitors searched with, kept beside the indexes so that a link still shows their results."""
+"""What visitors searched with, kept beside the indexes so that a link still shows its results."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from threading import Semaphore
 from embedsearch.encoders.vision.decode import check_shape, open_rgb
 from embedsearch.errors import ItemNotFoundError
 from embedsearch.records import content_hash
+from embedsearch.splitters.sound import scan
 from embedsearch.ui.url_state import is_kept_name
 
 FOLDER = ".uploads"
+IMAGE, SOUND = ".png", ".sound"  # how the names of kept files end
 SIDE = 1024
 KEEP = 200
 MOST_PIXELS = 50_000_000
@@ -39,27 +41,46 @@ def keep(content: bytes, indexes: Path) -> str:
         image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    name = content_hash(buffer.getvalue())
+    return _kept(buffer.getvalue(), indexes, IMAGE)
+
+
+def keep_sound(content: bytes, indexes: Path) -> str:
+    """Keep a sound file as it is; the newest 200 stay.
+
+    Returns:
+        Its name: the hash of its content.
+
+    Raises:
+        ItemError: it is no sound that can be read, or is silent.
+        OSError: the folder can't be written.
+    """
+    scan(content)
+    return _kept(content, indexes, SOUND)
+
+
+def _kept(content: bytes, indexes: Path, suffix: str) -> str:
+    name = content_hash(content)
     folder = indexes / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f".{name}-{os.getpid()}"
-    aside.write_bytes(buffer.getvalue())
-    aside.replace(folder / f"{name}.png")
-    for old in sorted(folder.glob("*.png"), key=_age)[:-KEEP]:
+    aside.write_bytes(content)
+    aside.replace(folder / f"{name}{suffix}")
+    for old in sorted(folder.glob(f"*{suffix}"), key=_age)[:-KEEP]:
         old.unlink(missing_ok=True)
     return name
 
 
-def find(name: str, indexes: Path) -> Path:
-    """Return the file of a kept image, and count it as new.
+def find(name: str, indexes: Path, suffix: str = IMAGE) -> Path:
+    """Return the file of a kept image, or of a sound (`SOUND`), and count it as new.
 
     Raises:
         ItemNotFoundError: it is not there (any more).
     """
-    path = indexes / FOLDER / f"{name}.png"
+    path = indexes / FOLDER / f"{name}{suffix}"
     if not is_kept_name(name) or not path.is_file():
+        what = "sound" if suffix == SOUND else "image"
         raise ItemNotFoundError(
-            "The image of this link is no longer kept here. Upload it again to search with it."
+            f"The {what} of this link is no longer kept here. Upload it again to search with it."
         )
     with suppress(OSError):
         path.touch()

@@ -9,9 +9,10 @@ import streamlit as st
 
 from embedsearch.distances.metric import Metric
 from embedsearch.explain.explanation import Explanation, Part
-from embedsearch.explain.heatmap import RAMP, image_of, overlay
+from embedsearch.explain.heatmap import RAMP, overlay
+from embedsearch.explain.shown import image_of
 from embedsearch.index import Index
-from embedsearch.query import AnyQuery, MoreLike, Query, Row, Text, Word, as_single
+from embedsearch.query import AnyQuery, MoreLike, Query, Row, Sound, Text, Word, as_single
 from embedsearch.results import Hit
 from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.notes import calm
@@ -66,7 +67,7 @@ def _asked(searcher: Index, query: AnyQuery) -> str:
         return f"“{html.escape(left)}{word}{html.escape(right)}”"
     if isinstance(query, MoreLike):
         return f"more like “{_short(cards.title(searcher.item(query.id)))}”"
-    return "your image"
+    return "your sound" if isinstance(query, Sound) else "your image"
 
 
 def _short(text: str) -> str:

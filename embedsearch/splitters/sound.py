@@ -1,0 +1,233 @@
+"""Sound files to samples: by libsndfile, and by FFmpeg (PyAV) what that can't read; streamed.
+
+Samples are mono, float32, the mean of all channels.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embedsearch.errors import ItemError, MissingExtraError
+from embedsearch.records import Span
+
+Samples = npt.NDArray[np.float32]
+SoundSource = Path | bytes
+BLOCK = 2**16  # frames that are decoded at a time
+CELLS = 2  # a second, each with its loudest sample
+SILENT = 1e-4  # the loudest sample of a sound that nobody hears, -80 dB below the loudest that there is
+LEAST = 10  # milliseconds
+UNREADABLE = "it is no sound that can be read"
+# what libsndfile notes where a WAV file holds less than its header says; streams have no length there
+_CUT = re.compile(r"data : (\d+) \(should be (\d+)\)")
+_STREAMED = 2**31 - 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A sound that was decoded once from its start to its end.
+
+    Attributes:
+        milliseconds: how long it is, rounded up.
+        peaks: (c,) float32, the largest absolute sample of each half second.
+    """
+
+    milliseconds: int
+    peaks: Samples
+
+    def is_silent(self, span: Span) -> bool:
+        """Whether nothing is heard in a stretch of it, `[start, end)` in milliseconds."""
+        first, last = (CELLS * each // 1000 for each in (span[0], max(span[0], span[1] - 1)))
+        return bool(self.peaks[first : last + 1].max(initial=0) < SILENT)
+
+
+def check_installed() -> None:
+    """Check that the extra `sounds` is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    if lacking := [name for name in ("soundfile", "soxr", "av") if find_spec(name) is None]:
+        raise MissingExtraError(
+            f"Sounds are read by {', '.join(lacking)}, not installed here: pip install 'embedsearch[sounds]'"
+        )
+
+
+def scan(source: SoundSource) -> Scan:
+    """Decode a sound from its start to its end, in blocks, and return its length and how loud it is.
+
+    Raises:
+        ItemError: it can't be decoded, is cut off, holds nothing, or is silent.
+        OSError: the file can't be read.
+    """
+    peaks: list[float] = []
+    frames, rest = 0, np.empty(0, np.float32)
+    with _opened(source) as sound:
+        cell = max(1, sound.rate // CELLS)
+        for block in sound.blocks(0):
+            frames += len(block)
+            held = np.concatenate([rest, np.abs(block)])
+            whole = len(held) // cell * cell
+            peaks += held[:whole].reshape(-1, cell).max(1).tolist()  # (n,) -> (c, cell) -> (c,)
+            rest = held[whole:]
+        rate, promised = sound.rate, sound.promised
+    peaks += [float(rest.max())] if len(rest) else []
+    milliseconds = -(-1000 * frames // rate)
+    if frames < promised:
+        raise ItemError(
+            f"the file is cut off: {frames / rate:.1f} of {promised / rate:.1f} seconds are there; fetch or "
+            "save it again"
+        )
+    if not frames:
+        raise ItemError("it holds no sound")
+    if milliseconds < LEAST:
+        raise ItemError(f"it lasts {1000 * frames / rate:.2g} milliseconds; at least {LEAST} are needed")
+    made = Scan(milliseconds, np.array(peaks, np.float32))
+    if made.is_silent((0, milliseconds)):
+        raise ItemError("it is silent: no sample is louder than -80 dB")
+    return made
+
+
+def read(source: SoundSource, spans: list[Span], rate: int) -> Iterator[Samples]:
+    """Yield stretches of a sound at a sample rate, (n,) each; what lies between them is passed over.
+
+    Each is resampled by itself, so that it is the same whichever others are asked for.
+
+    Args:
+        source: the file, or its bytes.
+        spans: `[start, end)` in milliseconds, by their start.
+        rate: samples a second.
+
+    Raises:
+        ItemError: it can't be decoded, or ends before a stretch begins.
+        OSError: the file can't be read.
+    """
+    import soxr
+
+    with _opened(source) as sound:
+        at = sound.rate * spans[0][0] // 1000
+        held, blocks = np.empty(0, np.float32), sound.blocks(at)  # `held` begins at the frame `at`
+        for span in spans:
+            start, end = (sound.rate * each // 1000 for each in span)
+            while at + len(held) < end and (block := next(blocks, None)) is not None:
+                keep = max(0, start - at)
+                at += min(keep, len(held))
+                held = np.concatenate([held[keep:], block])
+            held, at = held[max(0, start - at) :], max(start, at)
+            if not len(held):
+                raise ItemError("the sound is shorter than it was: rebuild the index")
+            yield np.asarray(soxr.resample(held[: end - start], sound.rate, rate), np.float32)
+
+
+class _Sound:
+    """An open sound.
+
+    Attributes:
+        rate: frames a second.
+        promised: how many frames its header says; 0 where it does not.
+    """
+
+    rate: int
+    promised: int
+
+    def blocks(self, start: int) -> Iterator[Samples]:
+        """Yield the samples from a frame on, at most `BLOCK` at a time."""
+        raise NotImplementedError
+
+
+@contextmanager
+def _opened(source: SoundSource) -> Iterator[_Sound]:
+    """Open a sound by libsndfile, else by FFmpeg."""
+    import soundfile
+
+    file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+    with file:
+        try:
+            held = soundfile.SoundFile(file)
+        except soundfile.LibsndfileError:
+            file.seek(0)
+            with _by_ffmpeg(file) as sound:
+                yield sound
+            return
+        with held:
+            yield _LibsndfileSound(held)
+
+
+class _LibsndfileSound(_Sound):
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.rate = int(file.samplerate)
+        exact = file.format in ("FLAC", "WAV", "WAVEX", "AIFF")  # of others it is an estimate
+        self.promised = int(file.frames) if exact else 0
+        if cut := _CUT.search(file.extra_info):
+            declared, there = int(cut[1]), int(cut[2])
+            if there < declared < _STREAMED:
+                self.promised = int(file.frames * declared / there) if there else declared
+
+    def blocks(self, start: int) -> Iterator[Samples]:
+        import soundfile
+
+        try:
+            if start:
+                self._file.seek(min(start, self._file.frames))
+            while len(block := self._file.read(BLOCK, dtype="float32", always_2d=True)):  # (n, channels)
+                yield _finite(block.mean(1))
+        except (soundfile.LibsndfileError, RuntimeError):
+            if not self.promised:
+                raise ItemError("the file is damaged: it can't be decoded to its end") from None
+
+
+@contextmanager
+def _by_ffmpeg(file: Any) -> Iterator[_Sound]:
+    import av
+
+    try:
+        with av.open(file, mode="r", metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise ItemError("it holds no sound")
+            yield _FfmpegSound(container)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ItemError(UNREADABLE) from error
+
+
+class _FfmpegSound(_Sound):
+    promised = 0
+
+    def __init__(self, container: Any) -> None:
+        self._container, self._stream = container, container.streams.audio[0]
+        self.rate = int(self._stream.rate or 0)
+        if not self.rate:
+            raise ItemError(UNREADABLE)
+
+    def blocks(self, start: int) -> Iterator[Samples]:
+        import av
+
+        resampler = av.AudioResampler(format="fltp", rate=self.rate)
+        if start:  # to a packet before it
+            self._container.seek(int(start / self.rate / self._stream.time_base), stream=self._stream)
+        first: int | None = None
+        for decoded in self._container.decode(self._stream):
+            for frame in resampler.resample(decoded):
+                samples = frame.to_ndarray().mean(0)  # (channels, n) -> (n,)
+                if first is None:
+                    origin = self._stream.start_time or 0
+                    time = float(((decoded.pts or origin) - origin) * self._stream.time_base)
+                    first = round(time * self.rate)
+                skipped = max(0, start - first)
+                first += len(samples)
+                if skipped < len(samples):
+                    yield _finite(samples[skipped:])
+
+
+def _finite(samples: npt.NDArray[np.floating[Any]]) -> Samples:
+    """Return samples with those that are no finite numbers as silence."""
+    return np.nan_to_num(samples.astype(np.float32, copy=False), nan=0, posinf=0, neginf=0)
