@@ -21,7 +21,7 @@ from embedsearch.encoders import Encoder, all_ready, gather
 from embedsearch.encoders.columns import Learnt
 from embedsearch.encoders.rows import learnt_of
 from embedsearch.errors import ItemError, ItemNotFoundError, QueryError, nearest
-from embedsearch.modalities import MODALITIES, UNITS, QueryForm, modality_of
+from embedsearch.modalities import MODALITIES, SPLITTER, UNITS, QueryForm, modality_of
 from embedsearch.query import (
     AnyQuery,
     Image,
@@ -228,7 +228,8 @@ class QueryVectors:
 
     def words(self, sentence: str) -> tuple[Span, ...]:
         """Return the spans of the words of a sentence, split as the index's texts are."""
-        return words(sentence, self._manifest.recipe.encoder.splitter)
+        is_split = self._unit.form is QueryForm.WORD
+        return words(sentence, self._manifest.recipe.encoder.splitter if is_split else SPLITTER)
 
     def _embedded(
         self, queries: Sequence[tuple[Single, Crossmodal | None]], *, together: bool

@@ -95,7 +95,7 @@ def test_a_saved_data_set_is_one_whatever_else_lies_there(tmp_path, files):
 
 def test_a_folder_of_nothing_known_is_refused(tmp_path):
     """The error says what was expected, and points to a table if there is one."""
-    expected = r"none of these: images \(.*\.jpg.*\), texts \(.*\.txt\), videos; and"
+    expected = r"none of these: images \(.*\.jpg.*\), texts \(.*\.txt\), videos, sounds; and"
     with pytest.raises(SourceError, match=expected):
         guess_kind(str(tmp_path))
     put(tmp_path / "sub" / "questions.csv")

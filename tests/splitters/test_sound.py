@@ -1,0 +1,89 @@
+"""Decoding: every format that is promised, and what can't be used, with its reason."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from embedsearch.errors import ItemError
+from embedsearch.splitters import sound
+from embedsearch.splitters.tags import fields_of
+from tests.sounds import m4a, noise, packed, tone
+
+THREE = tone(3, rate=44_100)
+GOOD = {
+    "8-bit": packed(THREE, 44_100, subtype="PCM_U8"),
+    "24-bit": packed(THREE, 44_100, subtype="PCM_24"),
+    "5.1": packed(np.stack([THREE] * 6, 1), 44_100),
+    "192 kHz": packed(tone(3, rate=192_000), 192_000),
+    "FLAC": packed(THREE, 44_100, "FLAC"),
+    "OGG": packed(THREE, 44_100, "OGG"),
+    "MP3": packed(THREE, 44_100, "MP3"),
+    "Opus": packed(tone(3, rate=48_000), 48_000, "OGG", "OPUS"),
+    "M4A": m4a(THREE),
+}
+NOISE = noise(3, 44_100)
+BAD = {
+    "zero-length": (b"", "it is no sound that can be read"),
+    "renamed": (b"This is a text, whatever its name says. " * 40, "it is no sound that can be read"),
+    "no samples": (packed(THREE[:0], 44_100), "it holds no sound"),
+    "1 sample": (packed(THREE[:1], 44_100), "it lasts 0.023 milliseconds; at least 10 are needed"),
+    "silent": (packed(0 * THREE, 44_100), "it is silent: no sample is louder than -80 dB"),
+    "truncated WAV": (packed(THREE, 44_100)[:100_000], "the file is cut off: 1.1 of 3.0 seconds are there"),
+    "truncated FLAC": (packed(NOISE, 44_100, "FLAC")[:150_000], "the file is cut off"),
+    "truncated M4A": (m4a(THREE)[:9000], "it is no sound that can be read"),
+}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_a_format_is_decoded(kind):
+    """The length is right to a frame of the codec, and a tone of 440 Hz comes out at its level."""
+    assert 3000 <= sound.scan(GOOD[kind]).milliseconds <= 3060
+    first, last = sound.read(GOOD[kind], [(0, 1000), (1500, 2500)], 16_000)
+    for samples in (first, last):
+        assert len(samples) == 16_000
+        spectrum = np.abs(np.fft.rfft(samples))  # a bin a hertz
+        assert spectrum.argmax() == 440
+        assert 0.44 < 2 * spectrum[435:446].max() / len(samples) < 0.52
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_sound_is_refused(kind):
+    """Each has a sentence that says why."""
+    content, reason = BAD[kind]
+    with pytest.raises(ItemError) as refused:
+        sound.scan(content)
+    assert str(refused.value).startswith(reason)
+
+
+def test_a_stretch_is_the_same_whichever_others_are_read():
+    """Overlapping windows, read in one go, have the samples that each has by itself."""
+    content = packed(noise(12, 44_100), 44_100, "FLAC")
+    spans = [(0, 5000), (2500, 7500), (9000, 12_000)]
+    for span, together in zip(spans, sound.read(content, spans, 32_000), strict=True):
+        np.testing.assert_array_equal(together, next(iter(sound.read(content, [span], 32_000))))
+
+
+def test_an_hour_takes_the_memory_of_a_window(tmp_path):
+    """Scanning and reading an hour holds a few megabytes, where its samples would take 115."""
+    path = tmp_path / "hour.wav"
+    path.write_bytes(packed(np.tile(tone(60, rate=8000), 60), 8000, subtype="PCM_U8"))
+    tracemalloc.start()
+    try:
+        found = sound.scan(path)
+        spans = [(start, start + 10_000) for start in range(0, 3_590_000, 300_000)]
+        lengths = {len(samples) for samples in sound.read(path, spans, 8000)}
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.milliseconds == 3_600_000
+    assert lengths == {80_000}
+    assert held < 8_000_000
+
+
+def test_the_file_says_what_it_is():
+    """Title, artist, length and sample rate are fields; of what is no sound there are none."""
+    found = fields_of(GOOD["M4A"])
+    assert found.pop("duration") == pytest.approx(3, abs=0.06)
+    assert found == {"title": "A tone", "artist": "Nobody", "sample_rate": 44_100}
+    assert fields_of(b"no sound") == {}
