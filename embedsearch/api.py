@@ -23,7 +23,7 @@ from embedsearch.encoders.own import OwnEncoder, identity_of, loading
 from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
 from embedsearch.index import Index, clear_sources, open_index
 from embedsearch.indexing.build import build_index
-from embedsearch.modalities import MODALITIES, UNITS, Reader
+from embedsearch.modalities import MODALITIES, UNITS, QueryForm, Reader
 from embedsearch.models.catalog import MODELS, KnownModel
 from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress
@@ -46,6 +46,7 @@ from embedsearch.sources import memory as in_memory
 from embedsearch.sources.addresses import is_address
 from embedsearch.sources.guess import guess
 from embedsearch.sources.shards import is_pattern
+from embedsearch.splitters.windows import seconds_of
 from embedsearch.store.folders import indexes_folder, list_names
 from embedsearch.store.versions import Freed, collect, roll_back, verify_builds
 from embedsearch.store.versions import remove as remove_index
@@ -60,6 +61,7 @@ def build(
     kind: str = "",
     text: str | Sequence[str] = (),
     image: str = "",
+    sound: str = "",
     vector: str = "",
     spans: str = "",
     id: str = "",
@@ -83,6 +85,7 @@ def build(
     engine: str = "auto",
     decoding: str = "auto",
     views: str = "auto",
+    windows: str = "",
     weights: Mapping[str, float] | Sequence[str] = (),
     device: str = "auto",
     batch_tokens: int = 0,
@@ -119,6 +122,7 @@ def build(
         kind: the kind of source, where it should not be guessed; see `embedsearch.sources.SOURCES`.
         text: the column, or columns joined by a newline, to embed.
         image: the column that holds images, as paths, as bytes or, in memory, as PIL images.
+        sound: the column that holds sounds, as paths or as bytes of sound files.
         vector: the column that holds vectors made elsewhere, as lists of numbers.
         spans: the column that holds the labelled spans of the text, `[[start, end, label], ...]` in
             characters. Each span gets a vector and the field `label`; with `unit="word"` each word does.
@@ -146,6 +150,7 @@ def build(
         engine: see `load_encoder`.
         decoding: see `load_encoder`.
         views: see `load_encoder`.
+        windows: of sounds, seconds of a window and from one to the next; empty for `10/5`.
         weights: of rows, how often the squared distance of a column counts, as in `{"price": 2}`.
         device: see `load_encoder`.
         batch_tokens: see `load_encoder`.
@@ -182,6 +187,7 @@ def build(
         location="",
         text=columns_of(text),
         image=image,
+        sound=sound,
         id=id,
         encoding=encoding,
         split=split,
@@ -210,6 +216,7 @@ def build(
         engine=engine,
         decoding=decoding,
         views=views,
+        windows=windows,
         weights=_weights(weights),
         device=device,
         batch_tokens=batch_tokens,
@@ -256,6 +263,16 @@ def build(
     return Index(built, load)
 
 
+def _splitting(unit: Unit, windows: str) -> str:
+    """Return how the records of a new index are split."""
+    if not windows:
+        return UNITS[unit].splitting
+    if UNITS[unit].form is not QueryForm.SOUND:
+        raise RecipeError(f"Windows are of sounds, and the index is of {UNITS[unit].plural}: leave them out.")
+    seconds_of(windows)
+    return windows
+
+
 def _checked(encoder: Any) -> OwnEncoder:
     if not isinstance(encoder, OwnEncoder) or not str(encoder.name).strip():
         raise RecipeError(
@@ -287,7 +304,7 @@ def _settled(options: EncoderOptions, source: SourceRecipe, own: OwnEncoder | No
     usual = next(unit for unit in modality.units if unit.is_labelled == is_labelled(source))
     values["unit"] = unit_of(options.unit) if options.unit else usual.unit
     values["preparation"] = preparation_of(values["unit"])
-    values["splitter"] = UNITS[values["unit"]].splitting
+    values["splitter"] = _splitting(values["unit"], values.pop("windows"))
     recipe = EncoderRecipe(**values)
     if own is not None:
         if UNITS[recipe.unit].splitter or recipe.model:

@@ -44,6 +44,7 @@ class SourceRecipe:
         text: the columns joined by a newline as the text.
         image: the column that holds the image, as a path or as bytes.
         vector: the column that holds a vector made elsewhere.
+        sound: the column that holds the sound, as a path or as bytes.
         spans: the column that holds the labelled spans of the text.
         exclude: patterns of paths and names in a folder that are not read, as of a shell.
         id: the column that holds the key; empty for the hash of the content.
@@ -66,6 +67,7 @@ class SourceRecipe:
     encoding: str = "utf-8"
     split: str = ""
     vector: str = field(default="", metadata=stored(optional=True))
+    sound: str = field(default="", metadata=stored(optional=True))
     spans: str = field(default="", metadata=stored(optional=True))
     exclude: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
     header: str = field(default="", metadata=stored(optional=True))
@@ -98,6 +100,7 @@ class EncoderOptions:
         decoding: `auto`, `full`, or `draft`: large JPEGs are decoded at a smaller scale, to at least three
             times the side that the model sees.
         views: a name in `VIEWS`.
+        windows: of sounds, seconds of a window and from one to the next, as in `10/5`; empty for these.
         weights: of rows, how often a column's squared distance counts, as in `price=2`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         batch_tokens: padded tokens (texts) in one batch; 0 lets the encoder choose.
@@ -117,6 +120,7 @@ class EncoderOptions:
     device: str = "auto"
     batch_tokens: int = 0
     views: str = field(default="auto", metadata=stored(optional=True))
+    windows: str = field(default="", metadata=stored(optional=True))
     query_model: str = field(default="", metadata=stored(optional=True))
     weights: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
 

@@ -36,6 +36,7 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 @option("--name", required=True, help="Name of the index.")
 @option("--text", multiple=True, metavar="COLUMN", help="Column to embed; several are joined by line breaks.")
 @option("--image", metavar="COLUMN", default="", help="Column of images, as paths or bytes.")
+@option("--sound", metavar="COLUMN", default="", help="Column of sounds, as paths or bytes.")
 @option(
     "--vectors",
     "--vector",
@@ -83,7 +84,7 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 )
 @option(
     "--unit",
-    type=click.Choice(["text", "word", "token", "span", "image"]),
+    type=click.Choice(["text", "word", "token", "span", "image", "frame", "sound"]),
     help="What gets a vector.  [default: text, image or labelled span, as the source holds]",
 )
 @model_option
@@ -133,6 +134,12 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     show_default=True,
     help="What of an image counts: its middle, the whole, or both, which takes twice as long. auto takes "
     "both for wide and tall images.",
+)
+@option(
+    "--windows",
+    metavar="SECONDS/SECONDS",
+    default="",
+    help="How sounds are split: length of a window, and from one to the next.  [default: 10/5]",
 )
 @device_option
 @option(
@@ -200,7 +207,7 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 @option(
     "--kind",
     default="",
-    help="Kind of source: images, videos, texts, csv, jsonl, excel, parquet, arrow, lines, conll, "
+    help="Kind of source: images, videos, sounds, texts, csv, jsonl, excel, parquet, arrow, lines, conll, "
     "webdataset, vectors, word-vectors or dataset.  [default: guessed]",
 )
 @option("--encoding", default="utf-8", show_default=True, help="Encoding of text files.")
@@ -237,8 +244,8 @@ def build_command(
 ) -> None:
     """Build an index from SOURCE, and publish it.
 
-    SOURCE is a folder of images, of videos, of text files or of Parquet files; a .zip of such files; a .csv,
-    .tsv, .jsonl, .json, .parquet, .arrow, .xlsx, .txt or .conll file; the .tar files of a WebDataset, as in
+    SOURCE is a folder of images, of videos, of sounds, of text files or of Parquet files; a .zip of such
+    files; a .csv, .tsv, .jsonl, .json, .parquet, .arrow, .xlsx, .txt or .conll file; the .tar files of a WebDataset, as in
     'part-{000..099}.tar'; a data set saved on disk, or the id of a data set on the hub; vectors made
     elsewhere as .npy or .npz, or in a file of word2vec, GloVe or fastText. It may lie at an address, such as
     s3://bucket/images. An index that is there already is brought up to date.

@@ -30,7 +30,7 @@ def is_saved_dataset(folder: Path) -> bool:
 class HubDataset(Table):
     """A data set in a folder made by `save_to_disk`, or one on the hub by its id.
 
-    Images come as they are stored, not decoded; class labels come as their names.
+    Images and sounds come as they are stored, not decoded; class labels come as their names.
     """
 
     def __init__(self, recipe: SourceRecipe) -> None:
@@ -48,8 +48,8 @@ class HubDataset(Table):
         else:
             self._folder = Path.cwd()
             self._name, self._data = _from_hub(recipe.location, recipe.split)
-        names, images, objects, self._labels = _features(self._data)
-        self._columns = choose_columns(recipe, names, self._name, images, objects)
+        names, images, sounds, objects, self._labels = _features(self._data)
+        self._columns = choose_columns(recipe, names, self._name, images, objects, sounds)
         self._reading = Reading()
 
     def count(self) -> int | None:
@@ -155,14 +155,15 @@ def _choose_split(name: str, splits: Sequence[str], asked: str) -> str:
     raise SourceError(f"{name} has the splits {', '.join(splits)}: say which with --split.")
 
 
-def _features(data: Any) -> tuple[list[str], list[str], list[str], dict[str, Namer]]:
-    """Return the columns, those that are images, those of objects, and what names the classes of a column."""
-    from datasets import Image
+def _features(data: Any) -> tuple[list[str], list[str], list[str], list[str], dict[str, Namer]]:
+    """Return the columns, those of images, sounds and objects, and what names the classes of a column."""
+    from datasets import Audio, Image
 
     from embedsearch.sources.arrowrows import leaf_columns
 
     features = data.features
     if features is None:  # a streamed data set that does not declare them
-        return list(Nested().flat(next(iter(data), {}))), [], [], {}
+        return list(Nested().flat(next(iter(data), {}))), [], [], [], {}
     images = [name for name, feature in features.items() if isinstance(feature, Image)]
-    return leaf_columns(features.arrow_schema), images, list(features), namers(features.to_dict())
+    sounds = [name for name, feature in features.items() if isinstance(feature, Audio)]
+    return leaf_columns(features.arrow_schema), images, sounds, list(features), namers(features.to_dict())

@@ -65,7 +65,7 @@ def with_items(recipe: SourceRecipe, items: Any, folder: Path) -> SourceRecipe:
     """
     old = pq.read_table(recipe.location)
     new, made = _table(items, recipe, more=True)
-    if (made.text, made.image, made.vector, made.id) != (recipe.text, recipe.image, recipe.vector, recipe.id):
+    if _names(made) != _names(recipe):
         raise SourceError(
             f"The index is made from {_content(recipe)}, and {_content(made)} came. Give items of that form."
         )
@@ -94,8 +94,12 @@ def without_items(recipe: SourceRecipe, ids: Sequence[str], folder: Path) -> Sou
     return _write(rest, recipe, folder)
 
 
+def _names(recipe: SourceRecipe) -> tuple[object, ...]:
+    return recipe.text, recipe.image, recipe.sound, recipe.vector, recipe.id
+
+
 def _content(recipe: SourceRecipe) -> str:
-    names = ("text", "image", "vector", "rows", "id")
+    names = ("text", "image", "sound", "vector", "rows", "id")
     return ", ".join(f"{name} {value!r}" for name in names if (value := getattr(recipe, name)))
 
 
@@ -130,9 +134,9 @@ def _table(items: Any, asked: SourceRecipe, *, more: bool = False) -> tuple[pa.T
     if more and key not in columns:
         key = ""
     chosen = choose_columns(replace(asked, id=key), list(columns), WHERE, images)
-    if chosen.image:
-        columns[chosen.image] = pa.array(
-            [_image(value) for value in columns[chosen.image]], _type_of_images(columns[chosen.image])
+    if chosen.file:
+        columns[chosen.file] = pa.array(
+            [_image(value) for value in columns[chosen.file]], _type_of_images(columns[chosen.file])
         )
     if chosen.vector and not isinstance(columns[chosen.vector], pa.Array):
         columns[chosen.vector] = pa.array([_vector(value) for value in columns[chosen.vector]], pa.binary())
@@ -146,7 +150,9 @@ def _table(items: Any, asked: SourceRecipe, *, more: bool = False) -> tuple[pa.T
         entries = [reader.entry(row, "") for row in rows(table, table.column_names, Counter())]
         ids = ["" if isinstance(entry, Rejected) else entry.id for entry in entries]
         table = table.append_column(key, pa.array(ids, pa.string()))
-    recipe = replace(asked, text=chosen.text, image=chosen.image, vector=chosen.vector, id=key)
+    recipe = replace(
+        asked, text=chosen.text, image=chosen.image, sound=chosen.sound, vector=chosen.vector, id=key
+    )
     return table, recipe
 
 
@@ -161,7 +167,7 @@ def _columns(items: Any, asked: SourceRecipe) -> tuple[Columns, list[str], Sourc
     if isinstance(items, tuple) and len(items) in (2, 3) and _are_vectors(items[1]):
         return _of_vectors(*items), [], replace(asked, vector=VECTOR, id=ID)
     if hasattr(items, "iloc"):  # pandas: its objects may be images, which Arrow does not take
-        objects = [name for name in (asked.image, asked.vector) if name in items.columns]
+        objects = [name for name in (asked.image, asked.sound, asked.vector) if name in items.columns]
         named = items.index.name is not None
         table = _arrow(lambda: pa.Table.from_pandas(items.drop(columns=objects), preserve_index=named))
         return _of_arrow(table) | {name: list(items[name]) for name in objects}, [], asked

@@ -71,7 +71,13 @@ def refuse_columns(recipe: SourceRecipe, what: str) -> None:
     Raises:
         SourceError: it does.
     """
-    asked = {"--text": recipe.text, "--image": recipe.image, "--spans": recipe.spans, "--id": recipe.id}
+    asked = {
+        "--text": recipe.text,
+        "--image": recipe.image,
+        "--sound": recipe.sound,
+        "--spans": recipe.spans,
+        "--id": recipe.id,
+    }
     given = [option for option, value in asked.items() if value]
     if given:
         raise SourceError(f"{recipe.location} is {what}, which has no columns: leave out {', '.join(given)}.")

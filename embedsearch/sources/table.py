@@ -92,6 +92,7 @@ class Columns:
     Attributes:
         text: the columns joined as the text; empty for a table of something else.
         image: the column with the image; empty for a table of something else.
+        sound: the column with the sound; empty for a table of something else.
         id: the column with the key; empty for the hash of the content.
         vector: the column with a vector made elsewhere; empty for a table of something else.
         spans: the column with the labelled spans of the text; empty for none.
@@ -106,6 +107,7 @@ class Columns:
     spans: str = ""
     beside: bool = False
     rows: tuple[str, ...] = ()
+    sound: str = ""
 
     @property
     def modality(self) -> Modality:
@@ -114,12 +116,19 @@ class Columns:
             return Modality.VECTOR
         if self.rows:
             return Modality.ROW
+        if self.sound:
+            return Modality.SOUND
         return Modality.IMAGE if self.image else Modality.TEXT
+
+    @property
+    def file(self) -> str:
+        """The column whose values are files, as paths or as bytes; empty for none."""
+        return self.image or self.sound
 
     @property
     def used(self) -> frozenset[str]:
         """The columns that do not become fields; those of rows do."""
-        return frozenset((*self.text, self.image, self.id, self.vector, self.spans)) - {""}
+        return frozenset((*self.text, self.file, self.id, self.vector, self.spans)) - {""}
 
 
 def choose_columns(
@@ -128,6 +137,7 @@ def choose_columns(
     where: str,
     images: Sequence[str] = (),
     objects: Sequence[str] = (),
+    sounds: Sequence[str] = (),
 ) -> Columns:
     """Return the columns that `recipe` asks for; without any, the one that can be meant.
 
@@ -142,6 +152,7 @@ def choose_columns(
         where: the name of the table, for messages.
         images: those among `columns` whose type says that they hold images.
         objects: columns of nested objects, which can be asked for as JSON text.
+        sounds: those among `columns` whose type says that they hold sounds.
 
     Raises:
         SourceError: there is no such column, both a text and an image were asked for, or it can't
@@ -150,7 +161,7 @@ def choose_columns(
     check_width(len(columns), where)
     if recipe.fields and (recipe.text or recipe.image or recipe.spans):
         raise SourceError(f"{where} holds the fields of vectors: leave out --text, --image and --spans.")
-    others = (recipe.image, recipe.vector, recipe.spans, recipe.id)
+    others = (recipe.image, recipe.sound, recipe.vector, recipe.spans, recipe.id)
     asked = [*recipe.text, *recipe.columns, *filter(None, others)]
     known = {*columns, *objects}
     for name in asked:
@@ -158,11 +169,11 @@ def choose_columns(
             raise SourceError(
                 f"{where} has no column {name!r}; it has {_listing(columns)}.{nearest(name, columns)}"
             )
-    given = [name for name in ("text", "image", "vector") if getattr(recipe, name)]
+    given = [name for name in ("text", "image", "sound", "vector") if getattr(recipe, name)]
     if len(given) > 1:
         raise SourceError(
-            f"{where}: a record is a text, an image or a vector, and --{' and --'.join(given)} were given. "
-            "Give one; the other columns are kept as fields."
+            f"{where}: a record is one of text, image, sound and vector, and --{' and --'.join(given)} were "
+            "given. Give one; the other columns are kept as fields."
         )
     if recipe.spans and given not in ([], ["text"]):
         raise SourceError(f"{where}: labelled spans are of a text: give --text COLUMN with --spans.")
@@ -171,22 +182,25 @@ def choose_columns(
     if recipe.rows or recipe.columns:
         return _of_rows(recipe, columns, where, given)
     if given:
-        return Columns(recipe.text, recipe.image, recipe.id, recipe.vector, recipe.spans)
+        return Columns(recipe.text, recipe.image, recipe.id, recipe.vector, recipe.spans, sound=recipe.sound)
     free = [name for name in columns if name not in (recipe.id, recipe.spans)]
     vectors = [name for name in free if name.casefold() in VECTOR_NAMES]
     candidates = (
         free if len(free) == 1 and not vectors else [name for name in free if name.casefold() in TEXT_NAMES]
     )
-    texts = [name for name in candidates if name not in images]
-    if len(texts) == 1 and not images:
+    texts = [name for name in candidates if name not in (*images, *sounds)]
+    if len(texts) == 1 and not images and not sounds:
         return Columns((texts[0],), "", recipe.id, spans=recipe.spans)
-    if not texts and len(images) == 1 and not recipe.spans:
+    if not texts and not images and len(sounds) == 1 and not recipe.spans:
+        return Columns((), "", recipe.id, sound=sounds[0])
+    if not texts and len(images) == 1 and not sounds and not recipe.spans:
         return Columns((), images[0], recipe.id)
-    if not texts and not images and len(vectors) == 1 and not recipe.spans:
+    if not texts and not images and not sounds and len(vectors) == 1 and not recipe.spans:
         return Columns((), "", recipe.id, vectors[0])
     raise SourceError(
         f"{where} has {'the columns ' if columns else ''}{_listing(columns)}: say which one to embed with "
-        "--text COLUMN (several are joined), for images --image COLUMN or, for vectors, --vectors COLUMN."
+        "--text COLUMN (several are joined), for images --image COLUMN, for"
+        " sounds --sound COLUMN or, for vectors, --vectors COLUMN."
     )
 
 
@@ -430,7 +444,7 @@ class RowReader:
             return self._vector(row.get(columns.vector))
         if columns.rows:
             return self._row(row)
-        return self._image(row.get(columns.image)) if columns.image else self._text(row)
+        return self._held(row.get(columns.file)) if columns.file else self._text(row)
 
     def _row(self, row: Mapping[str, Any]) -> bytes | _Problem:
         """Return the columns that count as a JSON object, without those that hold nothing."""
@@ -468,8 +482,10 @@ class RowReader:
         problem = problem_of_vector(numbers)
         return _Problem(f"{column}: {problem}") if problem else numbers.tobytes()
 
-    def _image(self, value: Any) -> Path | bytes | _Problem:
-        column = f"the image column {self._columns.image!r}"
+    def _held(self, value: Any) -> Path | bytes | _Problem:
+        """Return the image or the sound that a cell holds, or names."""
+        what = self._columns.modality
+        column = f"the {what} column {self._columns.file!r}"
         if isinstance(value, Mapping) and (value.keys() & {"bytes", "path"}):
             value = value.get("bytes") or value.get("path")
         if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -479,7 +495,7 @@ class RowReader:
         if not isinstance(value, str):
             return _Problem(
                 f"{column} holds a value of type {type(value).__name__}; expected a path, the bytes "
-                'of an image file, or {"bytes": ..., "path": ...}'
+                f'of {"an" if what is Modality.IMAGE else "a"} {what} file, or {{"bytes": ..., "path": ...}}'
             )
         if not value.strip():
             return _Problem(f"{column} is empty")
@@ -490,17 +506,17 @@ class RowReader:
         if name.casefold().startswith("file:"):
             address = urlsplit(name)
             if address.netloc not in ("", "localhost"):
-                return _Problem(f"{name} is a file on another machine; copy the image and give its path")
+                return _Problem(f"{name} is a file on another machine; copy it and give its path")
             name = unquote(address.path)
         elif "://" in name:
-            return _Problem(f"{name} is a web address; download the image and give its path")
+            return _Problem(f"{name} is a web address; download it and give its path")
         path = self._folder / name
         try:
             if "\\" in name and not path.is_file():  # a path as Windows writes it
                 path = self._folder / name.replace("\\", "/")
             size = path.stat().st_size if path.is_file() else -1
         except (OSError, ValueError) as error:  # a name too long, or with a NUL byte
-            return _Problem(f"{name[:200]!r} can't be an image's path: {error}")
+            return _Problem(f"{name[:200]!r} can't be the path of a file: {error}")
         if size < 0:
             return _Problem(f"there is no file {path}{self._why_missing(name, path)}")
         return path if size else _Problem(f"the file {path} is empty")
