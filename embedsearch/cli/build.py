@@ -245,10 +245,10 @@ def build_command(
     """Build an index from SOURCE, and publish it.
 
     SOURCE is a folder of images, of videos, of sounds, of text files or of Parquet files; a .zip of such
-    files; a .csv, .tsv, .jsonl, .json, .parquet, .arrow, .xlsx, .txt or .conll file; the .tar files of a WebDataset, as in
-    'part-{000..099}.tar'; a data set saved on disk, or the id of a data set on the hub; vectors made
-    elsewhere as .npy or .npz, or in a file of word2vec, GloVe or fastText. It may lie at an address, such as
-    s3://bucket/images. An index that is there already is brought up to date.
+    files; a .csv, .tsv, .jsonl, .json, .parquet, .arrow, .xlsx, .txt or .conll file; the .tar files of a
+    WebDataset, as in 'part-{000..099}.tar'; a data set saved on disk, or the id of a data set on the hub;
+    vectors made elsewhere as .npy or .npz, or in a file of word2vec, GloVe or fastText. It may lie at an
+    address, such as s3://bucket/images. An index that is there already is brought up to date.
     """
     from embedsearch.api import build
     from embedsearch.cli.progress import Bar

@@ -192,7 +192,7 @@ def test_a_picture_by_bytes_is_known_by_its_hash(tmp_path):
         ("empty.png", "the file {folder}/empty.png is empty"),
         (
             "https://example.org/a.png",
-            "https://example.org/a.png is a web address; download the image and give its path",
+            "https://example.org/a.png is a web address; download it and give its path",
         ),
         (
             3,
