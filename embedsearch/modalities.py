@@ -134,8 +134,7 @@ class ModalityRow:
         found_by_texts: whether captions or class names can place its items among texts.
         facts: "module:function", from a content to fields that it has of its own; empty for none.
         fact_names: the names of these fields.
-        good_for: what its default model is good for and what not, in sentences; empty where nothing needs to
-            be known.
+        good_for: what its default model tells, and what not; empty where nothing needs to be known.
     """
 
     modality: Modality
@@ -324,7 +323,7 @@ _ROWS = (
         found_by_texts=True,
         facts="embedsearch.splitters.tags:fields_of",
         fact_names=("title", "artist", "duration", "sample_rate"),
-        good_for="The bundled model tells what kind of sound it is (a bell, a drum, rain), not what is said.",
+        good_for="what kind of sound it is, such as a bell or rain; not what is said",
     ),
     ModalityRow(
         Modality.VECTOR,
@@ -385,6 +384,12 @@ _BY_FORM = {unit.form: unit for row in reversed(_ROWS) for unit in reversed(row.
 def modality_of(unit: Unit) -> ModalityRow:
     """Return the row of the modality that a unit is taken from."""
     return _MODALITY_OF[unit]
+
+
+def good_for(unit: Unit, model: str) -> str:
+    """Return what the model of an index is good for, and what not; empty where that is not known."""
+    row = _MODALITY_OF[unit]
+    return row.good_for if model == row.default_model else ""
 
 
 def unit_of(form: QueryForm) -> UnitRow:

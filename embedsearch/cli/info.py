@@ -68,6 +68,7 @@ def info_command(
 
 def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple[str, str]]:
     from embedsearch.crossmodal import summary
+    from embedsearch.modalities import good_for
 
     manifest = build.manifest
     encoder, report, source = manifest.encoder, manifest.report, manifest.recipe.source
@@ -87,6 +88,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         ("scale", _scale(manifest)),
         *([(f"by {crossmodal.asks}", crossed)] if crossmodal else []),
         ("model", f"{spec.model} {spec.revision}".rstrip()),
+        *([("tells", told)] if (told := good_for(manifest.unit, spec.model)) else []),
         (
             "vector",
             f"{spec.pooling} pooling, layers {','.join(map(str, spec.layers))}, {encoder.precision} on "

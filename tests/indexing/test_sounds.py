@@ -109,7 +109,9 @@ def test_a_rebuild_embeds_what_is_new(home):
     assert (changes.added, changes.changed, changes.removed, changes.unchanged) == (1, 1, 1, 3)
     assert changes.to_embed == 2
     assert after.info().report.reused == 4  # `b` has two windows
-    assert sorted(hit.id for hit in after.search(folder / "f.wav", k=20)) == [f"{name}.wav" for name in "abcdf"]
+    assert sorted(hit.id for hit in after.search(folder / "f.wav", k=20)) == [
+        f"{name}.wav" for name in "abcdf"
+    ]
 
 
 def test_sounds_in_a_table(home):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from embedsearch.crossmodal import summary
-from embedsearch.modalities import UNITS
+from embedsearch.modalities import UNITS, good_for
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
@@ -47,6 +47,7 @@ def _facts(opened: Opened) -> None:
     rows = {
         "holds": _held(opened),
         "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
+        **({"tells": told} if (told := good_for(manifest.unit, manifest.encoder.spec.model)) else {}),
         "distance": manifest.metric,
         "search": _search(manifest),
         **({f"by {crossmodal.asks}": summary(crossmodal, manifest)} if crossmodal else {}),

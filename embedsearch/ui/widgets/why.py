@@ -18,8 +18,8 @@ from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.notes import calm
 
 LITTLE = 0.05
-OWN = "Yellow parts fit {} more than they fit the average image of this index; dark blue parts do not."
-WITHIN = "Yellow marks the parts of this image that fit {} best, dark blue those that fit it least."
+OWN = "Yellow parts fit {} more than they fit the average {} of this index; dark blue parts do not."
+WITHIN = "Yellow marks the parts of this {1} that fit {0} best, dark blue those that fit it least."
 QUOTED = 80  # characters of a query that a sentence repeats
 NAMED, STANDS_OUT = 3, 0.25  # words that are named, and the share of the score that they must make
 SEEN = 0.1  # share of the deepest shade that is seen as one
@@ -86,7 +86,7 @@ def _image(hit: Hit, made: Explanation, query: AnyQuery) -> None:
     if isinstance(query, Text) and len(query.text) <= QUOTED:
         asked = f"“{_short(query.text)}”"
     st.html(
-        f'<div class="es-why">{_colours()}<p>{(WITHIN if made.typical is None else OWN).format(asked)}</p>'
+        f'<div class="es-why">{_colours()}<p>{(WITHIN if made.typical is None else OWN).format(asked, made.kind)}</p>'
         + ("" if whole else "<p>The model does not see the dark edges.</p>")
         + "</div>"
     )

@@ -28,7 +28,9 @@ def plain(folder, samples, rate):
 
 
 def encode(folder, samples, **options):
-    encoder = load_encoder(str(folder), unit="sound", device="cpu", precision="fp32", engine="torch", **options)
+    encoder = load_encoder(
+        str(folder), unit="sound", device="cpu", precision="fp32", engine="torch", **options
+    )
     return encoder, encoder.encode(samples)
 
 
