@@ -1,4 +1,4 @@
-"""Small audio models of the real architectures, made on the spot, weights random; see `tests.small_models`."""
+"""Small audio models of the real architectures, made on the spot, with random weights."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import torch
 MODELS = ("wav2vec2", "hubert", "wavlm", "whisper", "ast", "clap")
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 CONVOLUTIONS = {
-    "conv_dim": (16, 16, 16), "conv_stride": (5, 4, 4), "conv_kernel": (10, 8, 4), "num_feat_extract_layers": 3,
-    "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
+    "conv_dim": (16, 16, 16), "conv_stride": (5, 4, 4), "conv_kernel": (10, 8, 4),
+    "num_feat_extract_layers": 3, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
 }  # fmt: skip
 
 

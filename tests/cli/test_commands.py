@@ -135,7 +135,11 @@ def test_list_info_and_models_print_objects(built):
     assert info["fields"] == {"topic": "string", "weight": "int64"}
     assert info["encoder"]["model"] == "all-MiniLM-L6-v2"
     models = built.json("models")["models"]
-    assert [row["name"] for row in models if row["bundled"]] == ["all-MiniLM-L6-v2", "efficientnet-lite2"]
+    assert [row["name"] for row in models if row["bundled"]] == [
+        "all-MiniLM-L6-v2",
+        "efficientnet-lite2",
+        "efficientnet-lite2-spectrogram",
+    ]
 
 
 def test_a_text_finds_pictures(built):

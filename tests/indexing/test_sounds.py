@@ -76,7 +76,7 @@ def test_bytes_and_paths_ask_alike(index, home):
     assert {tuple(hit.distance for hit in each) for each in answers} == {
         tuple(hit.distance for hit in answers[0])
     }
-    with pytest.raises(QueryError, match="holds sounds .* With captions, texts find its sounds"):
+    with pytest.raises(QueryError, match=r"holds sounds .* With captions, texts find its sounds"):
         index.search("a bell")
 
 

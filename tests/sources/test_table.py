@@ -235,7 +235,7 @@ def test_paths_of_windows_and_file_addresses_are_read(tmp_path, name, found):
          "lower case"),
         ("C:\\photos\\a.png", "there is no file {folder}/C:/photos/a.png, which is a path of a Windows "
          "machine: give paths relative to the table"),
-        ("file://server/a.png", "file://server/a.png is a file on another machine; copy the image and give "
+        ("file://server/a.png", "file://server/a.png is a file on another machine; copy it and give "
          "its path"),
         ("file:///no/such.png", "there is no file /no/such.png"),
     ],

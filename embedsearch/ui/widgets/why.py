@@ -85,8 +85,9 @@ def _image(hit: Hit, made: Explanation, query: AnyQuery) -> None:
     asked = "your query"
     if isinstance(query, Text) and len(query.text) <= QUOTED:
         asked = f"“{_short(query.text)}”"
+    said = WITHIN if made.typical is None else OWN
     st.html(
-        f'<div class="es-why">{_colours()}<p>{(WITHIN if made.typical is None else OWN).format(asked, made.kind)}</p>'
+        f'<div class="es-why">{_colours()}<p>{said.format(asked, made.kind)}</p>'
         + ("" if whole else "<p>The model does not see the dark edges.</p>")
         + "</div>"
     )

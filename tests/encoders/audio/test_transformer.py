@@ -28,9 +28,8 @@ def plain(folder, samples, rate):
 
 
 def encode(folder, samples, **options):
-    encoder = load_encoder(
-        str(folder), unit="sound", device="cpu", precision="fp32", engine="torch", **options
-    )
+    """Return the encoder of a folder, and its vectors of samples."""
+    encoder = load_encoder(str(folder), unit="sound", device="cpu", precision="fp32", **options)
     return encoder, encoder.encode(samples)
 
 
