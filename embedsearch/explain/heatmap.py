@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from embedsearch.encoders.hidden_states import Box
 from embedsearch.encoders.vision.decode import ImageSource, open_rgb
-from embedsearch.results import Hit
-from embedsearch.splitters.video import frame_at
 
 SIDE = 900  # longest side of what is drawn, in pixels
 DIM, UNSEEN = 0.65, 0.3  # share of the brightness: under the heat, and where the model does not see
@@ -23,16 +19,6 @@ RAMP = (
     (0.75, 255, 130, 30, 0.52),
     (1.00, 255, 235, 60, 0.58),
 )
-
-
-def image_of(item: Hit) -> ImageSource:
-    """Return what the heat of an item is drawn over: its image, or the frame of its moment.
-
-    Raises:
-        ItemError: the video can't be read.
-    """
-    held = item.image if item.image is not None else Path(item.path or "")
-    return held if item.moment is None else frame_at(held, round(1000 * item.moment[0])).jpeg()
 
 
 def overlay(source: ImageSource, heat: npt.NDArray[np.floating], box: Box) -> Image.Image:
