@@ -79,7 +79,7 @@ def search_command(
     A query may have several terms with signs and weights: "+beach" "-people:0.5" --item 42:0.5. The query's
     vector is their weighted sum; for cosine distance each is scaled to unit length first. Without a weight, a
     term that is subtracted has -0.25. In an index of vectors made elsewhere a text names items: "king - man +
-    woman", with the weights 1 and -1.
+    woman", with the weights 1 and -1. In an index of rows it is values of columns: "price=20 colour=red".
     """
     from embedsearch.index import open_index
 

@@ -308,7 +308,9 @@ def changed(learnt: Learnt, now: Summary) -> str:
 
 
 def text_of(value: Any) -> str:
-    """Return a value as the text by which it is compared."""
+    """Return a value as the text by which it is compared; a missing one is empty."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):

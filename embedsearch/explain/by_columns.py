@@ -47,8 +47,8 @@ def explain_columns(searcher: Searcher, asked: AnyQuery, space: Space, item: Hit
     columns = [
         ColumnPart(
             block.column.name,
-            None if values is None else text_of(values.get(block.column.name) or ""),
-            text_of(item.fields.get(block.column.name) or ""),
+            None if values is None else text_of(values.get(block.column.name)),
+            text_of(item.fields.get(block.column.name)),
             float(far),
             float(usual),
         )

@@ -54,10 +54,14 @@ def people(tmp_path_factory):
     return build(write(folder, PEOPLE), folder, weights={"price": 2})
 
 
-@pytest.mark.parametrize("name", ["people.csv", "people.jsonl", "people.parquet", ""])
+@pytest.mark.parametrize("name", ["people.csv", "people.jsonl", "people.parquet", "a list", "a data frame"])
 def test_every_kind_of_table_gives_the_same_vectors(people, tmp_path, name):
-    """CSV, JSON Lines, Parquet and a list of dicts; all columns but the key count and are fields."""
-    index = build(write(tmp_path, PEOPLE, name) if name else PEOPLE, tmp_path, weights=["price=2"])
+    """Files, dicts and a data frame; all columns but the key count and are fields."""
+    if name == "a data frame":
+        source = pytest.importorskip("pandas").DataFrame(PEOPLE)
+    else:
+        source = PEOPLE if name == "a list" else write(tmp_path, PEOPLE, name)
+    index = build(source, tmp_path, weights=["price=2"])
     assert np.array_equal(index.build.vectors, people.build.vectors)
     assert index.manifest.metric == "l2"
     assert [column.name for column in index.queries.learnt.columns] == ["price", "colour", "born", "smokes"]
@@ -132,6 +136,8 @@ def test_why_is_a_sum_over_columns(people, query):
     assert sum(column.apart for column in made.columns) == pytest.approx(hit.distance**2, rel=1e-5)
     gains = [column.apart - column.typical for column in made.columns]
     assert gains == sorted(gains)
+    held = {column.name: column.held for column in made.columns}
+    assert held == {name: str(hit.fields[name]).lower() for name in names}
     typical = {column.name: column.typical for column in made.columns}
     assert typical == pytest.approx({name: 4 if name == "price" else 2 for name in names}, rel=0.02)
 

@@ -52,7 +52,7 @@ def _of_rows(searcher: Index, items: Iterable[Hit]) -> list[dict[str, str]]:
     columns = sorted(searcher.queries.learnt.columns, key=lambda column: KINDS.index(column.kind))[:2]
     found: dict[str, dict[str, str]] = {}
     for item in items:
-        values = {column.name: text_of(item.fields.get(column.name) or "") for column in columns}
+        values = {column.name: text_of(item.fields.get(column.name)) for column in columns}
         if all(values.values()):
             query = str(Row(values))
             found.setdefault(query, {"q": query})
