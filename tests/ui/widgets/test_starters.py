@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from embedsearch.modalities import UNITS
 from embedsearch.records import Modality, Unit
 from embedsearch.results import Hit
 from embedsearch.ui.cached import first_index
@@ -14,7 +15,9 @@ from embedsearch.ui.widgets.starters import beginning, starters
 def searcher(unit, asks=None):
     """What of a searcher counts here."""
     crossmodal = SimpleNamespace(asks=asks) if asks else None
-    return SimpleNamespace(manifest=SimpleNamespace(unit=unit), crossmodal=crossmodal)
+    recipe = SimpleNamespace(encoder=SimpleNamespace(own=""))
+    manifest, queries = SimpleNamespace(unit=unit, recipe=recipe), SimpleNamespace(form=UNITS[unit].form)
+    return SimpleNamespace(manifest=manifest, queries=queries, crossmodal=crossmodal)
 
 
 def item(text=None, span=None, **fields):
