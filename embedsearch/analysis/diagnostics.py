@@ -132,16 +132,23 @@ def _hubs(build: Build, counts: Counts, asked: int) -> list[dict[str, Any]]:
     ]
 
 
-def _duplicates(build: Build, progress: Progress) -> dict[str, float] | None:
+def _duplicates(build: Build, progress: Progress) -> dict[str, Any] | None:
     if not UNITS[build.manifest.unit].has_duplicates or build.manifest.metric is Metric.IP:
         return None
     progress.stage("looking for copies")
     finder = DuplicateFinder(build)
     threshold = finder.usual.threshold
+    checked = finder.checkable
+    if checked:
+        copies = sum(len(group.members) for group in finder.find(progress=progress).near)
+        near = copies / max(1, len(finder.firsts))
+    else:
+        near = float((finder.usual.nearest <= threshold).mean())
     return {
         "exact": round(1 - len(finder.firsts) / build.manifest.count, 4),
-        "near": round(float((finder.usual.nearest <= threshold).mean()), 4),
+        "near": round(near, 4),
         "threshold": threshold,
+        "checked": checked,
     }
 
 

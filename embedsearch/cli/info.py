@@ -133,10 +133,14 @@ def _diagnostic_lines(measured: dict[str, Any]) -> list[str]:
             "duplicates   not measured: only for whole texts and images, and not with the metric ip."
         )
     else:
+        how = (
+            "a copy by the second check"
+            if copies["checked"]
+            else f"within {copies['threshold']:.4g} of another item"
+        )
         lines += [
             f"duplicates   {copies['exact']:.2%} exact: items with the same content as an earlier one.",
-            f"             {copies['near']:.1%} near: another content, within {copies['threshold']:.4g} of "
-            "another item; embedsearch dupes lists them.",
+            f"             {copies['near']:.1%} near: another content, {how}; embedsearch dupes lists them.",
         ]
     columns = measured["columns"] or []
     if columns:

@@ -85,8 +85,21 @@ def test_anisotropy_and_norms_are_those_of_the_vectors(make_build):
         {"mean": norms.mean(), "std": norms.std(), "min": norms.min(), "max": 3}, abs=1e-4
     )
     assert found["duplicates"]["exact"] == 0.2
-    assert found["duplicates"]["near"] == 0.5  # "aa" and "a a" of four contents
+    assert found["duplicates"]["near"] == 0  # "aa" and "a a" have one vector, and other letters
     assert found["asked"] == 5
+
+
+def test_near_copies_are_those_of_the_second_check(make_build):
+    """What only says the same lies near, and is no copy."""
+    line = "the parcel was damaged when it came"
+    entries = [
+        text("1", line),
+        text("2", f"{line}!"),
+        text("3", "the damaged parcel came when it was"),
+        text("4", "xyz"),
+    ]
+    found = diagnose(make_build(entries))["duplicates"]
+    assert (found["near"], found["checked"]) == (0.5, True)
 
 
 def test_a_sample_is_bounded_and_the_same_each_time(make_build):

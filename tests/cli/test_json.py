@@ -73,6 +73,7 @@ def keys(value, at=""):
 
 # since 0.6.0; each is in docs/json-and-api.md
 NEW = {
+    "diagnostics.duplicates.checked",
     "fields.height",
     "fields.width",
     "hits[].fields.height",

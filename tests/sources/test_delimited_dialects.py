@@ -29,6 +29,22 @@ def test_excels_first_line_names_the_separator(table):
     assert contents(read("csv", table('"sep=|"\ntext|n\nx|1\n'))) == ["x"]
 
 
+def test_a_header_one_name_short_is_shifted(table):
+    """R's write.table names no column for the row names: the others keep theirs, and it is said."""
+    path = table('"text","year"\n"a","red shoes",2024\n"b","blue hat",2025\n')
+    entries = read("csv", path, text=("text",))
+    assert contents(entries) == ["red shoes", "blue hat"]
+    assert fields(entries) == [{"column_1": "a", "year": 2024}, {"column_1": "b", "year": 2025}]
+    assert len([note for note in notes(path, text=("text",)) if "one name less" in note]) == 1
+
+
+def test_one_row_that_is_too_long_shifts_nothing(table):
+    """A header fits where any row has as many cells; the longer row is rejected."""
+    path = table("text,year\na,red shoes,2024\nblue hat,2025\n")
+    assert contents(read("csv", path, text=("text",))) == ["blue hat"]
+    assert notes(path, text=("text",)) == []
+
+
 @pytest.mark.parametrize(
     ("head", "comments"),
     [

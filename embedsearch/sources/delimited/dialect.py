@@ -71,7 +71,18 @@ def find_dialect(path: Path, recipe: SourceRecipe) -> Dialect:
     good = [row.cells for row in rows[1:] if not row.problem]
     header = has_header(recipe, head.cells, good)
     cells = head.cells
-    if not header:
+    if (
+        header
+        and len(rows) > 1
+        and not good
+        and _are_wider(lines, delimiter, len(cells) + 1, escapes=escapes)
+    ):
+        cells = ["", *cells]
+        notes.append(
+            "The header has one name less than the rows have cells, as R writes it: the first column, of row "
+            "names, is called column_1."
+        )
+    elif not header:
         cells = [""] * len(cells)
         if not recipe.header:
             notes.append(no_header(len(cells)))
@@ -142,6 +153,15 @@ def _rows(lines: Sequence[Line], delimiter: str) -> tuple[bool, list[Row]]:
         return False, rows
     escaped = list(parse(iter(lines), delimiter, escapes=True))
     return (True, escaped) if _broken(escaped) < _broken(rows) else (False, rows)
+
+
+def _are_wider(lines: Sequence[Line], delimiter: str, width: int, *, escapes: bool) -> bool:
+    """Whether all rows below the header have `width` cells, of which the first is filled."""
+    start = next(at for at, line in enumerate(lines) if not is_blank(line)) + 1
+    rows = list(parse(iter(lines[start:]), delimiter, escapes=escapes, width=0))
+    return (
+        bool(rows) and len(rows[0].cells) == width and not _broken(rows) and all(row.cells[0] for row in rows)
+    )
 
 
 def _broken(rows: Sequence[Row]) -> int:
