@@ -102,7 +102,7 @@ def test_layers_side_by_side(tmp_path, monkeypatch):
 def test_a_table_as_test_file(tmp_path):
     """A JSONL file is read by the index's columns; bad rows and spans are counted, the rest is measured."""
     rows = [
-        {"text": "Anna met Bob.", "spans": [[0, 4, "PER"], [9, 12, "PER"], [90, 99, "X"]]},
+        {"text": "Anna met Bob :)", "spans": [[0, 4, "PER"], [9, 12, "PER"], [13, 15, "EMO"], [90, 99, "X"]]},
         {"text": "Anna slept.", "spans": 7}, {"text": "...", "spans": []},
     ]  # fmt: skip
     path = tmp_path / "dev.jsonl"
@@ -110,7 +110,9 @@ def test_a_table_as_test_file(tmp_path):
     searcher = indexed(tmp_path, Unit.WORD)
     told = vote(searcher, "label", path, 1)
     assert (told["texts"], told["units"], told["rejected"]) == (1, 3, 3)
-    assert told["layers"][0]["token"]["f1"] == told["layers"][0]["entity"]["f1"] == 1
+    (measured,) = told["layers"]
+    assert measured["token"] == {"precision": 1, "recall": 1, "f1": 1}
+    assert measured["entity"] == {"precision": 1, "recall": 0.6667, "f1": 0.8}  # no word is in the last span
 
 
 def test_what_can_not_be_measured_is_refused(tmp_path, fruits):
