@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from embedsearch.index import Index, changes, rebuild
     from embedsearch.index import open_index as open
     from embedsearch.models.spec import EncoderSpec
-    from embedsearch.query import Image, MoreLike, Query, Row, Text, Vector, WeightedTerm, Word
+    from embedsearch.query import Image, MoreLike, Query, Row, Sound, Text, Vector, WeightedTerm, Word
     from embedsearch.recipe import EncoderOptions, IndexOptions
     from embedsearch.records import Modality, Record, Rejected, Sentence, Unit
     from embedsearch.results import Hit, Results
@@ -58,6 +58,7 @@ _HOMES = {
     "Rejected": "records:Rejected",
     "Results": "results:Results",
     "Row": "query:Row",
+    "Sound": "query:Sound",
     "Sentence": "records:Sentence",
     "Text": "query:Text",
     "Unit": "records:Unit",
@@ -107,6 +108,7 @@ __all__ = [
     "Results",
     "Row",
     "Sentence",
+    "Sound",
     "Text",
     "Unit",
     "Vector",

@@ -34,6 +34,11 @@ LOOK = 0.2  # seconds between looks at what is ready
     help="Folder of images.  [default: the Tux Paint stamps where they are installed, else emoji]",
 )
 @option(
+    "--sounds",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of sounds.  [default: sonic-pi-samples or sound-theme-freedesktop, where one is installed]",
+)
+@option(
     "--page/--no-page",
     default=True,
     help="Open the page as soon as the first index is ready.",
@@ -46,6 +51,7 @@ LOOK = 0.2  # seconds between looks at what is ready
 @json_option
 def demo_command(
     images: Path | None,
+    sounds: Path | None,
     page: bool,
     browser: bool,
     port: int | None,
@@ -53,23 +59,23 @@ def demo_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Build three indexes: images, the documentation of this Python, and words in it.
+    """Build four indexes: images, sounds, the documentation of this Python, and words in it.
 
     The page opens when the first is ready; the others appear there once they are built. Indexes that are
-    there already stay as they are. With --images the images are read again.
+    there already stay as they are. With --images or --sounds these are read again.
     """
     from embedsearch.demo.indexes import NAMES
     from embedsearch.store.folders import indexes_folder
 
     root = indexes_folder(indexes)
     if not page:
-        _build(images, device, root, json)
+        _build(images, sounds, device, root, json)
         if not json:
             click.echo("Open the page on them: embedsearch ui")
         return
     # a process of its own: the page is served by this one, and a build takes all cores
     building = multiprocessing.get_context("spawn").Process(
-        target=_build_apart, args=(images, device, root, json), daemon=True
+        target=_build_apart, args=(images, sounds, device, root, json), daemon=True
     )
     building.start()
     while building.is_alive() and not any(current(name, root) for name in NAMES):
@@ -82,10 +88,10 @@ def demo_command(
     serve(root, port, browser)
 
 
-def _build_apart(images: Path | None, device: str, root: Path, json: bool) -> None:
+def _build_apart(images: Path | None, sounds: Path | None, device: str, root: Path, json: bool) -> None:
     """Build in a process of its own, which prints an error as the command line does."""
     try:
-        _build(images, device, root, json)
+        _build(images, sounds, device, root, json)
     except EmbedsearchError as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(1) from None
@@ -93,16 +99,17 @@ def _build_apart(images: Path | None, device: str, root: Path, json: bool) -> No
         raise SystemExit(130) from None
 
 
-def _build(images: Path | None, device: str, root: Path, json: bool) -> None:
+def _build(images: Path | None, sounds: Path | None, device: str, root: Path, json: bool) -> None:
     """Build the indexes that are not there, and print what came of it."""
     from embedsearch.cli.progress import Bar
-    from embedsearch.demo.indexes import IMAGES, demo_recipes, make
+    from embedsearch.demo.indexes import IMAGES, SOUNDS, demo_recipes, make
 
     built = []
-    for recipe in demo_recipes(images, device):
+    given = {IMAGES: images, SOUNDS: sounds}
+    for recipe in demo_recipes(images, device, sounds):
         before = current(recipe.name, root)
         with Bar(recipe.name) as bar:
-            index = make(recipe, root, again=images is not None and recipe.name == IMAGES, progress=bar)
+            index = make(recipe, root, again=given.get(recipe.name) is not None, progress=bar)
         built.append(index)
         if not json:
             echo_built(index, False, before)
@@ -110,7 +117,11 @@ def _build(images: Path | None, device: str, root: Path, json: bool) -> None:
         from embedsearch.serve.schemas import DemoOutput
 
         echo_json(DemoOutput(indexes=[described(index, published=True) for index in built]))
-    elif not any(index.manifest.name == IMAGES for index in built):
+        return
+    names = {index.manifest.name for index in built}
+    if SOUNDS not in names:
+        click.echo("No sounds were found. Add yours: embedsearch demo --sounds ~/Music")
+    if IMAGES not in names:
         click.echo(
             f"No images were found. Add yours: embedsearch build ~/Pictures --name {IMAGES}. "
             "Or have emoji: pip install 'embedsearch[demo]', then embedsearch demo"

@@ -1,4 +1,4 @@
-"""The demo: three indexes of what most machines have, built by the same code as any other index."""
+"""The demo: indexes of what most machines have, built by the same code as any other index."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from pathlib import Path
 
 from embedsearch.api import align
 from embedsearch.demo.emoji import has_emoji
-from embedsearch.errors import IndexNotFoundError, RecipeError, SourceError
+from embedsearch.errors import IndexNotFoundError, MissingExtraError, RecipeError, SourceError
 from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
-from embedsearch.modalities import SPLITTER
+from embedsearch.modalities import SPLITTER, WINDOWS
 from embedsearch.progress import Progress
 from embedsearch.recipe import PREPARATION, EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.sources.guess import guess
+from embedsearch.splitters.sound import check_installed
 from embedsearch.store.build import open_build
 
 INSTALLED = "the documentation of the installed Python"
-TEXTS, WORDS, IMAGES = "python-docs", "python-words", "images"
-NAMES = (IMAGES, TEXTS, WORDS)
+TEXTS, WORDS, IMAGES, SOUNDS = "python-docs", "python-words", "images", "sounds"
+NAMES = (IMAGES, SOUNDS, TEXTS, WORDS)
 EMOJI = "the emoji of OpenMoji"
 # Where the Tux Paint stamps are: Debian and Fedora, Homebrew and local builds, the macOS application.
 STAMPS = (
@@ -29,21 +30,29 @@ STAMPS = (
     Path("/Applications/TuxPaint.app/Contents/Resources/stamps"),
 )
 
+# Where sounds are: Debian's sonic-pi-samples and sound-theme-freedesktop.
+SAMPLES = (Path("/usr/share/sonic-pi/samples"), Path("/usr/share/sounds/freedesktop/stereo"))
 
-def demo_recipes(images: Path | None, device: str) -> list[Recipe]:
+
+def demo_recipes(images: Path | None, device: str, sounds: Path | None = None) -> list[Recipe]:
     """Return the recipes of the demo indexes that this machine can build, first the one that is ready first.
 
     Args:
         images: a folder of images; None for the Tux Paint stamps where they are installed, else emoji.
         device: the device that computes the embeddings.
+        sounds: a folder of sounds; None for a Debian package of some, where one is installed.
 
     Raises:
-        SourceNotFoundError, SourceError: `images` does not exist or holds no images.
+        SourceNotFoundError, SourceError: a folder does not exist or holds something else.
+        MissingExtraError: the folder of sounds is asked for, and the extra `sounds` is not installed.
     """
     recipes = []
     if (source := _image_source(images)) is not None:
         encoder = EncoderRecipe(Unit.IMAGE, device=device, preparation=PREPARATION)
         recipes.append(Recipe(IMAGES, source, encoder))
+    if (folder := _sounds(sounds)) is not None:
+        encoder = EncoderRecipe(Unit.SOUND, device=device, splitter=WINDOWS)
+        recipes.append(Recipe(SOUNDS, SourceRecipe("sounds", guess(str(folder))[1]), encoder))
     return [
         *recipes,
         Recipe(TEXTS, SourceRecipe("python-docs", INSTALLED), EncoderRecipe(Unit.TEXT, device=device)),
@@ -60,6 +69,17 @@ def _image_source(images: Path | None) -> SourceRecipe | None:
     if folder is not None:
         return SourceRecipe("images", guess(str(folder))[1])
     return SourceRecipe("emoji", EMOJI) if has_emoji() else None
+
+
+def _sounds(asked: Path | None) -> Path | None:
+    """Return the folder of sounds; None where the machine has none, or can't read them."""
+    if asked is not None:
+        check_installed()
+        return asked
+    with suppress(MissingExtraError):
+        check_installed()
+        return next((path for path in SAMPLES if path.is_dir()), None)
+    return None
 
 
 def make(recipe: Recipe, indexes: Path, *, again: bool, progress: Progress) -> Index:

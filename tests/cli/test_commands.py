@@ -342,7 +342,7 @@ def test_demo_prints_its_indexes_and_builds_each_once(run, sources, monkeypatch)
 
     table = SourceRecipe("csv", str(sources / "questions.csv"), text=("question",))
     recipes = [Recipe(demo.TEXTS, table, EncoderRecipe(Unit.TEXT))]
-    monkeypatch.setattr(demo, "demo_recipes", lambda images, device: recipes)  # noqa: ARG005
+    monkeypatch.setattr(demo, "demo_recipes", lambda images, device, sounds: recipes)  # noqa: ARG005
     first = run.json("demo", "--no-page")
     assert set(first) == {"schema", "indexes"}
     assert set(first["indexes"][0]) == BUILT
