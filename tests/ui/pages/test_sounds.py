@@ -36,7 +36,7 @@ def test_an_uploaded_sound_finds_the_second_and_it_plays_from_there(visit, sound
     )
     expect(page.get_by_text("Like your sound")).to_be_visible()
     shown(page)
-    expect(card(page, "long.wav")).to_contain_text("at 0:30 to 0:40")
+    expect(card(page, "long.wav")).to_contain_text("0:30 to 0:40")
     player = card(page, "long.wav").locator("audio.es-audio")
     page.wait_for_function("[...document.querySelectorAll('audio.es-audio')].every(a => a.readyState >= 1)")
     assert player.evaluate("audio => audio.currentTime") == pytest.approx(30, abs=0.05)
