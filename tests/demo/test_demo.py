@@ -10,6 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from embedsearch.demo import indexes
 from embedsearch.demo.indexes import STAMPS, demo_recipes, make
 from embedsearch.demo.pydocs import PythonDocs, PythonSentences
 from embedsearch.index import Index
@@ -18,6 +19,7 @@ from embedsearch.progress import Silent
 from embedsearch.query import Text, Word
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Record, Unit
+from tests.sounds import tone, write
 
 PATHS = {
     "os",
@@ -107,10 +109,23 @@ def test_a_word_finds_its_own_sense(senses, sentence, word, own):
     assert sum(bool(re.search(own, f"{hit.text} {hit.fields['name']}")) for hit in hits) >= 3
 
 
-def test_a_folder_of_pictures_takes_the_place_of_the_stamps(tmp_path):
+def test_sounds_are_those_that_are_given_or_installed(tmp_path, monkeypatch):
+    """--sounds DIR is the source of the demo's sounds, else a Debian package; a machine without has none."""
+    monkeypatch.setattr(indexes, "SAMPLES", (tmp_path / "not there",))
+    assert "sounds" not in {recipe.name for recipe in demo_recipes(None, "cpu")}
+    write(tmp_path / "own", a=tone(1))
+    monkeypatch.setattr(indexes, "SAMPLES", (write(tmp_path / "debian", b=tone(1)),))
+    for given, folder in ((None, "debian"), (tmp_path / "own", "own")):
+        (recipe,) = [each for each in demo_recipes(None, "cpu", given) if each.name == "sounds"]
+        assert recipe.source.location == str(tmp_path / folder)
+        assert make(recipe, tmp_path / f"ix-{folder}", again=False, progress=Silent()).answers == 1
+
+
+def test_a_folder_of_pictures_takes_the_place_of_the_stamps(tmp_path, monkeypatch):
     """--images DIR is the source of the demo's pictures; without it the stamps are, where installed."""
     from PIL import Image
 
+    monkeypatch.setattr(indexes, "SAMPLES", ())
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     recipes = {recipe.name: recipe for recipe in demo_recipes(tmp_path, "cpu")}
     assert recipes["images"].source.location == str(tmp_path)

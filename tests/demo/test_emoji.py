@@ -30,6 +30,7 @@ def test_every_named_character_of_the_font_is_an_image():
 def test_where_there_are_no_stamps_the_demo_has_emoji(monkeypatch):
     """And without the package it has no images; the source itself names the extra."""
     monkeypatch.setattr(indexes, "STAMPS", ())
+    monkeypatch.setattr(indexes, "SAMPLES", ())
     first = indexes.demo_recipes(None, "cpu")[0]
     assert (first.name, first.source.kind) == ("images", "emoji")
     monkeypatch.setattr(emoji, "find_spec", lambda _name: None)
