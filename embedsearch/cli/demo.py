@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -77,6 +79,8 @@ def demo_command(
     building = multiprocessing.get_context("spawn").Process(
         target=_build_apart, args=(images, sounds, device, root, json), daemon=True
     )
+    for asked in (signal.SIGTERM, signal.SIGHUP):  # so that the build ends with the command
+        signal.signal(asked, lambda number, _frame: sys.exit(128 + number))
     building.start()
     while building.is_alive() and not any(current(name, root) for name in NAMES):
         time.sleep(LOOK)

@@ -106,7 +106,7 @@ class EmojiImages:
         """Yield the characters by number."""
         for character, label in _characters():
             name = unicodedata.name(character).lower()
-            fields = {"caption": name.capitalize(), "label": label, "character": character}
+            fields = {"caption": name.capitalize(), "label": label}
             yield Record(name, Modality.IMAGE, Emoji(character, self._version), fields)
 
 

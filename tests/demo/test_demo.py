@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import signal
@@ -167,6 +168,7 @@ def test_the_page_opens_while_the_demo_still_builds(tmp_path):
         [*command, "--port", str(port), "--indexes", folder],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         deadline = time.monotonic() + 300
@@ -183,7 +185,30 @@ def test_the_page_opens_while_the_demo_still_builds(tmp_path):
         demo.send_signal(signal.SIGTERM)
         out, _ = demo.communicate(timeout=60)
     assert f"The page is at http://localhost:{port} until Ctrl-C." in out.decode()
-    time.sleep(1)
-    staging = sorted(path.stat().st_mtime_ns for path in folder.rglob("*"))
-    time.sleep(2)
-    assert sorted(path.stat().st_mtime_ns for path in folder.rglob("*")) == staging  # nobody builds on
+    assert _is_over(demo)
+
+
+def test_a_demo_that_is_ended_before_its_page_opens_builds_no_longer(tmp_path):
+    """SIGTERM ends the build, too."""
+    folder = tmp_path / "indexes"
+    command = [sys.executable, "-m", "embedsearch", "demo", "--no-browser", "--indexes", folder]
+    demo = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 200
+    while not folder.is_dir() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    demo.send_signal(signal.SIGTERM)
+    assert demo.wait(60) == 128 + signal.SIGTERM
+    assert _is_over(demo)
+
+
+def _is_over(demo):
+    """Whether no process of the session that a command began is left within ten seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(demo.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False

@@ -122,6 +122,22 @@ def test_a_folder_on_a_web_server(build, tmp_path):
     assert sorted(read) == ["/added.png", "/changed.png", "/changed.png", "/removed.png", "/same.png"]
 
 
+def test_a_file_whose_version_is_not_known_is_read_again(build, monkeypatch):
+    """Where a server tells neither time nor ETag nor size, nothing says that a file is as it was."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/bare/a.png", png(RED))
+    monkeypatch.setattr(
+        type(memory), "find", lambda *_args, **_more: {"/bare/a.png": {"name": "/bare/a.png"}}
+    )
+    monkeypatch.setattr(type(memory), "info", lambda *_args, **_more: {"name": "/bare/a.png", "type": "file"})
+    first = build("memory://bare")
+    assert build("memory://bare").manifest.build == first.manifest.build
+    assert build.read == ["a.png"]  # and not embedded again
+    memory.pipe_file("/bare/a.png", png(BLUE))
+    assert counts(build("memory://bare")) == [0, 1, 0, 0]
+    memory.rm_file("/bare/a.png")
+
+
 def test_a_folder_with_metadata(build, tmp_path):
     """A row that changed changes the record, and embeds nothing; a row that is gone removes it."""
     folder = tmp_path / "images"

@@ -15,9 +15,9 @@ RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (99, 99, 99)
 
 
 def png(colour: tuple[int, int, int], side: int = 4) -> bytes:
-    """Return an image of one colour."""
+    """Return an image of one colour; all of one side have as many bytes."""
     buffer = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(buffer, "PNG")
+    Image.new("RGB", (side, side), colour).save(buffer, "PNG", compress_level=0)
     return buffer.getvalue()
 
 

@@ -29,8 +29,8 @@ class ZipMember:
     _info: zipfile.ZipInfo = field(repr=False, compare=False)
 
     def stat(self) -> tuple[int, int]:
-        """Return the size, and a stamp of the checksum and time that the archive's directory has."""
-        return self._info.file_size, stamp(self._info.CRC, self._info.date_time)
+        """Return the size, and a stamp of the checksum in the archive's directory."""
+        return self._info.file_size, stamp(self._info.CRC)
 
     def read(self) -> bytes:
         """Return the bytes, whose checksum is compared."""
