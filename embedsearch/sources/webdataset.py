@@ -16,13 +16,14 @@ from embedsearch.errors import ItemError, SourceError, SourceNotFoundError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Deferred, Entries, Entry, Modality, Record, Rejected, Value
 from embedsearch.sources.files import MOST_BYTES, leads_out
-from embedsearch.sources.folder import CAPTION_LIMIT, TEXT_LIMIT, TEXT_SUFFIXES
+from embedsearch.sources.folder import CAPTION_LIMIT, SOUND_SUFFIXES, TEXT_LIMIT, TEXT_SUFFIXES
 from embedsearch.sources.image_files import image_suffixes
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
 from embedsearch.sources.paths import PassedOver
 from embedsearch.sources.shards import TAR, Shard, Tar, TarMember, shards_at
 from embedsearch.sources.table import Ids, Nested, Reading
 from embedsearch.sources.typed_cells import as_field, clean
+from embedsearch.splitters.sound import check_installed
 
 LOOKED_AT = 1000  # samples that tell what the data set holds
 JSON, CLASS = ".json", ".cls"
@@ -32,9 +33,9 @@ Sample = dict[str, TarMember]  # the files of a sample by suffix, such as ".jpg"
 class WebDataset:
     """Tar archives of samples: one file, those in a folder, or those that `part-{000..099}.tar` names.
 
-    A sample's image is its content, or else its text. The id is the key, below the archive's name where there
-    are several archives. Fields: the keys of its `.json`; `label`, its `.cls` or the folder of its key; and
-    `caption`, the `.txt` beside an image.
+    A sample's image is its content, or else its sound, or else its text. The id is the key, below the name of
+    the archive where there are several. Fields: the keys of its `.json`; `label`, its `.cls` or the folder of
+    its key; and `caption`, the `.txt` beside an image or a sound.
     """
 
     def __init__(self, recipe: SourceRecipe) -> None:
@@ -42,14 +43,27 @@ class WebDataset:
         check_encoding(recipe.encoding)
         if recipe.id or recipe.vector:
             raise SourceError("A sample of a WebDataset is known by its key: leave out --id and --vector.")
-        if recipe.image and recipe.text:
-            raise SourceError("A record is an image or a text: give --image or --text, not both.")
+        self._named = {
+            modality: name
+            for modality, name in (
+                (Modality.IMAGE, recipe.image),
+                (Modality.SOUND, recipe.sound),
+                (Modality.TEXT, recipe.text),
+            )
+            if name
+        }
+        if len(self._named) > 1:
+            raise SourceError(
+                "A record is an image, a sound or a text: give one of --image, --sound and --text."
+            )
         self._shards = shards_at(recipe.location)
         self._passed_over = PassedOver()
-        self._modality = self._find_modality()
+        self._modality = next(iter(self._named), None) or self._find_modality()
+        if self._modality is Modality.SOUND:
+            check_installed()
 
     def modality(self) -> Modality:
-        """Images, or texts where the samples hold none."""
+        """Images; where the samples hold none sounds, and else texts."""
         return self._modality
 
     def count(self) -> int | None:
@@ -114,13 +128,11 @@ class WebDataset:
             yield key, files
 
     def _find_modality(self) -> Modality:
-        """Return what was asked for, else what the first samples hold.
+        """Return what the first samples hold.
 
         Raises:
-            SourceError: they hold neither images nor texts, or none can be read.
+            SourceError: they hold none of images, sounds and texts, or none can be read.
         """
-        if self._recipe.image or self._recipe.text:
-            return Modality.IMAGE if self._recipe.image else Modality.TEXT
         samples = chain.from_iterable(map(self._samples, self._shards))
         held: set[str] = set()
         problem = ""
@@ -134,7 +146,7 @@ class WebDataset:
                 return modality
         kinds = f" Its samples hold {', '.join(sorted(held))}." if held else problem
         raise SourceError(
-            f"{self._recipe.location} holds neither images nor texts.{kinds} To embed a key of its JSON, "
+            f"{self._recipe.location} holds no images, sounds or texts.{kinds} To embed a key of its JSON, "
             "give --text KEY."
         )
 
@@ -168,7 +180,8 @@ class WebDataset:
             if not text:
                 raise ItemError(f"its {' and '.join(self._recipe.text)} is empty")
             return f".{self._recipe.text[0].lower()}", text
-        wanted = f".{self._recipe.image.lower().lstrip('.')}" if self._recipe.image else ""
+        named = str(self._named.get(self._modality, ""))
+        wanted = f".{named.lower().lstrip('.')}" if named else ""
         suffixes = _suffixes()[self._modality]
         found = wanted if wanted in files else next((each for each in files if _last(each) in suffixes), "")
         if not found or (wanted and found != wanted):
@@ -199,7 +212,11 @@ class WebDataset:
 
 def _suffixes() -> dict[Modality, frozenset[str]]:
     """Return how the names of a modality's files end; the first that a data set holds is its content."""
-    return {Modality.IMAGE: image_suffixes(), Modality.TEXT: TEXT_SUFFIXES}
+    return {
+        Modality.IMAGE: image_suffixes(),
+        Modality.SOUND: SOUND_SUFFIXES,
+        Modality.TEXT: TEXT_SUFFIXES,
+    }
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import embedsearch as es
 from embedsearch.encoders.vision import kept
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
@@ -16,6 +17,7 @@ from embedsearch.sources.addresses import RemoteFile
 from embedsearch.sources.files.zipped import ZipMember
 from embedsearch.sources.shards import TarMember
 from tests.fakes import LetterEncoder, colour
+from tests.sounds import noise, packed, tone
 from tests.sources.places import BLUE, GREEN, GREY, RED, png, served, zipped
 from tests.sources.test_webdataset import tar
 
@@ -202,3 +204,24 @@ def test_webdataset_shards(build, tmp_path):
     assert rows["field:n"] == [1, None, None]
     assert build(folder, "webdataset").manifest.build == second.manifest.build
     assert build.read == []
+
+
+def test_sounds_of_a_webdataset_are_built_and_rebuilt(tmp_path):
+    """A sound in an archive is decoded out of its bytes, cut into windows, and still there to be played."""
+    bell, noisy = (packed(each, 16000) for each in (tone(2, 440, rate=16000), noise(2, rate=16000)))
+    path = tar(tmp_path / "a.tar", [("bell.wav", bell), ("bell.txt", b"a bell"), ("noise.wav", noisy)])
+    made = es.build(path, name="small", indexes=tmp_path / "indexes")
+    assert made.manifest.unit == "sound"
+    assert [hit.id for hit in made.similar("bell", 1)] == ["noise"]
+    assert {hit.id: hit.content for hit in made.similar("bell", 1)} == {"noise": noisy}
+    tar(
+        path,
+        [
+            ("bell.wav", bell),
+            ("bell.txt", b"a small bell"),
+            ("low.wav", packed(tone(2, 110, rate=16000), 16000)),
+        ],
+    )
+    again = es.rebuild("small", indexes=tmp_path / "indexes", allow_removal=True)
+    assert counts(again.build) == [1, 1, 1, 0]
+    assert again.manifest.changes.to_embed == 1

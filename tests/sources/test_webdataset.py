@@ -69,6 +69,22 @@ def test_texts_are_the_content_where_there_are_no_images(tmp_path):
     assert rejected(entries) == {"b": "it has neither a file .title nor a key 'title' in its .json"}
 
 
+def test_sounds_are_the_content_where_there_are_no_images(tmp_path):
+    """Their .txt is the caption; beside images --sound names them."""
+    path = tar(tmp_path / "a.tar", [("a.wav", b"RIFF"), ("a.txt", b"A bell."), ("b.flac", b"fLaC")])
+    entries = read("webdataset", path)
+    assert [(entry.modality, entry.content) for entry in entries] == [
+        (Modality.SOUND, b"RIFF"),
+        (Modality.SOUND, b"fLaC"),
+    ]
+    assert fields(entries) == [{"label": None, "caption": "A bell."}, {"label": None}]
+    path = tar(tmp_path / "b.tar", [("a.png", png(RED)), ("a.wav", b"RIFF")])
+    assert contents(read("webdataset", path)) == [png(RED)]
+    assert contents(read("webdataset", path, sound="wav")) == [b"RIFF"]
+    with pytest.raises(SourceError, match="give one of --image, --sound and --text"):
+        source("webdataset", path, sound="wav", image="png")
+
+
 def test_one_of_several_images_is_named_by_its_suffix(tmp_path):
     """A key ends at the first dot of a file's name."""
     files = [("a.left.png", png(RED)), ("a.right.png", png(BLUE)), ("b.left.png", png(GREY))]
@@ -168,11 +184,11 @@ def test_an_archive_that_is_cut_off_is_rejected_and_the_others_are_read(tmp_path
 def test_what_is_no_data_set_says_so(tmp_path):
     """The message says what was found, and what to do."""
     path = tar(tmp_path / "a.tar", [("a.npy", b"x")])
-    with pytest.raises(SourceError, match=r"holds neither images nor texts\. Its samples hold \.npy\."):
+    with pytest.raises(SourceError, match=r"holds no images, sounds or texts\. Its samples hold \.npy\."):
         source("webdataset", path)
     (tmp_path / "b.tar").write_bytes(b"x" * 2000)
     with pytest.raises(
-        SourceError, match=r"neither images nor texts\. b\.tar: it can't be read as a tar archive"
+        SourceError, match=r"no images, sounds or texts\. b\.tar: it can't be read as a tar archive"
     ):
         source("webdataset", tmp_path / "b.tar")
     with pytest.raises(SourceNotFoundError, match="does not exist"):
