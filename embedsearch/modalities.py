@@ -13,6 +13,7 @@ from enum import StrEnum
 from embedsearch.records import Modality, Unit
 
 SPLITTER = "unicode"  # how texts are split into words and sentences since 0.7
+FRAMES = "1/10"  # how videos are: seconds between frames, and levels by which near-equal ones may differ
 WINDOWS = "10/5"  # how sounds are split: seconds of a window, and from one to the next
 # The embedding by which a dual encoder, such as CLIP, compares texts and images.
 PROJECTION = "projection"
@@ -275,6 +276,7 @@ _ROWS = (
                 form=QueryForm.IMAGE,
                 query="an image (--image FILE) or a video of it (--item ID)",
                 splitter="embedsearch.splitters.frames:split_frames",
+                splitting=FRAMES,
                 asked_by=Modality.TEXT,
                 parts_ahead=64,
                 timed=True,

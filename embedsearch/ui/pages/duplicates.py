@@ -36,8 +36,8 @@ KIND, KEPT, THRESHOLD, PAGE, INDEX = (
 )
 ROWS = 20  # groups a page
 SHOWN = 12  # members of a group
-# items that are compared without being asked for; of a video one frame is
-AT_ONCE = {Card.TEXT: 100_000, Card.ROW: 100_000, Card.IMAGE: 3000, Card.VIDEO: 100_000}
+# items that are compared without being asked for; of a video one frame is, of a sound one window
+AT_ONCE = dict.fromkeys(Card, 100_000) | {Card.IMAGE: 3000}
 DIFFERENT = 3  # images of a group whose difference is shown
 STEPS = 40  # of the slider, up to twice the automatic threshold
 

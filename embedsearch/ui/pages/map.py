@@ -188,7 +188,8 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
                     st.html(f'<img alt="" src="{image}">', width="content")
                 there = {"index": [searcher.manifest.name], "item": [each.id]}
                 navigation.link(MAP.path, _named(each), None, there)
-                st.html(cards.chip(each.label), width="content")
+                if each.label:
+                    st.html(cards.chip(each.label), width="content")
 
 
 def _named(hit: Hit) -> str:

@@ -69,7 +69,7 @@ def grid(
     """
     span = _span(hits, metric)
     explained: Hit | None = None
-    width = Card.IMAGE if card in (Card.IMAGE, Card.VIDEO) else Card.TEXT
+    width = card if card in (Card.IMAGE, Card.VIDEO) else Card.TEXT
     with st.container(key=f"es-grid-{width}"):
         for place, hit in enumerate(hits):
             with st.container(border=True, key=f"es-card-{place}"):

@@ -35,7 +35,9 @@ def starters(searcher: Index, facets: Sequence[Facet], items: Iterable[Hit]) -> 
         return _of_rows(searcher, items)
     if not query_input.forms(searcher) & {QueryForm.TEXT, QueryForm.WORD}:
         return []
-    label = next((each.field for each in facets if isinstance(each, Choice) and not each.truth), "")
+    # a file's name says less than anything else, and is no text
+    choices = (each for each in facets if isinstance(each, Choice) and not each.truth)
+    label = next((each.field for each in choices if each.field not in ("file", "codec")), "")
     found: dict[str, dict[str, str]] = {}
     for item in items:
         query = _of_image(item, label) if form is QueryForm.IMAGE else _of_text(item, form)
