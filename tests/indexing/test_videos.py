@@ -14,7 +14,7 @@ from PIL import Image
 import embedsearch as es
 from embedsearch.cli import cli
 from embedsearch.errors import MissingExtraError, SourceError
-from embedsearch.explain.heatmap import image_of
+from embedsearch.explain.shown import image_of
 from embedsearch.recipe import SourceRecipe
 from embedsearch.sources import open_source
 from tests.films import BLUE, GREEN, RED, SIZE, film, scene, sound, written
@@ -223,7 +223,7 @@ def test_a_film_of_two_hours_takes_bounded_memory(tmp_path):
 
     def made(name, seconds):
         moving = (np.kron(each, np.ones((16, 16, 1), np.uint8)) for each in blocks[:seconds])
-        written(tmp_path / name / "film.mp4", moving, fps=1)
+        written(tmp_path / name / "film.mp4", moving, fps=1, codec="mpeg4")
         run = [sys.executable, "-c", LONG, str(tmp_path / name), str(tmp_path / f"of-{name}")]
         done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=ROOT)
         assert done.returncode == 0, done.stderr
