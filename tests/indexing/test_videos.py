@@ -13,10 +13,15 @@ from PIL import Image
 
 import embedsearch as es
 from embedsearch.cli import cli
+from embedsearch.encoders.frames import image_file
 from embedsearch.errors import MissingExtraError, SourceError
 from embedsearch.explain.shown import image_of
-from embedsearch.recipe import SourceRecipe
+from embedsearch.index import open_index
+from embedsearch.indexing.build import build_index
+from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
+from embedsearch.records import Clip, Unit
 from embedsearch.sources import open_source
+from tests.fakes import Asked, LetterEncoder, colour
 from tests.films import BLUE, GREEN, RED, SIZE, film, scene, sound, written
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +48,21 @@ def folder(tmp_path_factory):
 def index(folder, tmp_path_factory):
     """The index of that folder."""
     return es.build(folder, engine="torch", name="films", indexes=tmp_path_factory.mktemp("indexes"))
+
+
+class Colours(LetterEncoder):
+    """Takes the mean colour of a frame."""
+
+    def _prepare(self, item):
+        return Asked({"row": colour(image_file(item) if isinstance(item, Clip) else item)}, cost=1)
+
+
+def built(folder, tmp_path):
+    """Build an index of a folder's videos by their colours, or bring it up to date, and open it."""
+    recipe = Recipe("films", SourceRecipe("videos", str(folder)), EncoderRecipe(Unit.FRAME))
+    describe = lambda recipe: Colours(recipe).spec  # noqa: E731
+    build_index(recipe, tmp_path / "indexes", allow_removal=True, load=Colours, describe=describe)
+    return open_index("films", tmp_path / "indexes", load=Colours)
 
 
 def answers(results):
@@ -120,12 +140,12 @@ def test_a_rebuild_embeds_the_new_and_the_changed_video_alone(tmp_path):
     film(copy / "a.mp4", [(RED, 3), (GREEN, 2)])
     film(copy / "b.mkv", [(BLUE, 2)])
     film(copy / "c.webm", [(GREEN, 4)])
-    first = es.build(copy, engine="torch", name="films", indexes=tmp_path / "indexes")
-    assert first.rebuild().info().build == first.info().build
+    first = built(copy, tmp_path)
+    assert built(copy, tmp_path).info().build == first.info().build
     film(copy / "new.mp4", [(YELLOW, 2)])
     film(copy / "b.mkv", [(RED, 2), (YELLOW, 2)])
     (copy / "c.webm").unlink()
-    second = first.rebuild(allow_removal=True)
+    second = built(copy, tmp_path)
     changes = second.info().changes
     assert (changes.added, changes.changed, changes.removed, changes.unchanged) == (1, 1, 1, 1)
     assert changes.to_embed == 2
@@ -151,7 +171,7 @@ def test_exact_copies_are_told_of_videos(tmp_path):
     film(copy / "a.mp4", [(RED, 2), (GREEN, 2)])
     (copy / "b.mp4").write_bytes((copy / "a.mp4").read_bytes())
     film(copy / "c.mp4", [(BLUE, 2)])
-    index = es.build(copy, engine="torch", name="films", indexes=tmp_path / "indexes")
+    index = built(copy, tmp_path)
     found = index.search(scene(GREEN), k=3)
     assert [(hit.id, hit.copies) for hit in found] == [("a.mp4", 1), ("c.mp4", 0)]
     assert [[each.id for each in group.members] for group in index.duplicates().exact] == [["a.mp4", "b.mp4"]]
