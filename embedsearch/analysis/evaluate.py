@@ -21,7 +21,7 @@ from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceE
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.query import Text
 from embedsearch.results import Hit
-from embedsearch.search.searcher import Searcher
+from embedsearch.search.searcher import CLIPS, Searcher
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
 from embedsearch.store.build import Build
 from embedsearch.store.items import FIELD
@@ -202,6 +202,8 @@ def under_filters(asked: Asked, k: int = 10) -> list[dict[str, Any]]:
 def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
     """Return P@1 and P@k: the share of an item's nearest other items that have its value of `field`.
 
+    Of the clips of a sound or a video, those of other records count, the nearest of each.
+
     Raises:
         QueryError: the index has no such field.
     """
@@ -215,10 +217,15 @@ def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
     ]
     asked = of_items(searcher, 10_000)
     own = np.arange(0) if asked.own is None else asked.own
+    records = searcher.build.records
+    wanted = k + 1 if records is None else CLIPS * (k + 1)
     first, share = [], []
     for start in range(0, len(own), 1000):
-        _, rows = asked.backend.search(asked.queries[start : start + 1000], k + 1)
+        _, rows = asked.backend.search(asked.queries[start : start + 1000], wanted)
         for row, found in zip(own[start : start + 1000].tolist(), rows, strict=True):
+            if records is not None:
+                numbers, places = np.unique(records.of(found), return_index=True)
+                found = found[np.sort(places[numbers != records.of(row)])]  # noqa: PLW2901
             others = [each for each in found.tolist() if each != row][:k]
             if others and labels[row] is not None:
                 same = [labels[other] == labels[row] for other in others]

@@ -8,6 +8,7 @@ import pytest
 import embedsearch as es
 from embedsearch.errors import QueryError
 from embedsearch.query import Image, Sound
+from tests.small_sound_models import make
 from tests.sounds import clicks, noise, packed, tone, write
 
 
@@ -90,6 +91,15 @@ def test_a_hit_is_explained_over_its_spectrogram(index, home):
     assert made.similarity == pytest.approx(1 - hit.distance, abs=2e-3)
 
 
+def test_a_vote_of_labels_leaves_the_windows_of_the_same_file_out(home):
+    """The nearest window of a long file is its own next one, which has its label and does not count."""
+    folder = home / "v"
+    for label, low in (("a", 200), ("b", 900)):
+        write(folder / label, long=tone(20, low), other=noise(2, seed=low))
+    index = es.build(folder, name="v", indexes=home / "ix")
+    assert index.evaluate(labels="label", k=1)["labels"]["P@1"] < 0.5
+
+
 def test_copies_are_of_whole_files(index):
     """The windows of one file are no copies; a copied file is."""
     (group,) = [each for each in index.duplicates().groups if each.exact]
@@ -138,3 +148,16 @@ def test_a_data_set_with_an_audio_column(home):
     held = es.build(home / "data", name="data", indexes=home / "ix")
     assert held.info().unit == "sound"
     assert len(held) == 2
+
+
+def test_texts_find_sounds_by_the_towers_of_clap(home, tmp_path):
+    """A text is compared with the sounds in the one space of the model's two towers."""
+    clap = make("clap", tmp_path / "clap")
+    tones = home / "s" / "tones"
+    index = es.build(tones, name="clap", model=clap, indexes=home / "ix", device="cpu", captions="")
+    results = index.search("a low tone", k=3)
+    assert (results.by, len(results)) == ("towers", 3)
+    text = es.load_encoder(clap, unit="text", pooling="projection", precision="fp32").encode(["a low tone"])
+    held = np.asarray(index.build.vectors)
+    wanted = 1 - held @ text[0] / np.linalg.norm(held, axis=1) / np.linalg.norm(text[0])
+    assert [hit.distance for hit in results] == pytest.approx(sorted(wanted.tolist()), abs=1e-5)
