@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from embedsearch.records import Modality, Record, Rejected, Sentence, Unit
     from embedsearch.results import Hit, Results
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 
 # public name -> where it is defined
 _HOMES = {
@@ -81,7 +81,7 @@ _HOMES = {
     "rollback": "api:rollback",
     "verify": "api:verify",
 }
-# name of 0.6 -> the name that replaces it; the next version drops them
+# name of 0.6 -> the name that replaces it; 0.9 drops them
 _RENAMED = {
     "Answer": "Results",
     "Like": "MoreLike",
@@ -147,7 +147,7 @@ def __getattr__(name: str) -> Any:
     if name in _RENAMED:
         new = _RENAMED[name]
         warnings.warn(
-            f"embedsearch.{name} is now embedsearch.{new}; the old name goes with the next version.",
+            f"embedsearch.{name} is now embedsearch.{new}; the old name goes with 0.9.",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -131,7 +131,7 @@ class Index(Searcher):
         return super().search(query, k, chosen, strictness, fold=fold)
 
     def answer(self, query: Any, k: int = DEFAULT_K, where: Where = None) -> Results:
-        """Search, by the verb of 0.6; it goes with the next version."""
+        """Search, by the verb of 0.6; it goes with 0.9."""
         warnings.warn("Index.answer is now Index.search.", DeprecationWarning, stacklevel=2)
         results: Results = self.search(query, k, where)
         return results

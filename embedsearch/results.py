@@ -24,7 +24,7 @@ def _renamed(old: str, new: str) -> property:
 
     def value(hit: Hit) -> Any:
         warnings.warn(
-            f"Hit.{old} is now Hit.{new}; the old name goes with the next version.",
+            f"Hit.{old} is now Hit.{new}; the old name goes with 0.9.",
             DeprecationWarning,
             stacklevel=2,
         )
