@@ -148,7 +148,7 @@ def fruits(make_searcher):
 
 @pytest.fixture
 def colours(make_searcher, tmp_path):
-    """An index of four pictures by their mean colour, the last one held as bytes."""
+    """An index of four images by their mean colour, the last one held as bytes."""
     entries = []
     for name, value in fakes.COLOURS.items():
         path = tmp_path / f"{name}.png"

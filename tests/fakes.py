@@ -33,7 +33,7 @@ def letters(text: str) -> Vectors:
 
 
 def colour(picture: Any) -> Vectors:
-    """Return the mean red, green and blue of a picture in [0, 1], then 23 zeros: (26,) float32."""
+    """Return the mean red, green and blue of an image in [0, 1], then 23 zeros: (26,) float32."""
     pixels = np.asarray(open_rgb(picture), np.float32)
     return np.concatenate([pixels.mean((0, 1)) / 255, np.zeros(23)]).astype(np.float32)
 
@@ -57,7 +57,7 @@ class Told(Silent):
 
 
 class LetterEncoder:
-    """Counts letters; a picture is its mean colour. Texts over `WORD_LIMIT` words are cut there.
+    """Counts letters; an image is its mean colour. Texts over `WORD_LIMIT` words are cut there.
 
     `embedded` holds everything that went through `run`, in order.
     """
@@ -168,7 +168,7 @@ class ListSource:
         self._entries = LISTS[recipe.location]
 
     def modality(self) -> Modality:
-        """Pictures where the first record is one."""
+        """Images where the first record is one."""
         records = (entry for entry in self._entries if isinstance(entry, Record))
         return next((record.modality for record in records), Modality.TEXT)
 
@@ -199,7 +199,7 @@ def all_of(space: Any) -> Vectors:
 
 
 def picture(identity: str, content: Any, **fields: Any) -> Record:
-    """Return a picture record."""
+    """Return an image record."""
     return Record(identity, Modality.IMAGE, content, fields)
 
 

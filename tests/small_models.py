@@ -1,6 +1,6 @@
 """Small models of the real architectures, made on the spot: a few kilobytes each, weights random.
 
-Every model has a fixed seed. Texts get a tokenizer trained on `SENTENCES`; pictures are 32 pixels wide.
+Every model has a fixed seed. Texts get a tokenizer trained on `SENTENCES`; images are 32 pixels wide.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def siglip2(folder: Path) -> None:
 
 
 def siglip2_naflex(folder: Path) -> None:
-    """SigLIP 2 for pictures of any shape: at most 16 patches of 8 pixels, padded and masked."""
+    """SigLIP 2 for images of any shape: at most 16 patches of 8 pixels, padded and masked."""
     from transformers import Siglip2Config, Siglip2ImageProcessor, Siglip2Model
 
     Siglip2ImageProcessor(patch_size=8, max_num_patches=16).save_pretrained(folder)

@@ -69,7 +69,7 @@ def test_k_and_filters_have_their_types(fruits):
         fruits.search("apple", where=3)
 
 
-def test_a_picture_is_asked_by_path_bytes_or_image(colours, tmp_path):
+def test_an_image_is_asked_by_path_bytes_or_image(colours, tmp_path):
     """A path, the bytes of a file and an open image find the same neighbours."""
     image = Image.new("RGB", (9, 5), (250, 10, 10))
     buffer = io.BytesIO()
@@ -80,8 +80,8 @@ def test_a_picture_is_asked_by_path_bytes_or_image(colours, tmp_path):
         assert [hit.id for hit in colours.search(query)] == ["red", "pink", "navy", "white"]
 
 
-def test_a_bad_picture_is_an_item_error(colours, tmp_path):
-    """A query picture that can't be read says why."""
+def test_a_bad_image_is_an_item_error(colours, tmp_path):
+    """A query image that can't be read says why."""
     with pytest.raises(ItemError, match="not an image"):
         colours.search(b"no picture")
     with pytest.raises(ItemError, match=r"nothing\.png: the file does not exist"):
@@ -146,7 +146,7 @@ def test_a_query_of_the_wrong_kind_is_guided(request, index, query, guidance):
 
 
 def test_plain_values_become_queries(tmp_path):
-    """A string is a text; a path, bytes or image a picture; numbers a vector; queries stay themselves."""
+    """A string is a text; a path, bytes or image an image; numbers a vector; queries stay themselves."""
     image = Image.new("L", (1, 1))
     assert as_query("a") == Text("a")
     assert as_query(tmp_path) == es.Image(tmp_path)

@@ -112,8 +112,8 @@ def _make(
     text = open_encoder(recipe)
     read = list(compress(pairs, readable(text, [caption for _, caption in pairs]))) if pairs else []
     pairs, left_out = read, left_out + len(pairs) - len(read)
-    rows, texts, picture, caption = _numbered(_some(pairs))
-    if not pairs or (groups := len(np.unique(groups_of(picture, caption)))) < LEAST:
+    rows, texts, image, caption = _numbered(_some(pairs))
+    if not pairs or (groups := len(np.unique(groups_of(image, caption)))) < LEAST:
         apart = f", {groups} of them with captions of their own" if pairs and groups < len(rows) else ""
         raise SourceError(
             f"{len(texts)} different captions belong to {len(rows)} images of the index "
@@ -126,8 +126,8 @@ def _make(
     queries = normalized(text.encode(texts, "query")) if prompted else answers
     images = _class_head(build, text)
     vectors = np.asarray(build.vectors[rows], np.float32)
-    known = Pairs(normalized(vectors), answers, queries, picture, caption)
-    progress.stage(f"choosing by cross-validation on {min(AT_MOST, len(picture)):,} pairs")
+    known = Pairs(normalized(vectors), answers, queries, image, caption)
+    progress.stage(f"choosing by cross-validation on {min(AT_MOST, len(image)):,} pairs")
     chosen = choose(known, images.places(vectors), images.names.mean(0) if len(images.names) else None)
     ridge = known.fit().ridge(chosen.strength)
     if chosen.worse:
@@ -168,7 +168,7 @@ def _make(
     source = str(captions.resolve()) if captions else f"the field {field}"
     fitted = AlignFacts(
         source=source,
-        pairs=len(picture),
+        pairs=len(image),
         images=len(rows),
         rejected=left_out,
         captions=len(texts),
@@ -274,7 +274,7 @@ def _from_file(build: Build, captions: Path, progress: Progress) -> tuple[list[P
             f"first of {unknown[0]!r}"
         )
     if broken:
-        progress.stage(f"{len(broken):,} lines were left out, the first {broken[0].id}: {broken[0].reason}")
+        progress.stage(f"{len(broken):,} lines were rejected, the first {broken[0].id}: {broken[0].reason}")
     if not found:
         first = f" {unknown[0]!r} is none of its items." if unknown else ""
         first += f" {broken[0].id}: {broken[0].reason}." if broken else ""
@@ -297,5 +297,5 @@ def _numbered(pairs: list[Pair]) -> tuple[list[int], list[str], Rows, Rows]:
     rows: dict[int, int] = {}
     texts: dict[str, int] = {}
     numbers = [(rows.setdefault(row, len(rows)), texts.setdefault(text, len(texts))) for row, text in pairs]
-    picture, caption = np.array(numbers, np.int64).reshape(-1, 2).T
-    return list(rows), list(texts), picture, caption
+    image, caption = np.array(numbers, np.int64).reshape(-1, 2).T
+    return list(rows), list(texts), image, caption

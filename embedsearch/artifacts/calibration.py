@@ -102,12 +102,12 @@ def calibrate(
         return query_encoder(name, manifest.dimension, made, stored, *files, load)
 
     before = manifest.artifacts.scale
-    told, described = (before.people, before.background) if before else (None, None)
+    judgements, described = (before.people, before.background) if before else (None, None)
     given = before.own if before else None
     flagged = before.strictness if before else None
     people, foreign, belonging = None, None, None
     if pairs:
-        people, told = _people(manifest, encoder, Path(pairs))
+        people, judgements = _people(manifest, encoder, Path(pairs))
     if background:
         foreign, described = _queries(Path(background), unit, encoder())
     elif before is None and UNITS[unit].general:
@@ -132,7 +132,7 @@ def calibrate(
         known = known_queries(unit, asked, described, ours, chosen)
         scale = make_scale(build.backend, build.vectors, build.manifest.metric, known, judged, build.records)
         assert scale is not None  # there are two items
-        return write_scale(folder, unit, scale, known, described, told, given)
+        return write_scale(folder, unit, scale, known, described, judgements, given)
 
     return amend(root, name, "scale", make)
 
@@ -216,11 +216,11 @@ def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> t
     ends = np.flatnonzero(np.diff(fitted.x, append=-np.inf) < 0)  # the last pair of each step
     starts = np.concatenate([[0], ends[:-1] + 1])
     middles = (far[order][starts] + far[order][ends]) / 2
-    told = JudgedFacts(
+    facts = JudgedFacts(
         of=str(path.expanduser().resolve()),
         pairs=len(rows),
         spearman=round(float(spearmanr(-far, scores).statistic), 4),
         lowest=float(scores.min()),
         highest=float(scores.max()),
     )
-    return np.array([middles, fitted.x[ends]], np.float32), told
+    return np.array([middles, fitted.x[ends]], np.float32), facts

@@ -251,30 +251,36 @@ def refresh(context: ArtifactContext) -> ScaleFacts | None:
         people = None if scale is None else scale.people
     context.progress.stage("measuring how far apart things are")
     unit = context.recipe.encoder.unit
-    background, told = _background(context)
+    background, described = _background(context)
     own, given = _own(context)
-    _tell_lost(context, people, told, given)
+    _report_lost(context, people, described, given)
     chosen = context.artifacts_before.scale
     flagged = chosen.strictness if chosen else None
-    known = known_queries(unit, background, told, own, Strictness(flagged, given.allowed if given else LOST))
+    known = known_queries(
+        unit, background, described, own, Strictness(flagged, given.allowed if given else LOST)
+    )
     scale = make_scale(context.backend, context.vectors, context.metric, known, people, context.records)
     if scale is None:
         return None
     judged = None if people is None or before is None else before.people
-    return write_scale(context.folder, unit, scale, known, told, judged, given)
+    return write_scale(context.folder, unit, scale, known, described, judged, given)
 
 
 def known_queries(
     unit: Unit,
     foreign: Vectors | None,
-    told: BackgroundFacts | None,
+    described: BackgroundFacts | None,
     own: Vectors | None,
     strictness: Strictness,
 ) -> Known:
-    """Return the known queries of an index of `unit`; `told` says where the unrelated ones are from."""
+    """Return the known queries of an index of `unit`; `described` says where the unrelated ones are from."""
     of = ""
-    if told is not None:
-        of = UNITS[unit].general if told.of == GENERAL else f"the unrelated {UNITS[unit].plural} of {told.of}"
+    if described is not None:
+        of = (
+            UNITS[unit].general
+            if described.of == GENERAL
+            else f"the unrelated {UNITS[unit].plural} of {described.of}"
+        )
     return Known(foreign, of, own, strictness)
 
 
@@ -324,7 +330,7 @@ def _own(context: ArtifactContext) -> tuple[Vectors | None, OwnFacts | None]:
     return None, None
 
 
-def _tell_lost(
+def _report_lost(
     context: ArtifactContext,
     people: Numbers | None,
     background: BackgroundFacts | None,
@@ -351,7 +357,7 @@ def write_scale(
     unit: Unit,
     scale: Scale,
     known: Known,
-    told: BackgroundFacts | None,
+    described: BackgroundFacts | None,
     people: JudgedFacts | None,
     own: OwnFacts | None,
 ) -> ScaleFacts:
@@ -367,7 +373,7 @@ def write_scale(
         own = replace(own, lost=round(lost, 4), flagged=round(flagged, 4))
     return ScaleFacts(
         pairs=scale.pairs.compared,
-        background=told,
+        background=described,
         limit=None if limit is None else round(limit, 6),
         stated_rate=judging.stated_rate,
         people=people,

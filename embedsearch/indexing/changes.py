@@ -93,8 +93,8 @@ def unusable(rows: Entries) -> npt.NDArray[np.bool_]:
 
 def sum_of(rejected: Iterable[Rejected]) -> int:
     """Return a number that stands for rejections, in whatever order: the sum of 256 bits of each."""
-    told = (repr((unbroken(each.id), unbroken(each.reason))) for each in rejected)
-    return sum(int.from_bytes(hashlib.sha256(each.encode()).digest(), "big") for each in told)
+    written = (repr((unbroken(each.id), unbroken(each.reason))) for each in rejected)
+    return sum(int.from_bytes(hashlib.sha256(each.encode()).digest(), "big") for each in written)
 
 
 def final(planned: Changes, previous: SourceState, rows: Entries, rejected: int) -> Changes:

@@ -161,4 +161,4 @@ def _kept_item(record: Record, content_hash: str, known: Kept | None) -> Item:
     # the id of a word or clip tells where it starts
     start = 0 if known.span is None else int(known.id.rpartition("#")[2])
     item = _item(record, content_hash, known.text, start, known.span)
-    return item if item.picture is not None else item._replace(picture=known.image)
+    return item if item.content is not None else item._replace(content=known.image)

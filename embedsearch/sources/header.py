@@ -74,8 +74,8 @@ def _looks_like_names(cells: Sequence[str], rows: Sequence[Sequence[str]]) -> bo
         return _are_years(cells)
     if any(cell and cell in column for cell, column in zip(cells, columns, strict=True)):
         return False
-    told = [(len(cell.split()), column) for cell, column in zip(cells, columns, strict=True) if cell]
-    return not (any(words >= WORDS for words, _ in told) and all(_is_like(*each) for each in told))
+    sized = [(len(cell.split()), column) for cell, column in zip(cells, columns, strict=True) if cell]
+    return not (any(words >= WORDS for words, _ in sized) and all(_is_like(*each) for each in sized))
 
 
 def _are_years(cells: Sequence[str]) -> bool:

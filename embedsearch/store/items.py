@@ -46,7 +46,7 @@ class Item(NamedTuple):
         span: the word's `[start, end)` in `text`; of a clip `[start, end)` in milliseconds.
         hash: content hash of the record.
         fields: the record's fields.
-        picture: the bytes of an image that has no file of its own.
+        content: the bytes of what has no file of its own.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Item(NamedTuple):
     span: Span | None
     hash: str
     fields: Mapping[str, Value]
-    picture: bytes | None = None
+    content: bytes | None = None
 
 
 def open_table(path: Path) -> pa.Table:
@@ -84,7 +84,7 @@ def to_table(items: Sequence[Item]) -> pa.Table:
         "start": pa.array([item.span and item.span[0] for item in items], pa.int32()),
         "end": pa.array([item.span and item.span[1] for item in items], pa.int32()),
         "hash": pa.array([item.hash for item in items], pa.string()),
-        "picture": pa.array([item.picture for item in items], pa.binary()),
+        "picture": pa.array([item.content for item in items], pa.binary()),
     }
     for name in dict.fromkeys(name for item in items for name in item.fields):
         columns[FIELD + name] = _column([item.fields.get(name) for item in items])

@@ -60,15 +60,15 @@ def _described(entry: Entry) -> tuple[int, int, int, int]:
     if isinstance(entry, Record) and isinstance(entry.content, bytes):
         # the repr of an image would be four times as long as the image
         content = hashlib.sha256(entry.content).hexdigest()
-        told = repr((entry.id, entry.modality, content, entry.fields))
+        written = repr((entry.id, entry.modality, content, entry.fields))
     else:
-        told = repr(entry)
+        written = repr(entry)
         if isinstance(entry, Record) and entry.labels is not None:
-            told += repr(entry.labels)
+            written += repr(entry.labels)
     if isinstance(entry, Record) and not isinstance(entry.content, str | bytes):
         with contextlib.suppress(OSError):
             size, modified = stat_of(entry.content)
-    return hash_of(entry.id), hash_of(told), size, modified
+    return hash_of(entry.id), hash_of(written), size, modified
 
 
 def hash_of(text: str) -> int:

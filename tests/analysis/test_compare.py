@@ -95,8 +95,8 @@ def test_an_index_without_a_scale_gives_distances_alone(fruits, in_index):  # no
     assert (made.percentiles, made.pairs, made.pairs_of) == (None, None, "")
 
 
-def test_pictures_are_compared_without_percentiles(tmp_path):
-    """Paths and images of one picture are at distance 0; there are no general pictures to compare with."""
+def test_images_are_compared_without_percentiles(tmp_path):
+    """Paths and images of one image are at distance 0; there are no general images to compare with."""
     path = tmp_path / "red.png"
     Image.radial_gradient("L").convert("RGB").save(path)
     made = compare([path, Image.open(path), Image.linear_gradient("L")])
@@ -217,7 +217,7 @@ def test_the_command_refuses_in_a_sentence(tmp_path, monkeypatch, arguments, cod
 
 
 @pytest.mark.scale
-def test_texts_and_pictures_are_compared_by_an_index_that_knows_both(small_model, tmp_path):
+def test_texts_and_images_are_compared_by_an_index_that_knows_both(small_model, tmp_path):
     """Of two kinds all are taken across the crossmodal: their cosine distances there, and no percentiles."""
     folder = tmp_path / "pictures"
     folder.mkdir()

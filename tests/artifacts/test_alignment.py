@@ -32,7 +32,7 @@ def letters(monkeypatch):
 
 
 def shades(folder, count=60, start=0):
-    """Return plain pictures; the redder one is, the more r its caption has, and so with g and b."""
+    """Return plain images; the redder one is, the more r its caption has, and so with g and b."""
     random = np.random.default_rng(start)
     entries = []
     for number in range(start, start + count):
@@ -46,14 +46,14 @@ def shades(folder, count=60, start=0):
 
 @pytest.fixture
 def shaded(make_build, tmp_path):
-    """Sixty plain pictures with captions."""
+    """Sixty plain images with captions."""
     entries = shades(tmp_path)
     return make_build(entries, unit=Unit.IMAGE), entries
 
 
 @pytest.mark.usefixtures("shaded")
-def test_captions_find_their_pictures(tmp_path):
-    """After align a text finds the picture that it describes, by the cosine in the texts' space."""
+def test_captions_find_their_images(tmp_path):
+    """After align a text finds the image that it describes, by the cosine in the texts' space."""
     aligned = Index(align("small", indexes=tmp_path).build, fakes.LetterEncoder)
     assert (aligned.crossmodal.by, aligned.crossmodal.about) == ("align", "by an alignment with 59 captions")
     facts = aligned.manifest.artifacts.crossmodal
@@ -72,7 +72,7 @@ def test_captions_find_their_pictures(tmp_path):
 
 
 def test_an_alignment_survives_a_rebuild(shaded, make_build, tmp_path):
-    """New pictures are placed by the stored map; what was measured stays; rollback takes it back."""
+    """New images are placed by the stored map; what was measured stays; rollback takes it back."""
     _, entries = shaded
     first = align("small", indexes=tmp_path)
     more = [*entries[1:], *shades(tmp_path, 3, start=100)]
@@ -99,7 +99,7 @@ def test_vectors_of_another_encoder_lose_the_alignment(shaded, make_build, tmp_p
 
 @pytest.mark.usefixtures("shaded")
 def test_another_text_encoder_is_refused(tmp_path):
-    """A text is embedded by what the pictures were aligned with, and by nothing else."""
+    """A text is embedded by what the images were aligned with, and by nothing else."""
     build = align("small", indexes=tmp_path).build
     with pytest.raises(EncoderMismatchError, match="embedsearch align small"):
         Index(build, fakes.version("2")).search("rrr")
@@ -108,7 +108,7 @@ def test_another_text_encoder_is_refused(tmp_path):
 @pytest.mark.usefixtures("shaded")
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
 def test_captions_come_from_a_file(tmp_path, suffix):
-    """Pictures are named by id, by path, or beside the file; others and empty captions are left out."""
+    """Images are named by id, by path, or beside the file; others and empty captions are left out."""
     names = ["0", "1.png", str(tmp_path / "2.png"), "gone.png", "4", *map(str, range(5, 30))]
     said = ["r, rr", "gg", "b", "x", "", *("rgb"[n % 3] * n for n in range(5, 30))]
     path = tmp_path / f"said{suffix}"
@@ -125,7 +125,7 @@ def test_captions_come_from_a_file(tmp_path, suffix):
 
 @pytest.mark.usefixtures("shaded")
 def test_what_can_not_be_aligned_is_refused(make_build, tmp_path):
-    """No captions, no pictures, too few of them, a field or file that is not there: an error in words."""
+    """No captions, no images, too few of them, a field or file that is not there: an error in words."""
     with pytest.raises(RecipeError, match="no field 'title'"):
         align("small", field="title", indexes=tmp_path)
     with pytest.raises(SourceNotFoundError, match=r"gone\.csv"):
@@ -135,7 +135,7 @@ def test_what_can_not_be_aligned_is_refused(make_build, tmp_path):
         ("image,caption\n0,x\n1,x\n", "1 different captions"),
         ("image,caption\n", "names no image"),
         ("picture,text\n0,x\n", "columns image and caption"),
-        ("image,caption\n0,x,y\n", "said.csv:2: the row does not fit the header"),
+        ("image,caption\nnobody,x\n0,x,y\n", "said.csv:3: the row does not fit the header"),
     ):
         path = tmp_path / "said.csv"
         path.write_text(text)
@@ -150,7 +150,7 @@ def test_what_can_not_be_aligned_is_refused(make_build, tmp_path):
 @pytest.mark.usefixtures("shaded")
 @pytest.mark.parametrize("suffix", [".TSV", ".csv", ".JSONL"])
 def test_lines_that_serve_nothing_are_told(tmp_path, suffix):
-    """An open quote costs its line alone; what names no picture is counted, and told of."""
+    """An open quote costs its line alone; what names no image is counted, and told of."""
     rows = [(str(n), "rgb"[n % 3] * (n + 1)) for n in range(30)] + [("gone", "x"), ("./3", "bb ")]
     path = tmp_path / f"said{suffix}"
     if suffix == ".JSONL":
@@ -170,7 +170,7 @@ def test_lines_that_serve_nothing_are_told(tmp_path, suffix):
 
 
 @pytest.mark.usefixtures("shaded")
-def test_captions_of_few_pictures_are_too_few(tmp_path):
+def test_captions_of_few_images_are_too_few(tmp_path):
     """Four images with captions of their own are needed, however many captions one has."""
     path = tmp_path / "said.csv"
     path.write_text("image,caption\n" + "".join(f"{n % 3},{'r' * n}\n" for n in range(1, 21)))
@@ -225,7 +225,7 @@ def test_captions_that_are_held_out_allow_a_verdict(shaded, make_build, tmp_path
 
 @pytest.mark.parametrize("file", ["bridge.npy", "bridge-scale.npz", "bridge.faiss"])
 def test_an_alignment_survives_damage_to_what_it_makes(shaded, make_build, tmp_path, file):
-    """Places, their index and their scale are made anew from the map; no picture is embedded again."""
+    """Places, their index and their scale are made anew from the map; no image is embedded again."""
     first = align("small", indexes=tmp_path)
     wanted = np.array(open_projected(first.build))
     (first.build.folder / file).write_bytes(b"x")

@@ -151,7 +151,7 @@ def test_an_answer_is_judged_by_three_however_few_are_asked(make_searcher):
     assert searcher.search("zzz").verdict is Verdict.NOTHING_CLOSE
 
 
-def test_pictures_have_no_background(colours):
+def test_images_have_no_background(colours):
     """An index of images gives percentiles, and no verdict; it says why."""
     answer = colours.search(es.MoreLike("red"))
     assert (answer.verdict, answer.foreign_rate) == (None, None)
@@ -215,7 +215,7 @@ def test_another_background_is_kept_by_rebuilds(make_build, calibrated, tmp_path
 
 
 def test_a_small_or_other_background_is_refused(tmp_path):
-    """Fewer than 100 texts, or pictures for texts, are told."""
+    """Fewer than 100 texts, or images for texts, are told."""
     (tmp_path / "few.txt").write_text("one\ntwo\n")
     with pytest.raises(SourceError, match="holds 2 texts; 100 or more are needed"):
         read_background(tmp_path / "few.txt", Unit.TEXT)

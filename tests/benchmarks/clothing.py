@@ -18,7 +18,7 @@ from tests.benchmarks.common import leave_one_out, need, plain_neighbours
 
 
 def plain_images(paths):
-    """Embed pictures by the plain call and the mean over positions, (n, 1280) float32."""
+    """Embed images by the plain call and the mean over positions, (n, 1280) float32."""
     weights = find_files(EncoderRecipe(Unit.IMAGE)).weights[0]
     network = EfficientNet.from_name("efficientnet-lite2").eval()
     network.load_state_dict(torch.load(weights, weights_only=True))

@@ -1,12 +1,12 @@
-"""Does the heat fall where the match is? Pairs of pictures pasted side by side.
+"""Does the heat fall where the match is? Pairs of images pasted side by side.
 
-Clothing photos of two classes: each pasted picture is explained for a query that belongs to one half, the
+Clothing photos of two classes: each pasted image is explained for a query that belongs to one half, the
 very photo of that half or another photo of its class. A pair counts when the mean heat over that half is
 greater than over the other; the column of patches between them counts for neither. Two variants: `heat`, each
 patch's score beyond what it would have with the average item (what the page and the command show), and the
 plain scores, which add up to the score.
 
-Stamps of two families: each pasted picture is explained for the caption of one half, placed by class names
+Stamps of two families: each pasted image is explained for the caption of one half, placed by class names
 alone (`conse`), and by an alignment fitted to the captions that are not asked (`align`).
 """
 
@@ -107,7 +107,7 @@ def by_photos(root):
 
 
 def by_captions(root):
-    """Return the same for texts, by what placed the pictures among them."""
+    """Return the same for texts, by what placed the images among them."""
     folder, captions = root / "stamps", root / "captions.csv"
     folder.mkdir()
     pairs, known = stamps(folder, MORE)

@@ -1,4 +1,4 @@
-"""Pictures from disk on the CPU, against the plain loop: `Image.open`, processor, model, mean; one by one.
+"""Images from disk on the CPU, against the plain loop: `Image.open`, processor, model, mean; one by one.
 
 `image_cpu` is the bundled model on JPEGs 500 pixels wide, `image_cpu_12mp` on JPEGs of 12 megapixels,
 `image_cpu_vit` ViT-B/16 with random weights on the small ones. The photos are the shared clothing photos,
@@ -45,7 +45,7 @@ def save_photos(folder, count, size, grain):
 
 
 def plain_lite2():
-    """Return the bundled model as one would call it: RGB picture -> (1280,)."""
+    """Return the bundled model as one would call it: RGB image -> (1280,)."""
     model = EfficientNetLite(find_files(EncoderRecipe(Unit.IMAGE)).weights[0]).eval()
 
     def embed(image):
@@ -58,7 +58,7 @@ def plain_lite2():
 
 
 def plain_vit(folder):
-    """Return ViT as its documentation calls it: RGB picture -> (768,)."""
+    """Return ViT as its documentation calls it: RGB image -> (768,)."""
     from transformers import AutoImageProcessor, AutoModel
 
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
@@ -89,7 +89,7 @@ def plainly(plain, paths):
 
 
 def compare(key, encoder, plain, paths, few):
-    """Print the figure of one encoder on one set of pictures; the plain loop reads `few` of them."""
+    """Print the figure of one encoder on one set of images; the plain loop reads `few` of them."""
     want = np.stack([plain(Image.open(path).convert("RGB")) for path in paths[:few]])
     got = encoder.encode(paths[:few])
     cosine = ((got * want).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(want, axis=1)).min()

@@ -1,6 +1,6 @@
 """ViT-B/16 at 224 pixels on a GPU in bfloat16, random weights: 500-pixel JPEGs from disk, end to end.
 
-`image_gpu` is ours over the plain loop (`Image.open`, processor, model, mean; 64 pictures a batch);
+`image_gpu` is ours over the plain loop (`Image.open`, processor, model, mean; 64 images a batch);
 `image_gpu_end_to_end` is ours over the slower of reading alone and the model alone; `image_gpu_forward` is
 the share of the rate of a large matrix product.
 """

@@ -1,6 +1,6 @@
-"""Texts that find pictures: ConSE and an alignment on the English captions of the Tux Paint stamps.
+"""Texts that find images: ConSE and an alignment on the English captions of the Tux Paint stamps.
 
-Every different caption is asked once; pictures with the same caption are one answer. ConSE needs no captions.
+Every different caption is asked once; images with the same caption are one answer. ConSE needs no captions.
 The alignment is cross-validated in 5 folds grouped by caption, in which no caption is both fitted and asked.
 """
 

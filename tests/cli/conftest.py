@@ -74,7 +74,7 @@ class Runner:
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory):
-    """Return a folder with a table, a folder of pictures (one broken) and a file of sentences."""
+    """Return a folder with a table, a folder of images (one broken) and a file of sentences."""
     root = tmp_path_factory.mktemp("sources with spaces é")
     lines = ["question,topic,weight", *(f'"{text}",{topic},{weight}' for text, topic, weight in ROWS)]
     (root / "questions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -96,7 +96,7 @@ def sources(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def built(sources, tmp_path_factory):
-    """Return a runner on a folder that holds the indexes faq, pictures and terms."""
+    """Return a runner on a folder that holds the indexes faq, images and terms."""
     run = Runner(tmp_path_factory.mktemp("indexes"))
     for arguments in (
         (sources / "questions.csv", "--text", "question", "--name", "faq"),

@@ -92,8 +92,8 @@ def test_search_for_a_word_finds_its_sense_and_prints_its_span(built):
     assert named["hits"][0] == hit
 
 
-def test_search_by_picture_and_by_item(built, sources):
-    """--image finds the picture itself at distance 0; --item leaves the item out."""
+def test_search_by_image_and_by_item(built, sources):
+    """--image finds the image itself at distance 0; --item leaves the item out."""
     picture = sources / "pictures" / "blue" / "blue 0.png"
     first = built.json("search", "pictures", "--image", picture, "-k", "1")["hits"][0]
     assert (first["path"], first["modality"], first["text"]) == (str(picture), "image", None)
@@ -142,8 +142,8 @@ def test_list_info_and_models_print_objects(built):
     ]
 
 
-def test_a_text_finds_pictures(built):
-    """A text asked of pictures says what it was compared by; `info` says it too."""
+def test_a_text_finds_images(built):
+    """A text asked of images says what it was compared by; `info` says it too."""
     found = built.json("search", "pictures", "something red", "-k", "2")
     assert (found["by"], found["metric"], len(found["hits"])) == ("conse", "cosine", 2)
     assert all(0 <= hit["percentile"] <= 100 for hit in found["hits"])
@@ -170,7 +170,7 @@ def test_align_prints_what_it_measured(sources, run, tmp_path):
 
 
 def test_what_was_rejected_is_counted_and_listed(built):
-    """A broken picture does not stop a build; it is counted, and listed with its reason."""
+    """A broken image does not stop a build; it is counted, and listed with its reason."""
     info = built.json("info", "pictures", "--rejected")
     assert info["report"]["rejected"] == 1
     assert [each["id"] for each in info["quarantine"]] == ["red/broken.jpg"]

@@ -44,8 +44,8 @@ def test_a_word_shows_its_neighbours(built):
     assert "Only in the query: " in built("explain", "terms", query[0], hit["id"], *query[1:]).stdout
 
 
-def test_a_picture_prints_its_grid_and_saves_its_heat(built, sources, tmp_path):
-    """A picture's patches are rows of shades and numbers; --save writes the picture in its size."""
+def test_an_image_prints_its_grid_and_saves_its_heat(built, sources, tmp_path):
+    """An image's patches are rows of shades and numbers; --save writes the image in its size."""
     asked = ("--image", sources / "pictures" / "red" / "red 0.png")
     identity = built.json("search", "pictures", *asked, "-k", 2)["hits"][1]["id"]
     made = built.json("explain", "pictures", identity, *asked)
@@ -62,7 +62,7 @@ def test_a_picture_prints_its_grid_and_saves_its_heat(built, sources, tmp_path):
 
 
 def test_what_does_not_fit_is_said(built, refund, tmp_path):
-    """A missing query or id, too many of them, and a text saved as a picture end in a sentence."""
+    """A missing query or id, too many of them, and a text saved as an image end in a sentence."""
     assert built("explain", "faq", refund).exit_code == 2
     assert built("explain", "faq", "a", "b", "c").exit_code == 2
     assert built("explain", "faq", QUERY, "no such id").exit_code == 1

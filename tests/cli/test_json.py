@@ -10,7 +10,7 @@ PAIRS = "\n".join(f"a text {n}\tanother {n % 5}\t{n % 4}" for n in range(24))
 
 
 def commands(sources, root):
-    """Return what is asked of the indexes faq, pictures and terms, by a name, in this order."""
+    """Return what is asked of the indexes faq, images and terms, by a name, in this order."""
     (root / "pairs.tsv").write_text("text1\ttext2\tscore\n" + PAIRS, encoding="utf-8")
     (root / "queries.tsv").write_text("id\ttext\nq1\tmoney back\nq2\tlost parcel\n", encoding="utf-8")
     (root / "qrels.tsv").write_text("query\titem\tgrade\nq1\tx\t1\nq2\ty\t1\n", encoding="utf-8")

@@ -25,7 +25,7 @@ def test_probabilities_are_a_softmax_over_the_best_classes():
 
 
 def test_a_place_is_the_weighted_mean_of_centred_names():
-    """A picture that is surely one class lies at that class's centred name; between two, at their mean."""
+    """An image that is surely one class lies at that class's centred name; between two, at their mean."""
     names = np.eye(4, 6, dtype=np.float32)
     centre = names.mean(0)
     logits = np.full((2, 4), -100, np.float32)

@@ -46,7 +46,7 @@ def pictures(stamps, tmp_path_factory):
     return es.build(stamps, name="stamps", precision="fp32", captions="", indexes=folder)
 
 
-def test_a_text_finds_pictures_by_class_names(pictures):
+def test_a_text_finds_images_by_class_names(pictures):
     """With nothing said, an index of the bundled model is asked with texts: places are those of ConSE."""
     assert (pictures.crossmodal.by, pictures.crossmodal.asks.value) == ("conse", "text")
     hits = pictures.search("an insect with wings", 3)
@@ -92,8 +92,8 @@ def test_what_serves_is_said_for_what_has_a_share():
     assert about(facts) == "by an alignment with 31 captions and class names"
 
 
-def test_pictures_are_compared_as_before(pictures):
-    """A picture and an item are compared in the index's own space, and an empty text is refused."""
+def test_images_are_compared_as_before(pictures):
+    """An image and an item are compared in the index's own space, and an empty text is refused."""
     path = pictures.item(pictures.build.items["id"][0].as_py()).path
     hit = pictures.search(es.Image(path), 1)[0]
     assert (hit.id, hit.distance < 1e-4) == (pictures.build.items["id"][0].as_py(), True)
@@ -102,7 +102,7 @@ def test_pictures_are_compared_as_before(pictures):
         pictures.search(" ")
 
 
-def test_a_text_is_added_to_a_picture(pictures):
+def test_a_text_is_added_to_an_image(pictures):
     """Of an item and a text, both are compared in the texts' space: their unit vectors, weighted, added."""
     item = pictures.build.items["id"][2].as_py()
     asked = es.Query((es.WeightedTerm(es.MoreLike(item)), es.WeightedTerm("an insect", 0.5)))
@@ -116,7 +116,7 @@ def test_a_text_is_added_to_a_picture(pictures):
 
 
 def test_a_text_is_explained_by_where_patches_lie(pictures):
-    """Each patch scores as if it were a picture placed alone; the average item takes nothing off."""
+    """Each patch scores as if it were an image placed alone; the average item takes nothing off."""
     hit = pictures.search("an insect", 1)[0]
     made = pictures.explain("an insect", hit)
     apart = pictures.encoder.hidden_states(Path(hit.path))
@@ -154,8 +154,8 @@ def test_a_build_needs_no_text_model(stamps, tmp_path, monkeypatch):
         searcher.search("a text")
 
 
-def test_a_rebuild_places_new_pictures(stamps, tmp_path, monkeypatch):
-    """New pictures are placed as the old ones were; no text model is loaded for it."""
+def test_a_rebuild_places_new_images(stamps, tmp_path, monkeypatch):
+    """New images are placed as the old ones were; no text model is loaded for it."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     paths = sorted(stamps.glob("*.png"))[:6]
@@ -176,8 +176,8 @@ def test_a_rebuild_places_new_pictures(stamps, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("stamps")
-def test_a_text_index_is_asked_with_a_picture(tmp_path):
-    """A picture finds texts by the names of what is in it, in the index's own space."""
+def test_a_text_index_is_asked_with_an_image(tmp_path):
+    """An image finds texts by the names of what is in it, in the index's own space."""
     source = tmp_path / "texts.txt"
     source.write_text(
         "a strawberry or another sweet fruit\nhow to file a tax return\nhow to play the piano\n"
@@ -197,7 +197,7 @@ def test_a_text_index_is_asked_with_a_picture(tmp_path):
 
 @pytest.mark.usefixtures("stamps")
 @pytest.mark.scale
-def test_a_text_index_by_inner_product_is_asked_with_a_picture(tmp_path):
+def test_a_text_index_by_inner_product_is_asked_with_an_image(tmp_path):
     """A place is made as long as the texts are, so that parts count alike; no percentile is told."""
     source = tmp_path / "texts.txt"
     source.write_text("a strawberry\nhow to file a tax return\nhow to play the piano\n")
@@ -221,7 +221,7 @@ def test_a_text_index_by_inner_product_is_asked_with_a_picture(tmp_path):
 
 @pytest.fixture
 def towers(small_model, tmp_path):
-    """An index of four plain pictures made with a small CLIP, and CLIP's folder."""
+    """An index of four plain images made with a small CLIP, and CLIP's folder."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name, value in fakes.COLOURS.items():
@@ -231,7 +231,7 @@ def towers(small_model, tmp_path):
 
 
 def test_two_towers_need_no_places(towers):
-    """With CLIP a text is compared with the pictures' own vectors, by the cosine of the two projections."""
+    """With CLIP a text is compared with the images' own vectors, by the cosine of the two projections."""
     searcher, model = towers
     assert (searcher.crossmodal.by, searcher.manifest.dimension) == ("towers", 16)
     assert searcher.manifest.artifacts.crossmodal == CrossmodalFacts("towers", files=("bridge-scale.npz",))
@@ -253,8 +253,8 @@ def test_a_text_is_explained_by_patches_of_two_towers(towers):
     )
 
 
-def test_texts_that_find_pictures_are_measured(towers, tmp_path):
-    """`eval --queries` asks an index of pictures across the crossmodal; exact search misses nothing there."""
+def test_texts_that_find_images_are_measured(towers, tmp_path):
+    """`eval --queries` asks an index of images across the crossmodal; exact search misses nothing there."""
     searcher, _ = towers
     path, judged = tmp_path / "queries.tsv", tmp_path / "qrels"
     path.write_text("1\ta cat\n2\ta bank\n")
@@ -277,7 +277,7 @@ def test_another_checkpoint_is_refused(towers):
         searcher.search("a cat")
 
 
-def test_texts_of_two_towers_are_asked_with_pictures(small_model, tmp_path):
+def test_texts_of_two_towers_are_asked_with_images(small_model, tmp_path):
     """A text index made with CLIP's text tower is asked through its image tower."""
     source = tmp_path / "texts.txt"
     source.write_text("a cat\na bank\na path\n")
@@ -290,8 +290,8 @@ def test_texts_of_two_towers_are_asked_with_pictures(small_model, tmp_path):
     assert [hit.distance for hit in hits] == pytest.approx(sorted(far), abs=1e-5)
 
 
-def test_pictures_are_tuned_with_texts(small_model, tmp_path, monkeypatch):
-    """An approximate index of pictures is tuned with texts where there are some, and tells their recall."""
+def test_images_are_tuned_with_texts(small_model, tmp_path, monkeypatch):
+    """An approximate index of images is tuned with texts where there are some, and tells their recall."""
     random = np.random.default_rng(0)
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -324,8 +324,8 @@ def test_queries_that_nothing_embeds_are_refused(small_model, stamps, tmp_path):
 
 
 @pytest.mark.scale
-def test_a_picture_among_texts_has_percentiles_alone(stamps, tmp_path):
-    """Hits of a picture among texts stand among pairs of texts; no verdict is given, nor what people say."""
+def test_an_image_among_texts_has_percentiles_alone(stamps, tmp_path):
+    """Hits of an image among texts stand among pairs of texts; no verdict is given, nor what people say."""
     source = tmp_path / "texts.txt"
     source.write_text("\n".join(["a bird", "a train", "a piano", "an apple", "a castle"]) + "\n")
     texts = es.build(source, name="few", precision="fp32", indexes=tmp_path / "indexes")
@@ -337,7 +337,7 @@ def test_a_picture_among_texts_has_percentiles_alone(stamps, tmp_path):
 
 
 def test_words_and_lengths_have_no_bridge(terms, make_searcher):
-    """Words in their sentence, and texts by Euclidean distance, are not asked with pictures."""
+    """Words in their sentence, and texts by Euclidean distance, are not asked with images."""
     assert terms.crossmodal is None
     assert make_searcher(fakes.fruit_entries(), name="fruits", metric="l2").crossmodal is None
 
@@ -349,8 +349,8 @@ def test_a_fake_has_no_class_head(colours):
         colours.search("red")
 
 
-def test_a_picture_that_nothing_names_is_refused(fruits):
-    """A text index whose loader gives no class head refuses pictures in words."""
+def test_an_image_that_nothing_names_is_refused(fruits):
+    """A text index whose loader gives no class head refuses images in words."""
     searcher = Index(fruits.build, fakes.LetterEncoder)
     assert searcher.manifest.unit is Unit.TEXT
     with pytest.raises(QueryError, match="no class head"):

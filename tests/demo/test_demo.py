@@ -122,8 +122,8 @@ def test_sounds_are_those_that_are_given_or_installed(tmp_path, monkeypatch):
         assert make(recipe, tmp_path / f"ix-{folder}", again=False, progress=Silent()).answers == 1
 
 
-def test_a_folder_of_pictures_takes_the_place_of_the_stamps(tmp_path, monkeypatch):
-    """--images DIR is the source of the demo's pictures; without it the stamps are, where installed."""
+def test_a_folder_of_images_takes_the_place_of_the_stamps(tmp_path, monkeypatch):
+    """--images DIR is the source of the demo's images; without it the stamps are, where installed."""
     from PIL import Image
 
     monkeypatch.setattr(indexes, "SAMPLES", ())
@@ -140,8 +140,8 @@ def test_a_folder_of_pictures_takes_the_place_of_the_stamps(tmp_path, monkeypatc
 @pytest.mark.skipif(
     not STAMPS[0].is_dir(), reason=f"{STAMPS[0]} is missing (apt install tuxpaint-stamps-default)"
 )
-def test_pictures_of_the_demo_are_aligned_where_they_have_captions(tmp_path):
-    """With captions enough texts find the demo's pictures by them too; with none by class names alone."""
+def test_images_of_the_demo_are_aligned_where_they_have_captions(tmp_path):
+    """With captions enough texts find the demo's images by them too; with none by class names alone."""
     plain = tmp_path / "plain"
     plain.mkdir()
     for path in sorted((STAMPS[0] / "food").rglob("*.png"))[:20]:

@@ -25,7 +25,7 @@ IMAGE_GOLDEN = [0.0, 0.0, 0.561807, 0.0, 0.0, 3.217747, 0.0, 0.089577, 0.0, 0.01
 
 
 def stripes():
-    """Return a picture of diagonal stripes, 400 x 300, computed."""
+    """Return an image of diagonal stripes, 400 x 300, computed."""
     y, x, channel = np.mgrid[:300, :400, :3]
     return Image.fromarray(((2 * x + 3 * y + 40 * channel) % 256).astype(np.uint8))
 

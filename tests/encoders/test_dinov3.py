@@ -37,7 +37,7 @@ def dinov3(tmp_path):
 
 
 def picture(width=90, height=60):
-    """Return a picture of noise."""
+    """Return an image of noise."""
     noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(noise)
 
@@ -69,7 +69,7 @@ def test_pixels_are_those_of_plain_numpy(dinov3, size):
 
 
 @pytest.mark.parametrize("patches", [False, True])
-def test_a_picture_is_the_mean_of_the_plain_call(dinov3, patches):
+def test_an_image_is_the_mean_of_the_plain_call(dinov3, patches):
     """All tokens count, or with patch_tokens_only all but the CLS and the four registers, to 1e-5."""
     from transformers import AutoModel
 

@@ -51,7 +51,7 @@ def test_tokens_stand_where_they_are_in_the_text(small_model, name):
 
 @pytest.mark.parametrize("layers", [0, -2, (-1, -2)])
 def test_layers_add_up_too(small_model, layers):
-    """Other layers than the last, and several of them averaged, add up for texts, words and pictures."""
+    """Other layers than the last, and several of them averaged, add up for texts, words and images."""
     bert, vit = small_model("bert").as_posix(), small_model("vit").as_posix()
     text = load_encoder(bert, pooling="mean", layers=layers, precision="fp32")
     assert adds_up(text.hidden_states(SENTENCES[0]), text.encode([SENTENCES[0]])[0])
@@ -78,7 +78,7 @@ def test_a_word_is_made_of_its_sub_tokens(small_model, pooling):
 
 @pytest.mark.parametrize("patch_tokens_only", [False, True])
 @pytest.mark.parametrize("name", IMAGE_MODELS)
-def test_a_pictures_patches_add_up_to_its_vector(small_model, name, patch_tokens_only):
+def test_an_images_patches_add_up_to_its_vector(small_model, name, patch_tokens_only):
     """Patches, CLS and registers of every family add up; the grid takes all but the leading tokens."""
     encoder = load_encoder(
         small_model(name).as_posix(),
@@ -208,8 +208,8 @@ def test_a_long_text_says_that_it_was_cut(small_model):
     assert not encoder.hidden_states("bank").truncated
 
 
-def test_a_lost_picture_is_an_item_error(small_model, tmp_path):
-    """A picture that is gone is an ItemError, as in `encode`."""
+def test_a_lost_image_is_an_item_error(small_model, tmp_path):
+    """An image that is gone is an ItemError, as in `encode`."""
     with pytest.raises(ItemError, match="does not exist"):
         load_encoder(small_model("vit").as_posix()).hidden_states(tmp_path / "gone.png")
 
@@ -224,7 +224,7 @@ def test_the_bundled_model_sees_the_central_square(size):
 
 
 def test_crops_and_padding_are_measured():
-    """Resized whole is all of it, cropped the middle, and a crop wider than the picture reaches beyond it."""
+    """Resized whole is all of it, cropped the middle, and a crop wider than the image reaches beyond it."""
     whole = PillowResizing((32, 48), 0, None, Image.Resampling.BICUBIC)
     np.testing.assert_allclose(seen_box(whole, (300, 200)), (0, 0, 1, 1), atol=0.005)
     middle = PillowResizing(None, 64, (32, 32), Image.Resampling.BILINEAR)
@@ -252,7 +252,7 @@ def test_the_box_fits_what_the_processor_crops(small_model, name):
     ],
 )  # fmt: skip
 def test_grids_follow_from_the_number_of_tokens(tokens, patch, size, want):
-    """CLS and registers are what is over; merged patches keep the picture's shape."""
+    """CLS and registers are what is over; merged patches keep the image's shape."""
     assert grid_of(tokens, patch, *size) == want
 
 

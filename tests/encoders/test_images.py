@@ -24,7 +24,7 @@ PREFIX = {
 
 
 def pictures():
-    """Return five pictures of different sizes and shapes, always the same."""
+    """Return five images of different sizes and shapes, always the same."""
     random = np.random.default_rng(3)
     sizes = [(40, 50), (32, 32), (33, 90), (200, 64), (31, 31)]
     arrays = [random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
@@ -32,7 +32,7 @@ def pictures():
 
 
 def plain(folder, image):
-    """Return hidden_states and last_hidden_state of one picture by the plain transformers call."""
+    """Return hidden_states and last_hidden_state of one image by the plain transformers call."""
     from transformers import AutoImageProcessor, AutoModel
 
     model = AutoModel.from_pretrained(folder).eval()
@@ -49,7 +49,7 @@ def cosines(a, b):
 
 
 @pytest.mark.parametrize("name", IMAGE_MODELS)
-def test_a_picture_is_the_mean_of_the_plain_call(small_model, name):
+def test_an_image_is_the_mean_of_the_plain_call(small_model, name):
     """The vector is last_hidden_state.mean(1) over tokens, or .mean((2, 3)) over a CNN's map, to 1e-5."""
     folder = small_model(name)
     got = load_encoder(folder.as_posix(), pooling="mean", precision="fp32", views="centre").encode(pictures())
@@ -61,7 +61,7 @@ def test_a_picture_is_the_mean_of_the_plain_call(small_model, name):
 
 @pytest.mark.parametrize("name", ["vit", "dinov2", "deit", "clip"])
 def test_cls_is_the_first_row(small_model, name):
-    """With pooling cls a picture's vector is last_hidden_state[:, 0, :]."""
+    """With pooling cls an image's vector is last_hidden_state[:, 0, :]."""
     folder = small_model(name)
     got = load_encoder(folder.as_posix(), pooling="cls", precision="fp32", views="centre").encode(pictures())
     want = [plain(folder, image)[1][0, 0, :].numpy() for image in pictures()]
@@ -106,7 +106,7 @@ def test_layers_of_different_shape_are_not_averaged(small_model):
 
 @pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_neighbours_and_order_do_not_change_a_vector(small_model, name):
-    """A picture alone, among 40 others or in another order has the same vector (cosine 0.99999)."""
+    """An image alone, among 40 others or in another order has the same vector (cosine 0.99999)."""
     encoder = load_encoder(small_model(name).as_posix(), precision="fp32")
     many = pictures() * 8
     want = np.concatenate([encoder.encode([image]) for image in pictures()] * 8)
@@ -125,8 +125,8 @@ def test_bf16_stays_close_to_fp32(small_model, name):
 
 @pytest.mark.parametrize("name", ["vit", "dinov2", "resnet", "clip", "siglip"])
 @pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 3), (3, 3), (1, 40)])
-def test_the_smallest_pictures_have_vectors(small_model, name, size):
-    """A picture of one or three pixels is read with its colour in the last axis, and has a finite vector."""
+def test_the_smallest_images_have_vectors(small_model, name, size):
+    """An image of one or three pixels is read with its colour in the last axis, and has a finite vector."""
     encoder = load_encoder(small_model(name).as_posix(), precision="fp32", views="centre")
     small, same = encoder.encode([Image.new("RGB", size, "teal"), Image.new("RGB", (64, 64), "teal")])
     assert np.isfinite(small).all()
@@ -134,7 +134,7 @@ def test_the_smallest_pictures_have_vectors(small_model, name, size):
 
 
 def test_path_bytes_and_open_image_are_one(small_model, tmp_path):
-    """A picture as a path, a string, bytes or an open image has the same vector."""
+    """An image as a path, a string, bytes or an open image has the same vector."""
     image = pictures()[0]
     path = tmp_path / "a picture.png"
     image.save(path)
@@ -143,8 +143,8 @@ def test_path_bytes_and_open_image_are_one(small_model, tmp_path):
     assert (rows == rows[0]).all()
 
 
-def test_a_bad_picture_stands_between_good_ones(small_model):
-    """`prepare` puts the ItemError in the bad picture's place; `encode` raises it."""
+def test_a_bad_image_stands_between_good_ones(small_model):
+    """`prepare` puts the ItemError in the bad image's place; `encode` raises it."""
     good = io.BytesIO()
     pictures()[0].save(good, "PNG")
     encoder = load_encoder(small_model("vit").as_posix())
@@ -160,8 +160,8 @@ def test_a_cnn_has_no_cls(small_model):
         load_encoder(small_model("resnet").as_posix(), pooling="cls")
 
 
-def test_a_text_model_embeds_no_pictures(small_model):
-    """A text model asked for pictures is refused in words."""
+def test_a_text_model_embeds_no_images(small_model):
+    """A text model asked for images is refused in words."""
     with pytest.raises(ModelError, match="reads no pixels"):
         load_encoder(small_model("bert").as_posix(), unit="image")
 

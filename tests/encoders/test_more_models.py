@@ -91,7 +91,7 @@ def square(folder, kind="ViTImageProcessor", **options):
 
 
 def efficientnet(folder, **options):
-    """EfficientNet: a map (B, 32, 4, 4), batch norm with statistics, weights that let pictures differ."""
+    """EfficientNet: a map (B, 32, 4, 4), batch norm with statistics, weights that let images differ."""
     from transformers import EfficientNetConfig, EfficientNetModel
 
     square(folder, "EfficientNetImageProcessor", **options)
@@ -151,7 +151,7 @@ def swin_v2(folder):
 
 
 def dinov2_interpolated(folder):
-    """DINOv2 with registers as on the hub: trained on larger pictures than its processor gives."""
+    """DINOv2 with registers as on the hub: trained on larger images than its processor gives."""
     from transformers import BitImageProcessor, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
     size = {"height": 32, "width": 32}
@@ -345,7 +345,7 @@ def test_a_cnn_is_the_mean_over_positions(more, name):
     ],
 )
 def test_a_transformer_is_the_mean_over_tokens(more, name, patches, skipped):
-    """Swin V2 and DINOv2 on smaller pictures than it was trained on: plain slices averaged, to 1e-5."""
+    """Swin V2 and DINOv2 on smaller images than it was trained on: plain slices averaged, to 1e-5."""
     encoder = load_encoder(more(name).as_posix(), patch_tokens_only=patches, precision="fp32", views="centre")
     last = [test_images.plain(more(name), image)[1][0] for image in pictures()]
     assert {rows.shape[0] for rows in last} == {64 if name == "swin-v2" else 1 + 3 + 16}
@@ -398,7 +398,7 @@ def test_a_known_name_brings_its_pooling(small_model, hub_named, name, pooling):
     ("name", "small"),
     [("openai/clip-vit-base-patch32", "clip"), ("google/siglip2-base-patch16-224", "siglip")],
 )
-def test_a_known_name_of_two_towers_reads_pictures(small_model, hub_named, name, small):
+def test_a_known_name_of_two_towers_reads_images(small_model, hub_named, name, small):
     """CLIP and SigLIP ship a tokenizer too; by their names in the catalogue they are image models."""
     hub_named(small_model(small), name)
     encoder = load_encoder(name, pooling="mean", precision="fp32", views="centre")

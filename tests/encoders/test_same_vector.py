@@ -57,8 +57,8 @@ def test_a_word_asked_is_the_word_indexed(small_model, make_recipe, tmp_path, en
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_picture_asked_is_the_picture_indexed(small_model, make_recipe, tmp_path, engine):
-    """The vector of a picture asked is that of the same picture indexed, cosine 0.99999."""
+def test_an_image_asked_is_the_image_indexed(small_model, make_recipe, tmp_path, engine):
+    """The vector of an image asked is that of the same image indexed, cosine 0.99999."""
     entries = []
     for at, image in enumerate(pictures()):
         path = tmp_path / f"{at}.png"

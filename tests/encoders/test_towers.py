@@ -12,7 +12,7 @@ LONG = "a river bank and a cat " * 20
 
 
 def plain(folder, texts):
-    """Return what transformers gives for pictures and for texts, (n, d) each."""
+    """Return what transformers gives for images and for texts, (n, d) each."""
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
     model = AutoModel.from_pretrained(folder).eval()
@@ -29,7 +29,7 @@ def plain(folder, texts):
 
 @pytest.mark.parametrize("name", TWO_TOWERS)
 def test_both_towers_give_what_transformers_gives(small_model, name):
-    """Pictures have get_image_features and texts get_text_features of the plain call, to 1e-5, by default."""
+    """Images have get_image_features and texts get_text_features of the plain call, to 1e-5, by default."""
     folder = small_model(name).as_posix()
     texts = [*SENTENCES, LONG]
     images, read = plain(folder, texts)
@@ -51,8 +51,8 @@ def test_a_text_does_not_depend_on_its_batch(small_model, name):
     assert [each.truncated for each in tower.prepare(["x", LONG])] == [False, True]
 
 
-def test_pictures_of_any_shape_are_the_mean_of_their_patches(small_model):
-    """NaFlex: the mean over a picture's own patches, to 1e-5 of the plain call, whatever the batch."""
+def test_images_of_any_shape_are_the_mean_of_their_patches(small_model):
+    """NaFlex: the mean over an image's own patches, to 1e-5 of the plain call, whatever the batch."""
     from transformers import AutoImageProcessor, AutoModel
 
     folder = small_model("siglip2-naflex")
@@ -79,8 +79,8 @@ def test_pictures_of_any_shape_are_the_mean_of_their_patches(small_model):
 
 
 @pytest.mark.openvino
-def test_pictures_of_any_shape_run_in_torch(small_model):
-    """What depends on a picture's shape can't be traced: `auto` takes torch, OpenVINO is refused."""
+def test_images_of_any_shape_run_in_torch(small_model):
+    """What depends on an image's shape can't be traced: `auto` takes torch, OpenVINO is refused."""
     pytest.importorskip("openvino")
     folder = small_model("siglip2-naflex").as_posix()
     assert load_encoder(folder).engine == "torch"
@@ -130,7 +130,7 @@ def test_a_projection_needs_two_towers(small_model):
 
 
 def test_a_tower_without_its_tokenizer_says_so(small_model, tmp_path):
-    """Where the files for texts are missing, the pictures still have vectors, and texts an error in words."""
+    """Where the files for texts are missing, the images still have vectors, and texts an error in words."""
     import shutil
 
     folder = shutil.copytree(small_model("clip"), tmp_path / "clip")

@@ -66,7 +66,7 @@ def test_texts_add_up(make_build, small_model, name, metric):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("name", IMAGE_MODELS)
-def test_pictures_add_up(make_build, small_model, tmp_path, name, metric):
+def test_images_add_up(make_build, small_model, tmp_path, name, metric):
     """The patches, CLS and registers of every family add up, and the heat is the grid less the typical."""
     entries = []
     for at, picture in enumerate(pictures()[:3]):
@@ -154,7 +154,7 @@ def test_leaving_a_neighbour_out_tells_what_it_did(make_build):
     assert [part.text for part in made.neighbours] == ["ab", "ee"]
 
 
-def test_a_changed_picture_is_told(colours, tmp_path):
+def test_a_changed_image_is_told(colours, tmp_path):
     """When the file is another one now, the two distances differ and the note says so."""
     assert colours.explain(MoreLike("navy"), "red").note == ""
     Image.new("RGB", (4, 4), "navy").save(tmp_path / "red.png")
@@ -165,7 +165,7 @@ def test_a_changed_picture_is_told(colours, tmp_path):
 
 
 def test_what_is_gone_is_an_error_in_words(colours, tmp_path):
-    """A picture that is gone, an item that is not there and a query that does not fit are named."""
+    """An image that is gone, an item that is not there and a query that does not fit are named."""
     (tmp_path / "red.png").unlink()
     with pytest.raises(ItemError, match=r"'red' can't be explained: .*red\.png: the file does not exist\.$"):
         colours.explain(MoreLike("navy"), "red")
@@ -175,8 +175,8 @@ def test_what_is_gone_is_an_error_in_words(colours, tmp_path):
         colours.explain("a text", "navy")
 
 
-def test_a_picture_of_bytes_is_explained(colours):
-    """A picture that no file of its own holds has a grid as well."""
+def test_an_image_of_bytes_is_explained(colours):
+    """An image that no file of its own holds has a grid as well."""
     made = colours.explain(MoreLike("pink"), "white")
     assert made.grid.shape == (4, 4)
     np.testing.assert_allclose(made.grid, made.grid[0, 0])

@@ -41,7 +41,7 @@ def test_the_raw_vectors_are_kept(make_build):
     assert make_build([text("a", "aab")]).vectors[0, :2].tolist() == [2, 1]
 
 
-def test_pictures_keep_their_path_or_their_bytes(make_build, tmp_path):
+def test_images_keep_their_path_or_their_bytes(make_build, tmp_path):
     """An image in a file is known by its path, one from a table by its bytes; a bad one is rejected."""
     from PIL import Image
 
@@ -124,7 +124,7 @@ def test_a_vector_that_is_not_finite_is_rejected(make_build):
     ]
 
 
-def test_identical_pictures_are_decoded_once(make_build, tmp_path):
+def test_identical_images_are_decoded_once(make_build, tmp_path):
     """Copies of a file are one image to the model, whatever they are called; bad ones are each listed."""
     encoder = LetterEncoder(EncoderRecipe(Unit.IMAGE))
     entries = []

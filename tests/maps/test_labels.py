@@ -38,7 +38,7 @@ def test_words_that_begin_alike_stand_once():
 
 
 def test_what_is_said_of_an_item(make_searcher, tmp_path):
-    """A text by itself, a word by itself, a picture by its fields or its file; or each by a given field."""
+    """A text by itself, a word by itself, an image by its fields or its file; or each by a given field."""
     items = make_searcher(fakes.fruit_entries()).build.items
     assert documents(items, np.array([0, 3])) == ["apple", "cherry"]
     assert documents(items, np.array([0, 3]), "first") == ["a", "c"]

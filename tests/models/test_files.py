@@ -132,7 +132,7 @@ def test_broken_json_names_its_file(small_model, tmp_path):
 
 
 def test_the_unit_is_taken_from_what_a_model_reads(small_model):
-    """A folder with a tokenizer serves texts, one with image preprocessing only serves pictures."""
+    """A folder with a tokenizer serves texts, one with image preprocessing only serves images."""
     assert default_unit("", "") is Unit.TEXT
     assert default_unit("efficientnet-lite2", "") is Unit.IMAGE
     assert default_unit(str(small_model("bert")), "") is Unit.TEXT

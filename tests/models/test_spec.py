@@ -170,7 +170,7 @@ def test_a_model_saved_by_sentence_transformers_is_read(model, tmp_path):
 
 
 def test_a_model_that_declares_nothing_gets_cls(model):
-    """A plain text model is read at its [CLS] position; words, tokens and pictures have their own rule."""
+    """A plain text model is read at its [CLS] position; words, tokens and images have their own rule."""
     assert spec_of(model).pooling == "cls"
     assert spec_of(model, Unit.WORD).pooling == "mean"
     assert spec_of(model, Unit.TOKEN).pooling == "row"
@@ -192,7 +192,7 @@ def test_a_pooling_that_does_not_exist_is_refused(model, unit, pooling):
 
 
 def test_a_bundled_model_of_the_other_modality_is_refused():
-    """Pictures can't be embedded by the text model: the right default is named."""
+    """Images can't be embedded by the text model: the right default is named."""
     with pytest.raises(ModelError, match="such as efficientnet-lite2"):
         spec_of("all-MiniLM-L6-v2", Unit.IMAGE)
     with pytest.raises(ModelError, match="such as all-MiniLM-L6-v2"):

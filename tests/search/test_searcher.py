@@ -104,8 +104,8 @@ def test_an_item_is_looked_up_by_its_id(fruits):
         fruits.item("Fig")
 
 
-def test_a_picture_hit_is_a_path_or_bytes(colours, tmp_path):
-    """A hit on a picture names its file, or holds its bytes."""
+def test_an_image_hit_is_a_path_or_bytes(colours, tmp_path):
+    """A hit on an image names its file, or holds its bytes."""
     hits = {hit.id: hit for hit in colours.search(MoreLike("red"), k=4)}
     assert hits["pink"].path == str(tmp_path / "pink.png")
     assert (hits["white"].path, hits["pink"].text) == (None, None)

@@ -61,8 +61,8 @@ def test_a_split_that_can_not_be_told_is_refused(tmp_path):
     assert contents(read("dataset", path / "dev")) == ["of dev"]
 
 
-def test_pictures_are_not_decoded(tmp_path):
-    """The bytes come as they are stored, even if no picture; class labels come as their names."""
+def test_images_are_not_decoded(tmp_path):
+    """The bytes come as they are stored, even if no image; class labels come as their names."""
     features = datasets.Features(
         {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
     )

@@ -171,7 +171,7 @@ def test_the_file_is_streamed(table, monkeypatch):
     assert taken == 6
 
 
-def test_pictures_lie_beside_the_table(tmp_path, table):
+def test_images_lie_beside_the_table(tmp_path, table):
     """A path in the image column is relative to the table's folder, spaces and dots included."""
     (tmp_path / "my pics").mkdir()
     (tmp_path / "my pics" / "1.png").write_bytes(b"x")

@@ -44,7 +44,7 @@ def test_relative_paths_and_the_home_become_absolute(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_what_most_of_its_files_are(tmp_path):
-    """Pictures or texts, wherever they lie in it; a tie is pictures."""
+    """Images or texts, wherever they lie in it; a tie is images."""
     put(tmp_path / "a" / "b" / "1.jpg")
     put(tmp_path / "a" / "2.md")
     assert guess_kind(str(tmp_path)) == ("images", str(tmp_path))
@@ -53,7 +53,7 @@ def test_a_folder_is_what_most_of_its_files_are(tmp_path):
 
 
 def test_captions_do_not_make_a_folder_one_of_texts(tmp_path):
-    """A .txt beside its picture is not counted."""
+    """A .txt beside its image is not counted."""
     for number in range(3):
         put(tmp_path / f"{number}.png")
         put(tmp_path / f"{number}.txt")

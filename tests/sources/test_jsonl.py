@@ -86,7 +86,7 @@ def test_a_megabyte_text_is_read(file):
     assert contents(read("jsonl", file(json.dumps({"text": "x" * 2**20})))) == ["x" * 2**20]
 
 
-def test_pictures_by_path_lie_beside_the_file(tmp_path, file):
+def test_images_by_path_lie_beside_the_file(tmp_path, file):
     """The image column is relative to the file's folder."""
     (tmp_path / "é 1.png").write_bytes(b"x")
     entries = read("jsonl", file('{"p": "é 1.png"}', '{"p": "2.png"}', '{"p": [1]}'), image="p")

@@ -116,8 +116,8 @@ def test_a_key_column_is_the_id(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{}, {"image": "image"}])
-def test_pictures_as_data_sets_keep_them(tmp_path, options):
-    """A column of {bytes, path} is pictures, and needs no option where nothing else can be meant."""
+def test_images_as_data_sets_keep_them(tmp_path, options):
+    """A column of {bytes, path} is images, and needs no option where nothing else can be meant."""
     path = tmp_path / "t.parquet"
     images = [{"bytes": b"PNG1", "path": "a.png"}, {"bytes": None, "path": "a.png"}, None]
     pq.write_table(pa.table({"image": images, "label": [0, 1, 2]}), path)

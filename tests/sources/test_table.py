@@ -61,8 +61,8 @@ def test_without_an_obvious_column_one_must_be_named(columns):
         choose(columns)
 
 
-def test_a_column_marked_as_pictures_is_taken_when_alone():
-    """Pictures are taken if nothing else can be meant; beside a text column the choice is the user's."""
+def test_a_column_marked_as_images_is_taken_when_alone():
+    """Images are taken if nothing else can be meant; beside a text column the choice is the user's."""
     assert choose(["image", "label"], pictures=["image"]) == Columns((), "image", "")
     assert choose(["image"], pictures=["image"]) == Columns((), "image", "")
     with pytest.raises(SourceError, match="--image COLUMN"):
@@ -146,7 +146,7 @@ def test_ids_stay_unique_as_they_become_many():
     assert not any(ids.take(f"row {number}") for number in range(20_000))
 
 
-def test_a_picture_by_path_is_relative_to_the_table(tmp_path):
+def test_an_image_by_path_is_relative_to_the_table(tmp_path):
     """The id is the path as seen from the table, however it is written; the content the file."""
     (tmp_path / "my pics").mkdir()
     file = tmp_path / "my pics" / "é.png"
@@ -169,7 +169,7 @@ def test_a_picture_by_path_is_relative_to_the_table(tmp_path):
     assert outside.entry({"a": str(file)}, "t:1").id == "../é.png"
 
 
-def test_a_picture_by_bytes_is_known_by_its_hash(tmp_path):
+def test_an_image_by_bytes_is_known_by_its_hash(tmp_path):
     """Bytes, alone or in {bytes, path}, are the content; the bytes win over the path."""
     rows = reader(tmp_path, (), "a")
     stem = content_hash(b"PNG")[:16]
@@ -201,7 +201,7 @@ def test_a_picture_by_bytes_is_known_by_its_hash(tmp_path):
         ),
     ],
 )
-def test_a_picture_that_is_not_there_is_rejected(tmp_path, value, reason):
+def test_an_image_that_is_not_there_is_rejected(tmp_path, value, reason):
     """The reason names the path, or what was found in place of one."""
     (tmp_path / "empty.png").touch()
     rows = reader(tmp_path, (), "a")

@@ -80,7 +80,7 @@ class SpectrogramEncoder(SoundEncoder):
         super().__init__(recipe, spec, head, RATE)
 
     def ready(self, samples: Samples) -> Prepared:
-        """Return the picture of the spectrogram (3, SIDE, SIDE), and its statistics (s,)."""
+        """Return the image of the spectrogram (3, SIDE, SIDE), and its statistics (s,)."""
         levels = log_mel(samples)
         image = picture(levels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         pixels = np.broadcast_to(np.asarray(image), (3, SIDE, SIDE))

@@ -131,7 +131,7 @@ class TransformerEncoder(SoundEncoder):
         rows = unpooled.map[0] if unpooled.map else 1
         if hasattr(self._config, "time_stride"):
             rows = _patches(self._config)[0]
-        # low frequencies come first, and stand at the bottom of the picture
+        # low frequencies come first, and stand at the bottom of the image
         order = torch.arange(count).reshape(rows, -1).flip(0).flatten()
         return apart(unpooled._replace(rows=unpooled.rows[order]), View((rows, count // rows)))
 

@@ -21,10 +21,10 @@ SHOWN_NOTES = 10
 class DelimitedFile(Table):
     r"""A file of values separated by commas, semicolons, bars or tabs; packed by gzip or not.
 
-    The separator is a tab in `.tsv` and `.tab` files; else it is told from the header, or by Excel's first
-    line `sep=;`. Comments may stand before the header, and the header may be missing. A cell that is blank,
-    or `NA`, `null`, `None`, `nan`, `\N` and the like, holds no value. Cells are given out as texts; a column
-    is of whole numbers, floats, truth values, dates or times if all its filled cells are, else of text.
+    The separator is a tab in `.tsv` and `.tab` files; else it is found in the header, or named by Excel's
+    first line `sep=;`. Comments may stand before the header, and the header may be missing. A cell that is
+    blank, or `NA`, `null`, `None`, `nan`, `\N` and the like, holds no value. Cells are given out as texts; a
+    column is of whole numbers, floats, truth values, dates or times if all its filled cells are, else texts.
     """
 
     def __init__(self, recipe: SourceRecipe) -> None:

@@ -1,4 +1,4 @@
-"""How a delimited file is written, told from its beginning: its separator, its header, what comes before."""
+"""How a delimited file is written, by its beginning: its separator, its header, what comes before."""
 
 from __future__ import annotations
 

@@ -72,8 +72,8 @@ def test_words_are_the_same(small_model, pooling):
 
 
 @pytest.mark.parametrize("name", IMAGE_MODELS)
-def test_pictures_are_the_same(small_model, name):
-    """Every picture has torch's vector, to 1e-4 of its length."""
+def test_images_are_the_same(small_model, name):
+    """Every image has torch's vector, to 1e-4 of its length."""
     want, got = both(small_model(name), pictures())
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-4 * np.linalg.norm(want, axis=1).max())
 

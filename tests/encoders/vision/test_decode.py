@@ -16,14 +16,14 @@ def saved(image, kind, **options):
 
 
 def pixels(picture):
-    """Return the RGB pixels of a picture, and hold that they are 8-bit RGB."""
+    """Return the RGB pixels of an image, and hold that they are 8-bit RGB."""
     image = open_rgb(picture)
     assert image.mode == "RGB"
     return np.asarray(image)
 
 
 def quarters():
-    """Return a picture 4 wide and 2 high: red, green above blue, white."""
+    """Return an image 4 wide and 2 high: red, green above blue, white."""
     array = np.zeros((2, 4, 3), np.uint8)
     array[0, :2], array[0, 2:], array[1, :2], array[1, 2:] = (255, 0, 0), (0, 255, 0), (0, 0, 255), 255
     return Image.fromarray(array)
@@ -31,7 +31,7 @@ def quarters():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation):
-    """A picture stored turned or mirrored is read upright, as the camera saw it."""
+    """An image stored turned or mirrored is read upright, as the camera saw it."""
     undo = {
         1: [], 2: [Image.Transpose.FLIP_LEFT_RIGHT], 3: [Image.Transpose.ROTATE_180],
         4: [Image.Transpose.FLIP_TOP_BOTTOM], 5: [Image.Transpose.TRANSPOSE],
@@ -56,7 +56,7 @@ def test_transparency_is_composed_on_white():
 
 
 def test_a_transparent_palette_colour_is_white():
-    """The transparent colour of a palette picture becomes white, in PNG and in GIF."""
+    """The transparent colour of a palette image becomes white, in PNG and in GIF."""
     image = Image.new("P", (2, 1))
     image.putpalette([200, 0, 0, 0, 200, 0])
     image.putdata([0, 1])
@@ -81,14 +81,14 @@ def test_sixteen_bit_grey_is_scaled():
     assert (got == got[:, :, :1]).all()
 
 
-def test_one_bit_pictures():
-    """A black-and-white picture has the values 0 and 255."""
+def test_one_bit_images():
+    """A black-and-white image has the values 0 and 255."""
     image = Image.new("1", (2, 1))
     image.putdata([0, 1])
     assert pixels(saved(image, "PNG")).tolist() == [[[0] * 3, [255] * 3]]
 
 
-def test_float_pictures_are_scaled_by_their_range():
+def test_float_images_are_scaled_by_their_range():
     """A float TIFF runs from its least to its greatest value; not-a-number is black, one value is black."""
     values = np.array([[-1.0, 0.0, 1.0, np.nan]], np.float32)
     assert pixels(saved(Image.fromarray(values), "TIFF"))[0, :, 0].tolist() == [0, 128, 255, 0]
@@ -104,19 +104,19 @@ def test_the_first_frame_of_an_animation_counts():
 
 
 def test_grey_equals_its_rgb_copy():
-    """A greyscale picture and the same one saved as RGB have the same pixels."""
+    """A greyscale image and the same one saved as RGB have the same pixels."""
     grey = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
     assert np.array_equal(pixels(saved(grey, "PNG")), pixels(saved(grey.convert("RGB"), "PNG")))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 3)])
-def test_the_smallest_pictures_are_read(size):
-    """Pictures of one and three pixels are pictures."""
+def test_the_smallest_images_are_read(size):
+    """Images of one and three pixels are images."""
     assert (pixels(saved(Image.new("RGB", size, "teal"), "PNG")) == (0, 128, 128)).all()
     assert open_rgb(Image.new("L", size)).size == size
 
 
-def test_an_open_picture_is_left_as_it_was():
+def test_an_open_image_is_left_as_it_was():
     """An image handed in open is not changed."""
     image = Image.new("RGBA", (2, 2), (90, 0, 0, 128))
     assert pixels(image).max() == 172
@@ -160,7 +160,7 @@ def test_missing_files_and_folders_have_a_reason(tmp_path):
 
 
 def test_a_decompression_bomb_is_refused(monkeypatch):
-    """A picture of more than twice Pillow's limit is refused before it is decoded; one of the limit opens."""
+    """An image of more than twice Pillow's limit is refused before it is decoded; one of the limit opens."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert open_rgb(saved(Image.new("1", (20, 10)), "PNG")).size == (20, 10)
     with pytest.raises(ItemError, match="more than 178 megapixels"):

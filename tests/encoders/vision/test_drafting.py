@@ -14,7 +14,7 @@ from tests.encoders.test_text import cosines
 
 
 def jpeg(width, height, kind="JPEG", **options):
-    """Return a picture of smooth waves and a sharp disc as the bytes of a file."""
+    """Return an image of smooth waves and a sharp disc as the bytes of a file."""
     y, x, channel = np.mgrid[:height, :width, :3]
     waves = 128 + 60 * np.sin(9 * x / width + channel) + 40 * np.cos(14 * y / height)
     disc = (x / width - 0.4) ** 2 + (y / height - 0.6) ** 2 < 0.04
@@ -37,11 +37,11 @@ def test_both_sides_keep_so_many_pixels(at_least, size):
     [((1600, 1204), (400, 301)), ((1602, 1200), (801, 600)), ((1601, 1200), (1601, 1200))],
 )
 def test_a_scale_divides_both_sides(size, drafted):
-    """No side is rounded, which would move all of the picture against the one that is decoded in full."""
+    """No side is rounded, which would move all of the image against the one that is decoded in full."""
     assert open_rgb(jpeg(*size), 100).size == drafted
 
 
-def test_memory_kept_for_pictures_is_never_less(monkeypatch):
+def test_memory_kept_for_images_is_never_less(monkeypatch):
     """Threads that decode get blocks of Pillow's memory to keep, and whoever set more keeps that."""
     kept = [4]
     monkeypatch.setattr(Image.core, "get_blocks_max", lambda: kept[-1])
@@ -52,14 +52,14 @@ def test_memory_kept_for_pictures_is_never_less(monkeypatch):
 
 
 def test_only_jpegs_are_drafted():
-    """A PNG, and a picture that a caller has opened, are never changed."""
+    """A PNG, and an image that a caller has opened, are never changed."""
     assert open_rgb(jpeg(800, 600, "PNG"), 100).size == (800, 600)
     opened = Image.open(io.BytesIO(jpeg(800, 600)))
     assert open_rgb(opened, 100).size == opened.size == (800, 600)
 
 
 def test_a_turned_photo_is_drafted_and_upright():
-    """EXIF orientation is applied to a drafted picture too; greyscale and CMYK ones become RGB."""
+    """EXIF orientation is applied to a drafted image too; greyscale and CMYK ones become RGB."""
     exif = Image.Exif()
     exif[0x0112] = 6
     assert open_rgb(jpeg(1600, 1200, exif=exif), 300).size == (300, 400)
@@ -71,7 +71,7 @@ def test_a_turned_photo_is_drafted_and_upright():
 
 
 @pytest.mark.parametrize("size", [(4000, 3000), (2400, 1800), (1800, 3600), (3758, 3506)])
-def test_a_drafted_picture_keeps_its_vector(size):
+def test_a_drafted_image_keeps_its_vector(size):
     """`auto` drafts for the bundled model, at a cosine of at least 0.999 to decoding in full."""
     drafting = load_encoder(unit="image", device="cpu")
     assert drafting.decoding == "draft"
@@ -83,7 +83,7 @@ def test_a_drafted_picture_keeps_its_vector(size):
     assert cosines(got, want).min() >= 0.999
 
 
-def test_a_small_picture_is_decoded_in_full(small_model):
+def test_a_small_image_is_decoded_in_full(small_model):
     """Under the pixels that drafting keeps, both decodings give the very same vector."""
     small = jpeg(500, 375)
     folder = str(small_model("vit"))
@@ -98,8 +98,8 @@ def test_a_small_picture_is_decoded_in_full(small_model):
     assert np.array_equal(*bundled)
 
 
-def test_a_large_picture_of_any_kind_is_shrunk_by_torch(small_model, monkeypatch):
-    """Under `draft` a picture of three times the side is shrunk by torch, a smaller one by Pillow."""
+def test_a_large_image_of_any_kind_is_shrunk_by_torch(small_model, monkeypatch):
+    """Under `draft` an image of three times the side is shrunk by torch, a smaller one by Pillow."""
     encoder = load_encoder(str(small_model("vit")), decoding="draft", precision="fp32")
     side = encoder._preprocessing.side
     shrunk = []

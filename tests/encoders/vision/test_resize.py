@@ -1,4 +1,4 @@
-"""Large pictures are shrunk by torch, to what Pillow makes of them."""
+"""Large images are shrunk by torch, to what Pillow makes of them."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 
 
 def noise(width, height):
-    """Return a picture in which no two pixels are alike."""
+    """Return an image in which no two pixels are alike."""
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
 
 def apart(ours, theirs):
-    """Return the greatest difference of two pictures in greys of 255, and the share of values that differ."""
+    """Return the greatest difference of two images in greys of 255, and the share of values that differ."""
     difference = np.abs(np.asarray(ours).astype(int) - np.asarray(theirs))
     return difference.max(), (difference > 0).mean()
 
@@ -40,7 +40,7 @@ quick = pytest.mark.skipif(
 @quick
 @pytest.mark.parametrize("resample", [BICUBIC, BILINEAR])
 @pytest.mark.parametrize("size", [(900, 700), (701, 1303), (2016, 1512)])
-def test_a_whole_picture_is_pillows(size, resample, monkeypatch):
+def test_a_whole_image_is_pillows(size, resample, monkeypatch):
     """The pixels are within a grey of 255 of Pillow's: one of 100 differs, one of 5 if squeezed."""
     calls = calls_of_pillow(monkeypatch)
     picture = noise(*size)
@@ -62,7 +62,7 @@ def test_a_middle_that_lies_between_pixels_is_met(size, monkeypatch):
 
 
 @quick
-def test_a_cut_at_the_picture_s_edge_is_met(monkeypatch):
+def test_a_cut_at_the_image_s_edge_is_met(monkeypatch):
     """Where a cut begins at the edge, or ends there, the filter reaches no further than Pillow's does."""
     calls = calls_of_pillow(monkeypatch)
     picture = noise(1200, 900)
@@ -76,7 +76,7 @@ def test_a_cut_at_the_picture_s_edge_is_met(monkeypatch):
 
 
 def test_what_torch_can_not_meet_is_left_to_pillow(monkeypatch):
-    """A cut that no pixel of the result falls on, another filter or processor, a huge picture: Pillow's."""
+    """A cut that no pixel of the result falls on, another filter or processor, a huge image: Pillow's."""
     calls = calls_of_pillow(monkeypatch)
     between = noise(1168, 1551)  # four pixels to one, and half a pixel aside
     assert apart(resized(between, by_torch), resized(between)) == (0, 0)
@@ -101,7 +101,7 @@ def test_both_preprocessings_crop_alike():
         assert apart(ours, theirs)[0] <= 1
 
 
-def test_the_bundled_model_shrinks_large_pictures_so():
+def test_the_bundled_model_shrinks_large_images_so():
     """`shrunk` is the preprocessing itself, to within one grey."""
     picture = noise(1000, 1400)
     assert apart(LITE2.shrunk(picture), LITE2.pixels(picture))[0] <= 1
