@@ -145,6 +145,7 @@ class Record:
             values, dates, None, or lists of these. Used by filters and shown with a hit. Cells of a text
             file are strings until the whole column is known.
         labels: of the words of a text; None where there are none.
+        path: the file that a text lies in, where that holds no other; else None.
     """
 
     id: str
@@ -152,6 +153,7 @@ class Record:
     content: Content | Deferred
     fields: Mapping[str, Value] = field(default_factory=dict)
     labels: Labels | None = field(default=None, repr=False)  # the repr is that of 0.6 where there are none
+    path: Path | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

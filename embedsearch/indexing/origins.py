@@ -133,9 +133,10 @@ def _item(
     identity = record.id if span is None else f"{record.id}#{start}"
     if span is not None and record.labels is not None:
         fields = {**fields, LABEL: record.labels.of(start, start + span[1] - span[0])}
+    file = content if isinstance(content, Path) else record.path
+    path = None if file is None else str(file)
     if isinstance(content, str):
-        return Item(identity, content if text is None else text, None, span, content_hash, fields)
-    path = str(content) if isinstance(content, Path) else None
+        return Item(identity, content if text is None else text, path, span, content_hash, fields)
     keeps = MODALITIES[record.modality].keeps_bytes
     image = content if isinstance(content, bytes) and keeps else None
     return Item(identity, text, path, span, content_hash, fields, image)

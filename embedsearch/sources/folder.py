@@ -218,7 +218,9 @@ class TextFolder:
             if size > TEXT_LIMIT:
                 yield Rejected(name, f"the file is over {TEXT_LIMIT:,} bytes: split it into several texts")
             else:
-                yield Record(name, Modality.TEXT, TextFile(content, self._encoding), _place(name))
+                path = content if isinstance(content, Path) else None
+                text = TextFile(content, self._encoding)
+                yield Record(name, Modality.TEXT, text, _place(name), path=path)
 
 
 def _place(name: str) -> dict[str, Scalar]:

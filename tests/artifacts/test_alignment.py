@@ -166,7 +166,7 @@ def test_lines_that_serve_nothing_are_told(tmp_path, suffix):
     assert (facts.pairs, facts.images, facts.rejected) == (31, 30, 2)
     said = "\n".join(told.stages)
     assert "1 of 32 captions are of no image of the index, the first of 'gone'" in said
-    assert f"1 lines were left out, the first said{suffix}:7: " in said
+    assert f"1 lines were rejected, the first said{suffix}:7: " in said
 
 
 @pytest.mark.usefixtures("shaded")

@@ -102,6 +102,18 @@ def opened(*names):
     return {f"open {name}": 1 for name in names}
 
 
+def test_a_text_names_its_file(build, texts):
+    """Each text has the path of its file, also where a rebuild kept its vector without reading it."""
+    build(texts)
+    paths = {"a.txt": str(texts / "a.txt"), "c/d.txt": str(texts / "c" / "d.txt")}
+    for _ in range(2):
+        items = build.build.items
+        known = dict(zip(items["id"].to_pylist(), items["path"].to_pylist(), strict=True))
+        assert {name: known[name] for name in paths} == paths
+        write(texts / "new.txt", "grape")
+        build(texts)
+
+
 def test_a_first_build_opens_each_text_once(build, texts):
     """Each folder is listed once and each file opened once, those that hold no text among them."""
     assert build(texts) == LISTED | opened(*TEXTS, *REASONS)

@@ -273,10 +273,12 @@ def test_a_text_file_is_one_text(tmp_path):
     put(tmp_path / "notes" / "c.rst", "sixteen é".encode("utf-16"))
     put(tmp_path / "notes" / "d.html")
     entries = read("texts", tmp_path)
-    assert entries[0] == Record("b.md", Modality.TEXT, "# Title\n\nBody\n", {"label": None, "file": "b.md"})
-    assert entries[1] == Record(
-        "notes/a.txt", Modality.TEXT, "with a mark", {"label": "notes", "file": "a.txt"}
-    )
+    path = tmp_path / "b.md"
+    fields = {"label": None, "file": "b.md"}
+    assert entries[0] == Record("b.md", Modality.TEXT, "# Title\n\nBody\n", fields, path=path)
+    path = tmp_path / "notes" / "a.txt"
+    fields = {"label": "notes", "file": "a.txt"}
+    assert entries[1] == Record("notes/a.txt", Modality.TEXT, "with a mark", fields, path=path)
     assert contents(entries[2:]) == ["sixteen é"]
 
 

@@ -126,7 +126,12 @@ def chip(label: Closeness | None) -> str:
 
 
 def said(hit: Hit) -> str:
-    """Return the HTML of what the distance of a hit means; nothing where that is not known."""
+    """Return the HTML of what the distance of a hit means, where that is known, and of a lost file."""
+    lost = '<p class="es-said">its file is gone</p>' if hit.is_gone else ""
+    return lost + _meaning(hit)
+
+
+def _meaning(hit: Hit) -> str:
     if hit.unknown > MOST_UNKNOWN:
         share = f"{100 * hit.unknown:.0f}\u00a0%"
         return f'<p class="es-said">not judged: the model does not know {share} of it</p>'

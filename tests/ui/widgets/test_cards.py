@@ -48,3 +48,11 @@ def test_a_huge_text_is_cut():
     shown = cards.text(hit("z" * 10**6))
     assert len(shown) < 5000
     assert "1,000,000 characters" in shown
+
+
+def test_a_text_whose_file_is_gone_says_so(tmp_path):
+    """The card says it before what the distance means; a text without a file says nothing."""
+    lost = Hit(1, "a.txt", 0, 0.5, 0.5, Modality.TEXT, "a cat", str(tmp_path / "a.txt"), None, {})
+    assert cards.said(lost) == '<p class="es-said">its file is gone</p>'
+    (tmp_path / "a.txt").touch()
+    assert cards.said(lost) == cards.said(hit("a cat")) == ""
