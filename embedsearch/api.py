@@ -301,7 +301,14 @@ def _settled(options: EncoderOptions, source: SourceRecipe, own: OwnEncoder | No
     """Return the encoder's recipe; what is not asked for is taken from the source or the caller's own."""
     modality = MODALITIES[open_source(source).modality()]
     values = asdict(options) | {"model": absolute_model(options.model)}
-    usual = next(unit for unit in modality.units if unit.is_labelled == is_labelled(source))
+    usual = next((unit for unit in modality.units if unit.is_labelled == is_labelled(source)), None)
+    if usual is None:
+        raise RecipeError(
+            f"--spans names the labelled spans of texts, and {source.location} holds "
+            f"{modality.units[0].plural}: leave it out."
+        )
+    if values["weights"] and not any(unit.by_columns for unit in modality.units):
+        raise RecipeError("--weight is of the columns of rows: give --rows too, or leave it out.")
     values["unit"] = unit_of(options.unit) if options.unit else usual.unit
     values["preparation"] = preparation_of(values["unit"])
     values["splitter"] = _splitting(values["unit"], values.pop("windows"))

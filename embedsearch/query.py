@@ -121,6 +121,9 @@ class Row:
         except ValueError:
             raise QueryError(f"A quotation mark is not closed in {text!r:.80}.") from None
         wrong = next((name for name, sign, _ in parts if not sign or not name), None)
+        names = [name for name, _, _ in parts]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise QueryError(f"The row has the column {twice!r} twice: give one value for it.")
         if wrong is not None or not parts:
             raise QueryError(
                 f"{wrong or text!r:.80} names no column. Write a row like price=20 colour=red, with quotes "

@@ -11,6 +11,7 @@ from embedsearch.cli.options import echo_json, example, indexes_option, json_opt
 
 if TYPE_CHECKING:
     from embedsearch.store.facts import ScaleFacts
+    from embedsearch.store.manifest import Manifest
 
 
 @click.command(
@@ -83,7 +84,7 @@ def calibrate_command(
 
         echo_json(CalibrateOutput.of(index.build, facts, scale))
         return
-    click.echo(f"{name}: {pairs_of(facts)}, {background_of(facts)}")
+    click.echo(f"{name}: {pairs_of(facts)}, {background_of(index.manifest, facts)}")
     if given := facts.own:
         click.echo(
             f"queries that belong: {given.count:,} ({given.of}); measured on the halves that did not set the "
@@ -106,11 +107,17 @@ def pairs_of(facts: ScaleFacts) -> str:
     return f"{facts.pairs:,} random pairs{' of ' * bool(facts.pairs_of)}{facts.pairs_of}"
 
 
-def background_of(facts: ScaleFacts) -> str:
+def background_of(manifest: Manifest, facts: ScaleFacts) -> str:
     """Return what the background of a scale is, and what counts as close by it."""
+    from embedsearch.modalities import UNITS
+
     background = facts.background
     if not background:
-        return "no unrelated queries, so no verdict (add some: embedsearch calibrate NAME --foreign ...)"
+        unjudged = UNITS[manifest.encoder.spec.unit].unjudged
+        return f"{unjudged[:1].lower()}{unjudged[1:]}".rstrip(".") or (
+            f"no unrelated queries, so no verdict (add some: embedsearch calibrate {manifest.name} "
+            "--foreign ...)"
+        )
     known = f"{background.count:,} unrelated queries ({background.of})"
     if facts.stated_rate is None:
         return f"{known}. {facts.unjudged}"

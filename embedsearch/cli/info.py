@@ -175,4 +175,4 @@ def _scale(manifest: Manifest) -> str:
     facts = manifest.artifacts.scale
     if facts is None:
         return f"none; measure it: embedsearch calibrate {manifest.name}"
-    return f"{pairs_of(facts)}, {background_of(facts)}"
+    return f"{pairs_of(facts)}, {background_of(manifest, facts)}"

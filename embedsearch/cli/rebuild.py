@@ -104,4 +104,7 @@ def _dry_run(name: str, full: bool, indexes: Path | None, json: bool) -> None:
         for identity in identities:
             click.echo(f"  {kind:<9} {plain(identity)}")
     if found.removed > MOST_REMOVED * (found.removed + found.changed + found.unchanged):
-        click.echo(f"More than {MOST_REMOVED:.0%} are gone: a rebuild stops without --allow-removal.")
+        click.echo(
+            f"More than {MOST_REMOVED:.0%} are gone: if they were not only renamed, a rebuild stops without "
+            "--allow-removal."
+        )

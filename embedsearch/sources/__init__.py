@@ -72,6 +72,8 @@ SOURCES: dict[str, str] = {
 LABELLED = frozenset(("conll",))  # the kinds whose texts have labelled spans without a column of them
 # the kinds that read files of their own, which can be excluded
 FOLDERS = frozenset(("images", "texts", "videos", "sounds"))
+# the kinds that may be compared by their columns
+WITH_COLUMNS = frozenset(("csv", "jsonl", "excel", "parquet", "arrow", "dataset", "memory"))
 # the kinds that read one file
 TABLES = frozenset(("csv", "jsonl", "excel", "parquet", "arrow", "lines", "conll", "word-vectors"))
 
@@ -99,6 +101,8 @@ def open_source(recipe: SourceRecipe) -> Source:
             f"--ids and --fields belong to a .npy or .npz file of vectors; {recipe.location} is none. "
             "Leave them out."
         )
+    if (recipe.rows or recipe.columns) and recipe.kind in SOURCES and recipe.kind not in WITH_COLUMNS:
+        raise RecipeError(f"--rows and --columns are of a table; {recipe.location} is none. Leave them out.")
     if recipe.kind not in SOURCES:
         raise RecipeError(
             f"No kind of source is called {recipe.kind!r}; there are {', '.join(SOURCES)}."

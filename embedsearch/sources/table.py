@@ -180,7 +180,7 @@ def choose_columns(
     if recipe.fields:
         return Columns((), "", recipe.id, beside=True)
     if recipe.rows or recipe.columns:
-        return _of_rows(recipe, columns, where, given)
+        return _of_rows(recipe, columns, where, [*given, *["spans"] * bool(recipe.spans)])
     if given:
         return Columns(recipe.text, recipe.image, recipe.id, recipe.vector, recipe.spans, sound=recipe.sound)
     free = [name for name in columns if name not in (recipe.id, recipe.spans)]

@@ -189,8 +189,8 @@ def _name_of_vectors(arrays: Mapping[str, Array], asked: str, path: Path) -> str
         raise SourceError(f"{path} has the arrays {shapes or 'none'}. {which}")
     if chosen[0] not in tables or 0 in arrays[chosen[0]].shape:
         raise SourceError(
-            f"{path}: expected an array of numbers {asked!r} of the shape (n, d), n vectors of d components; "
-            f"it has {shapes or 'none'}.{nearest(asked, arrays)}"
+            f"{path}: expected an array of numbers{f' {asked!r}' * bool(asked)} of the shape (n, d), "
+            f"n vectors of d components; it has {shapes or 'none'}.{nearest(asked, arrays)}"
         )
     return chosen[0]
 

@@ -52,6 +52,6 @@ def seconds_of(rule: str) -> tuple[float, float]:
     if not (0.1 <= length <= 3600 and 0.1 <= hop <= length):
         raise RecipeError(
             f"Windows are given as seconds of one and seconds to the next, as in 10/5, the second no more "
-            f"than the first; got {rule!r:.40}."
+            f"than the first, both from 0.1 (the first to 3,600); got {rule!r:.40}."
         )
     return length, hop

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import embedsearch as es
 from embedsearch.cli import cli
 from embedsearch.distances.metric import distances
-from embedsearch.errors import QueryError, RecipeError, SourceError
+from embedsearch.errors import EmbedsearchError, QueryError, RecipeError, SourceError
 from embedsearch.store.manifest import COLUMNS
 
 draw = np.random.default_rng(7)
@@ -117,6 +117,33 @@ def test_a_row_that_cannot_be_read_is_refused(text):
     """A typed row is `column=value`, with quotes that are closed."""
     with pytest.raises(QueryError, match=r"names no column|not closed"):
         es.Row.of(text)
+
+
+def test_a_typed_row_has_each_column_once():
+    """Of two values of one column none is dropped in silence."""
+    with pytest.raises(QueryError, match="the column 'price' twice"):
+        es.Row.of("price=20 colour=red price=30")
+
+
+def test_options_that_contradict_rows_are_refused(tmp_path):
+    """Spans are of texts, weights of rows: the message says which to leave out."""
+    table = write(tmp_path, PEOPLE[:3])
+    with pytest.raises(EmbedsearchError, match="--rows takes columns as they are, and --spans was given"):
+        build(table, tmp_path, spans="colour")
+    with pytest.raises(EmbedsearchError, match="--weight is of the columns of rows"):
+        es.build(table, name="t", text="colour", weights={"price": 2}, indexes=tmp_path)
+    vectors = tmp_path / "v.npy"
+    np.save(vectors, np.eye(3))
+    with pytest.raises(EmbedsearchError, match="--spans names the labelled spans of texts"):
+        es.build(vectors, name="v", spans="colour", indexes=tmp_path)
+
+
+def test_info_asks_for_no_unrelated_rows(people):
+    """Rows never get a verdict, and info does not say how to get one."""
+    from embedsearch.cli.calibrate import background_of
+
+    said = background_of(people.manifest, people.manifest.artifacts.scale)
+    assert said == "there is no verdict for rows: no row is known not to belong to the table"
 
 
 def test_a_row_is_typed_and_read_again():

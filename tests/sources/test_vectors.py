@@ -153,6 +153,16 @@ def test_options_that_do_not_belong_are_refused(tmp_path):
         source("vectors", path, ids="i.txt", id="x")
     with pytest.raises(RecipeError, match="--ids and --fields belong"):
         source("csv", path, ids="i.txt")
+    with pytest.raises(RecipeError, match="--rows and --columns are of a table"):
+        source("vectors", path, rows=True)
+    with pytest.raises(RecipeError, match="--rows and --columns are of a table"):
+        source("vectors", path, columns=("a",))
+
+
+def test_a_npz_without_a_usable_array_is_refused(tmp_path):
+    """The message names no array where none was asked for."""
+    with pytest.raises(SourceError, match="expected an array of numbers of the shape"):
+        source("vectors", saved(tmp_path / "v.npy", np.zeros((0, 8))))
 
 
 LISTS = (pa.list_(pa.float32()), pa.list_(pa.float64()), pa.list_(pa.float16(), 3), pa.large_list(pa.int32()))
