@@ -27,6 +27,7 @@ _DATETIME = re.compile(
 )
 _COMMA = re.compile(r"-?(0|[1-9][0-9]{0,2}(\.[0-9]{3})+|[1-9][0-9]*)?,[0-9]+")
 _COMMA_OR_WHOLE = re.compile(rf"{_COMMA.pattern}|-?[1-9][0-9]{{0,2}}(\.[0-9]{{3}})+")
+_INFINITE = ("inf", "infinity")
 _BOOLS = {"true": True, "false": False}
 
 
@@ -42,6 +43,10 @@ def _float(cell: str) -> float | None:
         raise ValueError(cell)  # more digits than a number holds: a key, not an amount
     value = float(cell)
     return None if math.isnan(value) else value
+
+
+def _float_or_infinite(cell: str) -> float | None:
+    return float(cell) if cell.lstrip("-").lower() in _INFINITE else _float(cell)
 
 
 def _comma(cell: str) -> float | None:
@@ -86,13 +91,15 @@ Parser = Callable[[str], Scalar]
 DATES: tuple[Parser, ...] = (_date, _naive, _aware)
 
 
-def parsers(decimal: str) -> tuple[Parser, ...]:
+def parsers(decimal: str, infinite: bool = False) -> tuple[Parser, ...]:
     """Return what a cell is tried as, the narrower first: a whole number is a float too, a date is a time.
 
     Args:
         decimal: the sign between a number and its fraction, "." or ",".
+        infinite: whether "inf" is a number too; with a decimal comma it never is.
     """
-    return (_int, _comma if decimal == "," else _float, _bool, *DATES)
+    number = _float_or_infinite if infinite else _float
+    return (_int, _comma if decimal == "," else number, _bool, *DATES)
 
 
 class CellType:
@@ -149,6 +156,7 @@ class CellType:
         types: dict[Parser, pa.DataType] = {
             _int: pa.int64(),
             _float: pa.float64(),
+            _float_or_infinite: pa.float64(),
             _comma: pa.float64(),
             _bool: pa.bool_(),
             _date: pa.date32(),

@@ -254,12 +254,13 @@ def test_an_index_of_rows_may_move_and_carries_what_it_learnt(people, tmp_path):
     assert mapped.rebuild().manifest.build == mapped.manifest.build
 
 
-def test_bad_rows_are_rejected_and_the_rest_is_built(tmp_path):
+@pytest.mark.parametrize("name", ["people.jsonl", "people.csv"])
+def test_bad_rows_are_rejected_and_the_rest_is_built(name, tmp_path):
     """Infinite numbers and empty rows are listed; columns that tell nothing are left out and named."""
     rows = [{**row, "nothing": None, "same": 1} for row in PEOPLE[:30]]
     rows[3] |= {"price": float("inf")}
     rows[4] = {"id": "p4"}
-    index = build(write(tmp_path, rows, "people.jsonl"), tmp_path)
+    index = build(write(tmp_path, rows, name), tmp_path)
     assert {each["reason"] for each in index.rejected()} == {
         "the column 'price' holds a number that is not finite",
         "all of its columns are empty",

@@ -48,7 +48,9 @@ class DelimitedFile(Table):
         """Yield the rows, in order."""
         self._reading = reading = Reading(notes=list(self._dialect.notes))
         names = self._dialect.names
-        types = [CellType(parsers(self._decimal), self._missing) for _ in names]
+        # in a column that rows are compared by, an infinite number costs its row, not the column's type
+        infinite = frozenset(self._columns.rows)
+        types = [CellType(parsers(self._decimal, name in infinite), self._missing) for name in names]
         reader = RowReader(self._columns, self._path.parent)
         for row in rows_of(self._path, self._encoding, self._dialect):
             place = f"{printable(self._path.name)}:{row.line}"
