@@ -83,6 +83,7 @@ class UnitRow:
         by_columns: whether each column of a table has numbers of its own in a vector: how they are made is
             learnt from the table, and a query may name some of the columns.
         metric: the distance that is used where none is asked for.
+        part: what one vector of several in a record is of; empty for the unit itself.
     """
 
     unit: Unit
@@ -101,6 +102,7 @@ class UnitRow:
     compared: str = ""
     asked_by: Modality | None = None
     unjudged: str = ""
+    part: str = ""
     parts_ahead: int = 0
     timed: bool = False
     is_labelled: bool = False
@@ -302,6 +304,7 @@ _ROWS = (
             UnitRow(
                 Unit.SOUND,
                 plural="sounds",
+                part="window",
                 encoder="embedsearch.encoders.audio:sound_encoder",
                 poolings=("mean", PROJECTION),
                 records_ahead=32,

@@ -61,7 +61,7 @@ def demo_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Build four indexes: images, sounds, the documentation of this Python, and words in it.
+    """Build up to four indexes: images, sounds, the documentation of this Python, and words in it.
 
     The page opens when the first is ready; the others appear there once they are built. Indexes that are
     there already stay as they are. With --images or --sounds these are read again.
@@ -124,7 +124,7 @@ def _build(images: Path | None, sounds: Path | None, device: str, root: Path, js
         return
     names = {index.manifest.name for index in built}
     if SOUNDS not in names:
-        click.echo("No sounds were found. Add yours: embedsearch demo --sounds ~/Music")
+        click.echo("There is no index of sounds. Add yours: embedsearch demo --sounds ~/Music")
     if IMAGES not in names:
         click.echo(
             f"No images were found. Add yours: embedsearch build ~/Pictures --name {IMAGES}. "

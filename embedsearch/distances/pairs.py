@@ -75,7 +75,7 @@ class Pairs:
         if not self.enough:
             return (
                 f"There are no labels: under {FEW_ITEMS} items, random pairs of them say too little. To take "
-                "pairs of other things: embedsearch calibrate NAME (for images with --foreign FOLDER)."
+                "pairs of other things: embedsearch calibrate NAME --foreign FOLDER (not for texts)."
             )
         return f"Random pairs are of {self.of}: the index has under {FEW_ITEMS} items." if self.of else ""
 

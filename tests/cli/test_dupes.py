@@ -77,7 +77,7 @@ def test_info_measures_where_it_is_asked_to(built):
     """`info --diagnostics` adds the figures to the object, and a sentence to each for people."""
     assert "diagnostics" not in built.json("info", "faq")
     measured = built.json("info", "faq", "--diagnostics")["diagnostics"]
-    assert set(measured) == {"asked", "hubness", "anisotropy", "duplicates", "norms"}
+    assert set(measured) == {"asked", "hubness", "anisotropy", "columns", "duplicates", "norms"}
     assert measured["asked"] == 6
     text = built("info", "faq", "--diagnostics").stdout
     for sentence in (

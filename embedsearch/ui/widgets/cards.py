@@ -65,11 +65,11 @@ def grid(
         hits: what to show, in order.
         metric: the distance to show; None for items that nothing was compared with.
         actions: what their buttons do.
-        card: how they are shown; images need less width.
+        card: how they are shown; images, videos and sounds need less width.
     """
     span = _span(hits, metric)
     explained: Hit | None = None
-    width = card if card in (Card.IMAGE, Card.VIDEO) else Card.TEXT
+    width = card if card in (Card.IMAGE, Card.VIDEO, Card.SOUND) else Card.TEXT
     with st.container(key=f"es-grid-{width}"):
         for place, hit in enumerate(hits):
             with st.container(border=True, key=f"es-card-{place}"):

@@ -65,8 +65,9 @@ def _facts(opened: Opened) -> None:
 def _held(opened: Opened) -> str:
     """Return how many items there are; where a record has several, how many of both."""
     manifest, count = opened.searcher.manifest, opened.searcher.answers
-    held = f"{count:,} {UNITS[manifest.unit].plural}"
-    return held if count == manifest.count else f"{held}, {manifest.count:,} {manifest.unit}s"
+    row = UNITS[manifest.unit]
+    held = f"{count:,} {row.plural}"
+    return held if count == manifest.count else f"{held}, {manifest.count:,} {row.part or row.unit}s"
 
 
 def _search(manifest: Manifest) -> str:
