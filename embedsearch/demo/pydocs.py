@@ -5,7 +5,7 @@ PIL where they are installed. `PythonSentences` has full sentences of the same t
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from embedsearch.demo.documentation import STANDARD_LIBRARY, read_installed
@@ -14,7 +14,7 @@ from embedsearch.demo.prose import description, sentences
 from embedsearch.errors import SourceNotFoundError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Modality, Record, Rejected, content_hash
-from embedsearch.sources.table import Reading
+from embedsearch.sources.table import NothingToReport
 
 # "See torch.abs()": nothing to find by
 POINTER = re.compile(r"(?:See|Refer to|Alias (?:for|of)|(?:In|Out-of)-place version of)\b.{,90}$")
@@ -32,7 +32,7 @@ def _package(item: Documented) -> str:
     return top if top in SHARES else "python"
 
 
-class PythonDocs:
+class PythonDocs(NothingToReport):
     """The documented public functions, classes and methods of the installed Python, by name."""
 
     def __init__(self, recipe: SourceRecipe) -> None:  # noqa: ARG002
@@ -60,14 +60,6 @@ class PythonDocs:
     def count(self) -> int | None:
         """Return how many entries there are; it takes reading them, a matter of seconds."""
         return len(self._entries)
-
-    def reading(self) -> Reading:
-        """Nothing to say."""
-        return Reading()
-
-    def passed_over(self) -> Mapping[str, int]:
-        """Nothing: only a folder holds what is not read."""
-        return {}
 
     def __iter__(self) -> Entries:
         """Yield a record for each entry in a stable order, then what can't be read."""

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.errors import ItemError, ModelError
+from embedsearch.errors import ItemError, ModelError, UsageError
 from embedsearch.modalities import PROJECTION, UNITS, QueryForm
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import PREPARATION, EncoderRecipe, layers_of, unit_of
@@ -127,6 +127,26 @@ def all_ready(items: Sequence[Any], prepared: Sequence[Prepared | ItemError]) ->
             raise ItemError(f"{given}: {item}") if isinstance(given, Path) else item
         ready.append(item)
     return ready
+
+
+def encode_all(encoder: Encoder, items: Sequence[Any], role: Role) -> Vectors:
+    """Prepare items and take them through the model; see `Encoder.encode`."""
+    _check_items(items, role)
+    ready = all_ready(items, encoder.prepare(items, role))
+    return gather(ready, encoder.run(ready), encoder.dimension)
+
+
+def _check_items(items: Any, role: Any) -> None:
+    """Check the arguments of `Encoder.encode`.
+
+    Raises:
+        UsageError: the items are no list (each letter of a single text would get a vector), or the role is
+            unknown.
+    """
+    if isinstance(items, str | bytes | Path) or not hasattr(items, "__len__"):
+        raise UsageError(f"encode() takes a list of items, as in encode(['a cat']); got {items!r:.60}.")
+    if role not in get_args(Role):
+        raise UsageError(f"The role is one of {', '.join(get_args(Role))}; got {role!r:.60}.")
 
 
 def encode_one(encoder: Encoder, item: Any) -> tuple[Vectors, Prepared]:

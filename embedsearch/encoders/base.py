@@ -7,19 +7,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.encoders import Encoder, Prepared, all_ready, gather, open_encoder
+from embedsearch.encoders import Encoder, Prepared, encode_all, open_encoder
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.choose import settle
 from embedsearch.encoders.engines.torch import TorchEngine
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.pooling_heads import PoolingHead, Unpooled
-from embedsearch.errors import DeviceError, ItemError, ModelError, UsageError
+from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 
@@ -122,9 +121,7 @@ class ModelEncoder:
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
-        _check_items(items, role)
-        ready = all_ready(items, self.prepare(items, role))
-        return gather(ready, self.run(ready), self.dimension)
+        return encode_all(self, items, role)
 
     def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
         """See `Encoder.hidden_states`; a model in another engine or precision is loaded a second time."""
@@ -152,16 +149,3 @@ class ModelEncoder:
                     if name != "attention_mask"
                 }
             )
-
-
-def _check_items(items: Any, role: Any) -> None:
-    """Check the arguments of `Encoder.encode`.
-
-    Raises:
-        UsageError: the items are no list (each letter of a single text would get a vector), or the role is
-            unknown.
-    """
-    if isinstance(items, str | bytes | Path) or not hasattr(items, "__len__"):
-        raise UsageError(f"encode() takes a list of items, as in encode(['a cat']); got {items!r:.60}.")
-    if role not in get_args(Role):
-        raise UsageError(f"The role is one of {', '.join(get_args(Role))}; got {role!r:.60}.")

@@ -13,10 +13,9 @@ from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import (
     Encoder,
     Prepared,
-    all_ready,
+    encode_all,
     encode_one,
     encoder_spec,
-    gather,
     open_encoder,
 )
 from embedsearch.encoders.hidden_states import HiddenStates
@@ -112,8 +111,7 @@ class GivenEncoder:
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
-        ready = all_ready(items, self.prepare(items, role))
-        return gather(ready, self.run(ready), self.dimension)
+        return encode_all(self, items, role)
 
     def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:  # noqa: ARG002
         """Refuse: no model is known.

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.encoders import Encoder, Prepared, all_ready, gather, open_encoder
+from embedsearch.encoders import Encoder, Prepared, encode_all, open_encoder
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import EncoderMismatchError, ItemError, ModelError
 from embedsearch.modalities import QueryForm, unit_of
@@ -153,8 +153,7 @@ class CallersEncoder:
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
-        ready = all_ready(items, self.prepare(items, role))
-        return gather(ready, self.run(ready), self.dimension)
+        return encode_all(self, items, role)
 
     def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:  # noqa: ARG002
         """Refuse: the layers of the caller's encoder are not known.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from embedsearch.distances.metric import Metric, Vectors, normalized
-from embedsearch.encoders import Encoder, Prepared, all_ready, encoder_spec, gather, open_encoder
+from embedsearch.encoders import Encoder, Prepared, encode_all, encoder_spec, gather, open_encoder
 from embedsearch.encoders.columns import Kind, Learnt
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import ItemError, ModelError
@@ -179,11 +179,10 @@ class RowEncoder:
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""
-        ready = all_ready(items, self.prepare(items, role))
-        return gather(ready, self.run(ready), self.dimension)
+        return encode_all(self, items, role)
 
     def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:  # noqa: ARG002
-        """Refuse: what makes two rows near is told by their vectors, see `embedsearch.explain.by_columns`.
+        """Refuse: their vectors say what makes two rows near, see `embedsearch.explain.by_columns`.
 
         Raises:
             ModelError: always.

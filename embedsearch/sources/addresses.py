@@ -142,7 +142,7 @@ class Place:
         return listing
 
     def versioned(self, info: Info) -> Info:
-        """Return what the file system knows of a listed file, asked again where the listing told too little.
+        """Return what the file system knows of a listed file, asked again where the listing says too little.
 
         Raises:
             OSError: it can't be asked.

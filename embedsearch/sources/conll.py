@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from embedsearch.errors import SourceError
@@ -11,7 +11,7 @@ from embedsearch.recipe import SourceRecipe
 from embedsearch.records import OUTSIDE, Entries, LabelledSpan, Labels, Modality, Record, Rejected, Span
 from embedsearch.sources.lines import check_encoding, check_text, read_lines
 from embedsearch.sources.paths import existing_file, printable, refuse_columns
-from embedsearch.sources.table import Ids, Reading
+from embedsearch.sources.table import Ids, NothingToReport
 
 MOST_TOKENS = 10_000  # of a sentence
 DOCUMENT = "-DOCSTART-"
@@ -38,7 +38,7 @@ class _Sentence:
     problem: str = ""
 
 
-class ConllFile:
+class ConllFile(NothingToReport):
     """A file with a token a line: the token in the first column, its tag in the last, blanks or tabs between.
 
     Each sentence is a text: its tokens with a space between. Its labelled spans are what the tags say, of the
@@ -61,14 +61,6 @@ class ConllFile:
     def count(self) -> int | None:
         """Not known without reading the file."""
         return None
-
-    def reading(self) -> Reading:
-        """Nothing to say."""
-        return Reading()
-
-    def passed_over(self) -> Mapping[str, int]:
-        """Nothing: only a folder holds what is not read."""
-        return {}
 
     def __iter__(self) -> Entries:
         """Yield the sentences, in order; one with a line that can't be used is rejected."""

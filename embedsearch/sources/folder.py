@@ -17,7 +17,7 @@ from embedsearch.sources.image_files import USUAL, image_suffixes, image_test
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
 from embedsearch.sources.metadata import METADATA, Metadata
 from embedsearch.sources.paths import Beside, Wanted, existing_folder, refuse_columns
-from embedsearch.sources.table import Reading
+from embedsearch.sources.table import NothingToReport
 from embedsearch.splitters.sound import check_installed
 from embedsearch.splitters.video import require_av
 
@@ -45,7 +45,7 @@ TEXT_LIMIT = 64 * 2**20
 _TRANSLATION = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2})?(\.[\w-]+)?(@\w+)?(\.[\w-]+)?=")
 
 
-class CaptionedFolder:
+class CaptionedFolder(NothingToReport):
     """The files of one modality in a folder and the folders in it, in a zip archive or at an address.
 
     They are listed when it is opened. The id is the path relative to the folder. Fields: `label`, the
@@ -86,10 +86,6 @@ class CaptionedFolder:
     def count(self) -> int | None:
         """The number of files."""
         return self._files.count
-
-    def reading(self) -> Reading:
-        """Nothing: files are not read before they are embedded."""
-        return Reading()
 
     def passed_over(self) -> Mapping[str, int]:
         """The files that are not read, by suffix; the folders of thumbnails; and what is excluded."""
@@ -178,7 +174,7 @@ class TextFile:
         return text
 
 
-class TextFolder:
+class TextFolder(NothingToReport):
     """The text files in a folder and the folders in it, in a zip archive or at an address.
 
     Each file is one text. They are listed when it is opened, and a file is read when its text is asked for.
@@ -199,10 +195,6 @@ class TextFolder:
     def count(self) -> int | None:
         """The number of files."""
         return self._files.count
-
-    def reading(self) -> Reading:
-        """Nothing: files are not read before they are embedded."""
-        return Reading()
 
     def passed_over(self) -> Mapping[str, int]:
         """The files that are not read, by suffix; the folders of thumbnails; and what is excluded."""

@@ -46,7 +46,7 @@ FILE_KINDS = {
 WEBDATASET = "webdataset"
 # the kinds that are read when they are packed by gzip
 PACKED = ("csv", "jsonl", "lines", "conll", "word-vectors")
-# kinds of folders whose files are told by their suffixes, beside texts
+# kinds of folders whose files are known by their suffixes, beside texts
 MEDIA = {"videos": VIDEO_SUFFIXES, "sounds": SOUND_SUFFIXES}
 _ONE_ITEM = TEXT_SUFFIXES.union(*MEDIA.values())
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -55,8 +55,8 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def guess(location: str) -> tuple[str, str]:
     """Return the kind of source at `location`, a row of `SOURCES`, and its absolute path or hub id.
 
-    A file is told by its suffix. A folder is a saved data set; or images, videos or texts, whichever are more
-    among its first 2000 files; or Parquet files, or tar archives of WebDataset. So is a zip archive, and a
+    The suffix says what a file is. A folder is a saved data set; or images, videos or texts, whichever most of
+    its first 2000 files are; or Parquet files, or tar archives of WebDataset. So is a zip archive, and a
     folder at an address. A pattern such as `part-{000..099}.tar` names tar archives; `owner/name` without
     such a path is a data set on the hub.
 

@@ -7,7 +7,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO, cast
@@ -16,7 +16,7 @@ from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Deferred, Entries, Modality, Record, Rejected
 from embedsearch.sources.paths import existing_file, printable, refuse_columns
-from embedsearch.sources.table import Ids, Reading
+from embedsearch.sources.table import Ids, NothingToReport
 
 # A longer line is passed over, so that a file without line ends is never held in memory whole.
 LINE_LIMIT = 64 * 2**20
@@ -206,7 +206,7 @@ def read_lines(path: Path, encoding: str) -> Iterator[Line]:
         yield Line(number + 1, "", f"and all after it can't be unpacked: {error}")
 
 
-class TextLines:
+class TextLines(NothingToReport):
     """A text file in which each line that is not blank is a text; the field `line` counts from 1."""
 
     def __init__(self, recipe: SourceRecipe) -> None:
@@ -225,14 +225,6 @@ class TextLines:
     def count(self) -> int | None:
         """Not known without reading the file."""
         return None
-
-    def reading(self) -> Reading:
-        """Nothing to say."""
-        return Reading()
-
-    def passed_over(self) -> Mapping[str, int]:
-        """Nothing: only a folder holds what is not read."""
-        return {}
 
     def __iter__(self) -> Entries:
         """Yield the lines, in order."""

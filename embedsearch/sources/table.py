@@ -85,6 +85,18 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
 
+class NothingToReport:
+    """What a source says whose reading finds nothing to report, or that reads no folder; see `Source`."""
+
+    def reading(self) -> Reading:
+        """Nothing."""
+        return Reading()
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Nothing: only a folder holds what is not read."""
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Which columns of a table are what.
@@ -227,7 +239,7 @@ def _listing(columns: Sequence[str]) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "") if names else "no columns"
 
 
-class Table:
+class Table(NothingToReport):
     """What the sources that are tables share.
 
     Attributes:
@@ -241,10 +253,6 @@ class Table:
     def modality(self) -> Modality:
         """Images or vectors if a column of them was asked for, else texts."""
         return self._columns.modality
-
-    def passed_over(self) -> Mapping[str, int]:
-        """Nothing: only a folder holds what is not read."""
-        return {}
 
     def reading(self) -> Reading:
         """What the last reading found, when it is at its end."""

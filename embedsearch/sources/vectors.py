@@ -19,7 +19,7 @@ from embedsearch.sources import Source, open_source
 from embedsearch.sources.guess import guess
 from embedsearch.sources.lines import check_text, read_lines
 from embedsearch.sources.paths import existing_file, printable
-from embedsearch.sources.table import Ids, Reading, problem_of_vector
+from embedsearch.sources.table import Ids, NothingToReport, Reading, problem_of_vector
 from embedsearch.sources.typed_cells import as_field
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ TABLES = frozenset(("csv", "jsonl", "excel", "parquet", "arrow"))
 BLOCK = 2**24  # bytes of rows that are converted at a time
 
 
-class VectorFile:
+class VectorFile(NothingToReport):
     """A `.npy` that holds an array (n, d) of numbers, or a `.npz` with one: n vectors of d components.
 
     The ids are the lines of a text file or the array of a `.npy`, a column of the table of fields, or the
@@ -91,10 +91,6 @@ class VectorFile:
     def count(self) -> int | None:
         """The number of vectors."""
         return len(self._vectors)
-
-    def passed_over(self) -> Mapping[str, int]:
-        """Nothing: only a folder holds what is not read."""
-        return {}
 
     def reading(self) -> Reading:
         """What the last reading found, when it is at its end."""

@@ -21,7 +21,7 @@ from embedsearch.sources.image_files import image_suffixes
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
 from embedsearch.sources.paths import PassedOver
 from embedsearch.sources.shards import TAR, Shard, Tar, TarMember, shards_at
-from embedsearch.sources.table import Ids, Nested, Reading
+from embedsearch.sources.table import Ids, Nested, NothingToReport
 from embedsearch.sources.typed_cells import as_field, clean
 from embedsearch.splitters.sound import check_installed
 
@@ -30,7 +30,7 @@ JSON, CLASS = ".json", ".cls"
 Sample = dict[str, TarMember]  # the files of a sample by suffix, such as ".jpg" or ".left.jpg"
 
 
-class WebDataset:
+class WebDataset(NothingToReport):
     """Tar archives of samples: one file, those in a folder, or those that `part-{000..099}.tar` names.
 
     A sample's image is its content, or else its sound, or else its text. The id is the key, below the name of
@@ -69,10 +69,6 @@ class WebDataset:
     def count(self) -> int | None:
         """Not known before the archives are read."""
         return None
-
-    def reading(self) -> Reading:
-        """Nothing: JSON has types."""
-        return Reading()
 
     def passed_over(self) -> Mapping[str, int]:
         """The files of the last reading that are no part of a record, by suffix."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from embedsearch.records import Entries, Modality, Record, Rejected
 from embedsearch.sources.fasttext import MAGIC, Model, open_model
 from embedsearch.sources.lines import Line, check_encoding, check_text, read_lines
 from embedsearch.sources.paths import existing_file, printable, refuse_columns
-from embedsearch.sources.table import Ids, Reading, problem_of_vector
+from embedsearch.sources.table import Ids, NothingToReport, problem_of_vector
 
 HEADER = re.compile(rb"(\d{1,12}) (\d{1,7})\s*\n")
 LONGEST_WORD = 10_000  # bytes
@@ -25,7 +25,7 @@ LEAST_NUMBERS = 5  # in a line, for a .txt file to be taken for word vectors
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
 
 
-class WordVectors:
+class WordVectors(NothingToReport):
     """A file of word vectors: words are ids.
 
     Text: a word and its numbers a line, with blanks between, as in GloVe; word2vec and fastText write a
@@ -72,14 +72,6 @@ class WordVectors:
     def count(self) -> int | None:
         """The number of words that the file states; None where it states none."""
         return (self._words if self._model is None else len(self._model.words)) or None
-
-    def passed_over(self) -> Mapping[str, int]:
-        """Nothing: only a folder holds what is not read."""
-        return {}
-
-    def reading(self) -> Reading:
-        """Nothing to say."""
-        return Reading()
 
     def __iter__(self) -> Entries:
         """Yield the words, in order."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.responses import FileResponse, Response
 
 PATH = "/_es_media/"
-# what a browser is told by suffix; Matroska is played as WebM, which is a kind of it
+# the media type that a browser gets, by suffix; Matroska is played as WebM, which is a kind of it
 TYPES = {
     ".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".oga": "audio/ogg",
     ".opus": "audio/ogg", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac",

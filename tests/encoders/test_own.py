@@ -7,7 +7,7 @@ from PIL import Image
 
 import embedsearch as es
 from embedsearch.cli import cli
-from embedsearch.errors import EncoderMismatchError, ModelError, RecipeError
+from embedsearch.errors import EncoderMismatchError, ModelError, RecipeError, UsageError
 from tests.fakes import letters
 
 TEXTS = ["a cat", "banana", "a dog", "a goldfish", "bananas and cats"]
@@ -31,6 +31,15 @@ class Letters:
 def built(here):  # noqa: ARG001
     """An index of texts by an encoder of the test's own."""
     return es.build(TEXTS, name="own", encoder=Letters())
+
+
+def test_a_single_text_is_no_list(built):
+    """As with every encoder, a text in place of a list of texts is refused, and so is an unknown role."""
+    encoder = built.encoder
+    with pytest.raises(UsageError, match="takes a list of items.*got 'a cat'"):
+        encoder.encode("a cat")
+    with pytest.raises(UsageError, match="one of query, passage; got 'answer'"):
+        encoder.encode(["a cat"], "answer")
 
 
 def test_texts_are_built_and_searched_by_it(built):

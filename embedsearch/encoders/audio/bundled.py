@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.audio.base import SoundEncoder, apart, samples_of
-from embedsearch.encoders.audio.spectrogram import BANDS, RATE, log_mel, picture, statistics
+from embedsearch.encoders.audio.spectrogram import BANDS, RATE, grey_image, log_mel, statistics
 from embedsearch.encoders.efficientnet_lite import LITE2, SIDE, EfficientNetLite
 from embedsearch.encoders.hidden_states import HiddenStates, View
 from embedsearch.encoders.pooling_heads import ImagePoolingHead, PoolingHead, Unpooled
@@ -82,7 +82,7 @@ class SpectrogramEncoder(SoundEncoder):
     def ready(self, samples: Samples) -> Prepared:
         """Return the image of the spectrogram (3, SIDE, SIDE), and its statistics (s,)."""
         levels = log_mel(samples)
-        image = picture(levels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        image = grey_image(levels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         pixels = np.broadcast_to(np.asarray(image), (3, SIDE, SIDE))
         return Prepared({"pixel_values": pixels, "statistics": statistics(levels)}, cost=1)
 

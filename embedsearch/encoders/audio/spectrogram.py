@@ -42,15 +42,15 @@ def log_mel(samples: Samples) -> Levels:
     return np.asarray(10 * np.log10(np.maximum(power @ _bank(), FLOOR)), np.float32)
 
 
-def picture(levels: Levels) -> Image.Image:
+def grey_image(levels: Levels) -> Image.Image:
     """Return a grey image of levels (T, BANDS): time to the right, frequency upwards, loud is bright."""
     shares = np.clip((levels - levels.max()) / DEPTH + 1, 0, 1)
     return Image.fromarray((255 * shares.T[::-1]).round().astype(np.uint8))  # (T, BANDS) -> (BANDS, T)
 
 
 def coloured(levels: Levels) -> Image.Image:
-    """Return `picture` in colours: from dark blue over violet and orange to yellow where it is loud."""
-    grey = np.asarray(picture(levels), np.float32) / 255  # (BANDS, T)
+    """Return `grey_image` in colours: from dark blue over violet and orange to yellow where it is loud."""
+    grey = np.asarray(grey_image(levels), np.float32) / 255  # (BANDS, T)
     at, *bands = np.array(COLOURS, np.float32).T
     pixels = np.stack([np.interp(grey, at, band) for band in bands], 2)  # (BANDS, T) -> (BANDS, T, 3)
     return Image.fromarray(pixels.astype(np.uint8))

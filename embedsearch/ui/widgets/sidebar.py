@@ -47,7 +47,7 @@ def _facts(opened: Opened) -> None:
     rows = {
         "holds": _held(opened),
         "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
-        **({"tells": told} if (told := good_for(manifest.unit, manifest.encoder.spec.model)) else {}),
+        **({"tells": good} if (good := good_for(manifest.unit, manifest.encoder.spec.model)) else {}),
         "distance": manifest.metric,
         "search": _search(manifest),
         **({f"by {crossmodal.asks}": summary(crossmodal, manifest)} if crossmodal else {}),
