@@ -55,8 +55,8 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def guess(location: str) -> tuple[str, str]:
     """Return the kind of source at `location`, a row of `SOURCES`, and its absolute path or hub id.
 
-    The suffix says what a file is. A folder is a saved data set; or images, videos or texts, whichever most of
-    its first 2000 files are; or Parquet files, or tar archives of WebDataset. So is a zip archive, and a
+    The suffix says what a file is. A folder is a saved data set; or images, videos or texts, whichever most
+    of its first 2000 files are; or Parquet files, or tar archives of WebDataset. So is a zip archive, and a
     folder at an address. A pattern such as `part-{000..099}.tar` names tar archives; `owner/name` without
     such a path is a data set on the hub.
 

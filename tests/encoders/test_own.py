@@ -36,7 +36,7 @@ def built(here):  # noqa: ARG001
 def test_a_single_text_is_no_list(built):
     """As with every encoder, a text in place of a list of texts is refused, and so is an unknown role."""
     encoder = built.encoder
-    with pytest.raises(UsageError, match="takes a list of items.*got 'a cat'"):
+    with pytest.raises(UsageError, match=r"takes a list of items.*got 'a cat'"):
         encoder.encode("a cat")
     with pytest.raises(UsageError, match="one of query, passage; got 'answer'"):
         encoder.encode(["a cat"], "answer")
