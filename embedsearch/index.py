@@ -60,7 +60,7 @@ class Index(Searcher):
     def __repr__(self) -> str:
         manifest = self.manifest
         return (
-            f"<Index {self.name!r}: {manifest.count:,} {manifest.unit}s, {manifest.encoder.spec.model}, "
+            f"<Index {self.name!r}: {self.build.held}, {manifest.encoder.spec.model}, "
             f"{manifest.dimension}-d, {manifest.metric}>"
         )
 

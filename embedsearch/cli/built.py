@@ -46,8 +46,7 @@ def echo_built(index: Index, json: bool, before: str) -> None:
     elif published:
         _echo_published(index)
     else:
-        manifest = index.manifest
-        click.echo(f"{manifest.name}: nothing changed, {manifest.count:,} {manifest.unit}s")
+        click.echo(f"{index.name}: nothing changed, {index.build.held}")
 
 
 def _echo_published(index: Index) -> None:
@@ -64,7 +63,7 @@ def _echo_published(index: Index) -> None:
             f"{tuned.wanted:g} asked for. --backend exact or hnsw, or more --memory, reaches more.",
             err=True,
         )
-    click.echo(f"{manifest.name}: {manifest.count:,} {manifest.unit}s in {report.seconds:.1f} s")
+    click.echo(f"{manifest.name}: {index.build.held} in {report.seconds:.1f} s")
     if report.passed_over:
         click.echo(plain(f"passed over, as they are not read: {report.passed}"))
     for note in report.notes:

@@ -68,7 +68,7 @@ def info_command(
 
 def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple[str, str]]:
     from embedsearch.crossmodal import summary
-    from embedsearch.modalities import UNITS, good_for
+    from embedsearch.modalities import good_for
 
     manifest = build.manifest
     encoder, report, source = manifest.encoder, manifest.report, manifest.recipe.source
@@ -80,8 +80,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         ("source", f"{source.kind} {source.location}"),
         (
             "holds",
-            f"{manifest.count:,} {UNITS[manifest.unit].part or manifest.unit}s, {manifest.dimension}-d, "
-            f"{build.bytes_on_disk / 1e6:,.1f} MB",
+            f"{build.held}, {manifest.dimension}-d, {build.bytes_on_disk / 1e6:,.1f} MB",
         ),
         ("distance", f"{manifest.metric}; smaller is more related"),
         ("search", _search(manifest)),

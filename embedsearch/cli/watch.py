@@ -28,4 +28,4 @@ def watch_command(name: str, indexes: Path | None) -> None:
         manifest = index.manifest
         if published:
             changes = f" ({counted(manifest.changes)})" if manifest.changes else ""
-            click.echo(f"{name}: build {manifest.build}, {manifest.count:,} {manifest.unit}s{changes}")
+            click.echo(f"{name}: build {manifest.build}, {index.build.held}{changes}")

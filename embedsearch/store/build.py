@@ -221,6 +221,13 @@ class Build:
         return self.manifest.count if self.records is None else len(self.records.starts)
 
     @property
+    def held(self) -> str:
+        """How many items there are, in words; of records of several items both numbers."""
+        row, count = UNITS[self.manifest.unit], self.manifest.count
+        found = f"{self.answers:,} {row.plural}"
+        return found if self.answers == count else f"{found}, {count:,} {row.part or row.unit}s"
+
+    @property
     def vectors(self) -> Vectors:
         """The raw vectors (n, d) float32 or float16, memory-mapped."""
         self.check()

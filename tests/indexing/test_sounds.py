@@ -47,6 +47,13 @@ def test_the_file_is_what_is_found_with_the_moment(index, home):
     assert found["copy.wav"].copies == 1 or found["tones/low.wav"].copies == 1
 
 
+def test_sounds_and_windows_are_counted(index):
+    """An index says how many sounds it holds, and how many windows of these."""
+    count = index.manifest.count
+    assert index.answers < count
+    assert index.build.held == f"{index.answers} sounds, {count} windows"
+
+
 def test_labels_captions_and_tags_are_fields(index):
     """The folder, the text beside a file, and what the file says of itself."""
     fields = index.get("tones/low.wav").fields

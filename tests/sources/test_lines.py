@@ -4,6 +4,7 @@ from embedsearch.errors import SourceError, SourceNotFoundError
 from embedsearch.records import Modality, Record, content_hash
 from embedsearch.sources import lines
 from embedsearch.sources.lines import Line, read_lines
+from embedsearch.sources.table import Reading
 from tests.sources.reading import contents, read, rejected, source
 
 
@@ -17,6 +18,12 @@ def file(tmp_path):
         return path
 
     return write
+
+
+def test_a_text_file_has_nothing_to_report(file):
+    """Its lines need no types and no notes, and it passes no file over."""
+    opened = source("lines", file("one\n"))
+    assert (list(opened)[0].content, opened.reading(), opened.passed_over()) == ("one", Reading(), {})
 
 
 def test_each_line_is_a_text(file):

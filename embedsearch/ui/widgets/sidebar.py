@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from embedsearch.crossmodal import summary
-from embedsearch.modalities import UNITS, good_for
+from embedsearch.modalities import good_for
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
@@ -45,7 +45,7 @@ def _facts(opened: Opened) -> None:
     report = manifest.report
     rejected, passed, unknown = report.rejected, report.passed, report.unknown
     rows = {
-        "holds": _held(opened),
+        "holds": opened.searcher.build.held,
         "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
         **({"tells": good} if (good := good_for(manifest.unit, manifest.encoder.spec.model)) else {}),
         "distance": manifest.metric,
@@ -60,14 +60,6 @@ def _facts(opened: Opened) -> None:
     listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
     st.subheader(literal(manifest.name), anchor=False)
     st.html(f'<dl class="es-facts" title="{html.escape(cards.METRIC_HELP[manifest.metric])}">{listed}</dl>')
-
-
-def _held(opened: Opened) -> str:
-    """Return how many items there are; where a record has several, how many of both."""
-    manifest, count = opened.searcher.manifest, opened.searcher.answers
-    row = UNITS[manifest.unit]
-    held = f"{count:,} {row.plural}"
-    return held if count == manifest.count else f"{held}, {manifest.count:,} {row.part or row.unit}s"
 
 
 def _search(manifest: Manifest) -> str:
