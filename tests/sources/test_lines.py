@@ -23,7 +23,11 @@ def file(tmp_path):
 def test_a_text_file_has_nothing_to_report(file):
     """Its lines need no types and no notes, and it passes no file over."""
     opened = source("lines", file("one\n"))
-    assert ([each.content for each in opened], opened.reading(), opened.passed_over()) == (["one"], Reading(), {})
+    assert ([each.content for each in opened], opened.reading(), opened.passed_over()) == (
+        ["one"],
+        Reading(),
+        {},
+    )
 
 
 def test_each_line_is_a_text(file):
