@@ -51,9 +51,9 @@ def m4a(samples, rate=44_100):
     return buffer.getvalue()
 
 
-def write(folder: Path, **sounds) -> Path:
+def write(folder: Path, rate=RATE, **sounds) -> Path:
     """Write sounds as WAV files by their names into a folder, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, samples in sounds.items():
-        (folder / f"{name}.wav").write_bytes(packed(samples))
+        (folder / f"{name}.wav").write_bytes(packed(samples, rate))
     return folder

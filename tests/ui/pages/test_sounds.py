@@ -5,7 +5,7 @@ import pytest
 
 import embedsearch as es
 from tests.sounds import clicks, noise, packed, tone, write
-from tests.ui.conftest import shown
+from tests.ui.conftest import ARGUMENTS, CHROMIUM, shown
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -59,3 +59,30 @@ def test_what_is_no_sound_is_refused(visit, sounds):
     )
     expect(page.get_by_text("silent.wav can't be used: it is silent")).to_be_visible()
     expect(page.get_by_text("Like your sound")).to_be_hidden()
+
+
+@pytest.fixture
+def microphone(browser, tmp_path):
+    """A browser whose microphone hears `clicks`, again and again."""
+    heard = write(tmp_path, rate=48_000, heard=clicks(4, 48_000)) / "heard.wav"
+    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    chromium = browser.browser.browser_type.launch(
+        executable_path=CHROMIUM, args=[*ARGUMENTS, *fake, f"--use-file-for-fake-audio-capture={heard}"]
+    )
+    yield chromium
+    chromium.close()
+
+
+@pytest.mark.flaky(reruns=1)
+def test_what_the_microphone_hears_finds_its_sound(microphone, sounds):
+    """A recording of clicks is kept, asks, and finds the file of clicks first."""
+    page = microphone.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{sounds}?index=sounds")
+    shown(page)
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_timeout(3000)
+    page.get_by_role("button", name="Stop recording").click()
+    expect(page.get_by_text("Like your sound")).to_be_visible()
+    shown(page)
+    expect(page.locator("[class*=st-key-es-card-]").first).to_contain_text("clicks.wav")
