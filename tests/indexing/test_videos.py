@@ -121,6 +121,35 @@ def test_texts_find_moments_by_class_names(index):
     assert all(hit.moment for hit in found)
 
 
+def test_texts_find_moments_by_the_towers_of_clip(small_model, tmp_path):
+    """A text is compared with every frame by the plain call's two towers; each video is found once."""
+    import torch
+    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
+    film(tmp_path / "films" / "a.mp4", [(RED, 2), (GREEN, 2)])
+    film(tmp_path / "films" / "b.mp4", [(BLUE, 2)])
+    clip = small_model("clip").as_posix()
+    options = {"model": clip, "views": "centre", "device": "cpu", "precision": "fp32"}
+    index = es.build(tmp_path / "films", name="films", indexes=tmp_path / "indexes", **options)
+    ids = index.build.items["id"].to_pylist()
+    assert ids == ["a.mp4#0", "a.mp4#2000", "b.mp4#0"]
+
+    model, processor = AutoModel.from_pretrained(clip).eval(), AutoImageProcessor.from_pretrained(clip)
+    frames = [Image.open(io.BytesIO(image_of(index.get(each)))) for each in ids]
+    with torch.inference_mode():
+        seen = [model.get_image_features(**processor(each, return_tensors="pt")) for each in frames]
+        read = model.get_text_features(**AutoTokenizer.from_pretrained(clip)("a river", return_tensors="pt"))
+    wanted = 1 - torch.cosine_similarity(read.pooler_output, torch.cat([each.pooler_output for each in seen]))
+
+    results = index.search("a river", k=3)
+    assert results.by == "towers"
+    nearest = min(0, 1, key=lambda frame: wanted[frame])
+    assert {hit.id: (hit.moment[0], hit.distance) for hit in results} == {
+        "a.mp4": (2.0 * nearest, pytest.approx(float(wanted[nearest]), abs=1e-5)),
+        "b.mp4": (0.0, pytest.approx(float(wanted[2]), abs=1e-5)),
+    }
+
+
 def test_the_heat_lies_over_the_frame_that_was_found(index):
     """An explanation is of the nearest frame, whose vector is computed again from the video."""
     query = scene(RED)
