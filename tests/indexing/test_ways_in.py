@@ -18,7 +18,7 @@ from embedsearch.sources.files.zipped import ZipMember
 from embedsearch.sources.shards import TarMember
 from tests.fakes import LetterEncoder, colour
 from tests.sounds import noise, packed, tone
-from tests.sources.places import BLUE, GREEN, GREY, RED, png, served, zipped
+from tests.sources.places import BLUE, GREEN, GREY, RED, bucket, png, served, zipped
 from tests.sources.test_webdataset import tar
 
 FIRST = {"same.png": png(RED), "changed.png": png(GREEN), "removed.png": png(BLUE)}
@@ -122,6 +122,62 @@ def test_a_folder_on_a_web_server(build, tmp_path):
         check(build, put, f"{address}/")
     read = [path for path in gets if path.endswith(".png")]
     assert sorted(read) == ["/added.png", "/changed.png", "/changed.png", "/removed.png", "/same.png"]
+
+
+@pytest.fixture(scope="module", params=["s3", "gs"])
+def store(request):
+    """An object store that speaks its service's own protocol: the name of the protocol, and its files."""
+    with bucket(request.param) as files:
+        yield request.param, files
+
+
+def test_a_folder_of_an_object_store(build, store):
+    """What did not change is known by what S3 and Google say of its version."""
+    kind, files = store
+
+    def put(wanted):
+        for name in {*FIRST, *SECOND}:
+            path = f"pets/folder/{name}"
+            if files.exists(path) and files.cat_file(path) != wanted.get(name):
+                files.rm(path)
+            if name in wanted and not files.exists(path):
+                files.pipe_file(path, wanted[name])
+
+    check(build, put, f"{kind}://pets/folder")
+
+
+def test_a_table_of_an_object_store(store, letter_model, here):  # noqa: ARG001
+    """It is fetched where its version is new; what its rows say decides what is embedded."""
+    kind, files = store
+    files.pipe_file("pets/t.csv", b"id,text\na,one\nb,two\nc,three\n")
+    first = es.build(f"{kind}://pets/t.csv", name="table", text="text", id="id")
+    files.pipe_file("pets/t.csv", b"id,text\na,one\nb,other\nd,four\n")
+    second = first.rebuild(allow_removal=True)
+    assert (counts(second.build), second.manifest.changes.to_embed) == ([1, 1, 1, 1], 2)
+    assert [hit.id for hit in second.search("four", k=1)] == ["d"]
+    assert second.rebuild().manifest.build == second.manifest.build
+
+
+def test_shards_of_an_object_store(build, store, tmp_path, monkeypatch):
+    """A pattern names the archives of a bucket; one whose version is the same is not fetched again."""
+    monkeypatch.setattr("embedsearch.store.source_state.RACY", 0)  # the copies in the cache are of just now
+    kind, files = store
+    location = f"{kind}://pets/part-{{0..1}}.tar"
+
+    def put(number, *held):
+        data = tar(tmp_path / "part.tar", held).read_bytes()
+        files.pipe_file(f"pets/part-{number}.tar", data)
+
+    put(0, ("same.png", png(RED)))
+    put(1, ("changed.png", png(GREEN)), ("removed.png", png(BLUE)))
+    build(location, "webdataset")
+    put(1, ("added.png", png((1, 2, 3))), ("changed.png", png(GREY)))
+    second = build(location, "webdataset")
+    assert counts(second) == [1, 1, 1, 1]
+    assert sorted(build.read) == ["added.png", "changed.png"]
+    assert second.read(range(3), ["id"])["id"] == ["part-0/same", "part-1/added", "part-1/changed"]
+    assert build(location, "webdataset").manifest.build == second.manifest.build
+    assert build.read == []
 
 
 def test_a_file_whose_version_is_not_known_is_read_again(build, monkeypatch):

@@ -1,6 +1,7 @@
-"""What the tests of places share: images of one colour, zip archives, and a web server of this machine."""
+"""What the tests of places share: images, zip archives, and servers of this machine: web, S3 and Google's."""
 
 import io
+import socket
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import fsspec
+import pytest
 from PIL import Image
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (99, 99, 99)
@@ -57,3 +60,39 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
             yield f"http://127.0.0.1:{server.server_port}", server.gets
         finally:
             server.shutdown()
+
+
+@contextmanager
+def bucket(kind: str) -> Iterator[fsspec.AbstractFileSystem]:
+    """Serve an empty bucket `pets` by the protocol of S3 ("s3") or of Google ("gs"); yield its file system.
+
+    The server is named in the environment, as a user names one.
+    """
+    with pytest.MonkeyPatch.context() as environment, _server(kind) as named:
+        for name, value in named.items():
+            environment.setenv(name, value)
+        files = fsspec.filesystem(kind)
+        files.mkdir("pets")
+        yield files
+        files.clear_instance_cache()
+
+
+@contextmanager
+def _server(kind: str) -> Iterator[dict[str, str]]:
+    """Start a server of a protocol; yield the variables of the environment that name it."""
+    if kind == "s3":
+        server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        credentials = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret"}
+        yield {"AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()), **credentials}
+    else:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        server = pytest.importorskip("gcp_storage_emulator.server").create_server("127.0.0.1", port, True)
+        server.start()
+        yield {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", **_PLAIN_BUCKETS}
+    server.stop()
+
+
+_PLAIN_BUCKETS = {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
