@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from embedsearch.backends import Mask, Rows, taking
 from embedsearch.backends.facts import Step
-from embedsearch.backends.flat import BLOCK, scan
+from embedsearch.backends.flat import ready, scan, to_distances
 from embedsearch.distances.metric import Metric, Vectors
 
 K = 10  # recall@10
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 MAX_QUERIES, QUERY_SHARE = 1000, 0.02
+TOGETHER = 4096  # rows that are compared with all queries together: what comes of it stays in the cache
 TIMED = 100  # single queries
 MOST_TIMES = 4  # the efSearch, or nprobe, of a larger rerank_k
 SURE = 1.645  # standard errors by which the measured recall exceeds the wanted one: 95 percent, one-sided
@@ -48,17 +51,34 @@ def masks(count: int, seed: int = 1) -> Iterator[tuple[float, Mask | None]]:
 def truth(queries: Vectors, vectors: Vectors, allowed: Sequence[Mask], metric: Metric) -> list[Vectors]:
     """Return the exact distances of each query's 10 nearest rows under each mask, (q, 10) float32 each.
 
-    The vectors are read once, in blocks. Distances are infinite where fewer than 10 rows are allowed.
+    Each query is compared with each row once, whatever the number of masks. Distances are infinite where
+    fewer than 10 rows are allowed.
+
+    Args:
+        queries: (q, d) float32, ready.
+        vectors: (n, d) raw.
+        allowed: masks of rows, (n,) of truth values; each allows some of the rows of the one before it.
+        metric: which distance.
     """
+    # negated inner products; for l2 squared distances, less the query's own square: the least are the nearest
     nearest = [np.full((len(queries), K), np.inf, np.float32) for _ in allowed]
-    for start in range(0, len(vectors), BLOCK):
-        part = np.asarray(vectors[start : start + BLOCK])
-        for number, mask in enumerate(allowed):
-            kept = part[mask[start : start + BLOCK]]
-            if len(kept):
-                far, _ = scan(queries, [np.arange(len(kept))], taking(kept), metric, min(K, len(kept)))
-                nearest[number] = np.sort(np.concatenate([nearest[number], far], 1), axis=1)[:, :K]
-    return nearest
+    towards = np.float32(-2 if metric is Metric.L2 else -1) * queries
+    for start in range(0, len(vectors), TOGETHER):
+        depth = np.sum([mask[start : start + TOGETHER] for mask in allowed], axis=0)  # (m, b) -> (b,)
+        deepest_first = np.argsort(-depth, kind="stable")[: np.count_nonzero(depth)]
+        part = ready(vectors[start : start + TOGETHER][deepest_first], metric)
+        far = towards @ part.T  # (q, d) (d, b) -> (q, b)
+        if metric is Metric.L2:
+            far += np.einsum("bd,bd->b", part, part)
+        for number, least in enumerate(nearest):
+            there = far[:, : np.count_nonzero(depth > number)]
+            closer = np.flatnonzero(there.min(1, initial=np.inf) < least[:, -1])
+            both = np.concatenate([least[closer], there[closer]], 1)
+            least[closer] = np.sort(np.partition(both, K - 1, axis=1)[:, :K], axis=1)
+    if metric is Metric.L2:
+        squares = np.einsum("qd,qd->q", queries, queries)[:, None]
+        return [to_distances(least + squares, metric) for least in nearest]
+    return [np.where(np.isinf(least), least, to_distances(-least, metric)) for least in nearest]
 
 
 def recall(found: Vectors, exact: Vectors) -> tuple[float, float]:
@@ -110,125 +130,128 @@ def tune(
     scanned = _scan_seconds(queries, vectors, metric)
     steps: list[Step] = []
     for (share, mask), nearest in zip(shares, exact, strict=True):
-        found = _fastest(
-            trial,
-            queries,
-            nearest,
-            mask,
-            share,
-            wanted,
-            ef_or_nprobes,
-            [steps[0].rerank_k] if steps else rerank_ks,
-        )
-        if found is None and steps:
-            break
-        if found is None:
-            steps.append(_tried(trial, queries, nearest, mask, share, ef_or_nprobes[-1], rerank_ks[-1])[0])
+        trials = _Trials(trial, queries, nearest, mask, share, wanted)
+        if not steps:
+            found = _fastest(trials, ef_or_nprobes, rerank_ks)
+            steps.append((found or trials.run(ef_or_nprobes[-1], rerank_ks[-1])).step)
             continue
-        seconds, step = found
-        if steps and seconds > scanned * share * len(vectors):
+        # the smaller the share, the more is visited
+        more = [each for each in ef_or_nprobes if each >= steps[-1].ef_or_nprobe]
+        found = trials.least(more, steps[0].rerank_k)
+        if found is None or trials.single(found.step) > scanned * share * len(vectors):
             break
-        steps.append(step)
+        steps.append(found.step)
     return steps
 
 
-def _fastest(
-    trial: Trial,
-    queries: Vectors,
-    nearest: Vectors,
-    mask: Mask | None,
-    share: float,
-    wanted: float,
-    ef_or_nprobes: Sequence[int],
-    rerank_ks: Sequence[int],
-) -> tuple[float, Step] | None:
-    """Return the fastest step that surely reaches the wanted recall, and its seconds for a single query.
+class _Tried(NamedTuple):
+    """Parameters that were tried.
+
+    Attributes:
+        step: the parameters, with the recall that they reach.
+        serves: whether that is surely the wanted one.
+        seconds: of all queries in one call, which vary less than those of a single query.
+    """
+
+    step: Step
+    serves: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Trials:
+    """Searches among a share of the rows.
+
+    Attributes:
+        trial: searches the index.
+        queries: (q, d) float32, ready.
+        nearest: (q, 10) float32, the exact distances among the share.
+        mask: (n,) of truth values, the rows of the share; None for all.
+        share: of the rows.
+        wanted: recall@10.
+    """
+
+    trial: Trial
+    queries: Vectors
+    nearest: Vectors
+    mask: Mask | None
+    share: float
+    wanted: float
+
+    def run(self, ef_or_nprobe: int, rerank_k: int) -> _Tried:
+        """Search with all queries."""
+        started = time.perf_counter()
+        found = self.trial(self.queries, ef_or_nprobe, rerank_k, self.mask)
+        seconds = time.perf_counter() - started
+        reached, error = recall(found, self.nearest)
+        step = Step(self.share, ef_or_nprobe, rerank_k, round(reached, 4))
+        return _Tried(step, step.recall - SURE * error >= self.wanted, seconds)
+
+    def least(self, ef_or_nprobes: Sequence[int], rerank_k: int) -> _Tried | None:
+        """Return what serves with the least efSearch or nprobe; None if no value serves.
+
+        From the first value on, which costs least, ever longer steps are taken until one serves; then the
+        values before it are halved.
+        """
+        best: _Tried | None = None
+        low, high, width = 0, len(ef_or_nprobes), 1
+        while low < high:
+            at = min(low + width, high) - 1 if best is None else (low + high) // 2
+            tried = self.run(ef_or_nprobes[at], rerank_k)
+            if tried.serves:
+                best, high = tried, at
+            else:
+                low, width = at + 1, 2 * width
+        return best
+
+    def single(self, step: Step) -> float:
+        """Return the seconds of one query: the lower quartile, which other work disturbs least."""
+        spent = []
+        for query in self.queries[:TIMED]:
+            started = time.perf_counter()
+            self.trial(query[None], step.ef_or_nprobe, step.rerank_k, self.mask)
+            spent.append(time.perf_counter() - started)
+        return float(np.percentile(spent, 25))
+
+
+def _fastest(trials: _Trials, ef_or_nprobes: Sequence[int], rerank_ks: Sequence[int]) -> _Tried | None:
+    """Return the fastest parameters that surely reach the wanted recall; None if none do.
 
     A smaller rerank_k never needs a smaller efSearch or nprobe, and is no faster with one several times as
     large. The time of a query falls with rerank_k as less is visited, then rises as more is ranked again. So
     the middle rerank_k is tried first; larger ones as long as they are faster, or where the recall is not
-    reached; then smaller ones, within the bounds that it sets. None if no step reaches the recall.
+    reached; then smaller ones, within the bounds that it sets.
     """
     order = sorted(rerank_ks)
     middle = len(order) // 2
 
-    def timed(rerank_k: int, bounded: Sequence[int]) -> tuple[float, Step] | None:
-        step = _least(trial, queries, nearest, mask, share, wanted, bounded, rerank_k)
-        return (min(_together(trial, queries, step, mask) for _ in range(2)), step) if step else None
+    def timed(rerank_k: int, bounded: Sequence[int]) -> _Tried | None:
+        found = trials.least(bounded, rerank_k)
+        if found is None:
+            return None
+        again = trials.run(found.step.ef_or_nprobe, rerank_k)
+        return found._replace(seconds=min(found.seconds, again.seconds))
 
-    best: tuple[float, Step] | None = None
+    best: _Tried | None = None
     bounded = list(ef_or_nprobes)
     for rerank_k in order[middle:]:
         found = timed(rerank_k, bounded)
-        if found is not None and best is not None and found[0] >= best[0]:
+        if found is not None and best is not None and found.seconds >= best.seconds:
             break
         if found is not None:
             best = found
-            bounded = [each for each in ef_or_nprobes if each <= found[1].ef_or_nprobe]
-    last = best[1] if best else None
+            bounded = [each for each in ef_or_nprobes if each <= found.step.ef_or_nprobe]
+    last = best
     for rerank_k in reversed(order[:middle]):
-        if last is None or last.rerank_k > order[middle]:
+        if last is None or last.step.rerank_k > order[middle]:
             break  # the middle one does not reach the recall, or is slower than a larger one
-        least = last.ef_or_nprobe
+        least = last.step.ef_or_nprobe
         found = timed(rerank_k, [each for each in ef_or_nprobes if least <= each <= MOST_TIMES * least])
         if found is None:
             break
-        last = found[1]
-        best = min(best or found, found, key=lambda each: each[0])
-    return (_seconds(trial, queries, best[1], mask), best[1]) if best else None
-
-
-def _least(
-    trial: Trial,
-    queries: Vectors,
-    nearest: Vectors,
-    mask: Mask | None,
-    share: float,
-    wanted: float,
-    ef_or_nprobes: Sequence[int],
-    rerank_k: int,
-) -> Step | None:
-    """Return the step of the least efSearch or nprobe that surely reaches the wanted recall, by halving."""
-    best: Step | None = None
-    low, high = 0, len(ef_or_nprobes)
-    while low < high:
-        middle = (low + high) // 2
-        step, error = _tried(trial, queries, nearest, mask, share, ef_or_nprobes[middle], rerank_k)
-        if step.recall - SURE * error >= wanted:
-            best, high = step, middle
-        else:
-            low = middle + 1
+        last = found
+        best = min(best or found, found, key=lambda each: each.seconds)
     return best
-
-
-def _tried(
-    trial: Trial,
-    queries: Vectors,
-    nearest: Vectors,
-    mask: Mask | None,
-    share: float,
-    ef_or_nprobe: int,
-    rerank_k: int,
-) -> tuple[Step, float]:
-    reached, error = recall(trial(queries, ef_or_nprobe, rerank_k, mask), nearest)
-    return Step(share, ef_or_nprobe, rerank_k, round(reached, 4)), error
-
-
-def _together(trial: Trial, queries: Vectors, step: Step, mask: Mask | None) -> float:
-    """Return the seconds of all queries in one call, which vary less than those of a single query."""
-    started = time.perf_counter()
-    trial(queries, step.ef_or_nprobe, step.rerank_k, mask)
-    return time.perf_counter() - started
-
-
-def _seconds(trial: Trial, queries: Vectors, step: Step, mask: Mask | None) -> float:
-    """Return the seconds of one query: the lower quartile, which other work on the machine disturbs least."""
-    spent = []
-    for query in queries[:TIMED]:
-        started = time.perf_counter()
-        trial(query[None], step.ef_or_nprobe, step.rerank_k, mask)
-        spent.append(time.perf_counter() - started)
-    return float(np.percentile(spent, 25))
 
 
 def _scan_seconds(queries: Vectors, vectors: Vectors, metric: Metric) -> float:

@@ -8,7 +8,6 @@ import pytest
 from embedsearch.backends import BACKENDS, Filter, Settings, backend_class, choose, needed, taking
 from embedsearch.backends import faiss_ann as module
 from embedsearch.backends.facts import IndexFacts, Step, Tuned
-from embedsearch.backends.tuning import hold_out, masks, recall, truth
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import IndexDamagedError
 
@@ -295,38 +294,6 @@ def test_half_precision_vectors_are_enough(vectors, queries):
     assert found.dtype == np.float32
     best, _ = exact(vectors, Metric.COSINE).search(queries, 10)
     assert (found <= best[:, -1:] + 1e-3).mean() > 0.94
-
-
-def test_held_out_rows_are_seeded_and_few():
-    """At most 1,000 rows and 2 percent are held out, the same ones every time, ascending."""
-    rows = hold_out(10_000)
-    assert len(rows) == 200
-    assert np.array_equal(rows, hold_out(10_000))
-    assert (np.diff(rows) > 0).all()
-    assert len(hold_out(10**6)) == 1000
-
-
-def test_the_truth_is_that_of_exact_search(vectors, queries):
-    """The distances that recall is held against are those of exact search, under each share of rows."""
-    shares = list(masks(COUNT))
-    assert [share for share, _ in shares] == [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01]
-    allowed = [np.ones(COUNT, np.bool_) if mask is None else mask for _, mask in shares]
-    unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-    for mask, found in zip(allowed, truth(unit, vectors, allowed, Metric.COSINE), strict=True):
-        want, _ = exact(vectors, Metric.COSINE).search(queries, 10, of(mask))
-        np.testing.assert_allclose(found, want, atol=1e-5)
-    with_few = truth(unit, vectors, [np.arange(COUNT) < 4], Metric.COSINE)[0]
-    assert np.isfinite(with_few).sum(1).tolist() == [4] * len(queries)
-
-
-def test_recall_counts_ties_and_what_exists():
-    """A hit at the distance of the tenth neighbour counts; of four that exist, four are all."""
-    best = np.array([[0, 1, 1, 1, 1, 1, 1, 1, 1, 1.0]], np.float32)
-    assert recall(np.array([[0, *[1] * 9]], np.float32), best)[0] == 1
-    assert recall(np.array([[0, *[1] * 4, *[2] * 5]], np.float32), best)[0] == 0.5
-    few = np.array([[0, 1, 2, 3, *[np.inf] * 6]], np.float32)
-    assert recall(few, few)[0] == 1
-    assert recall(np.array([[0, 1, 2, 9, *[np.inf] * 6]], np.float32), few)[0] == 0.75
 
 
 @pytest.mark.parametrize(
