@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.devices import PRECISIONS
 from embedsearch.encoders.pooling_heads import PoolingHead
+
+# The models that this process holds, for as long as an encoder uses them.
+_LOADED: WeakValueDictionary[tuple[object, ...], nn.Module] = WeakValueDictionary()
 
 
 class TorchEngine:
@@ -21,9 +25,10 @@ class TorchEngine:
     name = "torch"
 
     def __init__(self, head: PoolingHead, device: torch.device, precision: str) -> None:
-        """Move `head` to the device; it stays there."""
+        """Move `head` to the device; it stays there, and shares its model with other encoders."""
         self.head = head.to(device)
         head.model.to(PRECISIONS[precision])
+        head.model = _shared(head, str(device), precision)
         self.device, self.precision = str(device), precision
         self._on_gpu = device.type == "cuda"
         self.ahead = 2 if self._on_gpu else 0
@@ -58,3 +63,16 @@ class TorchEngine:
         if self._on_gpu:
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
+
+
+def _shared(head: PoolingHead, device: str, precision: str) -> nn.Module:
+    """Return the model that other encoders run with the same weights, else that of `head`.
+
+    An index of texts and one of words hold the weights of their model once. What a family takes out of a
+    model (a tower, a layer) shows in its type and the names of its tensors.
+    """
+    files = head.spec.files
+    if "weights" not in files:
+        return head.model
+    made_of = files["weights"], files.get("config"), type(head.model), tuple(head.model.state_dict())
+    return _LOADED.setdefault((*made_of, device, precision), head.model)
