@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -175,22 +177,31 @@ def choose(pairs: Pairs, conse: Vectors | None, centre: Vectors | None) -> Chose
     tried: dict[tuple[float, float], Ranks] = {
         (strength, share): np.empty(len(queries), np.int64) for strength in STRENGTHS for share in shares
     }
-    for strength in STRENGTHS:
-        ridge = projected[strength][answers.order]
-        classes = None if conse is None else conse[answers.order]
-        lengths = {} if classes is None else {share: _length(ridge, classes, share) for share in shares}
-        for start in range(0, len(queries), BLOCK):
-            part = slice(start, start + BLOCK)
-            asked = queries[part].T
-            scores = ridge @ asked  # (p, e) (e, q) -> (p, q)
-            if classes is None:
-                tried[strength, 1.0][part] = answers.ranks(scores, start)
-                continue
-            by_classes = classes @ asked
-            for share in shares:
-                both = scores * (share / lengths[share])
-                both += by_classes * ((1 - share) / lengths[share])
-                tried[strength, share][part] = answers.ranks(both, start)
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(queries), BLOCK)]
+    classes = None if conse is None else conse[answers.order]
+    # the same for each strength: b x ((p, e) (e, q)) -> b x (p, q)
+    by_classes = [] if classes is None else [classes @ queries[part].T for part in blocks]
+
+    def rank(at: int, strength: float, ridge: Vectors, lengths: dict[float, Vectors]) -> None:
+        """Rank the captions of a block for each share."""
+        part = blocks[at]
+        scores = ridge @ queries[part].T  # (p, e) (e, q) -> (p, q)
+        if classes is None:
+            tried[strength, 1.0][part] = answers.ranks(scores, part.start)
+            return
+        both = np.empty_like(scores)
+        for share in shares:
+            np.multiply(by_classes[at], (1 - share) / share, out=both)
+            both += scores
+            both *= share / lengths[share]
+            tried[strength, share][part] = answers.ranks(both, part.start)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for strength in STRENGTHS:
+            ridge = projected[strength][answers.order]
+            lengths = {} if classes is None else {share: _length(ridge, classes, share) for share in shares}
+            given = (repeat(each) for each in (strength, ridge, lengths))
+            list(threads.map(rank, range(len(blocks)), *given))
     best = _best(tried, np.ones(len(queries), np.bool_))
     ridges = {key: ranks for key, ranks in tried.items() if key[1] == 1}
     measured, worse = {"ridge": measure(_by_other_folds(ridges, fold_of_query))}, False
