@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -32,6 +33,8 @@ _VERSIONS = (
 )  # fmt: skip
 _COPIED = 2**20  # bytes that are copied at once
 FOLDER = "remote"  # of the cache
+AT_ONCE = 16  # files that are asked for their version at a time
+MOST_BYTES = 512 * 2**20  # of a file in an archive or at an address, which is read as a whole
 Info = Mapping[str, Any]
 
 
@@ -59,6 +62,59 @@ class RemoteFile:
         if not data:
             raise ItemError("the file is empty")
         return data
+
+
+@dataclass(slots=True)
+class NamedFile:
+    """A file that is known by its address alone; see `embedsearch.records.Deferred`.
+
+    Attributes:
+        address: of the file.
+    """
+
+    address: str
+    _place: Place = field(repr=False, compare=False)
+    _beside: list[NamedFile] = field(repr=False, compare=False)  # to be asked for their version with it
+    _info: Info | None = field(default=None, repr=False, compare=False)
+
+    def stat(self) -> tuple[int, int]:
+        """Return the size and a stamp of the version, 0 for unknown; it is asked for with those beside it."""
+        if self._info is None:
+            with ThreadPoolExecutor(AT_ONCE) as threads:
+                list(threads.map(NamedFile._look_up, self._beside))
+            self._beside.clear()
+        info = self._info or {}
+        return _size(info), _version(info)
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        size, _ = self.stat()
+        if size > MOST_BYTES:
+            raise ItemError(f"{self.address} is over {MOST_BYTES:,} bytes")
+        return self._place.file({**(self._info or {}), "name": self._place.path}).read()
+
+    def _look_up(self) -> None:
+        try:
+            self._info = self._place.info()
+        except (SourceNotFoundError, SourceError):  # `read` says why, and it is tried again in the next build
+            self._info = {}
+
+
+class NamedFiles:
+    """Files that a table names by their addresses."""
+
+    def __init__(self) -> None:
+        self._waiting: list[NamedFile] = []
+
+    def at(self, address: str) -> NamedFile:
+        """Return the file at an address; nothing is asked for yet.
+
+        Raises:
+            MissingExtraError, SourceError: as `Place.at`.
+        """
+        file = NamedFile(address, Place.at(address), self._waiting)
+        self._waiting.append(file)
+        return file
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from embedsearch.sources.files.zipped import zip_names
 from embedsearch.sources.folder import NOT_IMAGES, SOUND_SUFFIXES, TEXT_SUFFIXES, VIDEO_SUFFIXES
 from embedsearch.sources.image_files import HEIF_SUFFIXES, USUAL, image_suffixes, image_test
 from embedsearch.sources.paths import PassedOver, listed, not_found, walk
-from embedsearch.sources.shards import TAR, is_pattern
+from embedsearch.sources.shards import TAR, is_pattern, is_tar
 from embedsearch.sources.word_vectors import is_word_vectors
 
 FILES_LOOKED_AT = 2000
@@ -101,7 +101,7 @@ def _kind_of_file(path: Path) -> str:
         return "word-vectors"
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
-    if suffix == TAR:
+    if is_tar(path.name):
         return WEBDATASET
     if suffix == ZIP:
         return _kind_of_names(str(path), zip_names(str(path)))
@@ -116,7 +116,7 @@ def _kind_of_file(path: Path) -> str:
 def _kind_at(location: str) -> str:
     """Which kind of source is at an address."""
     suffix = _suffix(urlsplit(location).path)
-    if suffix == TAR or is_pattern(location):
+    if is_tar(urlsplit(location).path) or is_pattern(location):
         return WEBDATASET
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
@@ -130,7 +130,7 @@ def _kind_of_names(location: str, names: Iterable[str]) -> str:
     paths = [path for path in found if path.suffix.lower() in by_suffix]
     if kind := _most(paths, [by_suffix[path.suffix.lower()] for path in paths]):
         return kind
-    if any(path.suffix.lower() == TAR for path in found):
+    if any(is_tar(path.name) for path in found):
         return WEBDATASET
     raise SourceError(f"{location} holds none of these: {_expected()}.")
 
@@ -178,7 +178,7 @@ def _kind_of_folder(path: Path) -> str:
         return kind
     if any(name.suffix.lower() == ".parquet" for name in names):
         return "parquet"
-    if TAR in passed_over.kinds:
+    if TAR in passed_over.kinds or any(is_tar(inner.name) for inner in path.iterdir()):
         return WEBDATASET
     others = f" It holds {listed(passed_over.kinds)}." if passed_over.kinds else ""
     instead = f" It holds {names[0]}: give that file." if names else others

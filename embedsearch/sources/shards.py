@@ -18,8 +18,10 @@ from embedsearch.sources.addresses import Place, is_address, local_file
 from embedsearch.sources.paths import not_found, walk
 
 TAR = ".tar"
+UNPACK = "unpack it to a plain .tar first, as gunzip does"
 BLOCK = 512  # bytes of a tar archive's header; two empty ones end it
 MOST_SHARDS = 100_000
+_TAR = re.compile(r"\.(tar|(tar\.(gz|bz2|xz|zst)|tgz|tbz2|txz))$", re.IGNORECASE)  # the second group: packed
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _WILD = re.compile(r"[*?\[]")
@@ -64,6 +66,11 @@ class TarMember:
         return data
 
 
+def is_tar(name: str) -> bool:
+    """Whether a name is that of a tar archive, plain or packed."""
+    return bool(_TAR.search(name))
+
+
 def is_pattern(location: str) -> bool:
     """Whether a location names several files: `part-{000..099}.tar`, `{train,test}.tar`, `*.tar`."""
     name = location.partition("://")[2] if is_address(location) else location
@@ -87,14 +94,14 @@ def shards_at(location: str) -> list[Shard]:
         if place.is_file():
             return [Shard(PurePosixPath(place.path).name, location)]
         root = location.rstrip("/")
-        found = [f"{root}/{name}" for name in place.listing() if name.lower().endswith(TAR)]
+        found = [f"{root}/{name}" for name in place.listing() if is_tar(name)]
     else:
         path = Path(location)
         if not path.exists():
             raise not_found(path)
         if path.is_file():
             return [Shard(path.name, location)]
-        tars = walk(path, lambda entry: entry.name.lower().endswith(TAR))
+        tars = walk(path, lambda entry: is_tar(entry.name))
         found = [str(path / name) for name, _ in tars]
     if not found:
         raise SourceError(f"{location} names no tar archive ({TAR}). Check the path.")
@@ -153,8 +160,10 @@ class Tar:
         """Find the archive.
 
         Raises:
-            SourceNotFoundError, SourceError, MissingExtraError: it can't be found or copied.
+            SourceNotFoundError, SourceError, MissingExtraError: it is packed, or can't be found or copied.
         """
+        if (found := _TAR.search(shard.name)) and found[2]:
+            raise SourceError(f"it is packed ({found[0]}), and files are read at their place: {UNPACK}")
         self._shard = shard
         self._path = local_file(shard.location, "a tar archive")
         self.problem = ""
@@ -180,7 +189,7 @@ class Tar:
                 if file.read(BLOCK) != bytes(BLOCK):
                     self.problem = f"it is cut off or damaged after {count:,} files"
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-            packed = "" if count else ". A packed archive is to be unpacked to a plain .tar first"
+            packed = "" if count else f". If it is packed, {UNPACK}"
             self.problem = f"it can't be read as a tar archive after {count:,} files: {error}{packed}"
 
     def _member(self, entry: tarfile.TarInfo, modified: int) -> TarMember:

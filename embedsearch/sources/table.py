@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from embedsearch.disk.hash_index import HashIndex
-from embedsearch.errors import SourceError, nearest
+from embedsearch.errors import MissingExtraError, SourceError, nearest
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import LABEL, Labels, Modality, Record, Rejected, Value, content_hash
+from embedsearch.sources.addresses import NamedFile, NamedFiles, is_address
 from embedsearch.sources.spans import labels_of
 from embedsearch.sources.text_cells import DATES, CellType
 from embedsearch.sources.typed_cells import as_field, as_scalar, clean
@@ -378,6 +379,7 @@ class RowReader:
         self._names: dict[str, str] = {}  # of columns, as UTF-8 can hold them
         self._taken: set[str] = {LABEL} if columns.spans else set()
         self._listings: dict[Path, dict[str, str]] = {}
+        self._named = NamedFiles()
 
     def entry(self, row: Mapping[str, Any], place: str) -> Record | Rejected:
         """Return the record that `row` holds, or why it holds none.
@@ -407,11 +409,7 @@ class RowReader:
             if not self._ids.take(key):
                 return Rejected(place, f"the key {key!r} was used by an earlier row")
         elif not columns.beside:
-            key = (
-                self._ids.counted(self._relative(content))
-                if isinstance(content, Path)
-                else self._ids.of_content(content)
-            )
+            key = self._key(content)
         used, names, field = self._used, self._names, self._field
         fields = {
             (shown := names.get(name) or self.name(name)): field(shown, value)
@@ -419,6 +417,14 @@ class RowReader:
             if name not in used
         }
         return Record(key, columns.modality, content, fields, labels)
+
+    def _key(self, content: str | Path | bytes | NamedFile) -> str:
+        """Return an id for a row that has none: where its content lies, or the hash of it."""
+        if isinstance(content, Path):
+            return self._ids.counted(self._relative(content))
+        if isinstance(content, NamedFile):
+            return self._ids.counted(content.address)
+        return self._ids.of_content(content)
 
     def name(self, column: str) -> str:
         """Return a column's name without halves of surrogate pairs, apart from all others.
@@ -444,7 +450,7 @@ class RowReader:
                 cells.give_up()
         return made
 
-    def _content(self, row: Mapping[str, Any]) -> str | Path | bytes | _Problem:
+    def _content(self, row: Mapping[str, Any]) -> str | Path | bytes | NamedFile | _Problem:
         columns = self._columns
         if columns.beside:
             return b""
@@ -490,7 +496,7 @@ class RowReader:
         problem = problem_of_vector(numbers)
         return _Problem(f"{column}: {problem}") if problem else numbers.tobytes()
 
-    def _held(self, value: Any) -> Path | bytes | _Problem:
+    def _held(self, value: Any) -> Path | bytes | NamedFile | _Problem:
         """Return the image or the sound that a cell holds, or names."""
         what = self._columns.modality
         column = f"the {what} column {self._columns.file!r}"
@@ -509,15 +515,18 @@ class RowReader:
             return _Problem(f"{column} is empty")
         return self._file(value.strip())
 
-    def _file(self, name: str) -> Path | _Problem:
+    def _file(self, name: str) -> Path | NamedFile | _Problem:
         name = clean(name)
         if name.casefold().startswith("file:"):
             address = urlsplit(name)
             if address.netloc not in ("", "localhost"):
                 return _Problem(f"{name} is a file on another machine; copy it and give its path")
             name = unquote(address.path)
-        elif "://" in name:
-            return _Problem(f"{name} is a web address; download it and give its path")
+        elif is_address(name):
+            try:
+                return self._named.at(name)
+            except (MissingExtraError, SourceError) as error:
+                return _Problem(str(error).removesuffix("."))
         path = self._folder / name
         try:
             if "\\" in name and not path.is_file():  # a path as Windows writes it

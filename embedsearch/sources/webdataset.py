@@ -15,7 +15,8 @@ from pathlib import PurePosixPath
 from embedsearch.errors import ItemError, SourceError, SourceNotFoundError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Deferred, Entries, Entry, Modality, Record, Rejected, Value
-from embedsearch.sources.files import MOST_BYTES, leads_out
+from embedsearch.sources.addresses import MOST_BYTES
+from embedsearch.sources.files import leads_out
 from embedsearch.sources.folder import CAPTION_LIMIT, SOUND_SUFFIXES, TEXT_LIMIT, TEXT_SUFFIXES
 from embedsearch.sources.image_files import image_suffixes
 from embedsearch.sources.lines import check_encoding, open_text, problem_of

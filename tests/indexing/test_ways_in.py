@@ -40,11 +40,10 @@ def build(tmp_path, monkeypatch):
 
         monkeypatch.setattr(kind, "read", noted)
 
-    def run(location, kind="images"):
+    def run(location, kind="images", **columns):
         read.clear()
-        recipe = Recipe(
-            "small", SourceRecipe(kind, str(location)), EncoderRecipe(Unit.IMAGE), IndexOptions(metric="l2")
-        )
+        source = SourceRecipe(kind, str(location), **columns)
+        recipe = Recipe("small", source, EncoderRecipe(Unit.IMAGE), IndexOptions(metric="l2"))
         return build_index(
             recipe,
             tmp_path / "indexes",
@@ -178,6 +177,42 @@ def test_shards_of_an_object_store(build, store, tmp_path, monkeypatch):
     assert second.read(range(3), ["id"])["id"] == ["part-0/same", "part-1/added", "part-1/changed"]
     assert build(location, "webdataset").manifest.build == second.manifest.build
     assert build.read == []
+
+
+def test_addresses_in_a_column(build, tmp_path):
+    """Each file is fetched once for each version; one that is gone is rejected and tried again."""
+    folder, table = tmp_path / "served", tmp_path / "t.csv"
+    folder.mkdir()
+    for name, data in {**FIRST, "added.png": png((1, 2, 3))}.items():
+        (folder / name).write_bytes(data)
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/held/here.png", png(GREY))
+
+    def rows(*names):
+        table.write_text("\n".join(("at", *names, "memory://held/here.png", "nowhere://x.png")))
+
+    with served(folder) as (address, gets):
+        rows(f"{address}/same.png", f"{address}/changed.png", f"{address}/removed.png")
+        first = build(table, "csv", image="at")
+        ids = [f"{address}/{name}" for name in FIRST]
+        assert first.read(range(4), ["id"])["id"] == [*ids, "memory://held/here.png"]
+        assert first.read([0], ["picture"])["picture"] == [png(RED)]
+        (lost,) = first.rejected()
+        assert lost["id"] == "t.csv:6"
+        assert "nowhere://x.png can't be read: Protocol not known" in lost["reason"]
+        (folder / "changed.png").write_bytes(png(GREY))
+        gets.clear()
+        rows(f"{address}/same.png", f"{address}/changed.png", f"{address}/added.png", f"{address}/gone.png")
+        second = build(table, "csv", image="at")
+        assert counts(second) == [1, 1, 1, 2]
+        assert sorted(build.read) == ["added.png", "changed.png", "gone.png"]
+        assert set(gets) == {"/added.png", "/changed.png", "/gone.png"}
+        reasons = {each["id"]: each["reason"] for each in second.rejected()}
+        assert "gone.png: FileNotFoundError" in reasons[f"{address}/gone.png"]
+        (folder / "gone.png").write_bytes(png(GREEN))
+        third = build(table, "csv", image="at")
+        assert (counts(third), build.read) == ([1, 0, 0, 4], ["gone.png"])
+    memory.rm_file("/held/here.png")
 
 
 def test_a_file_whose_version_is_not_known_is_read_again(build, monkeypatch):

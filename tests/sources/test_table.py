@@ -8,6 +8,7 @@ import pytest
 from embedsearch.errors import SourceError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Modality, Record, Rejected, content_hash
+from embedsearch.sources import addresses
 from embedsearch.sources.table import Columns, Ids, RowReader, choose_columns
 from embedsearch.sources.typed_cells import as_scalar
 
@@ -191,8 +192,9 @@ def test_an_image_by_bytes_is_known_by_its_hash(tmp_path):
         (".", "there is no file {folder}"),
         ("empty.png", "the file {folder}/empty.png is empty"),
         (
-            "https://example.org/a.png",
-            "https://example.org/a.png is a web address; download it and give its path",
+            "nowhere://a.png",
+            "nowhere://a.png can't be read: Protocol not known: nowhere. Expected an address such as "
+            "s3://bucket/folder, gs://bucket/folder or https://host/folder/",
         ),
         (
             3,
@@ -241,11 +243,22 @@ def test_paths_of_windows_and_file_addresses_are_read(tmp_path, name, found):
     ],
 )  # fmt: skip
 def test_why_an_image_is_not_there_is_told(tmp_path, name, reason):
-    """Another case, a path of another machine; no file is called a web address."""
+    """Another case, or a path of another machine."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.png").write_bytes(b"x")
     entry = reader(tmp_path, (), "a").entry({"a": name}, "t:1")
     assert entry == Rejected("t:1", reason.format(folder=tmp_path))
+
+
+def test_without_the_extra_an_address_is_rejected(tmp_path, monkeypatch):
+    """The reason names what to install; with it nothing is asked for before it is needed."""
+    address = "https://example.org/a.png"
+    entry = reader(tmp_path, (), "a").entry({"a": address}, "t:1")
+    assert (entry.id, entry.content.address) == (address, address)
+    monkeypatch.setattr(addresses, "find_spec", lambda _name: None)
+    assert reader(tmp_path, (), "a").entry({"a": address}, "t:1") == Rejected(
+        "t:1", f"Reading {address} needs fsspec: pip install 'embedsearch[remote]'"
+    )
 
 
 @pytest.mark.parametrize("name", ["x" * 5000 + ".png", "a\0b.png"])

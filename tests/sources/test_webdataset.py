@@ -1,3 +1,4 @@
+import gzip
 import io
 import json
 import tarfile
@@ -179,6 +180,20 @@ def test_an_archive_that_is_cut_off_is_rejected_and_the_others_are_read(tmp_path
     assert contents(entries) == [png(BLUE)]
     assert list(rejected(entries)) == ["0.tar"]
     assert rejected(entries)["0.tar"].startswith(says)
+
+
+@pytest.mark.parametrize("name", ["p.tar.gz", "P.TGZ", "p.tar.zst"])
+def test_a_packed_archive_says_to_unpack_it(tmp_path, name):
+    """By itself, in a folder alone, and beside others, of which it is the one that is rejected."""
+    (tmp_path / name).write_bytes(gzip.compress(tar(tmp_path / "x", [("a.png", png(RED))]).read_bytes()))
+    (tmp_path / "x").unlink()
+    for path in (tmp_path / name, tmp_path):
+        assert guess(str(path))[0] == "webdataset"
+        with pytest.raises(SourceError, match=r"it is packed \(\..*unpack it to a plain \.tar first"):
+            source("webdataset", path)
+    tar(tmp_path / "a.tar", [("a.png", png(BLUE))])
+    assert list(rejected(read("webdataset", tmp_path))) == [name]
+    assert contents(read("webdataset", tmp_path)) == [png(BLUE)]
 
 
 def test_what_is_no_data_set_says_so(tmp_path):

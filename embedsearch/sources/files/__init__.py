@@ -17,7 +17,6 @@ from embedsearch.sources.addresses import is_address
 from embedsearch.sources.paths import THUMBNAILS, IsUsed, PassedOver, Wanted, listed
 
 ZIP = ".zip"
-MOST_BYTES = 512 * 2**20  # of a file in an archive or at an address, which is read as a whole
 
 
 class Kind(NamedTuple):

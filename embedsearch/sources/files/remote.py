@@ -8,11 +8,10 @@ from pathlib import Path
 
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Rejected
-from embedsearch.sources.addresses import Info, Place
-from embedsearch.sources.files import MOST_BYTES, File, Kind, chosen, none_found
+from embedsearch.sources.addresses import AT_ONCE, MOST_BYTES, Info, Place
+from embedsearch.sources.files import File, Kind, chosen, none_found
 from embedsearch.sources.paths import PassedOver
 
-AT_ONCE = 16  # files that are asked for at a time, where the listing does not tell their version
 BLOCK = 256  # files that are asked for ahead
 
 

@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from embedsearch.errors import ItemError, SourceError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Rejected, stamp
-from embedsearch.sources.addresses import local_file
-from embedsearch.sources.files import MOST_BYTES, File, Kind, chosen, leads_out, none_found
+from embedsearch.sources.addresses import MOST_BYTES, local_file
+from embedsearch.sources.files import File, Kind, chosen, leads_out, none_found
 from embedsearch.sources.paths import PassedOver
 from embedsearch.sources.table import Ids
 
