@@ -1,58 +1,70 @@
 """What the installed Python documents: the standard library, numpy, PIL and torch.
 
 griffe parses Python sources: nothing of them runs. C modules have no source, and torch writes most docstrings
-at run time: another process imports these, see `inspect_modules`.
+at run time: another process imports these, as an import can crash.
 """
 
-import json
+import faulthandler
+import importlib
+import inspect
 import re
 import sys
 import sysconfig
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from subprocess import PIPE, Popen
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import griffe
 
-from embedsearch.demo import inspect_modules
-from embedsearch.demo.inspect_modules import Documented
 from embedsearch.records import Rejected
 
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
-PARSED = ("numpy", "PIL")  # packages beside the standard library
-# In this order: a thing belongs to the first module that offers it.
-INSPECTED = """
-builtins math cmath itertools functools operator collections time datetime calendar os os.path io sys re
-random string struct array bisect heapq decimal statistics json csv pickle marshal zlib bz2 lzma binascii hmac
-hashlib secrets socket ssl select signal mmap threading multiprocessing queue gc weakref types contextvars
-codecs unicodedata locale sqlite3 ctypes asyncio warnings turtle curses curses.panel readline termios fcntl
-resource pwd grp syslog faulthandler tracemalloc atexit zoneinfo xml.parsers.expat xml.etree.ElementTree
-numpy numpy.linalg numpy.fft numpy.random numpy.strings torch.nn.functional torch torch.nn torch.nn.init
-torch.nn.utils torch.nn.utils.rnn torch.optim torch.optim.lr_scheduler torch.autograd torch.linalg torch.fft
-torch.special torch.sparse torch.amp torch.cuda torch.utils.data torch.distributions torch.func torch.jit
-torch.profiler torch.distributed torch.export torch.onnx
-"""
-# Parts of module names: tests, programs, old names, other platforms, and what `os.path` offers.
+# Parts of module names: tests, programs, jokes, old names, other platforms, and what `os.path` offers.
 LEFT_OUT = """
-test tests conftest __main__ idlelib lib2to3 turtledemo ensurepip distutils pydoc_data encodings f2py char tix
-ntpath posixpath genericpath windows_events windows_utils
+test tests conftest __main__ idlelib lib2to3 turtledemo antigravity this ensurepip distutils pydoc_data
+encodings f2py char tix ntpath posixpath genericpath windows_events windows_utils
 """
+PARSED = (*sorted(sys.stdlib_module_names - {*LEFT_OUT.split()}), "numpy", "PIL")
+# In this order: a thing belongs to the first module that offers it.
+FIRST = "builtins os.path xml.parsers.expat"
+LAST = """
+curses.panel xml.etree.ElementTree numpy.linalg numpy.fft numpy.random numpy.strings torch.nn.functional torch
+torch.nn torch.nn.init torch.nn.utils torch.nn.utils.rnn torch.optim torch.optim.lr_scheduler torch.autograd
+torch.linalg torch.fft torch.special torch.sparse torch.amp torch.cuda torch.utils.data torch.distributions
+torch.func torch.jit torch.profiler torch.distributed torch.export torch.onnx
+"""
+INSPECTED = (
+    *FIRST.split(),
+    *(name for name in PARSED if not name.startswith(("_", "ast", "pydoc"))),
+    *LAST.split(),
+)
+TORCH_METHODS = ("Tensor", "Module", "Optimizer")  # its classes whose methods users call by name
 # griffe follows neither: a version in C that takes the place of a definition, a call that extends `__all__`
 FROM_C = re.compile(r"\btry:\n([ \t]+)from _\w+ import (?:\([^)]*\)|.*)")
 EXTENDED = re.compile(r"\b__all__\.(?:extend|append)\(")
+# How a docstring of a C function begins: "abs(input, *, out=None) -> Tensor".
+CALL = re.compile(r"[\w.]+(\((?:[^()]|\([^()]*\))*\))")
 
 
-def read_installed() -> tuple[list[Documented], list[Rejected]]:
-    """Read the standard library, `PARSED` packages and `INSPECTED` modules, see `read`."""
-    folders = [STANDARD_LIBRARY, *map(Path, sys.path)]
-    return read(folders, [*sorted(sys.stdlib_module_names), *PARSED], INSPECTED.split())
+class Documented(NamedTuple):
+    """One documented thing."""
+
+    name: str  # as users write it
+    module: str  # that offers it
+    kind: str  # function, class, method; or passage: any docstring as it stands
+    signature: str | None  # the parameters in parentheses, where they are known
+    doc: str
 
 
 def read(
-    folders: Sequence[Path], names: Iterable[str], inspected: Sequence[str]
+    folders: Sequence[Path] = (STANDARD_LIBRARY, *map(Path, sys.path)),
+    names: Iterable[str] = PARSED,
+    inspected: Sequence[str] = INSPECTED,
 ) -> tuple[list[Documented], list[Rejected]]:
-    """Read the documentation of modules.
+    """Read the documentation of modules, of all that are installed by default.
 
     Args:
         folders: where to find modules; the first that holds a module counts.
@@ -62,16 +74,15 @@ def read(
     Returns:
         What modules offer to users, some of it under several names, then passages; and what can't be read.
     """
-    command = [sys.executable, "-P", "-X", "utf8", inspect_modules.__file__, *inspected]
-    with Popen(command, stdout=PIPE, stderr=PIPE, encoding="utf-8") as process:  # beside this one
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        inspection = pool.submit(inspect_modules, inspected)
         modules, rejected = _parsed(folders, names)
-        output, errors = process.communicate()
-    if process.returncode:
-        last = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-        rejected.append(Rejected("inspected modules", f"The process that inspects modules failed: {last}"))
     defined = [thing for module in modules for thing in _defined(module)]
     found = [each for thing in defined if thing.is_module for each in _offered(thing, thing.path)]
-    found += [Documented(*row) for row in json.loads(output)] if not process.returncode else []
+    if error := inspection.exception():
+        rejected.append(Rejected("inspected modules", f"The process that imports them failed: {error}"))
+    else:
+        found += inspection.result()
     for thing in defined:
         if thing.docstring:
             found.append(Documented(thing.path, thing.module.path, "passage", None, thing.docstring.value))
@@ -88,16 +99,15 @@ def _parsed(folders: Sequence[Path], names: Iterable[str]) -> tuple[list[griffe.
         package, _, last = name.rpartition(".")
         if package and package not in modules:
             continue
+        parent = modules.get(package)
         try:
             code = EXTENDED.sub("__all__ += (", FROM_C.sub(r"try:\n\1pass", file.read_text("utf-8-sig")))
-            module = griffe.visit(
-                last, file, code, parent=modules.get(package), modules_collection=collection
-            )
+            module = griffe.visit(last, file, code, parent=parent, modules_collection=collection)
         except (OSError, SyntaxError, ValueError, RecursionError) as error:
             rejected.append(Rejected(name, f"Not readable as Python source: {error}."))
         else:
             modules[name] = module
-            (modules[package] if package else collection).set_member(last, module)
+            (parent or collection).set_member(last, module)
     tops = [module for name, module in modules.items() if "." not in name]
     for module in tops:
         loader.expand_exports(module)
@@ -150,3 +160,54 @@ def _offered(scope: griffe.Object | griffe.Alias, module: str) -> Iterator[Docum
             yield Documented(thing.path, module, kind, signature, thing.docstring.value)
         if offered and thing.is_class:
             yield from _offered(thing, module)
+
+
+def inspect_modules(names: Sequence[str]) -> list[Documented]:
+    """Import modules and return what they document; those that can't be imported are skipped.
+
+    A module offers what its `__all__` lists, or else what is written in C, and its own things. An object
+    belongs to the first module that offers it.
+    """
+    faulthandler.dump_traceback_later(600, exit=True)  # seconds; a few are usual
+    warnings.simplefilter("ignore")
+    found: list[Documented] = []
+    seen: dict[int, Any] = {}  # by identity; held, so that no other object gets the identity of one
+    for module in names:
+        try:
+            namespace = importlib.import_module(module)
+        except ImportError:
+            continue
+        listed = getattr(namespace, "__all__", ())
+        for name, thing in inspect.getmembers(namespace, callable):
+            home = str(getattr(thing, "__module__", module)).lstrip("_")
+            offered = name in listed if listed else inspect.isbuiltin(thing)
+            offered = offered or f"{home}.".startswith(f"{module}.")
+            if name.startswith("_") or not offered or id(thing) in seen:
+                continue
+            seen[id(thing)] = thing
+            full = f"{module}.{name}".removeprefix("builtins.")
+            found += _described(full, module, "class" if isinstance(thing, type) else "function", thing)
+            if isinstance(thing, type) and (not module.startswith("torch") or name in TORCH_METHODS):
+                for each in inspect.classify_class_attrs(thing):
+                    base = each.defining_class
+                    own = base is thing or "._" in f".{base.__module__}.{base.__name__}"
+                    if own and each.kind.endswith("method") and not each.name.startswith("_"):
+                        found += _described(
+                            f"{full}.{each.name}", module, "method", getattr(thing, each.name)
+                        )
+    return found
+
+
+def _described(name: str, module: str, kind: str, thing: Any) -> Iterator[Documented]:
+    """Yield an object that has a docstring of its own."""
+    # a metaclass can hide the docstring of a class, as that of torch.Generator does
+    doc = type.__dict__["__doc__"].__get__(thing) if kind == "class" else thing.__doc__
+    if isinstance(doc, str) and doc.strip() and (kind == "class" or doc != type(thing).__doc__):
+        doc = inspect.cleandoc(doc)
+        try:
+            known = str(inspect.signature(thing).replace(return_annotation=inspect.Signature.empty))
+            # the address of a default differs from run to run
+            signature = re.sub(r"(?<=^\()self(?:, /)?(?:, )?| at 0x\w+", "", known) or None
+        except Exception:  # written in C; or a default names what exists only later, as _curses.ACS_VLINE
+            signature = call[1] if (call := CALL.match(doc)) else None
+        yield Documented(name, module, kind, signature, doc)

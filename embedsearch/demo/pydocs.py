@@ -5,11 +5,10 @@ PIL where they are installed. `PythonSentences` has full sentences of the same t
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from embedsearch.demo.documentation import STANDARD_LIBRARY, read_installed
-from embedsearch.demo.inspect_modules import Documented
+from embedsearch.demo.documentation import STANDARD_LIBRARY, Documented, read
 from embedsearch.demo.prose import description, sentences
 from embedsearch.errors import SourceNotFoundError
 from embedsearch.recipe import SourceRecipe
@@ -19,7 +18,6 @@ from embedsearch.sources.table import NothingToReport
 # "See torch.abs()": nothing to find by
 POINTER = re.compile(r"(?:See|Refer to|Alias (?:for|of)|(?:In|Out-of)-place version of)\b.{,90}$")
 MOST_SENTENCES = 3500
-SHARES = {"python": 0.65, "numpy": 0.13, "torch": 0.17, "PIL": 0.05}
 NAME = re.compile(r"(?<=[\w,;)] )(?!(?:True|False|None|If|The|This|When)\b)[A-Z][A-Za-z0-9-]+")
 # Words that these texts use in several senses: a port of a host, a port to Windows.
 SENSES = "address block class date event host key port record signal stream table thread tree window"
@@ -29,7 +27,7 @@ POLYSEME = re.compile(rf"\b(?:{SENSES.replace(' ', '|')})(?:e?s)?\b")
 def _package(item: Documented) -> str:
     """Return `python`, or the name of a package."""
     top = item.module.split(".", 1)[0]
-    return top if top in SHARES else "python"
+    return top if top in ("numpy", "torch", "PIL") else "python"
 
 
 class PythonDocs(NothingToReport):
@@ -44,7 +42,7 @@ class PythonDocs(NothingToReport):
 
     @cached_property
     def _entries(self) -> list[Record | Rejected]:
-        documented, rejected = read_installed()
+        documented, rejected = read()
         return [*self._records(documented), *rejected]
 
     def _records(self, documented: list[Documented]) -> Iterator[Record]:
@@ -74,7 +72,7 @@ class PythonSentences(PythonDocs):
         for item in documented:
             for sentence in sentences(item.doc):
                 written.setdefault(sentence, item)
-        for text in choose(written):
+        for text in choose([*written]):
             item = written[text]
             fields = {"module": item.module, "name": item.name, "package": _package(item)}
             yield Record(content_hash(text)[:16], Modality.TEXT, text, fields)
@@ -98,17 +96,14 @@ def without_copies(documented: Iterable[Documented]) -> list[Documented]:
     return sorted(kept)
 
 
-def choose(written: dict[str, Documented], most: int = MOST_SENTENCES) -> list[str]:
+def choose(written: Sequence[str], most: int = MOST_SENTENCES) -> list[str]:
     """Return at most `most` sentences worth looking up words in, in the order in which they came.
 
-    Those with words of several senses first, then those that name things. Each package has its share, and of
-    sentences that differ in names only the first is taken.
+    Those with words of several senses come first, then those that name things. Of sentences that differ in
+    names only the first is taken.
     """
     worth = [text for text in written if POLYSEME.search(text) or NAME.search(text)]
     first = {NAME.sub("_", text): text for text in reversed(worth)}.values()
     ranked = sorted(first, key=lambda text: (not POLYSEME.search(text), content_hash(text)))
-    chosen: set[str] = set()
-    for package, share in SHARES.items():
-        texts = [text for text in ranked if _package(written[text]) == package]
-        chosen.update(texts[: int(share * most)])
+    chosen = set(ranked[:most])
     return [text for text in written if text in chosen]
