@@ -1,4 +1,4 @@
-"""The JSON that other programs read: what `--json` prints, by command.
+"""The JSON that other programs read: what `--json` prints, by command, and what the server answers.
 
 A key that was not asked for is left out; all others are always there. Parts of a manifest have the keys that
 they have on disk.
@@ -56,8 +56,15 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _with_version(schema: dict[str, Any]) -> None:
+    """Add the version that `Output.printed` puts in front to a JSON schema."""
+    schema["properties"] = {"schema": {"const": VERSION}, **schema.get("properties", {})}
+
+
 class Output(Model):
     """What a command prints: one JSON object, with the version of its format in front."""
+
+    model_config = ConfigDict(json_schema_extra=_with_version)
 
     def printed(self) -> dict[str, Any]:
         """Return the object as JSON values; keys that were not set are left out."""
@@ -223,6 +230,19 @@ class SearchOutput(Output):
             vote=Vote.of(results) if UNITS[manifest.unit].votes else None,
             hits=[Hit.of(hit) for hit in results.hits],
         )
+
+
+class ItemOutput(Output):
+    """An item of an index by its id: a hit of rank 0 and distance 0."""
+
+    index: str
+    build: str
+    item: Hit
+
+    @classmethod
+    def of(cls, manifest: Manifest, hit: Found) -> Self:
+        """Describe an item."""
+        return cls(index=manifest.name, build=manifest.build, item=Hit.of(hit))
 
 
 class ExplainedPart(Model):
@@ -676,3 +696,42 @@ class ModelsOutput(Output):
     """`models`: the models that are known by name."""
 
     models: list[ListedModel]
+
+
+class Embedding(Model):
+    """A vector of OpenAI's answer: numbers, or base64 of little-endian float32."""
+
+    object: str = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(Model):
+    """How many tokens were read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsOutput(Model):
+    """OpenAI's answer to a request for embeddings, in the order of the texts."""
+
+    object: str = "list"
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class Status(Model):
+    """Whether the server lives, and whether it answers queries."""
+
+    status: str
+
+
+class Problem(Model):
+    """Why a request failed, as in RFC 9457; `detail` is the sentence that people read."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
