@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "gc": "Delete builds that are no longer kept.",
     "models": "List the models known by name.",
     "ui": "Open the page in the browser.",
+    "serve": "Answer searches over HTTP.",
     "remove": "Delete an index.",
 }
 

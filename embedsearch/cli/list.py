@@ -14,25 +14,16 @@ from embedsearch.cli.options import echo_json, echo_table, example, indexes_opti
 @json_option
 def list_command(indexes: Path | None, json: bool) -> None:
     """List the indexes with their unit, size, metric and model."""
-    from embedsearch.errors import IndexDamagedError
-    from embedsearch.store.folders import current_build, indexes_folder, list_names
+    from embedsearch.store.build import manifests
+    from embedsearch.store.folders import indexes_folder
     from embedsearch.store.manifest import Manifest
 
     root = indexes_folder(indexes)
-    found: dict[str, Manifest | str] = {}
-    for name in list_names(root):
-        try:
-            found[name] = Manifest.load(current_build(root / name))
-        except IndexDamagedError as error:
-            found[name] = str(error)
+    found = manifests(root)
     if json:
-        from embedsearch.serve.schemas import ListedIndex, ListOutput
+        from embedsearch.serve.schemas import ListOutput
 
-        listed = [
-            ListedIndex(name=name, error=each) if isinstance(each, str) else ListedIndex.of(name, each)
-            for name, each in found.items()
-        ]
-        echo_json(ListOutput(folder=str(root), indexes=listed))
+        echo_json(ListOutput.of(root, found))
         return
     if not found:
         click.echo(f"There is no index in {root}. Build one: embedsearch build ~/Pictures --name images")

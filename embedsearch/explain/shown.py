@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
 from embedsearch.encoders.audio.spectrogram import RATE, coloured, log_mel
-from embedsearch.encoders.vision.decode import ImageSource
+from embedsearch.encoders.vision.decode import ImageSource, open_rgb
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import Span
 from embedsearch.results import Hit
@@ -47,6 +48,19 @@ def image_at(source: Path | bytes, card: Card, moment: Span | None) -> ImageSour
 def image_of(hit: Hit) -> ImageSource:
     """Return the image that stands for a hit; errors as `image_at`."""
     return image_at(hit.image or Path(hit.path or ""), MODALITIES[hit.modality].card, moment_of(hit))
+
+
+def thumbnail(content: Path | bytes, card: Card, moment: Span | None, side: int) -> bytes:
+    """Return a small copy of what stands for an item as JPEG, at most `side` pixels wide and high.
+
+    Raises:
+        ItemError, OSError: its file can't be read.
+    """
+    image = open_rgb(image_at(content, card, moment), 2 * side)
+    image.thumbnail((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
 def moment_of(hit: Hit) -> Span | None:

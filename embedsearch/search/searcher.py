@@ -40,6 +40,8 @@ from embedsearch.store.manifest import COLUMNS, PROBES
 MOST_PASSED = 20  # hits that are passed over for a verdict
 CLIPS = 4  # clips that are looked at for each record that is wanted
 MOST_FOLDED = 10_000  # neighbours that are looked through for hits of different contents
+# a query where it is compared, and the rows that are not among its hits
+Placed = tuple[Space, list[int]]
 Search = Callable[[Vectors, int, Filter | None, Sequence[int]], tuple[Vectors, Rows]]
 
 
@@ -143,15 +145,44 @@ class Searcher:
 
         They go through the model together, and are compared with the items together.
         """
-        if not isinstance(k, (int, np.integer)) or k < 1:
-            raise QueryError(f"k must be a whole number, at least 1; got {k!r:.80}.")
-        check_strictness(strictness)
+        _check(k, strictness)
         chosen = self._filter(where)
+        return self._among(self.placed(queries), k, chosen, strictness, fold)
+
+    def placed(self, queries: Sequence[Any]) -> list[Placed]:
+        """Return queries as vectors, for `search_placed`; they go through the model together.
+
+        Raises:
+            QueryError, ItemNotFoundError, ItemError, ModelError: as `search`.
+        """
         asked = [self.queries.settled(as_query(query)) for query in queries]
-        spaces = [
+        return [
             (space, [row for identity in items_of(query) for row in self._own(identity)])
             for query, space in zip(asked, self.queries.spaces(asked), strict=True)
         ]
+
+    def search_placed(
+        self,
+        placed: Sequence[Placed],
+        k: int = DEFAULT_K,
+        where: str | Tree | None = None,
+        strictness: float | None = None,
+        *,
+        fold: bool = True,
+    ) -> list[Results]:
+        """Return the results of queries that `placed` returned; arguments and errors as `search`."""
+        _check(k, strictness)
+        return self._among(placed, k, self._filter(where), strictness, fold)
+
+    def _among(
+        self,
+        spaces: Sequence[Placed],
+        k: int,
+        chosen: Filter | None,
+        strictness: float | None,
+        fold: bool,
+    ) -> list[Results]:
+        """Return the results of queries among the items that a filter keeps."""
         self.build.check()  # the queries may have taken seconds to embed
         results = self._nearest(spaces, k, chosen, strictness)
         left, wanted = list(range(len(spaces))) if fold and self._has_copies else [], k
@@ -171,7 +202,7 @@ class Searcher:
 
     def _nearest(
         self,
-        spaces: Sequence[tuple[Space, list[int]]],
+        spaces: Sequence[Placed],
         k: int,
         chosen: Filter | None,
         strictness: float | None,
@@ -187,7 +218,7 @@ class Searcher:
         ]
 
     def _found_together(
-        self, spaces: Sequence[tuple[Space, list[int]]], k: int, chosen: Filter | None
+        self, spaces: Sequence[Placed], k: int, chosen: Filter | None
     ) -> list[tuple[list[float], list[int]]]:
         """Return the distances and rows of the `k` nearest of each; those of one backend in one call."""
         found: dict[int, tuple[list[float], list[int]]] = {}
@@ -402,6 +433,12 @@ class Searcher:
                 )
             )
         return hits
+
+
+def _check(k: int, strictness: float | None) -> None:
+    if not isinstance(k, (int, np.integer)) or k < 1:
+        raise QueryError(f"k must be a whole number, at least 1; got {k!r:.80}.")
+    check_strictness(strictness)
 
 
 def _note(space: Space, scale: Scale | None) -> str:

@@ -37,7 +37,7 @@ MOST_NUMBERS = 65_536  # of one vector
 MOST_PARTS = 32  # of one query
 MOST_COMPARED = 64
 MOST_TEXTS = 2048  # of one request for embeddings, as OpenAI's
-MODE = "vector"
+MODE: Literal["vector"] = "vector"
 
 
 def _decoded(value: Any) -> bytes:

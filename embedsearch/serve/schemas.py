@@ -7,8 +7,9 @@ they have on disk.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, InstanceOf, PlainSerializer
@@ -432,6 +433,15 @@ class ListOutput(Output):
     folder: str
     indexes: list[ListedIndex]
 
+    @classmethod
+    def of(cls, folder: Path, found: Mapping[str, Manifest | str]) -> Self:
+        """Describe the indexes of a folder; see `embedsearch.store.build.manifests`."""
+        listed = [
+            ListedIndex(name=name, error=each) if isinstance(each, str) else ListedIndex.of(name, each)
+            for name, each in found.items()
+        ]
+        return cls(folder=str(folder), indexes=listed)
+
 
 class Bridge(Model):
     """What lets an index be asked with what it does not hold."""
@@ -729,9 +739,13 @@ class Status(Model):
 
 
 class Problem(Model):
-    """Why a request failed, as in RFC 9457; `detail` is the sentence that people read."""
+    """Why a request failed, as in RFC 9457; `detail` is the sentence that people read.
+
+    `message` is the same once more, where OpenAI's client looks for it.
+    """
 
     type: str
     title: str
     status: int
     detail: str
+    message: str

@@ -28,7 +28,7 @@ from embedsearch.distances.scale import Scale
 from embedsearch.errors import IndexDamagedError
 from embedsearch.modalities import UNITS
 from embedsearch.records import Unit
-from embedsearch.store.folders import current_build, index_folder
+from embedsearch.store.folders import current_build, index_folder, list_names
 from embedsearch.store.ids import Ids
 from embedsearch.store.items import FIELD, open_table
 from embedsearch.store.manifest import (
@@ -314,6 +314,17 @@ def open_current(indexes: Path, name: str, make: Callable[[Path], T]) -> T:
         except (IndexDamagedError, OSError):
             if current_build(index_folder(indexes, name)) == build:
                 raise
+
+
+def manifests(indexes: Path) -> dict[str, Manifest | str]:
+    """Return the manifest of each index in a folder, or the sentence that says why it can't be read."""
+    found: dict[str, Manifest | str] = {}
+    for name in list_names(indexes):
+        try:
+            found[name] = Manifest.load(current_build(indexes / name))
+        except IndexDamagedError as error:
+            found[name] = str(error)
+    return found
 
 
 def open_build(indexes: Path, name: str) -> Build:

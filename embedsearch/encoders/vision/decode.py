@@ -29,6 +29,7 @@ DAMAGED = (
     OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, AttributeError,
 )  # fmt: skip
 _WEB = re.compile(r"https?:/", re.IGNORECASE)  # a Path has one slash of the two
+UPLOADED_PIXELS = 50_000_000  # of an image that somebody sends to the page or the server
 # Sides of an image, long to short: one scaled by its short side to 256 pixels still fits into memory.
 LONGEST = 1000
 
@@ -110,11 +111,8 @@ def decode(
                 _draft(image, at_least)
             if not all(image.size):
                 raise ItemError("the image has no pixels")
-            if most and image.width * image.height > most:
-                raise ItemError(
-                    f"the image has {image.width:,} x {image.height:,} pixels, more than "
-                    f"{most // 10**6} megapixels; make it smaller"
-                )
+            if most:
+                _check_pixels(image, most)
             says = declared(image)
             if image is source:
                 return _converted(ImageOps.exif_transpose(image), says, preparation)
@@ -143,6 +141,39 @@ def check_shape(image: Image.Image) -> None:
     """
     if max(image.size) > LONGEST * min(image.size):
         raise ItemError(f"the image is too thin: {image.width} x {image.height} pixels")
+
+
+def check_upload(content: bytes, most: int) -> None:
+    """Refuse an image file that somebody sent, by its header: nothing is decoded.
+
+    Args:
+        content: the bytes of the file.
+        most: pixels that the image may have.
+
+    Raises:
+        ItemError: it has more, or is too thin, or is read by another program (EPS, by Ghostscript).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = opened(content)
+    except Image.DecompressionBombError:
+        raise ItemError(f"the image has more than {2 * BOMB_PIXELS // 10**6} megapixels") from None
+    except (*DAMAGED, MemoryError, OverflowError, ArithmeticError):
+        return  # what decodes it says what is wrong
+    with image:
+        if image.format == "EPS":
+            raise ItemError("an EPS file is a program, which is not run: send a PNG or a JPEG file")
+        _check_pixels(image, most)
+        check_shape(image)
+
+
+def _check_pixels(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        raise ItemError(
+            f"the image has {image.width:,} x {image.height:,} pixels, more than "
+            f"{most // 10**6} megapixels; make it smaller"
+        )
 
 
 def pixels_of(source: Path | bytes) -> int:

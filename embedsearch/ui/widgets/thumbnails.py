@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import streamlit as st
 
-from embedsearch.encoders.vision.decode import open_rgb
 from embedsearch.errors import ItemError
-from embedsearch.explain.shown import image_at, moment_of
+from embedsearch.explain.shown import moment_of, thumbnail
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import Span
 from embedsearch.results import Hit
@@ -59,10 +57,6 @@ def of_bytes(content: bytes, card: Card = Card.IMAGE, moment: Span | None = None
 
 def _small(content: Path | bytes, card: Card, moment: Span | None, side: int = SIDE) -> bytes | None:
     try:
-        image = open_rgb(image_at(content, card, moment), 2 * side)
+        return thumbnail(content, card, moment, side)
     except (ItemError, OSError):
         return None
-    image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Semaphore
 
-from embedsearch.encoders.vision.decode import check_shape, open_rgb
+from embedsearch.encoders.vision.decode import UPLOADED_PIXELS, check_shape, open_rgb
 from embedsearch.errors import ItemNotFoundError
 from embedsearch.records import content_hash
 from embedsearch.splitters.sound import scan
@@ -18,7 +18,6 @@ FOLDER = ".uploads"
 IMAGE, SOUND = ".png", ".sound"  # how the names of kept files end
 SIDE = 1024
 KEEP = 200
-MOST_PIXELS = 50_000_000
 # A large image takes hundreds of megabytes and a second or more while it is decoded: one at a time.
 _TURN = Semaphore(1)
 
@@ -36,7 +35,7 @@ def keep(content: bytes, indexes: Path) -> str:
         OSError: the folder can't be written.
     """
     with _TURN:
-        image = open_rgb(content, SIDE, most=MOST_PIXELS)
+        image = open_rgb(content, SIDE, most=UPLOADED_PIXELS)
         check_shape(image)
         image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()

@@ -1,0 +1,91 @@
+"""The command serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from embedsearch.cli.options import example, indexes_option, option
+
+PORT = 8000
+
+
+@click.command(
+    "serve", short_help="Answer searches over HTTP.", **example("embedsearch serve --indexes ~/indexes")
+)
+@option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    show_default=True,
+    help="Port to listen on; 0 for any free one.",
+)
+@option("--token", default="", help="Answer only requests that carry this token.")
+@option("--open", "is_open", is_flag=True, help="Listen beyond this machine without a token.")
+@option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Also answer to this host name: of a proxy, or of this machine in its network.",
+)
+@option(
+    "--cors",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let scripts of this web page ask, as in https://example.org.",
+)
+@option(
+    "--batch", type=click.IntRange(1, 512), default=32, show_default=True, help="Most queries in a batch."
+)
+@option("--queue", type=click.IntRange(1), default=256, show_default=True, help="Most requests that wait.")
+@option(
+    "--timeout", type=click.FloatRange(0.1), default=30.0, show_default=True, help="Seconds for a request."
+)
+@option(
+    "--max-size", type=click.FloatRange(0.01), default=32.0, show_default=True, help="Most MiB of a request."
+)
+@indexes_option
+def serve_command(
+    host: str,
+    port: int,
+    token: str,
+    is_open: bool,
+    allow_host: tuple[str, ...],
+    cors: tuple[str, ...],
+    batch: int,
+    queue: int,
+    timeout: float,
+    max_size: float,
+    indexes: Path | None,
+) -> None:
+    """Serve the indexes of a folder over HTTP until Ctrl-C or SIGTERM.
+
+    http://localhost:8000/docs lists the routes. Beyond this machine the server listens only with --token, or
+    with --open.
+    """
+    from embedsearch.errors import MissingExtraError
+    from embedsearch.store.folders import indexes_folder
+
+    try:
+        from embedsearch.serve.http.run import run
+        from embedsearch.serve.http.server import Settings
+    except ImportError as error:
+        raise MissingExtraError(f"The server needs {error.name}: pip install 'embedsearch[serve]'") from None
+    run(
+        Settings(
+            indexes=indexes_folder(indexes),
+            hosts=allow_host,
+            token=token,
+            origins=cors,
+            batch=batch,
+            queue=queue,
+            seconds=timeout,
+            mebibytes=max_size,
+        ),
+        host,
+        port,
+        is_open,
+        click.echo,
+    )

@@ -1,0 +1,133 @@
+"""What every request passes: its host, its token, its size, its time; and what is counted of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import time
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from embedsearch.serve.http.problems import RefusedError, response
+
+LOCAL = ("localhost",)
+OPEN = ("/health", "/ready")  # they say nothing of the indexes, and take no token
+
+
+def is_allowed(host: str, names: Sequence[str]) -> bool:
+    """Whether a Host header names this machine: by an address, or by a known name.
+
+    A page of another site that has its own name point to this machine sends that name, never an address.
+    """
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    name = name.rstrip(".").lower()
+    if name in (*LOCAL, *names):
+        return True
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+class Gate:
+    """An ASGI middleware that refuses what must not reach the routes."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Sequence[str],
+        token: str,
+        most_bytes: int,
+        seconds: float,
+        observe: Callable[[Scope, int, float], None],
+    ) -> None:
+        """Keep the limits.
+
+        Args:
+            app: what is behind.
+            hosts: names that the server answers to, beside addresses and localhost.
+            token: that a request must carry; empty for none.
+            most_bytes: of a body.
+            seconds: from the request's first byte to the answer's.
+            observe: gets the scope, the status and the seconds of each answer.
+        """
+        self._app, self._hosts, self._token = app, tuple(each.lower() for each in hosts), token.encode()
+        self._most, self._seconds, self._observe = most_bytes, seconds, observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                limit.reschedule(None)  # a large file may take its time
+            await send(message)
+
+        refused: RefusedError | None = None
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+                self._check(scope)
+                await self._app(scope, self._counted(receive), sending)
+        except RefusedError as error:
+            refused = error
+        except TimeoutError:
+            detail = f"The request took longer than {self._seconds:g} s, and was given up."
+            refused = RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+        except Exception:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            raise
+        finally:
+            status = refused.status if refused else status
+            self._observe(scope, status, time.perf_counter() - started)
+        if refused:
+            await response(refused.status, refused.detail, headers=refused.headers)(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if not is_allowed(headers.get("host", ""), self._hosts):
+            raise RefusedError(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "The server does not answer to this host name. Start it with --allow-host and the name.",
+            )
+        if self._token and scope["path"] not in OPEN and not self._knows(headers):
+            raise RefusedError(
+                HTTPStatus.UNAUTHORIZED,
+                "The server asks for its token: send the header Authorization: Bearer TOKEN.",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._most:
+            raise self._too_large()
+
+    def _knows(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
+
+    def _counted(self, receive: Receive) -> Receive:
+        """Return what receives a body and stops where it is too large."""
+        taken = 0
+
+        async def receiving() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._most:
+                raise self._too_large()
+            return message
+
+        return receiving
+
+    def _too_large(self) -> RefusedError:
+        return RefusedError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request may have {self._most / 2**20:g} MiB at most."
+        )

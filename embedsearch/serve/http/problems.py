@@ -1,0 +1,111 @@
+"""What a failed request is answered with: problem details (RFC 9457) with the library's own sentences."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from embedsearch.errors import EmbedsearchError, ItemError, NotFoundError, UsageError
+from embedsearch.serve.schemas import Problem
+
+log = logging.getLogger("embedsearch")
+
+MEDIA_TYPE = "application/problem+json"
+# the first row that an error is of; anything else can't be helped by the client
+STATUS: tuple[tuple[type[EmbedsearchError], HTTPStatus], ...] = (
+    (UsageError, HTTPStatus.BAD_REQUEST),
+    (ItemError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotFoundError, HTTPStatus.NOT_FOUND),
+    (EmbedsearchError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+MOST_SHOWN = 5  # faults of one body
+FAILED = "The server failed on this request. Its log says why."
+
+
+class RefusedError(Exception):
+    """A request that the server refuses by itself."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers
+
+
+class BodyError(Exception):
+    """A body that is not of the form that the route takes."""
+
+
+def of_body(error: ValidationError) -> BodyError:
+    """Return what is wrong with a body, in sentences that name its keys."""
+    said = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        at = ".".join(str(part) for part in fault["loc"])
+        text = fault["msg"].removeprefix("Value error, ")
+        said.append(f"{at}: {text}" if at else text)
+    more = f" (and {len(said) - MOST_SHOWN:,} more)" if len(said) > MOST_SHOWN else ""
+    return BodyError("; ".join(said[:MOST_SHOWN]) + more)
+
+
+def response(
+    status: int, detail: str, kind: str = "", title: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the answer to a failed request.
+
+    Args:
+        status: the HTTP status.
+        detail: a sentence for people.
+        kind: the name of the library's error; empty for the server's own.
+        title: what such errors have in common; the phrase of the status without it.
+        headers: that are sent with it.
+    """
+    problem = Problem(
+        type=f"urn:embedsearch:{kind}" if kind else "about:blank",
+        title=title or HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        message=detail,
+    )
+    return Response(problem.model_dump_json(), status, headers, MEDIA_TYPE)
+
+
+def of_error(error: EmbedsearchError) -> Response:
+    """Return the answer where the library raised an error."""
+    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    title = (type(error).__doc__ or "").partition("\n")[0]
+    return response(status, str(error), type(error).__name__, title)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Have an app answer every error with problem details."""
+
+    async def by_library(_request: Request, error: Any) -> Response:
+        return of_error(error)
+
+    async def by_server(_request: Request, error: Any) -> Response:
+        return response(error.status, error.detail, headers=error.headers)
+
+    async def by_form(_request: Request, error: Any) -> Response:
+        return response(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+
+    async def by_framework(_request: Request, error: Any) -> Response:
+        detail = error.detail
+        if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
+            detail = "The server has no such address. GET /docs lists what it has."
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            detail = f"This address takes {(error.headers or {}).get('Allow', 'another method')} alone."
+        return response(error.status_code, detail, headers=error.headers)
+
+    async def by_accident(request: Request, error: Exception) -> Response:
+        log.error("%s %s", request.method, request.scope.get("route"), exc_info=error)
+        return response(HTTPStatus.INTERNAL_SERVER_ERROR, FAILED)
+
+    app.add_exception_handler(EmbedsearchError, by_library)
+    app.add_exception_handler(RefusedError, by_server)
+    app.add_exception_handler(BodyError, by_form)
+    app.add_exception_handler(HTTPException, by_framework)
+    app.add_exception_handler(Exception, by_accident)

@@ -1,0 +1,74 @@
+"""Runs the server until it is asked to end."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import uvicorn
+
+from embedsearch.errors import UsageError
+from embedsearch.serve.http.app import make_app
+from embedsearch.serve.http.server import Settings
+
+DRAIN = 30  # seconds that requests get to end after SIGTERM
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine reaches what listens at `host`."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def run(settings: Settings, host: str, port: int, is_open: bool, say: Callable[[str], object]) -> None:
+    """Serve until Ctrl-C or SIGTERM; requests that are under way are answered first.
+
+    Args:
+        settings: of the server.
+        host: the address to listen on.
+        port: the port; 0 for any free one.
+        is_open: whether it may listen beyond this machine without a token.
+        say: prints a line for people.
+
+    Raises:
+        UsageError: it would be open to other machines, and nobody said that it may; or the address is taken.
+    """
+    if not is_local(host) and not settings.token and not is_open:
+        raise UsageError(
+            f"Other machines reach a server at {host}. Give --token with a secret that requests must carry, "
+            "or --open if everyone may search."
+        )
+    listener = _listener(host, port)
+    named = f"[{host}]" if ":" in host else "localhost" if is_local(host) else host
+    config = uvicorn.Config(
+        make_app(settings),
+        log_level="warning",
+        access_log=False,  # it would hold what people search for
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN,
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    say(f"The server listens at http://{named}:{listener.getsockname()[1]} until Ctrl-C; see /docs.")
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address.
+
+    Raises:
+        UsageError: the address is taken, or none of this machine.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=1024)
+    except OSError as error:
+        raise UsageError(
+            f"Can't listen at {host}, port {port}: {error.strerror}. Give another --port."
+        ) from None

@@ -1,0 +1,287 @@
+"""What the server does for each route: the open indexes, and the threads that work for requests."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import PIL.Image
+from fastapi import FastAPI, Response
+from starlette.responses import FileResponse, PlainTextResponse
+
+from embedsearch.analysis.compare import compare
+from embedsearch.encoders import Encoder
+from embedsearch.encoders.vision.decode import DAMAGED, UPLOADED_PIXELS, check_upload, opened
+from embedsearch.errors import IndexDamagedError, ItemError, ItemNotFoundError
+from embedsearch.explain.shown import moment_of, thumbnail
+from embedsearch.index import Index
+from embedsearch.modalities import MODALITIES, Card
+from embedsearch.query import AnyQuery, Image, MoreLike, singles_of
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Modality, Unit
+from embedsearch.results import Hit, Results
+from embedsearch.serve.http import embeddings
+from embedsearch.serve.http.metrics import Metrics
+from embedsearch.serve.http.opened import Opened, OpenIndexes, Question, answer, answers
+from embedsearch.serve.http.work import Batches, Places, Threads
+from embedsearch.serve.requests import (
+    CompareRequest,
+    EmbeddingsRequest,
+    ExplainRequest,
+    SearchRequest,
+    SimilarRequest,
+)
+from embedsearch.serve.schemas import (
+    CompareOutput,
+    Comparison,
+    ExplainOutput,
+    InfoOutput,
+    ItemOutput,
+    ListOutput,
+    SearchOutput,
+)
+from embedsearch.store.build import manifests
+
+Answer = TypeVar("Answer")
+
+BATCH, QUEUE, SECONDS, MEBIBYTES = 32, 256, 30.0, 32  # the defaults of `Settings`
+HEAVY = 2  # threads that decode and explain: a large image takes hundreds of megabytes
+LIGHT = 4  # threads that read items
+SIDE = 400  # pixels of the longer side of a thumbnail
+# a file of the source is shown by the browser, and never run
+HARMLESS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server is started with.
+
+    Attributes:
+        indexes: the folder of indexes.
+        hosts: names that it answers to, beside localhost and addresses.
+        token: that a request must carry; empty for none.
+        origins: origins of web pages whose scripts may ask; none by default.
+        batch: queries that go through a model together, at most.
+        queue: requests that may wait for a model; over it they are answered with 429.
+        seconds: for a request.
+        mebibytes: of a body.
+    """
+
+    indexes: Path
+    hosts: Sequence[str] = ()
+    token: str = ""
+    origins: Sequence[str] = ()
+    batch: int = BATCH
+    queue: int = QUEUE
+    seconds: float = SECONDS
+    mebibytes: float = MEBIBYTES
+
+
+class Server:
+    """The open indexes, the threads that work for requests, and what they do."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.ready = False
+        self.places = Places(settings.queue)  # for a model
+        self.search_threads = Threads(max(1, (os.cpu_count() or 1) // 2), self.places, "search")
+        self.heavy = Threads(HEAVY, Places(settings.queue), "heavy")
+        self.light = Threads(LIGHT, Places(settings.queue), "light")
+        self.indexes = OpenIndexes(settings.indexes, self._batches)
+        self.metrics = Metrics(
+            lambda: self.places.taken + self.heavy.places.taken,
+            lambda: len(self.indexes),
+            lambda: len(self.indexes.encoders),
+        )
+        self._embedding: dict[str, tuple[Encoder, Batches[embeddings.Texts, embeddings.Embedded]]] = {}
+
+    def _batches(self, index: Index) -> Batches[Question, Results]:
+        return Batches(
+            lambda questions: answers(index, questions),
+            self.search_threads.executor,
+            self.settings.batch,
+            self.metrics.batch,
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Open the indexes beside the first requests; drop what waits at the end."""
+        warming = asyncio.create_task(self._warm())
+        yield
+        self.ready = False
+        warming.cancel()
+        self.indexes.close()
+        for threads in (self.search_threads, self.heavy, self.light):
+            threads.close()
+
+    async def _warm(self) -> None:
+        await self.indexes.warm()
+        self.ready = True
+
+    async def held(self, name: str, work: Callable[[Opened], Awaitable[Answer]]) -> Answer:
+        """Return what `work` makes of an open index; one whose files turn out damaged is closed."""
+        opened = await self.indexes.get(name)
+        try:
+            return await work(opened)
+        except IndexDamagedError:
+            self.indexes.forget(name, opened)
+            raise
+
+    async def search(self, name: str, asked: SearchRequest) -> SearchOutput:
+        """Answer a search; texts, items and vectors together with those of others, files by themselves."""
+        question = Question.of(asked.query(), asked, asked.strictness)
+
+        async def work(opened: Opened) -> SearchOutput:
+            if asked.reads_file:
+                results = await self.heavy.run(_by_file, opened.index, question)
+            else:
+                with self.places.one():
+                    results = await opened.batches.ask(question)
+            return SearchOutput.of(opened.index.manifest, results)
+
+        return await self.held(name, work)
+
+    async def similar(self, name: str, asked: SimilarRequest) -> SearchOutput:
+        """Answer a search for more like an item."""
+        question = Question.of(MoreLike(asked.item), asked)
+
+        async def work(opened: Opened) -> SearchOutput:
+            with self.places.one():
+                results = await opened.batches.ask(question)
+            return SearchOutput.of(opened.index.manifest, results)
+
+        return await self.held(name, work)
+
+    async def explain(self, name: str, asked: ExplainRequest) -> ExplainOutput:
+        """Explain the similarity of an item."""
+
+        def explained(index: Index) -> ExplainOutput:
+            query = asked.query()
+            _check_files(query)
+            return ExplainOutput.of(index.manifest, index.explain(query, asked.hit))
+
+        return await self.held(name, lambda opened: self.heavy.run(explained, opened.index))
+
+    async def compare(self, name: str, asked: CompareRequest) -> CompareOutput:
+        """Compare things, each with each."""
+
+        def compared(index: Index) -> CompareOutput:
+            things = [each.query() for each in asked.things]
+            for thing in things:
+                _check_files(thing)
+            return CompareOutput(comparisons=[Comparison.of(compare(things, index=index))])
+
+        return await self.held(name, lambda opened: self.heavy.run(compared, opened.index))
+
+    async def item(self, name: str, identity: str) -> ItemOutput:
+        """Return an item."""
+
+        def found(index: Index) -> ItemOutput:
+            return ItemOutput.of(index.manifest, index.get(identity))
+
+        return await self.held(name, lambda opened: self.light.run(found, opened.index))
+
+    async def content(self, name: str, identity: str) -> Response:
+        """Return an item's text, or its file."""
+        hit: Hit = await self.held(name, lambda opened: self.light.run(opened.index.get, identity))
+        if hit.text is not None:
+            return PlainTextResponse(hit.text, headers=HARMLESS)
+        if hit.image is not None:
+            return Response(hit.image, headers=HARMLESS, media_type=_media_type(hit))
+        if hit.path is None or not Path(hit.path).is_file():
+            raise ItemNotFoundError(f"The item {identity!r} of the index {name!r} has no text, and no file.")
+        return FileResponse(hit.path, headers=HARMLESS, media_type=_media_type(hit))
+
+    async def thumbnail(self, name: str, identity: str) -> Response:
+        """Return a small image of an item."""
+
+        def small(index: Index) -> bytes:
+            hit = index.get(identity)
+            card = MODALITIES[hit.modality].card
+            if card not in (Card.IMAGE, Card.VIDEO, Card.SOUND):
+                raise ItemNotFoundError(f"The item {identity!r} of the index {name!r} has no image.")
+            try:
+                return thumbnail(hit.image or Path(hit.path or ""), card, moment_of(hit), SIDE)
+            except OSError:
+                raise ItemNotFoundError(f"The file of {identity!r} can't be read.") from None
+
+        content = await self.held(name, lambda opened: self.heavy.run(small, opened.index))
+        return Response(content, headers=HARMLESS, media_type="image/jpeg")
+
+    async def info(self, name: str) -> InfoOutput:
+        """Describe an index."""
+
+        def described(index: Index) -> InfoOutput:
+            return InfoOutput.of(index.name, index.build, index.crossmodal, None, None)
+
+        return await self.held(name, lambda opened: self.light.run(described, opened.index))
+
+    async def list(self) -> ListOutput:
+        """List the indexes."""
+        folder = self.settings.indexes
+        return ListOutput.of(folder, await self.light.run(manifests, folder))
+
+    async def embed(self, asked: EmbeddingsRequest) -> Response:
+        """Return the vectors of texts."""
+        texts = [asked.input] if isinstance(asked.input, str) else asked.input
+        with self.places.one():
+            encoder, batches = await self._encoder(asked)
+            embeddings.checked_dimension(asked, encoder.dimension)
+            parts = [
+                await batches.ask(embeddings.Texts(texts[at : at + embeddings.TOGETHER], asked.input_type))
+                for at in range(0, len(texts), embeddings.TOGETHER)
+            ]
+        return Response(embeddings.output(asked, parts).model_dump_json(), media_type="application/json")
+
+    async def _encoder(
+        self, asked: EmbeddingsRequest
+    ) -> tuple[Encoder, Batches[embeddings.Texts, embeddings.Embedded]]:
+        """Return the encoder of an index, or of a model by its name."""
+        reading = [each for each in self.indexes.held() if embeddings.reads_texts(each)]
+        own = MODALITIES[Modality.TEXT].default_model
+        named = [each for each in reading if asked.model == each.name]
+        named += [each for each in reading if asked.model == each.manifest.encoder.spec.model]
+        if not named and asked.model != own:
+            raise embeddings.unknown_model(asked, reading, own)
+
+        def load() -> Encoder:
+            return named[0].encoder if named else self.indexes.encoders.load(EncoderRecipe(Unit.TEXT))
+
+        encoder = await self.light.run(load)
+        held = self._embedding.get(asked.model)
+        if held is None or held[0] is not encoder:
+            batches = Batches[embeddings.Texts, embeddings.Embedded](
+                lambda batch: embeddings.embed(encoder, batch),
+                self.search_threads.executor,
+                self.settings.batch,
+                self.metrics.batch,
+            )
+            held = self._embedding[asked.model] = (encoder, batches)
+        return held
+
+
+def _check_files(query: AnyQuery) -> None:
+    """Refuse files that must not be decoded; errors as `check_upload`."""
+    for single in singles_of(query):
+        if isinstance(single, Image) and isinstance(single.source, bytes):
+            check_upload(single.source, UPLOADED_PIXELS)
+
+
+def _by_file(index: Index, question: Question) -> Results:
+    _check_files(question.query)
+    return answer(index, question)
+
+
+def _media_type(hit: Hit) -> str:
+    """Return the media type of an item's file; one that a browser would run is not among them."""
+    found = mimetypes.guess_type(hit.path)[0] if hit.path else None
+    if hit.image is not None:
+        with suppress(*DAMAGED, ItemError), opened(hit.image) as image:
+            found = PIL.Image.MIME.get(image.format or "")
+    return found if found and found.startswith(("image/", "audio/", "video/")) else "application/octet-stream"

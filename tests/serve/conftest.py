@@ -1,0 +1,102 @@
+"""Servers that listen on the loopback: of letter counts in this process, and the command in its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import uvicorn
+
+from embedsearch.serve.http import opened
+from embedsearch.serve.http.app import make_app
+from embedsearch.serve.http.server import Settings
+from tests.fakes import LetterEncoder
+
+PATIENCE = 60  # seconds until a server is ready, on a machine that does other work
+
+
+@contextmanager
+def serving(indexes, **settings):
+    """Serve a folder of indexes from a thread; yield a client of it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        make_app(Settings(indexes, **settings)), log_level="error", timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+            wait_until(lambda: client.get("/ready").status_code == 200)
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def wait_until(is_done, seconds=PATIENCE):
+    """Wait for something that another thread or process does."""
+    end = time.monotonic() + seconds
+    while not is_done():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def letters(monkeypatch):
+    """Have servers count letters: `loaded` are the encoders that they load."""
+    loaded = []
+
+    def load(recipe):
+        loaded.append(LetterEncoder(recipe))
+        return loaded[-1]
+
+    monkeypatch.setattr(opened, "open_encoder", load)
+    monkeypatch.setattr(opened, "encoder_spec", lambda recipe: LetterEncoder(recipe).spec)
+    return loaded
+
+
+class Process:
+    """The command `embedsearch serve` as a process of its own, on a free port."""
+
+    def __init__(self, indexes, *options, port=0, **environment):
+        command = [
+            sys.executable,
+            "-m",
+            "embedsearch",
+            "serve",
+            "--indexes",
+            str(indexes),
+            "--port",
+            str(port),
+        ]
+        self.process = subprocess.Popen(
+            [*command, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        )
+        line = self.process.stdout.readline()
+        self.port = int(re.search(r":(\d+) until", line)[1])
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+
+    def wait(self):
+        """Wait until the indexes are open."""
+        wait_until(lambda: self.client.get("/ready").status_code == 200)
+        return self
+
+    def end(self, number=signal.SIGTERM):
+        """Send a signal; return the exit status, and what was printed after the address."""
+        self.process.send_signal(number)
+        said, _ = self.process.communicate(timeout=PATIENCE)
+        self.client.close()
+        return self.process.returncode, said
