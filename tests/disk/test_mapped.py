@@ -43,10 +43,15 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_files_are_closed_with_their_owner(tmp_path):
-    """No descriptor is left open when nothing refers to the files any more."""
-    (tmp_path / "a").write_bytes(b"x" * (mapped.SMALL + 1))
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    """No descriptor of a file is left open when nothing refers to the files any more."""
+    file = tmp_path / "a"
+    file.write_bytes(b"x" * (mapped.SMALL + 1))
     files = MappedFiles(tmp_path, {"a": mapped.SMALL + 1}, "")
-    assert len(list(Path("/proc/self/fd").iterdir())) == before + 1
+    assert _opened(file) == 1
     del files
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert _opened(file) == 0
+
+
+def _opened(file):
+    """Return how many descriptors of this process point to a file."""
+    return sum(os.path.realpath(link) == str(file.resolve()) for link in Path("/proc/self/fd").iterdir())
