@@ -1,20 +1,20 @@
 """What the installed Python documents: the standard library, numpy, PIL and torch.
 
 griffe parses Python sources: nothing of them runs. C modules have no source, and torch writes most docstrings
-at run time: another process imports these, as an import can crash.
+at run time: this file, run as a program in another process, imports these, as an import can crash.
 """
 
 import faulthandler
 import importlib
 import inspect
+import json
 import re
 import sys
 import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any, NamedTuple, cast
 
 import griffe
@@ -74,15 +74,17 @@ def read(
     Returns:
         What modules offer to users, some of it under several names, then passages; and what can't be read.
     """
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        inspection = pool.submit(inspect_modules, inspected)
+    command = [sys.executable, "-P", "-X", "utf8", __file__, *inspected]
+    with Popen(command, stdout=PIPE, stderr=PIPE, encoding="utf-8") as process:  # beside this one
         modules, rejected = _parsed(folders, names)
+        output, errors = process.communicate()
     defined = [thing for module in modules for thing in _defined(module)]
     found = [each for thing in defined if thing.is_module for each in _offered(thing, thing.path)]
-    if error := inspection.exception():
-        rejected.append(Rejected("inspected modules", f"The process that imports them failed: {error}"))
+    if process.returncode:
+        last = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+        rejected.append(Rejected("inspected modules", f"The process that imports modules failed: {last}"))
     else:
-        found += inspection.result()
+        found += [Documented(*row) for row in json.loads(output)]
     for thing in defined:
         if thing.docstring:
             found.append(Documented(thing.path, thing.module.path, "passage", None, thing.docstring.value))
@@ -168,8 +170,6 @@ def inspect_modules(names: Sequence[str]) -> list[Documented]:
     A module offers what its `__all__` lists, or else what is written in C, and its own things. An object
     belongs to the first module that offers it.
     """
-    faulthandler.dump_traceback_later(600, exit=True)  # seconds; a few are usual
-    warnings.simplefilter("ignore")
     found: list[Documented] = []
     seen: dict[int, Any] = {}  # by identity; held, so that no other object gets the identity of one
     for module in names:
@@ -211,3 +211,9 @@ def _described(name: str, module: str, kind: str, thing: Any) -> Iterator[Docume
         except Exception:  # written in C; or a default names what exists only later, as _curses.ACS_VLINE
             signature = call[1] if (call := CALL.match(doc)) else None
         yield Documented(name, module, kind, signature, doc)
+
+
+if __name__ == "__main__":
+    faulthandler.dump_traceback_later(600, exit=True)  # seconds; a few are usual
+    warnings.simplefilter("ignore")
+    sys.stdout.write(json.dumps(inspect_modules(sys.argv[1:])))
