@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from embedsearch.recipe import EncoderOptions, IndexOptions
     from embedsearch.records import Modality, Record, Rejected, Sentence, Unit
     from embedsearch.results import Hit, Results
+    from embedsearch.serve.client import connect
 
 __version__ = "0.8.0"
 
@@ -70,6 +71,7 @@ _HOMES = {
     "calibrate": "api:calibrate",
     "changes": "index:changes",
     "compare": "api:compare",
+    "connect": "serve.client:connect",
     "distances": "distances.metric:distances",
     "gc": "api:gc",
     "list_indexes": "api:list_indexes",
@@ -119,6 +121,7 @@ __all__ = [
     "calibrate",
     "changes",
     "compare",
+    "connect",
     "distances",
     "gc",
     "list_indexes",

@@ -20,6 +20,7 @@
     │   └── EncoderMismatchError  the query encoder is not the one that made the index
     ├── IndexDamagedError       files of a build are missing, truncated or altered
     ├── IndexBusyError          another process is writing the index
+    ├── ServerError             a server can't be reached, or does not answer as expected
     ├── MissingExtraError       an optional dependency is not installed
     └── ItemError               one item can't be read or embedded; a build rejects it
 
@@ -111,6 +112,10 @@ class IndexDamagedError(EmbedsearchError):
 
 class IndexBusyError(EmbedsearchError):
     """Another process is writing the index."""
+
+
+class ServerError(EmbedsearchError):
+    """A server can't be reached, or does not answer as expected."""
 
 
 class MissingExtraError(EmbedsearchError):

@@ -51,6 +51,9 @@ allow_removal_option = option(
 port_option = option(
     "--port", type=click.IntRange(1, 65535), help="Port of the page.  [default: the first free one from 8501]"
 )
+token_option = option(
+    "--token", envvar="EMBEDSEARCH_TOKEN", default="", help="The secret that the server asks for."
+)
 image_option = option(
     "--image", multiple=True, type=click.Path(path_type=Path), help="Ask with this image file."
 )

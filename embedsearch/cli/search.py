@@ -19,6 +19,7 @@ from embedsearch.cli.options import (
     option,
     plain,
     sound_option,
+    token_option,
     vector_option,
     word_option,
 )
@@ -29,6 +30,7 @@ from embedsearch.records import as_text
 if TYPE_CHECKING:
     from embedsearch.index import Index
     from embedsearch.results import Results
+    from embedsearch.serve.client.served_index import ServedIndex
 
 
 @click.command(
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     help="Show items of the same content once, with the number of the others.",
 )
 @indexes_option
+@option("--server", metavar="URL", help="Ask the server at this address, as in http://localhost:8000.")
+@token_option
 @json_option
 def search_command(
     name: str,
@@ -72,6 +76,8 @@ def search_command(
     strictness: float | None,
     fold: bool,
     indexes: Path | None,
+    server: str | None,
+    token: str,
     json: bool,
 ) -> None:
     """Print the items of the index NAME that are nearest to QUERY, nearest first.
@@ -81,9 +87,7 @@ def search_command(
     term that is subtracted has -0.25. In an index of vectors made elsewhere a text names items: "king - man +
     woman", with the weights 1 and -1. In an index of rows it is values of columns: "price=20 colour=red".
     """
-    from embedsearch.index import open_index
-
-    searcher = open_index(name, indexes)
+    searcher = _opened(name, indexes, server, token)
     asked = query_of(searcher, query, image, item, word, vector, sound)
     results = searcher.search(asked, k, where, strictness, fold=fold)
     if json:
@@ -94,15 +98,25 @@ def search_command(
         _print(searcher, results)
 
 
-def _print(searcher: Index, results: Results) -> None:
+def _opened(name: str, indexes: Path | None, server: str | None, token: str) -> Index | ServedIndex:
+    """Return the index of a folder, or of a server."""
+    if server:
+        from embedsearch.serve.client import connect
+
+        return connect(server, name, token=token)
+    from embedsearch.index import open_index
+
+    return open_index(name, indexes)
+
+
+def _print(searcher: Index | ServedIndex, results: Results) -> None:
     from embedsearch.distances.pairs import percentile_phrase
     from embedsearch.distances.verdict import Verdict
     from embedsearch.modalities import UNITS, Card, modality_of
     from embedsearch.records import MOST_UNKNOWN, clock, described
 
     manifest, hits = searcher.manifest, results.hits
-    crossmodal = searcher.crossmodal if results.by else None
-    found = f", found {crossmodal.about}" if crossmodal else ""
+    found = f", found {searcher.about}" if results.by else ""
     if results.verdict is Verdict.NOTHING_CLOSE:
         click.echo(f"nothing here is close: {results.reason}")
     click.echo(
@@ -152,7 +166,7 @@ def _print(searcher: Index, results: Results) -> None:
         click.echo(results.note)
 
 
-def _print_vote(searcher: Index, results: Results) -> None:
+def _print_vote(searcher: Index | ServedIndex, results: Results) -> None:
     """Print what the hits say that a word or span is, where they have labels."""
     from embedsearch.modalities import UNITS
 

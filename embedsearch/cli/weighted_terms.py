@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from embedsearch.index import Index
     from embedsearch.query import AnyQuery, WeightedTerm
+    from embedsearch.serve.client.served_index import ServedIndex
 
 GUARD = "\0"  # before a text that begins with a minus, so that it is not taken for an option
 DIGITS = 9  # of the number of a word
@@ -39,7 +40,7 @@ class WeightedTermsCommand(click.Command):
 
 
 def query_of(
-    searcher: Index,
+    searcher: Index | ServedIndex,
     texts: tuple[str, ...],
     images: tuple[Path, ...],
     items: tuple[str, ...],
@@ -103,7 +104,7 @@ def query_of(
     return Query(tuple(terms))
 
 
-def _row_of(searcher: Index, texts: tuple[str, ...], items: tuple[str, ...]) -> AnyQuery:
+def _row_of(searcher: Index | ServedIndex, texts: tuple[str, ...], items: tuple[str, ...]) -> AnyQuery:
     """Return the query of values of columns, each perhaps an argument of its own, and of items."""
     from embedsearch.query import Query, Row, WeightedTerm
 
@@ -113,7 +114,7 @@ def _row_of(searcher: Index, texts: tuple[str, ...], items: tuple[str, ...]) -> 
     return Query((WeightedTerm(row), *(_item_term(searcher, item) for item in items))) if items else row
 
 
-def _item_term(searcher: Index, item: str) -> WeightedTerm:
+def _item_term(searcher: Index | ServedIndex, item: str) -> WeightedTerm:
     from embedsearch.query import MoreLike, WeightedTerm
 
     given, weight = (item, 1.0) if _has(searcher, item) else _weighed(item)
@@ -169,11 +170,11 @@ def _weighed(text: str, default: float = 1.0) -> tuple[str, float]:
     return (match[1], float(match[2])) if match else (text, default)
 
 
-def _has(searcher: Index, item: str) -> bool:
+def _has(searcher: Index | ServedIndex, item: str) -> bool:
     from embedsearch.errors import ItemNotFoundError
 
     try:
-        searcher.row(item)
+        searcher.get(item)
     except ItemNotFoundError:
         return False
     return True

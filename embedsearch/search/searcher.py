@@ -291,6 +291,11 @@ class Searcher:
         """How many different hits there can be: records of sounds and videos, else items."""
         return self.build.answers
 
+    @property
+    def about(self) -> str:
+        """How texts find images here, or images texts, as half a sentence; empty where they do not."""
+        return "" if self.crossmodal is None else self.crossmodal.about
+
     @cached_property
     def _columns(self) -> list[str]:
         return list(self.build.items.column_names)

@@ -411,6 +411,7 @@ class ListedIndex(Model):
     metric: str = ""
     model: str = ""
     created: str = ""
+    fields: dict[str, str] = {}
     error: str = ""
 
     @classmethod
@@ -424,6 +425,7 @@ class ListedIndex(Model):
             metric=manifest.metric,
             model=manifest.encoder.spec.model,
             created=manifest.created,
+            fields=dict(manifest.fields),
         )
 
 
@@ -447,13 +449,14 @@ class Bridge(Model):
     """What lets an index be asked with what it does not hold."""
 
     by: str
+    about: str
     asks: str
     model: str
 
     @classmethod
     def of(cls, crossmodal: Crossmodal) -> Self:
         """Describe it."""
-        return cls(by=crossmodal.by, asks=crossmodal.asks, model=crossmodal.model)
+        return cls(by=crossmodal.by, about=crossmodal.about, asks=crossmodal.asks, model=crossmodal.model)
 
 
 class InfoOutput(Output):
@@ -465,6 +468,7 @@ class InfoOutput(Output):
     version: str
     unit: str
     count: int
+    answers: int
     dimension: int
     metric: str
     backend: str
@@ -498,6 +502,7 @@ class InfoOutput(Output):
             version=manifest.version,
             unit=manifest.unit,
             count=manifest.count,
+            answers=build.answers,
             dimension=manifest.dimension,
             metric=manifest.metric,
             backend=manifest.backend,

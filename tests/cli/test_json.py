@@ -96,6 +96,7 @@ NEW = {
     "note",
     "vote",
     "rejected",  # queries of eval
+    *(f"indexes[].fields{name}" for name in ("", ".question", ".topic", ".weight", ".name", ".who")),
     *(f"{scale}.{key}" for scale in ("scale", "additions.scale") for key in ("pairs_of", "unjudged")),
 }
 
