@@ -36,7 +36,7 @@ COMMANDS: dict[str, str] = {
     "models": "List the models known by name.",
     "ui": "Open the page in the browser.",
     "serve": "Answer searches over HTTP.",
-    "mcp": "Let a language model search the indexes.",
+    "mcp": "Let a language model search.",
     "remove": "Delete an index.",
 }
 

@@ -2,30 +2,74 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from embedsearch.cli.options import example, indexes_option
-from embedsearch.errors import MissingExtraError
+from embedsearch.cli.options import (
+    allow_host_option,
+    example,
+    host_option,
+    indexes_option,
+    open_option,
+    option,
+    server_port_option,
+    server_token_option,
+)
+
+PORT = 8001
 
 
 @click.command(
-    "mcp",
-    short_help="Let a language model search the indexes.",
-    **example("embedsearch mcp --indexes ~/indexes"),
+    "mcp", short_help="Let a language model search.", **example("embedsearch mcp --indexes ~/indexes")
 )
+@option("--http", is_flag=True, help="Listen for clients over HTTP, at the path /mcp.")
+@host_option
+@server_port_option(PORT)
+@server_token_option
+@open_option
+@allow_host_option
 @indexes_option
-def mcp_command(indexes: Path | None) -> None:
-    """Serve the indexes to a language model by the Model Context Protocol (MCP), read only.
+@click.pass_context
+def mcp_command(
+    ctx: click.Context,
+    http: bool,
+    host: str,
+    port: int,
+    token: str,
+    is_open: bool,
+    allow_host: tuple[str, ...],
+    indexes: Path | None,
+) -> None:
+    """Let a language model search the indexes of a folder, by the Model Context Protocol (MCP).
 
-    The program that runs the model starts this command and talks to it through standard input and output.
+    The program that runs the model starts this command, and talks to it through standard input and output.
+    With --http the command listens until Ctrl-C. It reads the indexes only.
     """
-    if find_spec("mcp") is None:
-        raise MissingExtraError("This command needs the package mcp: pip install 'embedsearch[mcp]'")
-    from embedsearch.serve.http.server import Server, Settings
-    from embedsearch.serve.mcp import make_server
+    from embedsearch.errors import MissingExtraError
     from embedsearch.store.folders import indexes_folder
 
-    make_server(Server(Settings(indexes_folder(indexes)))).run("stdio")
+    for name in ("host", "port", "token", "is_open", "allow_host"):
+        if not http and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name.removeprefix('is_').replace('_', '-')} belongs to --http: add it."
+            )
+    try:
+        from embedsearch.serve.http.run import run
+        from embedsearch.serve.http.server import Server, Settings
+        from embedsearch.serve.mcp import make_app, make_server
+    except ImportError as error:
+        raise MissingExtraError(f"The server needs {error.name}: pip install 'embedsearch[mcp]'") from None
+    settings = Settings(indexes=indexes_folder(indexes), hosts=allow_host, token=token, warm=False)
+    if not http:
+        make_server(Server(settings)).run("stdio")
+        return
+    run(
+        make_app(settings),
+        token,
+        host,
+        port,
+        is_open,
+        lambda address: click.echo(f"The MCP server listens at {address}/mcp until Ctrl-C."),
+    )

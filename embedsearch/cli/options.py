@@ -70,6 +70,28 @@ word_option = option(
 backend_names = click.Choice(["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq"])
 
 
+host_option = option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+server_token_option = option("--token", default="", help="Answer only requests that carry this token.")
+open_option = option("--open", "is_open", is_flag=True, help="Listen beyond this machine without a token.")
+allow_host_option = option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Also answer to this host name: of a proxy, or of this machine in its network.",
+)
+
+
+def server_port_option(default: int) -> Callable[[F], F]:
+    """Return the option for the port of a server."""
+    return option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=default,
+        show_default=True,
+        help="Port to listen on; 0 for any free one.",
+    )
+
+
 def layers_given(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:  # noqa: ARG001
     """Return the hidden layers of an option; the callback of a click option."""
     try:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from embedsearch.cli.options import example, indexes_option, option
+from embedsearch.cli.options import (
+    allow_host_option,
+    example,
+    host_option,
+    indexes_option,
+    open_option,
+    option,
+    server_port_option,
+    server_token_option,
+)
 
 PORT = 8000
 
@@ -14,22 +23,11 @@ PORT = 8000
 @click.command(
     "serve", short_help="Answer searches over HTTP.", **example("embedsearch serve --indexes ~/indexes")
 )
-@option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=PORT,
-    show_default=True,
-    help="Port to listen on; 0 for any free one.",
-)
-@option("--token", default="", help="Answer only requests that carry this token.")
-@option("--open", "is_open", is_flag=True, help="Listen beyond this machine without a token.")
-@option(
-    "--allow-host",
-    multiple=True,
-    metavar="NAME",
-    help="Also answer to this host name: of a proxy, or of this machine in its network.",
-)
+@host_option
+@server_port_option(PORT)
+@server_token_option
+@open_option
+@allow_host_option
 @option(
     "--cors",
     multiple=True,
@@ -69,23 +67,26 @@ def serve_command(
     from embedsearch.store.folders import indexes_folder
 
     try:
+        from embedsearch.serve.http.app import make_app
         from embedsearch.serve.http.run import run
         from embedsearch.serve.http.server import Settings
     except ImportError as error:
         raise MissingExtraError(f"The server needs {error.name}: pip install 'embedsearch[serve]'") from None
+    settings = Settings(
+        indexes=indexes_folder(indexes),
+        hosts=allow_host,
+        token=token,
+        origins=cors,
+        batch=batch,
+        queue=queue,
+        seconds=timeout,
+        mebibytes=max_size,
+    )
     run(
-        Settings(
-            indexes=indexes_folder(indexes),
-            hosts=allow_host,
-            token=token,
-            origins=cors,
-            batch=batch,
-            queue=queue,
-            seconds=timeout,
-            mebibytes=max_size,
-        ),
+        make_app(settings),
+        token,
         host,
         port,
         is_open,
-        click.echo,
+        lambda address: click.echo(f"The server listens at {address} until Ctrl-C; see /docs."),
     )

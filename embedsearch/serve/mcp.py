@@ -15,8 +15,10 @@ from typing import Annotated, Any, ParamSpec
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Image
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from pydantic import Field
+from starlette.types import ASGIApp
 
 from embedsearch import __version__
 from embedsearch.analysis.compare import compare
@@ -30,8 +32,9 @@ from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.query import AnyQuery, Row, Text, Word
 from embedsearch.results import Hit, Results
 from embedsearch.serve import schemas
+from embedsearch.serve.http.gate import Gate
 from embedsearch.serve.http.problems import RefusedError
-from embedsearch.serve.http.server import Server
+from embedsearch.serve.http.server import Server, Settings
 from embedsearch.serve.http.work import Threads
 
 MOST_HITS = 50
@@ -41,6 +44,8 @@ MOST_PARTS = 60  # of an explanation
 ANSWER = 20_000  # characters of the texts of all hits, and of the text of one item
 HIT = 2_000  # characters of the text of one hit, and of its fields
 VALUE = 300  # characters of one field of a hit
+BODY = 2**20  # bytes of a request
+SECONDS = 120.0  # for a request
 SIDE = 1024  # longest side of an image, in pixels
 QUALITY = 85  # of JPEG
 CUT_FIELDS = "Long values of fields are cut, and what does not fit is left out."
@@ -89,6 +94,25 @@ def make_server(server: Server) -> MCPServer[Any]:
     ):  # fmt: skip
         made.add_tool(tool, annotations=reads)
     return made
+
+
+def make_app(settings: Settings) -> ASGIApp:
+    """Return an MCP server that is asked over HTTP, at `/mcp`, as an ASGI app."""
+    transport = make_server(Server(settings)).streamable_http_app(
+        json_response=True,
+        stateless_http=True,  # each request stands alone, so a restart loses no session
+        # the gate checks the host and the origin
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    return Gate(
+        transport,
+        hosts=settings.hosts,
+        origins=settings.origins,
+        token=settings.token,
+        most_bytes=BODY,
+        seconds=SECONDS,
+        observe=lambda *_: None,
+    )
 
 
 def _with_sentences(

@@ -23,23 +23,27 @@ PATIENCE = 60  # seconds until a server is ready, on a machine that does other w
 
 
 @contextmanager
-def serving(indexes, **settings):
-    """Serve a folder of indexes from a thread; yield a client of it."""
+def listening(app):
+    """Serve an app from a thread; yield a client of it."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        make_app(Settings(indexes, **settings)), log_level="error", timeout_graceful_shutdown=5
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
-            wait_until(lambda: client.get("/ready").status_code == 200)
             yield client
     finally:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+@contextmanager
+def serving(indexes, **settings):
+    """Serve a folder of indexes from a thread; yield a client of it."""
+    with listening(make_app(Settings(indexes, **settings))) as client:
+        wait_until(lambda: client.get("/ready").status_code == 200)
+        yield client
 
 
 def wait_until(is_done, seconds=PATIENCE):

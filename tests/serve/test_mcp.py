@@ -7,15 +7,18 @@ import os
 import sys
 from base64 import b64decode
 
+import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
 from embedsearch.records import Unit
 from embedsearch.serve import schemas
 from embedsearch.serve.http.server import Server, Settings
-from embedsearch.serve.mcp import ANSWER, HIT, MOST_HITS, VALUE, make_server
+from embedsearch.serve.mcp import ANSWER, BODY, HIT, MOST_HITS, VALUE, make_app, make_server
 from tests.fakes import picture, text
+from tests.serve.conftest import listening
 
 TOOLS = ["list_indexes", "search", "similar", "get_item", "explain", "compare"]
 
@@ -168,3 +171,30 @@ def test_the_command_serves_through_standard_input(fruits, tmp_path):
     names, found = asyncio.run(ask())
     assert names == TOOLS
     assert read(found)["hits"][0]["id"] == fruits.similar("apple", 1)[0].id
+
+
+def test_the_tools_answer_over_http(letters, fruits, tmp_path):  # noqa: ARG001
+    """A client that carries the token is answered; host, origin, token and size are checked as in serve."""
+    wanted = fruits.similar("apple", 1)[0].id
+    with listening(make_app(Settings(tmp_path, token="secret"))) as http:
+        address, token = f"{http.base_url}/mcp", {"Authorization": "Bearer secret"}
+
+        async def ask():
+            async with (
+                httpx2.AsyncClient(headers=token) as carrying,
+                Client(streamable_http_client(address, http_client=carrying)) as client,
+            ):
+                return await client.call_tool("similar", {"index": "small", "id": "apple", "k": 1})
+
+        assert read(asyncio.run(ask()))["hits"][0]["id"] == wanted
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        for headers, content, status in (
+            ({}, None, 401),
+            ({"Authorization": "Bearer wrong"}, None, 401),
+            ({**token, "Host": "evil.example"}, None, 421),
+            ({**token, "Origin": "https://evil.example"}, None, 403),
+            (token, b"x" * (BODY + 1), 413),
+            ({**token, "Content-Type": "application/json"}, b"{", 400),
+        ):
+            given = {"json": body} if content is None else {"content": content}
+            assert http.post("/mcp", headers=headers, **given).status_code == status

@@ -74,6 +74,7 @@ def make_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         Gate,
         hosts=settings.hosts,
+        origins=settings.origins,
         token=settings.token,
         most_bytes=int(settings.mebibytes * 2**20),
         seconds=settings.seconds,

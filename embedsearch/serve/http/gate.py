@@ -18,13 +18,18 @@ LOCAL = ("localhost",)
 OPEN = ("/health", "/ready")  # they say nothing of the indexes, and take no token
 
 
+def named(host: str) -> str:
+    """Return a Host header without its port."""
+    name, _, port = host.rpartition(":")
+    return (name if port.isdecimal() else host).rstrip(".").lower()
+
+
 def is_allowed(host: str, names: Sequence[str]) -> bool:
     """Whether a Host header names this machine: by an address, or by a known name.
 
     A page of another site that has its own name point to this machine sends that name, never an address.
     """
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    name = name.rstrip(".").lower()
+    name = named(host)
     if name in (*LOCAL, *names):
         return True
     try:
@@ -41,6 +46,7 @@ class Gate:
         self,
         app: ASGIApp,
         hosts: Sequence[str],
+        origins: Sequence[str],
         token: str,
         most_bytes: int,
         seconds: float,
@@ -51,12 +57,14 @@ class Gate:
         Args:
             app: what is behind.
             hosts: names that the server answers to, beside addresses and localhost.
+            origins: of other web pages whose scripts may ask.
             token: that a request must carry; empty for none.
             most_bytes: of a body.
             seconds: from the request's first byte to the answer's.
             observe: gets the scope, the status and the seconds of each answer.
         """
         self._app, self._hosts, self._token = app, tuple(each.lower() for each in hosts), token.encode()
+        self._origins = tuple(origins)
         self._most, self._seconds, self._observe = most_bytes, seconds, observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,11 +102,16 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        if not is_allowed(headers.get("host", ""), self._hosts):
+        host = headers.get("host", "")
+        if not is_allowed(host, self._hosts):
             raise RefusedError(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 "The server does not answer to this host name. Start it with --allow-host and the name.",
             )
+        origin = headers.get("origin", "")
+        site = origin.partition("://")[2]
+        if origin not in ("", *self._origins) and site != host and named(site) not in self._hosts:
+            raise RefusedError(HTTPStatus.FORBIDDEN, "Scripts of another web page may not ask this server.")
         if self._token and scope["path"] not in OPEN and not self._knows(headers):
             raise RefusedError(
                 HTTPStatus.UNAUTHORIZED,

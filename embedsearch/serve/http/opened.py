@@ -129,8 +129,11 @@ class OpenIndexes:
     A new build is opened beside the current one, and takes its place once its model is loaded.
     """
 
-    def __init__(self, folder: Path, batches: Callable[[Index], Batches[Question, Results]]) -> None:
+    def __init__(
+        self, folder: Path, batches: Callable[[Index], Batches[Question, Results]], *, warm: bool
+    ) -> None:
         self.folder = folder
+        self._warm = warm
         self.encoders = Encoders()
         self._batches = batches
         self._held: dict[str, Opened] = {}
@@ -208,8 +211,10 @@ class OpenIndexes:
         return Opened(index, self._batches(index))
 
     def _open(self, name: str) -> Index:
-        """Open an index, and load its models."""
+        """Open an index, and load its models where that is not left to the first query."""
         index = open_current(self.folder, name, lambda build: Index(Build(build), self.encoders.load))
+        if not self._warm:
+            return index
         try:
             _ = index.encoder
             index.search("a text", k=1)  # loads what reads texts, too

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from embedsearch.errors import UsageError
-from embedsearch.serve.http.app import make_app
-from embedsearch.serve.http.server import Settings
 
 DRAIN = 30  # seconds that requests get to end after SIGTERM
 
@@ -23,20 +22,21 @@ def is_local(host: str) -> bool:
     return host == "localhost"
 
 
-def run(settings: Settings, host: str, port: int, is_open: bool, say: Callable[[str], object]) -> None:
+def run(app: ASGIApp, token: str, host: str, port: int, is_open: bool, say: Callable[[str], object]) -> None:
     """Serve until Ctrl-C or SIGTERM; requests that are under way are answered first.
 
     Args:
-        settings: of the server.
+        app: answers the requests.
+        token: that it asks for; empty for none.
         host: the address to listen on.
         port: the port; 0 for any free one.
         is_open: whether it may listen beyond this machine without a token.
-        say: prints a line for people.
+        say: gets the address, such as `http://localhost:8000`, once the server listens.
 
     Raises:
         UsageError: it would be open to other machines, and nobody said that it may; or the address is taken.
     """
-    if not is_local(host) and not settings.token and not is_open:
+    if not is_local(host) and not token and not is_open:
         raise UsageError(
             f"Other machines reach a server at {host}. Give --token with a secret that requests must carry, "
             "or --open if everyone may search."
@@ -44,7 +44,7 @@ def run(settings: Settings, host: str, port: int, is_open: bool, say: Callable[[
     listener = _listener(host, port)
     named = f"[{host}]" if ":" in host else "localhost" if is_local(host) else host
     config = uvicorn.Config(
-        make_app(settings),
+        app,
         log_level="warning",
         access_log=False,  # it would hold what people search for
         server_header=False,
@@ -52,7 +52,7 @@ def run(settings: Settings, host: str, port: int, is_open: bool, say: Callable[[
         ws="none",
     )
     server = uvicorn.Server(config)
-    say(f"The server listens at http://{named}:{listener.getsockname()[1]} until Ctrl-C; see /docs.")
+    say(f"http://{named}:{listener.getsockname()[1]}")
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
 

@@ -71,6 +71,7 @@ class Settings:
         queue: requests that may wait for a model; over it they are answered with 429.
         seconds: for a request.
         mebibytes: of a body.
+        warm: whether opening an index loads its models, and not the first query that needs one.
     """
 
     indexes: Path
@@ -81,6 +82,7 @@ class Settings:
     queue: int = QUEUE
     seconds: float = SECONDS
     mebibytes: float = MEBIBYTES
+    warm: bool = True
 
 
 class Server:
@@ -93,7 +95,7 @@ class Server:
         self.search_threads = Threads(max(1, (os.cpu_count() or 1) // 2), self.places, "search")
         self.heavy = Threads(HEAVY, Places(settings.queue), "heavy")
         self.light = Threads(LIGHT, Places(settings.queue), "light")
-        self.indexes = OpenIndexes(settings.indexes, self._batches)
+        self.indexes = OpenIndexes(settings.indexes, self._batches, warm=settings.warm)
         self.metrics = Metrics(
             lambda: self.places.taken + self.heavy.places.taken,
             lambda: len(self.indexes),
