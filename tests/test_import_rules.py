@@ -24,6 +24,9 @@ ROOMS = {
     "click": {"cli"},
     "tqdm": {"cli"},
     "pydantic": {"serve"},
+    "fastapi": {"serve"},
+    "httpx": {"serve"},
+    "mcp": {"serve"},
     "sqlglot": {"search"},
     "csv": {"sources", "maps"},  # a map is saved as a table
     "datasets": {"sources"},

@@ -14,7 +14,7 @@ DOCUMENTED = {
     "EmbedsearchError", "Encoder", "EncoderOptions", "EncoderSpec", "Hit", "Image", "Index", "IndexOptions",
     "Metric", "Modality", "MoreLike", "Query", "Record", "Rejected", "Results", "Row", "Sentence", "Sound",
     "Text",    "Unit", "Vector", "WeightedTerm", "Word", "align", "build", "calibrate", "changes", "compare",
-    "distances", "gc", "list_indexes", "list_models", "load_encoder", "open", "rebuild", "remove",
+    "connect", "distances", "gc", "list_indexes", "list_models", "load_encoder", "open", "rebuild", "remove",
     "rollback", "verify",
 }  # fmt: skip
 

@@ -128,7 +128,7 @@ def test_list_info_and_models_print_objects(built):
     ]
     info = built.json("info", "faq")
     assert set(info) == {
-        "schema", "index", "build", "created", "version", "unit", "count", "dimension", "metric", "backend",
+        "schema", "index", "build", "created", "version", "unit", "count", "answers", "dimension", "metric",
         "search", "bridge", "changes", "additions", "bytes", "fields", "encoder", "recipe", "report",
     }  # fmt: skip
     assert info["bridge"] == {"by": "conse", "asks": "image", "model": "efficientnet-lite2"}

@@ -96,7 +96,12 @@ NEW = {
     "note",
     "vote",
     "rejected",  # queries of eval
-    *(f"indexes[].fields{name}" for name in ("", ".question", ".topic", ".weight", ".name", ".who")),
+    *(
+        f"indexes[].fields{name}"
+        for name in ("", ".topic", ".weight", ".label", ".file", ".caption", ".width", ".height", ".who")
+    ),
+    "answers",
+    "bridge.about",
     *(f"{scale}.{key}" for scale in ("scale", "additions.scale") for key in ("pairs_of", "unjudged")),
 }
 

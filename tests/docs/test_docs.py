@@ -1,5 +1,6 @@
 import configparser
 import inspect
+import json
 import re
 import shlex
 from pathlib import Path
@@ -90,6 +91,20 @@ def test_shell_blocks_can_be_parsed_by_the_command_line(name):
     """Each `embedsearch` call of a shell block has a known command and arguments that it takes."""
     for command, *arguments in command_lines(TEXT[name]):
         assert command in COMMANDS
+        cli.get_command(click.Context(cli), command).make_context(command, arguments)
+
+
+def test_what_starts_a_server_for_others_can_be_parsed():
+    """The command of the systemd unit, and that of the configuration of MCP, take their arguments."""
+    (unit,) = re.findall(r"^ExecStart=(.*)$", TEXT["server.md"], re.M)
+    ((server,),) = [
+        json.loads(each).values() for each in re.findall(r"```json\n(.*?)```", TEXT["server.md"], re.S)
+    ]
+    for program, command, *arguments in (
+        unit.split(),
+        [server["embedsearch"]["command"], *server["embedsearch"]["args"]],
+    ):
+        assert Path(program).name == "embedsearch"
         cli.get_command(click.Context(cli), command).make_context(command, arguments)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 from contextlib import ExitStack
 from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -346,3 +348,13 @@ def test_nothing_is_loaded_before_it_is_needed():
         [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_example_of_the_documentation_runs(served, make_searcher, capsys):
+    """The Python of server.md that connects works as pasted, but for the port."""
+    make_searcher([text("1", "refund", topic="payments")], name="faq")
+    address = served("faq")._connection.shown
+    page = (Path(es.__file__).parent / "docs" / "server.md").read_text(encoding="utf-8")
+    (example,) = [each for each in re.findall(r"```python\n(.*?)```", page, re.S) if "es.connect" in each]
+    exec(compile(example.replace("http://localhost:8000", address), "server.md", "exec"), {})
+    assert capsys.readouterr().out.endswith(" refund\n")
