@@ -129,9 +129,13 @@ def test_list_info_and_models_print_objects(built):
     info = built.json("info", "faq")
     assert set(info) == {
         "schema", "index", "build", "created", "version", "unit", "count", "answers", "dimension", "metric",
-        "search", "bridge", "changes", "additions", "bytes", "fields", "encoder", "recipe", "report",
+        "backend", "search", "bridge", "changes", "additions", "bytes", "fields", "encoder", "recipe",
+        "report",
     }  # fmt: skip
-    assert info["bridge"] == {"by": "conse", "asks": "image", "model": "efficientnet-lite2"}
+    about = "by the names of what is in the image (ConSE)"
+    assert info["bridge"] == {
+        "by": "conse", "about": about, "asks": "image", "model": "efficientnet-lite2",
+    }  # fmt: skip
     assert info["fields"] == {"topic": "string", "weight": "int64"}
     assert info["encoder"]["model"] == "all-MiniLM-L6-v2"
     models = built.json("models")["models"]
