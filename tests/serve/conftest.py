@@ -14,10 +14,15 @@ import httpx
 import pytest
 import uvicorn
 
+from embedsearch import artifacts, sources
+from embedsearch.index import Index
+from embedsearch.indexing.build import build_index
+from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
+from embedsearch.records import Unit
 from embedsearch.serve.http import opened
 from embedsearch.serve.http.app import make_app
 from embedsearch.serve.http.server import Settings
-from tests.fakes import LetterEncoder
+from tests.fakes import LISTS, LetterEncoder
 
 PATIENCE = 60  # seconds until a server is ready, on a machine that does other work
 
@@ -54,18 +59,49 @@ def wait_until(is_done, seconds=PATIENCE):
         time.sleep(0.02)
 
 
-@pytest.fixture
-def letters(monkeypatch):
-    """Have servers count letters: `loaded` are the encoders that they load."""
+@pytest.fixture(scope="module")
+def patched():
+    """Changes modules until the end of a file of tests."""
+    with pytest.MonkeyPatch.context() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def letters(patched):
+    """Have servers count letters; the encoders that they load, in order."""
     loaded = []
 
     def load(recipe):
         loaded.append(LetterEncoder(recipe))
         return loaded[-1]
 
-    monkeypatch.setattr(opened, "open_encoder", load)
-    monkeypatch.setattr(opened, "encoder_spec", lambda recipe: LetterEncoder(recipe).spec)
+    patched.setattr(opened, "open_encoder", load)
+    patched.setattr(opened, "encoder_spec", lambda recipe: LetterEncoder(recipe).spec)
     return loaded
+
+
+@pytest.fixture(scope="module")
+def make(patched, tmp_path_factory):
+    """Return a function that builds and opens an index of letter counts, all in one folder."""
+    root = tmp_path_factory.mktemp("served")
+    patched.setitem(sources.SOURCES, "list", "tests.fakes:ListSource")
+
+    def make(name, entries, unit=Unit.TEXT, indexes=root):
+        patched.setitem(LISTS, name, entries)
+        recipe = Recipe(name, SourceRecipe("list", name), EncoderRecipe(unit), IndexOptions())
+        with pytest.MonkeyPatch.context() as building:
+            building.delitem(artifacts.ARTIFACTS, "scale", raising=False)
+            build = build_index(
+                recipe,
+                indexes,
+                replace=True,
+                allow_removal=True,
+                load=LetterEncoder,
+                describe=lambda recipe: LetterEncoder(recipe).spec,
+            )
+        return Index(build, LetterEncoder)
+
+    return make
 
 
 class Process:

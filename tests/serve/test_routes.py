@@ -14,6 +14,8 @@ from embedsearch.serve import schemas
 from tests.fakes import COLOURS, FRUITS, fruit_entries, picture, text
 from tests.serve.conftest import serving
 
+ODD = ["a/b.png", "a//b", "..", "../../etc/passwd", "ü ß?#%", "a\\b", "items/x"]
+
 
 def png(colour, size=(8, 8)):
     """Return the bytes of an image of one colour."""
@@ -22,27 +24,24 @@ def png(colour, size=(8, 8)):
     return file.getvalue()
 
 
-@pytest.fixture
-def indexes(make_searcher, letters):  # noqa: ARG001  the server loads letters too
-    """Indexes of fruits, of words and of colours, open, by name."""
+@pytest.fixture(scope="module")
+def indexes(make, letters):  # noqa: ARG001  the server loads letters too
+    """Indexes of fruits, of words, of colours and of odd ids, open, by name."""
+    words = [text("a", "red apple"), text("b", "ripe fig")]
+    colours = [picture(name, png(rgb)) for name, rgb in COLOURS.items()]
+    odd = [text(each, f"fruit {at}") for at, each in enumerate(ODD)]
     return {
-        "fruits": make_searcher(fruit_entries(), name="fruits", location="fruits"),
-        "words": make_searcher(
-            [text("a", "red apple"), text("b", "ripe fig")], name="words", unit=Unit.WORD, location="words"
-        ),
-        "colours": make_searcher(
-            [picture(name, png(rgb)) for name, rgb in COLOURS.items()],
-            name="colours",
-            unit=Unit.IMAGE,
-            location="colours",
-        ),
+        "fruits": make("fruits", fruit_entries()),
+        "words": make("words", words, Unit.WORD),
+        "colours": make("colours", colours, Unit.IMAGE),
+        "odd": make("odd", odd),
     }
 
 
-@pytest.fixture
-def client(indexes, tmp_path):  # noqa: ARG001  they lie there
+@pytest.fixture(scope="module")
+def client(indexes):
     """A client of a server of these indexes."""
-    with serving(tmp_path) as found:
+    with serving(indexes["fruits"].build.folder.parents[2]) as found:
         yield found
 
 
@@ -122,7 +121,7 @@ def test_explain_and_compare_answer_as_the_library(client, indexes):
 def test_indexes_are_listed_and_described(client, indexes):
     """The list names each index; one of them is described as `info --json` does."""
     listed = client.get("/v1/indexes").json()
-    assert [each["name"] for each in listed["indexes"]] == ["colours", "fruits", "words"]
+    assert [each["name"] for each in listed["indexes"]] == ["colours", "fruits", "odd", "words"]
     fruits = indexes["fruits"]
     described = client.get("/v1/indexes/fruits").json()
     made = schemas.InfoOutput.of("fruits", fruits.build, fruits.crossmodal, None, None).printed()
@@ -142,16 +141,11 @@ def test_an_item_comes_with_its_text_or_image(client):
     assert abs(np.asarray(small, float) - COLOURS["navy"]).max() < 8
 
 
-def test_any_id_can_be_asked_for(make_searcher, letters, tmp_path):  # noqa: ARG001
+def test_any_id_can_be_asked_for(client):
     """An id that is percent-encoded may hold slashes, dots, spaces and any letters."""
-    ids = ["a/b.png", "a//b", "..", "../../etc/passwd", "ü ß?#%", "a\\b", "items/x"]
-    make_searcher([text(each, f"fruit {at}") for at, each in enumerate(ids)])
-    with serving(tmp_path) as client:
-        for at, each in enumerate(ids):
-            coded = "".join(f"%{byte:02X}" for byte in each.encode())
-            assert client.get(f"/v1/indexes/small/items/{coded}").json()["item"]["text"] == f"fruit {at}", (
-                each
-            )
+    for at, each in enumerate(ODD):
+        coded = "".join(f"%{byte:02X}" for byte in each.encode())
+        assert client.get(f"/v1/indexes/odd/items/{coded}").json()["item"]["text"] == f"fruit {at}", each
 
 
 def test_embeddings_are_those_of_the_encoder(client, indexes):

@@ -124,7 +124,8 @@ class Gate:
 
     def _knows(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
+        # the bytes that came, which Starlette reads as Latin-1
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._token)
 
     def _counted(self, receive: Receive) -> Receive:
         """Return what receives a body and stops where it is too large."""
@@ -142,5 +143,5 @@ class Gate:
 
     def _too_large(self) -> RefusedError:
         return RefusedError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request may have {self._most / 2**20:g} MiB at most."
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request may have {self._most / 2**20:.3g} MiB at most."
         )

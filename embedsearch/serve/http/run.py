@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -68,7 +69,8 @@ def _listener(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
-    except OSError as error:
-        raise UsageError(
-            f"Can't listen at {host}, port {port}: {error.strerror}. Give another --port."
-        ) from None
+    except socket.gaierror as error:
+        raise UsageError(f"{host!r} is no address of this machine: {error.strerror}.") from None
+    except OSError as error:  # whose own sentence repeats the address
+        why = os.strerror(error.errno or 0)
+        raise UsageError(f"Can't listen at {host}, port {port}: {why}. Give another --port.") from None
