@@ -124,8 +124,8 @@ class Gate:
 
     def _knows(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        # the bytes that came, which Starlette reads as Latin-1
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._token)
+        came = given.strip().encode("latin-1")  # as Starlette has read the bytes
+        return scheme.lower() == "bearer" and hmac.compare_digest(came, self._token)
 
     def _counted(self, receive: Receive) -> Receive:
         """Return what receives a body and stops where it is too large."""
