@@ -21,6 +21,7 @@ from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.serve.http import opened
 from embedsearch.serve.http.app import make_app
+from embedsearch.serve.http.run import Impatient
 from embedsearch.serve.http.server import Settings
 from tests.fakes import LISTS, LetterEncoder
 
@@ -31,7 +32,9 @@ PATIENCE = 60  # seconds until a server is ready, on a machine that does other w
 def listening(app):
     """Serve an app from a thread; yield a client of it."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=Impatient, log_level="error", timeout_graceful_shutdown=5)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from embedsearch.errors import EmbedsearchError, ItemError, NotFoundError, UsageError
 from embedsearch.serve.schemas import Problem
@@ -24,6 +25,7 @@ STATUS: tuple[tuple[type[EmbedsearchError], HTTPStatus], ...] = (
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (EmbedsearchError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
+GONE = 499  # the client went before it had sent its request; nobody reads the answer
 MOST_SHOWN = 5  # faults of one body
 FAILED = "The server failed on this request. Its log says why."
 
@@ -104,6 +106,10 @@ def answer_errors(app: FastAPI) -> None:
         log.error("%s %s", request.method, request.scope.get("route"), exc_info=error)
         return response(HTTPStatus.INTERNAL_SERVER_ERROR, FAILED)
 
+    async def by_client(_request: Request, _error: Any) -> Response:
+        return Response(status_code=GONE)
+
+    app.add_exception_handler(ClientDisconnect, by_client)
     app.add_exception_handler(EmbedsearchError, by_library)
     app.add_exception_handler(RefusedError, by_server)
     app.add_exception_handler(BodyError, by_form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import socket
@@ -10,10 +11,31 @@ from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from embedsearch.errors import UsageError
 
+HEAD = 10.0  # seconds in which a connection has to bring the head of its next request
 DRAIN = 30  # seconds that requests get to end after SIGTERM
+
+
+class Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # h11 or httptools
+    """A connection that is closed where no request comes on it, so that such ones do not pile up."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begin to look for requests."""
+        super().connection_made(transport)
+        self.loop.call_later(HEAD, self._look, None)
+
+    def _look(self, idle_with: object) -> None:
+        """Close the connection if it is idle, and was so at the last look, after the request `idle_with`."""
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if self.transport.is_closing():
+            return
+        if is_idle and self.cycle is idle_with:
+            self.transport.close()
+        else:
+            self.loop.call_later(HEAD, self._look, self.cycle if is_idle else self)
 
 
 def is_local(host: str) -> bool:
@@ -46,6 +68,7 @@ def run(app: ASGIApp, token: str, host: str, port: int, is_open: bool, say: Call
     named = f"[{host}]" if ":" in host else "localhost" if is_local(host) else host
     config = uvicorn.Config(
         app,
+        http=Impatient,
         log_level="warning",
         access_log=False,  # it would hold what people search for
         server_header=False,
