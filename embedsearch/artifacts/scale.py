@@ -367,9 +367,9 @@ def write_scale(
         if vectors is not None:
             np.save(folder / name, vectors)
     judging = replace(scale, unjudged=UNITS[unit].unjudged)
-    limit = judging.limit
+    limit, answers = judging.limit, scale.answers[0]
     if own is not None:
-        lost, flagged = held_out_rates(scale.answers[0], own.allowed)
+        lost, flagged = held_out_rates(answers, own.allowed)
         own = replace(own, lost=round(lost, 4), flagged=round(flagged, 4))
     return ScaleFacts(
         pairs=scale.pairs.compared,
@@ -380,8 +380,15 @@ def write_scale(
         pairs_of=scale.pairs.of,
         strictness=scale.strictness.flagged,
         own=own,
-        unjudged=judging.unjudged or scale.answers[0].unfit(scale.strictness),
+        lost=_lost(answers, scale.strictness),
+        unjudged=judging.unjudged or answers.unfit(scale.strictness),
     )
+
+
+def _lost(answers: Answers, strictness: Strictness) -> float | None:
+    """Return the share of queries that belong which the limit tells that nothing is close; None if unknown."""
+    limit, measured = answers.limit(strictness), len(answers.own) or len(answers.items) >= FEW_ITEMS
+    return round(answers.lost(limit), 4) if limit is not None and measured else None
 
 
 def _drawn(draw: np.random.Generator, count: int, wanted: int) -> Rows:

@@ -121,4 +121,4 @@ def background_of(manifest: Manifest, facts: ScaleFacts) -> str:
     known = f"{background.count:,} unrelated queries ({background.of})"
     if facts.stated_rate is None:
         return f"{known}. {facts.unjudged}"
-    return f"{known}, {1 - facts.stated_rate:.1%} of which are told that nothing is close"
+    return f"{known}; {facts.rates}"

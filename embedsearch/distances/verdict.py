@@ -21,8 +21,7 @@ from embedsearch.errors import QueryError
 # An answer is as close as its three nearest hits, and the nearest counts most: one lucky hit is no answer,
 # and one good hit that stands alone is not lost.
 WEIGHTS = (3, 2, 1)
-# The rate of unrelated queries that may find something as close; chosen by tests.benchmarks.verdicts.
-FOREIGN_RATE = 0.17
+FOREIGN_RATE = 0.1  # the rate of unrelated queries that may find something as close
 # Where items are closer to one another than unrelated queries come, the limit moves towards them by this
 # share.
 TOWARDS_ITEMS = 0.4
@@ -160,8 +159,8 @@ class Answers:
         if self.lost(limit) <= LOST + 2 * (LOST * (1 - LOST) / len(self.items)) ** 0.5:
             return ""
         return (
-            f"There is no verdict: {shown_rate(self.lost(limit))} of what belongs here would be told that "
-            "nothing is close."
+            f"There is no verdict: flagging {shown_rate(1 - self.rate(limit))} of unrelated queries would also "
+            f"flag {shown_rate(self.lost(limit))} of those that belong here ({shown_rate(LOST)} at most)."
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.facts import stored
+from embedsearch.distances.verdict import shown_rate
 from embedsearch.sources.paths import listed
 
 
@@ -152,6 +153,8 @@ class ScaleFacts:
         strictness: the share (0 to 1) of unrelated queries that are to be told that nothing is close; None
             where the index chooses.
         own: the queries that belong, which set the limit; None without.
+        lost: share (0 to 1) of `own`, or of items that look for others, which the limit tells that nothing is
+            close, whether a verdict is given or not; None where that was not measured.
         unjudged: a sentence that says why there is no verdict; empty where there is one.
         files: its files.
     """
@@ -164,8 +167,17 @@ class ScaleFacts:
     pairs_of: str = field(default="", metadata=stored(optional=True))
     strictness: float | None = field(default=None, metadata=stored(optional=True))
     own: OwnFacts | None = field(default=None, metadata=stored(optional=True))
+    lost: float | None = field(default=None, metadata=stored(optional=True))
     unjudged: str = field(default="", metadata=stored(optional=True))
     files: tuple[str, ...] = ()
+
+    @property
+    def rates(self) -> str:
+        """Which shares of queries are told that nothing is close, for people; empty without a verdict."""
+        if self.stated_rate is None:
+            return ""
+        foreign = f"{shown_rate(1 - self.stated_rate)} of unrelated queries are told that nothing is close"
+        return foreign if self.lost is None else f"{foreign}, {shown_rate(self.lost)} of those that belong"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,9 @@ def test_a_filter_moves_the_limit():
     assert limits[0] == made.limit
     assert limits[1] == pytest.approx((limits[0] + limits[2]) / 2)
     assert limits[0] < limits[1] < limits[2]
-    assert made.judge([0.2], 1.0).verdict is Verdict.NOTHING_CLOSE
-    assert made.judge([0.2], 0.25).verdict is Verdict.CLOSE
-    assert made.judge([0.2], 0.25).foreign_rate == pytest.approx(0.1)
+    assert made.judge([0.16], 1.0).verdict is Verdict.NOTHING_CLOSE
+    assert made.judge([0.16], 0.25).verdict is Verdict.CLOSE
+    assert made.judge([0.16], 0.25).foreign_rate == pytest.approx(0.08)
 
 
 def test_no_verdict_among_fewer_items_than_were_measured():

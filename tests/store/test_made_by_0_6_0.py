@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import embedsearch as es
+from embedsearch.distances.verdict import FOREIGN_RATE
 
 HERE = Path(__file__).with_name("made_by_0_6_0")
 EXPECTED: dict[str, dict[str, Any]] = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))
@@ -66,6 +67,7 @@ def test_an_index_made_by_0_6_0_answers_the_same(indexes, name, case):
 
     Labels and verdicts are by the rules of today. A label rests on the percentile alone, and there is none
     under 200 items; there is no verdict for words, nor under a filter, as 0.6.0 did not measure with filters.
+    What more than 10 percent of unrelated queries reach is not close since 0.9; 0.6.0 took 17 percent.
     """
     found = es.open(name, indexes=indexes).search(as_query(case["query"]), k=case["k"], where=case["where"])
     wanted = case["hits"]
@@ -80,7 +82,9 @@ def test_an_index_made_by_0_6_0_answers_the_same(indexes, name, case):
     # a percentile is a hundred times a share that rises steeply where pairs are dense
     assert [hit.percentile for hit in found] == pytest.approx([hit["percentile"] for hit in wanted], abs=1e-2)
     judged = not case["where"] and name not in ("words", "tokens")
-    assert found.verdict == (case["verdict"] if judged else None)
+    far = case["foreign_rate"] is not None and case["foreign_rate"] > FOREIGN_RATE
+    verdict = "nothing_close" if far else case["verdict"]
+    assert found.verdict == (verdict if judged else None)
     assert found.foreign_rate == (digits(case["foreign_rate"]) if judged and found.verdict else None)
     few = EXPECTED[name]["count"] < 200
     labels = [None if few else label(hit) for hit in found]
