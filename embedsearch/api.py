@@ -442,6 +442,7 @@ def calibrate(
     lost: float | None = None,
     strictness: float | None = None,
     indexes: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Index:
     """Measure the distance scale of the index `name` again, and open the index with it.
 
@@ -457,6 +458,7 @@ def calibrate(
         strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
             close, in place of a limit set by `own`; None for what the index has.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
+        progress: gets reports of what can't be read.
 
     Raises:
         EmbedsearchError: see `embedsearch.artifacts.calibration.calibrate`.
@@ -471,6 +473,7 @@ def calibrate(
             lost=lost,
             strictness=strictness,
             root=root,
+            progress=progress,
         )
     )
 

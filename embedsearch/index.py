@@ -332,6 +332,7 @@ class Index(Searcher):
         own: str | Path = "",
         lost: float | None = None,
         strictness: float | None = None,
+        progress: Progress | None = None,
     ) -> Index:
         """Measure the distance scale again; arguments and errors as `embedsearch.calibrate`."""
         return self._open(
@@ -343,6 +344,7 @@ class Index(Searcher):
                 lost=lost,
                 strictness=strictness,
                 root=self._home.parent,
+                progress=progress,
                 load=self._load,
             )
         )

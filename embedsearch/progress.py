@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
+
+LISTED = 10  # rejected things that are named
 
 
 class Computing(Protocol):
@@ -39,6 +42,22 @@ class Progress(Protocol):
 
     def stage(self, text: str, total: int | None = None) -> None:
         """Another stage begins, of `total` steps where `advance` counts them."""
+
+
+def report_rejected(progress: Progress, what: str, rejected: Sequence[tuple[str, str]]) -> None:
+    """Report what was rejected, the first ones each with its reason.
+
+    Args:
+        progress: gets the reports.
+        what: what it was of, such as "12 captions".
+        rejected: names and reasons.
+    """
+    if rejected:
+        progress.stage(f"{len(rejected):,} of {what} were rejected")
+    for name, reason in rejected[:LISTED]:
+        progress.stage(f"rejected {name!r:.60}: {reason}")
+    if len(rejected) > LISTED:
+        progress.stage(f"and {len(rejected) - LISTED:,} more")
 
 
 class Silent:

@@ -17,6 +17,7 @@ from embedsearch.encoders import Encoder, all_ready, gather, load_encoder
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, unit_of
 from embedsearch.models.spec import EncoderSpec
+from embedsearch.progress import Silent
 from embedsearch.query import Image, Text, as_single
 from embedsearch.records import MOST_UNKNOWN, Unit
 from embedsearch.search.searcher import Searcher
@@ -162,7 +163,9 @@ def general_pairs(encoder: Encoder) -> Pairs | None:
         return None
     asked = general(row.unit)[:PAIRED]
     made_by = ["pairs", encoder.engine, encoder.precision]
-    vectors = kept_vectors(asked, encoder.spec.fingerprint, made_by, lambda: encoded(encoder, asked))
+    vectors = kept_vectors(
+        asked, encoder.spec.fingerprint, made_by, lambda: encoded(encoder, asked, Silent())
+    )
     apart = distances(vectors, vectors, Metric.COSINE)[np.triu_indices(len(vectors), 1)]
     return pairs_of(apart, row.general, general=True)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import partial
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +24,12 @@ from embedsearch.crossmodal.crossval import AT_MOST, Chosen, Pairs, choose, fold
 from embedsearch.crossmodal.projection import Projection, described, text_recipe
 from embedsearch.distances.metric import Metric, Vectors, distances, normalized
 from embedsearch.distances.pairs import FEW_ITEMS
-from embedsearch.encoders import Encoder, encoder_spec, open_encoder, readable
+from embedsearch.encoders import Encoder, encoder_spec, open_encoder, unreadable
 from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.errors import ModelError, RecipeError, SourceError
 from embedsearch.modalities import PROJECTION, UNITS, modality_of
 from embedsearch.models.files import absolute_model
-from embedsearch.progress import Progress, Silent
+from embedsearch.progress import Progress, Silent, report_rejected
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Rejected
 from embedsearch.sources.captions import read_captions
@@ -110,8 +109,9 @@ def _make(
     _check(build)
     pairs, left_out = _from_file(build, captions, progress) if captions else (_from_field(build, field), 0)
     text = open_encoder(recipe)
-    read = list(compress(pairs, readable(text, [caption for _, caption in pairs]))) if pairs else []
-    pairs, left_out = read, left_out + len(pairs) - len(read)
+    bad = unreadable(text, [caption for _, caption in pairs]) if pairs else {}
+    report_rejected(progress, f"{len(pairs):,} captions", [(pairs[at][1], why) for at, why in bad.items()])
+    pairs, left_out = [pair for at, pair in enumerate(pairs) if at not in bad], left_out + len(bad)
     rows, texts, image, caption = _numbered(_some(pairs))
     if not pairs or (groups := len(np.unique(groups_of(image, caption)))) < LEAST:
         apart = f", {groups} of them with captions of their own" if pairs and groups < len(rows) else ""
@@ -155,6 +155,7 @@ def _make(
         captions=_held_out(build, known, chosen, images),
         records=build.records,
     )
+    ids = build.items["id"].to_pylist()
     searched = write_captions(
         folder,
         build.items,
@@ -164,6 +165,7 @@ def _make(
         projection.texts(background),
         progress,
         records=build.records,
+        given=[(ids[row], text) for row, text in pairs] if captions else (),
     )
     source = str(captions.resolve()) if captions else f"the field {field}"
     fitted = AlignFacts(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -28,11 +27,12 @@ from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Vectors, distances
 from embedsearch.distances.pairs import Numbers
 from embedsearch.distances.verdict import LOST, Strictness, check_strictness
-from embedsearch.encoders import Encoder, open_encoder, readable
+from embedsearch.encoders import Encoder, open_encoder, unreadable
 from embedsearch.encoders.given import QUERY_MODEL
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
 from embedsearch.modalities import UNITS, QueryForm, modality_of
+from embedsearch.progress import Progress, Silent, report_rejected
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
 from embedsearch.records import Content, Entry, Modality, Record, Unit, content_of
 from embedsearch.sources import open_source
@@ -56,6 +56,7 @@ def calibrate(
     lost: float | None = None,
     strictness: float | None = None,
     root: Path,
+    progress: Progress | None = None,
     load: Load = open_encoder,
 ) -> Build:
     """Measure the scale of the index `name` again, and publish the build that has it.
@@ -72,6 +73,7 @@ def calibrate(
         strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
             close, in place of a limit set by `own`; None for what the index has.
         root: the folder of indexes.
+        progress: gets reports of what can't be read.
         load: what makes the encoder.
 
     Raises:
@@ -87,6 +89,7 @@ def calibrate(
         raise QueryError("Give either queries that belong, or a strictness: both set the limit.")
     if lost is not None and not own:
         raise QueryError("A share that may be lost is one of queries that belong: give them (--own FILE).")
+    progress = progress or Silent()
     current = open_build(root, name)
     manifest = current.manifest
     if manifest.count < 2:
@@ -107,14 +110,14 @@ def calibrate(
     flagged = before.strictness if before else None
     people, foreign, belonging = None, None, None
     if pairs:
-        people, judgements = _people(manifest, encoder, Path(pairs))
+        people, judgements = _people(manifest, encoder, Path(pairs), progress)
     if background:
-        foreign, described = _queries(Path(background), unit, encoder())
+        foreign, described = _queries(Path(background), unit, encoder(), progress)
     elif before is None and UNITS[unit].general:
-        foreign = encoded(encoder(), general(unit))
+        foreign = encoded(encoder(), general(unit), progress)
         described = BackgroundFacts(GENERAL, len(foreign))
     if own:
-        belonging, of = _queries(Path(own), unit, encoder())
+        belonging, of = _queries(Path(own), unit, encoder(), progress)
         given = OwnFacts(of.of, of.count, LOST if lost is None else lost, 0.0, 0.0)
         flagged = None
     elif strictness is not None:
@@ -143,20 +146,22 @@ def _kept(build: Build, file: str) -> Vectors | None:
     return load_array(kept) if kept.is_file() else None
 
 
-def _queries(path: Path, unit: Unit, encoder: Encoder) -> tuple[Vectors, BackgroundFacts]:
+def _queries(path: Path, unit: Unit, encoder: Encoder, progress: Progress) -> tuple[Vectors, BackgroundFacts]:
     """Return the vectors of the queries that `path` holds, and what is said of them."""
     # vectors made elsewhere are also asked with texts, where their model is known
     also = (Modality.TEXT,) if QUERY_MODEL in encoder.spec.files else ()
-    vectors = encoded(encoder, read_background(path, unit, also))
-    return vectors, BackgroundFacts(str(path.expanduser().resolve()), len(vectors))
+    of = str(path.expanduser().resolve())
+    vectors = encoded(encoder, read_background(path, unit, progress, also), progress, of)
+    return vectors, BackgroundFacts(of, len(vectors))
 
 
-def read_background(path: Path, unit: Unit, also: Sequence[Modality] = ()) -> list[Any]:
+def read_background(path: Path, unit: Unit, progress: Progress, also: Sequence[Modality] = ()) -> list[Any]:
     """Read queries that are unrelated, or that belong: at most 5,000 of what `path` holds, spread over it.
 
     Args:
         path: a file or a folder.
         unit: of the index.
+        progress: gets reports of what can't be read.
         also: what the queries may be beside what the index holds.
 
     Raises:
@@ -169,7 +174,8 @@ def read_background(path: Path, unit: Unit, also: Sequence[Modality] = ()) -> li
     if modality not in expected:
         wanted = " or ".join(f"{each}s" for each in expected)
         raise SourceError(f"{path} holds {modality}s; queries of {wanted} were expected.")
-    contents = list(_contents(islice(source, 100_000)))
+    contents, rejected = _contents(islice(source, 100_000))
+    report_rejected(progress, f"{len(contents) + len(rejected):,} entries of {path}", rejected)
     if len(contents) < LEAST_BACKGROUND:
         raise SourceError(
             f"{path} holds {len(contents)} {modality}s; {LEAST_BACKGROUND} or more are needed to measure."
@@ -178,15 +184,24 @@ def read_background(path: Path, unit: Unit, also: Sequence[Modality] = ()) -> li
     return of_unit(contents, unit)
 
 
-def _contents(entries: Iterable[Entry]) -> Iterator[Content]:
-    """Yield what can be read."""
+def _contents(entries: Iterable[Entry]) -> tuple[list[Content], list[tuple[str, str]]]:
+    """Return what can be read, and the ids of what can't with the reasons."""
+    contents: list[Content] = []
+    rejected: list[tuple[str, str]] = []
     for entry in entries:
-        if isinstance(entry, Record):
-            with contextlib.suppress(ItemError, OSError):
-                yield content_of(entry)
+        try:
+            if isinstance(entry, Record):
+                contents.append(content_of(entry))
+            else:
+                rejected.append((entry.id, entry.reason))
+        except (ItemError, OSError) as error:
+            rejected.append((entry.id, str(error)))
+    return contents, rejected
 
 
-def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> tuple[Numbers, JudgedFacts]:
+def _people(
+    manifest: Manifest, encoder: Callable[[], Encoder], path: Path, progress: Progress
+) -> tuple[Numbers, JudgedFacts]:
     """Fit people's scores by distance: the nearest falling function (isotonic regression).
 
     Source: Barlow et al. 1972, Statistical Inference under Order Restrictions.
@@ -203,8 +218,11 @@ def _people(manifest: Manifest, encoder: Callable[[], Encoder], path: Path) -> t
         raise SourceError(
             f"{path}: {LEAST_PAIRS} pairs or more, of different scores, were expected; it has {len(rows)}."
         )
-    known = [readable(encoder(), [row[side] for row in rows]) for side in (0, 1)]
-    rows = [row for row, *good in zip(rows, *known, strict=True) if all(good)]
+    left_bad, right_bad = (unreadable(encoder(), [row[side] for row in rows]) for side in (0, 1))
+    bad = {at: (rows[at][1], why) for at, why in right_bad.items()}
+    bad |= {at: (rows[at][0], why) for at, why in left_bad.items()}
+    report_rejected(progress, f"{len(rows):,} pairs of {path}", [bad[at] for at in sorted(bad)])
+    rows = [row for at, row in enumerate(rows) if at not in bad]
     if len(rows) < LEAST_PAIRS:
         raise SourceError(f"{path}: the model can read {len(rows)} pairs; {LEAST_PAIRS} are needed.")
     left, right = (encoder().encode([row[side] for row in rows]) for side in (0, 1))

@@ -1,12 +1,14 @@
 """The vectors of the captions of images, which lie in the space where texts find the images.
 
-A build takes over those of unchanged captions; only new ones are embedded.
+Captions are those of a field, and those that a file gave the images (`align --captions`). A build takes over
+the vectors of unchanged captions; only new ones are embedded.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import numpy as np
 
 from embedsearch.artifacts.scale import cross_scale, to_others
 from embedsearch.backends import AUTO, Settings, backend_class, choose, free_memory
-from embedsearch.crossmodal.captions import INDEX, ROWS, SCALE, VECTORS, open_vectors
+from embedsearch.crossmodal.captions import GIVEN, INDEX, ROWS, SCALE, VECTORS, open_given, open_vectors
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.encoders import Encoder, gather
@@ -39,6 +41,7 @@ def write_captions(
     progress: Progress,
     old: Build | None = None,
     records: Records | None = None,
+    given: Sequence[tuple[str, str]] = (),
 ) -> CaptionsFacts | None:
     """Embed the captions of a build's images, and write their vectors, an index and a scale into `folder`.
 
@@ -55,24 +58,31 @@ def write_captions(
         old: a build of the same text model and placing, whose vectors are kept.
         records: which rows belong to one record, whose caption stands at the first of them; None where each
             row is a record.
+        given: captions of a file: ids of items, and texts.
 
     Returns:
         The facts; None where no image has a caption.
     """
-    captions = texts_of(items, recipe.captions)
+    of_field = texts_of(items, recipe.captions)
     if records is not None:
-        captions = {row: captions[row] for row in records.starts.tolist() if row in captions}
+        of_field = {row: of_field[row] for row in records.starts.tolist() if row in of_field}
+    ids = items["id"].to_pylist() if given else []
+    first = {identity: row for row, identity in reversed(list(enumerate(ids)))}
+    of_file = [(first[identity], text) for identity, text in given if identity in first]
+    captions = dict.fromkeys([*of_field.items(), *of_file])
     known = {} if old is None else _known(old)
-    new = list(dict.fromkeys(text for text in captions.values() if text not in known))
+    new = list(dict.fromkeys(text for _, text in captions if text not in known))
     if new:
         progress.stage(f"embedding {len(new):,} captions")
         known |= _embedded(encoder(), new, place)
-    rows = [row for row, text in captions.items() if text in known]
-    if not rows:
+    kept = [(row, text) for row, text in captions if text in known]
+    if not kept:
         return None
-    vectors = np.stack([known[captions[row]] for row in rows])  # c x (e,) -> (c, e)
+    vectors = np.stack([known[text] for _, text in kept])  # c x (e,) -> (c, e)
     np.save(folder / VECTORS, vectors.astype(np.float32 if recipe.storage == "fp32" else np.float16))
-    np.save(folder / ROWS, np.array(rows, np.int64))
+    np.save(folder / ROWS, np.array([row for row, _ in kept], np.int64))
+    if beside := [(ids[row], text) for row, text in kept if of_field.get(row) != text]:
+        (folder / GIVEN).write_text(json.dumps(beside, ensure_ascii=False), encoding="utf-8")
     stored: Vectors = load_array(folder / VECTORS, mapped=True)
     memory = parse_memory(recipe.memory) if recipe.memory else free_memory() // 2
     kind = recipe.backend if recipe.backend != AUTO else choose(len(stored), stored.shape[1], memory)
@@ -84,7 +94,8 @@ def write_captions(
     else:
         near = to_others(backend, stored) if len(stored) > 1 else None
         cross_scale(backend, stored, Metric.COSINE, background, near).save(folder / SCALE)
-    return CaptionsFacts(recipe.captions, len(rows), len(new), replace(backend.facts, asked="captions"))
+    images = len({row for row, _ in kept})
+    return CaptionsFacts(recipe.captions, images, len(new), replace(backend.facts, asked="captions"))
 
 
 def _known(old: Build) -> dict[str, Vectors]:
@@ -93,8 +104,10 @@ def _known(old: Build) -> dict[str, Vectors]:
     if facts is None or facts.captions is None:
         return {}
     texts = texts_of(old.items, facts.captions.field)
-    vectors = np.asarray(open_vectors(old), np.float32)
-    return {texts[row]: vectors[at] for at, row in enumerate(load_array(old.folder / ROWS).tolist())}
+    vectors, rows = np.asarray(open_vectors(old), np.float32), load_array(old.folder / ROWS).tolist()
+    given = [text for _, text in open_given(old)]  # the last rows
+    said = [*(texts[row] for row in rows[: len(rows) - len(given)]), *given]
+    return dict(zip(said, vectors, strict=True))
 
 
 def _embedded(encoder: Encoder, texts: list[str], place: Place) -> dict[str, Vectors]:

@@ -20,6 +20,7 @@ from embedsearch.backends.facts import IndexFacts
 from embedsearch.backends.flat import ready
 from embedsearch.backends.tuning import MAX_QUERIES, K, recall, truth
 from embedsearch.crossmodal import captions
+from embedsearch.crossmodal.captions import open_given
 from embedsearch.crossmodal.class_names import TEMPERATURE, TOP, text_vectors
 from embedsearch.crossmodal.projection import (
     INDEX,
@@ -134,9 +135,12 @@ def _captions(
     before: Build | None,
 ) -> CaptionsFacts | None:
     """Write the captions of a build; see `write_captions`. Without the text model they are not searched."""
-    old = (
-        before if before and context.readable(captions.VECTORS) and context.readable(captions.ROWS) else None
-    )
+    kept = (captions.VECTORS, captions.ROWS, captions.GIVEN)
+    files = () if before is None else before.manifest.files
+    intact = all(context.readable(each) for each in kept if each in files)
+    old = before if intact and captions.VECTORS in files else None
+    if not intact:
+        context.progress.stage("the captions were damaged: if a file gave them, align the images again")
     if isinstance(background, Path):  # the text model is not here
         if old is None or not context.readable(captions.SCALE):
             return None
@@ -152,6 +156,7 @@ def _captions(
             context.progress,
             old,
             context.records,
+            open_given(old) if old else (),
         )
     except ModelError as error:
         context.progress.stage(f"captions are not searched: {error}")

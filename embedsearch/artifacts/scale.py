@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ from embedsearch.distances.verdict import (
     closeness_of,
     held_out_rates,
 )
-from embedsearch.encoders import Encoder, readable
+from embedsearch.encoders import Encoder, unreadable
 from embedsearch.errors import SourceError
 from embedsearch.modalities import UNITS, QueryForm
+from embedsearch.progress import Progress, report_rejected
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
 from embedsearch.store.build import Records
@@ -298,13 +299,22 @@ def of_unit(contents: Sequence[Any], unit: Unit) -> list[Any]:
     return [Sentence(text, (spans[int(draw.integers(len(spans)))],)) for text, spans in found if spans]
 
 
-def encoded(encoder: Encoder, items: Sequence[Any]) -> Vectors:
+def encoded(encoder: Encoder, items: Sequence[Any], progress: Progress, of: str = GENERAL) -> Vectors:
     """Return the vectors of what can be read of some queries, (b, d) float32.
 
+    Args:
+        encoder: of the index.
+        items: the queries.
+        progress: gets reports of what can't be read.
+        of: where they are from.
+
     Raises:
-        SourceError: too little of it can.
+        SourceError: too little of it can be read.
     """
-    kept = list(compress(items, readable(encoder, items, "query")))
+    bad = unreadable(encoder, items, "query")
+    rejected = [(str(getattr(items[at], "text", items[at])), reason) for at, reason in bad.items()]
+    report_rejected(progress, f"{len(items):,} queries ({of})", rejected)
+    kept = [item for at, item in enumerate(items) if at not in bad]
     if len(kept) < LEAST_BACKGROUND:
         raise SourceError(f"Only {len(kept)} of the queries can be read; {LEAST_BACKGROUND} are needed.")
     return encoder.encode(kept, "query")
@@ -318,7 +328,7 @@ def _background(context: ArtifactContext) -> tuple[Vectors | None, BackgroundFac
     unit = context.recipe.encoder.unit
     if not UNITS[unit].general or not context.embeds:
         return None, None
-    vectors = encoded(context.encoder, general(unit))
+    vectors = encoded(context.encoder, general(unit), context.progress)
     return vectors, BackgroundFacts(GENERAL, len(vectors))
 
 
@@ -386,7 +396,7 @@ def write_scale(
 
 
 def _lost(answers: Answers, strictness: Strictness) -> float | None:
-    """Return the share of queries that belong which the limit tells that nothing is close; None if unknown."""
+    """Return which share of the queries that belong lies beyond the limit; None where none were measured."""
     limit, measured = answers.limit(strictness), len(answers.own) or len(answers.items) >= FEW_ITEMS
     return round(answers.lost(limit), 4) if limit is not None and measured else None
 

@@ -65,17 +65,20 @@ def calibrate_command(
     people would give. With --own, the limit of the verdict is set to the error that you ask for.
     """
     from embedsearch.api import calibrate
+    from embedsearch.cli.progress import Bar
     from embedsearch.distances.pairs import shown_percentile
 
-    index = calibrate(
-        name,
-        pairs=pairs or "",
-        background=background or "",
-        own=own or "",
-        lost=lost,
-        strictness=strictness,
-        indexes=indexes,
-    )
+    with Bar(name) as bar:
+        index = calibrate(
+            name,
+            pairs=pairs or "",
+            background=background or "",
+            own=own or "",
+            lost=lost,
+            strictness=strictness,
+            indexes=indexes,
+            progress=bar,
+        )
     facts, scale = index.manifest.artifacts.scale, index.build.scale
     assert facts is not None  # it was just made
     assert scale is not None

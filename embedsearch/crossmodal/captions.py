@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from embedsearch.store.build import Build
 
 GENERAL_TEXTS = 1000  # that a scale compares captions with
 VECTORS, ROWS, INDEX, SCALE = "captions.npy", "captions-rows.npy", "captions.faiss", "captions-scale.npz"
+GIVEN = "captions-given.json"  # those of a file, as ids of items and texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Captions:
     """The captions of a build.
 
     Attributes:
-        rows: (c,) int64, ascending: the images that have a caption.
+        rows: (c,) int64, the image of each caption; an image may have several.
         backend: the index over their vectors, by cosine.
         scale: the scale of the distances of texts to captions.
     """
@@ -48,14 +50,25 @@ class Captions:
         mask = np.ones(len(self.rows), np.bool_) if where is None else where.mask[self.rows]
         mask &= ~np.isin(self.rows, exclude)
         chosen = None if mask.all() else Filter(lambda: mask)
-        found, places = self.backend.search(query, k, chosen)  # (1, e) -> (1, m)
-        return found, self.rows[places]
+        most = int(np.bincount(self.rows).max())  # captions of one image
+        found, places = self.backend.search(query, k * most, chosen)  # (1, e) -> (1, m)
+        _, nearest = np.unique(self.rows[places[0]], return_index=True)  # of each image its nearest caption
+        first = np.sort(nearest)[:k]
+        return found[:, first], self.rows[places[:, first]]
 
 
 def open_vectors(build: Build) -> Vectors:
     """Return the vectors of a build's captions, (c, e) float32 or float16, memory-mapped."""
     vectors: Vectors = load_array(build.folder / VECTORS, mapped=True)
     return vectors
+
+
+def open_given(build: Build) -> list[tuple[str, str]]:
+    """Return the captions that a file gave: ids of items, and texts; none without a file."""
+    path = build.folder / GIVEN
+    if not path.is_file():
+        return []
+    return [(identity, text) for identity, text in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def open_captions(build: Build) -> Captions | None:

@@ -158,9 +158,10 @@ class Answers:
         # two standard errors above what is allowed is no accident
         if self.lost(limit) <= LOST + 2 * (LOST * (1 - LOST) / len(self.items)) ** 0.5:
             return ""
+        flagged, lost, most = (shown_rate(each) for each in (1 - self.rate(limit), self.lost(limit), LOST))
         return (
-            f"There is no verdict: flagging {shown_rate(1 - self.rate(limit))} of unrelated queries would also "
-            f"flag {shown_rate(self.lost(limit))} of those that belong here ({shown_rate(LOST)} at most)."
+            f"There is no verdict: flagging {flagged} of unrelated queries would also flag {lost} of those that "
+            f"belong here ({most} at most)."
         )
 
 

@@ -159,9 +159,10 @@ def encode_one(encoder: Encoder, item: Any) -> tuple[Vectors, Prepared]:
     return gather(ready, encoder.run(ready), encoder.dimension), ready[0]
 
 
-def readable(encoder: Encoder, items: Sequence[Any], role: Role = "passage") -> list[bool]:
-    """Return which items an encoder can read, (n,); for its arguments see `Encoder.encode`."""
-    return [not isinstance(each, ItemError) for each in encoder.prepare(items, role)]
+def unreadable(encoder: Encoder, items: Sequence[Any], role: Role = "passage") -> dict[int, str]:
+    """Return the positions of items that an encoder can't read, with the reasons; see `Encoder.encode`."""
+    prepared = encoder.prepare(items, role)
+    return {at: str(each) for at, each in enumerate(prepared) if isinstance(each, ItemError)}
 
 
 def gather(prepared: Sequence[Prepared], ran: Iterable[tuple[int, Vectors]], dimension: int) -> Vectors:

@@ -18,7 +18,7 @@ from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from itertools import compress, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from embedsearch.disk.checksums import file_facts, sha256_of
 from embedsearch.disk.lock import write_lock
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric
-from embedsearch.encoders import Encoder, encoder_spec, open_encoder, readable
+from embedsearch.encoders import Encoder, encoder_spec, open_encoder, unreadable
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import (
     RecallNotReachedError,
@@ -454,7 +454,8 @@ def _save_queries(
     step = max(1, len(texts) // MOST_QUERIES)
     reader = encoder if UNITS[encoder.spec.unit].form is QueryForm.TEXT else load(tower_recipe(encoder.spec))
     asked = texts[::step][:MOST_QUERIES]
-    kept = list(compress(asked, readable(reader, asked, "query")))
+    bad = unreadable(reader, asked, "query")
+    kept = [text for at, text in enumerate(asked) if at not in bad]
     if not kept:
         raise SourceError(f"The model can read no query of {recipe.index.queries}.")
     np.save(aside / QUERIES, reader.encode(kept, "query"))

@@ -169,6 +169,59 @@ def test_lines_that_serve_nothing_are_told(tmp_path, suffix):
     assert f"1 lines were rejected, the first said{suffix}:7: " in said
 
 
+@pytest.fixture
+def described(make_build, tmp_path):
+    """Thirty plain images without captions, and a file that has two for each."""
+    random = np.random.default_rng(0)
+    entries, lines = [], ["image,caption"]
+    for number in range(30):
+        colour = random.integers(1, 11, 3)
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (4, 4), tuple((25 * colour).tolist())).save(path)
+        entries.append(fakes.picture(f"{number}", path))
+        said = "".join(letter * int(many) for letter, many in zip("rgb", colour, strict=True))
+        lines += [f"{number},{said}", f"{number},{said}{'xyz'[number % 3]}{'w' * number}"]
+    file = tmp_path / "said.csv"
+    file.write_text("\n".join(lines))
+    make_build(entries, unit=Unit.IMAGE)
+    return entries, file
+
+
+def test_captions_of_a_file_are_searched(described, make_build, tmp_path, monkeypatch):
+    """A caption of a file finds its image first, which stands once; a rebuild keeps the vectors."""
+    entries, file = described
+    aligned = Index(align("small", file, indexes=tmp_path).build, fakes.LetterEncoder)
+    assert aligned.manifest.artifacts.crossmodal.captions.count == 30
+    said = [line.split(",") for line in file.read_text().splitlines()[1:]]
+    results = aligned.search(said[7][1], 30)
+    assert (results[0].id, results[0].found_by) == (said[7][0], "caption")
+    assert results[0].distance == pytest.approx(0, abs=1e-6)
+    assert len({hit.id for hit in results}) == len(results) == 30
+    monkeypatch.setattr(crossmodal, "open_encoder", fakes.LetterEncoder)
+    again = Index(
+        make_build([*entries[1:], *shades(tmp_path, 1, start=100)], unit=Unit.IMAGE), fakes.LetterEncoder
+    )
+    facts = again.manifest.artifacts.crossmodal.captions
+    assert (facts.count, facts.embedded) == (30, 1)  # the new image has a caption of a field
+    after = again.search(said[7][1], 1)[0]
+    assert (after.id, after.found_by) == (said[7][0], "caption")
+
+
+def test_captions_that_no_model_reads_are_listed(described, tmp_path):
+    """A caption that the text model can't read is rejected, counted and named."""
+    _, file = described
+    with file.open("a") as lines:
+        lines.write(f"\n3,a {fakes.UNREADABLE}\n4,b {fakes.UNREADABLE}\n")
+    told = fakes.Told()
+    facts = align("small", file, indexes=tmp_path, progress=told).manifest.artifacts.crossmodal.align
+    assert (facts.pairs, facts.rejected) == (60, 2)
+    assert told.stages[:3] == [
+        "2 of 62 captions were rejected",
+        f"rejected 'a {fakes.UNREADABLE}': the text holds a skull",
+        f"rejected 'b {fakes.UNREADABLE}': the text holds a skull",
+    ]
+
+
 @pytest.mark.usefixtures("shaded")
 def test_captions_of_few_images_are_too_few(tmp_path):
     """Four images with captions of their own are needed, however many captions one has."""

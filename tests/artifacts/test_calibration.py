@@ -1,5 +1,8 @@
 """The scale of an index: made with builds, changed by `calibrate`."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +16,7 @@ from embedsearch.distances.metric import Metric, distances
 from embedsearch.distances.verdict import Verdict, closeness_of
 from embedsearch.errors import QueryError, SourceError
 from embedsearch.index import Index
+from embedsearch.progress import Silent
 from embedsearch.records import Unit
 from embedsearch.store.facts import BackgroundFacts
 from tests import fakes
@@ -98,6 +102,73 @@ def test_queries_that_belong_set_the_limit(make_build, calibrated, tmp_path):
     assert strict.manifest.artifacts.scale.own is None
     assert strict.manifest.artifacts.scale.stated_rate == pytest.approx(0.03, abs=0.03)
     assert make_build(fakes.many()).scale.strictness.flagged == 0.97
+
+
+def test_queries_that_no_model_reads_are_listed(make_build, calibrated, tmp_path):
+    """Of `own` and `foreign` what can't be read is rejected, counted and named; the others set the limit."""
+    make_build(fakes.many())
+    own, foreign = asked(tmp_path / "own.txt", "abcdefgh"), asked(tmp_path / "foreign.txt", "uvwxyza")
+    with own.open("a") as file:
+        file.write("\n".join([f"own {fakes.UNREADABLE}", *[f"{at} {fakes.UNREADABLE}" for at in range(11)]]))
+    with foreign.open("a") as file:
+        file.write(f"foreign {fakes.UNREADABLE}\n")
+    told = fakes.Told()
+    facts = calibrated(own=own, background=foreign, progress=told).manifest.artifacts.scale
+    assert (facts.own.count, facts.background.count) == (150, 150)
+    assert told.stages[:2] == [
+        f"1 of 151 queries ({foreign}) were rejected",
+        f"rejected 'foreign {fakes.UNREADABLE}': the text holds a skull",
+    ]
+    assert told.stages[2:4] == [
+        f"12 of 162 queries ({own}) were rejected",
+        f"rejected 'own {fakes.UNREADABLE}': the text holds a skull",
+    ]
+    assert told.stages[13:] == ["and 2 more"]
+
+
+def test_records_of_a_table_that_can_not_be_read_are_listed(make_build, calibrated, tmp_path):
+    """What the source itself rejects is named by its place in the file."""
+    make_build(fakes.many())
+    path = tmp_path / "foreign.jsonl"
+    lines = [json.dumps({"text": f"uvw {at}"}) for at in range(120)]
+    path.write_text("\n".join([*lines[:5], '{"text": ', *lines[5:]]))
+    told = fakes.Told()
+    facts = calibrated(background=path, progress=told).manifest.artifacts.scale
+    assert facts.background.count == 120
+    assert told.stages[0] == f"1 of 121 entries of {path} were rejected"
+    assert told.stages[1].startswith("rejected 'foreign.jsonl:6': ")
+
+
+def test_pairs_that_no_model_reads_are_listed(make_build, calibrated, tmp_path):
+    """A judged pair of which one text can't be read is rejected and named by that text."""
+    pytest.importorskip("scipy")
+    make_build(fakes.many())
+    rows = [f"{'a' * (at % 5 + 1)}b,{'a' * (at % 3 + 1)}c,{at % 4}" for at in range(24)]
+    rows[3:3] = [f"abc,c {fakes.UNREADABLE},2", f"d {fakes.UNREADABLE},abc,3"]
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(["text1,text2,score", *rows]))
+    told = fakes.Told()
+    facts = calibrated(pairs=path, progress=told).manifest.artifacts.scale
+    assert facts.people.pairs == 24
+    assert told.stages == [
+        f"2 of 26 pairs of {path} were rejected",
+        f"rejected 'c {fakes.UNREADABLE}': the text holds a skull",
+        f"rejected 'd {fakes.UNREADABLE}': the text holds a skull",
+    ]
+
+
+def test_both_rates_stand_in_the_build(make_build):
+    """A build keeps which share of its own is lost, and says both rates where there is a verdict."""
+    build = make_build(fakes.many(400))
+    facts, answers = build.manifest.artifacts.scale, build.scale.answers[0]
+    limit = answers.limit(build.scale.strictness)
+    assert facts.lost == pytest.approx((answers.items > limit).mean(), abs=1e-4)
+    assert make_build(fakes.many(100), name="few").manifest.artifacts.scale.lost is None
+    given = replace(facts, stated_rate=0.01, lost=0.002)
+    assert given.rates == (
+        "99 % of unrelated queries are told that nothing is close, 0.2 % of those that belong"
+    )
+    assert replace(given, stated_rate=None).rates == ""
 
 
 def test_a_limit_is_asked_for_in_one_way(make_build, calibrated, tmp_path):
@@ -218,9 +289,9 @@ def test_a_small_or_other_background_is_refused(tmp_path):
     """Fewer than 100 texts, or images for texts, are told."""
     (tmp_path / "few.txt").write_text("one\ntwo\n")
     with pytest.raises(SourceError, match="holds 2 texts; 100 or more are needed"):
-        read_background(tmp_path / "few.txt", Unit.TEXT)
+        read_background(tmp_path / "few.txt", Unit.TEXT, Silent())
     with pytest.raises(SourceError, match="queries of images were expected"):
-        read_background(tmp_path / "few.txt", Unit.IMAGE)
+        read_background(tmp_path / "few.txt", Unit.IMAGE, Silent())
 
 
 def test_people_scores_fall_with_distance(make_build, calibrated, tmp_path):

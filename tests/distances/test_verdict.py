@@ -111,7 +111,7 @@ def test_a_copy_is_close_though_all_else_is_far():
 
 
 def test_no_verdict_where_what_belongs_would_be_lost():
-    """Without 5 percent of own lost and 90 of foreign flagged there is no verdict, and both rates are said."""
+    """Where 90 percent of foreign flagged would lose over 5 of own, there is no verdict, but both rates."""
     lonely = answers(items=np.linspace(0.0, 0.5, 300))
     told = judge([0.1] * 3, lonely, APART)
     assert (told.verdict, told.foreign_rate, told.limit) == (None, None, None)
