@@ -160,8 +160,8 @@ class Answers:
             return ""
         flagged, lost, most = (shown_rate(each) for each in (1 - self.rate(limit), self.lost(limit), LOST))
         return (
-            f"There is no verdict: flagging {flagged} of unrelated queries would also flag {lost} of those that "
-            f"belong here ({most} at most)."
+            f"There is no verdict: flagging {flagged} of unrelated queries would also flag {lost} of those "
+            f"that belong here ({most} at most)."
         )
 
 
