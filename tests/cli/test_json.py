@@ -102,8 +102,10 @@ NEW = {
     ),
     "answers",
     "bridge.about",
-    *(f"{scale}.{key}" for scale in ("scale", "additions.scale") for key in ("pairs_of", "unjudged")),
+    *(f"{scale}.{key}" for scale in ("scale", "additions.scale") for key in ("pairs_of", "unjudged", "lost")),
 }
+
+CAPTIONS = "additions.bridge.captions"  # of a file too since 0.9
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +132,8 @@ def printed(sources, tmp_path_factory):
 @pytest.mark.parametrize("name", KEYS)
 def test_a_command_prints_the_keys_of_0_6_0(printed, name):
     """No key is renamed, moved or lost, and none is new but those named here."""
-    assert sorted({*keys(printed[name])} - (NEW - {*KEYS[name]})) == sorted(KEYS[name])
+    old = {each for each in keys(printed[name]) if not each.startswith(CAPTIONS)}
+    assert sorted(old - (NEW - {*KEYS[name]})) == sorted(KEYS[name])
 
 
 def test_the_format_comes_first(printed):
