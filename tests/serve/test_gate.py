@@ -1,8 +1,11 @@
 """Who may ask, and how much: hosts, the token, sizes, web pages; and what is counted."""
 
-import pytest
+import asyncio
 
-from embedsearch.serve.http.gate import is_allowed
+import pytest
+from starlette.responses import Response
+
+from embedsearch.serve.http.gate import Gate, is_allowed
 from tests.fakes import fruit_entries
 from tests.serve.conftest import serving
 
@@ -69,6 +72,39 @@ def test_large_bodies_are_refused(folder):
         assert client.request(*ASK, json={"text": "fig"}).status_code == 200
 
 
+def test_large_bodies_together_are_refused():
+    """Requests hold eight of the largest bodies together at most; what comes then is asked to come again."""
+    answers, go = [], asyncio.Event()
+
+    async def app(scope, receive, send):
+        await receive()
+        await go.wait()
+        await Response()(scope, receive, send)
+
+    async def ask(gate):
+        async def receive():
+            return {"type": "http.request", "body": bytes(1000)}
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                answers.append(message["status"])
+
+        await gate({"type": "http", "path": "/", "headers": [(b"host", b"localhost")]}, receive, send)
+
+    async def run():
+        gate = Gate(app, (), (), "", 1000, 30.0, lambda *_: None)
+        asked = [asyncio.create_task(ask(gate)) for _ in range(9)]
+        while not answers:
+            await asyncio.sleep(0)
+        assert answers == [429]
+        go.set()
+        await asyncio.gather(*asked)
+        await ask(gate)
+
+    asyncio.run(run())
+    assert answers == [429, *[200] * 9]
+
+
 def test_other_web_pages_may_not_ask_unless_named(folder):
     """By default no answer lets a page of another site read it; a named origin may."""
     origin = {"origin": "https://example.org"}
@@ -105,6 +141,7 @@ def test_everything_is_counted(folder):
         'embedsearch_requests_total{route="other",status="404"} 1.0',
         f"embedsearch_request_seconds_count{{{route}}} 3.0",
         "embedsearch_batch_queries_count 2.0",
+        "embedsearch_batch_seconds_count 2.0",
         "embedsearch_indexes_open 1.0",
         "embedsearch_models_loaded 1.0",
         "embedsearch_queue 0.0",

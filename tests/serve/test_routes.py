@@ -95,6 +95,14 @@ def test_an_image_can_be_uploaded(client, indexes):
     assert answered.json()["hits"][0]["id"] == "red"
 
 
+def test_images_of_a_request_are_bounded_together(client):
+    """Images that are small enough one by one may together be too large for one request."""
+    large = {"image": base64.b64encode(png("red", (6000, 5000))).decode()}
+    answered = client.post("/v1/indexes/colours/compare", json={"things": [large, large]})
+    assert answered.status_code == 422
+    assert answered.json()["detail"] == "the images together have more than 50 megapixels"
+
+
 def test_similar_leaves_the_item_out(client, indexes):
     """`similar` answers as `Index.similar`."""
     answered = client.post(

@@ -143,12 +143,15 @@ def check_shape(image: Image.Image) -> None:
         raise ItemError(f"the image is too thin: {image.width} x {image.height} pixels")
 
 
-def check_upload(content: bytes, most: int) -> None:
+def check_upload(content: bytes, most: int) -> int:
     """Refuse an image file that somebody sent, by its header: nothing is decoded.
 
     Args:
         content: the bytes of the file.
         most: pixels that the image may have.
+
+    Returns:
+        How many it has; 0 where that can't be read.
 
     Raises:
         ItemError: it has more, or is too thin, or is read by another program (EPS, by Ghostscript).
@@ -160,12 +163,13 @@ def check_upload(content: bytes, most: int) -> None:
     except Image.DecompressionBombError:
         raise ItemError(f"the image has more than {2 * BOMB_PIXELS // 10**6} megapixels") from None
     except (*DAMAGED, MemoryError, OverflowError, ArithmeticError):
-        return  # what decodes it says what is wrong
+        return 0  # what decodes it says what is wrong
     with image:
         if image.format == "EPS":
             raise ItemError("an EPS file is a program, which is not run: send a PNG or a JPEG file")
         _check_pixels(image, most)
         check_shape(image)
+        return image.width * image.height
 
 
 def _check_pixels(image: Image.Image, most: int) -> None:

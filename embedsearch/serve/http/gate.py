@@ -12,9 +12,10 @@ from http import HTTPStatus
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from embedsearch.serve.http.problems import RefusedError, response
+from embedsearch.serve.http.problems import RefusedError, busy, response
 
 LOCAL = ("localhost",)
+TOGETHER = 8  # of the largest bodies, that all requests may hold at once
 OPEN = ("/health", "/ready")  # they say nothing of the indexes, and take no token
 
 
@@ -66,13 +67,26 @@ class Gate:
         self._app, self._hosts, self._token = app, tuple(each.lower() for each in hosts), token.encode()
         self._origins = tuple(origins)
         self._most, self._seconds, self._observe = most_bytes, seconds, observe
+        self._held = 0  # bytes of bodies, of all requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started, status, came = time.perf_counter(), 0, 0
+
+        async def receiving() -> Message:
+            nonlocal came
+            message = await receive()
+            size = len(message.get("body", b""))
+            came += size
+            self._held += size
+            if came > self._most:
+                raise self._too_large()
+            if self._held > TOGETHER * self._most:
+                raise busy("The server holds as many large requests as it can.")
+            return message
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -85,7 +99,7 @@ class Gate:
         try:
             async with asyncio.timeout(self._seconds) as limit:
                 self._check(scope)
-                await self._app(scope, self._counted(receive), sending)
+                await self._app(scope, receiving, sending)
         except RefusedError as error:
             refused = error
         except TimeoutError:
@@ -95,6 +109,7 @@ class Gate:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             raise
         finally:
+            self._held -= came
             status = refused.status if refused else status
             self._observe(scope, status, time.perf_counter() - started)
         if refused:
@@ -126,20 +141,6 @@ class Gate:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         came = given.strip().encode("latin-1")  # as Starlette has read the bytes
         return scheme.lower() == "bearer" and hmac.compare_digest(came, self._token)
-
-    def _counted(self, receive: Receive) -> Receive:
-        """Return what receives a body and stops where it is too large."""
-        taken = 0
-
-        async def receiving() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._most:
-                raise self._too_large()
-            return message
-
-        return receiving
 
     def _too_large(self) -> RefusedError:
         return RefusedError(

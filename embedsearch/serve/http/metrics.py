@@ -45,6 +45,12 @@ class Metrics:
             buckets=SIZES,
             registry=self._registry,
         )
+        self._model = Histogram(
+            "embedsearch_batch_seconds",
+            "Seconds of a batch in the model and the index.",
+            buckets=SECONDS,
+            registry=self._registry,
+        )
         for name, text, value in (
             ("queue", "Requests that wait or are worked on.", waiting),
             ("indexes_open", "Indexes that are open.", indexes),
@@ -59,9 +65,10 @@ class Metrics:
         self._requests.labels(route, str(status or 499)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def batch(self, size: int) -> None:
+    def batch(self, size: int, seconds: float) -> None:
         """Count a batch of queries."""
         self._batch.observe(size)
+        self._model.observe(seconds)
 
     def text(self) -> bytes:
         """Return all counters."""

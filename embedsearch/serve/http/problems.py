@@ -26,6 +26,7 @@ STATUS: tuple[tuple[type[EmbedsearchError], HTTPStatus], ...] = (
     (EmbedsearchError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 GONE = 499  # the client went before it had sent its request; nobody reads the answer
+RETRY_AFTER = 1  # seconds
 MOST_SHOWN = 5  # faults of one body
 FAILED = "The server failed on this request. Its log says why."
 
@@ -36,6 +37,12 @@ class RefusedError(Exception):
     def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, headers
+
+
+def busy(why: str) -> RefusedError:
+    """Return what a request is refused with that may be sent again."""
+    headers = {"Retry-After": str(RETRY_AFTER)}
+    return RefusedError(HTTPStatus.TOO_MANY_REQUESTS, f"{why} Ask again in {RETRY_AFTER} s.", headers)
 
 
 class BodyError(Exception):

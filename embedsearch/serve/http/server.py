@@ -165,7 +165,7 @@ class Server:
 
         def explained(index: Index) -> ExplainOutput:
             query = asked.query()
-            _check_files(query)
+            _check_files([query])
             return ExplainOutput.of(index.manifest, index.explain(query, asked.hit))
 
         return await self.held(name, lambda opened: self.heavy.run(explained, opened.index))
@@ -175,8 +175,7 @@ class Server:
 
         def compared(index: Index) -> CompareOutput:
             things = [each.query() for each in asked.things]
-            for thing in things:
-                _check_files(thing)
+            _check_files(things)
             return CompareOutput(comparisons=[Comparison.of(compare(things, index=index))])
 
         return await self.held(name, lambda opened: self.heavy.run(compared, opened.index))
@@ -268,15 +267,20 @@ class Server:
         return held
 
 
-def _check_files(query: AnyQuery) -> None:
-    """Refuse files that must not be decoded; errors as `check_upload`."""
-    for single in singles_of(query):
-        if isinstance(single, Image) and isinstance(single.source, bytes):
-            check_upload(single.source, UPLOADED_PIXELS)
+def _check_files(queries: Sequence[AnyQuery]) -> None:
+    """Refuse files that must not be decoded.
+
+    Raises:
+        ItemError: one of them is refused by `check_upload`, or all together are too large.
+    """
+    singles = [single for query in queries for single in singles_of(query)]
+    sent = [each.source for each in singles if isinstance(each, Image) and isinstance(each.source, bytes)]
+    if sum(check_upload(each, UPLOADED_PIXELS) for each in sent) > UPLOADED_PIXELS:
+        raise ItemError(f"the images together have more than {UPLOADED_PIXELS // 10**6} megapixels")
 
 
 def _by_file(index: Index, question: Question) -> Results:
-    _check_files(question.query)
+    _check_files([question.query])
     return answer(index, question)
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Generic, ParamSpec, TypeVar
 
 from embedsearch.backends.threads import limit_threads
-from embedsearch.serve.http.problems import RefusedError
+from embedsearch.serve.http.problems import busy
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 P = ParamSpec("P")
-RETRY_AFTER = 1  # seconds
 
 
 class Places:
@@ -34,11 +33,7 @@ class Places:
             RefusedError: none is free.
         """
         if self.taken >= self.most:
-            raise RefusedError(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self.taken:,} requests wait already. Ask again in {RETRY_AFTER} s.",
-                {"Retry-After": str(RETRY_AFTER)},
-            )
+            raise busy(f"{self.taken:,} requests wait already.")
         self.taken += 1
         try:
             yield
@@ -81,7 +76,7 @@ class Batches(Generic[Asked, Answer]):
         work: Callable[[Sequence[Asked]], Sequence[Answer | Exception]],
         executor: Executor,
         most: int,
-        observe: Callable[[int], None],
+        observe: Callable[[int, float], None],
     ) -> None:
         """Keep what is needed.
 
@@ -89,7 +84,7 @@ class Batches(Generic[Asked, Answer]):
             work: answers a batch: for each part of it an answer, or the error that it is answered with.
             executor: runs it, one batch at a time.
             most: how many are worked on together.
-            observe: gets the size of each batch.
+            observe: gets the size of each batch, and its seconds.
         """
         self._work, self._executor = work, executor
         self._most, self._observe = most, observe
@@ -112,13 +107,14 @@ class Batches(Generic[Asked, Answer]):
                 batch = [(asked, future) for asked, future in taken if not future.done()]  # not given up
                 if not batch:
                     continue
-                self._observe(len(batch))
+                started = time.perf_counter()
                 try:
                     answers = await loop.run_in_executor(
                         self._executor, self._work, [each for each, _ in batch]
                     )
                 except Exception as error:  # it is answered with, one by one
                     answers = [error] * len(batch)
+                self._observe(len(batch), time.perf_counter() - started)
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if future.done():
                         continue
