@@ -64,8 +64,10 @@ def serve_command(
     with --open.
     """
     from embedsearch.errors import MissingExtraError
+    from embedsearch.serve.memory import keep_level
     from embedsearch.store.folders import indexes_folder
 
+    keep_level()
     try:
         from embedsearch.serve.http.app import make_app
         from embedsearch.serve.http.run import run

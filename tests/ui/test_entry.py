@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from embedsearch.serve.memory import MEMORY
 from embedsearch.ui import shell
-from embedsearch.ui.launch import MEMORY, PAGE, SCRIPT, address, command, environment, free_port
+from embedsearch.ui.launch import PAGE, SCRIPT, address, command, environment, free_port
 from embedsearch.ui.theme import OPTIONS
 
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from embedsearch.errors import EmbedsearchError
+from embedsearch.serve.memory import MEMORY
 from embedsearch.ui.theme import HOSTS, OPTIONS, Option
 
 # not beside pages/, which Streamlit would take for its own
@@ -22,14 +23,6 @@ PAGE = Path(__file__).with_name("page.py")  # draws the page
 HOST, FIRST_PORT, PORTS = "localhost", 8501, 100
 ADDRESS = "STREAMLIT_SERVER_ADDRESS"  # the environment variable that names another address to listen on
 EVERYWHERE = ("", "0.0.0.0", "::")  # all interfaces
-# What keeps the server's memory level. Each run of the page is a thread of its own: with a heap for each, no
-# other reuses what one frees. And oneDNN keeps code for up to 1,024 lengths of texts, 1 MB each in bf16.
-MEMORY = {
-    "MALLOC_ARENA_MAX": "2",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32",
-    "LRU_CACHE_CAPACITY": "32",  # the same of the layer between torch and oneDNN
-}
 PATIENCE = 5  # seconds that the server gets to end by itself
 MOST_DEATHS, WITHIN = 3, 60.0  # seconds
 ASKED_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
