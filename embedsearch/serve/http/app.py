@@ -53,7 +53,7 @@ EXAMPLES: dict[type[BaseModel], Any] = {
     EmbeddingsRequest: {"model": "all-MiniLM-L6-v2", "input": ["a cat", "a kitten"]},
 }
 # what any route may refuse, and what those may that name an index or take a body
-ANY = (401, 421, 429, 500, 503)
+ANY = (401, 403, 421, 429, 500, 503)
 NAMED = (400, 404, *ANY)
 TAKING = (400, 404, 413, 415, 422, *ANY)
 
