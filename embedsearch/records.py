@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, overload
 
 Scalar = str | int | float | bool | date | datetime | None
 Value = Scalar | list[Scalar]  # of a field
@@ -154,6 +154,37 @@ class Record:
     fields: Mapping[str, Value] = field(default_factory=dict)
     labels: Labels | None = field(default=None, repr=False)  # the repr is that of 0.6 where there are none
     path: Path | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block(Sequence[Record]):
+    """Records that a source has as columns; each is made when it is asked for.
+
+    Attributes:
+        ids: of the records, as all.
+        modality: of all of them.
+        contents: their contents.
+        digests: the SHA-256 of each content, 32 bytes.
+        fields: their fields.
+    """
+
+    ids: Sequence[str]
+    modality: Modality
+    contents: Sequence[bytes]
+    digests: Sequence[bytes]
+    fields: Sequence[Mapping[str, Value]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, at: int) -> Record: ...
+    @overload
+    def __getitem__(self, at: slice) -> Block: ...
+    def __getitem__(self, at: int | slice) -> Record | Block:
+        if isinstance(at, slice):
+            return Block(self.ids[at], self.modality, self.contents[at], self.digests[at], self.fields[at])
+        return Record(self.ids[at], self.modality, self.contents[at], self.fields[at])
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,16 @@ def sha256_of(path: Path) -> str:
 
 
 def file_facts(folder: Path) -> dict[str, FileFacts]:
-    """Flush every file in `folder` to the disk, and return sizes and SHA-256 by name."""
+    """Flush every file in `folder` to the disk, and return sizes and SHA-256 by name.
+
+    That they were read is noted, so that the first opening does not read large ones again.
+    """
     facts = {}
     for path in sorted(folder.iterdir()):
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         facts[path.name] = FileFacts(path.stat().st_size, sha256_of(path))
+        note(path, facts[path.name].sha256)
     return facts
 
 

@@ -82,6 +82,10 @@ class GivenEncoder:
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
         """Return each item, the bytes of (d,) float32 numbers or a text, as a vector."""
+        size = 4 * self.dimension
+        if all(isinstance(item, bytes) and len(item) == size for item in items):
+            rows = np.frombuffer(b"".join(items), "<f4").reshape(-1, self.dimension)  # (m d,) -> (m, d)
+            return [Prepared({"vector": row}, cost=1) for row in rows]
         return [self._prepare(item) for item in items]
 
     def _prepare(self, item: Any) -> Prepared | ItemError:

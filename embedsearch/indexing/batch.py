@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders.probes import Probe
-from embedsearch.records import Clip, Content, Record, Rejected, Sentence, Span
+from embedsearch.records import Block, Clip, Content, Record, Rejected, Sentence, Span
 from embedsearch.store.source_state import Entries, Places
 
 
@@ -40,6 +42,9 @@ class Outcome:
         return 1 if self.units is None else len(self.units)
 
 
+WHOLE = Outcome()  # of most contents
+
+
 def _nothing() -> Vectors:
     return np.empty((0, 0), np.float32)
 
@@ -63,8 +68,7 @@ class Embedded:
     computed: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A record, or a sentence or clip of it, that is embedded.
 
     Attributes:
@@ -102,7 +106,7 @@ class Batch:
 
     entries: int
     digest: str
-    records: list[Record]
+    records: Sequence[Record]
     rows: Entries
     kept: Places
     copies: Places
@@ -111,3 +115,10 @@ class Batch:
     contents: list[Content | Sentence | Clip] = field(default_factory=list)
     rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
     embedded: Embedded = field(default_factory=Embedded)
+
+    @property
+    def size(self) -> int:
+        """How many characters or bytes the contents of its records hold in memory."""
+        if isinstance(self.records, Block):
+            return sum(map(len, self.records.contents))
+        return sum(len(each.content) for each in self.records if isinstance(each.content, str | bytes))

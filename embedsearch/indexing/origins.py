@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, repeat
 from pathlib import Path
 
 import numpy as np
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.indexing.batch import Batch, Outcome, Part
+from embedsearch.indexing.batch import WHOLE, Batch, Outcome, Part
 from embedsearch.modalities import MODALITIES
-from embedsearch.records import LABEL, Record, Rejected, Span, unbroken
+from embedsearch.records import LABEL, Block, Record, Rejected, Span, unbroken
 from embedsearch.store.items import Item
 from embedsearch.store.previous import Kept, PreviousBuild
 
@@ -57,6 +57,8 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
     laid, rows = Laid(rejected=list(batch.rejected)), batch.rows
     digits = np.stack([rows["high"], rows["low"]], 1).astype(">u8").tobytes().hex()  # (m, 2) -> 32 m digits
     hashes = [digits[at : at + 32] for at in range(0, len(digits), 32)]
+    if _is_smooth(batch, failed):
+        return _lay_columns(batch, hashes)
     kept_items = _kept_items(batch, previous)
     starts = np.zeros(1, np.int64) if previous is None else previous.source_state.starts
     kept_rows = starts[np.maximum(batch.kept, 0)].tolist()
@@ -98,6 +100,35 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
     rows["rows"], rows["bad"], rows["truncated"], rows["lost"] = counts, bad, truncated, lost
     laid.vectors = _in_order(batch, taken)
     return laid
+
+
+def _is_smooth(batch: Batch, failed: Mapping[int, str]) -> bool:
+    """Whether a batch is a block of new records, or copies of such, with a vector each."""
+    outcomes = batch.embedded.outcomes
+    return (
+        isinstance(batch.records, Block)
+        and not batch.parted
+        and not batch.rejected
+        and bool((batch.kept < 0).all())
+        and outcomes.count(WHOLE) == len(outcomes)
+        and failed.keys().isdisjoint(batch.copies.tolist())
+    )
+
+
+def _lay_columns(batch: Batch, hashes: list[str]) -> Laid:
+    """Return the items of a smooth batch, by column; see `lay_down`."""
+    block, copies = batch.records, batch.copies
+    assert isinstance(block, Block)
+    contents = block.contents if MODALITIES[block.modality].keeps_bytes else repeat(None)
+    none = repeat(None)
+    items = map(Item, block.ids, none, none, none, hashes, block.fields, contents)
+    batch.rows["rows"] = 1
+    return Laid(
+        items=list(items),
+        origins=np.where(copies >= 0, COPY - copies, NEW).tolist(),
+        unknown=[0.0] * len(block),
+        vectors=batch.embedded.vectors,
+    )
 
 
 def _places(part: Part, outcome: Outcome) -> list[tuple[int, Span | None]]:

@@ -19,12 +19,12 @@ from embedsearch.errors import IndexDamagedError, ItemError, MissingExtraError, 
 from embedsearch.indexing.batch import Batch, Part
 from embedsearch.indexing.changes import Changes, sum_of
 from embedsearch.indexing.dedupe import Originals
-from embedsearch.indexing.read import Reader, Walked, is_broken, walk, with_facts
+from embedsearch.indexing.read import Reader, Walked, is_broken, may_be_broken, walk, with_facts
 from embedsearch.modalities import modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe
-from embedsearch.records import Clip, Content, Record, Rejected, Sentence, unbroken
+from embedsearch.records import Block, Clip, Content, Record, Rejected, Sentence, unbroken
 from embedsearch.sources import Source
 from embedsearch.splitters import Splitter, splitter_of
 from embedsearch.store import source_state
@@ -110,9 +110,7 @@ class Plan:
         self.changes.count(self._known, rows, found, ids)
 
     def _batch(self, walked: Walked) -> Batch:
-        records = [entry for entry in walked.entries if isinstance(entry, Record)]
-        unread = [entry for entry in walked.entries if isinstance(entry, Rejected)]
-        rows = walked.described[[isinstance(entry, Record) for entry in walked.entries]]
+        records, unread, rows = _parted(walked)
         found = self._known.find(rows["key"])
         kept = np.where(self._known.untouched(rows, found), found, -1)
         rows["modified"] = source_state.trusted(rows["modified"])
@@ -120,7 +118,8 @@ class Plan:
         read = np.array(list(contents), np.int64)
         self._copy(rows, kept, "high", "low")
         kept[read] = self._with_same_content(rows[read], found[read])
-        for at in np.flatnonzero(~self._known.same(rows, found)).tolist():
+        others = ~self._known.same(rows, found)
+        for at in np.flatnonzero(others).tolist() if may_be_broken(records) else ():
             if at not in refused and (reason := self._unfit(records[at])):
                 refused[at], kept[at] = reason, -1
         self._copy(rows, kept, "rows", "truncated", "lost", "bad")
@@ -145,10 +144,10 @@ class Plan:
             batch.rejected.append((Rejected(unbroken(records[at].id), unbroken(reason)), at))
         self._records += len(records)
         self.changes.to_embed += len(new.keys() - refused.keys())
-        self._count(rows, found, [record.id for record in records], unread)
+        self._count(rows, found, _ids_of(records), unread)
         return batch
 
-    def _bad_spans(self, records: list[Record], new: Iterable[int]) -> Iterator[tuple[int, str]]:
+    def _bad_spans(self, records: Sequence[Record], new: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield the place of each span that can't be used, and why, of records that are split now."""
         for at in new if self._split is not None else ():
             labels = records[at].labels
@@ -160,7 +159,7 @@ class Plan:
         for name in names:
             rows[name][there] = self._known.entries[name][kept[there]]
 
-    def _keep_facts(self, records: list[Record], unread: Sequence[int], kept: Places) -> None:
+    def _keep_facts(self, records: Sequence[Record], unread: Sequence[int], kept: Places) -> None:
         """Give records whose content is not read the fields of its own that it had in the build before."""
         if self.previous is None or not self._modality.facts:
             return
@@ -170,6 +169,7 @@ class Plan:
         rows = self._known.starts[kept[places]].tolist() if names and places else []
         columns = build.read(rows, [f"{FIELD}{name}" for name in names]) if rows else {}
         for at, *values in zip(places, *columns.values(), strict=True) if columns else ():
+            assert isinstance(records, list)  # the contents of a block have no fields of their own
             facts = {name: value for name, value in zip(names, values, strict=True) if value is not None}
             records[at] = with_facts(records[at], facts)
 
@@ -183,17 +183,22 @@ class Plan:
         return ""
 
     def _read(
-        self, records: list[Record], rows: Entries, places: Places
+        self, records: Sequence[Record], rows: Entries, places: Places
     ) -> tuple[dict[int, Content], dict[int, str]]:
         """Read the contents of records, and note their hashes in `rows`.
 
         Returns:
             The contents, and why there is none, by the record's place.
         """
+        if isinstance(records, Block):
+            hashes = [records.digests[at].hex()[:32] for at in places.tolist()]
+            rows["high"][places], rows["low"][places] = source_state.halves(hashes)
+            return {at: records.contents[at] for at in places.tolist()}, {}
         reader = Reader(self._modality)
         contents: dict[int, Content] = {}
         refused: dict[int, str] = {}
         hashes = []
+        assert isinstance(records, list)
         for at in places.tolist():
             try:
                 records[at], contents[at], content_hash = reader.read(records[at])
@@ -251,6 +256,20 @@ class Plan:
             except ItemError as error:
                 refused[at] = str(error)
         batch.contents = list(numbers)
+
+
+def _parted(walked: Walked) -> tuple[Sequence[Record], Sequence[Rejected], Entries]:
+    """Return the records of a stretch, what its source could not read, and the rows (m,) of the records."""
+    entries = walked.entries
+    if isinstance(entries, Block):
+        return entries, (), walked.described
+    records = [entry for entry in entries if isinstance(entry, Record)]
+    unread = [entry for entry in entries if isinstance(entry, Rejected)]
+    return records, unread, walked.described[[isinstance(entry, Record) for entry in entries]]
+
+
+def _ids_of(records: Sequence[Record]) -> Sequence[str]:
+    return records.ids if isinstance(records, Block) else [record.id for record in records]
 
 
 class EncoderChangedError(Exception):

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from embedsearch.modalities import UNITS, ModalityRow
-from embedsearch.records import Content, Entry, Record, Scalar, Unit, content_hash, content_of, unbroken
-from embedsearch.sources import Source
+from embedsearch.records import (
+    Block,
+    Content,
+    Entry,
+    Record,
+    Scalar,
+    Unit,
+    content_hash,
+    content_of,
+    unbroken,
+)
+from embedsearch.sources import Columnar, Source
 from embedsearch.store import source_state
 from embedsearch.store.source_state import Entries
 
@@ -30,17 +40,25 @@ class Walked:
         digest: of these.
     """
 
-    entries: list[Entry]
+    entries: Sequence[Entry]
     described: Entries
     digest: str
 
 
 def walk(source: Source, unit: Unit) -> Iterator[Walked]:
     """Go through a source once, by as many entries as are embedded together."""
-    entries = iter(source)
-    while taken := _stretch(entries, UNITS[unit].records_ahead):
+    most = UNITS[unit].records_ahead
+    stretches = source.stretches(most, HELD) if isinstance(source, Columnar) else _stretches(source, most)
+    for taken in stretches:
         described = source_state.describe(taken)
         yield Walked(taken, described, source_state.digest(described))
+
+
+def _stretches(source: Source, most: int) -> Iterator[list[Entry]]:
+    """Yield the entries of a source, some at a time; see `Columnar.stretches`."""
+    entries = iter(source)
+    while taken := _stretch(entries, most):
+        yield taken
 
 
 def _stretch(entries: Iterator[Entry], most: int) -> list[Entry]:
@@ -112,6 +130,14 @@ def is_broken(record: Record) -> bool:
     """Whether a record's id, text, path or fields hold halves of surrogate pairs."""
     held = (record.id, record.content, *record.fields, *record.fields.values())
     return any(isinstance(each, str | Path) and _is_broken(str(each)) for each in held)
+
+
+def may_be_broken(records: Sequence[Record]) -> bool:
+    """Whether one of the records can be broken; False only of a block where none is."""
+    if not isinstance(records, Block):
+        return True
+    values = (each for fields in records.fields for each in (*fields, *fields.values()))
+    return any(isinstance(each, str) and _is_broken(each) for each in chain(records.ids, values))
 
 
 def _is_broken(text: str) -> bool:

@@ -179,12 +179,11 @@ class Staging:
             previous: the build that kept vectors are of.
         """
         self._waiting.append((batch, previous))
-        self._waiting_records += len(batch.records)
-        self._waiting_size += sum(
-            len(each.content) for each in batch.records if isinstance(each.content, str | bytes)
-        )
-        fits = self._waiting_records <= MOST_WAITING and self._waiting_size <= MOST_WAITING_SIZE
-        self._waits = self._waits and fits and not batch.parts
+        if self._waits:
+            self._waiting_records += len(batch.records)
+            self._waiting_size += batch.size
+            fits = self._waiting_records <= MOST_WAITING and self._waiting_size <= MOST_WAITING_SIZE
+            self._waits = fits and not batch.parts
         if not self._waits:
             self._lay_waiting()
 
@@ -314,8 +313,11 @@ class Staging:
             origins = load_array(stem.with_suffix(".origins.npy"))
             part, shares = vectors[at : at + len(origins)], unknown[at : at + len(origins)]
             kept[at : at + len(origins)] = np.maximum(origins, NEW)
-            if (origins == NEW).any():
-                part[origins == NEW] = _stored(load_array(stem.with_suffix(".npy")), vectors.dtype)
+            new = origins == NEW
+            if new.any():
+                part[slice(None) if new.all() else new] = _stored(
+                    load_array(stem.with_suffix(".npy")), vectors.dtype
+                )
             if stem.with_suffix(".unknown.npy").is_file():  # a run of 0.6 that was interrupted has none
                 shares[:] = load_array(stem.with_suffix(".unknown.npy"))
             if (origins >= 0).any() and previous is not None:
@@ -354,7 +356,7 @@ def _stored(vectors: Vectors, dtype: npt.DTypeLike) -> Vectors:
         RecipeError: one has a component that fp16 can't hold.
     """
     with np.errstate(over="ignore"):
-        stored = vectors.astype(dtype)
+        stored = vectors.astype(dtype, copy=False)
     if stored.dtype == np.float16 and not np.isfinite(stored).all():
         raise RecipeError(
             f"A vector has the component {np.abs(vectors).max():,.0f}, and fp16 ends at 65,504. "

@@ -7,14 +7,14 @@ To add one: a file here with a class of the `Source` shape, and its row in `SOUR
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from embedsearch.errors import RecipeError, nearest
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Entries, Modality
+from embedsearch.records import Entries, Entry, Modality
 from embedsearch.sources.addresses import is_address, local_file
 from embedsearch.sources.table import Reading
 
@@ -45,6 +45,21 @@ class Source(Protocol):
 
     def __iter__(self) -> Entries:
         """Yield `Record` and `Rejected` in a stable order; ids are unique."""
+
+
+@runtime_checkable
+class Columnar(Protocol):
+    """What a source has beside `Source` that holds its records as columns, such as a matrix of vectors."""
+
+    def stretches(self, most: int, held: int) -> Iterator[Sequence[Entry]]:
+        """Yield what iteration yields, in the same order, by many entries at a time.
+
+        Where each entry of a stretch is a record, the stretch is a `Block`, which is indexed by column.
+
+        Args:
+            most: entries of a stretch.
+            held: bytes of contents; a stretch ends with the record that reaches them.
+        """
 
 
 # kind -> "module:class", imported on first use

@@ -72,6 +72,10 @@ class Ids:
         """Return the first 16 hex digits of the content's hash, counted."""
         return self.counted(content_hash(content)[:16])
 
+    def of_digest(self, digest: bytes) -> str:
+        """Return the same of a content's SHA-256."""
+        return self.counted(digest[:8].hex())
+
 
 @dataclass(slots=True)
 class Reading:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import repeat, zip_longest
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Entries, Entry, Modality, Record, Rejected, Value
+from embedsearch.records import Block, Entries, Entry, Modality, Record, Rejected, Value
 from embedsearch.sources import Source, open_source
 from embedsearch.sources.guess import guess
 from embedsearch.sources.lines import check_text, read_lines
@@ -26,7 +27,7 @@ T = TypeVar("T")
 Array = npt.NDArray[Any]
 VECTORS, IDS = ("vectors", "embeddings"), "ids"  # what arrays of a .npz are called
 TABLES = frozenset(("csv", "jsonl", "excel", "parquet", "arrow"))
-BLOCK = 2**24  # bytes of rows that are converted at a time
+TOGETHER = 2**24  # bytes of rows that iteration converts at a time
 
 
 class VectorFile(NothingToReport):
@@ -103,33 +104,80 @@ class VectorFile(NothingToReport):
         Raises:
             SourceError: there are more or fewer ids, or rows of the table, than vectors.
         """
-        count, taken = len(self._vectors), Ids()
-        keys: Iterable[str] = repeat("", count)
+        for stretch in self.stretches(len(self._vectors), TOGETHER):
+            yield from stretch
+
+    def stretches(self, most: int, held: int) -> Iterator[Sequence[Entry]]:
+        """See `Columnar.stretches`; errors as in iteration."""
+        count, dimension = self._vectors.shape
+        taken = Ids()
+        keys: Iterator[str] = repeat("")
         if self._ids is not None:
             keys = self._as_many(self._keys(self._ids), "ids")
-        beside: Iterable[Entry | None] = repeat(None, count)
+        beside: Iterator[Entry | None] = repeat(None)
         if self._table is not None:
             beside = self._as_many(self._table, "rows of the table of fields")
-        rows = zip_longest(_contents(self._vectors), keys, beside)
-        for number, (content, key, row) in enumerate(rows):
+        rows = min(most, -(-held // (4 * dimension)))
+        for start in range(0, count, rows):
+            contents = _contents(self._vectors[start : start + rows])
+            size = len(contents)
+            yield self._stretch(start, contents, list(islice(keys, size)), list(islice(beside, size)), taken)
+        next(keys, None)  # is an error where there are more
+        next(beside, None)
+
+    def _stretch(
+        self,
+        start: int,
+        contents: list[bytes | str],
+        keys: Sequence[str],
+        beside: Sequence[Entry | None],
+        taken: Ids,
+    ) -> Sequence[Entry]:
+        """Return the entries of some vectors.
+
+        Args:
+            start: the number of the first vector.
+            contents: of each vector its bytes, or why it can't be used.
+            keys: of each vector its id; empty where there is none.
+            beside: the rows of the table of fields; None without a table.
+            taken: the ids so far.
+        """
+        rejected: dict[int, Rejected] = {}
+        ids: list[str] = []
+        held: list[bytes] = []
+        digests: list[bytes] = []
+        for at, (content, key, row) in enumerate(zip(contents, keys, beside, strict=True)):
+            place = f"{self._name}:{start + at + 1}"
             if isinstance(row, Rejected):
-                yield row
-                continue
-            place = f"{self._name}:{number + 1}"
-            fields: Mapping[str, Value] = {
-                name: as_field(array[number].item()) for name, array in self._fields.items()
-            }
-            identity = key
-            if row is not None:
-                identity, fields = key or row.id, {**fields, **row.fields}
-            if isinstance(content, str):
-                yield Rejected(place, content)
+                rejected[at] = row
+            elif isinstance(content, str):
+                rejected[at] = Rejected(place, content)
             elif self._ids is not None and not key:
-                yield Rejected(place, "its id is empty")
+                rejected[at] = Rejected(place, "its id is empty")
             elif self._ids is not None and not taken.take(key):
-                yield Rejected(place, f"the id {key!r} was used by an earlier vector")
+                rejected[at] = Rejected(place, f"the id {key!r} was used by an earlier vector")
             else:
-                yield Record(identity or taken.of_content(content), Modality.VECTOR, content, fields)
+                held.append(content)
+                digests.append(hashlib.sha256(content).digest())
+                ids.append(key or (row.id if row is not None else "") or taken.of_digest(digests[-1]))
+        fields = [each for at, each in enumerate(self._fields_of(start, beside)) if at not in rejected]
+        block = Block(ids, Modality.VECTOR, held, digests, fields)
+        if not rejected:
+            return block
+        records = iter(block)
+        return [rejected.get(at) or next(records) for at in range(len(contents))]
+
+    def _fields_of(self, start: int, beside: Sequence[Entry | None]) -> list[Mapping[str, Value]]:
+        """Return the fields of vectors from the number `start` on: of the arrays and of rows of the table."""
+        end = start + len(beside)
+        columns = [map(as_field, array[start:end].tolist()) for array in self._fields.values()]
+        own: list[Mapping[str, Value]] = [{}] * len(beside)
+        if columns:
+            own = [dict(zip(self._fields, values, strict=True)) for values in zip(*columns, strict=True)]
+        return [
+            {**fields, **row.fields} if isinstance(row, Record) else fields
+            for fields, row in zip(own, beside, strict=True)
+        ]
 
     def _as_many(self, entries: Iterable[T], what: str) -> Iterator[T]:
         """Yield entries, one for each vector.
@@ -203,14 +251,13 @@ def _table(recipe: SourceRecipe) -> Source | None:
     return open_source(replace(recipe, kind=kind, location=location, fields=location, vector="", ids=""))
 
 
-def _contents(vectors: Array) -> Iterator[bytes | str]:
-    """Yield each row of (n, d) as bytes of float32 numbers, or why it can't be used."""
-    count, dimension = vectors.shape
-    rows = max(1, BLOCK // (4 * dimension))
-    for start in range(0, count, rows):
-        with np.errstate(over="ignore"):  # what float32 can't hold is not finite
-            part = np.ascontiguousarray(vectors[start : start + rows], "<f4")
-        good = np.isfinite(part).all(1) & part.any(1)  # (m, d) -> (m,)
-        raw, size = part.tobytes(), 4 * dimension
-        for at, is_good in enumerate(good.tolist()):
-            yield raw[at * size : (at + 1) * size] if is_good else problem_of_vector(part[at])
+def _contents(vectors: Array) -> list[bytes | str]:
+    """Return each row of (m, d) as bytes of float32 numbers, or why it can't be used."""
+    with np.errstate(over="ignore"):  # what float32 can't hold is not finite
+        part = np.ascontiguousarray(vectors, "<f4")
+    good = np.isfinite(part).all(1) & part.any(1)  # (m, d) -> (m,)
+    raw, size = part.tobytes(), 4 * part.shape[1]
+    contents: list[bytes | str] = [raw[at : at + size] for at in range(0, len(raw), size)]
+    for at in np.flatnonzero(~good).tolist():
+        contents[at] = problem_of_vector(part[at])
+    return contents

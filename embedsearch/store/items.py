@@ -9,6 +9,7 @@ Columns: `id`, `text`, `path`, `start`, `end`, `hash`, `picture`, and `field:NAM
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -77,17 +78,19 @@ def to_table(items: Sequence[Item]) -> pa.Table:
 
     A field that holds lists, and perhaps single values, becomes one of lists.
     """
+    # (n,) items -> a column (n,) for each of their attributes
+    ids, texts, paths, spans, hashes, fields, contents = zip(*items, strict=True) if items else [()] * 7
     columns: dict[str, pa.Array] = {
-        "id": pa.array([item.id for item in items], pa.string()),
-        "text": pa.array([item.text for item in items], pa.string()),
-        "path": pa.array([item.path for item in items], pa.string()),
-        "start": pa.array([item.span and item.span[0] for item in items], pa.int32()),
-        "end": pa.array([item.span and item.span[1] for item in items], pa.int32()),
-        "hash": pa.array([item.hash for item in items], pa.string()),
-        "picture": pa.array([item.content for item in items], pa.binary()),
+        "id": pa.array(ids, pa.string()),
+        "text": pa.array(texts, pa.string()),
+        "path": pa.array(paths, pa.string()),
+        "start": pa.array([span and span[0] for span in spans], pa.int32()),
+        "end": pa.array([span and span[1] for span in spans], pa.int32()),
+        "hash": pa.array(hashes, pa.string()),
+        "picture": pa.array(contents, pa.binary()),
     }
-    for name in dict.fromkeys(name for item in items for name in item.fields):
-        columns[FIELD + name] = _column([item.fields.get(name) for item in items])
+    for name in dict.fromkeys(chain.from_iterable(fields)):
+        columns[FIELD + name] = _column([each.get(name) for each in fields])
     return pa.table(columns)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from embedsearch.disk.hash_index import HashIndex
 from embedsearch.disk.npy import load_array
-from embedsearch.records import Entry, Record, stat_of
+from embedsearch.records import Block, Entry, Record, Value, stat_of
 
 ENTRY = np.dtype(
     [
@@ -47,6 +47,13 @@ def describe(entries: Sequence[Entry]) -> Entries:
     No file is read, only looked up.
     """
     described = np.zeros(len(entries), ENTRY)
+    if isinstance(entries, Block):
+        modality = repr(entries.modality)
+        columns = zip(entries.ids, entries.digests, entries.fields, strict=True)
+        written = [_written(identity, modality, digest, fields) for identity, digest, fields in columns]
+        described["key"], described["facts"] = _hashes(entries.ids), _hashes(written)
+        described["size"] = -1
+        return described
     for name, values in zip(_DESCRIBED, zip(*map(_described, entries), strict=True), strict=False):
         described[name] = values
     return described
@@ -59,8 +66,8 @@ def _described(entry: Entry) -> tuple[int, int, int, int]:
     size, modified = -1, 0
     if isinstance(entry, Record) and isinstance(entry.content, bytes):
         # the repr of an image would be four times as long as the image
-        content = hashlib.sha256(entry.content).hexdigest()
-        written = repr((entry.id, entry.modality, content, entry.fields))
+        digest = hashlib.sha256(entry.content).digest()
+        written = _written(entry.id, repr(entry.modality), digest, entry.fields)
     else:
         written = repr(entry)
         if isinstance(entry, Record) and entry.labels is not None:
@@ -69,6 +76,17 @@ def _described(entry: Entry) -> tuple[int, int, int, int]:
         with contextlib.suppress(OSError):
             size, modified = stat_of(entry.content)
     return hash_of(entry.id), hash_of(written), size, modified
+
+
+def _written(identity: str, modality: str, digest: bytes, fields: Mapping[str, Value]) -> str:
+    """Return what stands for a record of bytes: as the `repr` of a tuple, with the hash of its content."""
+    return f"({identity!r}, {modality}, {digest.hex()!r}, {fields!r})"
+
+
+def _hashes(texts: Iterable[str]) -> Halves:
+    """Return `hash_of` of each text, (m,)."""
+    digests = (hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts)
+    return np.frombuffer(b"".join(digests), "<u8")[::4]  # (4 m,) -> (m,)
 
 
 def hash_of(text: str) -> int:
@@ -88,8 +106,8 @@ def trusted(modified: Places) -> Places:
 
 def halves(hashes: Sequence[str]) -> tuple[Halves, Halves]:
     """Return content hashes, 32 hex digits each, as two numbers: (m,) high, (m,) low."""
-    highs = np.array([int(each[:16], 16) for each in hashes], np.uint64)
-    return highs, np.array([int(each[16:], 16) for each in hashes], np.uint64)
+    both = np.frombuffer(bytes.fromhex("".join(hashes)), ">u8").astype(np.uint64)  # (2 m,)
+    return both[::2], both[1::2]
 
 
 class SourceState:

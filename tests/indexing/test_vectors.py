@@ -113,6 +113,61 @@ def test_a_column_of_a_data_set_through_a_rebuild(tmp_path):
     assert np.array_equal(index.build.vectors, ROWS)
 
 
+def write_some(folder):
+    """Write vectors of which some are equal, one is NaN, and one id came before; with fields beside them."""
+    rows = RNG.normal(size=(9000, 4)).astype(np.float32)
+    rows[[100, 4500, 8000]] = rows[[5, 7, 7]]
+    rows[5000] = np.nan
+    np.save(folder / "clean.npy", np.nan_to_num(rows, nan=1.0))
+    np.save(folder / "v.npy", rows)
+    (folder / "ids.txt").write_text("\n".join("é3" if at == 77 else f"é{at}" for at in range(9000)))
+    lines = (f"k{at},{at / 2 if at % 3 else at},{'' if at % 5 else at}\n" for at in range(9000))
+    (folder / "f.csv").write_text("key,half,some\n" + "".join(lines))
+    keyed = {"fields": folder / "f.csv", "id": "key"}
+    return [("clean.npy", {}), ("v.npy", {"ids": folder / "ids.txt"}), ("clean.npy", keyed)]
+
+
+def test_columns_make_the_same_index_as_records(tmp_path, monkeypatch):
+    """Items, source state, vectors and rejections are the same by column and record by record."""
+    monkeypatch.setattr(shards, "SHARD_VECTORS", 3000)
+    given, made = write_some(tmp_path), []
+    for folder in ("columns", "records"):
+        if folder == "records":
+            monkeypatch.setattr("embedsearch.indexing.read.Columnar", ())  # which no source is
+        for number, (name, options) in enumerate(given):
+            build = es.build(tmp_path / name, name=f"v{number}", indexes=tmp_path / folder, **options).build
+            made.append((build.items, build.source_state.entries, build.vectors, build.rejected()))
+    for by_column, by_record in zip(made[:3], made[3:], strict=True):
+        assert by_column[0].equals(by_record[0])
+        assert np.array_equal(by_column[1], by_record[1])
+        assert np.array_equal(by_column[2], by_record[2])
+        assert by_column[3] == by_record[3]
+    assert [len(rejected) for *_, rejected in made[:3]] == [0, 2, 0]
+
+
+class Picky:
+    """An encoder that gives vectors with a negative first number nothing finite."""
+
+    name = "picky"
+
+    def encode(self, items):
+        """Return the vectors as they are, or NaN."""
+        rows = np.stack(items)
+        return np.where(rows[:, :1] < 0, np.nan, rows)
+
+
+def test_what_an_encoder_rejects_of_a_block_is_listed(tmp_path):
+    """A vector that the encoder can't use is rejected, and so is a later copy of it; the rest is built."""
+    rows = np.abs(RNG.normal(size=(6000, 3))).astype(np.float32)
+    rows[7] *= -1
+    rows[5000] = rows[7]
+    np.save(tmp_path / "v.npy", rows)
+    index = es.build(tmp_path / "v.npy", name="v", indexes=tmp_path / "indexes", encoder=Picky())
+    assert len(index) == 5998
+    assert len({each["reason"] for each in index.build.rejected()}) == 1
+    assert [each["entry"] for each in index.build.rejected()] == [7, 5000]
+
+
 @pytest.mark.parametrize("dimension", [1, 65_536])
 def test_any_dimension_is_built_and_searched(dimension, here):
     """One number and 65,536: the neighbours are those of numpy, and a rebuild keeps the vectors."""

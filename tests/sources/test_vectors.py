@@ -1,5 +1,6 @@
 """Files of NumPy that hold vectors, with ids and fields beside them; columns of vectors in tables."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedsearch.errors import RecipeError, SourceError
-from embedsearch.records import Modality, Record, Rejected, content_hash
+from embedsearch.records import Block, Modality, Record, Rejected, content_hash
 from embedsearch.sources.guess import guess
 from tests.sources.reading import read, source
 
@@ -104,6 +105,19 @@ def test_a_npz_holds_vectors_ids_and_fields(tmp_path):
     assert contents(chosen) == [(2 * row).astype("<f4").tobytes() for row in ROWS]
     with pytest.raises(SourceError, match="Say which with --vectors NAME"):
         source("vectors", tmp_path / "two.npz")
+
+
+def test_stretches_are_what_iteration_yields(tmp_path):
+    """A stretch of records alone is a block of columns; where one entry is rejected, entries come."""
+    rows = np.arange(40, dtype="<f4").reshape(10, 4)  # the first of ten is no zero: 0, 1, 2, 3
+    rows[5] = np.nan
+    opened = source("vectors", saved(tmp_path / "v.npy", rows))
+    found = list(opened.stretches(3, 2**20))
+    assert [len(stretch) for stretch in found] == [3, 3, 3, 1]
+    assert [isinstance(stretch, Block) for stretch in found] == [True, False, True, True]
+    assert [entry for stretch in found for entry in stretch] == list(opened)
+    assert found[0].digests[1] == hashlib.sha256(rows[1].tobytes()).digest()
+    assert [len(stretch) for stretch in opened.stretches(100, 40)] == [3, 3, 3, 1]  # 48 bytes reach 40
 
 
 def test_rows_that_hold_no_vector_are_rejected(tmp_path):

@@ -23,11 +23,10 @@ from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, Prepared, gather
 from embedsearch.encoders.probes import spread
 from embedsearch.errors import ItemError
-from embedsearch.indexing.batch import Batch, Embedded, Outcome
+from embedsearch.indexing.batch import WHOLE, Batch, Embedded, Outcome
 from embedsearch.modalities import UNITS, modality_of
 from embedsearch.recipe import EncoderRecipe
 
-WHOLE = Outcome()  # of most contents
 REPORTED_EVERY = 16  # entries; a progress bar needs no more
 
 
