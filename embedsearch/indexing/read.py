@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -9,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from embedsearch.modalities import UNITS, ModalityRow
+from embedsearch.modalities import MODALITIES, UNITS, ModalityRow
 from embedsearch.records import (
     Block,
     Content,
@@ -49,9 +50,27 @@ def walk(source: Source, unit: Unit) -> Iterator[Walked]:
     """Go through a source once, by as many entries as are embedded together."""
     most = UNITS[unit].records_ahead
     stretches = source.stretches(most, HELD) if isinstance(source, Columnar) else _stretches(source, most)
-    for taken in stretches:
+    for taken in map(_by_column, stretches):
         described = source_state.describe(taken)
         yield Walked(taken, described, source_state.digest(described))
+
+
+def _by_column(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return entries as a block, where all are records of bytes, of one modality that has no facts."""
+    if isinstance(entries, Block):
+        return entries
+    records: list[Record] = []
+    contents: list[bytes] = []
+    for entry in entries:
+        if not isinstance(entry, Record) or not isinstance(entry.content, bytes):
+            return entries
+        if MODALITIES[entry.modality].facts or (records and entry.modality is not records[0].modality):
+            return entries
+        records.append(entry)
+        contents.append(entry.content)
+    digests = [hashlib.sha256(content).digest() for content in contents]
+    fields = [record.fields for record in records]
+    return Block([record.id for record in records], records[0].modality, contents, digests, fields)
 
 
 def _stretches(source: Source, most: int) -> Iterator[list[Entry]]:
