@@ -81,7 +81,8 @@ class Encoder(Protocol):
 
         Yields:
             The position of each item in `prepared`, in any order, and its vectors: (1, d) float32, or
-            one row per span.
+            one row per span. Of several items that follow each other, all vectors may come with the
+            position of the last.
 
         Raises:
             DeviceError: the device's memory does not hold even one item.

@@ -109,9 +109,10 @@ class GivenEncoder:
             return self._text_encoder
 
     def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
-        """See `Encoder.run`."""
-        for position, item in enumerate(prepared):
-            yield position, np.asarray(item.inputs["vector"], np.float32)[None]  # (d,) -> (1, d)
+        """See `Encoder.run`; all come at once."""
+        if prepared:
+            vectors = np.stack([item.inputs["vector"] for item in prepared])  # m of (d,) -> (m, d)
+            yield len(prepared) - 1, vectors.astype(np.float32, copy=False)
 
     def encode(self, items: Sequence[Any], role: Role = "passage") -> Vectors:
         """See `Encoder.encode`."""

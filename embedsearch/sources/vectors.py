@@ -117,7 +117,7 @@ class VectorFile(NothingToReport):
         beside: Iterator[Entry | None] = repeat(None)
         if self._table is not None:
             beside = self._as_many(self._table, "rows of the table of fields")
-        rows = min(most, -(-held // (4 * dimension)))
+        rows = max(1, min(most, -(-held // (4 * dimension))))
         for start in range(0, count, rows):
             contents = _contents(self._vectors[start : start + rows])
             size = len(contents)

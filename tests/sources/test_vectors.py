@@ -118,6 +118,7 @@ def test_stretches_are_what_iteration_yields(tmp_path):
     assert [entry for stretch in found for entry in stretch] == list(opened)
     assert found[0].digests[1] == hashlib.sha256(rows[1].tobytes()).digest()
     assert [len(stretch) for stretch in opened.stretches(100, 40)] == [3, 3, 3, 1]  # 48 bytes reach 40
+    assert len(list(opened.stretches(100, 0))) == 10
 
 
 def test_rows_that_hold_no_vector_are_rejected(tmp_path):

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,8 +190,7 @@ def _compute(
         on_progress(entries - reached)
 
     vectors = gather(prepared, reported(), encoder.dimension)  # (n, d)
-    ends = list(accumulate(each.rows for each in prepared))
-    spans = [slice(end - each.rows, end) for end, each in zip(ends, prepared, strict=True)]
+    spans = _spans(prepared)
     finite = np.atleast_1d(np.isfinite(vectors).all(1))  # (n, d) -> (n,)
     if not finite.all():
         good = [bool(finite[span].all()) for span in spans]
@@ -201,7 +200,12 @@ def _compute(
                 outcomes[at] = Outcome(reason="the model gives it a vector that is not finite")
         vectors = np.concatenate([vectors[:0], *(vectors[span] for span in spans if finite[span].all())])
         prepared = [each for each, is_good in zip(prepared, good, strict=True) if is_good]
-        ends = list(accumulate(each.rows for each in prepared))
-        spans = [slice(end - each.rows, end) for end, each in zip(ends, prepared, strict=True)]
+        spans = _spans(prepared)
     probes = [(prepared[at], vectors[spans[at]]) for at in spread(len(prepared))]
     return Embedded(outcomes, vectors, probes, waited=work.waited)
+
+
+def _spans(prepared: Sequence[Prepared]) -> list[slice]:
+    """Return where the vectors of each item lie among those of all."""
+    ends = list(accumulate(each.rows for each in prepared))
+    return [slice(end - each.rows, end) for end, each in zip(ends, prepared, strict=True)]
