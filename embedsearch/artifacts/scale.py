@@ -106,7 +106,10 @@ def make_scale(
         above &= owners[:, None] != owners  # (m, 1) (m,) -> (m, m)
     apart = distances(sample, sample, metric)[above]  # (m, m) -> (m (m - 1) / 2,)
     shares, k = _shares(count), listed(count)
-    items = to_others(backend, vectors, draw, records)
+    # without unrelated queries there is no verdict, whatever items find
+    items = np.empty((0, k), np.float32)
+    if known.foreign is not None:
+        items = to_others(backend, vectors, draw, records)
     asked = (_found(backend, each, k, records) for each in (known.foreign, known.own))
     return Scale(
         pairs=pairs_of(apart, known.of if general else "", general=general),

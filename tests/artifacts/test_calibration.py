@@ -13,7 +13,8 @@ from embedsearch.artifacts import calibration as module
 from embedsearch.artifacts.calibration import read_background
 from embedsearch.artifacts.scale import SENTENCES, general, make_scale
 from embedsearch.distances.metric import Metric, distances
-from embedsearch.distances.verdict import Verdict, closeness_of
+from embedsearch.distances.scale import Scale
+from embedsearch.distances.verdict import UNMEASURED, Verdict, closeness_of
 from embedsearch.errors import QueryError, SourceError
 from embedsearch.index import Index
 from embedsearch.progress import Silent
@@ -271,6 +272,17 @@ def test_copies_do_not_hide_an_item_from_itself(make_searcher):
     items = searcher.build.scale.answers[0].items
     assert len(items) == 13
     assert (items == items[0]).sum() == 3
+
+
+def test_without_unrelated_queries_nothing_is_asked(tmp_path):
+    """Where none are known there is no verdict, so no item looks for its nearest; pairs give labels."""
+    vectors = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    make_scale(None, vectors, Metric.COSINE).save(tmp_path / "scale.npz")  # no backend: it would fail
+    scale = Scale.load(tmp_path / "scale.npz", 300 * 299 // 2)
+    assert [len(each.items) for each in scale.answers] == [0] * len(scale.shares)
+    assert scale.pairs.percentile(0.0) == pytest.approx(100, abs=0.1)
+    judged = scale.judge([0.1, 0.2, 0.3], share=0.01)
+    assert (judged.verdict, judged.reason) == (None, UNMEASURED)
 
 
 def test_another_background_is_kept_by_rebuilds(make_build, calibrated, tmp_path):
