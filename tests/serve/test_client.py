@@ -226,6 +226,7 @@ def stranger():
 
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self):
+                start.seen.append((self.path, self.headers["Authorization"]))
                 status, headers, body = left.pop(0) if len(left) > 1 else left[0]
                 self.send_response(status)
                 for name, value in headers.items():
@@ -243,6 +244,7 @@ def stranger():
         servers.append((server, thread))
         return f"http://127.0.0.1:{server.server_port}", left
 
+    start.seen = []
     yield start
     for server, thread in servers:
         server.shutdown()
@@ -287,6 +289,19 @@ def test_another_server_is_no_surprise(stranger, status, headers, body):
     address, _ = stranger((status, headers, body))
     with pytest.raises(ServerError, match=str(status)):
         es.connect(address, "faq")
+
+
+def test_a_proxy_asks_for_a_name_and_a_password(stranger):
+    """Those of the address go to a proxy, which may have a path of its own; a token goes as Bearer."""
+    address, _ = stranger((200, {}, b'{"indexes": []}'))
+    with pytest.raises(IndexNotFoundError):
+        es.connect(f"{address.replace('//', '//anna:pa%20ss@')}/search/")
+    with pytest.raises(IndexNotFoundError):
+        es.connect(address, token="t")
+    assert stranger.seen == [
+        ("/search/v1/indexes", "Basic YW5uYTpwYSBzcw=="),
+        ("/v1/indexes", "Bearer t"),
+    ]
 
 
 def test_no_server_is_said_to_be_none(silent_port, monkeypatch):

@@ -15,7 +15,7 @@ from embedsearch.distances.metric import Metric, similarity
 from embedsearch.distances.pairs import Closeness
 from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import ServerError, UsageError
-from embedsearch.modalities import QueryForm
+from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.query import DEFAULT_K, AnyQuery, as_query, as_single, is_several
 from embedsearch.records import Content, Modality
 from embedsearch.results import Hit, Results
@@ -80,9 +80,8 @@ class ServedIndex:
         _ = self._info  # fails now where there is no such index
 
     def __repr__(self) -> str:
-        return (
-            f"<ServedIndex {self.name!r} at {self._connection.shown}: {self.answers:,} {self.manifest.unit}s>"
-        )
+        found = f"{self.answers:,} {UNITS[self.manifest.unit].plural}"
+        return f"<ServedIndex {self.name!r} at {self._connection.shown}: {found}>"
 
     def __len__(self) -> int:
         return self.manifest.count
