@@ -145,6 +145,16 @@ def test_a_slow_request_is_given_up(serve, threads):
         assert waiting(client) == 0
 
 
+def test_what_was_given_up_is_not_embedded(serve, threads):
+    """A query whose time ran out while it waited does not go through the model."""
+    with serve(seconds=1.0) as client:
+        hold(client, threads)
+        assert search(client, text="fig").status_code == 503
+        Held.go.set()
+        assert search(client, text="pear").status_code == 200
+    assert not any("fig" in each for each in Held.batches)
+
+
 def test_a_new_build_is_taken_up(serve, threads, make, fruits):
     """A query in flight is answered by the build that it began with, later ones by the new build."""
     with serve() as client:
