@@ -15,6 +15,7 @@ from multiprocessing import get_context
 
 import httpx
 import numpy as np
+import psutil
 
 import embedsearch as es
 from tests.benchmarks.page_memory import anonymous
@@ -34,6 +35,12 @@ def index():
     if NAME not in es.list_indexes(folder):
         es.build(texts[:COUNT], name=NAME, indexes=folder)
     return es.open(NAME, folder), texts[COUNT : COUNT + QUERIES]
+
+
+def processor_time(process):
+    """Return the seconds that a process has computed."""
+    times = psutil.Process(process).cpu_times()
+    return times.user + times.system
 
 
 def wrong(hits, wanted, close):
@@ -80,7 +87,9 @@ def asked(address, queries, seconds):
 
 
 def measured(folder, queries, is_wrong, seconds, *options):
-    """Start a server, load it, and return the rate, the milliseconds, the faults and the memory's growth.
+    """Start a server, load it; return the rate, the milliseconds, the faults and the memory's growth.
+
+    The third of the milliseconds is the processor's, for a query.
 
     `is_wrong` judges the hits of a query.
     """
@@ -89,14 +98,16 @@ def measured(folder, queries, is_wrong, seconds, *options):
         with get_context("spawn").Pool(1) as clients:
             address = f"http://127.0.0.1:{server.port}"
             clients.apply(asked, (address, queries, min(5, seconds)))
-            before = anonymous(server.process.pid)
+            before, worked = anonymous(server.process.pid), processor_time(server.process.pid)
             taken, errors, found = clients.apply(asked, (address, queries, seconds))
             after = anonymous(server.process.pid)
+            worked = processor_time(server.process.pid) - worked
     finally:
         server.end()
     bad = sum(is_wrong(query, hits) for query, all_hits in found.items() for hits in all_hits)
     cuts = statistics.quantiles(taken, n=100)
-    return len(taken) / seconds, 1000 * cuts[49], 1000 * cuts[94], len(errors), bad, before, after
+    times = (1000 * cuts[49], 1000 * cuts[94], 1000 * worked / len(taken))
+    return len(taken) / seconds, times, len(errors), bad, before, after
 
 
 def main():
@@ -109,7 +120,7 @@ def main():
     folder = cache() / "serve"
     rates = []
     for name, options in (("batches", ()), ("one_by_one", ("--batch", "1"))):
-        rate, p50, p95, errors, bad, before, after = measured(
+        rate, (p50, p95, each), errors, bad, before, after = measured(
             folder,
             queries,
             lambda query, hits: wrong(hits, wanted[query], close),
@@ -118,7 +129,8 @@ def main():
         )
         rates.append(rate)
         print(
-            f"serve_{name} value={rate:.1f} (queries/s; p50 {p50:.0f} ms, p95 {p95:.0f} ms, errors {errors}, "
+            f"serve_{name} value={rate:.1f} (queries/s; p50 {p50:.0f} ms, p95 {p95:.0f} ms, processor "
+            f"{each:.1f} ms, errors {errors}, "
             f"wrong {bad}, memory {before / 1e6:.0f} MB, then {after / 1e6:.0f} MB)"
         )
     print(f"serve_batching ratio={rates[0] / rates[1]:.2f} ({CLIENTS} clients, {COUNT:,} texts, k {K})")

@@ -52,7 +52,8 @@ def _route(schema: Mapping[str, Any], method: str, path: str, route: Mapping[str
             f"  -H 'Content-Type: application/json' \\\n  -d '{example}'"
         )
         if "multipart/form-data" in route["requestBody"]["content"]:
-            yield f"\n\ncurl http://localhost:8000{path.replace('{name}', 'holidays')} -F image=@beach.jpg -F k=5"
+            filled = path.replace("{name}", "holidays")
+            yield f"\n\ncurl http://localhost:8000{filled} -F image=@beach.jpg -F k=5"
         yield "</pre>"
     elif method == "get":
         filled = path.replace("{name}", "faq").replace("{id}", "1")
