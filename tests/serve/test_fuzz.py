@@ -19,7 +19,7 @@ from tests.fakes import fruit_entries
 from tests.serve.conftest import serving
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EACH = 20  # requests of one route, of one kind
+EACH = 12  # requests of one route, of one kind
 ROUTES = 13
 
 

@@ -180,6 +180,14 @@ def test_embeddings_are_those_of_the_encoder(client, indexes):
         asked.embeddings.create(model="fruit", input="fig")
 
 
+def test_a_new_index_names_a_model(client, make):
+    """Vectors by the encoder of an index can be asked for before anything else is asked of it."""
+    made = make("late", [text("fig", "fig")])
+    answered = client.post("/v1/embeddings", json={"model": "late", "input": "abc"})
+    assert answered.json()["data"][0]["embedding"][:4] == [1, 1, 1, 0]
+    made.remove()
+
+
 @pytest.mark.parametrize("count", [1, 32, 33, 100])
 def test_many_texts_keep_their_order(client, indexes, count):
     """Texts that go through the model in several batches come back in their order."""

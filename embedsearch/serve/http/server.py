@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, PlainTextResponse
 from embedsearch.analysis.compare import compare
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.vision.decode import DAMAGED, UPLOADED_PIXELS, check_upload, opened
-from embedsearch.errors import IndexDamagedError, ItemError, ItemNotFoundError
+from embedsearch.errors import IndexDamagedError, IndexNotFoundError, ItemError, ItemNotFoundError, UsageError
 from embedsearch.explain.shown import moment_of, thumbnail
 from embedsearch.index import Index
 from embedsearch.modalities import MODALITIES, Card
@@ -244,6 +244,8 @@ class Server:
         self, asked: EmbeddingsRequest
     ) -> tuple[Encoder, Batches[embeddings.Texts, embeddings.Embedded]]:
         """Return the encoder of an index, or of a model by its name."""
+        with suppress(UsageError, IndexNotFoundError):  # it may name no index, but a model
+            await self.indexes.get(asked.model)
         reading = [each for each in self.indexes.held() if embeddings.reads_texts(each)]
         own = MODALITIES[Modality.TEXT].default_model
         named = [each for each in reading if asked.model == each.name]
