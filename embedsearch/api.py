@@ -28,6 +28,7 @@ from embedsearch.models.catalog import MODELS, KnownModel
 from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress
 from embedsearch.recipe import (
+    MEMORY,
     RECIPE_FILE,
     EncoderOptions,
     EncoderRecipe,
@@ -140,8 +141,8 @@ def build(
         fields: of a .npy or .npz file of vectors, a table with a row for each vector; its column `id` names
             them.
         unit: `text`, `word`, `token`, `span` or `image`; guessed from the source without it.
-        model: as in `load_encoder`, and so are the next ten. Of vectors made elsewhere it is the name of
-            what made them.
+        model: as in `load_encoder`, and so are the next ten. Of vectors from memory it is the name of what
+            made them.
         revision: see `load_encoder`.
         pooling: see `load_encoder`.
         layers: see `load_encoder`.
@@ -324,6 +325,11 @@ def _settled(options: EncoderOptions, source: SourceRecipe, own: OwnEncoder | No
         if recipe.query_model:
             raise RecipeError("--query-model belongs to vectors made elsewhere: leave it out.")
         return recipe
+    if recipe.model and own is None and source.kind != MEMORY:
+        raise RecipeError(
+            f"{source.location} holds vectors made elsewhere, on which no model is run: leave out --model. "
+            "With --query-model MODEL, texts are asked through the model that made them."
+        )
     recipe = replaced(recipe, dimension=_dimension(source))
     if recipe.query_model and own is None:
         texts = open_encoder(query_recipe(recipe)).dimension
@@ -385,10 +391,11 @@ def compare(
     layers: int | Sequence[int] = -1,
     indexes: str | Path | None = None,
 ) -> Comparison:
-    """Compare two or more texts or images, each with each; texts with images by an index.
+    """Compare two or more texts, images or sounds, each with each; texts with others by an index.
 
     Args:
-        things: texts (str), or images (`Path`, bytes or PIL image).
+        things: texts (str), images (`Path`, bytes or PIL image) or sounds (`Sound`, or the `Path` of a file
+            with the suffix of one).
         index: compare by the model, the metric and the scale of this index; else by `model` with the cosine
             distance and, for texts, beside pairs of general sentences.
         model: as in `load_encoder`; so are pooling and layers.
@@ -398,7 +405,7 @@ def compare(
 
     Raises:
         QueryError: there are fewer than two things, or of two kinds, or the index holds something else.
-        ItemError: an image can't be read.
+        ItemError: an image or a sound can't be read.
         ModelError, IndexNotFoundError, IndexDamagedError: as `load_encoder`, `open_index`.
     """
     opened = open_index(index, indexes) if index else None

@@ -128,5 +128,7 @@ class ItemError(EmbedsearchError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for another known name close to `name`, or an empty string."""
-    close = difflib.get_close_matches(name, [each for each in known if each != name], n=1, cutoff=0.5)
+    # a name of half the length is no slip of the hand
+    likely = [each for each in known if each != name and abs(len(each) - len(name)) <= len(each) // 2]
+    close = difflib.get_close_matches(name, likely, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""

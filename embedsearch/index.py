@@ -188,6 +188,7 @@ class Index(Searcher):
         layers: int | Sequence[int] = (),
         qrels: str | Path | None = None,
         pairs: str | Path | None = None,
+        progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Measure recall, latency and quality; arguments and errors as `analysis.evaluate.evaluate`."""
         files = [None if path is None else Path(path) for path in (queries, qrels, pairs, test)]
@@ -202,6 +203,7 @@ class Index(Searcher):
             layers=layers_of(layers),
             qrels=files[1],
             pairs=files[2],
+            progress=progress,
         )
 
     def diagnostics(self, *, progress: Progress | None = None) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class ModalityRow:
 
 
 # measured by tests.benchmarks.verdicts
-_WORDS_UNJUDGED = "There is no verdict for words: many that belong find nothing closer than others do."
+_WORDS_UNJUDGED = "There is no verdict for {}: many that belong find nothing closer than others do."
 _ROWS = (
     ModalityRow(
         Modality.TEXT,
@@ -190,7 +190,7 @@ _ROWS = (
                 splitter="embedsearch.splitters.words:split_words",
                 splitting=SPLITTER,
                 general="words in general sentences",
-                unjudged=_WORDS_UNJUDGED,
+                unjudged=_WORDS_UNJUDGED.format("words"),
                 has_duplicates=False,  # the same word in two sentences is none
                 compared="Words in their sentences",
                 votes=True,
@@ -206,7 +206,7 @@ _ROWS = (
                 splitter="embedsearch.splitters.words:split_tokens",
                 splitting=SPLITTER,
                 general="words in general sentences",
-                unjudged=_WORDS_UNJUDGED,
+                unjudged=_WORDS_UNJUDGED.format("tokens"),
                 has_duplicates=False,
                 votes=True,
             ),
@@ -221,7 +221,7 @@ _ROWS = (
                 splitter="embedsearch.splitters.words:split_spans",
                 splitting=SPLITTER,
                 general="words in general sentences",
-                unjudged=_WORDS_UNJUDGED,
+                unjudged=_WORDS_UNJUDGED.format("spans"),
                 has_duplicates=False,
                 is_labelled=True,
                 votes=True,

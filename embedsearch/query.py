@@ -124,6 +124,8 @@ class Row:
         names = [name for name, _, _ in parts]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise QueryError(f"The row has the column {twice!r} twice: give one value for it.")
+        if not text.strip(" '"):
+            raise QueryError("The row is empty: give values of columns, as in price=20 colour=red.")
         if wrong is not None or not parts:
             raise QueryError(
                 f"{wrong or text!r:.80} names no column. Write a row like price=20 colour=red, with quotes "

@@ -170,7 +170,7 @@ def test_a_vector_that_cannot_be_used_is_rejected():
         "the vector column 'v' holds something that is no list of numbers",
         "the vector column 'v' is empty",
         "the vector column 'v': the vector holds a number that is not finite in float32",
-        "the vector has 3 numbers; 2 were expected",
+        "the vector has 3 numbers; the index holds vectors of 2: if all changed, build it with --replace",
     ]
 
 

@@ -35,6 +35,7 @@ def test_the_drawing_is_the_tree(kind):
 def test_nearest(name, suggestion):
     """A close name is suggested, a far one is not."""
     assert nearest(name, ["exact", "hnsw"]) == suggestion
+    assert nearest("word", ["wd"]) == ""  # half of it is missing
 
 
 def test_a_name_is_not_its_own_suggestion():

@@ -168,7 +168,9 @@ def test_vectors_are_added_and_deleted():
     assert np.array_equal(index.build.vectors, VECTORS)
     assert len(index.delete(IDS[:10])) == 30
     more = index.add((["odd"], np.ones((1, 3))))
-    assert [each["reason"] for each in more.rejected()] == ["the vector has 3 numbers; 6 were expected"]
+    assert [each["reason"] for each in more.rejected()] == [
+        "the vector has 3 numbers; the index holds vectors of 6: if all changed, build it with --replace"
+    ]
 
 
 @pytest.mark.usefixtures("here")

@@ -15,12 +15,14 @@ from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.distances.pairs import Pairs, pairs_of
 from embedsearch.encoders import Encoder, all_ready, gather, load_encoder
 from embedsearch.errors import QueryError
-from embedsearch.modalities import UNITS, unit_of
+from embedsearch.modalities import UNITS, QueryForm, unit_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Silent
-from embedsearch.query import Image, Text, as_single
+from embedsearch.query import Image, Single, Sound, Text, as_single
 from embedsearch.records import MOST_UNKNOWN, Unit
+from embedsearch.search.query_vectors import sound_vector
 from embedsearch.search.searcher import Searcher
+from embedsearch.sources.folder import SOUND_SUFFIXES
 
 LEAST = 2
 
@@ -30,7 +32,7 @@ class Comparison:
     """The distances of several things to one another.
 
     Attributes:
-        labels: the things in order: texts, and the names of images.
+        labels: the things in order: texts, and the names of files.
         distances: (n, n) float32; smaller is more related.
         percentiles: (n, n) float32, percent (0 to 100) of random pairs that are farther apart; None where
             there is nothing to compare with.
@@ -39,7 +41,7 @@ class Comparison:
         model: which model.
         pooling: how its hidden states became one vector.
         layers: which hidden layers.
-        by: how texts and images came into one space, see `embedsearch.crossmodal`; empty for one kind.
+        by: how things of two kinds came into one space, see `embedsearch.crossmodal`; empty for one kind.
     """
 
     labels: tuple[str, ...]
@@ -72,10 +74,11 @@ def compare(
     pooling: str = "",
     layers: int | Sequence[int] = -1,
 ) -> Comparison:
-    """Compare two or more texts or images, each with each; texts with images by an index.
+    """Compare two or more texts, images or sounds, each with each; texts with others by an index.
 
     Args:
-        things: texts (str), or images (`Path`, bytes or PIL image).
+        things: texts (str), images (`Path`, bytes or PIL image) or sounds (`Sound`, or the `Path` of a file
+            with the suffix of one).
         index: compare by the model, the metric and the scale of this open index; else by `model` with the
             cosine distance and, for texts, beside pairs of general sentences.
         model: as in `load_encoder`; so are pooling and layers.
@@ -84,15 +87,17 @@ def compare(
 
     Raises:
         QueryError: there are fewer than two things, or of two kinds, or the index holds something else.
-        ItemError: an image can't be read.
+        ItemError: an image or a sound can't be read.
         ModelError, EncoderMismatchError: as `load_encoder`.
     """
-    queries = [as_single(thing) for thing in things]
+    queries = [_query(thing) for thing in things]
     if len(queries) < LEAST:
         raise QueryError(f"Two things or more are needed to compare; {len(queries)} came.")
-    asked = [query for query in queries if isinstance(query, Text | Image)]
+    asked = [query for query in queries if isinstance(query, Text | Image | Sound)]
     if len(asked) < len(queries):
-        raise QueryError("Texts and images can be compared: a str, a Path, bytes or a PIL image.")
+        raise QueryError(
+            "Texts, images and sounds can be compared: a str, a Path, bytes, a PIL image or a Sound."
+        )
     if any(isinstance(query, Text) and not query.text.strip() for query in queries):
         raise QueryError("One of the texts is empty: there is nothing to compare.")
     labels = [_label(query) for query in queries]
@@ -107,10 +112,15 @@ def compare(
         return compared(labels, vectors, index.encoder.spec, metric, pairs)
     if len({query.form for query in asked}) > 1:
         raise QueryError(
-            "A text and an image can be compared by an index whose images texts find: name it with "
-            "--index NAME."
+            "Things of two kinds, as a text and an image, can be compared by an index in which one finds the "
+            "other: name it with --index NAME."
         )
     encoder = _open(model, unit_of(asked[0].form).unit, pooling, layers)
+    if asked[0].form is QueryForm.SOUND:
+        rule = UNITS[encoder.spec.unit].splitting
+        sounds = [query.source for query in asked if isinstance(query, Sound)]
+        vectors = np.concatenate([sound_vector(encoder, rule, each, Metric.COSINE) for each in sounds])
+        return compared(labels, vectors, encoder.spec, Metric.COSINE, None)
     things = [query.text if isinstance(query, Text) else query.source for query in asked]
     ready = all_ready(things, encoder.prepare(things, "query"))  # as the sentences of the random pairs
     vectors = gather(ready, encoder.run(ready), encoder.dimension)
@@ -177,7 +187,15 @@ def _open(model: str, unit: Unit, pooling: str, layers: int | Sequence[int]) -> 
     )
 
 
+def _query(thing: Any) -> Single:
+    """Return a thing as a query; the path of a sound file is a sound."""
+    is_sound = isinstance(thing, Path) and thing.suffix.lower() in SOUND_SUFFIXES
+    return Sound(thing) if is_sound else as_single(thing)
+
+
 def _label(query: Any) -> str:
     if isinstance(query, Text):
         return query.text
-    return Path(query.source).name if isinstance(query.source, (str, Path)) else "an image"
+    if isinstance(query.source, (str, Path)):
+        return Path(query.source).name
+    return "a sound" if isinstance(query, Sound) else "an image"

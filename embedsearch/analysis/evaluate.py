@@ -19,6 +19,7 @@ from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.encoders import Prepared, gather
 from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
 from embedsearch.modalities import UNITS, QueryForm
+from embedsearch.progress import Progress
 from embedsearch.query import Text
 from embedsearch.results import Hit
 from embedsearch.search.searcher import CLIPS, Searcher
@@ -330,6 +331,7 @@ def evaluate(
     layers: Sequence[int] = (),
     qrels: Path | None = None,
     pairs: Path | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure an index.
 
@@ -345,6 +347,7 @@ def evaluate(
         layers: hidden layers that are compared by `test`; empty for those of the index.
         qrels: judgements of `queries`.
         pairs: pairs of texts with human scores.
+        progress: gets the progress reports of `test`.
 
     Returns:
         `recall`, `latency` in milliseconds, `bytes`, and the results of the other arguments; with `queries`
@@ -363,7 +366,7 @@ def evaluate(
     if labels:
         quality["labels"] = {"field": labels, **precision(searcher, labels, k)}
     if test is not None:
-        quality["vote"] = vote(searcher, labels, test, k, layers)
+        quality["vote"] = vote(searcher, labels, test, k, layers, progress)
     if qrels is not None and queries is not None:
         quality["judged"] = judged(searcher, queries, qrels)
     if pairs is not None:

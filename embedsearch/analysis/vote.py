@@ -17,6 +17,7 @@ from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, Prepared, all_ready, gather
 from embedsearch.errors import ItemError, QueryError, SourceError
 from embedsearch.modalities import UNITS
+from embedsearch.progress import Progress, Silent
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import OUTSIDE, Record, Sentence, Span
 from embedsearch.results import Vote
@@ -62,7 +63,12 @@ class _Unit:
 
 
 def vote(
-    searcher: Searcher, field: str, test: Path, k: int = 10, layers: Sequence[int] = ()
+    searcher: Searcher,
+    field: str,
+    test: Path,
+    k: int = 10,
+    layers: Sequence[int] = (),
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure how well a vote of the `k` nearest items says what the words or spans of a file are.
 
@@ -77,6 +83,7 @@ def vote(
         k: how many neighbours vote; of two labels with as many votes the nearer one wins.
         layers: hidden layers that are compared; empty for those of the index. For another layer than the
             index's, its items are embedded again.
+        progress: gets the progress reports.
 
     Returns:
         `test`, `k`, the number of `texts`, `units` and `rejected`, and for each of `layers` its `layers`, and
@@ -93,6 +100,7 @@ def vote(
             f"--test measures labels of words and spans, and the index {manifest.name!r} holds "
             f"{UNITS[manifest.unit].plural}. Build one with --spans COLUMN or from a .conll file."
         )
+    progress = progress or Silent()
     texts, rejected = _read(searcher, test)
     labels = [_label(value) for value in searcher.build.items[FIELD + field].to_pylist()]
     measured = []
@@ -101,8 +109,12 @@ def vote(
     for chosen in asked or [manifest.recipe.encoder.layers]:
         own = chosen == manifest.recipe.encoder.layers
         encoder = searcher.encoder if own else searcher.encoder_of(chosen)
-        units, vectors = _embedded(encoder, texts)
-        rows = _nearest(searcher, None if own else encoder, vectors, k)
+        layer = f"layer {','.join(map(str, chosen))}"
+        progress.stage(f"{layer}: embedding the texts of {test}", sum(len(text.parts) for text in texts))
+        units, vectors = _embedded(encoder, texts, progress)
+        if not own:
+            progress.stage(f"{layer}: embedding the items of the index again", len(searcher))
+        rows = _nearest(searcher, None if own else encoder, vectors, k, progress)
         said = iter(rows)
         found = [_elected(labels, next(said)) if unit.has_vector else OUTSIDE for unit in units]
         measured.append({"layers": list(chosen), **_scores(searcher, texts, units, found)})
@@ -144,7 +156,7 @@ def _read(searcher: Searcher, test: Path) -> tuple[list[_Text], int]:
     return texts, rejected
 
 
-def _embedded(encoder: Encoder, texts: Sequence[_Text]) -> tuple[list[_Unit], Vectors]:
+def _embedded(encoder: Encoder, texts: Sequence[_Text], progress: Progress) -> tuple[list[_Unit], Vectors]:
     """Return the words or spans of texts, and the vectors of those that the model can read, (n, d)."""
     units: list[_Unit] = []
     vectors = [np.empty((0, encoder.dimension), np.float32)]
@@ -158,16 +170,23 @@ def _embedded(encoder: Encoder, texts: Sequence[_Text]) -> tuple[list[_Unit], Ve
                 units.append(_Unit(at, start + span[0], start + span[1], span in read))
         good = [each for each in prepared if isinstance(each, Prepared)]
         vectors.append(gather(good, encoder.run(good), encoder.dimension))
+        progress.advance(len(batch))
     return units, np.concatenate(vectors)
 
 
-def _nearest(searcher: Searcher, other: Encoder | None, queries: Vectors, k: int) -> Rows:
+def _nearest(searcher: Searcher, other: Encoder | None, queries: Vectors, k: int, progress: Progress) -> Rows:
     """Return the rows of the nearest items, (q, k): in the index, or by vectors of another encoder."""
     build, metric = searcher.build, searcher.manifest.metric
     k = min(k, len(searcher))
     if other is not None:
         blocks = (np.arange(at, min(at + ROWS, len(searcher))) for at in range(0, len(searcher), ROWS))
-        return scan(ready(queries, metric), blocks, lambda rows: _again(searcher, other, rows), metric, k)[1]
+
+        def again(rows: Rows) -> Vectors:
+            made = _again(searcher, other, rows)
+            progress.advance(len(rows))
+            return made
+
+        return scan(ready(queries, metric), blocks, again, metric, k)[1]
     steps = range(0, len(queries), SENTENCES)
     found = [build.backend.search(queries[at : at + SENTENCES], k)[1] for at in steps]
     return np.concatenate([np.empty((0, k), np.int64), *found])

@@ -26,11 +26,12 @@ BY = {"towers": "its two towers", "conse": "class names (ConSE)", "align": "capt
 
 @click.command(
     "compare",
-    short_help="Compare texts or images, each with each.",
+    short_help="Compare texts, images or sounds, each with each.",
     **example('embedsearch compare "a cat sleeps" "a kitten naps" --pooling cls,mean --layers -1,3'),
 )
 @click.argument("texts", nargs=-1, metavar="TEXT...")
 @option("--image", multiple=True, type=click.Path(path_type=Path), help="An image file to compare.")
+@option("--sound", multiple=True, type=click.Path(path_type=Path), help="A sound file to compare.")
 @option("--index", help="Use the model, the metric and the scale of this index.")
 @model_option
 @option("--pooling", default="", help="cls or mean; several, separated by commas, are compared.")
@@ -45,6 +46,7 @@ BY = {"towers": "its two towers", "conse": "class names (ConSE)", "align": "capt
 def compare_command(
     texts: tuple[str, ...],
     image: tuple[Path, ...],
+    sound: tuple[Path, ...],
     index: str | None,
     model: str,
     pooling: str,
@@ -52,12 +54,14 @@ def compare_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Print the distance of each TEXT or image to each other one.
+    """Print the distance of each TEXT, image or sound to each other one.
 
-    Where random pairs were measured, print also the percent of them that are farther apart.
+    A TEXT that is the path of an image or sound file stands for that file. Where random pairs were measured,
+    print also the percent of them that are farther apart.
     """
     from embedsearch.api import compare
     from embedsearch.distances.pairs import shown_percentile
+    from embedsearch.query import Sound
 
     if index and (model or pooling or layers != "-1"):
         raise click.UsageError(
@@ -69,7 +73,7 @@ def compare_command(
         raise click.UsageError(f"--layers {layers!r}: expected whole numbers separated by commas.") from None
     compared = [
         compare(
-            [*texts, *image],
+            [*map(_file_or_text, texts), *image, *map(Sound, sound)],
             index=index or "",
             model=model,
             pooling=each,
@@ -94,6 +98,15 @@ def compare_command(
         if each.percentiles is not None:
             click.echo(f"percent of random pairs ({each.pairs_of}) that are farther apart")
             _matrix(each.percentiles, shown_percentile)
+
+
+def _file_or_text(given: str) -> Path | str:
+    from embedsearch.sources.folder import SOUND_SUFFIXES
+    from embedsearch.sources.image_files import image_suffixes
+
+    path = Path(given)
+    is_known = path.suffix.lower() in SOUND_SUFFIXES | image_suffixes()
+    return path if is_known and path.is_file() else given
 
 
 def _matrix(values: Vectors, shown: Callable[[float], str]) -> None:

@@ -67,9 +67,11 @@ def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) ->
     --labels label, in an index of labelled words or spans.
     """
     from embedsearch.analysis.evaluate import evaluate
+    from embedsearch.cli.progress import Bar
     from embedsearch.index import open_index
 
-    result = evaluate(open_index(name, indexes), **options)
+    with Bar(name) as bar:
+        result = evaluate(open_index(name, indexes), progress=bar, **options)
     if json:
         from embedsearch.serve.schemas import EvalOutput
 

@@ -98,7 +98,10 @@ class GivenEncoder:
         if not isinstance(item, bytes):
             return ItemError(f"a vector of {self.dimension:,} numbers was expected")
         if len(item) != 4 * self.dimension:
-            return ItemError(f"the vector has {len(item) // 4:,} numbers; {self.dimension:,} were expected")
+            return ItemError(
+                f"the vector has {len(item) // 4:,} numbers; the index holds vectors of {self.dimension:,}: "
+                "if all changed, build it with --replace"
+            )
         return Prepared({"vector": np.frombuffer(item, "<f4")}, cost=1)
 
     def _texts(self) -> Encoder:

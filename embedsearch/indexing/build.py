@@ -13,7 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from functools import cache
@@ -111,6 +111,7 @@ def build_index(
         RecallNotReachedError: under `strict`; the old build stays current.
         IndexBusyError: another process is writing this index.
     """
+    started = time.perf_counter()
     progress = progress or Silent()
     metric = _check(recipe)
     recipe = replaced(recipe, index=replaced(recipe.index, metric=str(metric)))
@@ -146,6 +147,7 @@ def build_index(
                 encoder,
                 previous,
                 ready.notes,
+                started,
             )
             return task.made()
 
@@ -167,7 +169,7 @@ class _Task:
         encoder: which encoder embeds.
         previous: the build before; None for a first one.
         notes: what a person should know of what the encoder has learnt; sentences.
-        started: when it began, in seconds.
+        started: when the build was asked for, in seconds.
     """
 
     recipe: Recipe
@@ -181,8 +183,8 @@ class _Task:
     progress: Progress
     encoder: PlannedEncoder
     previous: PreviousBuild | None
-    notes: tuple[str, ...] = ()
-    started: float = field(default_factory=time.perf_counter)
+    notes: tuple[str, ...]
+    started: float
 
     def made(self) -> Build:
         """Plan, run and finish; return the current build."""
@@ -258,7 +260,7 @@ class _Task:
         staging.close_shard()
         if self.previous is not None and not self.may_remove:
             _check_removed(self.recipe, staging, self.previous)
-        _check_rejected(self.recipe, staging)
+        _check_rejected(self.recipe, staging, self.source)
         recipe, encoder = self.recipe, self.encoder.current
         if not encoder.device:
             self.progress.start(encoder, staging.entries, staging.entries)  # nothing was embedded
@@ -566,7 +568,7 @@ def _check_removed(recipe: Recipe, staging: Staging, previous: PreviousBuild) ->
     )
 
 
-def _check_rejected(recipe: Recipe, staging: Staging) -> None:
+def _check_rejected(recipe: Recipe, staging: Staging, source: Source) -> None:
     totals = staging.totals
     # of a record of many sentences or spans, each can be rejected for itself
     tried = max(totals.entries, totals.items + totals.rejected)
@@ -582,5 +584,5 @@ def _check_rejected(recipe: Recipe, staging: Staging) -> None:
     raise TooManyRejectedError(
         f"{totals.rejected} of {tried} entries of {recipe.source.location} could not be used: more "
         f"than the share {recipe.index.max_rejected:g} that --max-rejected allows. Reasons: {first}. "
-        f"First ones: {examples}. Nothing was published."
+        f"{' '.join([f'First ones: {examples}.', *source.reading().notes])} Nothing was published."
     )

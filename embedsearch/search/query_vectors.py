@@ -269,7 +269,7 @@ class QueryVectors:
         """Return the vector of an item."""
         rows = self.rows(identity)
         unknown = float(self._build.unknown[rows[0]])
-        return _Embedded(self._mean(self._build.take(np.array(rows))), unknown=unknown)
+        return _Embedded(_mean(self._build.take(np.array(rows)), self._manifest.metric), unknown=unknown)
 
     def _content(self, query: Row | Text | Image | Sound | Word) -> Any:
         """Return what the index's encoder reads of a query.
@@ -360,27 +360,10 @@ class QueryVectors:
 
     def _clips(self, source: Any) -> _Embedded:
         """Return the vector of a sound: the mean over its clips, split as those of the index are."""
-        unit = self._unit
         if not isinstance(source, Path | bytes):
             raise QueryError(self._misfit())
-        split = splitter_of(unit.unit, self._manifest.recipe.encoder.splitter)
-        assert split is not None  # of sounds
-        try:
-            clips = [clip for _, clip in split(source)]
-            ahead = range(0, len(clips), unit.parts_ahead)
-            made = [self._encoder().encode(clips[at : at + unit.parts_ahead], "query") for at in ahead]
-        except ItemError as error:
-            raise ItemError(f"{_named(source)}: {error}.") from None
-        except OSError as error:
-            raise ItemError(f"{_named(source)} can't be read: {error.strerror}.") from None
-        return _Embedded(self._mean(np.concatenate(made)))
-
-    def _mean(self, vectors: Vectors) -> Vectors:
-        """Return the mean of the vectors of clips, (n, d) -> (1, d); of unit vectors for cosine."""
-        if len(vectors) == 1:
-            return vectors
-        ready = normalized(vectors) if self._manifest.metric is Metric.COSINE else vectors
-        return np.asarray(ready.mean(0, keepdims=True), np.float32)
+        rule, metric = self._manifest.recipe.encoder.splitter, self._manifest.metric
+        return _Embedded(sound_vector(self._encoder(), rule, source, metric))
 
     def _text(self, text: str) -> str | Sentence:
         if not text.strip():
@@ -471,6 +454,45 @@ class QueryVectors:
             f"The index {self._manifest.name!r} holds {self._unit.plural} embedded by "
             f"{self._manifest.encoder.spec.model}; ask it with {expected}."
         )
+
+
+def sound_vector(encoder: Encoder, rule: str, source: Path | bytes, metric: Metric) -> Vectors:
+    """Return the vector of a sound, (1, d) float32: the mean over its clips.
+
+    Args:
+        encoder: of sounds.
+        rule: how they are split; see `EncoderRecipe.splitter`.
+        source: a sound file, or its bytes.
+        metric: the distance that the vector is for.
+
+    Raises:
+        ItemError: the sound can't be read.
+    """
+    unit = UNITS[encoder.spec.unit]
+    split = splitter_of(unit.unit, rule)
+    assert split is not None  # of sounds
+    clips: list[Any] = []
+    try:
+        try:
+            clips.extend(clip for _, clip in split(source))
+        except ItemError:  # the rest of the file is lost
+            if not clips:
+                raise
+        ahead = range(0, len(clips), unit.parts_ahead)
+        made = [encoder.encode(clips[at : at + unit.parts_ahead], "query") for at in ahead]
+    except ItemError as error:
+        raise ItemError(f"{_named(source)}: {error}.") from None
+    except OSError as error:
+        raise ItemError(f"{_named(source)} can't be read: {error.strerror}.") from None
+    return _mean(np.concatenate(made), metric)
+
+
+def _mean(vectors: Vectors, metric: Metric) -> Vectors:
+    """Return the mean of the vectors of clips, (n, d) -> (1, d); of unit vectors for cosine."""
+    if len(vectors) == 1:
+        return vectors
+    ready = normalized(vectors) if metric is Metric.COSINE else vectors
+    return np.asarray(ready.mean(0, keepdims=True), np.float32)
 
 
 def _named(source: Path | bytes) -> str:

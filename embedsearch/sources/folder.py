@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 from embedsearch.errors import EmbedsearchError, ItemError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Deferred, Entries, Modality, Record, Rejected, Scalar, stat_of
-from embedsearch.sources.files import Kind, open_files
+from embedsearch.sources.files import Files, Kind, open_files
 from embedsearch.sources.image_files import USUAL, image_suffixes, image_test
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
 from embedsearch.sources.metadata import METADATA, Metadata
 from embedsearch.sources.paths import Beside, Wanted, existing_folder, refuse_columns
-from embedsearch.sources.table import NothingToReport
+from embedsearch.sources.table import NothingToReport, Reading
 from embedsearch.splitters.sound import check_installed
 from embedsearch.splitters.video import require_av
 
@@ -78,6 +78,7 @@ class CaptionedFolder(NothingToReport):
         is_used = partial(_is_caption, suffixes=suffixes)
         kind = Kind(f"{modality}s; expected {expected}", wanted, suffixes, frozenset(METADATA), is_used)
         self._files = open_files(recipe, kind)
+        self._notes = _others(self._files, modality)
 
     def modality(self) -> Modality:
         """What the files hold."""
@@ -86,6 +87,10 @@ class CaptionedFolder(NothingToReport):
     def count(self) -> int | None:
         """The number of files."""
         return self._files.count
+
+    def reading(self) -> Reading:
+        """Which other media the folder holds."""
+        return Reading(notes=list(self._notes))
 
     def passed_over(self) -> Mapping[str, int]:
         """The files that are not read, by suffix; the folders of thumbnails; and what is excluded."""
@@ -123,6 +128,26 @@ class CaptionedFolder(NothingToReport):
         if sum(bool(_TRANSLATION.match(line)) for line in translations) * 2 > len(translations):
             text = first.strip()
         return text or None
+
+
+def _others(files: Files, modality: Modality) -> list[str]:
+    """Return a sentence on each other kind of media that is passed over, and the option that takes it."""
+    kinds = {
+        Modality.IMAGE: image_suffixes(),
+        Modality.SOUND: SOUND_SUFFIXES,
+        Modality.VIDEO: VIDEO_SUFFIXES,
+    }
+    counts = {
+        other: sum(files.passed_over.get(suffix, 0) for suffix in suffixes)
+        for other, suffixes in kinds.items()
+        if other is not modality
+    }
+    return [
+        f"The {modality}s are taken ({files.count:,}), the {other}s are passed over ({count:,}): for these, "
+        f"build another index with --kind {other}s."
+        for other, count in counts.items()
+        if count
+    ]
 
 
 class ImageFolder(CaptionedFolder):

@@ -220,7 +220,9 @@ def _arrays(path: Path) -> dict[str, Array]:
                 " It holds Python objects, as an array of lists of different lengths does. Save numbers of "
                 "one shape, (n, d)."
             )
-        raise SourceError(f"{path} can't be read as an array of NumPy: {error}.{ragged}") from None
+        raise SourceError(
+            f"{path} can't be read as an array of NumPy: {str(error).rstrip('.')}.{ragged}"
+        ) from None
 
 
 def _name_of_vectors(arrays: Mapping[str, Array], asked: str, path: Path) -> str:

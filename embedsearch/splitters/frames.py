@@ -10,6 +10,7 @@ from typing import IO
 
 import numpy as np
 
+from embedsearch.errors import ItemError
 from embedsearch.records import Clip
 from embedsearch.splitters import video
 from embedsearch.splitters.video import Cells, Frame, Source
@@ -42,7 +43,8 @@ def split_frames(source: Source, rule: str = "") -> Iterator[tuple[int, StoredFr
     """Yield where each chosen frame starts, in milliseconds, and the frame, until the next one is chosen.
 
     Raises:
-        ItemError: it is no video, or none of its frames can be decoded.
+        ItemError: it is no video, or none of its frames can be decoded; behind the last frame, where the
+            rest is lost.
     """
     file = tempfile.TemporaryFile()  # noqa: SIM115  the frames keep it open
     end = 0
@@ -64,6 +66,8 @@ def split_frames(source: Source, rule: str = "") -> Iterator[tuple[int, StoredFr
             waiting = frame
     if waiting is not None:
         yield stored(waiting, end)
+    if video.is_cut(source, end):
+        raise ItemError(f"it is cut off or damaged: of it {end / 1000:.1f} seconds are in the index")
 
 
 def _looked_at(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:

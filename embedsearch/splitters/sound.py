@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,10 @@ UNREADABLE = "it is no sound that can be read"
 # what libsndfile notes where a WAV file holds less than its header says; streams have no length there
 _CUT = re.compile(r"data : (\d+) \(should be (\d+)\)")
 _STREAMED = 2**31 - 2**16
+_PAGE, _LAST_PAGE = (
+    2**17,
+    4,
+)  # bytes that hold a page of an Ogg file, and the bit of its flags that ends a stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,12 @@ class Scan:
     Attributes:
         milliseconds: how long it is, rounded up.
         peaks: (c,) float32, the largest absolute sample of each half second.
+        problem: why the rest of the file can't be used; empty where all of it could be decoded.
     """
 
     milliseconds: int
     peaks: Samples
+    problem: str = ""
 
     def is_silent(self, span: Span) -> bool:
         """Whether nothing is heard in a stretch of it, `[start, end)` in milliseconds."""
@@ -79,7 +85,7 @@ def scan(source: SoundSource) -> Scan:
             whole = len(held) // cell * cell
             peaks += held[:whole].reshape(-1, cell).max(1).tolist()  # (n,) -> (c, cell) -> (c,)
             rest = held[whole:]
-        rate, promised = sound.rate, sound.promised
+        rate, promised, is_cut = sound.rate, sound.promised, sound.is_cut(frames)
     peaks += [float(rest.max())] if len(rest) else []
     milliseconds = -(-1000 * frames // rate)
     if frames < promised:
@@ -91,7 +97,8 @@ def scan(source: SoundSource) -> Scan:
         raise ItemError("it holds no sound")
     if milliseconds < LEAST:
         raise ItemError(f"it lasts {1000 * frames / rate:.2g} milliseconds; at least {LEAST} are needed")
-    made = Scan(milliseconds, np.array(peaks, np.float32))
+    problem = f"it is cut off or damaged: of it {milliseconds / 1000:.1f} seconds are in the index"
+    made = Scan(milliseconds, np.array(peaks, np.float32), problem if is_cut else "")
     if made.is_silent((0, milliseconds)):
         raise ItemError("it is silent: no sample is louder than -80 dB")
     return made
@@ -143,6 +150,10 @@ class _Sound:
         """Yield the samples from a frame on, at most `BLOCK` at a time."""
         raise NotImplementedError
 
+    def is_cut(self, frames: int) -> bool:
+        """Whether more frames than were decoded can be seen to have been there, though none is promised."""
+        raise NotImplementedError
+
 
 @contextmanager
 def _opened(source: SoundSource) -> Iterator[_Sound]:
@@ -159,12 +170,13 @@ def _opened(source: SoundSource) -> Iterator[_Sound]:
                 yield sound
             return
         with held:
-            yield _LibsndfileSound(held)
+            yield _LibsndfileSound(held, file)
 
 
 class _LibsndfileSound(_Sound):
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    def __init__(self, file: Any, raw: IO[bytes]) -> None:
+        self._file, self._raw = file, raw
+        self._is_damaged = False
         self.rate = int(file.samplerate)
         exact = file.format in ("FLAC", "WAV", "WAVEX", "AIFF")  # of others it is an estimate
         self.promised = int(file.frames) if exact else 0
@@ -182,8 +194,16 @@ class _LibsndfileSound(_Sound):
             while len(block := self._file.read(BLOCK, dtype="float32", always_2d=True)):  # (n, channels)
                 yield _finite(block.mean(1))
         except (soundfile.LibsndfileError, RuntimeError):
-            if not self.promised:
-                raise ItemError("the file is damaged: it can't be decoded to its end") from None
+            self._is_damaged = True
+
+    def is_cut(self, frames: int) -> bool:  # noqa: ARG002
+        """See `_Sound.is_cut`; the last page of an Ogg file is marked as such."""
+        if self._is_damaged or self._file.format != "OGG":
+            return self._is_damaged
+        self._raw.seek(-min(_PAGE, self._raw.seek(0, io.SEEK_END)), io.SEEK_END)
+        tail = self._raw.read()
+        last = tail.rfind(b"OggS")
+        return not 0 <= last < len(tail) - 5 or not tail[last + 5] & _LAST_PAGE
 
 
 @contextmanager
@@ -201,6 +221,12 @@ def _by_ffmpeg(file: Any) -> Iterator[_Sound]:
 
 class _FfmpegSound(_Sound):
     promised = 0
+
+    def is_cut(self, frames: int) -> bool:
+        """See `_Sound.is_cut`; the containers of M4A and Matroska tell how long they are."""
+        seconds = (self._container.duration or 0) / 1_000_000
+        tells = self._container.format.name.startswith(("mov", "matroska"))
+        return bool(tells and frames / self.rate < seconds - max(1, seconds / 50))
 
     def __init__(self, container: Any) -> None:
         self._container, self._stream = container, container.streams.audio[0]
@@ -229,5 +255,12 @@ class _FfmpegSound(_Sound):
 
 
 def _finite(samples: npt.NDArray[np.floating[Any]]) -> Samples:
-    """Return samples with those that are no finite numbers as silence."""
-    return np.nan_to_num(samples.astype(np.float32, copy=False), nan=0, posinf=0, neginf=0)
+    """Return samples as float32.
+
+    Raises:
+        ItemError: one is no finite number.
+    """
+    made = samples.astype(np.float32, copy=False)
+    if not np.isfinite(made).all():
+        raise ItemError("it holds samples that are no finite numbers: save it again")
+    return made

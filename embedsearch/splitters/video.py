@@ -127,6 +127,27 @@ def frame_at(source: Source, milliseconds: int) -> Frame:
     raise ItemError(f"the video ends before {milliseconds / _MILLISECONDS:.1f} seconds")
 
 
+def is_cut(source: Source, milliseconds: int) -> bool:
+    """Whether a file tells of a length that nothing in it reaches, neither its frames nor its sound.
+
+    Args:
+        source: the video.
+        milliseconds: when its last frame is shown.
+    """
+    av = _av()
+    with _opened(source) as (container, _):
+        seconds = (container.duration or 0) / av.time_base
+        least, reached = seconds - max(2, seconds / 50), milliseconds / _MILLISECONDS
+        if reached < least:
+            with suppress(av.FFmpegError, OSError):
+                container.seek(int(least * av.time_base) + (container.start_time or 0))
+                for packet in container.demux():
+                    if packet.pts is not None and packet.time_base is not None:
+                        end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                        reached = max(reached, end - _start(container))
+        return bool(reached < least)
+
+
 def fields_of(source: Source) -> dict[str, Scalar]:
     """Return the fields that a video file has of its own; its header and first frame are read.
 

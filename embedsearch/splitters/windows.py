@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from embedsearch.errors import RecipeError
+from embedsearch.errors import ItemError, RecipeError
 from embedsearch.modalities import WINDOWS
 from embedsearch.records import Clip, Span
 from embedsearch.splitters.sound import scan
 
 
-def split_windows(sound: Path | bytes, rule: str = WINDOWS) -> list[tuple[int, Clip]]:
-    """Return where each window starts, in milliseconds, and the window; silent ones are left out.
+def split_windows(sound: Path | bytes, rule: str = WINDOWS) -> Iterator[tuple[int, Clip]]:
+    """Yield where each window starts, in milliseconds, and the window; silent ones are left out.
 
     Args:
         sound: the file, or its bytes.
         rule: see `seconds_of`.
 
     Raises:
-        ItemError: as `embedsearch.splitters.sound.scan`.
+        ItemError: as `embedsearch.splitters.sound.scan`; behind the last window, where the rest is lost.
         OSError: the file can't be read.
     """
     found = scan(sound)
     length, hop = (round(1000 * each) for each in seconds_of(rule))
-    spans = (span for span in windows(found.milliseconds, length, hop) if not found.is_silent(span))
-    return [(span[0], Clip(sound, span)) for span in spans]
+    for span in windows(found.milliseconds, length, hop):
+        if not found.is_silent(span):
+            yield span[0], Clip(sound, span)
+    if found.problem:
+        raise ItemError(found.problem)
 
 
 def windows(total: int, length: int, hop: int) -> list[Span]:

@@ -138,8 +138,8 @@ def test_what_cannot_be_compared_is_refused(fruits, in_index, tmp_path):  # noqa
     """Too few or other things, an empty text, mixed kinds and misfits are told, each by itself."""
     for things, told in (
         (["alone"], "Two things or more are needed to compare; 1 came"),
-        (["a", es.MoreLike("fig")], "Texts and images can be compared"),
-        (["a", [1.0, 2.0]], "Texts and images can be compared"),
+        (["a", es.MoreLike("fig")], "Texts, images and sounds can be compared"),
+        (["a", [1.0, 2.0]], "Texts, images and sounds can be compared"),
         (["a", " \n"], "One of the texts is empty"),
         (["a", tmp_path / "a.png"], "--index NAME"),
     ):

@@ -12,7 +12,7 @@ from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.results import Vote
-from tests.fakes import LetterEncoder
+from tests.fakes import LetterEncoder, Told
 
 # the letters of a word tell its nearest neighbour; the fake encoder reads eight words of a sentence
 TRAIN = [
@@ -89,11 +89,16 @@ def test_layers_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setattr("embedsearch.analysis.vote.ROWS", 3)
     loaded = []
     monkeypatch.setattr(searcher, "_load", lambda recipe: loaded.append(LetterEncoder(recipe)) or loaded[-1])
-    told = vote(searcher, "label", conll(tmp_path / "dev.conll", TEST), 1, [-1, 3])
+    reports = Told()
+    told = vote(searcher, "label", conll(tmp_path / "dev.conll", TEST), 1, [-1, 3], reports)
     own, other = told["layers"]
     assert (own.pop("layers"), other.pop("layers")) == ([-1], [3])
     assert own == other
     assert loaded[1].spec.layers == (3,)
+    stages = [stage.partition(": ")[0::2] for stage in reports.stages]
+    texts = f"embedding the texts of {tmp_path / 'dev.conll'}"
+    items = "embedding the items of the index again"
+    assert stages == [("layer -1", texts), ("layer 3", texts), ("layer 3", items)]
     again = {each.text for each in loaded[1].embedded}
     assert again == {" ".join(tokens) for tokens, _ in [*TRAIN, *TEST]}
     assert not {each.text for each in loaded[0].embedded} & {" ".join(tokens) for tokens, _ in TRAIN}

@@ -1,12 +1,15 @@
 """A folder of sounds from end to end: built, searched by any of its ways, explained, rebuilt."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import embedsearch as es
-from embedsearch.errors import QueryError
+from embedsearch.cli import cli
+from embedsearch.errors import ItemError, QueryError
 from embedsearch.query import Image, Sound
 from tests.small_sound_models import make
 from tests.sounds import clicks, noise, packed, tone, write
@@ -67,6 +70,50 @@ def test_what_can_not_be_used_is_listed(index):
     assert set(reasons) == {"silent.wav", "renamed.mp3", "empty.flac"}
     assert reasons["silent.wav"].startswith("it is silent")
     assert reasons["renamed.mp3"] == "it is no sound that can be read"
+
+
+def test_of_a_sound_that_is_cut_off_the_rest_is_listed(home):
+    """What can be decoded is in the index, the loss among what was rejected, also after a rebuild."""
+    folder = write(home / "cut", a=tone(1))
+    data = packed(noise(12), kind="OGG")
+    (folder / "b.ogg").write_bytes(data[: len(data) // 2])
+    index = es.build(folder, name="cut", indexes=home / "ix")
+    (lost,) = index.rejected()
+    assert lost["id"] == "b.ogg"
+    assert lost["reason"].startswith("it is cut off or damaged: of it ")
+    assert index.answers == 2
+    assert index.search(folder / "b.ogg", k=1)[0].id == "b.ogg"
+    write(folder, c=tone(1, 300))
+    assert index.rebuild().rejected() == [lost]
+
+
+def test_why_of_a_sound_that_is_gone_names_the_file(home):
+    """The sentence says what to do."""
+    folder = write(home / "gone", a=tone(1), b=noise(1))
+    index = es.build(folder, name="gone", indexes=home / "ix")
+    (folder / "b.wav").unlink()
+    with pytest.raises(
+        ItemError, match=r"its file .*b\.wav is gone\. Put it back, or run: embedsearch rebuild"
+    ):
+        index.explain(folder / "a.wav", "b.wav")
+
+
+def test_sounds_are_compared_by_what_is_heard(home):
+    """Files are compared, not their names; by the model, and by an index of sounds; the command as Python."""
+    noises, low = home / "s" / "noises", home / "s" / "tones" / "low.wav"
+    files = [noises / "soft.wav", noises / "loud.wav", low]
+    made = es.compare(files)
+    assert made.labels == ("soft.wav", "loud.wav", "low.wav")
+    assert made.nearest() == (0, 1)
+    assert made.distances[0, 1] < made.distances[0, 2] / 2
+    by_index = es.compare([low.read_bytes() if file == low else file for file in files], index="sounds",
+                          indexes=home / "ix")  # fmt: skip
+    np.testing.assert_allclose(by_index.distances, made.distances, atol=1e-4)
+    for given in (map(str, files), [*map(str, files[:2]), "--sound", str(low)]):
+        done = CliRunner().invoke(cli, ["compare", "--json", *given])
+        assert done.exit_code == 0, done.output
+        (found,) = json.loads(done.stdout)["comparisons"]
+        np.testing.assert_allclose(found["distances"], made.distances, atol=1e-6)
 
 
 def test_an_item_finds_no_part_of_itself(index):

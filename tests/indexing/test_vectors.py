@@ -9,7 +9,7 @@ import pytest
 
 import embedsearch as es
 from embedsearch.distances.metric import Metric, distances
-from embedsearch.errors import EncoderMismatchError, RecipeError, SourceError
+from embedsearch.errors import EncoderMismatchError, RecipeError, SourceError, TooManyRejectedError
 from embedsearch.indexing import shards
 
 RNG = np.random.default_rng(3)
@@ -223,7 +223,7 @@ def test_ragged_vectors_from_memory_are_rejected(here):  # noqa: ARG001
     assert index.build.items["id"].to_pylist() == ["a", "c"]
     assert sorted(each["reason"] for each in index.rejected()) == [
         "the vector column 'vector': the vector is all zeros: it has no direction",
-        "the vector has 3 numbers; 2 were expected",
+        "the vector has 3 numbers; the index holds vectors of 2: if all changed, build it with --replace",
     ]
 
 
@@ -232,7 +232,9 @@ def test_the_first_vector_does_not_set_the_length(here):
     (here / "v.jsonl").write_text('{"embedding": [1]}\n' + '{"embedding": [1, 2]}\n{"embedding": [2, 1]}\n')
     index = es.build(here / "v.jsonl", name="v")
     assert len(index) == 2
-    assert [each["reason"] for each in index.rejected()] == ["the vector has 1 numbers; 2 were expected"]
+    assert [each["reason"] for each in index.rejected()] == [
+        "the vector has 1 numbers; the index holds vectors of 2: if all changed, build it with --replace"
+    ]
 
 
 def test_a_file_without_one_good_vector_is_refused(here):
@@ -296,6 +298,26 @@ def test_texts_are_asked_through_the_model_that_made_the_vectors(sentences, here
     monkeypatch.setattr("embedsearch.models.spec.content_hashes", lambda *_, **__: {"weights": "others"})
     with pytest.raises(EncoderMismatchError, match="holds 384-d vectors of all-MiniLM-L6-v2"):
         es.open("s").search("a refund please")
+
+
+def test_no_model_is_run_on_vectors(tmp_path):
+    """`--model` is refused for a file of them, and the option that is meant is named."""
+    np.save(tmp_path / "v.npy", np.eye(3, dtype=np.float32))
+    with pytest.raises(RecipeError, match=r"no model is run: leave out --model\. With --query-model MODEL"):
+        es.build(tmp_path / "v.npy", name="v", model="all-MiniLM-L6-v2", indexes=tmp_path / "ix")
+
+
+def test_vectors_of_another_length_say_how_to_build_again(tmp_path):
+    """Where all of a source's vectors changed their length, the rebuild fails and names --replace."""
+    (tmp_path / "ids.txt").write_text("a\nb\nc\n")
+    options = {"name": "v", "ids": tmp_path / "ids.txt", "indexes": tmp_path / "ix"}
+    np.save(tmp_path / "v.npy", np.eye(3, dtype=np.float32))
+    index = es.build(tmp_path / "v.npy", **options)
+    np.save(tmp_path / "v.npy", np.eye(3, 4, dtype=np.float32))
+    with pytest.raises(TooManyRejectedError, match="if all changed, build it with --replace"):
+        index.rebuild()
+    again = es.build(tmp_path / "v.npy", **options, replace=True)
+    assert again.manifest.dimension == 4
 
 
 def test_a_query_model_belongs_to_vectors(here):  # noqa: ARG001

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,15 +15,17 @@ from PIL import Image
 import embedsearch as es
 from embedsearch.cli import cli
 from embedsearch.encoders.frames import image_file
-from embedsearch.errors import MissingExtraError, SourceError
+from embedsearch.errors import MissingExtraError, SourceError, TooManyRejectedError
 from embedsearch.explain.shown import image_of
 from embedsearch.index import open_index
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Clip, Unit
 from embedsearch.sources import open_source
+from embedsearch.sources.guess import guess
 from tests.fakes import Asked, LetterEncoder, colour
 from tests.films import BLUE, GREEN, RED, SIZE, film, scene, sound, written
+from tests.sounds import tone, write
 
 ROOT = Path(__file__).parents[2]
 YELLOW = (220, 210, 20)
@@ -225,6 +228,35 @@ def test_the_command_line_prints_the_moment(index):
     run("explain", "films", "--image", str(image), "sub/b.mkv", "--save", str(heat))
     assert Image.open(heat).size == SIZE
     assert "of 4 videos, 0 are copies" in run("dupes", "films")
+
+
+def test_of_a_video_that_is_cut_off_the_rest_is_listed(tmp_path):
+    """The scenes that can be decoded are in the index, and the loss is among what was rejected."""
+    folder = tmp_path / "films"
+    film(folder / "whole.mkv", [(RED, 3), (GREEN, 3), (BLUE, 3), (YELLOW, 3)])
+    data = (folder / "whole.mkv").read_bytes()
+    (folder / "cut.mkv").write_bytes(data[: len(data) // 2])
+    made = built(folder, tmp_path)
+    (lost,) = made.rejected()
+    assert lost["id"] == "cut.mkv"
+    assert re.fullmatch(r"it is cut off or damaged: of it [3-8]\.. seconds are in the index", lost["reason"])
+    assert {each.partition("#")[0] for each in made.build.items["id"].to_pylist()} == {"cut.mkv", "whole.mkv"}
+
+
+def test_a_folder_of_several_media_says_which_are_taken(tmp_path):
+    """The build, and its failure, name the other kind, how many there are, and the option that takes them."""
+    folder = tmp_path / "films"
+    film(folder / "a.mp4", [(RED, 2)])
+    write(folder, hum=tone(1))
+    assert guess(str(folder))[0] == "videos"
+    note = (
+        "The videos are taken (1), the sounds are passed over (1): for these, build another index with "
+        "--kind sounds."
+    )
+    assert built(folder, tmp_path).info().report.notes == (note,)
+    (folder / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(TooManyRejectedError, match=re.escape(note)):
+        built(folder, tmp_path)
 
 
 def test_without_pyav_the_extra_is_named(folder, monkeypatch):

@@ -1,5 +1,6 @@
 """Decoding: every format that is promised, and what can't be used, with its reason."""
 
+import re
 import tracemalloc
 
 import numpy as np
@@ -31,6 +32,10 @@ BAD = {
     "silent": (packed(0 * THREE, 44_100), "it is silent: no sample is louder than -80 dB"),
     "truncated WAV": (packed(THREE, 44_100)[:100_000], "the file is cut off: 1.1 of 3.0 seconds are there"),
     "truncated FLAC": (packed(NOISE, 44_100, "FLAC")[:150_000], "the file is cut off"),
+    "not a number": (
+        packed(np.where(THREE > 0.49, np.nan, THREE), 44_100, subtype="FLOAT"),
+        "it holds samples that are no finite numbers",
+    ),
     "truncated M4A": (m4a(THREE)[:9000], "it is no sound that can be read"),
 }
 
@@ -54,6 +59,16 @@ def test_what_is_no_sound_is_refused(kind):
     with pytest.raises(ItemError) as refused:
         sound.scan(content)
     assert str(refused.value).startswith(reason)
+
+
+@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
+def test_what_is_cut_off_is_known_where_the_format_tells(codec):
+    """Of a whole file nothing is lost; of one whose end is missing it is said how much is there."""
+    data = packed(noise(9, 48_000), 48_000, "OGG", codec)
+    assert all(sound.scan(held).problem == "" for held in (*GOOD.values(), data))
+    assert re.match(
+        "it is cut off or damaged: of it [3-6].. seconds", sound.scan(data[: len(data) // 2]).problem
+    )
 
 
 def test_a_stretch_is_the_same_whichever_others_are_read():
