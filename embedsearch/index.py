@@ -2,6 +2,8 @@
 
 A verb that makes a new build (`add`, `delete`, `rebuild`, `calibrate`, `align`, `map`, `rollback`) returns a
 new open `Index`. The index that it was called on goes on answering from its own build.
+
+A verb imports what it needs when it is called: a search needs neither SciPy nor the readers of sources.
 """
 
 from __future__ import annotations
@@ -10,25 +12,14 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from embedsearch.analysis import duplicates, evaluate
-from embedsearch.analysis.diagnostics import diagnose
-from embedsearch.analysis.duplicates import AUTO, Duplicates
-from embedsearch.artifacts import alignment, calibration
-from embedsearch.artifacts.map import load_map, map_index
 from embedsearch.disk.lock import write_lock
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.own import OwnEncoder, loading
 from embedsearch.errors import EmbedsearchError, RecipeError
-from embedsearch.explain.attribution import explain
-from embedsearch.explain.explanation import Explanation
-from embedsearch.indexing.build import build_index, compare_index
-from embedsearch.indexing.changes import Changes
-from embedsearch.maps import Map
-from embedsearch.maps.inputs import Method, Settings
 from embedsearch.progress import Progress, Silent
-from embedsearch.query import DEFAULT_K, AnyQuery, MoreLike, Tree, is_several
+from embedsearch.query import DEFAULT_K, DEFAULT_SAMPLE, AnyQuery, MoreLike, Tree, is_several
 from embedsearch.recipe import (
     KEPT,
     MEMORY,
@@ -40,13 +31,17 @@ from embedsearch.recipe import (
     layers_of,
 )
 from embedsearch.results import Hit, Results
-from embedsearch.search.filters import conditions
 from embedsearch.search.searcher import Searcher
-from embedsearch.sources import memory
 from embedsearch.store.build import Build, open_current
 from embedsearch.store.folders import index_folder, indexes_folder
 from embedsearch.store.manifest import Manifest
 from embedsearch.store.versions import Freed, builds_of, collect, remove, roll_back, settle, verify_builds
+
+if TYPE_CHECKING:
+    from embedsearch.analysis.duplicates import Duplicates
+    from embedsearch.explain.explanation import Explanation
+    from embedsearch.indexing.changes import Changes
+    from embedsearch.maps import Map
 
 Where = str | Mapping[str, Any] | Tree | None
 
@@ -125,7 +120,12 @@ class Index(Searcher):
             ItemNotFoundError: no item has the id asked for.
             ItemError: the image can't be read.
         """
-        chosen = conditions(where) if isinstance(where, Mapping) else where
+        if isinstance(where, Mapping):
+            from embedsearch.search.filters import conditions
+
+            chosen: str | Tree | None = conditions(where)
+        else:
+            chosen = where
         if is_several(query):
             return self.search_all(query, k, chosen, strictness, fold=fold)
         return super().search(query, k, chosen, strictness, fold=fold)
@@ -163,24 +163,28 @@ class Index(Searcher):
             QueryError, ItemNotFoundError, ItemError: as `search`; the item's image may be gone, too.
             ModelError: it is not known which tokens of this model are which part of an image.
         """
+        from embedsearch.explain.attribution import explain
+
         return explain(self, query, hit)
 
     def duplicates(
         self,
-        threshold: float | str = AUTO,
+        threshold: float | str = "auto",
         keep: str = "best",
         *,
         check: bool = True,
         progress: Progress | None = None,
     ) -> Duplicates:
         """Group the items that are copies of one another; see `analysis.duplicates.find_duplicates`."""
-        return duplicates.find_duplicates(self, threshold, keep, progress, check=check)
+        from embedsearch.analysis.duplicates import find_duplicates
+
+        return find_duplicates(self, threshold, keep, progress, check=check)
 
     def evaluate(
         self,
         *,
         k: int = 10,
-        sample: int = evaluate.SAMPLE,
+        sample: int = DEFAULT_SAMPLE,
         queries: str | Path | None = None,
         filters: bool = False,
         labels: str = "",
@@ -191,8 +195,10 @@ class Index(Searcher):
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Measure recall, latency and quality; arguments and errors as `analysis.evaluate.evaluate`."""
+        from embedsearch.analysis.evaluate import evaluate
+
         files = [None if path is None else Path(path) for path in (queries, qrels, pairs, test)]
-        return evaluate.evaluate(
+        return evaluate(
             self,
             k=k,
             sample=sample,
@@ -208,6 +214,8 @@ class Index(Searcher):
 
     def diagnostics(self, *, progress: Progress | None = None) -> dict[str, Any]:
         """Measure hubs, a common direction, copies and lengths of the vectors; see `analysis.diagnostics`."""
+        from embedsearch.analysis.diagnostics import diagnose
+
         return diagnose(self.build, progress=progress)
 
     def info(self) -> Manifest:
@@ -221,11 +229,13 @@ class Index(Searcher):
     @property
     def layout(self) -> Map | None:
         """The map that `map` made: x and y of each item, and its groups; None where none was made."""
+        from embedsearch.artifacts.map import load_map
+
         return load_map(self.build)
 
     def map(
         self,
-        method: str = Method.PCA,
+        method: str = "pca",
         *,
         clusters: int = 0,
         names: str = "",
@@ -243,6 +253,9 @@ class Index(Searcher):
             QueryError, MissingExtraError: as `embedsearch.maps.make_map`.
             IndexBusyError: another process is writing the index.
         """
+        from embedsearch.artifacts.map import map_index
+        from embedsearch.maps.inputs import Method, Settings
+
         settings = Settings(Method(method), clusters, names)
         return self._open(map_index(self._home.parent, self.name, settings, progress or Silent()))
 
@@ -259,6 +272,8 @@ class Index(Searcher):
             SourceError: the items have another form than those of the index.
             EmbedsearchError: as `embedsearch.build`.
         """
+        from embedsearch.sources import memory
+
         return self._changed(lambda source: memory.with_items(source, items, self._home), progress)
 
     def delete(self, ids: Sequence[str], *, progress: Progress | None = None) -> Index:
@@ -273,11 +288,15 @@ class Index(Searcher):
             ItemNotFoundError: an id is not there; nothing is deleted.
             SourceError: no item would be left.
         """
+        from embedsearch.sources import memory
+
         wanted = [ids] if isinstance(ids, str) else list(ids)
         return self._changed(lambda source: memory.without_items(source, wanted, self._home), progress)
 
     def _changed(self, change: Callable[[SourceRecipe], SourceRecipe], progress: Progress | None) -> Index:
         """Change the source that the index's folder keeps, and bring the index up to date with it."""
+        from embedsearch.indexing.build import build_index
+
         recipe = Recipe.load(self._home)
         if recipe.source.kind != MEMORY:
             raise RecipeError(
@@ -337,8 +356,10 @@ class Index(Searcher):
         progress: Progress | None = None,
     ) -> Index:
         """Measure the distance scale again; arguments and errors as `embedsearch.calibrate`."""
+        from embedsearch.artifacts.calibration import calibrate
+
         return self._open(
-            calibration.calibrate(
+            calibrate(
                 self.name,
                 pairs=pairs,
                 background=background,
@@ -360,11 +381,11 @@ class Index(Searcher):
         progress: Progress | None = None,
     ) -> Index:
         """Align the images with captions, so that texts find them; as `embedsearch.align`."""
+        from embedsearch.artifacts.alignment import align
+
         root = self._home.parent
         return self._open(
-            alignment.align(
-                self.name, captions, field=field, text_model=text_model, root=root, progress=progress
-            )
+            align(self.name, captions, field=field, text_model=text_model, root=root, progress=progress)
         )
 
     def verify(self) -> list[tuple[str, str]]:
@@ -475,6 +496,8 @@ def rebuild(
         IndexNotFoundError: there is neither an index nor a recipe of that name.
         EmbedsearchError: see `embedsearch.indexing.build.build_index`.
     """
+    from embedsearch.indexing.build import build_index
+
     root = indexes_folder(indexes)
     settle(root / check_name(name))
     recipe = _stored(root, name)
@@ -513,6 +536,8 @@ def changes(
         IndexNotFoundError: there is no index of that name.
         EmbedsearchError: see `embedsearch.indexing.build.compare_index`.
     """
+    from embedsearch.indexing.build import compare_index
+
     root = indexes_folder(indexes)
     index_folder(root, name)
     return compare_index(_stored(root, name), root, full=full, progress=progress)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from embedsearch.errors import QueryError
 from embedsearch.modalities import QueryForm
 
+DEFAULT_SAMPLE = 500  # items that an evaluation asks with
 DEFAULT_K = 12  # hits of a search, everywhere; 12 fill the rows of a grid of 2, 3, 4 or 6 columns
 # of a term that is subtracted with no weight given: at -1 the query's own topic is lost, as
 # tests.benchmarks.subtracting shows

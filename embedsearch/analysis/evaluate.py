@@ -20,14 +20,13 @@ from embedsearch.encoders import Prepared, gather
 from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.progress import Progress
-from embedsearch.query import Text
+from embedsearch.query import DEFAULT_SAMPLE, Text
 from embedsearch.results import Hit
 from embedsearch.search.searcher import CLIPS, Searcher
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
 from embedsearch.store.build import Build
 from embedsearch.store.items import FIELD
 
-SAMPLE = 500
 BLOCK = 65_536  # rows compared with at a time
 SHARES = (0.5, 0.1, 0.01, 0.001)
 DEEP = 100  # hits a query, judged by qrels
@@ -53,7 +52,7 @@ class Asked:
     metric: Metric
 
 
-def of_items(searcher: Searcher, sample: int = SAMPLE) -> Asked:
+def of_items(searcher: Searcher, sample: int = DEFAULT_SAMPLE) -> Asked:
     """Return items from all over the index as queries."""
     build, count = searcher.build, len(searcher)
     rows = np.unique(np.linspace(0, count - 1, min(sample, count)).astype(np.int64))
@@ -323,7 +322,7 @@ def evaluate(
     searcher: Searcher,
     *,
     k: int = 10,
-    sample: int = SAMPLE,
+    sample: int = DEFAULT_SAMPLE,
     queries: Path | None = None,
     filters: bool = False,
     labels: str = "",

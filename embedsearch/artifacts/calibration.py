@@ -102,7 +102,7 @@ def calibrate(
     def encoder() -> Encoder:
         made, stored = manifest.encoder, manifest.recipe.encoder
         files = (current.folder / PROBES, current.folder / COLUMNS)
-        return query_encoder(name, manifest.dimension, made, stored, *files, load)
+        return query_encoder(name, manifest.dimension, made, stored, manifest.version, *files, load)
 
     before = manifest.artifacts.scale
     judgements, described = (before.people, before.background) if before else (None, None)

@@ -18,6 +18,7 @@ from embedsearch.crossmodal.projection import (
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.encoders import Encoder, Prepared, encode_one
 from embedsearch.encoders.class_head import find_class_head
+from embedsearch.encoders.query_encoder import query_engine
 from embedsearch.errors import EncoderMismatchError
 from embedsearch.query import Single
 from embedsearch.records import Modality
@@ -54,7 +55,8 @@ class Aligned:
     @cached_property
     def _encoder(self) -> Encoder:
         text = self._text
-        encoder = self._load(text_recipe(text.model, text.revision, text.pooling))
+        engine = query_engine(self._build.manifest.version)
+        encoder = self._load(text_recipe(text.model, text.revision, text.pooling, engine))
         if encoder.spec.fingerprint != text.fingerprint:
             name = self._build.manifest.name
             raise EncoderMismatchError(

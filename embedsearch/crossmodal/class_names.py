@@ -18,6 +18,7 @@ from embedsearch.disk.cache import kept_vectors
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.encoders import Encoder, Prepared, encode_one
 from embedsearch.encoders.class_head import ClassHead, find_class_head
+from embedsearch.encoders.query_encoder import query_engine
 from embedsearch.errors import QueryError
 from embedsearch.modalities import MODALITIES
 from embedsearch.models.spec import Role
@@ -95,7 +96,8 @@ class ClassNames:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        return self._load(EncoderRecipe(Unit.IMAGE, self.model, precision="fp32", engine="torch"))
+        engine = query_engine(self._build.manifest.version)
+        return self._load(EncoderRecipe(Unit.IMAGE, self.model, precision="fp32", engine=engine))
 
     @cached_property
     def _classifier(self) -> ClassHead | None:

@@ -11,6 +11,7 @@ from embedsearch.crossmodal.projection import (
 )
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, Prepared, encode_one
+from embedsearch.encoders.query_encoder import query_engine
 from embedsearch.errors import EncoderMismatchError
 from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, modality_of
 from embedsearch.query import Single
@@ -37,7 +38,8 @@ class DualEncoder:
     def _encoder(self) -> Encoder:
         spec = self._build.manifest.encoder.spec
         unit = MODALITIES[self.asks].units[0].unit
-        recipe = EncoderRecipe(unit, self.model, spec.revision, PROJECTION, precision="fp32", engine="torch")
+        engine = query_engine(self._build.manifest.version)
+        recipe = EncoderRecipe(unit, self.model, spec.revision, PROJECTION, precision="fp32", engine=engine)
         encoder = self._load(recipe)
         if dict(encoder.spec.files) != dict(spec.files):
             raise EncoderMismatchError(

@@ -98,10 +98,12 @@ class Projection:
         return cls(arrays["centre"], arrays["names"], ridge, float(arrays["share"]), arrays["queries"])
 
 
-def text_recipe(model: str = "", revision: str = "", pooling: str = "") -> EncoderRecipe:
+def text_recipe(
+    model: str = "", revision: str = "", pooling: str = "", engine: str = "torch"
+) -> EncoderRecipe:
     """Return the recipe of the text encoder whose space images go into, by default the bundled one."""
     return EncoderRecipe(
-        Unit.TEXT, model=model, revision=revision, pooling=pooling, precision="fp32", engine="torch"
+        Unit.TEXT, model=model, revision=revision, pooling=pooling, precision="fp32", engine=engine
     )
 
 

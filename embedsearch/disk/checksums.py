@@ -29,6 +29,28 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def known_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits.
+
+    A large file is not read again where this machine has read it and its size and times are still the same.
+    """
+    stat = path.stat()
+    if stat.st_size <= ALWAYS:
+        return sha256_of(path)
+    known = None
+    with contextlib.suppress(OSError, RuntimeError):
+        known = _note(stat, folder="checksums")
+        checksum = known.read_text(encoding="ascii")
+        if len(checksum) == 64:
+            return checksum
+    checksum = sha256_of(path)
+    with contextlib.suppress(OSError):
+        if known:
+            known.parent.mkdir(parents=True, exist_ok=True)
+            known.write_text(checksum, encoding="ascii")
+    return checksum
+
+
 def file_facts(folder: Path) -> dict[str, FileFacts]:
     """Flush every file in `folder` to the disk, and return sizes and SHA-256 by name.
 
@@ -94,6 +116,6 @@ def _is_noted(stat: os.stat_result, checksum: str) -> bool:
     return False
 
 
-def _note(stat: os.stat_result, checksum: str) -> Path:
-    facts = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, checksum)
-    return cache_folder() / "verified" / hashlib.sha256(repr(facts).encode()).hexdigest()
+def _note(stat: os.stat_result, *of: str, folder: str = "verified") -> Path:
+    facts = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, *of)
+    return cache_folder() / folder / hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from embedsearch.errors import IndexBusyError
 
 LOCK_FILE = ".lock"
@@ -23,6 +21,8 @@ def write_lock(folder: Path) -> Iterator[None]:
     Raises:
         IndexBusyError: another process holds the lock; the message names the process and since when.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(folder / LOCK_FILE)
     holder = folder / HOLDER_FILE
     try:

@@ -7,20 +7,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any, cast
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, Prepared, encode_all, open_encoder
-from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.engines.choose import settle
-from embedsearch.encoders.engines.torch import TorchEngine
+from embedsearch.encoders.engines import QUERY, Engine, Inputs, OutOfDeviceMemoryError
+from embedsearch.encoders.engines.exported import Exported, Kept
 from embedsearch.encoders.hidden_states import HiddenStates
-from embedsearch.encoders.pooling_heads import PoolingHead, Unpooled
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
+
+if TYPE_CHECKING:
+    from embedsearch.encoders.engines.torch import TorchEngine
+    from embedsearch.encoders.pooling_heads import PoolingHead, Unpooled
 
 log = logging.getLogger("embedsearch")
 
@@ -28,37 +28,60 @@ log = logging.getLogger("embedsearch")
 class ModelEncoder:
     """A pooling head on the engine that a recipe asks for.
 
-    A family adds `prepare`, `collate` and `batch_budget`.
+    A family adds `prepare`, `collate` and `batch_budget`, and `kept` where no torch is needed to prepare.
     """
 
     batch_budget: int
     decoding = ""  # of images
 
     def __init__(
-        self, recipe: EncoderRecipe, spec: EncoderSpec, head: PoolingHead, probes: Sequence[Any]
+        self, recipe: EncoderRecipe, spec: EncoderSpec, head: PoolingHead | Exported, probes: Sequence[Any]
     ) -> None:
         """Settle the engine.
 
         Args:
             recipe: device, engine and precision.
             spec: what the vectors mean.
-            head: what computes them.
+            head: what computes them; one that was exported needs no torch.
             probes: three items of different lengths; `prepare` and `collate` have to work already.
         """
         self.spec = spec
         self._recipe = recipe
         self._twin: Encoder | None = None
         self._twin_lock = threading.Lock()
+        if isinstance(head, Exported):
+            self._engine: Engine = head.engine
+            self.dimension = head.dimension
+        else:
+            self._settle(head, probes)
+        self.device, self.precision = self._engine.device, self._engine.precision
+        self.engine = self._engine.name
+
+    def _settle(self, head: PoolingHead, probes: Sequence[Any]) -> None:
+        """Choose what runs a pooling head; for queries it is exported where it can be."""
+        from embedsearch.encoders.engines.choose import settle
+
+        recipe, spec = self._recipe, self.spec
         ready = [item for item in self.prepare(probes) if not isinstance(item, ItemError)]
         batches = [self.collate(ready[:2]), self.collate(ready[2:])]
         try:
+            if recipe.engine == QUERY:
+                from embedsearch.encoders.engines.export import export
+
+                exported = export(head, recipe, spec, batches, self.kept(head))
+                if exported is not None:
+                    self._engine, self.dimension = exported.engine, exported.dimension
+                    return
+                recipe = replace(recipe, engine="torch")
             self._engine = settle(head, recipe, batches)
             self.dimension = self._engine.start(batches[1])().shape[1]
         except RuntimeError as error:  # of torch: the files contradict each other
             first = str(error).splitlines()[0]
             raise ModelError(f"{spec.model} can't be run: {first} Fetch or save the model again.") from error
-        self.device, self.precision = self._engine.device, self._engine.precision
-        self.engine = self._engine.name
+
+    def kept(self, head: PoolingHead) -> Kept | None:  # noqa: ARG002
+        """Return what prepares items without torch or transformers; None where they are needed."""
+        return None
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """See `Encoder.prepare`."""
@@ -94,7 +117,7 @@ class ModelEncoder:
                 group = groups.popleft()
                 try:
                     fetch = self._engine.start(self.collate([prepared[position] for position in group]))
-                except torch.OutOfMemoryError:
+                except OutOfDeviceMemoryError:
                     groups.extendleft(reversed(self._halved(group)))
                     continue
                 waiting.append((group, fetch))
@@ -113,7 +136,6 @@ class ModelEncoder:
                 f"The memory of {self.device} does not hold {self.spec.model} and one item. "
                 "Use a smaller model, or --device cpu."
             )
-        torch.cuda.empty_cache()
         self.batch_budget = max(1, self.batch_budget // 2)
         log.warning("%s is out of memory; batches are halved to %s", self.device, f"{self.batch_budget:,}")
         middle = len(group) // 2
@@ -125,8 +147,8 @@ class ModelEncoder:
 
     def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
         """See `Encoder.hidden_states`; a model in another engine or precision is loaded a second time."""
-        if isinstance(self._engine, TorchEngine) and self.precision == "fp32":
-            return self.unpool(item, role, self._engine.head)
+        if self._engine.name == "torch" and self.precision == "fp32":
+            return self.unpool(item, role, cast("TorchEngine", self._engine).head)
         with self._twin_lock:
             if self._twin is None:
                 recipe = replace(self._recipe, engine="torch", precision="fp32", decoding="full")
@@ -139,6 +161,8 @@ class ModelEncoder:
 
     def unpooled_states(self, prepared: Prepared, head: PoolingHead) -> Unpooled:
         """Take one item through the model, and return its hidden states beside its vector."""
+        import torch
+
         inputs = self.collate([prepared])
         with torch.inference_mode():
             return head.unpooled(

@@ -18,6 +18,7 @@ from embedsearch.encoders import (
     encoder_spec,
     open_encoder,
 )
+from embedsearch.encoders.engines import QUERY
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.models.spec import EncoderSpec, Role
@@ -36,7 +37,7 @@ def query_recipe(recipe: EncoderRecipe) -> EncoderRecipe:
         revision=recipe.revision,
         precision=recipe.precision,
         device=recipe.device,
-        engine="torch",  # one query is answered before another engine has compiled its model
+        engine=recipe.engine if recipe.engine == QUERY else "torch",  # quick to load
     )
 
 

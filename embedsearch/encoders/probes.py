@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
+import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,9 @@ def least_cosine(got: Vectors, wanted: Vectors) -> float:
 def check(encoder: Encoder, made: EncoderFacts, path: Path, mend: str) -> None:
     """Compare an encoder with the one that made a build, once per machine, where they compute differently.
 
+    What OpenVINO computes is always compared: the model that was exported is another than the one that was
+    compiled for the build.
+
     Args:
         encoder: the one that is here, of the same fingerprint.
         made: what the manifest says of the one that made the build.
@@ -87,7 +90,8 @@ def check(encoder: Encoder, made: EncoderFacts, path: Path, mend: str) -> None:
         EncoderMismatchError: its vectors are too far from the build's.
     """
     here = (encoder.engine, encoder.precision, encoder.device.split(":")[0])
-    if here == (made.engine, made.precision, made.device.split(":")[0]) or not path.is_file():
+    same = here == (made.engine, made.precision, made.device.split(":")[0]) and encoder.engine == "torch"
+    if same or not path.is_file():
         return
     known = None
     with contextlib.suppress(OSError, RuntimeError):  # no home folder, or none that may be entered
@@ -109,6 +113,7 @@ def check(encoder: Encoder, made: EncoderFacts, path: Path, mend: str) -> None:
 
 def _known(path: Path, here: tuple[str, ...]) -> Path:
     """Return the file that notes that these probes were checked on this machine."""
-    facts = [*here, version(here[0] if here[0] == "openvino" else "torch"), platform.node()]
+    library = sys.modules.get(here[0])
+    facts = [*here, str(getattr(library, "__version__", "")), platform.node()]
     facts.append(hashlib.sha256(path.read_bytes()).hexdigest())
     return cache_folder() / "checked" / hashlib.sha256(repr(facts).encode()).hexdigest()

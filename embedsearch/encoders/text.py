@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.engines.devices import load_dense, load_transformer
+from embedsearch.encoders.engines.exported import Exported, Kept, open_exported
 from embedsearch.encoders.hidden_states import HiddenStates
-from embedsearch.encoders.pooling_heads import PoolingHead, TextPoolingHead, Unpooled
 from embedsearch.errors import ItemError, ModelError, UsageError
 from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Sentence, Span
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from embedsearch.encoders.pooling_heads import PoolingHead, Unpooled
+
+TOKENIZER = "tokenizer.json"
 # Texts that an engine is tried on: a short and a long one together, so that some attention windows hold only
 # padding, and one alone.
 PROBES = (
@@ -100,30 +105,69 @@ def unknown_share(text: str, encoding: Any, unknown: int, start: int = 0) -> flo
 class Tokenizer:
     """A fast tokenizer behind a lock: two threads inside one raise "Already borrowed"."""
 
-    def __init__(self, files: ModelFiles, max_length: int | None) -> None:
+    def __init__(self, backend: Any, pad_id: int, unknown_id: int, *, has_types: bool) -> None:
+        """Keep a `tokenizers.Tokenizer`, set to the model's limit.
+
+        Args:
+            backend: the tokenizer itself, without the wrapper that turns every id into a Python number three
+                times.
+            pad_id: the id of padding.
+            unknown_id: see `unknown_id`.
+            has_types: whether the model takes `token_type_ids`.
+        """
+        self._backend, self.pad_id, self.unknown_id, self._has_types = backend, pad_id, unknown_id, has_types
+        self._lock = threading.Lock()
+        self._least = lru_cache(maxsize=8)(lambda prompt: len(self([prompt], offsets=False)[0].ids))
+
+    @classmethod
+    def of(cls, files: ModelFiles, max_length: int | None) -> Tokenizer:
+        """Load the tokenizer of a model with transformers.
+
+        Raises:
+            ModelError: it has none, or a slow one.
+        """
         from transformers import AutoTokenizer
 
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+            loaded = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise ModelError(
                 f"{files.folder} has no tokenizer that transformers can load: {error}"
             ) from error
-        if not self._tokenizer.is_fast:
+        if not loaded.is_fast:
             raise ModelError(
                 f"{files.folder} has only a slow tokenizer; save its fast form (tokenizer.json)."
             )
-        # The tokenizer itself, without the wrapper that turns every id into a Python number three times.
-        self._backend = self._tokenizer.backend_tokenizer
-        self._backend.no_padding()
+        backend = loaded.backend_tokenizer
+        backend.no_padding()
         if max_length is None:
-            self._backend.no_truncation()
+            backend.no_truncation()
         else:
-            self._backend.enable_truncation(max_length)
-        self._lock = threading.Lock()
-        self.pad_id: int = self._tokenizer.pad_token_id or 0
-        self.unknown_id = unknown_id(self._tokenizer)
-        self._has_types = "token_type_ids" in self._tokenizer.model_input_names
+            backend.enable_truncation(max_length)
+        return cls(
+            backend,
+            loaded.pad_token_id or 0,
+            unknown_id(loaded),
+            has_types="token_type_ids" in loaded.model_input_names,
+        )
+
+    @classmethod
+    def kept(cls, exported: Exported) -> Tokenizer:
+        """Read the tokenizer of an exported model, without transformers."""
+        from tokenizers import Tokenizer as Backend
+
+        facts = exported.facts
+        backend = Backend.from_file(str(exported.folder / TOKENIZER))
+        return cls(backend, facts["pad_id"], facts["unknown_id"], has_types=facts["has_types"])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `kept` reads beside the file of `as_json`."""
+        return {"pad_id": self.pad_id, "unknown_id": self.unknown_id, "has_types": self._has_types}
+
+    def as_json(self) -> str:
+        """Return the tokenizer as the text of its file."""
+        return str(self._backend.to_str())
 
     def __call__(self, texts: Sequence[str], *, offsets: bool) -> list[Any]:
         """Return one `tokenizers.Encoding` per text, cut at the model's limit.
@@ -148,7 +192,7 @@ class Tokenizer:
             encodings: (n,) of these.
             prompt: is known, and does not count.
         """
-        least = len(self([prompt], offsets=False)[0].ids)  # tokens of an empty text
+        least = self._least(prompt)  # tokens of an empty text
         return unknown_shares(
             texts,
             [encoding.ids for encoding in encodings],
@@ -181,19 +225,34 @@ class TextModel(ModelEncoder):
         head: Callable[[nn.Module, EncoderSpec], PoolingHead],
         probes: Sequence[str | Sentence],
     ) -> None:
-        model = load_transformer(files.folder)
-        if not hasattr(model.config, "hidden_size") or getattr(model.config, "is_encoder_decoder", False):
-            raise ModelError(
-                f"{spec.model} is no text encoder of the BERT family: no last_hidden_state to read."
-            )
         self.spec = spec
-        self._tokenizer = Tokenizer(files, spec.max_length)
-        super().__init__(recipe, spec, head(model, spec), probes)
+        exported = open_exported(recipe, spec)
+        if exported is not None:
+            self._tokenizer = Tokenizer.kept(exported)
+            super().__init__(recipe, spec, exported, probes)
+        else:
+            model = _transformer(files, spec)
+            self._tokenizer = Tokenizer.of(files, spec.max_length)
+            super().__init__(recipe, spec, head(model, spec), probes)
         self.batch_budget = recipe.batch_tokens or self._engine.batch_tokens
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
         """Pad the ids of several texts; see `ModelEncoder.collate`."""
         return self._tokenizer.pad(batch)
+
+    def kept(self, head: PoolingHead) -> Kept | None:
+        """Return the tokenizer; see `ModelEncoder.kept`."""
+        files = {TOKENIZER: self._tokenizer.as_json()}
+        return Kept(head.is_transformer, self._tokenizer.facts, files)
+
+
+def _transformer(files: ModelFiles, spec: EncoderSpec) -> nn.Module:
+    from embedsearch.encoders.engines.devices import load_transformer
+
+    model = load_transformer(files.folder)
+    if not hasattr(model.config, "hidden_size") or getattr(model.config, "is_encoder_decoder", False):
+        raise ModelError(f"{spec.model} is no text encoder of the BERT family: no last_hidden_state to read.")
+    return model
 
 
 def unpooled_text(unpooled: Unpooled, encoding: Any, positions: Iterable[int], before: int) -> HiddenStates:
@@ -224,10 +283,7 @@ class TextEncoder(TextModel):
     """One vector per text."""
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
-        layers = [load_dense(files.folder / folder) for folder in spec.dense]
-        super().__init__(
-            recipe, spec, files, lambda model, spec: TextPoolingHead(model, spec, layers), PROBES
-        )
+        super().__init__(recipe, spec, files, _text_head(files), PROBES)
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """Tokenise texts, the role's prompt in front; see `Encoder.prepare`."""
@@ -257,3 +313,15 @@ class TextEncoder(TextModel):
         ids = np.asarray(encoding.ids, np.int64)
         unpooled = self.unpooled_states(Prepared({"input_ids": ids}, cost=len(ids)), head)
         return unpooled_text(unpooled, encoding, range(len(ids)), len(prompt))
+
+
+def _text_head(files: ModelFiles) -> Callable[[nn.Module, EncoderSpec], PoolingHead]:
+    """Return what puts a text model's pooling, and its Dense layers, behind it."""
+
+    def head(model: nn.Module, spec: EncoderSpec) -> PoolingHead:
+        from embedsearch.encoders.engines.devices import load_dense
+        from embedsearch.encoders.pooling_heads import TextPoolingHead
+
+        return TextPoolingHead(model, spec, [load_dense(files.folder / folder) for folder in spec.dense])
+
+    return head

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.hidden_states import HiddenStates
-from embedsearch.encoders.pooling_heads import PoolingHead, WordPoolingHead
 from embedsearch.encoders.text import PROBES, TextModel, unknown_text, unpooled_text
 from embedsearch.errors import ItemError
 from embedsearch.models.files import ModelFiles
@@ -19,13 +18,18 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Sentence, Span
 from embedsearch.splitters.words import words
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from embedsearch.encoders.pooling_heads import PoolingHead
+
 
 class WordEncoder(TextModel):
     """One vector per word of a sentence, or per sub-token where a `Sentence` names no spans."""
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
         probes = [Sentence(text, words(text)) for text in PROBES]
-        super().__init__(recipe, spec, files, WordPoolingHead, probes)
+        super().__init__(recipe, spec, files, _word_head, probes)
 
     def prepare(self, items: Sequence[Sentence], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
         """Tokenise sentences and find each word's sub-tokens; see `Encoder.prepare`.
@@ -90,6 +94,12 @@ class WordEncoder(TextModel):
             "words": np.repeat(np.arange(len(sizes)), sizes),
             "sizes": sizes,
         }
+
+
+def _word_head(model: nn.Module, spec: EncoderSpec) -> PoolingHead:
+    from embedsearch.encoders.pooling_heads import WordPoolingHead
+
+    return WordPoolingHead(model, spec)
 
 
 def _inside(span: Span, offsets: Sequence[Span], real: Sequence[int]) -> list[int]:

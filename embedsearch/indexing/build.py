@@ -26,12 +26,13 @@ import numpy as np
 
 from embedsearch.artifacts import ArtifactContext, refresh
 from embedsearch.backends import AUTO, check_kind
-from embedsearch.crossmodal.projection import tower_recipe
+from embedsearch.crossmodal.projection import text_recipe, tower_recipe
 from embedsearch.disk.checksums import file_facts, sha256_of
 from embedsearch.disk.lock import write_lock
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder, unreadable
+from embedsearch.encoders.query_encoder import export_for_queries, query_engine
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import (
     RecallNotReachedError,
@@ -328,7 +329,24 @@ class _Task:
         ).save(aside)
         published = publish(self.folder, aside, build, recipe)
         staging.clear()
-        return Build(published)
+        current = Build(published)
+        self.export_for_queries(current.manifest)
+        return current
+
+    def export_for_queries(self, manifest: Manifest) -> None:
+        """Export the models that queries are embedded with, so that the first query finds them."""
+        facts = manifest.artifacts.crossmodal
+        texts = facts.text if facts else None
+        engine = query_engine(manifest.version)
+        export_for_queries(
+            manifest.encoder,
+            manifest.recipe.encoder,
+            manifest.version,
+            self.folder / BUILDS / manifest.build / COLUMNS,
+            text_recipe(texts.model, texts.revision, texts.pooling, engine) if texts else None,
+            self.load,
+            self.progress.stage,
+        )
 
 
 def compare_index(

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from embedsearch.disk.checksums import known_sha256
 from embedsearch.errors import ModelChecksumError, ModelError, ModelUnreachableError, nearest
 from embedsearch.modalities import MODALITIES, Reader, modality_of
 from embedsearch.models.catalog import MODELS, KnownModel, known
@@ -189,12 +190,11 @@ def _hub(name: str, revision: str) -> tuple[Path, str]:
 
 @lru_cache(maxsize=64)
 def _sha256(path: Path, size: int, modified: int) -> str:  # noqa: ARG001  the stamp is the cache's key
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return known_sha256(path)
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in 64 hex digits; read once per process while it is unchanged."""
+    """Return the SHA-256 of a file, in 64 hex digits; a large one is read once while it is unchanged."""
     stat = path.stat()
     return _sha256(path, stat.st_size, stat.st_mtime_ns)
 

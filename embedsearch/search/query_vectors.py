@@ -7,19 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from embedsearch.artifacts.scale import pairs_scale
 from embedsearch.backends import Backend, Take
 from embedsearch.backends.part import PartSearch
 from embedsearch.crossmodal import Crossmodal, serves
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder, all_ready, gather
-from embedsearch.encoders.columns import Learnt
-from embedsearch.encoders.rows import learnt_of
 from embedsearch.errors import ItemError, ItemNotFoundError, QueryError, nearest
 from embedsearch.modalities import MODALITIES, SPLITTER, UNITS, QueryForm, modality_of
 from embedsearch.query import (
@@ -42,6 +39,9 @@ from embedsearch.splitters import splitter_of
 from embedsearch.splitters.words import words
 from embedsearch.store.build import Build
 from embedsearch.store.manifest import COLUMNS
+
+if TYPE_CHECKING:
+    from embedsearch.encoders.columns import Learnt
 
 ROUNDING = 1e-6  # of float32, in a sum of a few vectors
 # a vector of larger or smaller numbers is scaled, as their squares leave float32
@@ -329,6 +329,8 @@ class QueryVectors:
         Raises:
             ModelError: it can't be read.
         """
+        from embedsearch.encoders.rows import learnt_of
+
         return learnt_of(str(self._build.folder / COLUMNS))
 
     def _by_columns(self, space: Space, rows: Sequence[Row]) -> Space:
@@ -348,6 +350,8 @@ class QueryVectors:
             [place for place, column in zip(places, learnt.columns, strict=True) if column.name in asked]
         )
         part = PartSearch(len(space.backend), space.take, components, space.metric)
+        from embedsearch.artifacts.scale import pairs_scale
+
         scale = pairs_scale(part.take, len(part), space.metric)
         return replace(
             space,

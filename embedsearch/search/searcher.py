@@ -30,7 +30,6 @@ from embedsearch.query import (
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import MOST_UNKNOWN
 from embedsearch.results import Hit, Results
-from embedsearch.search.filters import as_filter
 from embedsearch.search.fused import Looked, fused
 from embedsearch.search.query_vectors import QueryVectors, Space
 from embedsearch.store.build import Build, record_of
@@ -83,6 +82,7 @@ class Searcher:
                     self.manifest.dimension,
                     self.manifest.encoder,
                     self.manifest.recipe.encoder,
+                    self.manifest.version,
                     self.build.folder / PROBES,
                     self.build.folder / COLUMNS,
                     self._load,
@@ -327,6 +327,8 @@ class Searcher:
         Raises:
             FilterError: the filter can't be understood.
         """
+        from embedsearch.search.filters import as_filter
+
         if not isinstance(where, str | Tree):
             raise FilterError(f"A filter is a str, such as \"label = 'dress'\"; got {where!r:.80}.")
         return as_filter(where, self.build.items, self.build.field_types)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.facts import stored
 from embedsearch.distances.verdict import shown_rate
-from embedsearch.sources.paths import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,8 @@ class BuildReport:
     @property
     def passed(self) -> str:
         """What was passed over, most first, as in "12 .pdf, 3 .html"; empty for nothing."""
+        from embedsearch.sources.paths import listed
+
         return listed(self.passed_over)
 
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from embedsearch.disk.mapped import is_small
 from embedsearch.records import Span, Value
-from embedsearch.sources.text_cells import CellType
+
+if TYPE_CHECKING:
+    from embedsearch.sources.text_cells import CellType
 
 FIELD = "field:"
 Items: TypeAlias = pa.Table  # the items of a build
@@ -129,6 +130,8 @@ def merge(shards: Sequence[Path], target: Path, cells: Mapping[str, CellType]) -
     Returns:
         The schema of `target`.
     """
+    import pyarrow.parquet as pq
+
     types: dict[str, set[pa.DataType]] = {}
     for shard in shards:
         for column in pq.read_schema(shard):
@@ -171,6 +174,8 @@ def _join(name: str, types: Iterable[pa.DataType], shards: Sequence[Path]) -> pa
 
 
 def _fits_floats(shard: Path, name: str) -> bool:
+    import pyarrow.parquet as pq
+
     if name not in pq.read_schema(shard).names:
         return True
     try:

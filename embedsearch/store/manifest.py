@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +132,8 @@ def mend(name: str) -> str:
 
 def _of_another_format(schema: Any, values: Mapping[str, Any], index: Path) -> str:
     """Return what to do about a manifest of another format, as the rest of a sentence."""
+    from importlib.metadata import version
+
     made = f"is of format {schema!r:.20}, written by embedsearch {values.get('version')!s:.20}"
     reads = f"embedsearch {version('embedsearch')} reads format {SCHEMA}"
     if schema == 1:

@@ -2,9 +2,9 @@ import logging
 
 import numpy as np
 import pytest
-import torch
 
 from embedsearch.encoders import load_encoder
+from embedsearch.encoders.engines import OutOfDeviceMemoryError
 from embedsearch.errors import DeviceError
 
 TEXTS = ["a", "a cat", "a cat sleeps", "a cat sleeps on the mat", "the mat"]
@@ -17,7 +17,7 @@ def short_of_memory(encoder, monkeypatch, fits):
     def limited(inputs):
         sizes.append(len(inputs["input_ids"]))
         if sizes[-1] > fits:
-            raise torch.OutOfMemoryError("no memory")
+            raise OutOfDeviceMemoryError
         return start(inputs)
 
     monkeypatch.setattr(encoder._engine, "start", limited)

@@ -1,4 +1,8 @@
-"""What runs a model: torch on any device, or OpenVINO on a CPU. One engine a file; `choose` picks one."""
+"""What runs a model: torch on any device, or OpenVINO on a CPU. One engine a file; `choose` picks one.
+
+Queries on a CPU go through a model that was exported once per machine (`export`), so that the process that
+asks (`exported`) loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,12 @@ from embedsearch.distances.metric import Vectors
 Inputs = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 ENGINES = ("torch", "openvino")
+# The engine of queries in a recipe: the exported model by OpenVINO, or torch where that can't be had.
+QUERY = "query"
+
+
+class OutOfDeviceMemoryError(Exception):
+    """The memory of a device does not hold a batch."""
 
 
 class Engine(Protocol):

@@ -11,7 +11,8 @@ import torch
 
 from embedsearch import encoders
 from embedsearch.encoders.engines import ENGINES, Engine, Inputs
-from embedsearch.encoders.engines.devices import cpu_has_bf16, fastest_precision, pick_device
+from embedsearch.encoders.engines.devices import fastest_precision, pick_device
+from embedsearch.encoders.engines.machine import cpu_has_bf16
 from embedsearch.encoders.engines.torch import TorchEngine
 from embedsearch.encoders.pooling_heads import PoolingHead
 from embedsearch.encoders.probes import CLOSE, least_cosine
@@ -75,9 +76,13 @@ def settle(head: PoolingHead, recipe: EncoderRecipe, probes: Sequence[Inputs]) -
 def _open(name: str, head: PoolingHead, device: torch.device, precision: str, example: Inputs) -> Engine:
     if name == "torch":
         return TorchEngine(head, device, precision)
+    from embedsearch.encoders.engines.export import traced
     from embedsearch.encoders.engines.openvino import OpenVinoEngine
 
-    return OpenVinoEngine(head, precision, example)
+    try:
+        return OpenVinoEngine(traced(head, example), precision, is_transformer=head.is_transformer)
+    except ModelError as error:
+        raise ModelError(f"OpenVINO can't run {head.spec.model}: {error}. Use --engine torch.") from error
 
 
 def _device(recipe: EncoderRecipe) -> torch.device:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from embedsearch.encoders.engines.machine import cpu_has_bf16
 from embedsearch.errors import DeviceError, ModelError, nearest
 
 INSTEAD = "Use auto or cpu: with --device, or in the recipe.toml of an index."
@@ -68,15 +69,6 @@ def fastest_precision(wanted: str, device: torch.device, *, is_transformer: bool
     if wanted == "fp16" and device.type == "cpu":
         raise DeviceError("fp16 is slow and inexact on a CPU; use --precision bf16 or fp32.")
     return wanted
-
-
-def cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 matrices in hardware (AVX-512 BF16 or AMX)."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.is_file():
-        return False
-    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
-    return bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
 
 
 @contextlib.contextmanager

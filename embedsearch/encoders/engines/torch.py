@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.encoders.engines import Inputs
+from embedsearch.encoders.engines import Inputs, OutOfDeviceMemoryError
 from embedsearch.encoders.engines.devices import PRECISIONS
 from embedsearch.encoders.pooling_heads import PoolingHead
 
@@ -42,8 +42,12 @@ class TorchEngine:
         mask = inputs.get("attention_mask")
         if mask is not None and mask.all():  # without padding, attention runs unmasked, which is faster
             inputs = {name: array for name, array in inputs.items() if name != "attention_mask"}
-        with torch.inference_mode():
-            vectors = self.head(**{name: self._put(array) for name, array in inputs.items()})
+        try:
+            with torch.inference_mode():
+                vectors = self.head(**{name: self._put(array) for name, array in inputs.items()})
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfDeviceMemoryError from error
         if not self._on_gpu:
             return lambda: vectors.cpu().numpy()
         host = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)

@@ -1,0 +1,102 @@
+"""torch to OpenVINO: pooling heads are traced, and those that answer queries exported to the cache folder."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from embedsearch.encoders.engines import Inputs
+from embedsearch.encoders.engines.devices import quiet_transformers
+from embedsearch.encoders.engines.exported import Exported, Kept, can_be_exported, keep, open_exported, refuse
+from embedsearch.encoders.engines.openvino import first_line
+from embedsearch.encoders.engines.torch import TorchEngine
+from embedsearch.encoders.pooling_heads import PoolingHead
+from embedsearch.encoders.probes import CLOSE, least_cosine
+from embedsearch.errors import ModelError
+from embedsearch.models.spec import EncoderSpec
+from embedsearch.recipe import EncoderRecipe
+
+log = logging.getLogger("embedsearch")
+
+
+def traced(head: PoolingHead, example: Inputs) -> Any:
+    """Return a pooling head as an `openvino.Model`.
+
+    Args:
+        head: in float32 on the CPU.
+        example: a batch of its inputs, with padding where there is any.
+
+    Raises:
+        ModelError: it can't be traced or converted.
+    """
+    import openvino
+
+    if hasattr(getattr(head.model, "config", None), "local_attention"):
+        # ModernBERT: fused attention masks by minus infinity, and OpenVINO 2026.4 makes NaN of a window
+        # that holds nothing but padding
+        head.model.set_attn_implementation("eager")  # type: ignore[operator]
+    tensors = {name: torch.from_numpy(array) for name, array in example.items()}
+    try:
+        with warnings.catch_warnings(), quiet_transformers(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of the tracer, about branches on shapes; vectors are compared
+            # traced here: OpenVINO's own call runs the model five times over
+            trace = torch.jit.trace(  # type: ignore[no-untyped-call]
+                head, example_kwarg_inputs=tensors, check_trace=False, strict=False
+            )
+            model = openvino.convert_model(trace)
+        for port in model.inputs:  # the tracer numbers names: attention_mask.1
+            names = {name.split(".")[0] for name in port.get_names()}
+            port.get_tensor().set_names(names & set(tensors))
+        if "pixel_values" in tensors:
+            # any number of images, of one size or of any
+            size = [-1, -1] if head.any_shape else tensors["pixel_values"].shape[2:]
+            model.reshape({"pixel_values": [-1, 3, *size]})
+    except Exception as error:  # the tracer raises whatever the model's code does
+        raise ModelError(first_line(error)) from error
+    return model
+
+
+def export(
+    head: PoolingHead, recipe: EncoderRecipe, spec: EncoderSpec, probes: Sequence[Inputs], kept: Kept | None
+) -> Exported | None:
+    """Export a pooling head for queries, once per machine, and open it.
+
+    Args:
+        head: in float32 on the CPU, as it was loaded.
+        recipe: of the query encoder.
+        spec: of its vectors.
+        probes: batches on which it is compared with torch, the first with padding where there is any.
+        kept: what prepares the inputs without torch or transformers; None where they are needed.
+
+    Returns:
+        None where OpenVINO can't serve, which is said once: torch serves then.
+    """
+    if not can_be_exported(recipe, spec):
+        return None
+    if kept is None or not head.traceable:
+        refuse(spec, "torch prepares its inputs, or runs it by their shape")
+        return None
+    try:
+        exact = TorchEngine(head, torch.device("cpu"), "fp32")
+        wanted = np.concatenate([exact.start(probe)() for probe in probes])
+        keep(spec, traced(copy.deepcopy(head), probes[0]), wanted.shape[1], kept)
+        exported = open_exported(recipe, spec)
+        if exported is None:
+            raise ModelError("what was exported can't be opened")
+        got = np.concatenate([exported.engine.start(probe)() for probe in probes])
+        if (cosine := least_cosine(got, wanted)) < CLOSE:
+            raise ModelError(f"the least cosine to torch is {cosine:.4f}, and {CLOSE} is needed")
+    except ModelError as error:
+        refuse(spec, str(error))
+        log.warning("Queries are embedded by torch: OpenVINO can't run %s: %s.", spec.model, error)
+        return None
+    except OSError as error:
+        log.info("%s can't be exported for queries: %s", spec.model, error)
+        return None
+    return exported

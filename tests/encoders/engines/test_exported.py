@@ -1,0 +1,145 @@
+"""Queries on a CPU go through an exported model: no torch, torch's vectors, and torch where that fails."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import embedsearch as es
+from embedsearch import encoders
+from embedsearch.disk.cache import cache_folder
+from embedsearch.encoders import open_encoder
+from embedsearch.encoders.engines import QUERY
+from embedsearch.encoders.query_encoder import query_engine
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Sentence, Unit
+from embedsearch.splitters.words import words
+from tests.encoders.engines.test_openvino import wrong
+from tests.small_models import SENTENCES, TEXT_MODELS
+
+pytestmark = [
+    pytest.mark.openvino,
+    pytest.mark.skipif(not encoders.has_openvino(), reason="the extra openvino is not installed"),
+]
+HEAVY = ("torch", "transformers", "scipy", "sqlglot", "pydantic")
+
+
+def opened(folder, engine=QUERY, unit=Unit.TEXT, precision="fp32"):
+    """Return an encoder of a small model on the CPU."""
+    recipe = EncoderRecipe(
+        unit, str(folder), pooling="mean", engine=engine, precision=precision, device="cpu"
+    )
+    return open_encoder(recipe)
+
+
+def exports():
+    """Return the facts of what was exported in this test's cache."""
+    return [json.loads(path.read_text()) for path in (cache_folder() / "exported").glob("*/facts.json")]
+
+
+@pytest.mark.parametrize("name", TEXT_MODELS)
+def test_an_exported_model_has_torchs_vectors(small_model, name):
+    """The export, and the next load which only reads it, tokenise as torch's encoder and embed to 1e-5."""
+    texts = [*SENTENCES, "", "x " * 3000]
+    exact = opened(small_model(name), "torch")
+    want = exact.encode(texts)
+    for encoder in (opened(small_model(name)), opened(small_model(name))):
+        assert (encoder.engine, encoder.dimension) == ("openvino", exact.dimension)
+        assert encoder.spec.fingerprint == exact.spec.fingerprint
+        for ours, theirs in zip(encoder.prepare(texts), exact.prepare(texts), strict=True):
+            assert (ours.truncated, ours.unknown) == (theirs.truncated, theirs.unknown)
+            np.testing.assert_array_equal(ours.inputs["input_ids"], theirs.inputs["input_ids"])
+        np.testing.assert_allclose(encoder.encode(texts), want, rtol=0, atol=1e-5)
+
+
+def test_words_go_through_an_exported_model(small_model):
+    """Each word of a sentence has torch's vector to 1e-5 through an export that was made before."""
+    sentences = [Sentence(text, words(text)) for text in SENTENCES]
+    want = opened(small_model("bert"), "torch", Unit.WORD).encode(sentences)
+    opened(small_model("bert"), unit=Unit.WORD)
+    encoder = opened(small_model("bert"), unit=Unit.WORD)
+    assert encoder.engine == "openvino"
+    np.testing.assert_allclose(encoder.encode(sentences), want, rtol=0, atol=1e-5)
+
+
+def test_hidden_states_are_torchs(small_model):
+    """An encoder of an exported model explains by the hidden states of torch in fp32."""
+    got = opened(small_model("bert")).hidden_states(SENTENCES[0])
+    want = opened(small_model("bert"), "torch").hidden_states(SENTENCES[0])
+    np.testing.assert_array_equal(got.rows, want.rows)
+
+
+SEARCH = """
+import sys
+import embedsearch as es
+hits = es.open("faq", indexes=sys.argv[1]).search("a cat", k=2)
+print(hits[0].id, f"{hits[0].distance:.6f}", [name for name in sys.argv[2:] if name in sys.modules])
+"""
+
+
+@pytest.fixture
+def faq(small_model, tmp_path):
+    """Return an index of sentences by a small model."""
+    return es.build(
+        list(SENTENCES), name="faq", indexes=tmp_path, model=small_model("bert"), pooling="mean", device="cpu"
+    )
+
+
+def test_a_text_query_loads_no_torch(faq, tmp_path):
+    """A build exports the model; a process that asks then loads neither torch nor other heavy libraries."""
+    assert [facts["is_transformer"] for facts in exports()] == [True]
+    first = faq.search("a cat", k=2)[0]
+    run = subprocess.run(
+        [sys.executable, "-c", SEARCH, str(tmp_path), *HEAVY], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split(maxsplit=2) == [first.id, f"{first.distance:.6f}", "[]\n"]
+    assert run.stderr == ""
+
+
+def test_an_index_of_an_earlier_version_is_asked_through_torch():
+    """Builds before 0.8 keep the digits of torch; later ones are asked through an export."""
+    assert [query_engine(each) for each in ("0.6.0", "0.7.1", "0.8.0", "0.10.0", "1.0.0")] == [
+        "torch", "torch", QUERY, QUERY, QUERY,
+    ]  # fmt: skip
+
+
+def test_torch_serves_where_an_export_computes_something_else(small_model, monkeypatch, caplog):
+    """An export whose vectors differ from torch's is not used; that is said once, also by later processes."""
+    wrong(monkeypatch, by=0.5)
+    with caplog.at_level(logging.WARNING, "embedsearch"):
+        assert [opened(small_model("bert")).engine for _ in range(2)] == ["torch", "torch"]
+    (record,) = caplog.records
+    assert "Queries are embedded by torch: OpenVINO can't run" in record.message
+    assert "least cosine to torch" in exports()[0]["failed"]
+
+
+def test_an_export_is_compared_with_the_probes_of_a_build(faq, monkeypatch, tmp_path, caplog):
+    """An export that gives other vectors of a build's probes is not trusted: torch answers, said once."""
+    wrong(monkeypatch, by=0.5)
+    with caplog.at_level(logging.WARNING, "embedsearch"):
+        used = [es.open("faq", indexes=tmp_path).encoder.engine for _ in range(2)]
+    assert (faq.manifest.encoder.engine, used) == ("openvino", ["torch", "torch"])
+    (record,) = caplog.records
+    assert "Queries of faq are embedded by torch" in record.message
+    assert "gives other vectors of its items" in record.message
+
+
+def test_a_truncated_export_is_made_again(small_model):
+    """A file of an export that lost bytes is not used: the model is exported again."""
+    opened(small_model("bert"))
+    (weights,) = (cache_folder() / "exported").glob("*/model.bin")
+    size = weights.stat().st_size
+    os.truncate(weights, size // 2)
+    assert opened(small_model("bert")).engine == "openvino"
+    assert weights.stat().st_size == size
+
+
+def test_without_openvino_torch_serves(small_model, monkeypatch):
+    """Without OpenVINO a query goes through torch, and nothing is exported."""
+    monkeypatch.setattr(encoders, "has_openvino", lambda: False)
+    assert opened(small_model("bert")).engine == "torch"
+    assert exports() == []
