@@ -20,9 +20,10 @@ from embedsearch.distances.verdict import WEIGHTS, Verdict, check_strictness
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import FilterError, QueryError
-from embedsearch.modalities import UNITS, Reader, modality_of
+from embedsearch.modalities import UNITS, QueryForm, Reader, modality_of
 from embedsearch.query import (
     DEFAULT_K,
+    Text,
     Tree,
     as_query,
     items_of,
@@ -88,6 +89,25 @@ class Searcher:
                     self._load,
                 )
             return self._encoder
+
+    def warm(self) -> None:
+        """Load what queries need, and embed a text where the index is asked with texts.
+
+        The first query is then as quick as a later one. An index asked by vectors alone needs nothing.
+
+        Raises:
+            ModelError: a model can't be loaded here.
+        """
+        if self.queries.form is QueryForm.VECTOR or self.manifest.recipe.encoder.own:
+            return
+        text = Text("a text")
+        crossmodal = self.queries.across([text])
+        if crossmodal is not None:
+            crossmodal.embed(text)
+        elif self.queries.form is QueryForm.TEXT:
+            self.encoder.encode([text.text], "query")
+        else:
+            _ = self.encoder
 
     def encoder_of(self, layers: tuple[int, ...]) -> Encoder:
         """Return an encoder like the index's that takes other hidden layers.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from embedsearch.analysis.compare import general_pairs as measured_pairs
 from embedsearch.analysis.duplicates import DuplicateFinder, Duplicates
@@ -36,7 +39,7 @@ def _fingerprint(recipe: EncoderRecipe) -> str:
     return encoder_spec(recipe).fingerprint
 
 
-@st.cache_resource(max_entries=6, show_spinner="Loading the model …")
+@st.cache_resource(max_entries=6, show_spinner=False)
 def _load(fingerprint: str, computed: tuple[str, ...], _recipe: EncoderRecipe) -> Encoder:  # noqa: ARG001
     return open_encoder(_recipe)
 
@@ -47,7 +50,9 @@ def load_encoder(recipe: EncoderRecipe) -> Encoder:
     Recipes that name the same model in two ways share one: an index of texts, and texts that find images.
     """
     computed = (recipe.precision, recipe.engine, recipe.decoding, recipe.device)
-    return _load(_fingerprint(recipe), computed, recipe)
+    on_page = get_script_run_ctx(suppress_warning=True) is not None
+    with st.spinner("Loading the model …") if on_page else contextlib.nullcontext():
+        return _load(_fingerprint(recipe), computed, recipe)
 
 
 @st.cache_resource(max_entries=6, show_spinner="Measuring pairs of general sentences, once for this model …")
@@ -65,9 +70,16 @@ def _is_intact(opened: Opened | DuplicateFinder) -> bool:
     return True
 
 
+def _warm(searcher: Index) -> None:
+    """Load the models that queries need while the page is drawn; a query says what is wrong with one."""
+    with contextlib.suppress(EmbedsearchError):
+        searcher.warm()
+
+
 @st.cache_resource(max_entries=12, show_spinner="Opening the index …", validate=_is_intact)
 def _open(build: Path) -> Opened:
     searcher = Index(Build(build), load_encoder)
+    threading.Thread(target=_warm, args=(searcher,), name="warm", daemon=True).start()
     return Opened(searcher, find_facets(searcher.build.items, searcher.build.field_types))
 
 
