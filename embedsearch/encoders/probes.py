@@ -90,7 +90,7 @@ def check(encoder: Encoder, made: EncoderFacts, path: Path, mend: str) -> None:
         EncoderMismatchError: its vectors are too far from the build's.
     """
     here = (encoder.engine, encoder.precision, encoder.device.split(":")[0])
-    same = here == (made.engine, made.precision, made.device.split(":")[0]) and encoder.engine == "torch"
+    same = here == (made.engine, made.precision, made.device.split(":")[0]) and encoder.engine != "openvino"
     if same or not path.is_file():
         return
     known = None

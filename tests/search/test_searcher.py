@@ -9,6 +9,7 @@ from PIL import Image
 from embedsearch.distances.metric import Metric, distances
 from embedsearch.distances.pairs import Closeness
 from embedsearch.distances.verdict import Verdict
+from embedsearch.encoders.engines import QUERY
 from embedsearch.errors import (
     DeviceError,
     EncoderMismatchError,
@@ -166,7 +167,7 @@ def test_the_query_is_embedded_as_the_index_was(make_build):
     )
     searcher = Index(make_build(ENTRIES, encoder=recipe), load)
     assert searcher.search("apple", k=1)[0].id == searcher.search("apple", k=1)[0].id == "apple"
-    want = EncoderRecipe(Unit.TEXT, "letters", pooling="cls", layers=(-2,), precision="bf16", engine="torch")
+    want = EncoderRecipe(Unit.TEXT, "letters", pooling="cls", layers=(-2,), precision="bf16", engine=QUERY)
     assert asked == [want]
 
 
