@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from embedsearch import artifacts, sources
+from embedsearch.encoders.engines import rates
 from embedsearch.index import Index, rebuild
 from embedsearch.indexing.build import build_index, compare_index
 from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
@@ -36,6 +37,15 @@ def no_openvino(request, monkeypatch) -> None:
     """Leave `auto` to torch, as most tests load small models and compiling one takes seconds."""
     if "openvino" not in request.keywords:
         monkeypatch.setattr("embedsearch.encoders.has_openvino", lambda: False)
+
+
+@pytest.fixture(autouse=True)
+def assumed_rates(request, monkeypatch) -> None:
+    """Assume how fast the engines are: measuring takes seconds, and does not find the same each time."""
+    if "rates" not in request.keywords:
+        names = ["openvino", "torch"] if "openvino" in request.keywords else ["torch"]
+        assumed = [rates.Rate(name, "fp32", 1.0) for name in names]
+        monkeypatch.setattr(rates, "rates", lambda _: assumed)
 
 
 @pytest.fixture(autouse=True)

@@ -713,6 +713,21 @@ class ModelsOutput(Output):
     models: list[ListedModel]
 
 
+class EngineRate(Model):
+    """How fast an engine runs models of a kind in a precision on this machine."""
+
+    kind: str
+    engine: str
+    precision: str
+    rate: float
+
+
+class RatesOutput(Output):
+    """`models --here`: what was measured on this machine, the fastest of each kind first."""
+
+    here: list[EngineRate]
+
+
 class Embedding(Model):
     """A vector of OpenAI's answer: numbers, or base64 of little-endian float32."""
 

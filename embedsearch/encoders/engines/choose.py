@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from embedsearch import encoders
-from embedsearch.encoders.engines import ENGINES, Engine, Inputs
-from embedsearch.encoders.engines.devices import fastest_precision, pick_device
-from embedsearch.encoders.engines.machine import cpu_has_bf16
+from embedsearch.encoders.engines import ENGINES, Engine, Inputs, rates
+from embedsearch.encoders.engines.devices import checked_precision, fastest_on_gpu, pick_device
+from embedsearch.encoders.engines.rates import Kind
 from embedsearch.encoders.engines.torch import TorchEngine
 from embedsearch.encoders.pooling_heads import PoolingHead
 from embedsearch.encoders.probes import CLOSE, least_cosine
@@ -107,17 +107,20 @@ def _device(recipe: EncoderRecipe) -> torch.device:
 
 
 def _tries(recipe: EncoderRecipe, device: torch.device, head: PoolingHead) -> Iterator[tuple[str, str]]:
-    """Yield engines and precisions, the fastest first (the figures stand in docs/speed.md)."""
-    fast = fastest_precision(recipe.precision, device, is_transformer=head.is_transformer)
-    precisions = [fast, "fp32"] if recipe.precision == "auto" and fast != "fp32" else [fast]
-    if recipe.engine != "auto":
-        engines = [recipe.engine]
-    else:
-        traced = device.type == "cpu" and encoders.has_openvino() and head.traceable
-        engines = ["openvino", "torch"] if traced else ["torch"]
-    for precision in precisions:
-        for name in engines:
-            # bfloat16 that the processor has to emulate gains nothing
-            if name == "openvino" and precision == "bf16" and not cpu_has_bf16() and recipe.engine == "auto":
-                continue
-            yield name, precision
+    """Yield engines and precisions, the fastest first; on a CPU as they were measured here."""
+    named = checked_precision(recipe.precision, device)
+    engine = "torch" if recipe.engine == "auto" else recipe.engine
+    if device.type != "cpu" or (recipe.engine != "auto" and named):
+        precision = named or fastest_on_gpu(device)
+        yield engine, precision
+        if not named and precision != "fp32":
+            yield engine, "fp32"
+        return
+    fits = [
+        (each.engine, each.precision)
+        for each in rates.rates(Kind.ATTENTION if head.is_transformer else Kind.CONVOLUTIONS)
+        if recipe.engine in ("auto", each.engine)
+        and named in ("", each.precision)
+        and (each.engine == "torch" or head.traceable)
+    ]
+    yield from fits or [(engine, named or "fp32")]  # one that nobody would choose is not measured

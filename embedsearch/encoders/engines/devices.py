@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from embedsearch.encoders.engines.machine import cpu_has_bf16
 from embedsearch.errors import DeviceError, ModelError, nearest
 
 INSTEAD = "Use auto or cpu: with --device, or in the recipe.toml of an index."
@@ -48,11 +47,8 @@ def pick_device(wanted: str) -> torch.device:
     return device
 
 
-def fastest_precision(wanted: str, device: torch.device, *, is_transformer: bool) -> str:
-    """Return `fp32`, `bf16` or `fp16`; for `auto` the one that computes fastest.
-
-    On a CPU with bfloat16 instructions a transformer runs 2 to 3 times faster in bf16, at cosine 0.9999; CNNs
-    gain less, and lose more.
+def checked_precision(wanted: str, device: torch.device) -> str:
+    """Return the precision that is asked for; empty where that is `auto`.
 
     Raises:
         DeviceError: the precision is unknown, or the device can't compute in it.
@@ -62,13 +58,14 @@ def fastest_precision(wanted: str, device: torch.device, *, is_transformer: bool
             f"Unknown precision {wanted!r}; there are auto, {', '.join(PRECISIONS)}."
             + nearest(wanted, ("auto", *PRECISIONS))
         )
-    if wanted == "auto":
-        if device.type == "cuda":
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-        return "bf16" if device.type == "cpu" and is_transformer and cpu_has_bf16() else "fp32"
     if wanted == "fp16" and device.type == "cpu":
         raise DeviceError("fp16 is slow and inexact on a CPU; use --precision bf16 or fp32.")
-    return wanted
+    return "" if wanted == "auto" else wanted
+
+
+def fastest_on_gpu(device: torch.device) -> str:
+    """Return the precision in which a GPU computes fastest; `fp32` of any that does not multiply bfloat16."""
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from embedsearch.disk.cache import cache_folder
 from embedsearch.encoders.engines import QUERY
 from embedsearch.encoders.engines.machine import cpu_has_bf16, may_have_gpu
 from embedsearch.encoders.engines.openvino import OpenVinoEngine
+from embedsearch.encoders.engines.rates import Kind, known_rates
 from embedsearch.errors import ModelError
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe
@@ -184,4 +185,7 @@ def _folder(spec: EncoderSpec) -> Path:
 
 def _precision(wanted: str, *, is_transformer: bool) -> str:
     """Return the precision in which a query is computed here, where its index was made in `wanted`."""
-    return "bf16" if wanted != "fp32" and is_transformer and cpu_has_bf16() else "fp32"
+    if wanted == "fp32" or not is_transformer or not cpu_has_bf16():
+        return "fp32"
+    known = {each.precision: each.rate for each in known_rates(Kind.ATTENTION) if each.engine == "openvino"}
+    return "fp32" if known.get("fp32", 0.0) > known.get("bf16", 1.0) else "bf16"

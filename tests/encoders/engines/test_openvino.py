@@ -12,6 +12,9 @@ import torch
 from embedsearch import encoders
 from embedsearch.encoders import load_encoder
 from embedsearch.encoders.engines import choose as engines
+from embedsearch.encoders.engines import rates
+from embedsearch.encoders.engines.machine import cpu_has_bf16
+from embedsearch.encoders.engines.rates import Rate
 from embedsearch.errors import DeviceError, MissingExtraError, ModelError
 from embedsearch.records import Sentence
 from embedsearch.splitters.words import words
@@ -80,7 +83,7 @@ def test_images_are_the_same(small_model, name):
 
 def test_bf16_stays_close_to_fp32(small_model):
     """In bf16 the cosine to torch in fp32 is at least 0.9995, however the batch is made up."""
-    if not engines.cpu_has_bf16():
+    if not cpu_has_bf16():
         pytest.skip("this processor has no bfloat16 instructions")
     want, _ = both(small_model("bert"), TEXTS, pooling="mean")
     encoder = load_encoder(str(small_model("bert")), engine="openvino", precision="bf16", pooling="mean")
@@ -122,8 +125,7 @@ def test_auto_leaves_an_engine_that_computes_something_else(small_model, monkeyp
 
 def test_auto_leaves_a_precision_that_loses_too_much(small_model, monkeypatch):
     """Where bf16 gives other vectors `auto` takes fp32; asked for by name, bf16 is what comes."""
-    monkeypatch.setattr(engines, "cpu_has_bf16", lambda: True)
-    monkeypatch.setattr(engines, "fastest_precision", lambda *_, **__: "bf16")
+    monkeypatch.setattr(rates, "rates", lambda _: [Rate("torch", "bf16", 2.0), Rate("torch", "fp32", 1.0)])
     folder, exact = str(small_model("bert")), engines.TorchEngine.start
 
     def rough(self, inputs):

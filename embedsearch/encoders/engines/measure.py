@@ -1,0 +1,106 @@
+"""Measuring how fast each engine computes in each precision on this machine's CPU; see `rates`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from embedsearch import encoders
+from embedsearch.encoders.engines import Engine, Inputs
+from embedsearch.encoders.engines.export import traced
+from embedsearch.encoders.engines.machine import cpu_has_bf16
+from embedsearch.encoders.engines.openvino import OpenVinoEngine
+from embedsearch.encoders.engines.rates import LENGTH, SIDE, Kind, Rate
+from embedsearch.encoders.engines.torch import TorchEngine
+from embedsearch.encoders.pooling_heads import ImagePoolingHead, PoolingHead, TextPoolingHead
+from embedsearch.errors import ModelError
+from embedsearch.models.spec import EncoderSpec
+from embedsearch.records import Unit
+
+SECONDS, ROUNDS = 0.1, 3  # that each engine runs in each precision, at least
+
+
+def measured(kind: Kind) -> Iterator[Rate]:
+    """Yield the rate of each engine in each precision that may gain something; CNNs lose too much in bf16."""
+    precisions = ["fp32", "bf16"] if kind is Kind.ATTENTION and cpu_has_bf16() else ["fp32"]
+    make = _attention if kind is Kind.ATTENTION else _convolutions
+    head, batch = make()
+    openvino: Any = None
+    if encoders.has_openvino():
+        with suppress(ModelError):
+            openvino = traced(head, batch(2))
+    for precision in precisions:
+        if openvino is not None:
+            with suppress(ModelError):
+                compiled = OpenVinoEngine(openvino, precision, is_transformer=head.is_transformer)
+                yield Rate(compiled.name, precision, _rate(compiled, batch, head))
+        plain = TorchEngine(make()[0], torch.device("cpu"), precision)
+        yield Rate(plain.name, precision, _rate(plain, batch, head))
+
+
+def _rate(engine: Engine, batch: Callable[[int], Inputs], head: PoolingHead) -> float:
+    """Return how many items a second an engine computes, in batches of its own size."""
+    count = engine.batch_tokens // LENGTH if head.is_transformer else engine.batch_images
+    inputs, together = batch(count), engine.ahead + 1
+    engine.start(inputs)()
+    best, ends = np.inf, time.perf_counter() + SECONDS
+    rounds = 0
+    while rounds < ROUNDS or time.perf_counter() < ends:
+        started = time.perf_counter()
+        for wait in [engine.start(inputs) for _ in range(together)]:
+            wait()
+        best = min(best, time.perf_counter() - started)  # other programs slow some rounds down
+        rounds += 1
+    return count * together / best
+
+
+def _spec(unit: Unit) -> EncoderSpec:
+    return EncoderSpec("measured", "", unit, "mean", (-1,), False, None, {}, {})
+
+
+def _attention() -> tuple[PoolingHead, Callable[[int], Inputs]]:
+    """Return two layers of the size of MiniLM's, and what makes a batch of texts."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=1000, hidden_size=384, num_hidden_layers=2, num_attention_heads=12, intermediate_size=1536
+    )
+
+    def batch(count: int) -> Inputs:
+        ids = np.arange(count * LENGTH, dtype=np.int64).reshape(count, LENGTH) % config.vocab_size
+        return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+    return TextPoolingHead(BertModel(config), _spec(Unit.TEXT)), batch
+
+
+class _Convolutions(nn.Module):
+    """Blocks of depthwise and pointwise convolutions, as in EfficientNet and MobileNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 2, 1), nn.ReLU6()]
+        for wide, out, stride in ((32, 64, 2), (64, 96, 2), (96, 96, 1), (96, 192, 2), (192, 192, 1)):
+            layers += [nn.Conv2d(wide, wide, 5, stride, 2, groups=wide), nn.ReLU6(), nn.Conv2d(wide, out, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, pixel_values: Tensor) -> SimpleNamespace:
+        """Return the last map, (B, D, H, W), as a model of transformers does."""
+        return SimpleNamespace(last_hidden_state=self.layers(pixel_values))
+
+
+def _convolutions() -> tuple[PoolingHead, Callable[[int], Inputs]]:
+    """Return a small CNN, and what makes a batch of images."""
+    torch.manual_seed(0)
+
+    def batch(count: int) -> Inputs:
+        return {"pixel_values": np.full((count, 3, SIDE, SIDE), 100, np.uint8)}
+
+    return ImagePoolingHead(_Convolutions(), _spec(Unit.IMAGE), (1 / 128,) * 3, (-1.0,) * 3), batch
