@@ -11,31 +11,35 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from torch import nn
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.base import ModelEncoder
-from embedsearch.encoders.efficientnet_lite import LITE2, EfficientNetLite
 from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.engines.devices import load_transformer
+from embedsearch.encoders.engines.exported import Kept, open_exported
 from embedsearch.encoders.hidden_states import HiddenStates, View
-from embedsearch.encoders.pooling_heads import ImagePoolingHead, PoolingHead
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.vision.decode import check_shape, decode, keep_memory
 from embedsearch.encoders.vision.field_of_view import grid_of, seen_box
-from embedsearch.encoders.vision.naflex import MORE_INPUTS, NaFlexPoolingHead, padded_patches
+from embedsearch.encoders.vision.lite import LITE2
 from embedsearch.encoders.vision.preprocess import Preprocessing, preprocessing
+from embedsearch.encoders.vision.resize import PillowResizing
 from embedsearch.encoders.vision.views import Pixels, is_wide, second_view
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.modalities import PROJECTION
 from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from embedsearch.encoders.pooling_heads import PoolingHead
 
 # A drafted image keeps at least this many times the side that the model sees. The cosine to decoding in full,
 # measured with the bundled model on large images (mosaics of photos among them): 0.9998 at the median, under
@@ -49,21 +53,48 @@ class ImageEncoder(ModelEncoder):
     decoding = "full"
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
-        model, self._preprocessing = _load(spec, files)
+        exported = open_exported(recipe, spec)
         threads = os.cpu_count() or 1
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         keep_memory(threads)
+        self._patch = 0
+        self._whole: Callable[[Image.Image], Pixels] | None = None
+        if exported is not None:
+            self._preprocessing = _kept_preprocessing(exported.facts["resizing"])
+            self._look(spec, is_transformer=exported.is_transformer)
+            super().__init__(recipe, spec, exported, _probes())
+        else:
+            super().__init__(recipe, spec, self._head(spec, files), _probes())
+        self.batch_budget = self._engine.batch_images
+        self.decoding = self._settle_decoding(recipe.decoding)
+
+    def _head(self, spec: EncoderSpec, files: ModelFiles) -> PoolingHead:
+        """Load the model and its preprocessing, and return the pooling head on it."""
+        from embedsearch.encoders.pooling_heads import ImagePoolingHead
+        from embedsearch.encoders.vision.naflex import NaFlexPoolingHead
+
+        model, self._preprocessing = _load(spec, files)
         self._patch = _naflex_patch(model)
         kind = NaFlexPoolingHead if self._patch else ImagePoolingHead
         head = kind(model, spec, self._preprocessing.scale, self._preprocessing.shift)
-        self._whole: Callable[[Image.Image], Pixels] | None = None
-        if spec.preparation > 1 and spec.views != "centre" and not self._patch:
-            self._whole, head.any_shape = second_view(
-                self._preprocessing.pixels, convolutional=not head.is_transformer
-            )
-        super().__init__(recipe, spec, head, _probes())
-        self.batch_budget = self._engine.batch_images
-        self.decoding = self._settle_decoding(recipe.decoding)
+        head.any_shape = self._look(spec, is_transformer=head.is_transformer)
+        return head
+
+    def _look(self, spec: EncoderSpec, *, is_transformer: bool) -> bool:
+        """Settle how the whole of an image is shown; return whether that is in several shapes."""
+        if spec.preparation == 1 or spec.views == "centre" or self._patch:
+            return False
+        self._whole, any_shape = second_view(self._preprocessing.pixels, convolutional=not is_transformer)
+        return any_shape
+
+    def kept(self, head: PoolingHead) -> Kept | None:
+        """Return how images are resized, where Pillow does it alone; see `ModelEncoder.kept`."""
+        pixels = self._preprocessing.pixels
+        if self._preprocessing is LITE2:
+            return Kept(head.is_transformer, {"resizing": None}, {})
+        if isinstance(pixels, PillowResizing):
+            return Kept(head.is_transformer, {"resizing": asdict(pixels)}, {})
+        return None
 
     def _settle_decoding(self, wanted: str) -> str:
         """Return `full`, or `draft` where it is asked for or keeps the vectors."""
@@ -186,7 +217,11 @@ class ImageEncoder(ModelEncoder):
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
         """Stack the first view of each item: n x (3, H, W) -> (B, 3, H, W), or cut it into patches."""
         pixels = [_pixels_of(item) for item in batch]
-        return padded_patches(pixels, self._patch) if self._patch else {"pixel_values": np.stack(pixels)}
+        if not self._patch:
+            return {"pixel_values": np.stack(pixels)}
+        from embedsearch.encoders.vision.naflex import padded_patches
+
+        return padded_patches(pixels, self._patch)
 
 
 def _pixels_of(view: Prepared) -> Pixels:
@@ -224,8 +259,26 @@ def _photo(side: int) -> bytes:
     return file.getvalue()
 
 
+def _kept_preprocessing(resizing: dict[str, Any] | None) -> Preprocessing:
+    """Return the preprocessing that `ImageEncoder.kept` describes; an exported model scales itself.
+
+    Pillow shrinks large images too, which is slower and within one grey level of what torch makes.
+    """
+    if resizing is None:
+        return replace(LITE2, shrunk=None)
+    size, crop = (tuple(each) if each else None for each in (resizing["size"], resizing["crop"]))
+    pixels = PillowResizing(size, resizing["edge"], crop, Image.Resampling(resizing["resample"]))
+    return Preprocessing(pixels, pixels.side, (), ())
+
+
 def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Preprocessing]:
     """Return a vision model and its preprocessing."""
+    from torch import nn
+
+    from embedsearch.encoders.efficientnet_lite import EfficientNetLite
+    from embedsearch.encoders.engines.devices import load_transformer
+    from embedsearch.encoders.vision.naflex import MORE_INPUTS
+
     if files.row and files.row.package:
         return EfficientNetLite(files.weights[0]), LITE2
     if spec.pooling == PROJECTION:
@@ -258,5 +311,7 @@ def _more_inputs(tower: nn.Module) -> list[str]:
 
 def _naflex_patch(model: Any) -> int:
     """Return the side in pixels of the patches that a model takes instead of an image; 0 for an image."""
+    from embedsearch.encoders.vision.naflex import MORE_INPUTS
+
     tower = getattr(model, "vision_model", model)
     return int(tower.config.patch_size) if set(_more_inputs(tower)) == MORE_INPUTS else 0

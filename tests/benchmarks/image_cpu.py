@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 import embedsearch as es
-from embedsearch.encoders.efficientnet_lite import EfficientNetLite, resized
+from embedsearch.encoders.efficientnet_lite import EfficientNetLite
+from embedsearch.encoders.vision.lite import resized
 from embedsearch.models.files import find_files
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit

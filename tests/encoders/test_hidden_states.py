@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from transformers import AutoImageProcessor, AutoModel
 
 from embedsearch.encoders import load_encoder
-from embedsearch.encoders.efficientnet_lite import resized
 from embedsearch.encoders.vision.field_of_view import grid_of, seen_box
+from embedsearch.encoders.vision.lite import resized
 from embedsearch.encoders.vision.resize import PillowResizing
 from embedsearch.errors import ItemError
 from embedsearch.records import Sentence

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.audio.base import SoundEncoder, apart, samples_of
 from embedsearch.encoders.audio.spectrogram import BANDS, RATE, grey_image, log_mel, statistics
-from embedsearch.encoders.efficientnet_lite import LITE2, SIDE, EfficientNetLite
+from embedsearch.encoders.efficientnet_lite import EfficientNetLite
 from embedsearch.encoders.hidden_states import HiddenStates, View
 from embedsearch.encoders.pooling_heads import ImagePoolingHead, PoolingHead, Unpooled
+from embedsearch.encoders.vision.lite import LITE2, SIDE
 from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe

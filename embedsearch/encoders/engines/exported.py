@@ -59,12 +59,14 @@ class Exported:
     Attributes:
         engine: runs it.
         dimension: numbers in a vector.
+        is_transformer: see `Kept`.
         facts: see `Kept`.
         folder: where the files are.
     """
 
     engine: OpenVinoEngine
     dimension: int
+    is_transformer: bool
     facts: Mapping[str, Any]
     folder: Path
 
@@ -90,7 +92,7 @@ def open_exported(recipe: EncoderRecipe, spec: EncoderSpec) -> Exported | None:
         engine = OpenVinoEngine(
             folder / MODEL, precision, is_transformer=facts["is_transformer"], compiled=folder / COMPILED
         )
-        return Exported(engine, facts["dimension"], facts["facts"], folder)
+        return Exported(engine, facts["dimension"], facts["is_transformer"], facts["facts"], folder)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ModelError) as error:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from embedsearch.encoders.vision import naflex
 from embedsearch.encoders.vision.resize import Pixels, by_torch, pillow_resizing, same_pixels
 from embedsearch.errors import ModelError
 from embedsearch.models.files import ModelFiles
@@ -56,6 +55,8 @@ def preprocessing(files: ModelFiles) -> Preprocessing:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"{files.folder} has no image preprocessing that can be loaded: {first}") from error
     if hasattr(processor, "max_num_patches"):
+        from embedsearch.encoders.vision import naflex
+
         return Preprocessing(naflex.resizing(processor), 0, *_affine(processor))
     # EfficientNet's processor may also shift the range, which the formula does not cover
     plain = not getattr(processor, "rescale_offset", False) and not getattr(processor, "include_top", False)

@@ -14,11 +14,13 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
 
 # Left, top, right and bottom in pixels, which may lie between two.
 Cut = tuple[float, float, float, float]
@@ -55,6 +57,8 @@ def by_torch(
     Where the filter, the processor, a cut between two pixels or the size of the image keeps torch from it,
     Pillow does it.
     """
+    import torch
+
     quick = resample in FILTERS and torch.backends.cpu.get_cpu_capability() in _QUICK
     if not quick or image.width * image.height > _MOST:
         return by_pillow(image, size, resample, cut)
@@ -79,6 +83,8 @@ def _pixels(array: np.ndarray[Any, np.dtype[np.uint8]]) -> torch.Tensor:
     numpy copies what is no whole rows: torch would start threads for it in each thread that decodes. Pillow's
     own memory is copied too, as torch warns of what can't be written.
     """
+    import torch
+
     return torch.from_numpy(np.require(array, requirements=["C", "W"])).permute(2, 0, 1)[None]
 
 
@@ -87,7 +93,9 @@ def _image(pixels: torch.Tensor) -> Image.Image:
 
 
 def _interpolate(pixels: torch.Tensor, resample: Image.Resampling, **size: tuple[float, ...]) -> torch.Tensor:
-    return torch.nn.functional.interpolate(pixels, mode=FILTERS[resample], antialias=True, **size)  # type: ignore[arg-type]
+    from torch.nn.functional import interpolate
+
+    return interpolate(pixels, mode=FILTERS[resample], antialias=True, **size)  # type: ignore[arg-type]
 
 
 def _start(offset: float, scale: float) -> tuple[float, int, int]:

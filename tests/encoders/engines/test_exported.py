@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
 from tests.encoders.engines.test_openvino import wrong
+from tests.encoders.test_images import pictures
 from tests.small_models import SENTENCES, TEXT_MODELS
 
 pytestmark = [
@@ -64,6 +66,18 @@ def test_words_go_through_an_exported_model(small_model):
     encoder = opened(small_model("bert"), unit=Unit.WORD)
     assert encoder.engine == "openvino"
     np.testing.assert_allclose(encoder.encode(sentences), want, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vit", "resnet"])
+def test_images_go_through_an_exported_model(small_model, name):
+    """Images have torch's vectors, to 1e-4 of their length, in both views, through an export made before."""
+    recipe = EncoderRecipe(Unit.IMAGE, str(small_model(name)), precision="fp32", device="cpu", preparation=2)
+    want = open_encoder(replace(recipe, engine="torch")).encode(pictures())
+    open_encoder(replace(recipe, engine=QUERY))
+    encoder = open_encoder(replace(recipe, engine=QUERY))
+    assert encoder.engine == "openvino"
+    bound = 1e-4 * np.linalg.norm(want, axis=1).max()
+    np.testing.assert_allclose(encoder.encode(pictures()), want, rtol=0, atol=bound)
 
 
 def test_hidden_states_are_torchs(small_model):

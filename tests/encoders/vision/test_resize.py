@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from embedsearch.encoders.efficientnet_lite import LITE2, resized
 from embedsearch.encoders.vision import resize
+from embedsearch.encoders.vision.lite import LITE2, resized
 from embedsearch.encoders.vision.resize import PillowResizing, by_pillow, by_torch
 
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
