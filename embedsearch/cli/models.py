@@ -6,11 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from embedsearch.cli.options import echo_json, echo_table, example, json_option
+from embedsearch.cli.options import echo_json, echo_table, example, json_option, option
 
 
 @click.command("models", short_help="List the models known by name.", **example("embedsearch models --json"))
-@click.option("--here", is_flag=True, help="Show how fast each engine is on this machine; measured once.")
+@option("--here", is_flag=True, help="Show how fast each engine is on this machine; measured once.")
 @json_option
 def models_command(here: bool, json: bool) -> None:
     """List the models known by name. Any other model is named by its hub id or its folder."""

@@ -2,12 +2,12 @@
 
 `warm_query` compares with txtai on the same texts, model and queries; it runs in an environment of its own,
 whose Python EMBEDSEARCH_TXTAI names, and is skipped without. `warm_query_bare` compares with the bare call of
-our query model and a FAISS search of the same vectors. Sides take turns, query by query.
+our query model and a FAISS search of the same vectors. Sides take turns, query by query; keys with `_cpu` are
+of processor time, which other programs change less.
 """
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,10 +31,16 @@ embeddings.index((row["id"], row, None) for row in rows)
 sql = "select id, text, kind, length, score from txtai where similar(:query, 10)"
 print("ready", flush=True)
 for line in sys.stdin:
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     found = embeddings.search(sql, 10, parameters={"query": json.loads(line)})
-    print(json.dumps([time.perf_counter() - started, [each["id"] for each in found]]), flush=True)
+    took = [time.perf_counter() - started, time.process_time() - used]
+    print(json.dumps([took, [each["id"] for each in found]]), flush=True)
 """
+
+
+def now():
+    """Return the time and the processor time, in seconds."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def main():
@@ -64,29 +70,31 @@ def main():
         flat.add(vectors)
         encoder, ours, bare, theirs, same = index.encoder, [], [], [], []
         for query in queries:
-            started = time.perf_counter()
+            began = now()
             found = index.search(query, K)
-            ours.append(time.perf_counter() - started)
-            started = time.perf_counter()
+            ours.append(now() - began)
+            began = now()
             ready = encoder.prepare([query], "query")
             _, vector = next(iter(encoder.run(ready)))
             flat.search(vector / np.linalg.norm(vector), K)
-            bare.append(time.perf_counter() - started)
+            bare.append(now() - began)
             if peer is not None:
                 peer.stdin.write(json.dumps(query) + "\n")
                 peer.stdin.flush()
-                seconds, ids = json.loads(peer.stdout.readline())
-                theirs.append(seconds)
+                took, ids = json.loads(peer.stdout.readline())
+                theirs.append(np.array(took))
                 same.append(len({hit.id for hit in found} & set(ids)) / K)
         if peer is not None:
             peer.stdin.close()
             peer.wait()
         for key, other in (("warm_query", theirs), ("warm_query_bare", bare)):
-            if other:
-                pairs = [(a, b) for a, b in zip(ours[1:], other[1:], strict=True)]
-                ratio = statistics.median(b / a if key == "warm_query" else a / b for a, b in pairs)
-                mine, side = (1000 * statistics.median(column) for column in zip(*pairs, strict=True))
-                print(f"{key} ratio={ratio:.2f} (ours {mine:.2f} ms, other {side:.2f} ms, {COUNT:,} texts)")
+            if not other:
+                continue
+            mine, side = np.array(ours[1:]), np.array(other[1:])  # (q, 2) each
+            ratios = np.median(side / mine if key == "warm_query" else mine / side, axis=0)
+            halves = zip(("", "_cpu"), ratios, np.median(mine, axis=0), np.median(side, axis=0), strict=True)
+            for unit, ratio, a, b in halves:
+                print(f"{key}{unit} ratio={ratio:.2f} (ours {1e3 * a:.2f} ms, other {1e3 * b:.2f} ms)")
         if same:
             print(f"the same hits as txtai: {np.mean(same):.1%} of the first {K}")
         print(f"our queries: {index.encoder.engine} in {index.encoder.precision}")
