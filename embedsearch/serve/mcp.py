@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
+from http import HTTPStatus
 from json import dumps
 from typing import Annotated, Any, ParamSpec
 
@@ -18,7 +19,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from pydantic import Field
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from embedsearch import __version__
 from embedsearch.analysis.compare import compare
@@ -33,7 +34,7 @@ from embedsearch.query import AnyQuery, Row, Text, Word
 from embedsearch.results import Hit, Results
 from embedsearch.serve import schemas
 from embedsearch.serve.http.gate import Gate
-from embedsearch.serve.http.problems import RefusedError
+from embedsearch.serve.http.problems import RefusedError, response
 from embedsearch.serve.http.server import Server, Settings
 from embedsearch.serve.http.work import Threads
 
@@ -104,8 +105,18 @@ def make_app(settings: Settings) -> ASGIApp:
         # the gate checks the host and the origin
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
+
+    async def posted(scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse GET: it would wait, for as long as the client likes, for messages that never come."""
+        if scope["type"] == "http" and scope["method"] == "GET":
+            detail = "The tools are called by POST."
+            refusal = response(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": "POST"})
+            await refusal(scope, receive, send)
+        else:
+            await transport(scope, receive, send)
+
     return Gate(
-        transport,
+        posted,
         hosts=settings.hosts,
         origins=settings.origins,
         token=settings.token,

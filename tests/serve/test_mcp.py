@@ -198,3 +198,4 @@ def test_the_tools_answer_over_http(letters, fruits, tmp_path):  # noqa: ARG001
         ):
             given = {"json": body} if content is None else {"content": content}
             assert http.post("/mcp", headers=headers, **given).status_code == status
+        assert http.get("/mcp", headers=token).status_code == 405
