@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -146,3 +148,13 @@ def test_the_server_is_not_opened_by_mistake(indexes):
         refused = CliRunner().invoke(cli, ["serve", "--port", str(port), "--indexes", str(indexes)])
     assert refused.exit_code == 1
     assert f"Can't listen at 127.0.0.1, port {port}: Address already in use." in refused.stderr
+
+
+def test_without_the_extra_the_command_names_it():
+    """Where FastAPI is not installed, the command says what to install."""
+    code = "import sys; sys.modules['fastapi'] = None; from embedsearch.cli import cli; cli(['serve'])"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == "Error: The server needs fastapi: pip install 'embedsearch[serve]'\n"
