@@ -20,16 +20,16 @@ COMMANDS: dict[str, str] = {
     "build": "Build an index from a folder, a table or a data set.",
     "rebuild": "Bring an index up to date with its source.",
     "watch": "Rebuild an index whenever its source changes.",
-    "search": "Find the items nearest to a text, an image, a word or an item.",
-    "explain": "Show which words or patches make a hit similar.",
+    "search": "Find the items nearest to a query.",
+    "explain": "Show which words, patches or columns make a hit similar.",
     "align": "Fit an index of images to captions, so that texts find them.",
     "list": "List the indexes.",
     "info": "Show all about an index.",
-    "compare": "Compare texts or images, each with each.",
+    "compare": "Print the distances between texts or images.",
     "calibrate": "Measure what an index's distances mean.",
     "eval": "Measure an index: recall, latency, quality.",
     "dupes": "Find exact and near copies in an index.",
-    "map": "Lay an index out in two dimensions.",
+    "map": "Make a map of an index in two dimensions.",
     "verify": "Check every file of an index.",
     "rollback": "Go back to an earlier build.",
     "gc": "Delete builds that are no longer kept.",
@@ -106,7 +106,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="embedsearch")
 def cli() -> None:
-    """Search images, texts and words by what they mean.
+    """Search images, texts, sounds, videos, tables and vectors by what they mean.
 
     A build turns a folder, a table or a data set into an index of embeddings. A search finds the items
     nearest to a query. A smaller distance means more related.

@@ -21,7 +21,7 @@ ROWS = {"conse": "class names (ConSE)", "ridge": "captions (ridge)", "both": "bo
     "--captions",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A .csv, .tsv or .jsonl file with the columns image (id or path) and caption.  "
-    "[default: the field of captions]",
+    "[default: the captions in --field]",
 )
 @option("--field", default="caption", show_default=True, help="Field that holds the captions.")
 @option("--text-model", default="", help="Model that reads the texts.  [default: the bundled text model]")
@@ -32,7 +32,7 @@ def align_command(
 ) -> None:
     """Fit the images of the index NAME to captions, so that texts find them.
 
-    Prints how well texts find images, measured by cross-validation.
+    The command prints how well texts find images, measured by cross-validation.
     """
     from embedsearch.api import align
     from embedsearch.cli.progress import Bar
@@ -57,6 +57,6 @@ def align_command(
         recalls = "  ".join(f"{measured[f'recall@{k}']:.3f}".rjust(len(f"recall@{k}")) for k in (1, 5, 10))
         click.echo(f"{ROWS[part]:<20} {recalls}  {measured['median_rank']:g}")
     click.echo(
-        "Measured by cross-validation on captions that were not fitted. "
+        "Measured by cross-validation, on captions that were left out of the fit. "
         f"Strength {facts.strength:.3g}, share of the captions {facts.share:g}."
     )

@@ -43,56 +43,64 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     "vector",
     metavar="COLUMN",
     default="",
-    help="Column of vectors that were made elsewhere; of a .npz the name of their array.",
+    help="Column of vectors made elsewhere; for a .npz file, the name of the array.",
 )
-@option("--ids", metavar="FILE", default="", help="Of a .npy or .npz of vectors: a file with one id a line.")
 @option(
-    "--fields", metavar="FILE", default="", help="Of a .npy or .npz of vectors: a table with a row for each."
+    "--ids", metavar="FILE", default="", help="For a .npy or .npz file of vectors: a file with one id a line."
+)
+@option(
+    "--fields",
+    metavar="FILE",
+    default="",
+    help="For a .npy or .npz file of vectors: a table with one row for each vector.",
 )
 @option(
     "--query-model",
     metavar="MODEL",
     default="",
-    help="The model that made the vectors: texts are asked through it. A name, a hub id, or a folder.",
+    help="The model that made the vectors; it embeds the texts that you search for. A name, a hub id or a "
+    "folder.",
 )
 @option(
     "--spans",
     metavar="COLUMN",
     default="",
-    help="Column of the text's labelled spans, [[start, end, label], ...] in characters; each gets a vector.",
+    help="Column of labelled spans of the text: [[start, end, label], ...] in characters. Each gets a "
+    "vector.",
 )
-@option("--rows", is_flag=True, help="Compare rows by their columns: numbers, categories, dates and texts.")
+@option("--rows", is_flag=True, help="Embed each row by its columns: numbers, categories, dates and texts.")
 @option(
     "--columns",
     metavar="NAMES",
     default="",
     callback=_columns,
-    help="Of --rows: the columns that count, as in price,colour.  [default: all]",
+    help="With --rows: the columns to use, as in price,colour.  [default: all]",
 )
 @option(
     "--weight",
     "weights",
     metavar="COLUMN=NUMBER",
     multiple=True,
-    help="Of --rows: how often the squared distance of a column counts, as in price=2.",
+    help="With --rows: the weight of a column in the squared distance, as in price=2.",
 )
 @option(
     "--id",
     metavar="COLUMN",
     default="",
-    help="Column with the id of a row.  [default: a hash of the content]",
+    help="Column with the id of each row.  [default: a hash of the content]",
 )
 @option(
     "--unit",
     type=click.Choice(["text", "word", "token", "span", "image", "frame", "sound"]),
-    help="What gets a vector.  [default: text, image or labelled span, as the source holds]",
+    help="What gets a vector.  [default: chosen by what the source holds]",
 )
 @model_option
 @option("--revision", default="", help="Branch, tag or commit of the model on the hub.")
 @option(
     "--pooling",
     default="",
-    help="cls or mean; for words and spans mean or first.  [default: as the model declares]",
+    help="How the token vectors become one: cls or mean; for words and spans, mean or first.  "
+    "[default: as the model declares]",
 )
 @option(
     "--layers",
@@ -132,26 +140,27 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     type=click.Choice(VIEWS),
     default="auto",
     show_default=True,
-    help="What of an image counts: its middle, the whole, or both, which takes twice as long. auto takes "
-    "both for wide and tall images.",
+    help="Which part of an image to embed: its centre, the whole, or both, which takes twice as long. auto "
+    "uses both for wide and tall images.",
 )
 @option(
     "--windows",
     metavar="SECONDS/SECONDS",
     default="",
-    help="How sounds are split: length of a window, and from one to the next.  [default: 10/5]",
+    help="For sounds: the length of a window, and the step to the next one.  [default: 10/5]",
 )
 @device_option
 @option(
     "--batch-tokens",
     type=click.IntRange(min=0),
     default=0,
-    help="Padded tokens in a batch.  [default: chosen by the encoder]",
+    help="Most tokens in a batch, padding included.  [default: chosen by the encoder]",
 )
 @option(
     "--metric",
     type=click.Choice(["cosine", "l2", "ip"]),
-    help="Distance: cosine, Euclidean (l2), or negative inner product (ip).  [default: cosine; of rows l2]",
+    help="Distance: cosine, Euclidean (l2), or negative inner product (ip).  [default: cosine; l2 with "
+    "--rows]",
 )
 @option(
     "--backend",
@@ -164,22 +173,22 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     "--memory",
     default="",
     metavar="SIZE",
-    help="Memory that building and searching may take, as in 4GB.  [default: half of what is free]",
+    help="Memory limit for building and searching, as in 4GB.  [default: half of the free memory]",
 )
 @option(
     "--recall",
     type=click.FloatRange(0, 1, min_open=True),
     default=0.95,
     show_default=True,
-    help="recall@10 that an approximate index is tuned to reach.",
+    help="The recall@10 that an approximate index is tuned to reach.",
 )
 @option(
     "--queries",
     default="",
     metavar="FILE",
-    help="Queries to tune with: JSONL with id and text, or a table of id and text.",
+    help="Queries for the tuning: JSONL with id and text, or a table of id and text.",
 )
-@option("--strict", is_flag=True, help="Fail if the index does not reach that recall.")
+@option("--strict", is_flag=True, help="Fail if the index does not reach the recall of --recall.")
 @option(
     "--storage",
     type=click.Choice(["fp32", "fp16"]),
@@ -202,7 +211,7 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     metavar="FIELD",
     default="caption",
     show_default=True,
-    help="Of images: the field with their captions, which texts are compared with too.",
+    help="For images: the field with their captions. Texts that you search for are also compared with these.",
 )
 @option(
     "--kind",
@@ -220,7 +229,7 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 @option(
     "--header/--no-header",
     default=None,
-    help="Whether the first row of a CSV, TSV or Excel file holds names.  [default: found out]",
+    help="Whether the first row of a CSV, TSV or Excel file holds the column names.  [default: detected]",
 )
 @option(
     "--decimal",
@@ -235,20 +244,22 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     help="Read NA, null, None, nan and \\N in tables as texts, not as missing values.",
 )
 @option("--split", default="", help="Split of a data set, or sheet of a workbook.")
-@option("--replace", is_flag=True, help="Replace an index of that name that has another source or unit.")
+@option(
+    "--replace", is_flag=True, help="Replace an index of this name even if it has another source or unit."
+)
 @allow_removal_option
 @indexes_option
 @json_option
 def build_command(
     source: str, name: str, unit: str | None, metric: str | None, json: bool, **options: Any
 ) -> None:
-    """Build an index from SOURCE, and publish it.
+    """Build an index from SOURCE.
 
     SOURCE is a folder of images, of videos, of sounds, of text files or of Parquet files; a .zip of such
     files; a .csv, .tsv, .jsonl, .json, .parquet, .arrow, .xlsx, .txt or .conll file; the .tar files of a
     WebDataset, as in 'part-{000..099}.tar'; a data set saved on disk, or the id of a data set on the hub;
-    vectors made elsewhere as .npy or .npz, or in a file of word2vec, GloVe or fastText. It may lie at an
-    address, such as s3://bucket/images. An index that is there already is brought up to date.
+    vectors made elsewhere, in a .npy or .npz file or a file of word2vec, GloVe or fastText. It may be an
+    address, such as s3://bucket/images. If the index exists already, it is brought up to date.
     """
     from embedsearch.api import build
     from embedsearch.cli.progress import Bar

@@ -65,7 +65,7 @@ def _echo_published(index: Index) -> None:
         )
     click.echo(f"{manifest.name}: {index.build.held} in {report.seconds:.1f} s")
     if report.passed_over:
-        click.echo(plain(f"passed over, as they are not read: {report.passed}"))
+        click.echo(plain(f"passed over, as files of these kinds are not read: {report.passed}"))
     for note in report.notes:
         click.echo(plain(note))
     if report.truncated:
@@ -73,8 +73,9 @@ def _echo_published(index: Index) -> None:
         click.echo(f"{report.truncated:,} texts were cut at the model's limit of {limit} tokens")
     if report.lost_words:
         click.echo(
-            f"{report.lost_words:,} words have no vector: they lie beyond the model's limit, or the model "
-            "does not know them"
+            f"{report.lost_words:,} words have no vector: they are beyond the model's limit, or the "
+            "model does "
+            "not know them"
         )
     if report.unknown:
         click.echo(
@@ -82,7 +83,8 @@ def _echo_published(index: Index) -> None:
             "not judged. Build the index with a multilingual model: --model with a hub id or a folder."
         )
     if report.rejected:
-        click.echo(f"{report.rejected:,} were rejected; see why: embedsearch info {manifest.name} --rejected")
+        records = "1 record was" if report.rejected == 1 else f"{report.rejected:,} records were"
+        click.echo(f"{records} rejected; see why: embedsearch info {manifest.name} --rejected")
 
 
 def counted(changes: SourceChanges) -> str:

@@ -35,17 +35,18 @@ if TYPE_CHECKING:
 @option(
     "--own",
     type=click.Path(path_type=Path),
-    help="Queries that belong and are no items, likewise: they set the limit of the verdict.",
+    help="Queries that the index should answer, in the same forms. They set the limit of the verdict.",
 )
 @option(
     "--lost",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of --own that may be told that nothing is close.  [default: 0.05]",
+    help="Share of the queries of --own that may wrongly get 'nothing here is close'.  [default: 0.05]",
 )
 @option(
     "--strictness",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of unrelated queries to be told that nothing is close.  [default: the index chooses]",
+    help="Share of unrelated queries that are to get the answer 'nothing here is close'.  "
+    "[default: the index chooses]",
 )
 @indexes_option
 @json_option
@@ -59,10 +60,11 @@ def calibrate_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Measure the distances of random pairs, of nearest items and of known queries in the index NAME.
+    """Measure the distances of random pairs, nearest items and known queries in the index NAME.
 
-    Hits then have a percentile and a label, and answers a verdict; with --pairs hits also have the score that
-    people would give. With --own, the limit of the verdict is set to the error that you ask for.
+    Afterwards each hit has a percentile and a label, and each answer has a verdict. With --pairs each hit
+    also has the score that people would give it. With --own, at most the share --lost of your own queries
+    gets the verdict "nothing here is close".
     """
     from embedsearch.api import calibrate
     from embedsearch.cli.progress import Bar
@@ -90,9 +92,11 @@ def calibrate_command(
     click.echo(f"{name}: {pairs_of(facts)}, {background_of(index.manifest, facts)}")
     if given := facts.own:
         click.echo(
-            f"queries that belong: {given.count:,} ({given.of}); measured on the halves that did not set the "
-            f"limit, {given.lost:.1%} of them are told that nothing is close, and {given.flagged:.1%} of the "
-            "unrelated ones"
+            f"own queries: {given.count:,} ({given.of}). {given.lost:.1%} of them get the verdict "
+            "'nothing here "
+            f"is close', and so do {given.flagged:.1%} of the unrelated ones; each half was measured "
+            "with the "
+            "limit that the other half set"
         )
     if people := facts.people:
         click.echo(f"people: {people.pairs:,} pairs of {people.of}, Spearman {people.spearman:.3f}")

@@ -34,12 +34,14 @@ BY = {"towers": "its two towers", "conse": "class names (ConSE)", "align": "capt
 @option("--sound", multiple=True, type=click.Path(path_type=Path), help="A sound file to compare.")
 @option("--index", help="Use the model, the metric and the scale of this index.")
 @model_option
-@option("--pooling", default="", help="cls or mean; several, separated by commas, are compared.")
+@option(
+    "--pooling", default="", help="cls or mean. Several, separated by commas, are shown one after the other."
+)
 @option(
     "--layers",
     default="-1",
     show_default=True,
-    help="Hidden layer; several, separated by commas, are compared.",
+    help="Hidden layer. Several, separated by commas, are shown one after the other.",
 )
 @indexes_option
 @json_option
@@ -96,7 +98,7 @@ def compare_command(
         click.echo(f"\n{each.model}, {each.pooling} pooling, layers {layer}{by}: {each.metric} distance")
         _matrix(each.distances, "{:.4f}".format)
         if each.percentiles is not None:
-            click.echo(f"percent of random pairs ({each.pairs_of}) that are farther apart")
+            click.echo(f"percentage of random pairs ({each.pairs_of}) that are farther apart")
             _matrix(each.percentiles, shown_percentile)
 
 

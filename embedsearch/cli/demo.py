@@ -63,8 +63,8 @@ def demo_command(
 ) -> None:
     """Build up to four indexes: images, sounds, the documentation of this Python, and words in it.
 
-    The page opens when the first is ready; the others appear there once they are built. Indexes that are
-    there already stay as they are. With --images or --sounds these are read again.
+    The page opens when the first is ready; the others appear there once they are built. Indexes that exist
+    already stay as they are; only --images and --sounds read their folder again.
     """
     from embedsearch.demo.indexes import NAMES
     from embedsearch.store.folders import indexes_folder
@@ -73,7 +73,7 @@ def demo_command(
     if not page:
         _build(images, sounds, device, root, json)
         if not json:
-            click.echo("Open the page on them: embedsearch ui")
+            click.echo("To open the page: embedsearch ui")
         return
     # a process of its own: the page is served by this one, and a build takes all cores
     building = multiprocessing.get_context("spawn").Process(
@@ -124,9 +124,9 @@ def _build(images: Path | None, sounds: Path | None, device: str, root: Path, js
         return
     names = {index.manifest.name for index in built}
     if SOUNDS not in names:
-        click.echo("There is no index of sounds. Add yours: embedsearch demo --sounds ~/Music")
+        click.echo("No sounds were found. Add yours: embedsearch demo --sounds ~/Music")
     if IMAGES not in names:
         click.echo(
             f"No images were found. Add yours: embedsearch build ~/Pictures --name {IMAGES}. "
-            "Or have emoji: pip install 'embedsearch[demo]', then embedsearch demo"
+            "Or use emoji: pip install 'embedsearch[demo]', then embedsearch demo"
         )

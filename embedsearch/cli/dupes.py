@@ -26,22 +26,23 @@ if TYPE_CHECKING:
     "--threshold",
     default="auto",
     show_default=True,
-    help="Largest distance of items that are near each other; auto derives it from the index.",
+    help="Largest distance between near items; auto derives it from the index.",
 )
 @option(
     "--check/--no-check",
     default=True,
     show_default=True,
-    help="Compare the letters of near texts, or the pixels of near images (extra copies): only those that "
-    "agree are near copies. Without it, all within --threshold are.",
+    help="Compare the letters of near texts, or the pixels of near images (needs the extra copies). "
+    "Only items "
+    "that agree are near copies; with --no-check all within --threshold are.",
 )
 @option(
     "--keep",
     type=click.Choice(["best", "first"]),
     default="best",
     show_default=True,
-    help="Which item of a group to keep: best is the largest image or longest text, first the first in the "
-    "source.",
+    help="Which item of a group to keep: best is the largest image or longest text; first is the first in "
+    "the source.",
 )
 @option(
     "--others", is_flag=True, help="Print only the ids of the copies that are not kept, one on each line."
@@ -54,7 +55,7 @@ def dupes_command(
     """Group the items of the index NAME that are copies of one another. Nothing is deleted.
 
     Exact copies have the same content. Near copies are nearly the same, letter by letter or pixel by pixel.
-    Items within --threshold that are no copies, such as texts that say the same, are listed apart.
+    Items within --threshold that are not copies, such as texts that say the same, are listed separately.
     """
     from embedsearch.analysis.duplicates import find_duplicates
     from embedsearch.cli.progress import Bar
@@ -82,17 +83,17 @@ def _print(searcher: Index, found: Duplicates) -> None:
     manifest = searcher.manifest
     how = "derived from the index" if found.auto else "as asked"
     click.echo(
-        f"{found.index}: of {found.count:,} {UNITS[manifest.unit].plural}, {len(found.others()):,} are "
-        "copies of one that is kept (--others lists them)"
+        f"{found.index}: {len(found.others()):,} of {found.count:,} {UNITS[manifest.unit].plural} are copies "
+        "that need not be kept (--others lists them)"
     )
-    _print_groups(searcher, "exact copies, of the same content", found.exact)
+    _print_groups(searcher, "exact copies: the same content", found.exact)
     within = f"within a {found.metric} distance of {found.threshold:.4g} ({how})"
     modality = modality_of(manifest.unit)
     if not found.checked:
         _print_groups(searcher, f"near copies, {within}", found.near)
     else:
-        _print_groups(searcher, "near copies, by a second check", found.near)
-        _print_groups(searcher, f"{modality.alike.lower()}, no copies, {within}", found.similar)
+        _print_groups(searcher, "near copies, confirmed by the second check", found.near)
+        _print_groups(searcher, f"{modality.alike.lower()}, not copies, {within}", found.similar)
     if found.lacks:
         click.echo(f"The second check is off: near copies are judged by the model alone. {found.lacks}")
     if found.near and modality.caution:

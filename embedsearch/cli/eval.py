@@ -38,7 +38,7 @@ LISTED = 5  # rejected queries; --json has all
     help="How many items serve as queries if there are no --queries.",
 )
 @option("--queries", type=FILE, help="Queries: JSONL with id and text, or a table of id and text.")
-@option("--filters", is_flag=True, help="Measure also with filters that keep 50, 10, 1 and 0.1 percent.")
+@option("--filters", is_flag=True, help="Also measure with filters that keep 50, 10, 1 and 0.1 percent.")
 @option(
     "--labels",
     metavar="FIELD",
@@ -48,23 +48,25 @@ LISTED = 5  # rejected queries; --json has all
 @option(
     "--test",
     type=FILE,
-    help="File of labelled texts; measure F1 of what the neighbours say that its words or spans are.",
+    help="File of labelled texts. Measure F1 of the labels that the neighbours give to its words or spans.",
 )
 @option(
     "--layers",
     default="",
     callback=layers_given,
-    help="Hidden layers to compare by --test, as in -1,3.  [default: that of the index]",
+    help="With --test: the hidden layers to compare, as in -1,3.  [default: that of the index]",
 )
-@option("--qrels", type=FILE, help="Judgements of the queries; measure nDCG@10, MRR and recall@100.")
-@option("--pairs", type=FILE, help="Pairs of texts with human scores; measure Spearman's correlation.")
+@option("--qrels", type=FILE, help="File of judgements of the queries. Measure nDCG@10, MRR and recall@100.")
+@option(
+    "--pairs", type=FILE, help="File of pairs of texts with human scores. Measure Spearman's correlation."
+)
 @indexes_option
 @json_option
 def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) -> None:
     """Measure the index NAME: its recall against exact search, its latency and its size.
 
-    --labels, --qrels and --pairs measure also how good its answers are. So does --test, with
-    --labels label, in an index of labelled words or spans.
+    --labels, --qrels and --pairs also measure how good its answers are. In an index of labelled words or
+    spans, --test with --labels label does too.
     """
     from embedsearch.analysis.evaluate import evaluate
     from embedsearch.cli.progress import Bar

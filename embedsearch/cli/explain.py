@@ -36,7 +36,7 @@ SHADES = " ·░▒▓█"
 @click.command(
     "explain",
     cls=WeightedTermsCommand,
-    short_help="Show which words or patches make a hit similar.",
+    short_help="Show which words, patches or columns make a hit similar.",
     **example('embedsearch explain faq "how do I get my money back" 5f0c'),
 )
 @click.argument("name")
@@ -63,9 +63,9 @@ def explain_command(
     indexes: Path | None,
     json: bool,
 ) -> None:
-    """Show how much each word, patch or column of the item HIT_ID of the index NAME counts for QUERY.
+    """Show how much each word, patch or column of the item HIT_ID adds to its similarity to QUERY.
 
-    `embedsearch search` prints the ids of its hits. QUERY and its options are the same as there.
+    `embedsearch search` prints the ids of its hits, and takes the same QUERY and options.
     """
     from embedsearch.index import open_index
 
@@ -84,7 +84,9 @@ def explain_command(
 
 def _save(searcher: Index, made: Explanation, path: Path) -> None:
     if made.drawn is None:
-        raise QueryError(f"--save writes an image, but {made.id!r} is a text. Leave --save out.")
+        raise QueryError(
+            f"--save writes an image with its heat map, and {made.id!r} has none. Leave --save out."
+        )
     from embedsearch.explain.heatmap import overlay
     from embedsearch.explain.shown import image_of
 
@@ -113,9 +115,9 @@ def _print(made: Explanation) -> None:
     if made.exact:
         click.echo(f"{made.score:>9.4f}  = {made.similarity:.4f}, {meant}")
     else:
-        click.echo(f"{made.similarity:>9.4f}  {meant}; the parts are an approximation")
+        click.echo(f"{made.similarity:>9.4f}  {meant}; the parts approximate it")
     if made.neighbours:
-        click.echo("Words around it, and how much the similarity falls without each:")
+        click.echo("How much the similarity falls without each of the words around it:")
         for part in made.neighbours:
             click.echo(_line(part, most))
     for head, only in (("Only in this sentence", made.only_here), ("Only in the query", made.only_asked)):
@@ -132,7 +134,7 @@ def _print_grid(made: Explanation) -> None:
     more = "" if made.typical is None else " beyond the average item"
     click.echo(
         f"{rows} x {columns} patches, from {left:.0%} to {right:.0%} of the width and {upper:.0%} to "
-        f"{lower:.0%} of the height; the darker, the more they add{more}:"
+        f"{lower:.0%} of the height; darker patches add more{more}:"
     )
     top = max(float(made.drawn.max()), 1e-12)
     for row in made.drawn:
@@ -154,7 +156,9 @@ def _print_columns(made: Explanation) -> None:
         for column in made.columns
     ]
     echo_table(head, rows)
-    click.echo(f"{made.score:.4f} together, the {what}. First come the columns that make the two near.")
+    click.echo(
+        f"{made.score:.4f} in all: the {what}. The columns that bring the two rows together come first."
+    )
 
 
 def _value(value: str | None) -> str:

@@ -15,7 +15,7 @@ from embedsearch.cli.options import echo_json, example, indexes_option, json_opt
 @click.argument("name", required=False)
 @option("--keep", type=click.IntRange(min=1), help="How many builds stay.  [default: as the recipe says]")
 @option("--unfinished", is_flag=True, help="Also delete the work of an interrupted build.")
-@option("--cache", is_flag=True, help="Delete the cache of this machine, too. It needs no NAME.")
+@option("--cache", is_flag=True, help="Also delete this machine's cache. Needs no NAME.")
 @indexes_option
 @json_option
 def gc_command(
@@ -38,6 +38,6 @@ def gc_command(
         echo_json(output if cleared is None else output.model_copy(update={"cache_bytes": cleared}))
         return
     if name:
-        click.echo(f"{name}: {len(freed.folders)} deleted, {freed.bytes / 1e6:,.1f} MB freed")
+        click.echo(f"{name}: {len(freed.folders)} folders deleted, {freed.bytes / 1e6:,.1f} MB freed")
     if cleared is not None:
         click.echo(f"{cache_folder()}: {cleared / 1e6:,.1f} MB freed")

@@ -29,17 +29,19 @@ if TYPE_CHECKING:
 
 @click.command("info", short_help="Show all about an index.", **example("embedsearch info faq --diagnostics"))
 @click.argument("name")
-@option("--rejected", is_flag=True, help="List the records that have no vector, and why.")
+@option("--rejected", is_flag=True, help="List the rejected records, and why each was rejected.")
 @option("--quarantine", is_flag=True, hidden=True, help="The name of --rejected in 0.6.")
 @option(
-    "--diagnostics", is_flag=True, help="Measure hubs, a common direction, copies and lengths of vectors."
+    "--diagnostics",
+    is_flag=True,
+    help="Measure hubs, copies, and the common direction and lengths of the vectors.",
 )
 @indexes_option
 @json_option
 def info_command(
     name: str, rejected: bool, quarantine: bool, diagnostics: bool, indexes: Path | None, json: bool
 ) -> None:
-    """Show what the index NAME holds and what it was built from. Its files are verified."""
+    """Show what the index NAME holds and what it was built from, and verify its files."""
     from embedsearch.crossmodal import open_crossmodal
     from embedsearch.encoders import open_encoder
     from embedsearch.recipe import EncoderRecipe
@@ -87,7 +89,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         ("scale", _scale(manifest)),
         *([(f"by {crossmodal.asks}", crossed)] if crossmodal else []),
         ("model", f"{spec.model} {spec.revision}".rstrip()),
-        *([("tells", good)] if (good := good_for(manifest.unit, spec.model)) else []),
+        *([("good for", good)] if (good := good_for(manifest.unit, spec.model)) else []),
         (
             "vector",
             f"{spec.pooling} pooling, layers {','.join(map(str, spec.layers))}, {encoder.precision} on "
@@ -118,28 +120,30 @@ def _diagnostic_lines(measured: dict[str, Any]) -> list[str]:
     hubness, norms, copies = measured["hubness"], measured["norms"], measured["duplicates"]
     skewness, mean = hubness["skewness"], measured["anisotropy"]
     lines = [
-        f"hubness      {'-' if skewness is None else f'{skewness:.2f}'}: how unequally often items are among "
-        f"the {hubness['k']} nearest of others (skewness).",
-        "             Near 0: all equally often. Far above 1: a few items appear in many results:",
+        f"hubness      {'-' if skewness is None else f'{skewness:.2f}'}: how uneven the results are: "
+        f"how often each item is among the {hubness['k']} nearest of others (skewness).",
+        "             Near 0: all items equally often. Far above 1: a few items appear in many results:",
         *(f"             {each['count']:,} times {each['id']}" for each in hubness["hubs"][:5]),
-        f"             for {measured['asked']:,} items; {hubness['mean']:.3g} times is the average.",
+        f"             among the nearest of {measured['asked']:,} items; the average is "
+        f"{hubness['mean']:.3g} times.",
         f"anisotropy   {'-' if mean is None else f'{mean:.3f}'}: mean cosine of two random items.",
-        "             Near 0: vectors point in all directions. Near 1: all point one way, and distances are "
-        "small.",
+        "             Near 0: the vectors point in all directions. Near 1: all point the same way, and all "
+        "distances are small.",
     ]
     if copies is None:
         lines.append(
-            "duplicates   not measured: only for whole texts and images, and not with the metric ip."
+            "duplicates   not measured: this needs whole texts or images, and the metric cosine or l2."
         )
     else:
         how = (
-            "a copy by the second check"
+            "confirmed by the second check"
             if copies["checked"]
             else f"within {copies['threshold']:.4g} of another item"
         )
         lines += [
             f"duplicates   {copies['exact']:.2%} exact: items with the same content as an earlier one.",
-            f"             {copies['near']:.1%} near: another content, {how}; embedsearch dupes lists them.",
+            f"             {copies['near']:.1%} near: similar content, {how}. List them: embedsearch "
+            "dupes NAME.",
         ]
     columns = measured["columns"] or []
     if columns:
@@ -147,7 +151,9 @@ def _diagnostic_lines(measured: dict[str, Any]) -> list[str]:
         lines.append(f"columns      {shown}: share of the squared distance of random pairs.")
     if columns and columns[0]["share"] > DOMINATES and len(columns) > 1:
         name = plain(columns[0]["name"])
-        lines.append(f"             {name} dominates: build again with a lower --weight {name}=NUMBER.")
+        lines.append(
+            f"             {name} dominates. To change that, build with --weight {name}=NUMBER below 1."
+        )
     return [
         *lines,
         f"norms        {norms['mean']:.4g} ± {norms['std']:.3g} ({norms['min']:.4g} to {norms['max']:.4g}): "
@@ -160,7 +166,7 @@ def _search(manifest: Manifest) -> str:
     """Return how the index is searched, and the share of the nearest items that it finds."""
     facts, tuned = manifest.index, manifest.index.tuned
     if tuned is None or not facts.queries:
-        return f"{manifest.backend}, compares every vector"
+        return f"{manifest.backend}: every vector is compared"
     short = "" if facts.recall >= tuned.wanted else f" (asked for: {tuned.wanted:g})"
     made = "extended" if facts.made == "extended" else "rebuilt"
     return (

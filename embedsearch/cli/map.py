@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "map",
-    short_help="Lay an index out in two dimensions.",
+    short_help="Make a map of an index in two dimensions.",
     **example("embedsearch map faq --method umap --save faq.csv"),
 )
 @click.argument("name")
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 @option(
     "--clusters",
     type=click.IntRange(1, 50),
-    help="Number of groups.  [default: the root of half the items, at most 8]",
+    help="Number of groups.  [default: the square root of half the number of items, at most 8]",
 )
 @option(
     "--names",
     metavar="FIELD",
     default="",
-    help="Field to name the groups from.  [default: texts or captions]",
+    help="Field that the names of the groups come from.  [default: texts or captions]",
 )
 @option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write id, x, y, cluster and the share of neighbours kept also to this CSV file.",
+    help="Also write id, x, y, cluster and the share of neighbours kept to this CSV file.",
 )
 @indexes_option
 @json_option
@@ -57,8 +57,8 @@ def map_command(
 ) -> None:
     """Make a map of the index NAME. The page shows it, and rebuilds keep it up to date.
 
-    Two dimensions lose something: the map says which share of an item's 10 nearest neighbours are among its
-    10 nearest on the map. After a rebuild, items stay near where they were.
+    A map can't keep all distances. The command prints how many of each item's 10 nearest neighbours are also
+    among its 10 nearest on the map. After a rebuild, items stay near their old places.
     """
     from embedsearch.artifacts.map import load_map, map_index
     from embedsearch.cli.progress import Bar
@@ -84,21 +84,25 @@ def map_command(
 
 
 def _print(manifest: Manifest, made: Map, coordinates: Path) -> None:
+    from embedsearch.modalities import UNITS
+
     facts, count = made.facts, manifest.count
     of = "all" if facts.measured == count else f"a sample of {facts.measured:,}"
     by = manifest.index.recall
     found = f"; the index finds {by:.1%} of them" if by < 1 else ""
     rows = [
-        ("map", f"{manifest.name}: {count:,} {manifest.unit}s by {facts.method.upper()}"),
+        ("map", f"{manifest.name}: {count:,} {UNITS[manifest.unit].plural} by {facts.method.upper()}"),
         (
             "kept",
-            f"{facts.preserved:.1%} of each item's {facts.neighbours} nearest neighbours are among its "
+            f"{facts.preserved:.1%} of each item's {facts.neighbours} nearest neighbours are also among its "
             f"{facts.neighbours} nearest on the map (measured on {of}{found})",
         ),
     ]
     if facts.explained:
         first, second = facts.explained
-        rows.insert(1, ("variance", f"{first + second:.1%} of it: {first:.1%} along x, {second:.1%} along y"))
+        rows.insert(
+            1, ("variance", f"{first + second:.1%} is kept: {first:.1%} along x, {second:.1%} along y")
+        )
     elif facts.laid_out < count:
         placed = count - facts.laid_out
         rows.insert(1, ("laid out", f"{facts.laid_out:,} items; {placed:,} placed between their neighbours"))
@@ -106,7 +110,7 @@ def _print(manifest: Manifest, made: Map, coordinates: Path) -> None:
         rows.append(
             (
                 "moved",
-                f"earlier items, by {facts.moved.median:.1%} of the map's radius (median)",
+                f"earlier items moved by {facts.moved.median:.1%} of the map's radius (median)",
             )
         )
     rows += [("" if at else "groups", f"{each.size:>9,}  {each.name}") for at, each in _by_size(made)]

@@ -55,17 +55,17 @@ token_option = option(
     "--token", envvar="EMBEDSEARCH_TOKEN", default="", help="The secret that the server asks for."
 )
 image_option = option(
-    "--image", multiple=True, type=click.Path(path_type=Path), help="Ask with this image file."
+    "--image", multiple=True, type=click.Path(path_type=Path), help="Search with this image file."
 )
 sound_option = option(
-    "--sound", multiple=True, type=click.Path(path_type=Path), help="Ask with this sound file."
+    "--sound", multiple=True, type=click.Path(path_type=Path), help="Search with this sound file."
 )
-item_option = option("--item", multiple=True, help="Ask for items like the item with this id.")
+item_option = option("--item", multiple=True, help="Search for items like the item with this id.")
 vector_option = option(
-    "--vector", multiple=True, metavar="NUMBERS", help="Ask with a vector: a .npy file, or 0.1,0.2,..."
+    "--vector", multiple=True, metavar="NUMBERS", help="Search with a vector: a .npy file, or 0.1,0.2,..."
 )
 word_option = option(
-    "--word", help="Ask with one word of the sentence QUERY: its number from 1, or the word."
+    "--word", help="Search with one word of the sentence QUERY: its number from 1, or the word itself."
 )
 backend_names = click.Choice(["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq"])
 

@@ -66,7 +66,9 @@ def rebuild_command(
 
     if dry_run:
         if any((strict, backend, memory, recall, queries, keep)):
-            raise click.UsageError("--dry-run only shows what changed in the source: add --full or nothing.")
+            raise click.UsageError(
+                "--dry-run only shows what changed in the source. Of the options, only --full fits."
+            )
         _dry_run(name, full, indexes, json)
         return
     before = current(name, indexes)
@@ -105,6 +107,7 @@ def _dry_run(name: str, full: bool, indexes: Path | None, json: bool) -> None:
             click.echo(f"  {kind:<9} {plain(identity)}")
     if found.removed > MOST_REMOVED * (found.removed + found.changed + found.unchanged):
         click.echo(
-            f"More than {MOST_REMOVED:.0%} are gone: if they were not only renamed, a rebuild stops without "
+            f"More than {MOST_REMOVED:.0%} of the records are gone. Unless they were only renamed, a "
+            "rebuild needs "
             "--allow-removal."
         )

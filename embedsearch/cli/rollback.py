@@ -17,7 +17,7 @@ from embedsearch.cli.options import echo_json, example, indexes_option, json_opt
 def rollback_command(name: str, to: str, indexes: Path | None, json: bool) -> None:
     """Make an earlier build of the index NAME the current one, with its recipe.
 
-    Without --to it is the newest undamaged build before the current one.
+    Without --to, that is the newest undamaged build before the current one.
     """
     from embedsearch.store.folders import indexes_folder
     from embedsearch.store.versions import roll_back

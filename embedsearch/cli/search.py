@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.command(
     "search",
     cls=WeightedTermsCommand,
-    short_help="Find the items nearest to a text, an image, a word or an item.",
+    short_help="Find the items nearest to a query.",
     **example('embedsearch search faq "how do I get my money back" -k 5 --where "label = \'refund\'"'),
 )
 @click.argument("name")
@@ -47,17 +47,18 @@ if TYPE_CHECKING:
 @vector_option
 @word_option
 @option("-k", "k", type=click.IntRange(min=1), default=DEFAULT_K, show_default=True, help="How many hits.")
-@option("--where", help="Find only items whose fields fit, as in: label = 'dress' and price < 40")
+@option("--where", help="Find only items whose fields match, as in: label = 'dress' and price < 40")
 @option(
     "--strictness",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of unrelated queries to be told that nothing is close.  [default: as calibrated]",
+    help="Share of unrelated queries that are to get the answer 'nothing here is close'.  [default: as "
+    "calibrated]",
 )
 @option(
     "--fold/--no-fold",
     default=True,
     show_default=True,
-    help="Show items of the same content once, with the number of the others.",
+    help="Show items with the same content once, and count the others.",
 )
 @indexes_option
 @option("--server", metavar="URL", help="Ask the server at this address, as in http://localhost:8000.")
@@ -84,8 +85,8 @@ def search_command(
 
     A query may have several terms with signs and weights: "+beach" "-people:0.5" --item 42:0.5. The query's
     vector is their weighted sum; for cosine distance each is scaled to unit length first. Without a weight, a
-    term that is subtracted has -0.25. In an index of vectors made elsewhere a text names items: "king - man +
-    woman", with the weights 1 and -1. In an index of rows it is values of columns: "price=20 colour=red".
+    term that is subtracted has -0.25. In an index of vectors made elsewhere, QUERY names items: "king - man +
+    woman", with the weights 1 and -1. In an index of rows it gives values of columns: "price=20 colour=red".
     """
     searcher = _opened(name, indexes, server, token)
     asked = query_of(searcher, query, image, item, word, vector, sound)
@@ -127,7 +128,7 @@ def _print(searcher: Index | ServedIndex, results: Results) -> None:
         click.echo(results.reason)
     if results.truncated:
         limit = manifest.encoder.spec.max_length
-        click.echo(f"Only the start of the query counts: the model reads {limit} tokens.")
+        click.echo(f"The model reads only the first {limit} tokens of the query.")
     _print_vote(searcher, results)
     width = max(40, shutil.get_terminal_size().columns)
     for hit in hits:
@@ -142,11 +143,11 @@ def _print(searcher: Index | ServedIndex, results: Results) -> None:
         if hit.percentile is not None and hit.label is not None:
             said.append(f"{hit.label}, {percentile_phrase(hit.label, hit.percentile)}")
         if hit.unknown > MOST_UNKNOWN:
-            said.append(f"not judged: the model does not know {100 * hit.unknown:.0f} % of it")
+            said.append(f"no label: the model does not know {100 * hit.unknown:.0f} % of it")
         said += ["its file is gone"] if hit.is_gone else []
         if hit.found_by:
             said.append(f"found by its {hit.found_by}")
-        said += [f"and {hit.copies:,} more of the same content"] if hit.copies else []
+        said += [f"and {hit.copies:,} more with the same content"] if hit.copies else []
         said += [] if hit.human_score is None else [f"people: {hit.human_score:.1f}"]
         lines = textwrap.wrap(shown, width - len(head), max_lines=4, placeholder=" ...") or [""]
         click.echo(head + ("\n" + " " * len(head)).join(map(plain, lines)))

@@ -18,7 +18,8 @@ from embedsearch.cli.options import example, indexes_option, option, port_option
     "--allow-host",
     multiple=True,
     metavar="NAME",
-    help="Also answer to this host name, beside localhost: of a proxy, or of this machine in its network.",
+    help="Also accept this host name, besides localhost: the name of a proxy, or of this machine in its "
+    "network.",
 )
 @indexes_option
 def ui_command(port: int | None, browser: bool, allow_host: tuple[str, ...], indexes: Path | None) -> None:

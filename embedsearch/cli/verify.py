@@ -31,6 +31,6 @@ def verify_command(name: str, indexes: Path | None, json: bool) -> None:
         echo_json(VerifyOutput(index=name, builds=builds))
     else:
         for build, error in found:
-            click.echo(f"{build}: {error or 'whole'}")
+            click.echo(f"{build}: {error or 'undamaged'}")
     if any(error for _, error in found):
         raise SystemExit(1)

@@ -73,21 +73,23 @@ def query_of(
         return _row_of(searcher, texts, items)
     if word is not None:
         if len(texts) != 1 or images or items or vectors or sounds:
-            raise click.UsageError("--word needs one sentence QUERY, and nothing else to ask with.")
+            raise click.UsageError("--word needs one sentence as the QUERY, and no other query beside it.")
         return Word(texts[0], int(word) if word.isdecimal() and len(word) < DIGITS else word)
     count = sum(map(len, (texts, images, items, vectors, sounds)))
     single = count == 1
     if not count:
         raise click.UsageError(
-            "Ask with a QUERY, --image FILE, --sound FILE, --item ID, --vector NUMBERS, or several."
+            "There is no query. Give a QUERY, --image FILE, --sound FILE, --item ID, --vector NUMBERS, "
+            "or several."
         )
     if single and texts and not _is_signed(texts[0]):
         return Text(texts[0])
     plain = [text for text in texts if not _is_signed(text)]
     if len(plain) > 1:
         raise click.UsageError(
-            f"Got {len(plain)} texts, {plain[0]!r} and {plain[1]!r} among them. Put one query into quotes, "
-            'or give each term its sign: "+beach" "-people".'
+            f"Got {len(plain)} texts, {plain[0]!r} and {plain[1]!r} among them. Put a query of several "
+            "words in "
+            'quotes, or give each term a sign: "+beach" "-people".'
         )
     terms = [_text_term(text) for text in texts]
     for form, files in ((Image, images), (Sound, sounds)):
@@ -152,7 +154,7 @@ def _vector(given: str) -> Any:
         return Vector(np.array([float(part) for part in given.strip("[] ").split(",")]))
     except (OSError, ValueError, EOFError) as error:
         raise click.UsageError(
-            f"--vector takes a .npy file, or numbers with commas between, as in 0.1,0.2; got {given!r:.60}: "
+            f"--vector takes a .npy file, or numbers separated by commas, as in 0.1,0.2; got {given!r:.60}: "
             f"{error}"
         ) from None
 

@@ -34,13 +34,13 @@ def test_others_are_printed_one_a_line(built):
 def test_groups_are_told_to_people(built):
     """Without --json the groups stand with their distances, exact ones apart, and with the threshold."""
     text = built("dupes", "pictures", "--no-check").stdout
-    assert "exact copies, of the same content: none" in text
+    assert "exact copies: the same content: none" in text
     assert "near copies, within a cosine distance of" in text
     assert "(derived from the index): 3 groups" in text
     assert "keep    red/red 1.png" in text
     assert "Fine detail is not compared: look before you delete." in text
     none = built("dupes", "faq", "--threshold", "0.01").stdout
-    assert "near copies, by a second check: none" in none
+    assert "near copies, confirmed by the second check: none" in none
     assert "say the same, no copies, within a cosine distance of 0.01 (as asked): none" in none
 
 
@@ -52,7 +52,7 @@ def test_what_is_near_and_no_copy_is_listed_apart(built):
         f"{colour}/{colour} 1.png" for colour in ("blue", "green", "red")
     ]
     text = built("dupes", "pictures").stdout
-    assert "look-alikes, no copies, within a cosine distance of" in text
+    assert "look-alikes, not copies, within a cosine distance of" in text
     assert built("dupes", "pictures", "--others").stdout == ""
 
 
@@ -81,7 +81,7 @@ def test_info_measures_where_it_is_asked_to(built):
     assert measured["asked"] == 6
     text = built("info", "faq", "--diagnostics").stdout
     for sentence in (
-        "how unequally often items are among",
+        "how uneven the results are",
         "mean cosine of two random items",
         "lengths of the vectors",
     ):

@@ -275,7 +275,7 @@ def test_a_removal_needs_permission(run, table):
         assert "4 of the 6 records of faq are gone" in stopped.stderr
         assert "--allow-removal" in stopped.stderr
     assert (
-        "if they were not only renamed, a rebuild stops without --allow-removal"
+        "Unless they were only renamed, a rebuild needs --allow-removal"
         in run("rebuild", "faq", "--dry-run").stdout
     )
     assert run.json("rebuild", "faq", "--allow-removal")["count"] == 2
@@ -288,7 +288,7 @@ def test_what_is_passed_over_is_reported(run, tmp_path):
     for name in ("a.txt", "b.txt", "draft.txt", "x.pdf", "y.pdf", "z.html"):
         (folder / name).write_text(f"a note of {name}", encoding="utf-8")
     built = run("build", folder, "--name", "notes", "--exclude", "draft*")
-    line = "passed over, as they are not read: 2 .pdf, 1 --exclude draft*, 1 .html"
+    line = "passed over, as files of these kinds are not read: 2 .pdf, 1 --exclude draft*, 1 .html"
     assert line in built.stdout
     assert "passed over  2 .pdf, 1 --exclude draft*, 1 .html" in run("info", "notes").stdout
     kinds = {".pdf": 2, ".html": 1, "--exclude draft*": 1}
