@@ -122,7 +122,7 @@ def test_vectors_made_elsewhere_take_no_other_query():
     ):
         index.search("a text")
     for query in (es.Image(b"x"), es.Word("a text", 1)):
-        with pytest.raises(QueryError, match=r"ask it with items of it, .* or a vector made as they were"):
+        with pytest.raises(QueryError, match=r"search it with items of it, .* or a vector of the same model"):
             index.search(query)
     with pytest.raises(es.EmbedsearchError, match="made elsewhere"):
         index.explain(VECTORS[0], "v1")

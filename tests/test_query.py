@@ -128,15 +128,15 @@ def test_a_word_beyond_the_limit_is_told(terms):
 @pytest.mark.parametrize(
     ("index", "query", "guidance"),
     [
-        ("fruits", b"a picture", "holds texts embedded by letters; ask it with a whole text"),
-        ("fruits", Word("a cat", 1), "ask it with a whole text"),
-        ("colours", "red", r"holds images .* ask it with an image \(--image FILE\) or an item of it"),
-        ("colours", Word("red", 1), "ask it with an image"),
-        ("terms", b"a picture", "ask it with a word in its sentence"),
+        ("fruits", b"a picture", "holds texts embedded by letters; search it with a whole text"),
+        ("fruits", Word("a cat", 1), "search it with a whole text"),
+        ("colours", "red", r"holds images .* search it with an image \(--image FILE\) or an item of it"),
+        ("colours", Word("red", 1), "search it with an image"),
+        ("terms", b"a picture", "search it with a word in its sentence"),
         ("fruits", "", "query is empty"),
         ("fruits", 7, "can't be a int: give a text"),
         ("fruits", None, "can't be a NoneType"),
-        ("fruits", {"text": "x"}, "ask it with a whole text"),
+        ("fruits", {"text": "x"}, "search it with a whole text"),
     ],
 )
 def test_a_query_of_the_wrong_kind_is_guided(request, index, query, guidance):

@@ -281,7 +281,7 @@ class DuplicateFinder:
     ) -> Duplicates:
         """See `find_duplicates`."""
         if keep not in KEEP:
-            raise QueryError(f"What is kept of a group is 'best' or 'first'; got {keep!r}.")
+            raise QueryError(f"keep is 'best' or 'first'; got {keep!r}.")
         limit = self.usual.threshold if threshold == AUTO else checked(threshold)
         pairs = self.compare(limit, progress)
         by_check = check and self.checkable

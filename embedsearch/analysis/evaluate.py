@@ -102,7 +102,7 @@ def of_texts(searcher: Searcher, queries: Sequence[tuple[str, str]], source: Pat
             kept.append((query, each))
     if not kept:
         why = f": {rejected[0]['reason']}" if rejected else ""
-        raise SourceError(f"{source} holds no query to measure with{why}.")
+        raise SourceError(f"{source} holds no query that can be used{why}.")
     metric = build.manifest.metric if isinstance(place, Build) else place.metric
     vectors = np.concatenate([vector for _, vector in kept])  # n x (1, d) -> (n, d)
     return Texts(

@@ -152,7 +152,7 @@ def _read(searcher: Searcher, test: Path) -> tuple[list[_Text], int]:
             continue
         texts.append(_Text(entry, parts))
     if not any(text.record.labels.spans for text in texts if text.record.labels):
-        raise SourceError(f"{test} has no labelled span: there is nothing to measure with.")
+        raise SourceError(f"{test} has no labelled span, so there is nothing to measure.")
     return texts, rejected
 
 

@@ -143,7 +143,7 @@ def _make(
     step = max(1, len(queries) // TUNE_WITH)
     projection = Projection(ridge.target, images.names, ridge, chosen.share, queries[::step][:TUNE_WITH])
     background = unrelated(text.spec.fingerprint, lambda: text)
-    progress.stage("asking with captions that are held out")
+    progress.stage("searching with captions that were held out")
     index = write(
         folder,
         build.vectors,

@@ -86,14 +86,16 @@ def calibrate(
     check_strictness(strictness)
     check_strictness(lost)
     if own and strictness is not None:
-        raise QueryError("Give either queries that belong, or a strictness: both set the limit.")
+        raise QueryError(
+            "Give either your own queries or a strictness, not both: each of them sets the limit."
+        )
     if lost is not None and not own:
         raise QueryError("A share that may be lost is one of queries that belong: give them (--own FILE).")
     progress = progress or Silent()
     current = open_build(root, name)
     manifest = current.manifest
     if manifest.count < 2:
-        raise QueryError(f"The index {name!r} holds one item: there is no pair to measure.")
+        raise QueryError(f"The index {name!r} holds one item, so there is no pair to measure.")
     unit = manifest.unit
     if (own or strictness is not None) and UNITS[unit].unjudged:
         raise QueryError(UNITS[unit].unjudged)

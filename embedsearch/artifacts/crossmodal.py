@@ -177,7 +177,7 @@ def _background(context: ArtifactContext, facts: CrossmodalFacts, before: Build 
     except ModelError as error:
         if before is None or not context.readable(SCALE):
             raise
-        context.progress.stage(f"the scale of text queries is that of the build before: {error}")
+        context.progress.stage(f"the scale of text queries is kept from the previous build: {error}")
         return before.folder / SCALE
 
 
@@ -257,7 +257,7 @@ def write(
     stored = open_projected(old) if old is not None and kept is not None else None
     shape, kind = (count, dimension), np.float32 if recipe.storage == "fp32" else np.float16
     places = np.lib.format.open_memmap(folder / PROJECTED, "w+", kind, shape)
-    progress.stage("projecting images among texts", count)
+    progress.stage("projecting images into the space of texts", count)
     for start in range(0, count, BLOCK):
         part = slice(start, min(start + BLOCK, count))
         new = np.ones(part.stop - start, np.bool_)

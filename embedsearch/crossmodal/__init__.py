@@ -121,7 +121,7 @@ def content(query: Single) -> Any:
     if isinstance(query, Image):
         return query.source
     if not isinstance(query, Text) or not query.text.strip():
-        raise QueryError("The query is empty. Type what you look for.")
+        raise QueryError("The query is empty. Type what you are looking for.")
     return query.text
 
 

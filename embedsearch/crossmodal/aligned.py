@@ -27,8 +27,8 @@ from embedsearch.store.facts import CrossmodalFacts
 
 # measured by tests.benchmarks.verdicts
 UNJUDGED = (
-    "There is no verdict for texts that find images by class names: half of the images' own captions would "
-    "be told that nothing is close."
+    "There is no verdict for texts that find images by class names: it would wrongly say 'nothing here is "
+    "close' for half of the images' own captions."
 )
 
 

@@ -27,7 +27,7 @@ from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.store.build import Build
 
-UNJUDGED = "There is no verdict for images among texts: what unrelated images find is not known."
+UNJUDGED = "There is no verdict when images find texts: it is not known what unrelated images would find."
 SAMPLE = 1000  # items whose median length a projection gets
 # Measured on 785 stamps with a caption: 1 to 3, and 10 to 1,000 classes, change recall@10 by 0.02 at most.
 TEMPERATURE, TOP = 2.0, 50
@@ -118,7 +118,8 @@ class ClassNames:
         if class_head is None:
             raise QueryError(
                 f"The index {build.manifest.name!r} holds texts embedded by "
-                f"{build.manifest.encoder.spec.model}; ask it with a whole text. {self.model} has no class "
+                f"{build.manifest.encoder.spec.model}; search it with a whole text. {self.model} has no "
+                "class "
                 "head that names what is in an image."
             )
         vector, prepared = encode_one(self._encoder, content(query))

@@ -74,10 +74,11 @@ class Pairs:
         """A sentence that says where they are from if not from the index, or why there are no labels."""
         if not self.enough:
             return (
-                f"There are no labels: under {FEW_ITEMS} items, random pairs of them say too little. To take "
-                "pairs of other things: embedsearch calibrate NAME --foreign FOLDER (not for texts)."
+                f"Hits have no labels: the index has under {FEW_ITEMS} items, too few to measure random "
+                "pairs. For images, measure pairs of others: embedsearch calibrate NAME --foreign FOLDER."
             )
-        return f"Random pairs are of {self.of}: the index has under {FEW_ITEMS} items." if self.of else ""
+        few = f"The random pairs are of {self.of}, as the index has under {FEW_ITEMS} items."
+        return few if self.of else ""
 
     def percentiles(self, far: Sequence[float] | Numbers) -> Numbers:
         """Return the percent (0 to 100) of random pairs that are farther apart than each distance.

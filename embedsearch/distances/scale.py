@@ -19,7 +19,7 @@ from embedsearch.distances.pairs import Numbers, Pairs
 from embedsearch.distances.verdict import LOST, Answers, Judgement, Strictness, judge
 from embedsearch.errors import IndexDamagedError
 
-TOO_FEW = "There is no verdict: answers were not measured among so few items as the filter keeps."
+TOO_FEW = "There is no verdict: the filter keeps too few items to measure one."
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,7 +154,7 @@ class Answers:
         if strictness.flagged is not None or len(self.own) or 0 < len(self.items) < FEW_ITEMS:
             return ""  # the rate was chosen; or each item may be the only one of its kind
         if not len(self.items):
-            return "There is no verdict: no queries that belong were measured in this index."
+            return "There is no verdict: no queries that belong here were measured in this index."
         # two standard errors above what is allowed is no accident
         if self.lost(limit) <= LOST + 2 * (LOST * (1 - LOST) / len(self.items)) ** 0.5:
             return ""
@@ -206,13 +206,13 @@ def _reason(verdict: Verdict, closeness: float, answers: Answers, strictness: St
         return f"{foreign}; with the strictness asked for, {shown_rate(1 - strictness.flagged)} may."
     if strictness.flagged is None and len(answers.own):
         if close:
-            return f"The limit keeps {shown_rate(1 - strictness.lost)} of the queries that belong."
-        return f"{_closer(answers.own, closeness)} of the queries that belong find something closer."
+            return f"The limit accepts {shown_rate(1 - strictness.lost)} of your own queries."
+        return f"{_closer(answers.own, closeness)} of your own queries find something closer."
     if close and not rate:
         return f"None of {len(answers.foreign):,} unrelated queries finds something this close."
     if close or closeness > answers.reached:
         return f"{foreign}."
-    return f"{_closer(answers.items, closeness)} of what belongs here finds something closer."
+    return f"{_closer(answers.items, closeness)} of the queries that belong here find something closer."
 
 
 def _closer(known: Numbers, closeness: float) -> str:

@@ -212,8 +212,8 @@ def open_encoder(recipe: EncoderRecipe) -> Encoder:
     """
     if recipe.own:
         raise ModelError(
-            f"The vectors are made by the encoder {recipe.model!r} of a Python program, which alone has it: "
-            "ask with an item or a vector, or in Python with embedsearch.open(NAME, encoder=...)."
+            f"The vectors are made by the encoder {recipe.model!r} of a Python program, which is not at "
+            "hand here. Search with an item or a vector, or in Python: embedsearch.open(NAME, encoder=...)."
         )
     row = UNITS[recipe.unit]
     if row.spec:

@@ -260,8 +260,8 @@ def summary(
         values = [] if column is None else [_usable(column, value) for value in held]
         distinct = len({value for value in values if value is not None})
         if column is None or (distinct < 2 and not (column.missing and distinct)):
-            what = "holds nothing" if column is None or not distinct else "holds one value in every row"
-            found.notes.append(f"Column {name!r} {what} and does not count.")
+            what = "holds nothing" if column is None or not distinct else "holds the same value in every row"
+            found.notes.append(f"Column {name!r} {what} and is not used.")
             continue
         if column.kind is Kind.TEXT and distinct <= len(rows) / 2:
             found.notes.append(f"Column {name!r} has {distinct:,} different values and is compared as text.")
@@ -298,7 +298,7 @@ def changed(learnt: Learnt, now: Summary) -> str:
     then = {column.name: column for column in learnt.columns}
     here = {column.name for column in now.columns}
     if gone := next((name for name in then if name not in here), ""):
-        return f"the column {gone!r} no longer counts"
+        return f"the column {gone!r} is no longer used"
     for column, values in zip(now.columns, now.values, strict=True):
         if column.name not in then:
             return f"the column {column.name!r} is new"

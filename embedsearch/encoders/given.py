@@ -129,5 +129,6 @@ class GivenEncoder:
             ModelError: always.
         """
         raise ModelError(
-            f"The vectors of {self.spec.model} were made elsewhere: without the model no hit is explained."
+            f"The vectors of {self.spec.model} were made elsewhere. Without the model, hits can't be "
+            "explained."
         )

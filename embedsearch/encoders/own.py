@@ -163,7 +163,7 @@ class CallersEncoder:
         """
         raise ModelError(
             f"The vectors are made by the encoder {self.spec.model!r} of your program, whose layers are not "
-            "known: no hit is explained."
+            "known, so hits can't be explained."
         )
 
 

@@ -72,7 +72,7 @@ class PoolingHead(nn.Module):
         several = self.spec.layers != (-1,)
         output = self.model(**inputs, **({"output_hidden_states": True} if several else {}))
         if getattr(output, "last_hidden_state", None) is None:
-            raise ModelError(f"{self.spec.model} gives no last_hidden_state; take an encoder model.")
+            raise ModelError(f"{self.spec.model} gives no last_hidden_state. Use an encoder model.")
         return layer_mean(
             output.last_hidden_state, output.hidden_states if several else None, self.spec.layers
         )

@@ -58,7 +58,7 @@ class WordEncoder(TextModel):
             if any(tokens for _, tokens in found):
                 return unknown_text(self.spec.model)
             if encoding.overflowing:
-                return ItemError("the word lies beyond the model's limit; shorten the sentence")
+                return ItemError("the word is beyond the model's limit; shorten the sentence")
             return ItemError("the sentence holds no word that the model can read")
         groups = [tokens for _, tokens in kept] if self.spec.pooling == "mean" else [t[:1] for _, t in kept]
         return Prepared(

@@ -57,7 +57,7 @@ _AMONG_TEXTS = (
     "An approximation: the image was found by its projection among texts. Shown is the score of each patch, "
     "projected as if it were an image of its own."
 )
-_CUT = "The text is longer than the model's limit; what stands behind it has no score."
+_CUT = "The text is longer than the model's limit; what comes after it has no score."
 
 
 def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:

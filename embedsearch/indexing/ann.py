@@ -70,7 +70,8 @@ def make_index(
     elif recipe.index.memory and needed(kind, count, dimension) > memory:
         raise RecipeError(
             f"A {kind} index over {count:,} vectors of {dimension} takes about "
-            f"{needed(kind, count, dimension) / 1e6:,.1f} MB to make; --memory says {recipe.index.memory}. "
+            f"{needed(kind, count, dimension) / 1e6:,.1f} MB of memory to build; --memory allows "
+            f"{recipe.index.memory}. "
             f"Take --backend {choose(count, dimension, memory)}, or more. The vectors are kept."
         )
     # an index goes on from the one before where that is over the same numbers

@@ -282,7 +282,7 @@ class _Task:
         if self.strict and index.recall < recipe.index.recall:
             raise RecallNotReachedError(
                 f"The {index.kind} index reaches a recall@10 of {index.recall:.3f}, and "
-                f"{recipe.index.recall:g} was asked for. Take --backend exact or hnsw, more --memory, or a "
+                f"{recipe.index.recall:g} was asked for. Use --backend exact or hnsw, more --memory, or a "
                 "lower --recall. Nothing was published; the vectors are kept for the next run."
             )
         artifacts = refresh(
@@ -415,12 +415,12 @@ def _source(recipe: Recipe) -> Source:
     found_by_texts = UNITS[recipe.encoder.unit].form is QueryForm.TEXT or modality.found_by_texts
     if recipe.index.queries and not found_by_texts:
         raise RecipeError(
-            f"Queries are texts, and the index is of {recipe.encoder.unit}s: leave --queries out."
+            f"The queries are texts, and the index holds {recipe.encoder.unit}s: leave --queries out."
         )
     if recipe.index.queries and not Path(recipe.index.queries).is_file():
         raise RecipeError(
             f"There is no file {recipe.index.queries} of queries to tune with. Name another with --queries, "
-            "or take the entry out of recipe.toml."
+            "or delete the entry in recipe.toml."
         )
     return source
 
@@ -451,7 +451,7 @@ def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
     if same != asked or old.encoder.unit != recipe.encoder.unit:
         raise RecipeError(
             f"An index {recipe.name!r} exists and was made from {old.source.location} ({old.encoder.unit}s). "
-            f"Take another --name, or replace it with --replace."
+            f"Use another --name, or replace it with --replace."
         )
 
 
@@ -549,8 +549,8 @@ def _report(
 
 def _spanless(count: int) -> str:
     if count == 1:
-        return "1 text has no labelled span: nothing of it is in the index."
-    return f"{count:,} texts have no labelled span: nothing of them is in the index."
+        return "1 text has no labelled span, so it is not in the index."
+    return f"{count:,} texts have no labelled span, so they are not in the index."
 
 
 def _same_source(recipe: Recipe, previous: PreviousBuild | None) -> bool:
@@ -600,7 +600,7 @@ def _check_rejected(recipe: Recipe, staging: Staging, source: Source) -> None:
     examples = ", ".join(each["id"] for each in islice(staging.rejected(), 5))
     staging.clear()  # the source has to change before another run can do better
     raise TooManyRejectedError(
-        f"{totals.rejected} of {tried} entries of {recipe.source.location} could not be used: more "
+        f"{totals.rejected} of {tried} entries of {recipe.source.location} were rejected, more "
         f"than the share {recipe.index.max_rejected:g} that --max-rejected allows. Reasons: {first}. "
         f"{' '.join([f'First ones: {examples}.', *source.reading().notes])} Nothing was published."
     )

@@ -67,7 +67,7 @@ def learning(
         yield Ready(recipe.encoder)
         return
     known = _known(folder)
-    progress.stage(f"looking at the columns of {recipe.source.location}", source.count())
+    progress.stage(f"reading the columns of {recipe.source.location}", source.count())
     now = _summary(recipe, source, progress)
     why = "" if known is None else changed(known[1], now)
     if known is not None and not why and not full:
@@ -75,8 +75,8 @@ def learning(
         return
     notes: tuple[str, ...] = ()
     if why:
-        notes = (f"The columns were learnt again: {why}.",)
-        progress.stage(f"learning the columns again: {why}")
+        notes = (f"The statistics of the columns were computed again: {why}.",)
+        progress.stage(f"computing the statistics of the columns again: {why}")
     with TemporaryDirectory(prefix="embedsearch-") as scratch:
         asked = replace(recipe.encoder, table=str(Path(scratch) / COLUMNS))
         encoder = _learn(asked, now, load)
@@ -97,7 +97,7 @@ def known_table(recipe: Recipe, source: Source, folder: Path, progress: Progress
     known = _known(folder)
     why = "" if known is None else changed(known[1], _summary(recipe, source, progress))
     if known is None or why:
-        progress.stage(f"the columns are to be learnt again: {why}")
+        progress.stage(f"the statistics of the columns must be computed again: {why}")
         return None
     return replace(recipe.encoder, table=str(known[0]))
 

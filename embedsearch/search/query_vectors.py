@@ -132,8 +132,9 @@ class QueryVectors:
             if not own:
                 other = "where the build names the model that made the vectors: --query-model"
             raise QueryError(
-                f"{error} Ask with ids of items, as in 'king - man + woman', or with the numbers of a vector."
-                f" Other texts can be asked {other}."
+                f"{error} Search with ids of items, as in 'king - man + woman', or with the numbers of a "
+                "vector."
+                f" Other texts can be searched for {other}."
             ) from None
 
     def space(self, query: AnyQuery) -> Space:
@@ -221,8 +222,8 @@ class QueryVectors:
         if not rows:
             name = self._manifest.name
             raise ItemNotFoundError(
-                f"The index {name!r} has no item {identity!r}. The ids of hits stand beside them: "
-                f"embedsearch search {name} TEXT"
+                f"The index {name!r} has no item {identity!r}. A search prints the ids of its "
+                f"hits: embedsearch search {name} TEXT"
             )
         return rows
 
@@ -314,7 +315,7 @@ class QueryVectors:
         for name, value in row.values.items():
             if name not in columns:
                 raise QueryError(
-                    f"The rows of {self._manifest.name!r} are not compared by a column {name!r}; there are "
+                    f"The rows of {self._manifest.name!r} are not compared by the column {name!r}; there are "
                     f"{', '.join(columns)}.{nearest(name, columns)}"
                 )
             try:
@@ -371,7 +372,7 @@ class QueryVectors:
 
     def _text(self, text: str) -> str | Sentence:
         if not text.strip():
-            raise QueryError("The query is empty. Type what you look for.")
+            raise QueryError("The query is empty. Type what you are looking for.")
         if self.form is QueryForm.TEXT:
             return text
         if self._unit.form is not QueryForm.WORD:
@@ -389,7 +390,7 @@ class QueryVectors:
         encoder = self._encoder()
         ready = all_ready(items, encoder.prepare(items, "query"))
         if any(not each.rows for each in ready):
-            raise ItemError("The word lies beyond the model's limit. Shorten the sentence.")
+            raise ItemError("The word is beyond the model's limit. Shorten the sentence.")
         vectors = gather(ready, encoder.run(ready), encoder.dimension)  # (n, d)
         is_word = self._unit.form is QueryForm.WORD  # which was read itself, wherever its sentence is cut
         return [
@@ -417,7 +418,7 @@ class QueryVectors:
         most = float(np.abs(vector).max())
         if manifest.metric is Metric.COSINE and np.isfinite(most):
             if not most:
-                raise QueryError("The vector is all zeros: it has no direction to look in.")
+                raise QueryError("The vector is all zeros: it has no direction.")
             if not LEAST_SIZE <= most <= MOST_SIZE:
                 vector = vector / most  # its length says nothing
         elif not most <= np.finfo(np.float32).max:
@@ -456,7 +457,7 @@ class QueryVectors:
             expected = " or ".join(each.query for each in (self._unit, *across))
         return (
             f"The index {self._manifest.name!r} holds {self._unit.plural} embedded by "
-            f"{self._manifest.encoder.spec.model}; ask it with {expected}."
+            f"{self._manifest.encoder.spec.model}; search it with {expected}."
         )
 
 

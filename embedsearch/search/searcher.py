@@ -485,6 +485,6 @@ def _unjudged(space: Space) -> str:
         )
     if space.subtracts:
         return (
-            "The query subtracts, and no random pairs are known for a difference: distances are not judged."
+            "The query subtracts terms, and random pairs say nothing about a difference: hits have no labels."
         )
     return ""

@@ -56,4 +56,4 @@ def _numbers(text: str) -> list[float]:
     try:
         return [float(part) for part in re.split(r"[,;\s]+", text.strip("[] \n")) if part]
     except ValueError:
-        raise QueryError(f"{text!r:.80} is no list of numbers.") from None
+        raise QueryError(f"{text!r:.80} is not a list of numbers.") from None

@@ -52,7 +52,7 @@ class ConllFile(NothingToReport):
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
         if next(self._sentences(), None) is None:
-            raise SourceError(f"{self._path} holds no sentence; expected a token and its tag a line.")
+            raise SourceError(f"{self._path} holds no sentence; expected a token and its tag on each line.")
 
     def modality(self) -> Modality:
         """Sentences are texts."""
@@ -106,7 +106,7 @@ class ConllFile(NothingToReport):
 def _problem(cells: Sequence[str], width: int) -> str:
     """Return why a line can't be used, as the end of a sentence; or ""."""
     if len(cells) < 2:
-        return f"has no tag behind the token {cells[0]!r:.40}"
+        return f"has no tag after the token {cells[0]!r:.40}"
     if len(cells) != width:
         return f"has {len(cells)} columns; the first has {width}"
     return "" if cells[0] and cells[-1] else "has an empty token or tag"

@@ -216,7 +216,7 @@ class TextLines(NothingToReport):
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
         if not self._path.stat().st_size:
-            raise SourceError(f"{self._path} is empty; expected one text a line.")
+            raise SourceError(f"{self._path} is empty; expected one text on each line.")
 
     def modality(self) -> Modality:
         """Lines are texts."""

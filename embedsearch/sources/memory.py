@@ -67,7 +67,7 @@ def with_items(recipe: SourceRecipe, items: Any, folder: Path) -> SourceRecipe:
     new, made = _table(items, recipe, more=True)
     if _names(made) != _names(recipe):
         raise SourceError(
-            f"The index is made from {_content(recipe)}, and {_content(made)} came. Give items of that form."
+            f"The index was made from {_content(recipe)}, and {_content(made)} came. Give items of that form."
         )
     kept = old.filter(pc.invert(pc.is_in(old[recipe.id], new[recipe.id])))
     try:
@@ -129,7 +129,7 @@ def _table(items: Any, asked: SourceRecipe, *, more: bool = False) -> tuple[pa.T
     columns, images, asked = _columns(items, asked)
     lengths = {len(column) for column in columns.values()}
     if lengths <= {0}:
-        raise SourceError("What was given is empty: there is nothing to index.")
+        raise SourceError("The input is empty: there is nothing to index.")
     key = asked.id or (ID if ID in columns else "")
     if more and key not in columns:
         key = ""
@@ -183,7 +183,7 @@ def _arrow(make: Any) -> pa.Table:
     try:
         return make()
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise SourceError(f"The table can't be taken over as Arrow: {error}") from None
+        raise SourceError(f"The table can't be converted to Arrow: {error}") from None
 
 
 def _of_arrow(table: pa.Table) -> Columns:
@@ -201,7 +201,7 @@ def _of_vectors(ids: Any, vectors: Any, fields: Any = None) -> Columns:
             raise SourceError(f"{len(held):,} vectors came with {count:,} {what}: give as many of each.")
     if taken := sorted({ID, VECTOR} & set(columns)):
         raise SourceError(
-            f"Beside (ids, vectors) no field can be called {taken[0]!r}. Give the column another name."
+            f"With (ids, vectors), no field can be called {taken[0]!r}. Give the column another name."
         )
     return {ID: names, VECTOR: held, **columns}
 
@@ -279,7 +279,7 @@ def _type_of_images(values: Any) -> pa.DataType | None:
         return None
     paths = {isinstance(value, str | Path) for value in values if not _is_missing(value)}
     if len(paths) > 1:
-        raise SourceError("Some images came as paths and some as bytes or PIL images: give one kind.")
+        raise SourceError("Some images are paths and some are bytes or PIL images: give only one kind.")
     return pa.string() if True in paths else pa.binary()
 
 

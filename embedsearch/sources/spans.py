@@ -65,5 +65,5 @@ def _span(value: Any, text: str) -> LabelledSpan | str:
     if not 0 <= start <= end <= len(text):
         return f"{shown} is out of range: the text has {len(text):,} characters"
     if not text[start:end].strip():
-        return f"{shown} holds no character but blanks" if start < end else f"{shown} is empty"
+        return f"{shown} holds only blanks" if start < end else f"{shown} is empty"
     return LabelledSpan(start, end, label)

@@ -189,7 +189,7 @@ def choose_columns(
     given = [name for name in ("text", "image", "sound", "vector") if getattr(recipe, name)]
     if len(given) > 1:
         raise SourceError(
-            f"{where}: a record is one of text, image, sound and vector, and --{' and --'.join(given)} were "
+            f"{where}: a record is one of text, image, sound and vector, but --{' and --'.join(given)} were "
             "given. Give one; the other columns are kept as fields."
         )
     if recipe.spans and given not in ([], ["text"]):
@@ -234,7 +234,9 @@ def _of_rows(recipe: SourceRecipe, columns: Sequence[str], where: str, given: Se
         )
     rows = recipe.columns or tuple(name for name in columns if name != recipe.id)
     if not rows:
-        raise SourceError(f"{where} has {_listing(columns)}, and no column to compare rows by.")
+        raise SourceError(
+            f"{where} has {_listing(columns)}, and none of these columns can be used to compare rows."
+        )
     return Columns((), "", recipe.id, rows=rows)
 
 
@@ -315,7 +317,7 @@ def check_width(columns: int, where: str) -> None:
     if columns > MOST_COLUMNS:
         raise SourceError(
             f"{where} has {columns:,} columns; at most {MOST_COLUMNS:,} can be read. Leave out those that "
-            "nobody needs, or make one list of them."
+            "you don't need, or join them into one list."
         )
 
 

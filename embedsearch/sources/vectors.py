@@ -248,7 +248,8 @@ def _table(recipe: SourceRecipe) -> Source | None:
     kind, location = guess(recipe.fields)
     if kind not in TABLES:
         raise SourceError(
-            f"{location} is no table. Give a table with a row for each vector: {', '.join(sorted(TABLES))}."
+            f"{location} is not a table. Give a table with one row for each vector: "
+            f"{', '.join(sorted(TABLES))}."
         )
     return open_source(replace(recipe, kind=kind, location=location, fields=location, vector="", ids=""))
 

@@ -112,7 +112,7 @@ class WordVectors(NothingToReport):
         try:
             return word.strip(), _checked(np.array(numbers, "<f4"))
         except ValueError:
-            return "", "the line holds something that is no number"
+            return "", "the line holds something that is not a number"
 
     def _of_binary(self) -> Iterator[tuple[str, str, bytes | str]]:
         """See `_of_text`."""

@@ -26,7 +26,7 @@ BLOCK = 2**16  # frames that are decoded at a time
 CELLS = 2  # a second, each with its loudest sample
 SILENT = 1e-4  # the loudest sample of a sound that nobody hears, -80 dB below the loudest that there is
 LEAST = 10  # milliseconds
-UNREADABLE = "it is no sound that can be read"
+UNREADABLE = "the file is not a sound that can be read"
 # what libsndfile notes where a WAV file holds less than its header says; streams have no length there
 _CUT = re.compile(r"data : (\d+) \(should be (\d+)\)")
 _STREAMED = 2**31 - 2**16

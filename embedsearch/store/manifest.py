@@ -125,7 +125,7 @@ class Manifest:
 def mend(name: str) -> str:
     """Return the sentence that says how the index `name` becomes whole again."""
     return (
-        f"Go back to the build before: embedsearch rollback {name}, or build it again: "
+        f"Go back to the previous build: embedsearch rollback {name}, or build it again: "
         f"embedsearch rebuild {name}"
     )
 
@@ -141,7 +141,7 @@ def _of_another_format(schema: Any, values: Mapping[str, Any], index: Path) -> s
         again = f"rebuild {index.name} --full" if has_recipe else f"build SOURCE --name {index.name}"
         return f"{made}; {reads}. Build the index again: embedsearch {again}"
     return (
-        f"{made}; {reads}. Update embedsearch, or go back to the build before: "
+        f"{made}; {reads}. Update embedsearch, or go back to the previous build: "
         f"embedsearch rollback {index.name}"
     )
 

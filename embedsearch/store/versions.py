@@ -125,7 +125,7 @@ def _earlier(folder: Path, to: str) -> Build:
         except IndexDamagedError:
             continue
     raise RecipeError(
-        f"The index {folder.name!r} has no whole build before {current or 'this'!r} to go back to. "
+        f"The index {folder.name!r} has no undamaged build before {current or 'this'!r} to go back to. "
         f"Build it again: embedsearch rebuild {folder.name}"
     )
 

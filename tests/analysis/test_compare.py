@@ -145,7 +145,7 @@ def test_what_cannot_be_compared_is_refused(fruits, in_index, tmp_path):  # noqa
     ):
         with pytest.raises(QueryError, match=told):
             compare(things)
-    with pytest.raises(QueryError, match="ask it with a whole text"):
+    with pytest.raises(QueryError, match="search it with a whole text"):
         in_index(tmp_path / "a.png", tmp_path / "b.png")
 
 
@@ -201,7 +201,7 @@ def test_the_command_prints_matrices(small_model):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("one",), 1, "Two things or more are needed"),
+        (("one",), 1, "Give at least two things to compare"),
         (("a", "b", "--index", "faq", "--pooling", "cls"), 2, "--index has its own"),
         (("a", "b", "--layers", "last"), 2, "whole numbers separated by commas"),
         (("a", "b", "--index", "no-such"), 1, "no-such"),

@@ -168,7 +168,7 @@ def test_a_query_that_can_not_be_read_is_listed(many, tmp_path):
     ]  # fmt: skip
     assert told["judged"] == {"queries": 1, "nDCG@10": 1, "MRR": 1, "recall@100": 1}
     queries.write_text(f"bad\t{UNREADABLE}\n")
-    with pytest.raises(SourceError, match="holds no query to measure with: the text holds a skull"):
+    with pytest.raises(SourceError, match="holds no query that can be used: the text holds a skull"):
         evaluate(many, queries=queries)
 
 

@@ -124,7 +124,7 @@ def test_what_can_not_be_measured_is_refused(tmp_path, fruits):
     """An index of texts, a file without labels, no field, layers without a file: a sentence says so."""
     searcher = indexed(tmp_path, Unit.WORD)
     plain = conll(tmp_path / "plain.conll", [(["a", "b"], ["O", "O"])])
-    with pytest.raises(SourceError, match="has no labelled span: there is nothing to measure with"):
+    with pytest.raises(SourceError, match="has no labelled span, so there is nothing to measure"):
         vote(searcher, "label", plain)
     with pytest.raises(QueryError, match=r"holds texts\. Build one with --spans COLUMN or from a \.conll"):
         vote(fruits, "label", plain)

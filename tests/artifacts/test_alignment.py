@@ -255,13 +255,13 @@ def test_an_alignment_survives_a_lost_text_model(shaded, make_build, tmp_path, m
     assert second.manifest.artifacts.crossmodal.by == "align"
     before, after = (open_scale(build) for build in (first.build, second))
     np.testing.assert_array_equal(before.answers[0].foreign, after.answers[0].foreign)
-    assert "the scale of text queries is that of the build before: it is gone" in told.stages
+    assert "the scale of text queries is kept from the previous build: it is gone" in told.stages
 
 
 def test_captions_that_are_held_out_allow_a_verdict(shaded, make_build, tmp_path, monkeypatch):
     """Each caption is asked of images projected without it; a rebuild keeps what was measured."""
     few = Index(align("small", indexes=tmp_path).build, fakes.LetterEncoder)
-    reason = "There is no verdict: no queries that belong were measured in this index."
+    reason = "There is no verdict: no queries that belong here were measured in this index."
     judged = few.crossmodal.scale.judge([0.1, 0.1, 0.1])
     assert (judged.verdict, judged.reason) == (None, reason)  # under 200 captions
     monkeypatch.setattr(alignment, "FEW_ITEMS", 59)

@@ -57,7 +57,7 @@ def test_pairs_of_few_items_say_nothing(make_searcher, count, of):
     facts = searcher.manifest.artifacts.scale
     assert (facts.pairs_of, facts.pairs) == (of, 499_500 if of else 19_900)
     results = searcher.search("abcd")
-    note = "Random pairs are of general sentences: the index has under 200 items."
+    note = "The random pairs are of general sentences, as the index has under 200 items."
     assert results.note == (note if of else "")
     assert results[0].label is not None
     pairs = searcher.build.scale.pairs
@@ -192,7 +192,7 @@ def test_images_have_no_labels_until_others_are_named(colours, tmp_path, calibra
     """Under 200 images there is no label and the reason is said; pairs of unrelated images give labels."""
     results = colours.search(es.MoreLike("red"))
     assert {hit.label for hit in results} == {None}
-    assert results.note.startswith("There are no labels: under 200 items")
+    assert results.note.startswith("Hits have no labels: the index has under 200 items")
     folder = tmp_path / "others"
     folder.mkdir()
     draw = np.random.default_rng(0)
@@ -202,7 +202,8 @@ def test_images_have_no_labels_until_others_are_named(colours, tmp_path, calibra
     found = index.search(es.MoreLike("red"))
     assert found[0].label is not None
     assert (
-        found.note == f"Random pairs are of the unrelated images of {folder}: the index has under 200 items."
+        found.note
+        == f"The random pairs are of the unrelated images of {folder}, as the index has under 200 items."
     )
 
 

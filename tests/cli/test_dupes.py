@@ -38,10 +38,10 @@ def test_groups_are_told_to_people(built):
     assert "near copies, within a cosine distance of" in text
     assert "(derived from the index): 3 groups" in text
     assert "keep    red/red 1.png" in text
-    assert "Fine detail is not compared: look before you delete." in text
+    assert "Fine detail is not compared. Look at the images before you delete." in text
     none = built("dupes", "faq", "--threshold", "0.01").stdout
     assert "near copies, confirmed by the second check: none" in none
-    assert "say the same, no copies, within a cosine distance of 0.01 (as asked): none" in none
+    assert "say the same, not copies, within a cosine distance of 0.01 (as asked): none" in none
 
 
 def test_what_is_near_and_no_copy_is_listed_apart(built):

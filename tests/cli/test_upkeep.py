@@ -90,7 +90,7 @@ def test_rollback_gc_and_verify(run, table):
     assert verified == [{"build": first, "error": ""}, {"build": second, "error": ""}]
     freed = run.json("gc", "faq", "--keep", "1")
     assert (freed["removed"], freed["bytes"] > 0) == ([first], True)
-    assert "no whole build before" in run("rollback", "faq").stderr
+    assert "no undamaged build before" in run("rollback", "faq").stderr
     path = run.indexes / "faq" / "builds" / second / "vectors.npy"
     path.write_bytes(path.read_bytes()[:-1])
     result = run("verify", "faq")

@@ -125,7 +125,7 @@ def test_no_label_rests_on_too_few_pairs(count, general):
     apart = np.linspace(0.1, 1, count, dtype=np.float32)
     few, enough = (pairs_of(each, "texts", general=general) for each in (apart, np.append(apart, 2)))
     assert (few.label(0.1), few.labels, few.percentile(0.05) > 99) == (None, (), True)
-    assert few.note.startswith("There are no labels: under 200 items")
+    assert few.note.startswith("Hits have no labels: the index has under 200 items")
     assert enough.label(0.1) is Closeness.SIMILAR or enough.label(0.1) is Closeness.VERY_SIMILAR
-    assert enough.note == "Random pairs are of texts: the index has under 200 items."
+    assert enough.note == "The random pairs are of texts, as the index has under 200 items."
     assert pairs_of(np.append(apart, 2), general=general).note == ""

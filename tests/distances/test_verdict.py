@@ -62,7 +62,7 @@ def test_queries_that_belong_set_the_limit_to_the_error_that_was_asked():
     assert known.limit(Strictness(lost=0.1)) == pytest.approx(0.38)
     assert judge([0.37], known, APART).verdict is Verdict.CLOSE
     assert judge([0.395], known, APART).verdict is Verdict.NOTHING_CLOSE
-    assert judge([0.395], known, APART).reason == "97 % of the queries that belong find something closer."
+    assert judge([0.395], known, APART).reason == "97 % of your own queries find something closer."
 
 
 def test_rates_are_measured_on_queries_that_did_not_set_the_limit():
@@ -93,7 +93,7 @@ def test_nothing_is_close_for_a_reason_that_supports_it():
     near = answers(items=np.linspace(0.1, 0.2, 300), foreign=np.linspace(0.5, 1, 101))
     told = judge([0.45] * 3, near, Pairs(np.linspace(0, 9, 10), np.linspace(0, 1, 10), 499_500))
     assert (told.verdict, told.foreign_rate) == (Verdict.NOTHING_CLOSE, 0)
-    assert told.reason == "100 % of what belongs here finds something closer."
+    assert told.reason == "100 % of the queries that belong here find something closer."
 
 
 def test_what_is_unrelated_is_not_close():
@@ -210,7 +210,7 @@ def test_no_two_statements_contradict(seed):
         elif told.verdict is Verdict.NOTHING_CLOSE and "random pairs" in told.reason:
             assert share_in(told.reason) >= 10
         elif told.verdict is Verdict.NOTHING_CLOSE:
-            lost = strictness.lost if "queries that belong" in told.reason else LOST
+            lost = strictness.lost if "your own queries" in told.reason else LOST
             assert share_in(told.reason) >= 100 * (1 - lost) - 1.1
         # a nearer answer is never judged worse
         closer = judge([each * 0.9 for each in far], known, pairs, strictness)

@@ -59,12 +59,12 @@ def test_the_command_line_refuses_texts_without_it(built, here):
     """A text is refused in a sentence, exit code 1; an item serves; so does the same in Python."""
     ran = CliRunner().invoke(cli, ["search", "own", "banana", "--indexes", str(here)])
     assert ran.exit_code == 1
-    assert "made by the encoder 'letters of mine' of a Python program, which alone has it" in ran.stderr
+    assert "made by the encoder 'letters of mine' of a Python program, which is not at hand" in ran.stderr
     banana = built.search("banana", k=1)[0].id
     ran = CliRunner().invoke(cli, ["search", "own", "--item", banana, "--indexes", str(here)])
     assert ran.exit_code == 0
     assert "bananas and cats" in ran.stdout
-    with pytest.raises(ModelError, match="which alone has it"):
+    with pytest.raises(ModelError, match="which is not at hand here"):
         es.open("own").search("banana")
     assert len(es.rebuild("own")) == len(TEXTS)  # nothing has to be embedded
 

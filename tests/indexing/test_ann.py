@@ -177,7 +177,7 @@ def test_queries_that_are_none_are_refused(build, asked):
     """A missing or empty file, or queries for an index of words, are told."""
     with pytest.raises(RecipeError, match=r"There is no file .* of queries"):
         build(many(0, 5), queries=str(asked.with_name("none.tsv")))
-    with pytest.raises(RecipeError, match="Queries are texts, and the index is of words"):
+    with pytest.raises(RecipeError, match="The queries are texts, and the index holds words"):
         build([text("a", "The cat sat.")], queries=str(asked), unit=Unit.WORD)
     asked.write_text("")
     with pytest.raises(SourceError, match="holds no query to tune with"):
@@ -189,6 +189,6 @@ def test_vectors_are_stored_as_told(build):
     half = build(many(0, 20), storage="fp16")
     assert half.vectors.dtype == np.float16
     assert np.array_equal(half.vectors[3], letters(many(3, 1)[0].content))
-    with pytest.raises(RecipeError, match=r"fp16 ends at 65,504. Store the vectors with --storage fp32"):
+    with pytest.raises(RecipeError, match=r"the largest of fp16 is 65,504. Store the vectors with --storage fp32"):
         build([*many(0, 20), text("long", "a" * 70_000)], storage="fp16")
     assert Build(half.folder).manifest.count == 20

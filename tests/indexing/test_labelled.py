@@ -62,7 +62,7 @@ def test_each_span_is_an_item_with_its_label_and_sentence(build):
         ("Anna met Bob.", ((0, 4), (9, 12))), ("IBM grew.", ((0, 3),)), ("Rome is old.", ((0, 4),)),
     ]  # fmt: skip
     assert list(made.rejected()) == []
-    assert made.manifest.report.notes == ("1 text has no labelled span: nothing of it is in the index.",)
+    assert made.manifest.report.notes == ("1 text has no labelled span, so it is not in the index.",)
 
 
 def test_every_word_has_a_label(build):

@@ -98,12 +98,12 @@ def test_columns_that_a_query_lacks_do_not_count(people):
     [
         (
             {"prize": 3},
-            "not compared by a column 'prize'; there are price, colour, born, smokes. Did you mean",
+            "not compared by the column 'prize'; there are price, colour, born, smokes. Did you mean",
         ),
         ({"price": "abc"}, "The column 'price' takes a number; got 'abc'."),
         ({"price": float("inf")}, "a number that is not finite"),
         ({}, "A row is a dict of values by column"),
-        ("price", "holds rows .* ask it with values of columns, as in price=20 colour=red"),
+        ("price", "holds rows .* search it with values of columns, as in price=20 colour=red"),
     ],
 )
 def test_a_query_that_fits_no_column_is_refused(people, query, message):
@@ -143,7 +143,7 @@ def test_info_asks_for_no_unrelated_rows(people):
     from embedsearch.cli.calibrate import background_of
 
     said = background_of(people.manifest, people.manifest.artifacts.scale)
-    assert said == "there is no verdict for rows: no row is known not to belong to the table"
+    assert said == "there is no verdict for rows: no rows are known that do not belong to the table"
 
 
 def test_a_row_is_typed_and_read_again():
@@ -234,7 +234,7 @@ def test_a_rebuild_says_when_it_learns_again(tmp_path):
     assert before.changes().to_embed == len(PEOPLE)
     after = before.rebuild()
     assert after.manifest.report.notes[0] == (
-        "The columns were learnt again: the column 'price' has another median."
+        "The statistics of the columns were computed again: the column 'price' has another median."
     )
     assert (after.manifest.report.reused, after.manifest.report.items) == (0, len(PEOPLE))
     assert after.manifest.encoder.fingerprint != before.manifest.encoder.fingerprint
@@ -285,7 +285,7 @@ def test_diagnostics_say_which_column_dominates(people, tmp_path):
     result = CliRunner().invoke(
         cli, ["info", "people", "--diagnostics", "--indexes", str(heavy.build.folder.parents[2])]
     )
-    assert "born dominates: build again with a lower --weight born=NUMBER." in result.output
+    assert "born dominates. To change that, build with --weight born=NUMBER below 1." in result.output
 
 
 def test_the_command_line_asks_and_explains(people):

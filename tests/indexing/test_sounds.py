@@ -69,7 +69,7 @@ def test_what_can_not_be_used_is_listed(index):
     reasons = {each["id"]: each["reason"] for each in index.rejected()}
     assert set(reasons) == {"silent.wav", "renamed.mp3", "empty.flac"}
     assert reasons["silent.wav"].startswith("it is silent")
-    assert reasons["renamed.mp3"] == "it is no sound that can be read"
+    assert reasons["renamed.mp3"] == "the file is not a sound that can be read"
 
 
 def test_of_a_sound_that_is_cut_off_the_rest_is_listed(home):

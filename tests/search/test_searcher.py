@@ -225,7 +225,7 @@ def test_a_filter_moves_the_limit_of_the_verdict(make_searcher):
     whole, half, part, own = (searcher.search("abcdef", k=1, where=f"number < {each}") for each in limits)
     assert whole.limit < half.limit < part.limit
     assert (own.verdict, own.limit) == (None, None)
-    assert own.reason.startswith("There is no verdict: answers were not measured among so few items")
+    assert own.reason.startswith("There is no verdict: the filter keeps too few items")
 
 
 @pytest.mark.scale

@@ -206,7 +206,7 @@ ERRORS = [
     ("search", {"text": "fig", "unknown": 1}, 422, "unknown: Extra inputs are not permitted"),
     ("search", {"parts": [{"text": "a"}], "text": "b"}, 422, "Put text into parts, or leave out parts."),
     ("search", {"image": "no base64!"}, 422, "image: the text is not base64"),
-    ("search", {"text": " "}, 400, "The query is empty. Type what you look for."),
+    ("search", {"text": " "}, 400, "The query is empty. Type what you are looking for."),
     ("search", {"vector": [1, 2]}, 400, "takes vectors of 26 numbers; got 2."),
     ("search", {"text": "fig", "where": "nothing = 1"}, 400, "'nothing'"),
     ("search", {"text": "fig", "where": {"nothing": 1}}, 400, "'nothing'"),

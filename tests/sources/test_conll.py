@@ -90,7 +90,7 @@ def test_a_bad_line_costs_its_sentence(file):
     assert reasons.pop("t.conll:10").startswith("the line is not utf-8 text")
     assert reasons == {
         "t.conll:4": "the line has 3 columns; the first has 2",
-        "t.conll:6": "the line has no tag behind the token 'd'",
+        "t.conll:6": "the line has no tag after the token 'd'",
         "t.conll:8": "the line has an empty token or tag",
     }
 

@@ -105,5 +105,5 @@ def test_a_wrong_place_is_refused(file, tmp_path):
         source("lines", path, image="x")
     with pytest.raises(SourceError, match="'latin1x' is not a known text encoding"):
         source("lines", path, encoding="latin1x")
-    with pytest.raises(SourceError, match=r"empty\.txt is empty; expected one text a line"):
+    with pytest.raises(SourceError, match=r"empty\.txt is empty; expected one text on each line"):
         source("lines", file("", "empty.txt"))

@@ -30,7 +30,7 @@ def test_spans_in_any_order_and_form(value):
     ([-1, 3, "X"], "the span [-1, 3, 'X'] is out of range: the text has 13 characters"),
     ([7, 5, "X"], "the span [7, 5, 'X'] is out of range: the text has 13 characters"),
     ([5, 5, "X"], "the span [5, 5, 'X'] is empty"),
-    ([8, 9, "X"], "the span [8, 9, 'X'] holds no character but blanks"),
+    ([8, 9, "X"], "the span [8, 9, 'X'] holds only blanks"),
     ([5, 8, " "], "the span [5, 8, ' '] has an empty label"),
     ([3, 8, "X"], "the span [3, 8, 'X'] overlaps [0, 4, 'PER']"),
     ([5, 8], "the span [5, 8] is not [start, end, label]: two whole numbers and a text"),

@@ -72,7 +72,7 @@ def test_lines_that_can_not_be_used_are_rejected(tmp_path):
     assert reasons(entries) == [
         "the line holds 2 numbers; 3 were expected",
         "the line holds 4 numbers; 3 were expected",
-        "the line holds something that is no number",
+        "the line holds something that is not a number",
         "the vector holds a number that is not finite in float32",
         "the vector is all zeros: it has no direction",
         "the word 'a' was there before",

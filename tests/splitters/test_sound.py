@@ -25,8 +25,8 @@ GOOD = {
 }
 NOISE = noise(3, 44_100)
 BAD = {
-    "zero-length": (b"", "it is no sound that can be read"),
-    "renamed": (b"This is a text, whatever its name says. " * 40, "it is no sound that can be read"),
+    "zero-length": (b"", "the file is not a sound that can be read"),
+    "renamed": (b"This is a text, whatever its name says. " * 40, "the file is not a sound that can be read"),
     "no samples": (packed(THREE[:0], 44_100), "it holds no sound"),
     "1 sample": (packed(THREE[:1], 44_100), "it lasts 0.023 milliseconds; at least 10 are needed"),
     "silent": (packed(0 * THREE, 44_100), "it is silent: no sample is louder than -80 dB"),

@@ -161,7 +161,7 @@ def test_rollback_puts_the_build_before_in_force(two, tmp_path):
     assert roll_back(tmp_path, "small").folder == first.folder
     assert open_build(tmp_path, "small").items["id"].to_pylist() == ["a", "b", "d"]
     assert second.folder.is_dir()
-    with pytest.raises(RecipeError, match=r"no whole build before .* embedsearch rebuild small"):
+    with pytest.raises(RecipeError, match=r"no undamaged build before .* embedsearch rebuild small"):
         roll_back(tmp_path, "small")
     assert roll_back(tmp_path, "small", second.folder.name).folder == second.folder
     assert open_build(tmp_path, "small").manifest.count == 4

@@ -100,7 +100,7 @@ def _device(recipe: EncoderRecipe) -> torch.device:
         )
     if recipe.device not in ("auto", "cpu"):
         raise DeviceError(
-            f"OpenVINO computes on the CPU here, and --device {recipe.device} was asked for. Use "
+            f"Here OpenVINO computes on the CPU only, and --device {recipe.device} was asked for. Use "
             f"--engine torch, or --device cpu."
         )
     return torch.device("cpu")

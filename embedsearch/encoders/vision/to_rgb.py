@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-ON_BLACK = "laid on black (white on transparency)"
+ON_BLACK = "put on black (white on a transparent ground)"
 ALPHA_IGNORED = "transparency ignored (it hides the whole image)"
 SCALED = "scaled to 8 bits (by the range of its values)"
 

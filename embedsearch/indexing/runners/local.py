@@ -197,7 +197,9 @@ def _compute(
         places = [at for at, outcome in enumerate(outcomes) if not outcome.reason]
         for at, is_good in zip(places, good, strict=True):
             if not is_good:
-                outcomes[at] = Outcome(reason="the model gives it a vector that is not finite")
+                outcomes[at] = Outcome(
+                    reason="the model gives it a vector with infinite or undefined numbers"
+                )
         vectors = np.concatenate([vectors[:0], *(vectors[span] for span in spans if finite[span].all())])
         prepared = [each for each, is_good in zip(prepared, good, strict=True) if is_good]
         spans = _spans(prepared)

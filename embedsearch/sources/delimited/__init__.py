@@ -76,7 +76,7 @@ def _notes(cells: dict[str, CellType]) -> Iterator[str]:
             notes.append(f"Column {name!r} is read as text. If its commas are decimal, give --decimal ,")
     yield from notes[:SHOWN_NOTES]
     if len(notes) > SHOWN_NOTES:
-        yield f"So it is with {len(notes) - SHOWN_NOTES:,} more columns."
+        yield f"The same holds for {len(notes) - SHOWN_NOTES:,} more columns."
 
 
 def read_table(path: Path, encoding: str) -> Iterator[Row]:

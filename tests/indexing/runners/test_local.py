@@ -96,6 +96,6 @@ def test_what_has_no_vector_says_why(batches):
     given = batches([text("a", "a"), text("b", UNREADABLE), text("c", "zoo"), text("d", "bee")])
     made = list(LocalRunner(Overflowing, nobody).map(given, EncoderRecipe(Unit.TEXT)))
     assert [outcome.reason for batch in made for outcome in batch.embedded.outcomes] == [
-        "", "the text holds a skull", "the model gives it a vector that is not finite", "",
+        "", "the text holds a skull", "the model gives it a vector with infinite or undefined numbers", "",
     ]  # fmt: skip
     assert np.array_equal(vectors(made), [letters("a"), letters("bee")])

@@ -68,7 +68,7 @@ def test_the_form_and_the_typed_row_are_one(page):
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("prize=3", "not compared by a column 'prize'"),
+        ("prize=3", "not compared by the column 'prize'"),
         ("price=cheap", "takes a number; got 'cheap'"),
         ("something", "names no column"),
     ],
