@@ -31,7 +31,9 @@ def show() -> None:
         page_title=f"{page.title} · embedsearch",
         page_icon=str(ASSETS / "icon.svg"),  # a named icon would be fetched from another host
         layout="wide",
-        menu_items={"About": "embedsearch: semantic similarity search for your images, texts and words."},
+        menu_items={
+            "About": "embedsearch: search your images, texts, sounds, videos and tables by what they mean."
+        },
     )
     st.logo(str(ASSETS / "logo.svg"), size="large")
     if page is former:

@@ -118,7 +118,11 @@ def test_dates_go_round():
 
 @pytest.mark.parametrize(
     ("values", "note"),
-    [([None, None], "holds nothing"), ([7, 7], "holds the same value in every row"), (["", " "], "holds nothing")],
+    [
+        ([None, None], "holds nothing"),
+        ([7, 7], "holds the same value in every row"),
+        (["", " "], "holds nothing"),
+    ],
 )
 def test_what_tells_nothing_does_not_count(values, note):
     """A column that is empty or constant is left out, and a note says so."""

@@ -189,6 +189,8 @@ def test_vectors_are_stored_as_told(build):
     half = build(many(0, 20), storage="fp16")
     assert half.vectors.dtype == np.float16
     assert np.array_equal(half.vectors[3], letters(many(3, 1)[0].content))
-    with pytest.raises(RecipeError, match=r"the largest of fp16 is 65,504. Store the vectors with --storage fp32"):
+    with pytest.raises(
+        RecipeError, match=r"the largest of fp16 is 65,504. Store the vectors with --storage fp32"
+    ):
         build([*many(0, 20), text("long", "a" * 70_000)], storage="fp16")
     assert Build(half.folder).manifest.count == 20

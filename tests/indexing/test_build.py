@@ -119,7 +119,11 @@ def test_a_vector_that_is_not_finite_is_rejected(make_build):
     assert build.items["id"].to_pylist() == ["0", "2", "4"]
     assert np.array_equal(build.vectors, [letters(content) for content in ("a", "bee", "a")])
     assert build.rejected() == [
-        {"id": str(at), "reason": "the model gives it a vector with infinite or undefined numbers", "entry": at}
+        {
+            "id": str(at),
+            "reason": "the model gives it a vector with infinite or undefined numbers",
+            "entry": at,
+        }
         for at in (1, 3)
     ]
 

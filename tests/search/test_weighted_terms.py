@@ -154,5 +154,7 @@ def test_options_are_still_options(fruits, number):
 @pytest.mark.parametrize("texts", [("two", "texts"), ()])
 def test_what_can_not_be_told_apart_is_refused(fruits, texts):
     """Two texts without signs, and nothing at all."""
-    with pytest.raises(click.UsageError, match=r"in quotes, or give each term a sign|There is no query. Give a QUERY"):
+    with pytest.raises(
+        click.UsageError, match=r"in quotes, or give each term a sign|There is no query. Give a QUERY"
+    ):
         query_of(fruits, texts, (), (), None)

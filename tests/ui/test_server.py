@@ -158,7 +158,7 @@ def test_a_killed_server_is_started_again_at_most_twice_within_a_minute(large, s
     )
     assert said.count(f"{path} has 4,096 bytes where") == 3
     assert said.count("The server is started again.") == 2
-    assert "It was killed 3 times within a minute, and is not started again." in said
+    assert "It was killed 3 times within a minute, so it is not started again." in said
 
 
 def test_a_server_that_is_asked_to_end_is_not_started_again(tmp_path, start):

@@ -72,8 +72,8 @@ def warning() -> str:
     if os.environ.get(ADDRESS, HOST) not in EVERYWHERE:
         return ""
     return (
-        f"Warning: {ADDRESS} has the page listen on all interfaces. Everyone who reaches this machine can "
-        "look at all indexes. A browser elsewhere also needs --allow-host with the name that it uses."
+        f"Warning: {ADDRESS} makes the page listen on all network interfaces. Everyone who can reach this "
+        "machine can see all indexes. A browser elsewhere also needs --allow-host with the name that it uses."
     )
 
 
@@ -116,8 +116,8 @@ def launch(indexes: Path, port: int, open_browser: bool, hosts: Sequence[str] = 
             _report(damage)
         if len(deaths) == MOST_DEATHS:
             _report(
-                f"It was killed {MOST_DEATHS} times within a minute, and is not started again. Mend what is "
-                "named above, then start it: embedsearch ui"
+                f"It was killed {MOST_DEATHS} times within a minute, so it is not started again. Remove the "
+                "cause named above, then run: embedsearch ui"
             )
             return 128 + killed_by
         _report("The server is started again.")

@@ -27,7 +27,7 @@ from embedsearch.ui.cached import (
     open_index,
     with_copies,
 )
-from embedsearch.ui.widgets import cards
+from embedsearch.ui.widgets import cards, query_input
 from embedsearch.ui.widgets.notes import calm, show_notices
 from embedsearch.ui.widgets.progress import Bar
 
@@ -81,7 +81,7 @@ def duplicates_page() -> None:
 
 def _choose_index(known: dict[str, Manifest], name: str) -> None:
     def label(each: str) -> str:
-        return f"{each} · {UNITS[known[each].unit].plural}"
+        return query_input.index_label(each, UNITS[known[each].unit].plural)
 
     def changed() -> None:
         left = url_state.of_index(url_state.parameters())
@@ -105,7 +105,9 @@ def _settings(searcher: Index, said: dict[str, str], automatic: float) -> tuple[
     asked = said.get("within", "")
     problems: tuple[str, ...] = ()
     if asked and asked not in steps:
-        problems = (f"The address says within={asked[:40]}, which is no step of the slider; it is ignored.",)
+        problems = (
+            f"The address says within={asked[:40]}, which is not a step of the slider; it is ignored.",
+        )
         asked = ""
 
     key = f"{THRESHOLD}-{searcher.manifest.name}"  # a step means another distance in another index
@@ -186,7 +188,7 @@ def _show(searcher: Index, found: Duplicates, said: dict[str, str]) -> None:
         which = {
             "exact": "have the same content",
             "near": "are near copies" if found.checked else "are this close",
-            "similar": "are this close and no copies",
+            "similar": "are this close without being copies",
         }[kind]
         st.info(f"No two {UNITS[unit].plural} {which}.", icon=":material/check_circle:")
         return

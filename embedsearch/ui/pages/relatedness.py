@@ -158,8 +158,8 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
         unit=unit, engine="torch", precision="fp32", decoding="full", preparation=preparation_of(unit)
     )
     lacking = (
-        f"There are no random pairs of {UNITS[unit].plural} to compare with, so these are distances alone. "
-        f"Choose the model of an index of {UNITS[unit].plural}: it brings its own pairs."
+        f"There are no random pairs of {UNITS[unit].plural} to compare with, so only distances are shown. "
+        f"Choose the model of an index of {UNITS[unit].plural}: it has its own pairs."
     )
     return Measure(load_encoder(recipe), Metric.COSINE, general_pairs(recipe), lacking)
 
@@ -177,7 +177,7 @@ def _readable(measure: Measure, entered: list[Compared]) -> tuple[list[Compared]
     read = [(thing, each) for thing, each in pairs if not isinstance(each, ItemError)]
     unknown = ", ".join(str(thing.number) for thing, each in read if each.unknown > MOST_UNKNOWN)
     if unknown:
-        lacking = f"The model does not know more than a third of {unknown}, so these are distances alone."
+        lacking = f"The model does not know more than a third of {unknown}, so only distances are shown."
         measure = replace(measure, pairs=None, lacking=lacking)
     return [thing for thing, _ in read], measure
 

@@ -29,12 +29,17 @@ def like(index: str, item: str) -> None:
     url_state.change({"index": index, "item": item})
 
 
+def index_label(name: str, holds: str) -> str:
+    """Return an index's name and what it holds, which is not said twice."""
+    return name if name == holds else f"{name} · {holds}"
+
+
 def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
     """Show the list of indexes, `name` chosen."""
 
     def label(each: str) -> str:
         manifest = known[each]
-        return f"{each} · {UNITS[manifest.unit].plural}" if manifest else f"{each} · damaged"
+        return index_label(each, UNITS[manifest.unit].plural if manifest else "damaged")
 
     def changed() -> None:
         left = url_state.of_index(url_state.parameters())

@@ -47,13 +47,13 @@ def _facts(opened: Opened) -> None:
     rows = {
         "holds": opened.searcher.build.held,
         "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
-        **({"tells": good} if (good := good_for(manifest.unit, manifest.encoder.spec.model)) else {}),
+        **({"good for": good} if (good := good_for(manifest.unit, manifest.encoder.spec.model)) else {}),
         "distance": manifest.metric,
         "search": _search(manifest),
         **({f"by {crossmodal.asks}": summary(crossmodal, manifest)} if crossmodal else {}),
         **({"verdict": scale.rates or "none"} if scale and scale.background else {}),
         "built": manifest.created[:10],
-        **({"rejected": f"{rejected:,} unreadable"} if rejected else {}),
+        **({"rejected": f"{rejected:,} records"} if rejected else {}),
         **({"passed over": passed} if passed else {}),
         **({"source": " ".join(report.notes)} if report.notes else {}),
         **({"unknown": f"more than a third of {unknown:,} texts"} if unknown else {}),
@@ -82,7 +82,9 @@ def _results(asked: Asked, index: str) -> None:
         url_state.change({"index": index, "fold": "" if st.session_state[FOLD] else "no"})
 
     url_state.follow(FOLD, asked.fold)
-    st.toggle("Fold copies", key=FOLD, on_change=switched, help="Items of the same content are one result.")
+    st.toggle(
+        "Fold copies", key=FOLD, on_change=switched, help="Show items with the same content as one result."
+    )
 
 
 def _choose(facet: Choice, values: Sequence[str], key: str, index: str) -> None:

@@ -107,8 +107,8 @@ def _columns(made: Explanation) -> str:
             f'<b style="left:{100 * max(column.typical, 0) / most:.1f}%"></b></span></dd>'
         )
     about = (
-        "The shorter a bar, the nearer the two are in this column; the mark is where two random rows of the "
-        "table are on average. First come the columns that make the two near."
+        "A short bar means that the two are near in this column. The mark shows two random rows of the table "
+        "on average. The columns that bring the two together come first."
     )
     rows = "".join(
         _row(each.name, each.apart, f"{each.typical:.4f} in random pairs") for each in made.columns

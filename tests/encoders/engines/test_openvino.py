@@ -154,7 +154,9 @@ def test_what_openvino_can_not_do_is_said(small_model, monkeypatch):
     folder = str(small_model("bert"))
     with pytest.raises(DeviceError, match=r"Unknown engine 'openvin'.*Did you mean 'openvino'"):
         load_encoder(folder, engine="openvin")
-    with pytest.raises(DeviceError, match="Here OpenVINO computes on the CPU only, and --device cuda was asked for"):
+    with pytest.raises(
+        DeviceError, match="Here OpenVINO computes on the CPU only, and --device cuda was asked for"
+    ):
         load_encoder(folder, engine="openvino", device="cuda")
     with pytest.raises(DeviceError, match="fp16"):
         load_encoder(folder, engine="openvino", precision="fp16")
