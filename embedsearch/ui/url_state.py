@@ -156,7 +156,8 @@ def _size(parameters: Mapping[str, Sequence[str]], term: Term, problems: list[st
         return float(text)
     if text:
         problems.append(
-            f"The address gives “{short(term.value)}” the weight {text[:SHORT]}, which is no number over 0 "
+            f"The address gives “{short(term.value)}” the weight {text[:SHORT]}, which is not a number "
+            "over 0 "
             f"and up to {MOST_WEIGHT:g}; it is ignored."
         )
     return None

@@ -69,7 +69,7 @@ def test_a_narrow_threshold_leaves_identical_vectors(visit):
     expect(page.get_by_text("Say the same (0)")).to_be_visible()
     expect(page.get_by_text(f"Near copies ({len(QUESTIONS)})")).to_be_visible()
     page = visit({"index": "twice", "within": "99"}, "duplicates")
-    expect(page.get_by_text("no step of the slider")).to_be_visible()
+    expect(page.get_by_text("not a step of the slider")).to_be_visible()
     expect(page.get_by_text(f"Near copies ({len(QUESTIONS)})")).to_be_visible()
 
 
