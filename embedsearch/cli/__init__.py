@@ -84,7 +84,8 @@ class LazyGroup(click.Group):
             # numpy reports a full disk by how many numbers it has written
             if error.errno == errno.ENOSPC or "requested and" in message:
                 message += (
-                    ". The disk is full. The build before is unchanged. Free some space and run the command "
+                    ". The disk is full. The previous build is unchanged. Free some space and run the "
+                    "command "
                     "again. `embedsearch gc NAME --unfinished` deletes the work of an unfinished build."
                 )
             click.echo(f"Error: {message}", err=True)

@@ -72,6 +72,6 @@ def test_the_command_says_how_many_more(make_searcher, capsys):
     """`search` prints how many items of the same content a hit stands for."""
     searcher = make_searcher(TEXTS)
     _print(searcher, searcher.search("aab", 2))
-    assert capsys.readouterr().out.count("and 9 more of the same content") == 1
+    assert capsys.readouterr().out.count("and 9 more with the same content") == 1
     _print(searcher, searcher.search("aab", 2, fold=False))
-    assert "more of the same content" not in capsys.readouterr().out
+    assert "more with the same content" not in capsys.readouterr().out

@@ -269,7 +269,7 @@ def _content(hit: Hit) -> str:
 
 def _copies(hit: Hit) -> str:
     """Return the HTML of how many items of the same content a hit stands for; empty for none."""
-    return f'<p class="es-said">and {hit.copies:,} more of the same content</p>' if hit.copies else ""
+    return f'<p class="es-said">and {hit.copies:,} more with the same content</p>' if hit.copies else ""
 
 
 def _span(hits: Sequence[Hit], metric: Metric | None) -> tuple[float, float]:

@@ -383,7 +383,7 @@ def test_without_indexes_the_page_says_how_to_make_one(visit, serve, tmp_path):
 def test_equal_texts_are_one_card(visit):
     """Texts of the same content are one card that counts the others; the switch shows each of them."""
     page = visit({"index": "twice", "q": QUESTIONS[0][0]})
-    expect(page.get_by_text("and 1 more of the same content")).to_have_count(1)
+    expect(page.get_by_text("and 1 more with the same content")).to_have_count(1)
     page = visit({"index": "twice", "q": QUESTIONS[0][0], "fold": "no"})
     expect(page.locator(".es-text").get_by_text(QUESTIONS[0][0], exact=True)).to_have_count(2)
-    expect(page.get_by_text("more of the same content")).to_have_count(0)
+    expect(page.get_by_text("more with the same content")).to_have_count(0)
