@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import click
 
@@ -251,7 +251,54 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 @indexes_option
 @json_option
 def build_command(
-    source: str, name: str, unit: str | None, metric: str | None, json: bool, **options: Any
+    source: str,
+    name: str,
+    kind: str,
+    text: tuple[str, ...],
+    image: str,
+    sound: str,
+    vector: str,
+    spans: str,
+    id: str,
+    encoding: str,
+    split: str,
+    exclude: tuple[str, ...],
+    header: bool | None,
+    decimal: str,
+    keep_na: bool,
+    ids: str,
+    fields: str,
+    rows: bool,
+    columns: tuple[str, ...],
+    unit: str | None,
+    model: str,
+    revision: str,
+    pooling: str,
+    layers: tuple[int, ...],
+    patch_tokens_only: bool,
+    precision: str,
+    engine: str,
+    decoding: str,
+    views: str,
+    windows: str,
+    weights: tuple[str, ...],
+    device: str,
+    batch_tokens: int,
+    query_model: str,
+    metric: str | None,
+    backend: str,
+    memory: str,
+    recall: float,
+    queries: str,
+    storage: str,
+    keep: int,
+    max_rejected: float,
+    captions: str,
+    indexes: Path | None,
+    replace: bool,
+    strict: bool,
+    allow_removal: bool,
+    json: bool,
 ) -> None:
     """Build an index from SOURCE.
 
@@ -264,7 +311,56 @@ def build_command(
     from embedsearch.api import build
     from embedsearch.cli.progress import Bar
 
-    before = current(name, options["indexes"])
+    before = current(name, indexes)
     with Bar(name) as bar:
-        index = build(source, name=name, unit=unit or "", metric=metric or "", progress=bar, **options)
+        index = build(
+            source,
+            name=name,
+            kind=kind,
+            text=text,
+            image=image,
+            sound=sound,
+            vector=vector,
+            spans=spans,
+            id=id,
+            encoding=encoding,
+            split=split,
+            exclude=exclude,
+            header=header,
+            decimal=decimal,
+            keep_na=keep_na,
+            ids=ids,
+            fields=fields,
+            rows=rows,
+            columns=columns,
+            unit=unit or "",
+            model=model,
+            revision=revision,
+            pooling=pooling,
+            layers=layers,
+            patch_tokens_only=patch_tokens_only,
+            precision=precision,
+            engine=engine,
+            decoding=decoding,
+            views=views,
+            windows=windows,
+            weights=weights,
+            device=device,
+            batch_tokens=batch_tokens,
+            query_model=query_model,
+            metric=metric or "",
+            backend=backend,
+            memory=memory,
+            recall=recall,
+            queries=queries,
+            storage=storage,
+            keep=keep,
+            max_rejected=max_rejected,
+            captions=captions,
+            indexes=indexes,
+            replace=replace,
+            strict=strict,
+            allow_removal=allow_removal,
+            progress=bar,
+        )
     echo_built(index, json, before)

@@ -62,7 +62,20 @@ LISTED = 5  # rejected queries; --json has all
 )
 @indexes_option
 @json_option
-def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) -> None:
+def eval_command(
+    name: str,
+    k: int,
+    sample: int,
+    queries: Path | None,
+    filters: bool,
+    labels: str,
+    test: Path | None,
+    layers: tuple[int, ...],
+    qrels: Path | None,
+    pairs: Path | None,
+    indexes: Path | None,
+    json: bool,
+) -> None:
     """Measure the index NAME: its recall against exact search, its latency and its size.
 
     --labels, --qrels and --pairs also measure how good its answers are. In an index of labelled words or
@@ -79,7 +92,7 @@ def eval_command(name: str, indexes: Path | None, json: bool, **options: Any) ->
 
         echo_json(EvalOutput(**result))
         return
-    k, latency = options["k"], result["latency"]
+    latency = result["latency"]
     built = result["recall_when_built"]
     rows = [
         ("index", f"{name}: {result['count']:,} x {result['dimension']}, {result['backend']}"),
