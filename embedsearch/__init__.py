@@ -1,4 +1,4 @@
-"""Semantic similarity search: embed images, texts and words, index them, search them.
+"""Semantic similarity search: embed images, texts, sounds, videos, rows and words, and search them.
 
 >>> import embedsearch as es
 >>> ix = es.build(["a cat", "a dog"], name="pets")

@@ -1,4 +1,4 @@
-"""The Python face of building: plain arguments to a recipe to a build.
+"""The functions of the Python API: they turn plain arguments into a recipe, and the recipe into a build.
 
 `build` takes plain values; `embedsearch.indexing.build` behind it takes a finished recipe.
 """
@@ -136,10 +136,10 @@ def build(
         decimal: `","` where numbers in a CSV or TSV file have a decimal comma.
         keep_na: read NA, null, None, nan and the like in CSV, TSV and Excel files as texts, not as missing.
         rows: embed the rows of a table as they are, by their columns: numbers, categories, dates and texts.
-        columns: of rows, the columns that count; all but the key without it.
-        ids: of a .npy or .npz file of vectors, a file with one id a line, or a .npy of ids.
-        fields: of a .npy or .npz file of vectors, a table with a row for each vector; its column `id` names
-            them.
+        columns: with `rows`, the columns to use; empty for all except the key.
+        ids: for a .npy or .npz file of vectors, a file with one id a line, or a .npy of ids.
+        fields: for a .npy or .npz file of vectors, a table with one row for each vector; its column `id` may
+            hold the ids.
         unit: `text`, `word`, `token`, `span` or `image`; guessed from the source without it.
         model: as in `load_encoder`, and so are the next ten. Of vectors from memory it is the name of what
             made them.
@@ -151,28 +151,28 @@ def build(
         engine: see `load_encoder`.
         decoding: see `load_encoder`.
         views: see `load_encoder`.
-        windows: of sounds, seconds of a window and from one to the next; empty for `10/5`.
-        weights: of rows, how often the squared distance of a column counts, as in `{"price": 2}`.
+        windows: for sounds, the seconds of a window and of the step to the next; empty for `10/5`.
+        weights: with `rows`, the weights of columns in the squared distance, as in `{"price": 2}`.
         device: see `load_encoder`.
         batch_tokens: see `load_encoder`.
-        query_model: of vectors made elsewhere, the model that made them: texts are then asked through it.
+        query_model: for vectors made elsewhere, the model that made them. It embeds the texts of queries.
         encoder: the options from `unit` to `query_model` together; an option can't be given twice. Or an
             encoder of your own, anything with a `name` and `encode(list)` that returns (n, d) numbers: it is
             given texts, PIL images or vectors, as the source holds, and `open` and `rebuild` need it again.
         metric: `cosine`, `l2` or `ip`; empty for `l2` of rows and `cosine` of all else.
         backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq` or `ivf-pq`.
-        memory: what making and serving the index may hold, such as `4GB`; empty for half of what is free.
-        recall: recall@10 that an approximate index is tuned to, (0, 1].
+        memory: the memory limit for building and searching, such as `4GB`; empty for half of what is free.
+        recall: the recall@10 that an approximate index is tuned to reach, (0, 1].
         queries: a file of queries (JSONL with id and text, or a table of both) to tune with.
         storage: `fp32` or `fp16`, the precision of the stored vectors.
         keep: how many builds stay on disk.
         max_rejected: share of entries (0 to 1) that may be rejected before the build fails.
-        captions: of images, the field that holds their captions: texts are compared with these too. Empty
-            for none.
+        captions: for images, the field with their captions. The texts of queries are compared with these
+            too. Empty for none.
         index: the options from `metric` to `captions` together; an option can't be given twice.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
-        replace: whether an index of that name made from something else may be replaced.
-        strict: fail where the recall asked for is not reached.
+        replace: replace an index of that name even if it was made from something else.
+        strict: fail if the index does not reach `recall`.
         allow_removal: whether more than 20 percent of the records of an index that is there may be gone from
             its source. What is given in memory may remove any number.
         progress: gets the progress reports.
@@ -426,9 +426,9 @@ def align(
     Args:
         name: the index's name.
         captions: a .csv, .tsv or .jsonl with the columns `image` (an item's id, or its path) and `caption`;
-            without it the captions in the index serve.
+            without it, the captions in the index are used.
         field: the field that holds them.
-        text_model: what texts are asked through: as in `load_encoder`; the bundled text model without it.
+        text_model: the model that embeds the texts, as in `load_encoder`; empty for the bundled text model.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         progress: gets the progress reports.
 
@@ -459,11 +459,11 @@ def calibrate(
             score people would give. Empty for the judgements that the index has.
         background: a file of unrelated texts, one a line, or a table, or a folder of unrelated images;
             empty for what the index has, or the package's general sentences.
-        own: the same of queries that belong and are no items; they set the limit of the verdict. Empty for
-            those that the index has.
-        lost: the share (over 0, under 1) of `own` that may be told that nothing is close; None for 0.05.
-        strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
-            close, in place of a limit set by `own`; None for what the index has.
+        own: the same for your own queries, which the index should answer and which are not its items; they
+            set the limit of the verdict. Empty for those that the index has.
+        lost: the share (over 0, under 1) of `own` that may wrongly get `nothing_close`; None for 0.05.
+        strictness: the share (over 0, under 1) of unrelated queries that are to get `nothing_close`, in place
+            of a limit set by `own`; None for what the index has.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         progress: gets reports of what can't be read.
 
@@ -499,7 +499,7 @@ def verify(name: str, *, indexes: str | Path | None = None) -> list[tuple[str, s
     """Read every file of every build of the index `name`, which may be too damaged to open.
 
     Returns:
-        Each build's id and its fault, empty where it is whole.
+        Each build's id and what is wrong with it, empty where it is undamaged.
 
     Raises:
         IndexNotFoundError: there is no index of that name.
@@ -512,7 +512,7 @@ def rollback(name: str, to: str = "", *, indexes: str | Path | None = None) -> I
 
     Args:
         name: the index's name.
-        to: the id of the build; without it the newest whole one before the current one.
+        to: the id of the build; empty for the newest undamaged one before the current one.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
 
     Raises:
@@ -531,7 +531,7 @@ def gc(
     Args:
         name: the index's name.
         keep: how many builds stay; as the recipe says without it. The current one always stays.
-        unfinished: whether the work of an interrupted run goes too.
+        unfinished: whether the work of an interrupted run is deleted too.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
 
     Returns:

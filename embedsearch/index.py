@@ -1,4 +1,4 @@
-"""An index that is open: every verb of a user.
+"""An open index, with everything that a user does with it.
 
 A verb that makes a new build (`add`, `delete`, `rebuild`, `calibrate`, `align`, `map`, `rollback`) returns a
 new open `Index`. The index that it was called on goes on answering from its own build.
@@ -109,15 +109,15 @@ class Index(Searcher):
             where: a filter over the fields: a text such as ``"label = 'dress' and price < 40"``; a dict such
                 as ``{"topic": "payments", "year": [2023, 2024]}``, see `filters.conditions`; or a tree that
                 `filters.parse` returns.
-            strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
-                close; None for what was set by `calibrate`, or else what the index chooses.
-            fold: return one hit for items of the same content, the first, with the number of the others as
-                `copies`. There are still `k` hits.
+            strictness: the share (over 0, under 1) of unrelated queries that are to get `nothing_close`; None
+                for what `calibrate` set, or else what the index chooses.
+            fold: return one hit for items with the same content, the first; `copies` is the number of the
+                others. There are still `k` hits.
 
         Raises:
-            QueryError: the query does not fit this index, k is under 1, or the strictness is no such share.
+            QueryError: the query does not fit this index, k is under 1, or the strictness is no share.
             FilterError: the filter can't be understood.
-            ItemNotFoundError: no item has the id asked for.
+            ItemNotFoundError: no item has that id.
             ItemError: the image can't be read.
         """
         if isinstance(where, Mapping):
@@ -137,10 +137,10 @@ class Index(Searcher):
         return results
 
     def similar(self, id: str, k: int = DEFAULT_K, where: Where = None) -> Results:
-        """Return the `k` items nearest to an item, itself left out; see `search`.
+        """Return the `k` items nearest to an item, without the item itself; see `search`.
 
         Raises:
-            ItemNotFoundError: there is none of that id.
+            ItemNotFoundError: no item has that id.
         """
         return self.search(MoreLike(id), k, where)
 
@@ -148,7 +148,7 @@ class Index(Searcher):
         """Return an item by its id: a `Hit` of rank 0 and distance 0.
 
         Raises:
-            ItemNotFoundError: there is none of that id.
+            ItemNotFoundError: no item has that id.
         """
         return self.item(id)
 
@@ -161,7 +161,7 @@ class Index(Searcher):
 
         Raises:
             QueryError, ItemNotFoundError, ItemError: as `search`; the item's image may be gone, too.
-            ModelError: it is not known which tokens of this model are which part of an image.
+            ModelError: it is not known which token of this model stands for which part of an image.
         """
         from embedsearch.explain.attribution import explain
 
@@ -241,11 +241,11 @@ class Index(Searcher):
         names: str = "",
         progress: Progress | None = None,
     ) -> Index:
-        """Lay the items out in two dimensions; the new index has the map as `layout`.
+        """Make a map of the items in two dimensions; the new index has it as `layout`.
 
         Args:
             method: `pca` or `umap`.
-            clusters: how many groups; 0 for the root of half the items, 8 at most.
+            clusters: how many groups; 0 for the square root of half the number of items, at most 8.
             names: the field that names the groups; empty for texts and captions.
             progress: gets the progress reports.
 

@@ -44,7 +44,7 @@ class Hit:
         distance: to the query, in the metric of the results; smaller is more related.
         similarity: the same, larger is more related; see `embedsearch.distances.metric.similarity`.
         modality: what the item is, `text` or `image` for example.
-        text: the text, or the sentence that holds the word; None for what is no text.
+        text: the text, or the sentence that holds the word; None for what is not a text.
         path: the item's file; None where it has none of its own.
         span: the word's `[start, end)` in `text`; None for anything but words and tokens.
         fields: the item's other columns, by name.
@@ -58,9 +58,9 @@ class Hit:
             percentile, no label and no score.
         found_by: `image` or `caption` where a text was compared with both: the distance is to that one. Else
             empty.
-        copies: how many other items of the same content were found with it and are not among the hits; 0
+        copies: how many other items with the same content were found and are not among the hits; 0
             where copies are not folded.
-        moment: of a sound or a video the stretch of time that is nearest, start and end in seconds; None for
+        moment: for a sound or a video, the nearest stretch of time, start and end in seconds; None for
             anything else.
     """
 
@@ -112,7 +112,7 @@ class Vote:
     """What neighbours say that a query is, by their labels.
 
     Attributes:
-        value: the label that most have; of two with as many, that of the nearer one.
+        value: the most frequent label; if two are as frequent, the one of the nearer neighbour.
         counts: how many have each label, most first.
     """
 
