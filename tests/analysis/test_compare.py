@@ -195,7 +195,7 @@ def test_the_command_prints_matrices(small_model):
     assert [line.split() for line in lines[:2]] == [["1", "a", "cat"], ["2", "a", "dog"]]
     assert lines[3].endswith("cls pooling, layers -1: cosine distance")
     assert lines[5].split()[:2] == ["1", "0.0000"]
-    assert "percent of random pairs (general sentences)" in lines[7]
+    assert "percentage of random pairs (general sentences)" in lines[7]
 
 
 @pytest.mark.parametrize(

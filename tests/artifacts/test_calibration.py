@@ -177,8 +177,8 @@ def test_a_limit_is_asked_for_in_one_way(make_build, calibrated, tmp_path):
     make_build(fakes.many())
     own = asked(tmp_path / "own.txt", "abc")
     for options, told in (
-        ({"own": own, "strictness": 0.9}, "both set the limit"),
-        ({"lost": 0.1}, "give them"),
+        ({"own": own, "strictness": 0.9}, "each of them sets the limit"),
+        ({"lost": 0.1}, "give these with"),
         ({"strictness": 1.5}, "over 0 and under 1"),
     ):
         with pytest.raises(QueryError, match=told):

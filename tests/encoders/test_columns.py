@@ -128,7 +128,7 @@ def test_what_tells_nothing_does_not_count(values, note):
     """A column that is empty or constant is left out, and a note says so."""
     known = learnt([{"a": value, "b": at} for at, value in enumerate(values)])
     assert [column.name for column in known.columns] == ["b"]
-    assert known.notes == (f"Column 'a' {note} and does not count.",)
+    assert known.notes == (f"Column 'a' {note} and is not used.",)
 
 
 def test_values_are_read_as_the_kind_of_their_column():
@@ -172,7 +172,7 @@ def test_what_was_learnt_survives_the_disk(tmp_path):
         (lambda row, at: {**row, "price": None} if at % 4 == 0 else row, "has many missing values"),
         (lambda row, at: {**row, "price": f"p{at}"}, "holds values of the kind text, not number"),
         (lambda row, at: {**row, "size": at}, "the column 'size' is new"),
-        (lambda row, _at: {"price": row["price"]}, "the column 'colour' no longer counts"),
+        (lambda row, _at: {"price": row["price"]}, "the column 'colour' is no longer used"),
     ],
 )
 def test_a_table_is_learnt_again_where_much_has_changed(change, why):

@@ -266,12 +266,12 @@ def test_bad_rows_are_rejected_and_the_rest_is_built(name, tmp_path):
         "all of its columns are empty",
     }
     assert len(index) == 28
-    assert "Column 'nothing' holds nothing and does not count." in index.manifest.report.notes
+    assert "Column 'nothing' holds nothing and is not used." in index.manifest.report.notes
 
 
 def test_a_table_without_a_column_to_compare_is_refused(tmp_path):
     """Columns that are all missing or constant leave nothing; the message says so of each."""
-    with pytest.raises(SourceError, match=r"no column to compare rows by. Column 'a' holds one value"):
+    with pytest.raises(SourceError, match=r"no column to compare rows by. Column 'a' holds the same value"):
         build([{"id": "1", "a": 5}, {"id": "2", "a": 5}], tmp_path)
 
 

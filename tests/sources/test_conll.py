@@ -105,7 +105,7 @@ def test_a_sentence_without_end_is_rejected(file, monkeypatch):
 
 def test_a_file_without_a_sentence_is_refused(file):
     """An empty file, and columns for a file that has none, are errors in a sentence."""
-    with pytest.raises(SourceError, match="holds no sentence; expected a token and its tag a line"):
+    with pytest.raises(SourceError, match="holds no sentence; expected a token and its tag on each line"):
         source("conll", file("\n-DOCSTART- O\n"))
     with pytest.raises(SourceError, match="is a CoNLL file, which has no columns: leave out --text"):
         source("conll", file(NEWS), ("text",))

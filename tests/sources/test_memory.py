@@ -130,7 +130,7 @@ def test_paths_of_images_stay_paths(tmp_path, monkeypatch):
     made = keep([Path("a.png")], ASKED, tmp_path / "indexes" / "pets")
     path = tmp_path.resolve() / "a.png"
     assert records(made) == [(str(path), path, {})]
-    with pytest.raises(SourceError, match="give one kind"):
+    with pytest.raises(SourceError, match="give only one kind"):
         keep([Path("a.png"), png("red")], ASKED, tmp_path)
 
 

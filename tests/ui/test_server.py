@@ -235,7 +235,7 @@ def test_a_page_for_all_interfaces_comes_with_a_warning(monkeypatch):
     assert "--server.allowedHosts=192.168.1.5" in command(8600, open_browser=False)
     for everywhere in ("0.0.0.0", "::"):
         monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", everywhere)
-        assert "listen on all interfaces" in warning()
+        assert "listen on all network interfaces" in warning()
         assert f"--server.allowedHosts={everywhere}" not in command(8600, open_browser=False)
 
 

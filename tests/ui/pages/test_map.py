@@ -39,7 +39,7 @@ def test_a_map_is_there_at_once_and_says_what_it_costs(visit, indexes):
             re.compile(r"\d+\s% of each item’s 10 nearest neighbours are among its 10 nearest here\.")
         )
     ).to_be_visible()
-    expect(page.get_by_text("Method: PCA. Its two axes hold")).to_be_visible()
+    expect(page.get_by_text("Method: PCA. Its two axes show")).to_be_visible()
     groups = page.locator(".legend button")
     sizes = [int(text) for text in groups.locator("small").all_inner_texts()]
     assert sum(sizes) == len(QUESTIONS)
