@@ -90,7 +90,9 @@ def calibrate(
             "Give either your own queries or a strictness, not both: each of them sets the limit."
         )
     if lost is not None and not own:
-        raise QueryError("A share that may be lost is one of queries that belong: give them (--own FILE).")
+        raise QueryError(
+            "The share that may be lost is a share of your own queries: give these with --own FILE."
+        )
     progress = progress or Silent()
     current = open_build(root, name)
     manifest = current.manifest
