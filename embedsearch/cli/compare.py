@@ -26,7 +26,7 @@ BY = {"towers": "its two towers", "conse": "class names (ConSE)", "align": "capt
 
 @click.command(
     "compare",
-    short_help="Compare texts, images or sounds, each with each.",
+    short_help="Print the distances between texts, images or sounds.",
     **example('embedsearch compare "a cat sleeps" "a kitten naps" --pooling cls,mean --layers -1,3'),
 )
 @click.argument("texts", nargs=-1, metavar="TEXT...")
