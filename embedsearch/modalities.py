@@ -160,7 +160,7 @@ class ModalityRow:
 
 
 # measured by tests.benchmarks.verdicts
-_WORDS_UNJUDGED = "There is no verdict for {}: many that belong find nothing closer than others do."
+_WORDS_UNJUDGED = "There is no verdict for {}: those that belong here are often no closer than others."
 _ROWS = (
     ModalityRow(
         Modality.TEXT,

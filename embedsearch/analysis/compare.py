@@ -92,7 +92,7 @@ def compare(
     """
     queries = [_query(thing) for thing in things]
     if len(queries) < LEAST:
-        raise QueryError(f"Two things or more are needed to compare; {len(queries)} came.")
+        raise QueryError(f"Give at least two things to compare; got {len(queries)}.")
     asked = [query for query in queries if isinstance(query, Text | Image | Sound)]
     if len(asked) < len(queries):
         raise QueryError(

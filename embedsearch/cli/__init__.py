@@ -25,7 +25,7 @@ COMMANDS: dict[str, str] = {
     "align": "Fit an index of images to captions, so that texts find them.",
     "list": "List the indexes.",
     "info": "Show all about an index.",
-    "compare": "Print the distances between texts or images.",
+    "compare": "Print the distances between texts, images or sounds.",
     "calibrate": "Measure what an index's distances mean.",
     "eval": "Measure an index: recall, latency, quality.",
     "dupes": "Find exact and near copies in an index.",

@@ -86,7 +86,19 @@ def eval_command(
     from embedsearch.index import open_index
 
     with Bar(name) as bar:
-        result = evaluate(open_index(name, indexes), progress=bar, **options)
+        result = evaluate(
+            open_index(name, indexes),
+            k=k,
+            sample=sample,
+            queries=queries,
+            filters=filters,
+            labels=labels,
+            test=test,
+            layers=layers,
+            qrels=qrels,
+            pairs=pairs,
+            progress=bar,
+        )
     if json:
         from embedsearch.serve.schemas import EvalOutput
 

@@ -137,7 +137,7 @@ def test_a_histogram_counts_the_pairs_of_each_bin():
 def test_what_cannot_be_compared_is_refused(fruits, in_index, tmp_path):  # noqa: ARG001
     """Too few or other things, an empty text, mixed kinds and misfits are told, each by itself."""
     for things, told in (
-        (["alone"], "Two things or more are needed to compare; 1 came"),
+        (["alone"], "Give at least two things to compare; got 1"),
         (["a", es.MoreLike("fig")], "Texts, images and sounds can be compared"),
         (["a", [1.0, 2.0]], "Texts, images and sounds can be compared"),
         (["a", " \n"], "One of the texts is empty"),
