@@ -162,14 +162,11 @@ def test_errors_are_those_of_the_library(served, fruits):  # noqa: ARG001
             index.search(es.Vector(bad))
 
 
-def test_a_server_changes_nothing(served, fruits):
+def test_a_server_changes_nothing(served, fruits):  # noqa: ARG001
     """Each verb of an index is there, or says in a sentence that it needs the index's files."""
     index = served("small")
-    verbs = {name for name in dir(type(fruits)) if name[0] != "_"}
-    asked = {name for name in vars(ServedIndex) if name[0] != "_"}
-    inner = {"crossmodal", "encoder", "encoder_of", "filter", "item", "items", "placed", "queries", "row"}
-    inner |= {"search_all", "search_placed"}
-    assert verbs - asked - inner - {"name"} == ELSEWHERE
+    verbs = {name for name in vars(es.Index) if name[0] != "_"}
+    assert verbs - {"name", *vars(ServedIndex)} == ELSEWHERE
     for name in ELSEWHERE:
         with pytest.raises(UsageError, match=f"`{name}` works where the index 'small' lies"):
             getattr(index, name)
@@ -345,6 +342,23 @@ def test_the_command_line_asks_a_server(served, fruits, monkeypatch):
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith("Error: ")
         assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "arguments"),
+    [
+        ("httpx", "client", ("search", "faq", "x", "--server", "http://127.0.0.1:9")),
+        ("mcp.server", "mcp", ("mcp",)),
+    ],
+)
+def test_a_missing_library_is_named(monkeypatch, library, extra, arguments):
+    """Without the extra, the command says which one to install."""
+    for name in [name for name in sys.modules if name.startswith("embedsearch.serve.mcp")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    result = CliRunner().invoke(cli, arguments, prog_name="embedsearch")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"pip install 'embedsearch[{extra}]'" in result.stderr
 
 
 def test_nothing_is_loaded_before_it_is_needed():

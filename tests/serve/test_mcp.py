@@ -9,10 +9,12 @@ from base64 import b64decode
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
+from embedsearch.cli import cli
 from embedsearch.records import Unit
 from embedsearch.serve import schemas
 from embedsearch.serve.http.server import Server, Settings
@@ -199,3 +201,10 @@ def test_the_tools_answer_over_http(letters, fruits, tmp_path):  # noqa: ARG001
             given = {"json": body} if content is None else {"content": content}
             assert http.post("/mcp", headers=headers, **given).status_code == status
         assert http.get("/mcp", headers=token).status_code == 405
+
+
+def test_options_of_http_belong_to_it():
+    """Without --http nothing listens: an option of listening is refused."""
+    for options in (("--port", "9"), ("--token", "x"), ("--open",), ("--allow-host", "a"), ("--host", "::")):
+        result = CliRunner().invoke(cli, ["mcp", *options], prog_name="embedsearch")
+        assert (result.exit_code, f"{options[0]} belongs to --http" in result.stderr) == (2, True)
