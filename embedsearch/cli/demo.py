@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -93,7 +94,9 @@ def demo_command(
 
 
 def _build_apart(images: Path | None, sounds: Path | None, device: str, root: Path, json: bool) -> None:
-    """Build in a process of its own, which prints an error as the command line does."""
+    """Build in a process of its own, which prints an error as the command line does; the page goes first."""
+    if hasattr(os, "nice"):
+        os.nice(10)
     try:
         _build(images, sounds, device, root, json)
     except EmbedsearchError as error:

@@ -47,12 +47,13 @@ def demo_recipes(images: Path | None, device: str, sounds: Path | None = None) -
         MissingExtraError: the folder of sounds is asked for, and the extra `sounds` is not installed.
     """
     recipes = []
-    if (source := _image_source(images)) is not None:
-        encoder = EncoderRecipe(Unit.IMAGE, device=device, preparation=PREPARATION)
-        recipes.append(Recipe(IMAGES, source, encoder))
+    # Debian's sounds take a third of the processor time of the stamps
     if (folder := _sounds(sounds)) is not None:
         encoder = EncoderRecipe(Unit.SOUND, device=device, splitter=WINDOWS)
         recipes.append(Recipe(SOUNDS, SourceRecipe("sounds", guess(str(folder))[1]), encoder))
+    if (source := _image_source(images)) is not None:
+        encoder = EncoderRecipe(Unit.IMAGE, device=device, preparation=PREPARATION)
+        recipes.append(Recipe(IMAGES, source, encoder))
     return [
         *recipes,
         Recipe(TEXTS, SourceRecipe("python-docs", INSTALLED), EncoderRecipe(Unit.TEXT, device=device)),
