@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedsearch.encoders import Prepared
+from embedsearch.encoders import Prepared, encode_all
 from embedsearch.indexing.build import build_index
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
@@ -44,6 +44,10 @@ class TinyEncoder:
         """See `Encoder.run`."""
         for position, each in enumerate(prepared):
             yield position, each.inputs["row"][np.newaxis].astype(np.float32)  # (8,) -> (1, 8)
+
+    def encode(self, items, role="passage"):
+        """See `Encoder.encode`."""
+        return encode_all(self, items, role)
 
 
 def build(folder):
