@@ -209,10 +209,10 @@ class ExplainRequest(Asking):
 
 
 class CompareRequest(Request):
-    """`compare`: texts or images, each with each, by the model of an index."""
+    """`compare`: texts, images or sounds, each with each, by the model of an index."""
 
     things: Annotated[list[Term], Field(min_length=2, max_length=MOST_COMPARED)] = Field(
-        description="Texts or images."
+        description="Texts, images or sounds."
     )
 
 

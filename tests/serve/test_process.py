@@ -123,16 +123,15 @@ def test_a_killed_server_answers_right_after_its_restart(server, indexes):
 
 def test_sigterm_drains(indexes):
     """After SIGTERM a request in flight is answered, and no new connection is taken."""
-    made = Process(indexes, "--timeout", "300")
+    made = Process(indexes, "--timeout", "300").wait()
+    many = [f"{text}, {number} times" for number in range(200) for text in TEXTS[:10]]
     with ThreadPoolExecutor(1) as threads:
-        # the server listens before its indexes are open: this request waits for a model to load
-        asked = threads.submit(
-            made.client.post, "/v1/indexes/texts/search", json={"text": "an animal", "k": 1}
-        )
-        wait_until(asked.running)
-        time.sleep(0.5)
+        asked = threads.submit(made.client.post, "/v1/embeddings", json={"model": "texts", "input": many})
+        with httpx.Client(base_url=made.client.base_url, timeout=30) as looking:
+            wait_until(lambda: "embedsearch_queue 1.0" in looking.get("/metrics").text)
         made.process.send_signal(signal.SIGTERM)
         assert asked.result().status_code == 200
+        assert len(asked.result().json()["data"]) == len(many)
     assert made.process.wait(60) == -signal.SIGTERM
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{made.port}/health")

@@ -217,7 +217,12 @@ ERRORS = [
     ("similar", {"item": "kiwi"}, 404, "has no item 'kiwi'"),
     ("explain", {"text": "fig", "hit": "kiwi"}, 404, "has no item 'kiwi'"),
     ("compare", {"things": [{"text": "fig"}]}, 422, "things: List should have at least 2 items"),
-    ("compare", {"things": [{"text": "fig"}, {"item": "fig"}]}, 400, "nly texts and images can be compared"),
+    (
+        "compare",
+        {"things": [{"text": "fig"}, {"item": "fig"}]},
+        400,
+        "can be compared",
+    ),
 ]
 
 

@@ -127,7 +127,7 @@ def _add_indexes(app: FastAPI, server: Server) -> None:
 
     @app.post("/v1/indexes/{name}/compare", **_answered(CompareOutput, TAKING, CompareRequest))
     async def compare(name: str, request: Request) -> Response:
-        """Compare texts or images, each with each, by the model of an index."""
+        """Compare texts, images or sounds, each with each, by the model of an index."""
         return _json(await server.compare(name, await _body(request, CompareRequest)))
 
 
