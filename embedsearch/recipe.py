@@ -28,7 +28,8 @@ VIEWS = ("auto", "centre", "whole", "both")
 # How an image file becomes what a model sees; indexes keep the version that made them.
 # 1: embedsearch 0.6: the middle alone; transparency on white; 16-bit grey divided by 257.
 # 2: `VIEWS`; the ground by contrast; wide numbers by their range, see `embedsearch.encoders.vision.to_rgb`.
-PREPARATION = 2
+# 3: the same of 16-bit colours, where OpenCV is installed.
+PREPARATION = 3
 MOST_WEIGHT = 1_000_000  # of a column
 DEVICE_RULE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?")
 NAME_RULE = re.compile(r"[^\W_][\w.-]{0,99}")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from embedsearch.encoders.vision.to_rgb import Declared, declared, to_rgb
+from embedsearch.encoders.vision.to_rgb import SCALED, UPPER_BYTE, Declared, declared, narrowed, to_rgb
 from embedsearch.errors import ItemError
 from embedsearch.recipe import PREPARATION
 
@@ -30,6 +30,7 @@ DAMAGED = (
 )  # fmt: skip
 _WEB = re.compile(r"https?:/", re.IGNORECASE)  # a Path has one slash of the two
 UPLOADED_PIXELS = 50_000_000  # of an image that somebody sends to the page or the server
+ORIENTATION = ExifTags.Base.Orientation
 # Sides of an image, long to short: one scaled by its short side to 256 pixels still fits into memory.
 LONGEST = 1000
 
@@ -114,11 +115,12 @@ def decode(
             if most:
                 _check_pixels(image, most)
             says = declared(image)
+            deep = preparation > 2 and _is_deep(image)
             if image is source:
                 return _converted(ImageOps.exif_transpose(image), says, preparation)
             ImageOps.exif_transpose(image, in_place=True)  # opened here, so no copy is needed
             image.load()
-            return _converted(image, says, preparation)
+            return _colours(source, image, says) if deep else _converted(image, says, preparation)
     except ItemError:
         raise
     except Image.DecompressionBombError:
@@ -227,6 +229,41 @@ def _draft(image: Image.Image, at_least: int) -> None:
         if min(size) >= at_least and (scale * size[0], scale * size[1]) == image.size:
             image.draft(None, size)  # None keeps the mode
             return
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a file, of which only the header is read, has colours of 16 bits; Pillow keeps the upper 8."""
+    return image.mode in ("RGB", "RGBA", "LA") and ";16" in str(getattr(image, "tile", ""))
+
+
+def _colours(
+    source: Path | str | bytes, image: Image.Image, says: Declared
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return an image of 16-bit colours, read whole by OpenCV; by Pillow, with a note, where that is missing.
+
+    Args:
+        source: its file.
+        image: the same, decoded by Pillow and upright.
+        says: what the file declares of its numbers.
+    """
+    upper, notes = to_rgb(image)
+    try:
+        import cv2
+    except ImportError:
+        return upper, (*notes, UPPER_BYTE)
+    file = source if isinstance(source, bytes) else Path(source).read_bytes()
+    colours = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)  # (h, w, 3 or 4), blue first
+    if colours is None or colours.dtype != np.uint16 or colours.ndim != 3:
+        return upper, (*notes, UPPER_BYTE)
+    whole, own = narrowed(colours[:, :, [2, 1, 0, 3][: colours.shape[2]]], says)
+    if whole is None:
+        return upper, notes
+    with opened(source) as header:
+        if header.format != "TIFF":  # which OpenCV turns itself
+            whole.getexif()[ORIENTATION] = header.getexif().get(ORIENTATION, 1)
+            ImageOps.exif_transpose(whole, in_place=True)
+    rgb, notes = to_rgb(whole)
+    return rgb, (*((SCALED,) if own else ()), *notes)
 
 
 def _converted(image: Image.Image, says: Declared, preparation: int) -> tuple[Image.Image, tuple[str, ...]]:

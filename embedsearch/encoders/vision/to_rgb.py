@@ -16,6 +16,9 @@ from PIL import Image
 ON_BLACK = "put on black (white on a transparent ground)"
 ALPHA_IGNORED = "transparency ignored (it hides the whole image)"
 SCALED = "scaled to 8 bits (by the range of its values)"
+UPPER_BYTE = (
+    "read by the upper 8 of 16 bits, so it may be dark; to read all: pip install 'embedsearch[copies]'"
+)
 
 # Of 255: an alpha channel that stays below shows nothing; a colour with no channel below is lost on white.
 HIDDEN, LIGHT = 8, 216
@@ -26,6 +29,7 @@ HUGE = 1e30  # a float beyond is no measurement either: -3.4e38 marks missing on
 WIDTHS = (10, 12, 14, 16)  # bits that cameras and scanners write into 16
 SPREAD = 0.25  # share of a range that values have to fill to be of that range
 ENDS = (0.5, 99.5)  # percentiles that become black and white; what lies beyond is stray
+SOME = 1_000_000  # values of an image that tell its range
 _MIN_SAMPLE, _MAX_SAMPLE, _SMIN_SAMPLE, _SMAX_SAMPLE, _GDAL_NODATA = 280, 281, 340, 341, 42113
 _KINDS_MOST = (1.0, 255.0, 65535.0, 2.0**31 - 1, 2.0**32 - 1)  # what a type can hold declares nothing
 
@@ -131,6 +135,28 @@ def scaled(image: Image.Image, says: Declared) -> tuple[Image.Image, bool]:
     grey = (values - low) / max(high - low, 1e-12) * 255
     grey = np.where(real, grey, 0).clip(0, 255)
     return Image.fromarray((grey + 0.5).astype(np.uint8)), own
+
+
+def narrowed(colours: npt.NDArray[np.uint16], says: Declared) -> tuple[Image.Image | None, bool]:
+    """Scale 16-bit colours to 8 bits, all channels by one range, as `scaled` does greys.
+
+    Args:
+        colours: (h, w, 3), or (h, w, 4) with alpha, which keeps its upper byte.
+        says: what the file declares.
+
+    Returns:
+        The image, None where the values reach so far that their upper byte holds what there is; and whether
+        its own values gave the range.
+    """
+    flat = colours[:, :, :3].reshape(-1)  # (h, w, 3) -> (3 h w,)
+    some = flat[:: -(-len(flat) // SOME)]
+    low, high, own = _range(np.array([*some, flat.min(), flat.max()], np.float64), says)
+    if high - low >= 255 * 256:
+        return None, False
+    table = (np.arange(65536) - low) / max(high - low, 1e-12) * 255
+    shades = (table.clip(0, 255) + 0.5).astype(np.uint8)[colours]
+    shades[:, :, 3:] = colours[:, :, 3:] >> 8
+    return Image.fromarray(shades), own
 
 
 def _range(known: Numbers, says: Declared) -> tuple[float, float, bool]:

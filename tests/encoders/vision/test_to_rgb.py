@@ -1,11 +1,13 @@
 import io
+import struct
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
 from embedsearch.encoders.vision.decode import decode, open_rgb
-from embedsearch.encoders.vision.to_rgb import ALPHA_IGNORED, ON_BLACK, SCALED
+from embedsearch.encoders.vision.to_rgb import ALPHA_IGNORED, ON_BLACK, SCALED, UPPER_BYTE
 
 
 def saved(image, kind, **options):
@@ -148,3 +150,76 @@ def test_version_1_is_what_0_6_did():
     values = np.array([[0, 300, 1023, 65535]], np.uint16)
     image, notes = decode(saved(Image.fromarray(values), "PNG"), preparation=1)
     assert (np.asarray(image)[0, :, 0].tolist(), notes) == ([0, 1, 4, 255], ())
+
+
+def coloured(most, kind=".png", alpha=False):
+    """Return the bytes of a file of 16-bit colours up to `most`: the scene, its negative, a grey."""
+    cv2 = pytest.importorskip("cv2")
+    channels = [np.full((60, 80), 0.5), 1 - scene(), scene()]  # OpenCV writes blue first
+    values = np.rint(np.stack(channels, 2) * most).astype(np.uint16)
+    if alpha:
+        values = np.concatenate([values, np.full((60, 80, 1), 65535, np.uint16)], 2)
+    return cv2.imencode(kind, values)[1].tobytes()
+
+
+@pytest.mark.parametrize("kind", [".png", ".tiff"])
+@pytest.mark.parametrize("most", [255, 1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_wide_colours_look_as_their_8_bits(kind, most, alpha):
+    """Colours of 8, 10, 12, 14 and 16 bits in 16 are within 2 of 255 levels, with or without alpha."""
+    image, notes = decode(coloured(most, kind, alpha))
+    red, green, _ = np.moveaxis(np.asarray(image, np.float64), 2, 0)
+    assert np.abs(red - scene() * 255).mean() < 2
+    assert np.abs(green - (1 - scene()) * 255).mean() < 2
+    assert notes == ()
+
+
+def test_wide_colours_of_a_narrow_range_are_told():
+    """Colours that fill few of 16 bits far from black are stretched, which is noted."""
+    cv2 = pytest.importorskip("cv2")
+    values = np.rint(np.stack([scene()] * 3, 2) * 3000 + 40000).astype(np.uint16)
+    image, notes = decode(cv2.imencode(".png", values)[1].tobytes())
+    assert notes == (SCALED,)
+    grey = np.asarray(image, np.float64)[:, :, 0]
+    low, high = np.percentile(scene(), [0.5, 99.5])
+    assert np.abs(grey - ((scene() - low) / (high - low)).clip(0, 1) * 255).mean() < 2
+
+
+def test_without_opencv_the_upper_byte_is_read_and_said(monkeypatch):
+    """Where OpenCV is missing, 16-bit colours are read as Pillow does, and the note names the extra."""
+    data = coloured(1023)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    image, notes = decode(data)
+    assert (np.asarray(image).max(), notes) == (3, (UPPER_BYTE,))
+    assert "embedsearch[copies]" in UPPER_BYTE
+
+
+def test_version_2_reads_the_upper_byte_of_colours():
+    """Indexes made before are still asked with images read as theirs were."""
+    image, notes = decode(coloured(1023), preparation=2)
+    assert (np.asarray(image).max(), notes) == (3, ())
+
+
+def test_wide_colours_are_upright():
+    """The orientation that a TIFF file declares holds for 16-bit colours too."""
+    values = np.arange(48, dtype=np.uint16).reshape(4, 4, 3) * 20
+    tags = struct.pack("<H", 11)
+    ifd = [
+        (256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 3, 150), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 156),
+        (274, 3, 1, 3), (277, 3, 1, 3), (278, 3, 1, 4), (279, 4, 1, 96), (284, 3, 1, 1),
+    ]  # fmt: skip
+    body = b"".join(struct.pack("<HHII", *each) for each in ifd)
+    head = b"II*\0" + struct.pack("<I", 8) + tags + body + struct.pack("<I", 0)
+    data = head.ljust(150, b"\0") + struct.pack("<3H", 16, 16, 16) + values.tobytes()
+    image, _ = decode(data)
+    got = np.asarray(image)  # turned by 180 degrees
+    assert got[0, 0].tolist() == got.reshape(-1, 3).max(0).tolist()
+    assert got[3, 3].tolist() == got.reshape(-1, 3).min(0).tolist()
+    exif = Image.Exif()
+    exif[274] = 3
+    start = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(start, "PNG", exif=exif)
+    chunk = start.getvalue()[33:].split(b"IDAT")[0][:-4]  # eXIf, behind the header of 33 bytes
+    plain = coloured(1023)
+    turned = np.asarray(decode(plain[:33] + chunk + plain[33:])[0])
+    np.testing.assert_array_equal(turned, np.asarray(decode(plain)[0])[::-1, ::-1])
