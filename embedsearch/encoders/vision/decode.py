@@ -120,7 +120,9 @@ def decode(
                 return _converted(ImageOps.exif_transpose(image), says, preparation)
             ImageOps.exif_transpose(image, in_place=True)  # opened here, so no copy is needed
             image.load()
-            return _colours(source, image, says) if deep else _converted(image, says, preparation)
+            if deep and not isinstance(source, Image.Image):
+                return _colours(source, image, says)
+            return _converted(image, says, preparation)
     except ItemError:
         raise
     except Image.DecompressionBombError:
