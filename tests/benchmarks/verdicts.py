@@ -181,8 +181,14 @@ def of_words(folder):
 
 def of_images(folder):
     """Print the rates of images that are asked with texts."""
-    root = next(path for path in STAMPS if path.is_dir())
-    searcher = es.build(root, name="images", unit="image", precision="fp32", indexes=Path(folder) / "indexes")
+    found, root = next(path for path in STAMPS if path.is_dir()), Path(folder) / "stamps"
+    for image in found.rglob("*.png"):  # the folder holds more sounds than images
+        at = root / image.relative_to(found)
+        at.parent.mkdir(parents=True, exist_ok=True)
+        for path in (image, image.with_suffix(".txt")):
+            if path.exists():
+                at.with_suffix(path.suffix).symlink_to(path)
+    searcher = es.build(root, name="images", precision="fp32", indexes=Path(folder) / "indexes")
     own = [str(text) for text in searcher.build.items["field:caption"].to_pylist() if text]
     foreign = {"banking77": banking()[:500], "wnut17": tweets()[:500]}
     by_text(searcher, "conse", sorted(set(own)), foreign)

@@ -60,7 +60,10 @@ def _facts(opened: Opened) -> None:
     }
     listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
     st.subheader(literal(manifest.name), anchor=False)
-    st.html(f'<dl class="es-facts" title="{html.escape(cards.METRIC_HELP[manifest.metric])}">{listed}</dl>')
+    with st.container(key="es-about-index"):
+        st.html(
+            f'<dl class="es-facts" title="{html.escape(cards.METRIC_HELP[manifest.metric])}">{listed}</dl>'
+        )
 
 
 def _search(manifest: Manifest) -> str:
