@@ -3,7 +3,7 @@
 `warm_query` compares with txtai on the same texts, model and queries; it runs in an environment of its own,
 whose Python EMBEDSEARCH_TXTAI names, and is skipped without. `warm_query_bare` compares with the bare call of
 our query model and a FAISS search of the same vectors. Sides take turns, query by query; keys with `_cpu` are
-of processor time, which other programs change less.
+of processor time, which other programs change less. An argument is the number of texts.
 """
 
 import json
@@ -43,12 +43,12 @@ def now():
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def main():
+def main(count=COUNT):
     """Print the medians of paired queries."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     peer_python = os.environ.get("EMBEDSEARCH_TXTAI", "")
     with tempfile.TemporaryDirectory() as made:
-        folder, rows = Path(made), definitions(COUNT)
+        folder, rows = Path(made), definitions(count)
         index = es.build(rows, name="nouns", text="text", id="id", indexes=folder / "indexes", device="cpu")
         queries = [each["text"] for each in definitions(QUERIES + 1)]
         peer = None
@@ -101,4 +101,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))
