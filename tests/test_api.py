@@ -42,6 +42,8 @@ COUNTERPARTS = {
     "gc": "embedsearch:Index.gc",
     "models": "embedsearch:list_models",
     "ui": "embedsearch.ui.launch:launch",
+    "serve": "embedsearch.serve.http.run:run",
+    "mcp": "embedsearch.serve.mcp:make_server",
     "remove": "embedsearch:Index.remove",
 }
 
