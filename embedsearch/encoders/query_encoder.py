@@ -27,7 +27,7 @@ from embedsearch.recipe import EncoderRecipe
 log = logging.getLogger("embedsearch")
 
 # Builds of earlier versions were asked through torch, and answer the same to the last digit.
-FIRST_EXPORTED = (0, 8)
+FIRST_EXPORTED = (0, 9)
 
 
 def query_engine(version: str) -> str:

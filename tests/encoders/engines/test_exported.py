@@ -115,8 +115,8 @@ def test_a_text_query_loads_no_torch(faq, tmp_path):
 
 
 def test_an_index_of_an_earlier_version_is_asked_through_torch():
-    """Builds before 0.8 keep the digits of torch; later ones are asked through an export."""
-    assert [query_engine(each) for each in ("0.6.0", "0.7.1", "0.8.0", "0.10.0", "1.0.0")] == [
+    """Builds before 0.9 keep the digits of torch; later ones are asked through an export."""
+    assert [query_engine(each) for each in ("0.6.0", "0.8.0", "0.9.0", "0.10.0", "1.0.0")] == [
         "torch", "torch", QUERY, QUERY, QUERY,
     ]  # fmt: skip
 
