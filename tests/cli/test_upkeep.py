@@ -74,7 +74,7 @@ def test_another_kind_of_index_needs_no_embedding(run, table):
     assert run.json("rebuild", "faq")["published"] is False
     refused = run("rebuild", "faq", "--backend", "exact", "--memory", "1kB")
     assert refused.exit_code == 1
-    assert "--memory says 1kB" in refused.stderr
+    assert "--memory allows 1kB" in refused.stderr
     assert "is not an amount of memory" in run("rebuild", "faq", "--memory", "much").stderr
 
 

@@ -45,6 +45,7 @@ def test_where_there_are_no_stamps_the_demo_has_emoji(monkeypatch):
 def test_a_text_finds_an_emoji_that_is_aligned_with_its_caption(monkeypatch, tmp_path):
     """So "a fruit that is yellow" finds one; the build says whose work the images are."""
     monkeypatch.setattr(indexes, "STAMPS", ())
+    monkeypatch.setattr(indexes, "SAMPLES", ())
     block = {(0x1F345, 0x1F353): "food and plants"}
     monkeypatch.setattr(emoji, "_BLOCKS", block)
     recipe = indexes.demo_recipes(None, "cpu")[0]
