@@ -79,7 +79,9 @@ def test_what_was_done_to_images_is_reported(tmp_path):
         icon.save(folder / f"{at}.png")
     recipe = EncoderRecipe(Unit.IMAGE, precision="fp32", preparation=2)
     build = build_index(Recipe("icons", SourceRecipe("images", str(folder)), recipe), tmp_path / "indexes")
-    assert build.manifest.report.notes == (f"L{ON_BLACK[1:]}: 2 of the images embedded now.",)
+    assert build.manifest.report.notes == (
+        f"{ON_BLACK[0].upper()}{ON_BLACK[1:]}: 2 of the images embedded now.",
+    )
     made = es.open("icons", indexes=tmp_path / "indexes").explain(es.MoreLike("0.png"), "1.png")
     assert made.note == f"How the image was read: {ON_BLACK}."
 

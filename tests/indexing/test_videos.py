@@ -227,7 +227,7 @@ def test_the_command_line_prints_the_moment(index):
     assert found["hits"][1]["moment"] == [2.0, 3.5]
     run("explain", "films", "--image", str(image), "sub/b.mkv", "--save", str(heat))
     assert Image.open(heat).size == SIZE
-    assert "of 4 videos, 0 are copies" in run("dupes", "films")
+    assert "0 of 4 videos are copies" in run("dupes", "films")
 
 
 def test_of_a_video_that_is_cut_off_the_rest_is_listed(tmp_path):
