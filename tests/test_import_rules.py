@@ -31,7 +31,7 @@ ROOMS = {
     "csv": {"sources", "maps"},  # a map is saved as a table
     "datasets": {"sources"},
     "umap": {"maps"},
-    "cv2": {"analysis"},
+    "cv2": {"analysis", "encoders"},
     "rapidfuzz": {"analysis"},
     "pandas": set(),
     "pickle": {"encoders"},  # to catch its errors

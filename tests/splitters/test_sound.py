@@ -36,7 +36,7 @@ BAD = {
         packed(np.where(THREE > 0.49, np.nan, THREE), 44_100, subtype="FLOAT"),
         "it holds samples that are no finite numbers",
     ),
-    "truncated M4A": (m4a(THREE)[:9000], "it is no sound that can be read"),
+    "truncated M4A": (m4a(THREE)[:9000], "the file is not a sound that can be read"),
 }
 
 

@@ -120,7 +120,7 @@ def test_a_damaged_pointer_is_told(build, tmp_path, content):
 def test_a_build_folder_that_was_deleted_is_told(build, tmp_path):
     """A pointer to a build that is gone is a damaged index, not a missing one."""
     shutil.rmtree(build.folder)
-    with pytest.raises(IndexDamagedError, match="which is not there"):
+    with pytest.raises(IndexDamagedError, match="which does not exist"):
         open_build(tmp_path, "small")
 
 
