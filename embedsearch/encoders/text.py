@@ -157,7 +157,7 @@ class Tokenizer:
         from tokenizers import Tokenizer as Backend
 
         facts = exported.facts
-        backend = Backend.from_file(str(exported.folder / TOKENIZER))
+        backend = Backend.from_str(exported.files[TOKENIZER])
         return cls(backend, facts["pad_id"], facts["unknown_id"], has_types=facts["has_types"])
 
     @property

@@ -11,9 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from embedsearch.encoders.engines import Inputs
+from embedsearch.distances.metric import Vectors
+from embedsearch.encoders.engines import Engine, Inputs
 from embedsearch.encoders.engines.devices import quiet_transformers
-from embedsearch.encoders.engines.exported import Exported, Kept, can_be_exported, keep, open_exported, refuse
+from embedsearch.encoders.engines.exported import (
+    Exported,
+    Kept,
+    asked,
+    exporting,
+    is_wanted,
+    keep,
+    open_exported,
+    refuse,
+)
 from embedsearch.encoders.engines.openvino import first_line
 from embedsearch.encoders.engines.torch import TorchEngine
 from embedsearch.encoders.pooling_heads import PoolingHead
@@ -77,26 +87,45 @@ def export(
     Returns:
         None where OpenVINO can't serve, which is said once: torch serves then.
     """
-    if not can_be_exported(recipe, spec):
+    if not asked(recipe):
         return None
+    try:
+        with exporting(spec):
+            exported = open_exported(recipe, spec)  # which another process may have made meanwhile
+            if exported is None and is_wanted(recipe, spec):
+                exported = _exported(head, recipe, spec, probes, kept)
+    except OSError as error:
+        log.info("%s can't be exported for queries: %s", spec.model, error)
+        return None
+    return exported
+
+
+def _exported(
+    head: PoolingHead, recipe: EncoderRecipe, spec: EncoderSpec, probes: Sequence[Inputs], kept: Kept | None
+) -> Exported | None:
+    """Export a pooling head; see `export`.
+
+    Raises:
+        OSError: what was exported can't be written, or can't be opened; that may pass.
+    """
     if kept is None or not head.traceable:
         refuse(spec, "torch prepares its inputs, or runs it by their shape")
         return None
     try:
-        exact = TorchEngine(head, torch.device("cpu"), "fp32")
-        wanted = np.concatenate([exact.start(probe)() for probe in probes])
+        # of a copy: the engine shares its model with other encoders, and `head` may get another precision
+        wanted = _vectors(TorchEngine(copy.deepcopy(head), torch.device("cpu"), "fp32"), probes)
         keep(spec, traced(copy.deepcopy(head), probes[0]), wanted.shape[1], kept)
         exported = open_exported(recipe, spec)
         if exported is None:
-            raise ModelError("what was exported can't be opened")
-        got = np.concatenate([exported.engine.start(probe)() for probe in probes])
-        if (cosine := least_cosine(got, wanted)) < CLOSE:
+            raise OSError("what was exported can't be opened")
+        if (cosine := least_cosine(_vectors(exported.engine, probes), wanted)) < CLOSE:
             raise ModelError(f"the least cosine to torch is {cosine:.4f}, and {CLOSE} is needed")
     except ModelError as error:
         refuse(spec, str(error))
         log.warning("Queries are embedded by torch: OpenVINO can't run %s: %s.", spec.model, error)
         return None
-    except OSError as error:
-        log.info("%s can't be exported for queries: %s", spec.model, error)
-        return None
     return exported
+
+
+def _vectors(engine: Engine, probes: Sequence[Inputs]) -> Vectors:
+    return np.concatenate([engine.start(probe)() for probe in probes])

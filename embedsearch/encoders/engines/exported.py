@@ -1,8 +1,9 @@
 """The models that answer queries without torch: exported once per model and machine, run by OpenVINO.
 
     CACHE/exported/KEY/model.xml, model.bin   the model, float32
-    CACHE/exported/KEY/facts.json             what prepares its inputs, and the sizes of the files
+    CACHE/exported/KEY/facts.json             what prepares its inputs, and the checksums of the files
     CACHE/exported/KEY/compiled/              what OpenVINO compiled of it
+    CACHE/exported/KEY.lock                   held by the process that writes KEY
 
 `export` writes them. Where a model can't be exported, `facts.json` alone says why, and torch answers.
 """
@@ -16,13 +17,14 @@ import logging
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from embedsearch import encoders
 from embedsearch.disk.cache import cache_folder
+from embedsearch.disk.checksums import known_sha256
 from embedsearch.encoders.engines import QUERY
 from embedsearch.encoders.engines.machine import cpu_has_bf16, may_have_gpu
 from embedsearch.encoders.engines.openvino import OpenVinoEngine
@@ -61,14 +63,33 @@ class Exported:
         dimension: numbers in a vector.
         is_transformer: see `Kept`.
         facts: see `Kept`.
-        folder: where the files are.
+        files: see `Kept`.
     """
 
     engine: OpenVinoEngine
     dimension: int
     is_transformer: bool
     facts: Mapping[str, Any]
-    folder: Path
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What `facts.json` holds.
+
+    Attributes:
+        is_transformer: see `Kept`.
+        dimension: see `Exported`.
+        facts: see `Kept`.
+        sha256: of each other file, by name.
+        failed: why the model can't be exported; empty where it is.
+    """
+
+    is_transformer: bool = False
+    dimension: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    failed: str = ""
 
 
 def asked(recipe: EncoderRecipe) -> bool:
@@ -82,17 +103,18 @@ def open_exported(recipe: EncoderRecipe, spec: EncoderSpec) -> Exported | None:
     if not asked(recipe):
         return None
     try:
-        folder = _folder(spec)
-        facts = _facts(spec)
-        if "failed" in facts:
+        folder, facts = _folder(spec), _facts(spec)
+        if facts.failed:
             return None
-        if any((folder / name).stat().st_size != size for name, size in facts["sizes"].items()):
-            raise ModelError("a file was truncated")
-        precision = _precision(recipe.precision, is_transformer=facts["is_transformer"])
+        files = {
+            name: (folder / name).read_text(encoding="utf-8")
+            for name in facts.sha256.keys() - {MODEL, WEIGHTS}
+        }
+        precision = _precision(recipe.precision, is_transformer=facts.is_transformer)
         engine = OpenVinoEngine(
-            folder / MODEL, precision, is_transformer=facts["is_transformer"], compiled=folder / COMPILED
+            folder / MODEL, precision, is_transformer=facts.is_transformer, compiled=folder / COMPILED
         )
-        return Exported(engine, facts["dimension"], facts["is_transformer"], facts["facts"], folder)
+        return Exported(engine, facts.dimension, facts.is_transformer, facts.facts, files)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ModelError) as error:
@@ -101,25 +123,41 @@ def open_exported(recipe: EncoderRecipe, spec: EncoderSpec) -> Exported | None:
 
 
 def is_wanted(recipe: EncoderRecipe, spec: EncoderSpec) -> bool:
-    """Whether a model should be exported for queries: it was neither exported here, nor has that failed."""
+    """Whether a model should be exported for queries: no whole export is here, and none has failed."""
     try:
-        return asked(recipe) and not (_folder(spec) / FACTS).is_file()
+        if asked(recipe):
+            _facts(spec)
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
     except RuntimeError:  # there is no home folder to keep it in
         return False
 
 
-def can_be_exported(recipe: EncoderRecipe, spec: EncoderSpec) -> bool:
-    """Whether a model may be exported, also in place of one that can't be used: that has not failed here."""
+@contextlib.contextmanager
+def exporting(spec: EncoderSpec) -> Iterator[None]:
+    """Keep a model from being exported by two processes at a time; the second one waits.
+
+    Raises:
+        OSError: there is no cache folder that can be written, or its file system has no locks.
+    """
+    from filelock import FileLock
+
     try:
-        return asked(recipe) and "failed" not in _facts(spec)
-    except (OSError, ValueError):
-        return True
-    except RuntimeError:
-        return False
+        folder = _folder(spec)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{folder}.lock")
+        lock.acquire()
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def keep(spec: EncoderSpec, model: Any, dimension: int, kept: Kept) -> None:
-    """Write an exported model in one step, also where another process writes it.
+    """Write an exported model in one step, within `exporting`.
 
     Args:
         spec: of its vectors.
@@ -133,20 +171,16 @@ def keep(spec: EncoderSpec, model: Any, dimension: int, kept: Kept) -> None:
     import openvino
 
     folder = _folder(spec)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix="."))
     try:
         openvino.save_model(model, aside / MODEL, compress_to_fp16=False)
         for name, text in kept.files.items():
             (aside / name).write_text(text, encoding="utf-8")
-        facts = {
-            "is_transformer": kept.is_transformer,
-            "dimension": dimension,
-            "facts": dict(kept.facts),
-            "sizes": {path.name: path.stat().st_size for path in aside.iterdir()},
-        }
-        (aside / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        _replace(aside, folder)
+        sha256 = {path.name: known_sha256(path) for path in aside.iterdir()}
+        facts = _Facts(kept.is_transformer, dimension, dict(kept.facts), sha256)
+        (aside / FACTS).write_text(json.dumps(asdict(facts)), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)  # one that can't be used
+        aside.rename(folder)
     except RuntimeError as error:  # of OpenVINO, which can't write
         raise OSError(str(error)) from error
     finally:
@@ -159,23 +193,22 @@ def refuse(spec: EncoderSpec, why: str) -> None:
         folder = _folder(spec)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FACTS).write_text(json.dumps({"failed": why}), encoding="utf-8")
+        (folder / FACTS).write_text(json.dumps(asdict(_Facts(failed=why))), encoding="utf-8")
 
 
-def _facts(spec: EncoderSpec) -> dict[str, Any]:
-    facts = json.loads((_folder(spec) / FACTS).read_text(encoding="utf-8"))
-    if not isinstance(facts, dict):
-        raise ValueError(f"{FACTS} holds no object")
+def _facts(spec: EncoderSpec) -> _Facts:
+    """Read the facts of an exported model.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: they or its files are missing or damaged.
+    """
+    folder = _folder(spec)
+    facts = _Facts(**json.loads((folder / FACTS).read_text(encoding="utf-8")))
+    if not facts.failed:
+        for name in (MODEL, WEIGHTS, *facts.sha256):
+            if known_sha256(folder / name) != facts.sha256[name]:
+                raise ValueError(f"{name} was altered")
     return facts
-
-
-def _replace(aside: Path, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)  # one that can't be used
-    try:
-        aside.rename(folder)
-    except OSError:
-        if not (folder / FACTS).is_file():  # another process was first
-            raise
 
 
 def _folder(spec: EncoderSpec) -> Path:

@@ -5,17 +5,22 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import embedsearch as es
 from embedsearch import encoders
-from embedsearch.disk.cache import cache_folder
+from embedsearch.disk.cache import cache_folder, clear_cache
 from embedsearch.encoders import open_encoder
-from embedsearch.encoders.engines import QUERY
+from embedsearch.encoders.engines import QUERY, export
+from embedsearch.encoders.engines.exported import open_exported
 from embedsearch.encoders.query_encoder import query_engine
+from embedsearch.encoders.text import Tokenizer
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
@@ -30,12 +35,14 @@ pytestmark = [
 HEAVY = ("torch", "transformers", "scipy", "sqlglot", "pydantic")
 
 
+def recipe_of(folder, engine=QUERY, unit=Unit.TEXT, precision="fp32"):
+    """Return the recipe of a small model on the CPU."""
+    return EncoderRecipe(unit, str(folder), pooling="mean", engine=engine, precision=precision, device="cpu")
+
+
 def opened(folder, engine=QUERY, unit=Unit.TEXT, precision="fp32"):
     """Return an encoder of a small model on the CPU."""
-    recipe = EncoderRecipe(
-        unit, str(folder), pooling="mean", engine=engine, precision=precision, device="cpu"
-    )
-    return open_encoder(recipe)
+    return open_encoder(recipe_of(folder, engine, unit, precision))
 
 
 def exports():
@@ -150,6 +157,75 @@ def test_a_truncated_export_is_made_again(small_model):
     os.truncate(weights, size // 2)
     assert opened(small_model("bert")).engine == "openvino"
     assert weights.stat().st_size == size
+
+
+@pytest.mark.parametrize("damage", ["altered", "no sums", "a list"])
+def test_a_damaged_export_is_made_again(small_model, damage):
+    """An export is not used whose weights were altered at the same size, or whose facts name no checksums."""
+    opened(small_model("bert"))
+    (weights,) = (cache_folder() / "exported").glob("*/model.bin")
+    whole = weights.read_bytes()
+    if damage == "altered":
+        weights.write_bytes(whole[:-4] + b"\0\0\0\x40")
+    else:
+        facts = {"sha256": {} if damage == "no sums" else []}
+        (weights.parent / "facts.json").write_text(json.dumps(facts))
+    assert opened(small_model("bert")).engine == "openvino"
+    assert weights.read_bytes() == whole
+    assert set(exports()[0]["sha256"]) == {"model.xml", "model.bin", "tokenizer.json"}
+
+
+def test_one_of_two_exports_the_model(small_model, monkeypatch):
+    """Who finds the model being exported waits, and takes what the other has exported."""
+    begun, keep, kept = threading.Barrier(2), export.keep, []
+
+    def counted(*arguments):
+        kept.append(keep(*arguments))
+
+    def started(recipe):
+        begun.wait()
+        return asked(recipe)
+
+    asked = export.asked
+    monkeypatch.setattr(export, "keep", counted)
+    monkeypatch.setattr(export, "asked", started)
+    with ThreadPoolExecutor(2) as pool:
+        used = list(pool.map(lambda _: opened(small_model("bert")).engine, range(2)))
+    assert (used, len(kept)) == (["openvino", "openvino"], 1)
+
+
+def test_an_export_that_is_lost_at_once_is_not_refused(small_model, monkeypatch):
+    """A passing fault, such as a cache that is cleared meanwhile, lets torch serve once and is not kept."""
+
+    def lost(*arguments):
+        kept(*arguments)
+        clear_cache()
+
+    kept = export.keep
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "keep", lost)
+        assert opened(small_model("bert")).engine == "torch"
+    assert exports() == []
+    assert opened(small_model("bert")).engine == "openvino"
+
+
+def test_the_tokenizer_of_an_open_export_is_at_hand(small_model):
+    """An export that was opened needs its files no more: another process may clear the cache."""
+    opened(small_model("bert"))
+    spec = encoders.encoder_spec(recipe_of(small_model("bert")))
+    exported = open_exported(recipe_of(small_model("bert")), spec)
+    clear_cache()
+    assert Tokenizer.kept(exported)(["a cat"], offsets=False)[0].ids
+
+
+def test_a_failed_export_leaves_shared_models_in_fp32(small_model, monkeypatch):
+    """The export does not hand a model to others whose precision then changes with the query encoder's."""
+    wrong(monkeypatch, by=0.5)
+    query = opened(small_model("bert"), precision="bf16")
+    assert (query.engine, query.precision) == ("torch", "bf16")
+    exact = opened(small_model("bert"), "torch")
+    assert {each.dtype for each in exact._engine.head.model.parameters()} == {torch.float32}
+    assert exact.hidden_states(SENTENCES[0]).rows.dtype == np.float32
 
 
 def test_without_openvino_torch_serves(small_model, monkeypatch):
