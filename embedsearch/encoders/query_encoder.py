@@ -81,9 +81,6 @@ def query_encoder(
         return encoder
     except EncoderMismatchError as error:
         mismatch = error
-    if encoder.engine == "openvino":
-        refuse(encoder.spec, str(mismatch))
-        log.warning("Queries of %s are embedded by torch: %s", name, mismatch)
     # torch starts later than an exported model; what made the index may start later still, and is right
     for engine in dict.fromkeys(("torch", made.engine)):
         if engine == encoder.engine == "torch":
@@ -93,6 +90,10 @@ def query_encoder(
             check(other, made, probes, mend)
         except (ModelError, MissingExtraError):
             continue
+        exported = _exported_recipe(recipe)
+        if exported is not None and encoder.engine == "openvino" and other.engine == "torch":
+            refuse(encoder_spec(exported), str(mismatch))
+            log.warning("Queries of %s are embedded by torch: %s", name, mismatch)
         return other
     raise mismatch
 
@@ -120,6 +121,22 @@ def _recipe(made: EncoderFacts, stored: EncoderRecipe, version: str, table: Path
     )
 
 
+def _exported_recipe(recipe: EncoderRecipe) -> EncoderRecipe | None:
+    """Return the recipe of the model that is exported for queries of an index; None where there is none.
+
+    Raises:
+        ModelError: what was learnt from a table can't be read.
+    """
+    from embedsearch.encoders.given import query_recipe
+    from embedsearch.encoders.rows import learnt_of, text_recipe
+
+    if recipe.query_model:
+        return query_recipe(recipe)
+    if UNITS[recipe.unit].by_columns:
+        return text_recipe(recipe) if learnt_of(recipe.table).has_texts else None
+    return None if recipe.own or UNITS[recipe.unit].spec else recipe  # vectors made elsewhere
+
+
 def export_for_queries(
     made: EncoderFacts,
     stored: EncoderRecipe,
@@ -142,16 +159,11 @@ def export_for_queries(
         load: what makes an encoder.
         say: is told before a model is exported.
     """
-    from embedsearch.encoders.given import query_recipe
-    from embedsearch.encoders.rows import text_recipe
-
-    recipe = _recipe(made, stored, version, table)
-    if recipe.query_model:
-        recipe = query_recipe(recipe)
-    elif UNITS[recipe.unit].by_columns:
-        recipe = text_recipe(recipe)
-    for each in (recipe, texts):
-        if each is None or not asked(each) or each.own:
+    recipes = [texts]
+    with contextlib.suppress(ModelError):
+        recipes.append(_exported_recipe(_recipe(made, stored, version, table)))
+    for each in recipes:
+        if each is None or not asked(each):
             continue
         with contextlib.suppress(EmbedsearchError, OSError):
             if is_wanted(each, encoder_spec(each)):

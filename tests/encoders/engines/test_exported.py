@@ -16,16 +16,18 @@ import torch
 import embedsearch as es
 from embedsearch import encoders
 from embedsearch.disk.cache import cache_folder, clear_cache
-from embedsearch.encoders import open_encoder
+from embedsearch.encoders import open_encoder, query_encoder
 from embedsearch.encoders.engines import QUERY, export
 from embedsearch.encoders.engines.exported import open_exported
 from embedsearch.encoders.query_encoder import query_engine
 from embedsearch.encoders.text import Tokenizer
+from embedsearch.errors import EncoderMismatchError
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Sentence, Unit
 from embedsearch.splitters.words import words
 from tests.encoders.engines.test_openvino import wrong
 from tests.encoders.test_images import pictures
+from tests.fakes import Told
 from tests.small_models import SENTENCES, TEXT_MODELS
 
 pytestmark = [
@@ -157,6 +159,49 @@ def test_a_truncated_export_is_made_again(small_model):
     os.truncate(weights, size // 2)
     assert opened(small_model("bert")).engine == "openvino"
     assert weights.stat().st_size == size
+
+
+def test_an_index_that_torch_does_not_match_either_refuses_no_export(faq, monkeypatch, tmp_path):
+    """Where torch too gives other vectors of a build's probes, the index is at fault, and not the export."""
+
+    def mismatch(*_):
+        raise EncoderMismatchError("other vectors")
+
+    monkeypatch.setattr(query_encoder, "check", mismatch)
+    with pytest.raises(EncoderMismatchError, match="other vectors"):
+        _ = es.open(faq.name, indexes=tmp_path).encoder
+    assert [facts["failed"] for facts in exports()] == [""]
+
+
+ROWS = [{"id": f"{at}", "size": at % 9, "says": f"{SENTENCES[at % 4]} {at}"} for at in range(20)]
+
+
+def built_of_rows(rows, model, tmp_path):
+    """Return an index of rows whose texts go through `model`."""
+    return es.build(
+        rows, name="rows", rows=True, id="id", indexes=tmp_path, model=model, precision="fp32", device="cpu"
+    )
+
+
+def test_the_export_of_texts_of_rows_is_compared_and_refused(small_model, monkeypatch, tmp_path, caplog):
+    """Where rows get other vectors, the export of their texts' model is refused, once."""
+    built_of_rows(ROWS, small_model("bert"), tmp_path)
+    wrong(monkeypatch, by=0.5)
+    with caplog.at_level(logging.WARNING, "embedsearch"):
+        used = [es.open("rows", indexes=tmp_path).encoder.engine for _ in range(2)]
+    assert used == ["torch", "torch"]
+    assert len(caplog.records) == 1
+    assert ["gives other vectors of its items" in facts["failed"] for facts in exports()] == [True]
+
+
+def test_a_table_of_numbers_and_given_vectors_export_nothing(small_model, tmp_path):
+    """An index that embeds no text has no model to export, and says nothing of one."""
+    numbers = [{key: value for key, value in row.items() if key != "says"} for row in ROWS]
+    built_of_rows(numbers, small_model("bert"), tmp_path)
+    np.save(tmp_path / "v.npy", np.eye(8, dtype=np.float32))
+    es.build(tmp_path / "v.npy", name="given", indexes=tmp_path, progress=(progress := Told()))
+    assert exports() == []
+    assert not [each for each in progress.stages if "preparing" in each]
 
 
 @pytest.mark.parametrize("damage", ["altered", "no sums", "a list"])
