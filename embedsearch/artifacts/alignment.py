@@ -17,6 +17,7 @@ import numpy as np
 from embedsearch.artifacts import amend
 from embedsearch.artifacts.captions import write_captions
 from embedsearch.artifacts.crossmodal import BLOCK, conse_facts, unrelated, write
+from embedsearch.artifacts.exports import export_for_queries
 from embedsearch.artifacts.scale import listed
 from embedsearch.backends import Rows
 from embedsearch.crossmodal.class_names import project, text_vectors
@@ -72,14 +73,17 @@ def align(
         ModelError: the text model can't be had.
         IndexNotFoundError, IndexDamagedError, IndexBusyError: as `embedsearch.artifacts.amend`.
     """
+    progress = progress or Silent()
     aligner = partial(
         _make,
         captions=Path(captions).expanduser() if captions else None,
         field=field,
         recipe=text_recipe(absolute_model(str(text_model))),
-        progress=progress or Silent(),
+        progress=progress,
     )
-    return amend(root, name, "crossmodal", aligner)
+    build = amend(root, name, "crossmodal", aligner)
+    export_for_queries(build, open_encoder, progress)
+    return build
 
 
 @dataclass(frozen=True, slots=True)

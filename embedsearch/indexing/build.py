@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 
 from embedsearch.artifacts import ArtifactContext, refresh
+from embedsearch.artifacts.exports import export_for_queries
 from embedsearch.backends import AUTO, check_kind
-from embedsearch.crossmodal.projection import text_recipe, tower_recipe
+from embedsearch.crossmodal.projection import tower_recipe
 from embedsearch.disk.checksums import file_facts, sha256_of
 from embedsearch.disk.lock import write_lock
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder, unreadable
-from embedsearch.encoders.query_encoder import export_for_queries, query_engine
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import (
     RecallNotReachedError,
@@ -135,7 +135,7 @@ def build_index(
             previous = None if first else find_previous(asked, folder, describe, progress, full=full)
             encoder = PlannedEncoder(ready.recipe, previous, describe, load, loaded)
             may_remove = allow_removal or (replace and not _same_source(recipe, previous))
-            task = _Task(
+            current = _Task(
                 recipe,
                 metric,
                 source,
@@ -149,8 +149,10 @@ def build_index(
                 previous,
                 ready.notes,
                 started,
-            )
-            return task.made()
+            ).made()
+    del ready, loaded, encoder  # the model of the build leaves the memory
+    export_for_queries(current, load, progress)
+    return current
 
 
 @dataclass(slots=True)
@@ -329,24 +331,7 @@ class _Task:
         ).save(aside)
         published = publish(self.folder, aside, build, recipe)
         staging.clear()
-        current = Build(published)
-        self.export_for_queries(current.manifest)
-        return current
-
-    def export_for_queries(self, manifest: Manifest) -> None:
-        """Export the models that queries are embedded with, so that the first query finds them."""
-        facts = manifest.artifacts.crossmodal
-        texts = facts.text if facts else None
-        engine = query_engine(manifest.version)
-        export_for_queries(
-            manifest.encoder,
-            manifest.recipe.encoder,
-            manifest.version,
-            self.folder / BUILDS / manifest.build / COLUMNS,
-            text_recipe(texts.model, texts.revision, texts.pooling, engine) if texts else None,
-            self.load,
-            self.progress.stage,
-        )
+        return Build(published)
 
 
 def compare_index(

@@ -1,11 +1,14 @@
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from embedsearch.disk.lock import write_lock
 from embedsearch.errors import (
     IndexBusyError,
     IndexNotFoundError,
@@ -13,6 +16,7 @@ from embedsearch.errors import (
     SourceError,
     TooManyRejectedError,
 )
+from embedsearch.indexing import build
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Rejected, Unit, content_hash
@@ -34,6 +38,25 @@ def test_vectors_stand_in_the_order_of_the_source(make_build, monkeypatch):
     assert build.items["hash"].to_pylist() == [content_hash(word) for word in WORDS]
     assert build.items["field:length"].to_pylist() == [len(word) for word in WORDS]
     assert np.array_equal(build.vectors, np.stack([letters(word) for word in WORDS]))
+
+
+def test_models_are_exported_behind_the_lock(make_build, monkeypatch, tmp_path):
+    """While the models for queries are exported, others can write the index, and its encoder is dropped."""
+    loaded, freed = [], []
+
+    def load(recipe):
+        encoder = LetterEncoder(recipe)
+        loaded.append(weakref.ref(encoder))
+        return encoder
+
+    def export(current, *_):
+        with write_lock(tmp_path / "small"):
+            gc.collect()
+            freed.append((current.manifest.count, [each() for each in loaded]))
+
+    monkeypatch.setattr(build, "export_for_queries", export)
+    make_build(ENTRIES, load=load)
+    assert freed == [(len(ENTRIES), [None] * len(loaded))]
 
 
 def test_the_raw_vectors_are_kept(make_build):

@@ -12,12 +12,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import embedsearch as es
 from embedsearch import encoders
 from embedsearch.disk.cache import cache_folder, clear_cache
+from embedsearch.disk.lock import write_lock
 from embedsearch.encoders import open_encoder, query_encoder
-from embedsearch.encoders.engines import QUERY, export
+from embedsearch.encoders.engines import QUERY, export, exported
 from embedsearch.encoders.engines.exported import open_exported
 from embedsearch.encoders.query_encoder import query_engine
 from embedsearch.encoders.text import Tokenizer
@@ -121,6 +123,31 @@ def test_a_text_query_loads_no_torch(faq, tmp_path):
     )
     assert run.stdout.split(maxsplit=2) == [first.id, f"{first.distance:.6f}", "[]\n"]
     assert run.stderr == ""
+
+
+def test_align_exports_the_model_of_texts(small_model, tmp_path, monkeypatch):
+    """After `align` the texts' model is exported for the first query, while others can write the index."""
+    lines = ["image,caption"]
+    for number in range(8):
+        Image.new("RGB", (64, 64), (30 * number, 0, 0)).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{SENTENCES[number % len(SENTENCES)]} {number}")
+    (tmp_path / "captions.csv").write_text("\n".join(lines))
+    folder = tmp_path / "indexes"
+    options = {"model": small_model("vit"), "pooling": "mean", "device": "cpu"}
+    es.build(tmp_path, name="reds", indexes=folder, progress=(progress := Told()), **options)
+    assert len(exports()) == 1
+    write = exported.keep
+
+    def kept(*arguments):
+        with write_lock(folder / "reds"):
+            write(*arguments)
+
+    monkeypatch.setattr(export, "keep", kept)
+    es.align(
+        "reds", tmp_path / "captions.csv", text_model=small_model("bert"), indexes=folder, progress=progress
+    )
+    assert len(exports()) == 2
+    assert [each for each in progress.stages if "preparing the model" in each] == [progress.stages[-1]] * 2
 
 
 def test_an_index_of_an_earlier_version_is_asked_through_torch():
@@ -258,9 +285,9 @@ def test_the_tokenizer_of_an_open_export_is_at_hand(small_model):
     """An export that was opened needs its files no more: another process may clear the cache."""
     opened(small_model("bert"))
     spec = encoders.encoder_spec(recipe_of(small_model("bert")))
-    exported = open_exported(recipe_of(small_model("bert")), spec)
+    found = open_exported(recipe_of(small_model("bert")), spec)
     clear_cache()
-    assert Tokenizer.kept(exported)(["a cat"], offsets=False)[0].ids
+    assert Tokenizer.kept(found)(["a cat"], offsets=False)[0].ids
 
 
 def test_a_failed_export_leaves_shared_models_in_fp32(small_model, monkeypatch):
