@@ -56,5 +56,7 @@ def _print_rates(json: bool) -> None:
         [[str(kind), each.engine, each.precision, f"{each.rate:,.0f}"] for kind, each in found],
     )
     click.echo(
-        "On a CPU `auto` takes the first of a kind whose vectors keep a cosine of 0.999 to torch in fp32."
+        "On a CPU `auto` takes the first of a kind whose vectors keep a cosine of 0.999 to torch in fp32.\n"
+        "Each rate is measured once and kept. To measure again, on an idle machine, delete the cache: "
+        "embedsearch gc --cache"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from functools import cache
 from pathlib import Path
@@ -11,11 +12,19 @@ from pathlib import Path
 @cache
 def cpu_has_bf16() -> bool:
     """Whether the processor multiplies bfloat16 matrices in hardware (AVX-512 BF16 or AMX)."""
+    return bool({"avx512_bf16", "amx_bf16"} & set(_cpuinfo("flags").split()))
+
+
+def processor() -> str:
+    """Return the processor's model name, as far as the system says it."""
+    return _cpuinfo("model name") or platform.processor()
+
+
+def _cpuinfo(name: str) -> str:
+    """Return what Linux says of the first core under a name; empty where it says nothing."""
     cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.is_file():
-        return False
-    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
-    return bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def may_have_gpu() -> bool:

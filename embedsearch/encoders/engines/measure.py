@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,11 +65,18 @@ def _spec(unit: Unit) -> EncoderSpec:
     return EncoderSpec("measured", "", unit, "mean", (-1,), False, None, {}, {})
 
 
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Let torch draw the same random weights each time, and go on afterwards as if nothing was drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # of the CPU alone
+        yield
+
+
 def _attention() -> tuple[PoolingHead, Callable[[int], Inputs]]:
     """Return two layers of the size of MiniLM's, and what makes a batch of texts."""
     from transformers import BertConfig, BertModel
 
-    torch.manual_seed(0)
     config = BertConfig(
         vocab_size=1000, hidden_size=384, num_hidden_layers=2, num_attention_heads=12, intermediate_size=1536
     )
@@ -78,7 +85,9 @@ def _attention() -> tuple[PoolingHead, Callable[[int], Inputs]]:
         ids = np.arange(count * LENGTH, dtype=np.int64).reshape(count, LENGTH) % config.vocab_size
         return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
-    return TextPoolingHead(BertModel(config), _spec(Unit.TEXT)), batch
+    with _seeded():
+        model = BertModel(config)
+    return TextPoolingHead(model, _spec(Unit.TEXT)), batch
 
 
 class _Convolutions(nn.Module):
@@ -98,9 +107,10 @@ class _Convolutions(nn.Module):
 
 def _convolutions() -> tuple[PoolingHead, Callable[[int], Inputs]]:
     """Return a small CNN, and what makes a batch of images."""
-    torch.manual_seed(0)
 
     def batch(count: int) -> Inputs:
         return {"pixel_values": np.full((count, 3, SIDE, SIDE), 100, np.uint8)}
 
-    return ImagePoolingHead(_Convolutions(), _spec(Unit.IMAGE), (1 / 128,) * 3, (-1.0,) * 3), batch
+    with _seeded():
+        model = _Convolutions()
+    return ImagePoolingHead(model, _spec(Unit.IMAGE), (1 / 128,) * 3, (-1.0,) * 3), batch

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from embedsearch import encoders
 from embedsearch.disk.cache import cache_folder
+from embedsearch.encoders.engines.machine import processor
 
 LENGTH = 64  # tokens in a text
 SIDE = 260  # pixels of an image
@@ -71,5 +72,5 @@ def known_rates(kind: Kind) -> list[Rate]:
 def _file(kind: Kind) -> Path:
     engines = [version("torch"), version("openvino") if encoders.has_openvino() else ""]
     cores = [os.cpu_count(), os.environ.get("OMP_NUM_THREADS", "")]
-    facts = (kind, platform.node(), platform.machine(), *cores, *engines)
+    facts = (kind, platform.node(), platform.machine(), processor(), *cores, *engines)
     return cache_folder() / "rates" / f"{hashlib.sha256(repr(facts).encode()).hexdigest()}.json"

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from embedsearch import encoders
@@ -36,6 +37,28 @@ def test_each_engine_is_measured_in_each_precision_once(kind, monkeypatch):
 
 
 @pytest.mark.rates
+def test_another_processor_is_measured_again(monkeypatch):
+    """Rates hold for the processor that they were measured on, also where its host's name stays."""
+    monkeypatch.setattr(measure, "measured", lambda _: [Rate("torch", "fp32", 5.0)])
+    rates.rates(Kind.ATTENTION)
+    assert rates.known_rates(Kind.ATTENTION)
+    monkeypatch.setattr(rates, "processor", lambda: "another")
+    assert not rates.known_rates(Kind.ATTENTION)
+
+
+@pytest.mark.rates
+@pytest.mark.parametrize("kind", Kind)
+def test_measuring_leaves_the_random_state(kind, monkeypatch):
+    """What the caller's program draws at random by torch does not change because rates were measured."""
+    monkeypatch.setattr(encoders, "has_openvino", lambda: False)
+    monkeypatch.setattr(measure, "_rate", lambda *_: 1.0)
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    assert list(measure.measured(kind))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.rates
 def test_what_was_kept_and_is_damaged_is_measured_again(monkeypatch):
     """A file of the cache that can't be read is measured anew."""
     monkeypatch.setattr(measure, "measured", lambda _: [Rate("torch", "fp32", 5.0)])
@@ -66,5 +89,6 @@ def test_models_here_shows_what_was_measured(monkeypatch):
     )
     shown = CliRunner().invoke(cli, ["models", "--here"]).output
     assert ["attention", "torch", "fp32", "1,234"] in [line.split() for line in shown.splitlines()]
+    assert "To measure again" in shown
     here = json.loads(CliRunner().invoke(cli, ["models", "--here", "--json"]).output)["here"]
     assert here == [{"kind": "attention", "engine": "torch", "precision": "fp32", "rate": 1234.5}]
