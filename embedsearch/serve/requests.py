@@ -37,6 +37,7 @@ MOST_NUMBERS = 65_536  # of one vector
 MOST_PARTS = 32  # of one query
 MOST_COMPARED = 64
 MOST_TEXTS = 2048  # of one request for embeddings, as OpenAI's
+MOST_VALUES = 10_000  # that a field may have, by a filter
 MODE: Literal["vector"] = "vector"
 
 
@@ -63,7 +64,10 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Scalar = bool | int | float | str | None
 Where = (
     Annotated[str, Field(max_length=4000)]
-    | Annotated[dict[str, Scalar | list[Scalar]], Field(max_length=100)]
+    | Annotated[
+        dict[str, Scalar | Annotated[list[Scalar], Field(max_length=MOST_VALUES, fail_fast=True)]],
+        Field(max_length=100),
+    ]
 )
 
 
@@ -71,6 +75,16 @@ class Request(BaseModel):
     """A JSON body; a key that is not known is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_keys(cls, given: Any) -> Any:
+        """Stop at the first unknown key; pydantic would report each of a million."""
+        if isinstance(given, dict):
+            for key in given:
+                if key not in cls.model_fields:
+                    raise ValueError(f"There is no key {key!r:.80}.")
+        return given
 
 
 class Term(Request):
@@ -83,8 +97,8 @@ class Term(Request):
     image: File | None = Field(None, description="An image file as base64.")
     sound: File | None = Field(None, description="A sound file as base64.")
     item: Identity | None = Field(None, description="The id of an item of the index: more like it.")
-    vector: Annotated[list[Number], Field(min_length=1, max_length=MOST_NUMBERS)] | None = Field(
-        None, description="A vector of the index's encoder."
+    vector: Annotated[list[Number], Field(min_length=1, max_length=MOST_NUMBERS, fail_fast=True)] | None = (
+        Field(None, description="A vector of the index's encoder.")
     )
     row: Annotated[dict[str, Scalar], Field(min_length=1, max_length=1000)] | None = Field(
         None, description="A row of a table: values by column."
@@ -223,8 +237,8 @@ class EmbeddingsRequest(Request):
         description="The name of an index, whose encoder is used, or of a text model.",
         examples=["all-MiniLM-L6-v2"],
     )
-    input: String | Annotated[list[String], Field(min_length=1, max_length=MOST_TEXTS)] = Field(
-        description="A text, or several.", examples=["a cat"]
+    input: String | Annotated[list[String], Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True)] = (
+        Field(description="A text, or several.", examples=["a cat"])
     )
     encoding_format: Literal["float", "base64"] = Field(
         "float", description="A list of numbers, or base64 of little-endian float32."

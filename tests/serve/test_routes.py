@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 import embedsearch as es
 from embedsearch.records import Unit
 from embedsearch.serve import schemas
+from embedsearch.serve.http import app
 from tests.fakes import COLOURS, FRUITS, fruit_entries, picture, text
 from tests.serve.conftest import serving
 
@@ -203,7 +205,13 @@ ERRORS = [
     ("search", {}, 422, "Ask with one of text, image, sound, item, vector and row; got none."),
     ("search", {"text": "a", "item": "b"}, 422, "got text and item."),
     ("search", {"text": "fig", "mode": "hybrid"}, 422, "the mode is 'vector'; got 'hybrid'."),
-    ("search", {"text": "fig", "unknown": 1}, 422, "unknown: Extra inputs are not permitted"),
+    ("search", {"text": "fig", "unknown": 1}, 422, "There is no key 'unknown'."),
+    ("search", dict.fromkeys(map(str, range(200_000)), 0), 422, "There is no key '0'."),
+    ("search", {"text": "fig", "where": 3}, 422, "where: Input should be a valid string, or an object"),
+    ("search", {"text": "fig", "where": {"length": [{}] * 9999}}, 422, "where: Input should be a valid"),
+    ("search", {"text": "fig", "where": {"length": [1] * 10_001}}, 422, "should have at most 10000 items"),
+    ("search", {"row": {"a": {}}}, 422, "row.a: Input should be a valid boolean, or a valid integer, or "),
+    ("search", {"vector": ["a"] * 60_000}, 422, "vector.0: Input should be a valid number"),
     ("search", {"parts": [{"text": "a"}], "text": "b"}, 422, "Put text into parts, or leave out parts."),
     ("search", {"image": "no base64!"}, 422, "image: the text is not base64"),
     ("search", {"text": " "}, 400, "The query is empty. Type what you are looking for."),
@@ -234,7 +242,28 @@ def test_errors_are_problem_details(client, verb, body, status, sentence):
     assert (answered.status_code, problem["status"]) == (status, status), problem
     assert answered.headers["content-type"] == "application/problem+json"
     assert sentence in problem["detail"]
+    assert len(problem["detail"]) < 500
     assert set(problem) == {"type", "title", "status", "detail", "message"}
+
+
+@pytest.mark.parametrize("body", [{"x" * 10**6: 1}, {"row": {"x" * 10**6: {}}}])
+def test_a_long_key_is_not_repeated(client, body):
+    """An error names the beginning of a key."""
+    assert len(client.post("/v1/indexes/fruits/search", json=body).json()["detail"]) < 500
+
+
+def test_large_bodies_are_read_beside_the_event_loop(client, monkeypatch):
+    """A long body is parsed in a thread of its own, so that others are answered meanwhile."""
+    threads = []
+
+    def parsed(form, content):
+        threads.append(threading.current_thread())
+        return form.model_validate_json(content)
+
+    monkeypatch.setattr(app, "_parsed", parsed)
+    for length in (1, 90_000):
+        client.post("/v1/indexes/fruits/search", json={"text": "a" * length})
+    assert threads[0] is not threads[1]
 
 
 def test_addresses_that_lead_nowhere(client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from json import dumps
 from typing import Any, TypeVar
@@ -42,6 +43,7 @@ from embedsearch.serve.schemas import (
 Body = TypeVar("Body", bound=BaseModel)
 
 JSON, FORM = "application/json", "multipart/form-data"
+LARGE = 2**16  # bytes of a body that is read in a thread
 FIELDS = 20  # of a form
 FILES = ("image", "sound")  # fields of a form that are uploaded
 REFS = "#/components/schemas/{model}"
@@ -200,7 +202,10 @@ async def _body(request: Request, form: type[Body], *, uploads: bool = False) ->
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == JSON:
-            return form.model_validate_json(await request.body())
+            content = await request.body()
+            if len(content) > LARGE:
+                return await asyncio.to_thread(_parsed, form, content)
+            return _parsed(form, content)
         if kind == FORM and uploads:
             return form.model_validate(await _fields(request))
     except ValidationError as error:
@@ -209,6 +214,14 @@ async def _body(request: Request, form: type[Body], *, uploads: bool = False) ->
     raise RefusedError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The body is {taken}; got {kind or 'no content-type':.80}."
     )
+
+
+def _parsed(form: type[Body], content: bytes) -> Body:
+    """Return what JSON holds; errors as `_body`."""
+    try:
+        return form.model_validate_json(content)
+    except ValidationError as error:
+        raise of_body(error) from None
 
 
 async def _fields(request: Request) -> dict[str, str | bytes]:

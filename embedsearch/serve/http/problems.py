@@ -27,7 +27,9 @@ STATUS: tuple[tuple[type[EmbedsearchError], HTTPStatus], ...] = (
 )
 GONE = 499  # the client went before it had sent its request; nobody reads the answer
 RETRY_AFTER = 1  # seconds
-MOST_SHOWN = 5  # faults of one body
+AGAIN = ", or Input should be "
+MOST_SHOWN = 5  # keys with faults, of one body
+SCALARS = ("bool", "int", "float", "str")  # what a value of a row may be
 FAILED = "The server failed on this request. Its log says why."
 
 
@@ -51,13 +53,24 @@ class BodyError(Exception):
 
 def of_body(error: ValidationError) -> BodyError:
     """Return what is wrong with a body, in sentences that name its keys."""
-    said = []
+    faults: dict[str, list[str]] = {}
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        at = ".".join(str(part) for part in fault["loc"])
-        text = fault["msg"].removeprefix("Value error, ")
-        said.append(f"{at}: {text}" if at else text)
+        texts = faults.setdefault(_key(fault["loc"]), [])
+        texts.append(fault["msg"].removeprefix("Value error, "))
+    said = [
+        (f"{key}: " if key else "") + ", or ".join(dict.fromkeys(texts)).replace(AGAIN, ", or ")
+        for key, texts in faults.items()
+    ]
     more = f" (and {len(said) - MOST_SHOWN:,} more)" if len(said) > MOST_SHOWN else ""
     return BodyError("; ".join(said[:MOST_SHOWN]) + more)
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """Return the key of a body that a fault is at, without pydantic's names of the types that it tried."""
+    parts = [f"{part:.80}" if isinstance(part, str) else str(part) for part in place]
+    tried = [at for at, part in enumerate(parts) if "[" in part or part.startswith("constrained-")]
+    parts = parts[: tried[0]] if tried else parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] in SCALARS else parts)
 
 
 def response(
