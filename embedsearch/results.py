@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -90,7 +91,7 @@ class Hit:
     @property
     def is_gone(self) -> bool:
         """Whether the item has a file, and that is no longer there; it is looked up now."""
-        return self.path is not None and not Path(self.path).exists()
+        return self.path is not None and not os.path.exists(self.path)
 
     @property
     def item(self) -> str:

@@ -7,6 +7,7 @@ own scores, q.v = sum_t w_t (q.h_t), with nothing left over; for cosine all have
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     if UNITS[searcher.manifest.unit].by_columns:
         return explain_columns(searcher, asked, space, item)
     content = _content(item)
-    if item.path and item.image is None and item.text is None and not Path(item.path).exists():
+    if item.path and item.image is None and item.text is None and not os.path.exists(item.path):
         raise ItemError(
             f"The item {item.id!r} can't be explained: its file {item.path} is gone. Put it back, or run: "
             f"embedsearch rebuild {searcher.manifest.name}"

@@ -86,7 +86,11 @@ Start = Annotated[int, Field(ge=0, description="Where in a long text to begin, i
 def make_server(server: Server) -> MCPServer[Any]:
     """Return an MCP server with the tools, on the indexes of `server`."""
     made: MCPServer[Any] = MCPServer(
-        "embedsearch", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING"
+        "embedsearch",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        log_level="WARNING",
+        subscriptions=False,  # a client would listen for as long as it likes, and nothing ever changes
     )
     tools = Tools(server)
     reads = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
@@ -287,7 +291,7 @@ def _small(fields: dict[str, Any], room: int, longest: int = VALUE) -> tuple[dic
 
 def _greatest(parts: list[Any]) -> list[Any]:
     """Return the parts with the greatest scores, in their order; of what has no score the first."""
-    scores = [abs(part["score"]) if "score" in part else 0 for part in parts]
+    scores = [abs(part["score"]) if isinstance(part, dict) and "score" in part else 0 for part in parts]
     best = sorted(range(len(parts)), key=lambda at: -scores[at])[:MOST_PARTS]
     return [parts[at] for at in sorted(best)]
 

@@ -68,11 +68,15 @@ def check_installed() -> None:
         )
 
 
-def scan(source: SoundSource) -> Scan:
+def scan(source: SoundSource, most: int | None = None) -> Scan:
     """Decode a sound from its start to its end, in blocks, and return its length and how loud it is.
 
+    Args:
+        source: the file, or its bytes.
+        most: minutes that it may last; no more of it is decoded.
+
     Raises:
-        ItemError: it can't be decoded, is cut off, holds nothing, or is silent.
+        ItemError: it can't be decoded, is cut off, holds nothing, is silent, or is too long.
         OSError: the file can't be read.
     """
     peaks: list[float] = []
@@ -81,6 +85,8 @@ def scan(source: SoundSource) -> Scan:
         cell = max(1, sound.rate // CELLS)
         for block in sound.blocks(0):
             frames += len(block)
+            if most is not None and frames > 60 * most * sound.rate:
+                raise ItemError(f"the sound lasts more than {most} minutes; send a part of it")
             held = np.concatenate([rest, np.abs(block)])
             whole = len(held) // cell * cell
             peaks += held[:whole].reshape(-1, cell).max(1).tolist()  # (n,) -> (c, cell) -> (c,)

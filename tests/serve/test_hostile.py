@@ -1,17 +1,24 @@
 """What a hostile client sends by hand: slow and broken requests, and addresses that lead out of the index."""
 
 import logging
+import os
 import socket
 import threading
+from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
-from embedsearch.serve.http import run
+import embedsearch as es
+from embedsearch.errors import ItemError
+from embedsearch.modalities import QueryForm
+from embedsearch.serve.http import run, server
 from embedsearch.serve.http.app import make_app
 from embedsearch.serve.http.server import Settings
 from embedsearch.serve.mcp import make_app as make_mcp_app
 from tests.fakes import text
 from tests.serve.conftest import listening, serving, wait_until
+from tests.sounds import packed, tone
 
 HEAD = b"POST /v1/indexes/small/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -73,6 +80,48 @@ def test_broken_requests_are_refused(client, request_bytes, status):
     """A request that is no HTTP, or whose length can't be trusted, gets a status of the client's fault."""
     assert said(client, request_bytes).split()[1].startswith(status)
     assert client.get("/health").status_code == 200
+
+
+def test_a_long_head_is_refused(client):
+    """The head of a request has a limit."""
+    with connected(client) as connection, suppress(ConnectionError):
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        for _ in range(200):
+            connection.sendall(b"X-More: " + b"a" * 1000 + b"\r\n")
+        connection.sendall(b"\r\n")
+        assert connection.recv(100).split()[1:2] != [b"200"]
+
+
+def test_long_sounds_are_refused(monkeypatch):
+    """Sounds of a request have a limit together, and none is decoded beyond it; `image` may hold one."""
+    monkeypatch.setattr(server, "UPLOADED_MINUTES", 1)
+    hearing = SimpleNamespace(queries=SimpleNamespace(form=QueryForm.SOUND))
+    long, half = (packed(tone(seconds, rate=8000), 8000) for seconds in (61, 40))
+    for made in (es.Sound, es.Image):
+        server._check_files(hearing, [made(half)])
+        with pytest.raises(ItemError, match="the sound lasts more than 1 minutes"):
+            server._check_files(hearing, [made(long)])
+        with pytest.raises(ItemError, match="the sounds together last more than 1 minutes"):
+            server._check_files(hearing, [made(half), made(half)])
+
+
+def test_a_file_that_may_not_be_read_is_a_file_that_is_gone(client, tmp_path, monkeypatch):
+    """Searches answer where the folder of the files may not be entered, or a file may not be read."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert client.get("/v1/indexes/small/content/red").status_code == 404
+    stat = os.stat
+
+    def guarded(path, *args, **kwargs):
+        if str(path).endswith("red.png"):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", guarded)
+    found = client.post("/v1/indexes/small/search", json={"item": "navy"}).json()["hits"]
+    assert {hit["id"]: hit["gone"] for hit in found}["red"]
+    assert client.get("/v1/indexes/small/content/red").status_code == 404
+    explained = client.post("/v1/indexes/small/explain", json={"item": "navy", "hit": "red"})
+    assert (explained.status_code, "is gone" in explained.json()["detail"]) == (422, True)
 
 
 def test_slow_requests_do_not_pile_up(letters, fruits, tmp_path, monkeypatch):  # noqa: ARG001

@@ -1,5 +1,6 @@
 """Queries that arrive together, too many of them, slow ones, and builds that change beneath them."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
@@ -8,6 +9,7 @@ import pytest
 
 import embedsearch as es
 from embedsearch import store
+from embedsearch.index import Index
 from embedsearch.serve.http import opened, work
 from tests.fakes import FRUITS, LetterEncoder, fruit_entries, text
 from tests.serve.conftest import serving, wait_until
@@ -143,6 +145,51 @@ def test_a_slow_request_is_given_up(serve, threads):
         Held.go.set()
         wait_until(lambda: search(client, text="fig").status_code == 200)
         assert waiting(client) == 0
+
+
+def test_an_index_that_opens_slowly_opens(fruits):
+    """Requests that are given up while an index opens do not stop it: it is opened once, for all of them."""
+    folder, opening, go = fruits.build.folder.parents[2], [], threading.Event()
+
+    async def run():
+        indexes = opened.OpenIndexes(folder, lambda _: None, warm=False)
+        open_one = indexes._open
+        indexes._open = lambda name: (opening.append(name), go.wait(), open_one(name))[2]
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(indexes.get("fruits"), 0.05)
+        go.set()
+        while not indexes.held():
+            await asyncio.sleep(0.01)
+        await indexes.get("fruits")
+        indexes.close()
+
+    asyncio.run(run())
+    assert opening == ["fruits"]
+
+
+def test_a_fault_while_opening_does_not_stop_the_others(fruits, monkeypatch, caplog):
+    """Whatever one index fails with, the others are opened, and the build before goes on answering."""
+    folder = fruits.build.folder.parents[2]
+
+    def fail(*_):
+        raise RuntimeError("a fault")
+
+    async def run():
+        indexes = opened.OpenIndexes(folder, lambda _: None, warm=True)
+        held = await indexes.get("fruits")
+        monkeypatch.setattr(opened, "open_current", fail)
+        await indexes._renew("fruits", held, folder)
+        assert (held.refused, held.renewing, indexes.held()) == (folder, None, [held.index])
+        indexes.forget("fruits", held)
+        await indexes.warm()
+        monkeypatch.undo()
+        monkeypatch.setattr(Index, "warm", fail)
+        assert len((await indexes.get("fruits")).index) == len(FRUITS)
+        indexes.close()
+
+    asyncio.run(run())
+    assert [str(each.exc_info[1]) for each in caplog.records] == ["a fault"] * 3
 
 
 def test_what_was_given_up_is_not_embedded(serve, threads):

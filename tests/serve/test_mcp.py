@@ -12,13 +12,24 @@ import pytest
 from click.testing import CliRunner
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 from PIL import Image
 
 from embedsearch.cli import cli
 from embedsearch.records import Unit
 from embedsearch.serve import schemas
 from embedsearch.serve.http.server import Server, Settings
-from embedsearch.serve.mcp import ANSWER, BODY, HIT, MOST_HITS, VALUE, make_app, make_server
+from embedsearch.serve.mcp import (
+    ANSWER,
+    BODY,
+    HIT,
+    MOST_HITS,
+    MOST_PARTS,
+    VALUE,
+    _greatest,
+    make_app,
+    make_server,
+)
 from tests.fakes import picture, text
 from tests.serve.conftest import listening
 
@@ -141,6 +152,18 @@ def test_an_explanation_is_small(call, make_searcher):
     made = read(call("explain", index="small", query="pear", id="a"))
     assert [word["text"] for word in made["words"]] == ["apple", "pear"]
     assert "tokens" not in made
+    assert _greatest(["a score", "b"] * MOST_PARTS) == ["a score", "b"] * (MOST_PARTS // 2)
+
+
+def test_nobody_listens_for_changes(ask):
+    """There is no stream of messages, which a client might hold open for as long as it likes."""
+
+    async def listen(client):
+        with pytest.raises(MCPError, match="not found"):
+            async with asyncio.timeout(5), client.listen(tools_list_changed=True):
+                pass
+
+    ask(listen)
 
 
 def test_texts_are_compared_by_an_index(call, fruits):  # noqa: ARG001

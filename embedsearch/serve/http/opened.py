@@ -113,6 +113,11 @@ def _placed(index: Index, queries: Sequence[AnyQuery]) -> list[Placed | Exceptio
         return [error] if len(queries) == 1 else [_placed(index, [each])[0] for each in queries]
 
 
+def _warn(what: str, error: Exception) -> None:
+    """Log an error, with its traceback where it is not of the library."""
+    log.warning("%s: %s", what, error, exc_info=None if isinstance(error, EmbedsearchError) else error)
+
+
 class Opened:
     """An index that is open, and the queries that wait for it."""
 
@@ -137,7 +142,7 @@ class OpenIndexes:
         self.encoders = Encoders()
         self._batches = batches
         self._held: dict[str, Opened] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._opening: dict[str, asyncio.Task[Opened]] = {}
         self._threads = ThreadPoolExecutor(1, "opening")
 
     def __len__(self) -> int:
@@ -152,8 +157,8 @@ class OpenIndexes:
         for name in list_names(self.folder):
             try:
                 await self.get(name)
-            except (EmbedsearchError, OSError) as error:
-                log.warning("%s", error)
+            except Exception as error:
+                _warn(f"The index {name} can't be opened", error)
 
     async def get(self, name: str) -> Opened:
         """Return an open index.
@@ -163,17 +168,22 @@ class OpenIndexes:
         """
         held = self._held.get(name)
         if held is None:
-            folder = index_folder(self.folder, name)  # so that only names of indexes have a lock
-            async with self._locks.setdefault(folder.name, asyncio.Lock()):
-                held = self._held.get(name)
-                if held is None:
-                    held = self._held[name] = await self._opened(name)
-            return held
+            index_folder(self.folder, name)  # what names no index does not wait for a thread
+            if (task := self._opening.get(name)) is None:
+                task = self._opening[name] = asyncio.create_task(self._first(name))
+            return await asyncio.shield(task)  # it goes on when this request is given up
         now = time.monotonic()
         if now - held.looked >= LOOK:
             held.looked = now
             self._look(name, held)
         return held
+
+    async def _first(self, name: str) -> Opened:
+        try:
+            held = self._held[name] = await self._opened(name)
+            return held
+        finally:
+            del self._opening[name]
 
     def _look(self, name: str, held: Opened) -> None:
         """Have a new build opened where there is one; forget an index that was removed."""
@@ -196,8 +206,8 @@ class OpenIndexes:
     async def _renew(self, name: str, held: Opened, build: Path) -> None:
         try:
             made = await self._opened(name)
-        except (EmbedsearchError, OSError) as error:
-            log.warning("The build before goes on answering: %s", error)
+        except Exception as error:
+            _warn("The build before goes on answering", error)
             held.refused = build
         else:
             if self._held.get(name) is held:
@@ -217,9 +227,9 @@ class OpenIndexes:
             return index
         try:
             _ = index.encoder
-            index.search("a text", k=1)  # loads what reads texts, too
-        except EmbedsearchError as error:  # each query says so, where it matters
-            log.info("%s", error)
+            index.warm()
+        except Exception as error:  # each query says so, where it matters
+            _warn(f"The models of the index {name} can't be loaded", error)
         return index
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from embedsearch.errors import UsageError
 
@@ -19,8 +19,11 @@ HEAD = 10.0  # seconds in which a connection has to bring the head of its next r
 DRAIN = 30  # seconds that requests get to end after SIGTERM
 
 
-class Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # h11 or httptools
-    """A connection that is closed where no request comes on it, so that such ones do not pile up."""
+class Impatient(H11Protocol):
+    """A connection that is closed where no request comes on it, so that such ones do not pile up.
+
+    It is of h11, which bounds the head of a request; httptools does not.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to look for requests."""

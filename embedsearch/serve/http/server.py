@@ -21,8 +21,8 @@ from embedsearch.encoders.vision.decode import DAMAGED, UPLOADED_PIXELS, check_u
 from embedsearch.errors import IndexDamagedError, IndexNotFoundError, ItemError, ItemNotFoundError, UsageError
 from embedsearch.explain.shown import moment_of, thumbnail
 from embedsearch.index import Index
-from embedsearch.modalities import MODALITIES, Card
-from embedsearch.query import AnyQuery, Image, MoreLike, singles_of
+from embedsearch.modalities import MODALITIES, Card, QueryForm
+from embedsearch.query import AnyQuery, Image, MoreLike, Sound, singles_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.results import Hit, Results
@@ -46,6 +46,7 @@ from embedsearch.serve.schemas import (
     ListOutput,
     SearchOutput,
 )
+from embedsearch.splitters.sound import scan
 from embedsearch.store.build import manifests
 
 Answer = TypeVar("Answer")
@@ -53,6 +54,7 @@ Answer = TypeVar("Answer")
 BATCH, QUEUE, SECONDS, MEBIBYTES = 32, 256, 30.0, 32  # the defaults of `Settings`
 HEAVY = 2  # threads that decode and explain: a large image takes hundreds of megabytes
 LIGHT = 4  # threads that read items
+UPLOADED_MINUTES = 10  # of the sounds of one request
 SIDE = 400  # pixels of the longer side of a thumbnail
 # a file of the source is shown by the browser, and never run
 HARMLESS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -165,7 +167,7 @@ class Server:
 
         def explained(index: Index) -> ExplainOutput:
             query = asked.query()
-            _check_files([query])
+            _check_files(index, [query])
             return ExplainOutput.of(index.manifest, index.explain(query, asked.hit))
 
         return await self.held(name, lambda opened: self.heavy.run(explained, opened.index))
@@ -175,7 +177,7 @@ class Server:
 
         def compared(index: Index) -> CompareOutput:
             things = [each.query() for each in asked.things]
-            _check_files(things)
+            _check_files(index, things)
             return CompareOutput(comparisons=[Comparison.of(compare(things, index=index))])
 
         return await self.held(name, lambda opened: self.heavy.run(compared, opened.index))
@@ -195,8 +197,10 @@ class Server:
             return PlainTextResponse(hit.text, headers=HARMLESS)
         if hit.image is not None:
             return Response(hit.image, headers=HARMLESS, media_type=_media_type(hit))
-        if hit.path is None or not Path(hit.path).is_file():
-            raise ItemNotFoundError(f"The item {identity!r} of the index {name!r} has no text, and no file.")
+        if hit.path is None or not os.path.isfile(hit.path) or not os.access(hit.path, os.R_OK):
+            raise ItemNotFoundError(
+                f"The item {identity!r} of the index {name!r} has no text, and no file that can be read."
+            )
         return FileResponse(hit.path, headers=HARMLESS, media_type=_media_type(hit))
 
     async def thumbnail(self, name: str, identity: str) -> Response:
@@ -269,20 +273,29 @@ class Server:
         return held
 
 
-def _check_files(queries: Sequence[AnyQuery]) -> None:
+def _check_files(index: Index, queries: Sequence[AnyQuery]) -> None:
     """Refuse files that must not be decoded.
 
     Raises:
-        ItemError: one of them is refused by `check_upload`, or all together are too large.
+        ItemError: one of them is refused by `check_upload` or `scan`, or all together are too large.
     """
-    singles = [single for query in queries for single in singles_of(query)]
-    sent = [each.source for each in singles if isinstance(each, Image) and isinstance(each.source, bytes)]
-    if sum(check_upload(each, UPLOADED_PIXELS) for each in sent) > UPLOADED_PIXELS:
-        raise ItemError(f"the images together have more than {UPLOADED_PIXELS // 10**6} megapixels")
+    pixels = milliseconds = 0
+    hears = index.queries.form is QueryForm.SOUND  # the key `image` holds a sound there
+    for single in (single for query in queries for single in singles_of(query)):
+        if not isinstance(single, Image | Sound) or not isinstance(single.source, bytes):
+            continue
+        if hears:
+            milliseconds += scan(single.source, UPLOADED_MINUTES).milliseconds
+        elif isinstance(single, Image):  # a sound is refused unread
+            pixels += check_upload(single.source, UPLOADED_PIXELS)
+        if pixels > UPLOADED_PIXELS:
+            raise ItemError(f"the images together have more than {UPLOADED_PIXELS // 10**6} megapixels")
+        if milliseconds > 60_000 * UPLOADED_MINUTES:
+            raise ItemError(f"the sounds together last more than {UPLOADED_MINUTES} minutes")
 
 
 def _by_file(index: Index, question: Question) -> Results:
-    _check_files([question.query])
+    _check_files(index, [question.query])
     return answer(index, question)
 
 
