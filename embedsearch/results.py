@@ -91,7 +91,8 @@ class Hit:
     @property
     def is_gone(self) -> bool:
         """Whether the item has a file, and that is no longer there; it is looked up now."""
-        return self.path is not None and not os.path.exists(self.path)
+        # `Path.exists` raises where a folder above may not be entered
+        return self.path is not None and not os.path.exists(self.path)  # noqa: PTH110
 
     @property
     def item(self) -> str:

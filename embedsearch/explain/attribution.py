@@ -80,7 +80,7 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     if UNITS[searcher.manifest.unit].by_columns:
         return explain_columns(searcher, asked, space, item)
     content = _content(item)
-    if item.path and item.image is None and item.text is None and not os.path.exists(item.path):
+    if item.path and item.image is None and item.text is None and not os.path.exists(item.path):  # noqa: PTH110  as in results
         raise ItemError(
             f"The item {item.id!r} can't be explained: its file {item.path} is gone. Put it back, or run: "
             f"embedsearch rebuild {searcher.manifest.name}"

@@ -105,7 +105,7 @@ def test_long_sounds_are_refused(monkeypatch):
             server._check_files(hearing, [made(half), made(half)])
 
 
-def test_a_file_that_may_not_be_read_is_a_file_that_is_gone(client, tmp_path, monkeypatch):
+def test_a_file_that_may_not_be_read_is_a_file_that_is_gone(client, monkeypatch):
     """Searches answer where the folder of the files may not be entered, or a file may not be read."""
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert client.get("/v1/indexes/small/content/red").status_code == 404

@@ -1,6 +1,7 @@
 """Queries that arrive together, too many of them, slow ones, and builds that change beneath them."""
 
 import asyncio
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
@@ -121,6 +122,56 @@ def test_a_bad_query_fails_alone(serve, threads):
         answers = [each.result() for each in asked]
     assert [each.json()["hits"][0]["id"] for each in answers[:-2]] == FRUITS
     assert [each.status_code for each in answers[-2:]] == [422, 404]
+
+
+def test_a_bad_query_does_not_undo_its_batch(fruits, monkeypatch):
+    """A batch with a bad query is halved until that one is alone; it is not embedded one by one."""
+    sizes, placed = [], Index.placed
+    monkeypatch.setattr(Index, "placed", lambda index, each: sizes.append(len(each)) or placed(index, each))
+    questions = [opened.Question(query, 1, None, None, True) for query in [es.Text("fig")] * 31]
+    found = opened.answers(fruits, [*questions, opened.Question(es.Text("☠"), 1, None, None, True)])
+    assert [isinstance(each, Exception) for each in found] == [False] * 31 + [True]
+    assert sizes == [32, 16, 16, 8, 8, 4, 4, 2, 2, 1, 1]
+
+
+def test_true_and_one_are_two_filters(fruits):
+    """Two filters in one batch that are equal in Python stay apart where they are written apart."""
+    wheres = [opened.conditions({"length": each}) for each in (4, 4.0, True)]
+    found = opened.answers(fruits, [opened.Question(es.Text("fig"), 9, each, None, True) for each in wheres])
+    assert [isinstance(each, Exception) for each in found] == [False, False, True]
+
+
+def test_a_batch_of_embeddings_counts_texts(serve, threads):
+    """Texts of several requests for vectors go through the model together up to the limit of a batch."""
+
+    def embed(client, *texts):
+        return client.post("/v1/embeddings", json={"model": "fruits", "input": texts})
+
+    with serve(batch=4) as client:
+        (asked,) = [threads.submit(embed, client, WAIT)]
+        wait_until(lambda: any(WAIT in each for each in Held.batches))
+        others = [threads.submit(embed, client, "ab", "cd", "ef") for _ in range(2)]
+        others.append(threads.submit(embed, client, *"abcdefghi"))
+        wait_until(lambda: waiting(client) == 4)
+        before = len(Held.batches)
+        Held.go.set()
+        assert all(each.result().status_code == 200 for each in (asked, *others))
+    assert max(len(each) for each in Held.batches[before:]) <= 4
+
+
+def test_an_encoder_goes_with_its_index(fruits, make, tmp_path):  # noqa: ARG001  servers load its encoder
+    """The encoder that made vectors by the name of an index is not kept once the index is removed."""
+    made = make("short", [text("leek", "leek")], indexes=tmp_path)
+    with serving(tmp_path) as client:
+        assert client.post("/v1/embeddings", json={"model": "short", "input": "a"}).status_code == 200
+        made.remove()
+        wait_until(lambda: client.get("/v1/indexes/short/items/leek").status_code == 404)
+
+        def is_gone():
+            gc.collect()
+            return "embedsearch_models_loaded 0.0" in client.get("/metrics").text
+
+        wait_until(is_gone)
 
 
 def test_too_many_requests_are_refused(serve, threads):

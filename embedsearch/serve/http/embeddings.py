@@ -17,12 +17,11 @@ from embedsearch.models.spec import Role
 from embedsearch.serve.requests import EmbeddingsRequest
 from embedsearch.serve.schemas import Embedding, EmbeddingsOutput, Usage
 
-TOGETHER = 32  # texts of one request that are read at once, so that others come in between
-
 
 class Texts(NamedTuple):
-    """Texts that go through the model together, and the prompt that it puts in front."""
+    """Texts that an encoder reads together, and the prompt that it puts in front."""
 
+    encoder: Encoder
     texts: Sequence[str]
     role: Role
 
@@ -48,8 +47,9 @@ def unknown_model(asked: EmbeddingsRequest, indexes: Sequence[Index], own: str) 
     )
 
 
-def embed(encoder: Encoder, batch: Sequence[Texts]) -> list[Embedded | Exception]:
-    """Return the vectors of texts, or the error of a text that can't be read; all are read together."""
+def embed(batch: Sequence[Texts]) -> list[Embedded | Exception]:
+    """Return the vectors of texts, or the error of a text that can't be read; one encoder reads them all."""
+    encoder = batch[0].encoder
     made: list[list[Prepared] | Exception] = []
     for each in batch:
         try:

@@ -22,6 +22,7 @@ from embedsearch.search.filters import conditions
 from embedsearch.search.searcher import Placed
 from embedsearch.serve.http.work import Batches
 from embedsearch.serve.requests import Finding
+from embedsearch.serve.schemas import SearchOutput
 from embedsearch.store.build import Build, open_current
 from embedsearch.store.folders import current_build, index_folder, list_names
 
@@ -86,18 +87,21 @@ def answers(index: Index, questions: Sequence[Question]) -> list[Results | Excep
     Their queries go through the model together. Those whose hits are chosen alike are compared together.
     """
     found: dict[int, Results | Exception] = {}
-    alike: dict[tuple[int, str | Tree | None, float | None, bool], list[tuple[int, Placed]]] = {}
+    # by how they choose; a filter by its text, since 1 equals true
+    alike: dict[tuple[int, str, float | None, bool], list[tuple[int, Placed]]] = {}
     for at, placed in enumerate(_placed(index, [each.query for each in questions])):
         if isinstance(placed, Exception):
             found[at] = placed
         else:
             asked = questions[at]
-            alike.setdefault((asked.k, asked.where, asked.strictness, asked.fold), []).append((at, placed))
-    for (k, where, strictness, fold), group in alike.items():
+            chosen = (asked.k, repr(asked.where), asked.strictness, asked.fold)
+            alike.setdefault(chosen, []).append((at, placed))
+    for group in alike.values():
         places = [at for at, _ in group]
+        asked = questions[places[0]]
         try:
             results: Sequence[Results | Exception] = index.search_placed(
-                [placed for _, placed in group], k, where, strictness, fold=fold
+                [placed for _, placed in group], asked.k, asked.where, asked.strictness, fold=asked.fold
             )
         except Exception as error:
             results = [error] * len(group)
@@ -106,11 +110,14 @@ def answers(index: Index, questions: Sequence[Question]) -> list[Results | Excep
 
 
 def _placed(index: Index, queries: Sequence[AnyQuery]) -> list[Placed | Exception]:
-    """Return queries as vectors; where one of several fails, each by itself, so that the others do not."""
+    """Return queries as vectors; where some fail, each half by itself, so that the others do not."""
     try:
         return [*index.placed(queries)]
     except Exception as error:
-        return [error] if len(queries) == 1 else [_placed(index, [each])[0] for each in queries]
+        if len(queries) == 1:
+            return [error]
+        half = len(queries) // 2
+        return [*_placed(index, queries[:half]), *_placed(index, queries[half:])]
 
 
 def _warn(what: str, error: Exception) -> None:
@@ -121,7 +128,7 @@ def _warn(what: str, error: Exception) -> None:
 class Opened:
     """An index that is open, and the queries that wait for it."""
 
-    def __init__(self, index: Index, batches: Batches[Question, Results]) -> None:
+    def __init__(self, index: Index, batches: Batches[Question, SearchOutput]) -> None:
         self.index, self.batches = index, batches
         self.looked = time.monotonic()
         self.renewing: asyncio.Task[None] | None = None
@@ -135,7 +142,7 @@ class OpenIndexes:
     """
 
     def __init__(
-        self, folder: Path, batches: Callable[[Index], Batches[Question, Results]], *, warm: bool
+        self, folder: Path, batches: Callable[[Index], Batches[Question, SearchOutput]], *, warm: bool
     ) -> None:
         self.folder = folder
         self._warm = warm

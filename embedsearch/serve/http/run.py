@@ -25,7 +25,7 @@ class Impatient(H11Protocol):
     It is of h11, which bounds the head of a request; httptools does not.
     """
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to look for requests."""
         super().connection_made(transport)
         self.loop.call_later(HEAD, self._look, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import os
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from embedsearch.modalities import MODALITIES, Card, QueryForm
 from embedsearch.query import AnyQuery, Image, MoreLike, Sound, singles_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
-from embedsearch.results import Hit, Results
+from embedsearch.results import Hit
 from embedsearch.serve.http import embeddings
 from embedsearch.serve.http.metrics import Metrics
 from embedsearch.serve.http.opened import Opened, OpenIndexes, Question, answer, answers
@@ -103,11 +104,14 @@ class Server:
             lambda: len(self.indexes),
             lambda: len(self.indexes.encoders),
         )
-        self._embedding: dict[str, tuple[Encoder, Batches[embeddings.Texts, embeddings.Embedded]]] = {}
+        self._own: Encoder | None = None  # the default encoder of texts, once somebody asks for vectors by it
+        self._embedding: weakref.WeakKeyDictionary[
+            Encoder, Batches[embeddings.Texts, embeddings.Embedded]
+        ] = weakref.WeakKeyDictionary()
 
-    def _batches(self, index: Index) -> Batches[Question, Results]:
+    def _batches(self, index: Index) -> Batches[Question, SearchOutput]:
         return Batches(
-            lambda questions: answers(index, questions),
+            lambda questions: _outputs(index, questions),
             self.search_threads.executor,
             self.settings.batch,
             self.metrics.batch,
@@ -143,11 +147,9 @@ class Server:
 
         async def work(opened: Opened) -> SearchOutput:
             if asked.reads_file:
-                results = await self.heavy.run(_by_file, opened.index, question)
-            else:
-                with self.places.one():
-                    results = await opened.batches.ask(question)
-            return SearchOutput.of(opened.index.manifest, results)
+                return await self.heavy.run(_by_file, opened.index, question)
+            with self.places.one():
+                return await opened.batches.ask(question)
 
         return await self.held(name, work)
 
@@ -157,8 +159,7 @@ class Server:
 
         async def work(opened: Opened) -> SearchOutput:
             with self.places.one():
-                results = await opened.batches.ask(question)
-            return SearchOutput.of(opened.index.manifest, results)
+                return await opened.batches.ask(question)
 
         return await self.held(name, work)
 
@@ -192,16 +193,21 @@ class Server:
 
     async def content(self, name: str, identity: str) -> Response:
         """Return an item's text, or its file."""
-        hit: Hit = await self.held(name, lambda opened: self.light.run(opened.index.get, identity))
-        if hit.text is not None:
-            return PlainTextResponse(hit.text, headers=HARMLESS)
-        if hit.image is not None:
-            return Response(hit.image, headers=HARMLESS, media_type=_media_type(hit))
-        if hit.path is None or not os.path.isfile(hit.path) or not os.access(hit.path, os.R_OK):
-            raise ItemNotFoundError(
-                f"The item {identity!r} of the index {name!r} has no text, and no file that can be read."
-            )
-        return FileResponse(hit.path, headers=HARMLESS, media_type=_media_type(hit))
+
+        def found(index: Index) -> Response:
+            hit = index.get(identity)
+            if hit.text is not None:
+                return PlainTextResponse(hit.text, headers=HARMLESS)
+            if hit.image is not None:
+                return Response(hit.image, headers=HARMLESS, media_type=_media_type(hit))
+            # `Path.is_file` raises where a folder above may not be entered
+            if hit.path is None or not os.path.isfile(hit.path) or not os.access(hit.path, os.R_OK):  # noqa: PTH113
+                raise ItemNotFoundError(
+                    f"The item {identity!r} of the index {name!r} has no text, and no file that can be read."
+                )
+            return FileResponse(hit.path, headers=HARMLESS, media_type=_media_type(hit))
+
+        return await self.held(name, lambda opened: self.light.run(found, opened.index))
 
     async def thumbnail(self, name: str, identity: str) -> Response:
         """Return a small image of an item."""
@@ -235,42 +241,47 @@ class Server:
     async def embed(self, asked: EmbeddingsRequest) -> Response:
         """Return the vectors of texts."""
         texts = [asked.input] if isinstance(asked.input, str) else asked.input
+        together = self.settings.batch  # so that those of others come in between
         with self.places.one():
             encoder, batches = await self._encoder(asked)
             embeddings.checked_dimension(asked, encoder.dimension)
             parts = [
-                await batches.ask(embeddings.Texts(texts[at : at + embeddings.TOGETHER], asked.input_type))
-                for at in range(0, len(texts), embeddings.TOGETHER)
+                await batches.ask(embeddings.Texts(encoder, texts[at : at + together], asked.input_type))
+                for at in range(0, len(texts), together)
             ]
-        return Response(embeddings.output(asked, parts).model_dump_json(), media_type="application/json")
+        answer = await self.light.run(lambda: embeddings.output(asked, parts).model_dump_json())
+        return Response(answer, media_type="application/json")
 
     async def _encoder(
         self, asked: EmbeddingsRequest
     ) -> tuple[Encoder, Batches[embeddings.Texts, embeddings.Embedded]]:
         """Return the encoder of an index, or of a model by its name."""
-        with suppress(UsageError, IndexNotFoundError):  # it may name no index, but a model
-            await self.indexes.get(asked.model)
-        reading = [each for each in self.indexes.held() if embeddings.reads_texts(each)]
         own = MODALITIES[Modality.TEXT].default_model
+        if asked.model not in (own, *(each.manifest.encoder.spec.model for each in self.indexes.held())):
+            with suppress(UsageError, IndexNotFoundError):  # it may name no index, but a model
+                await self.indexes.get(asked.model)
+        reading = [each for each in self.indexes.held() if embeddings.reads_texts(each)]
         named = [each for each in reading if asked.model == each.name]
         named += [each for each in reading if asked.model == each.manifest.encoder.spec.model]
         if not named and asked.model != own:
             raise embeddings.unknown_model(asked, reading, own)
 
         def load() -> Encoder:
-            return named[0].encoder if named else self.indexes.encoders.load(EncoderRecipe(Unit.TEXT))
+            if named:
+                return named[0].encoder
+            self._own = self.indexes.encoders.load(EncoderRecipe(Unit.TEXT))  # no index keeps it
+            return self._own
 
         encoder = await self.light.run(load)
-        held = self._embedding.get(asked.model)
-        if held is None or held[0] is not encoder:
-            batches = Batches[embeddings.Texts, embeddings.Embedded](
-                lambda batch: embeddings.embed(encoder, batch),
+        if encoder not in self._embedding:
+            self._embedding[encoder] = Batches(
+                embeddings.embed,
                 self.search_threads.executor,
                 self.settings.batch,
                 self.metrics.batch,
+                lambda asked: len(asked.texts),
             )
-            held = self._embedding[asked.model] = (encoder, batches)
-        return held
+        return encoder, self._embedding[encoder]
 
 
 def _check_files(index: Index, queries: Sequence[AnyQuery]) -> None:
@@ -294,9 +305,17 @@ def _check_files(index: Index, queries: Sequence[AnyQuery]) -> None:
             raise ItemError(f"the sounds together last more than {UPLOADED_MINUTES} minutes")
 
 
-def _by_file(index: Index, question: Question) -> Results:
+def _by_file(index: Index, question: Question) -> SearchOutput:
     _check_files(index, [question.query])
-    return answer(index, question)
+    return SearchOutput.of(index.manifest, answer(index, question))
+
+
+def _outputs(index: Index, questions: Sequence[Question]) -> list[SearchOutput | Exception]:
+    """Return what `answers` returns in the form of JSON; that looks each file up."""
+    return [
+        each if isinstance(each, Exception) else SearchOutput.of(index.manifest, each)
+        for each in answers(index, questions)
+    ]
 
 
 def _media_type(hit: Hit) -> str:

@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, TypeVar, TypeVarTuple
 
 from embedsearch.backends.threads import limit_threads
 from embedsearch.serve.http.problems import busy
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-P = ParamSpec("P")
+Arguments = TypeVarTuple("Arguments")
 
 
 class Places:
@@ -53,15 +53,14 @@ class Threads:
         self.places = places
         self.executor = ThreadPoolExecutor(count, name, limit_threads, (faiss_threads(count),))
 
-    async def run(self, work: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> Answer:
+    async def run(self, work: Callable[[*Arguments], Answer], *args: *Arguments) -> Answer:
         """Return what `work` returns in one of the threads.
 
         Raises:
             RefusedError: too many requests wait for them.
         """
         with self.places.one():
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.executor, lambda: work(*args, **kwargs))
+            return await asyncio.get_running_loop().run_in_executor(self.executor, work, *args)
 
     def close(self) -> None:
         """Drop the work that has not begun."""
@@ -77,17 +76,19 @@ class Batches(Generic[Asked, Answer]):
         executor: Executor,
         most: int,
         observe: Callable[[int, float], None],
+        size: Callable[[Asked], int] = lambda _: 1,
     ) -> None:
         """Keep what is needed.
 
         Args:
             work: answers a batch: for each part of it an answer, or the error that it is answered with.
             executor: runs it, one batch at a time.
-            most: how many are worked on together.
+            most: the size of a batch at most; a part that is larger is a batch by itself.
             observe: gets the size of each batch, and its seconds.
+            size: of a part.
         """
         self._work, self._executor = work, executor
-        self._most, self._observe = most, observe
+        self._most, self._observe, self._size = most, observe, size
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -99,12 +100,26 @@ class Batches(Generic[Asked, Answer]):
             self._task = asyncio.create_task(self._drain())
         return await future
 
+    def _next(self) -> tuple[list[tuple[Asked, asyncio.Future[Answer]]], int]:
+        """Return the parts of the next batch without those that were given up, and its size."""
+        batch: list[tuple[Asked, asyncio.Future[Answer]]] = []
+        total = 0
+        while self._waiting:
+            asked, future = self._waiting[0]
+            size = self._size(asked)
+            if not future.done():
+                if batch and total + size > self._most:
+                    break
+                batch.append((asked, future))
+                total += size
+            self._waiting.popleft()
+        return batch, total
+
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                taken = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-                batch = [(asked, future) for asked, future in taken if not future.done()]  # not given up
+                batch, size = self._next()
                 if not batch:
                     continue
                 started = time.perf_counter()
@@ -114,7 +129,7 @@ class Batches(Generic[Asked, Answer]):
                     )
                 except Exception as error:  # it is answered with, one by one
                     answers = [error] * len(batch)
-                self._observe(len(batch), time.perf_counter() - started)
+                self._observe(size, time.perf_counter() - started)
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if future.done():
                         continue
