@@ -48,6 +48,7 @@ def mcp_command(
     With --http the command listens until Ctrl-C. It reads the indexes only.
     """
     from embedsearch.errors import MissingExtraError
+    from embedsearch.serve.memory import keep_level
     from embedsearch.store.folders import indexes_folder
 
     for name in ("host", "port", "token", "is_open", "allow_host"):
@@ -55,19 +56,23 @@ def mcp_command(
             raise click.UsageError(
                 f"--{name.removeprefix('is_').replace('_', '-')} belongs to --http: add it."
             )
+    if http:
+        keep_level()
     try:
         from embedsearch.serve.http.run import run
         from embedsearch.serve.http.server import Server, Settings
         from embedsearch.serve.mcp import make_app, make_server
     except ImportError as error:
         raise MissingExtraError(f"The server needs {error.name}: pip install 'embedsearch[mcp]'") from None
-    settings = Settings(indexes=indexes_folder(indexes), hosts=allow_host, token=token, warm=False)
+    settings = Settings(
+        indexes=indexes_folder(indexes), hosts=allow_host, token=token.strip(" \t"), warm=False
+    )
     if not http:
         make_server(Server(settings)).run("stdio")
         return
     run(
         make_app(settings),
-        token,
+        settings.token,
         host,
         port,
         is_open,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from embedsearch.cli.options import (
     echo_json,
@@ -101,6 +102,11 @@ def search_command(
 
 def _opened(name: str, indexes: Path | None, server: str | None, token: str) -> Index | ServedIndex:
     """Return the index of a folder, or of a server."""
+    ctx = click.get_current_context()
+    if server and ctx.get_parameter_source("indexes") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--indexes names a folder of this machine, --server a server: leave out one.")
+    if not server and ctx.get_parameter_source("token") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--token belongs to --server: add it.")
     if server:
         from embedsearch.serve.client import connect
 

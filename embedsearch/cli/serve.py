@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -20,6 +21,14 @@ from embedsearch.cli.options import (
 PORT = 8000
 
 
+def _origins(_ctx: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return origins as browsers send them; a page's address, or * for all, would never match one."""
+    for origin in given:
+        if not re.fullmatch(r"https?://[^/?#@*\sA-Z]+", origin):
+            raise click.BadParameter(f"{origin!r} is no origin: write it like https://example.org.")
+    return given
+
+
 @click.command(
     "serve", short_help="Answer searches over HTTP.", **example("embedsearch serve --indexes ~/indexes")
 )
@@ -32,17 +41,36 @@ PORT = 8000
     "--cors",
     multiple=True,
     metavar="ORIGIN",
+    callback=_origins,
     help="Let scripts of this web page ask, as in https://example.org.",
 )
 @option(
-    "--batch", type=click.IntRange(1, 512), default=32, show_default=True, help="Most queries in a batch."
+    "--batch",
+    type=click.IntRange(1, 512),
+    default=32,
+    show_default=True,
+    help="Put at most this many queries into a batch.",
 )
-@option("--queue", type=click.IntRange(1), default=256, show_default=True, help="Most requests that wait.")
 @option(
-    "--timeout", type=click.FloatRange(0.1), default=30.0, show_default=True, help="Seconds for a request."
+    "--queue",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Let at most this many requests wait for a model; as many for files, and for items.",
 )
 @option(
-    "--max-size", type=click.FloatRange(0.01), default=32.0, show_default=True, help="Most MiB of a request."
+    "--timeout",
+    type=click.FloatRange(0.1),
+    default=30.0,
+    show_default=True,
+    help="Give up a request after this many seconds.",
+)
+@option(
+    "--max-size",
+    type=click.FloatRange(0.01),
+    default=32.0,
+    show_default=True,
+    help="Refuse requests with more MiB.",
 )
 @indexes_option
 def serve_command(
@@ -77,7 +105,7 @@ def serve_command(
     settings = Settings(
         indexes=indexes_folder(indexes),
         hosts=allow_host,
-        token=token,
+        token=token.strip(" \t"),
         origins=cors,
         batch=batch,
         queue=queue,
@@ -86,7 +114,7 @@ def serve_command(
     )
     run(
         make_app(settings),
-        token,
+        settings.token,
         host,
         port,
         is_open,

@@ -21,5 +21,5 @@ def keep_level() -> None:
     """Set them for this process; to be called before torch and Arrow are imported."""
     for name, value in MEMORY.items():
         os.environ.setdefault(name, value)
-    with suppress(OSError, AttributeError):  # another C library
+    with suppress(OSError, AttributeError, ValueError):  # another C library, or no number is set
         ctypes.CDLL(None).mallopt(_ARENAS, int(os.environ["MALLOC_ARENA_MAX"]))

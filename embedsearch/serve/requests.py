@@ -197,9 +197,9 @@ class Finding(Request):
 class SearchRequest(Asking, Finding):
     """`search`: the items nearest to a query."""
 
-    mode: Literal["vector"] = Field(MODE, description="How is searched; `vector` alone for now.")
+    mode: Literal["vector"] = Field(MODE, description="How to search: only `vector` for now.")
     strictness: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="Share of unrelated queries to be told that nothing is close."
+        None, description="Share of unrelated queries that are to get the answer 'nothing here is close'."
     )
 
     @field_validator("mode", mode="before")

@@ -265,6 +265,35 @@ def test_a_busy_server_is_asked_again(stranger):
     assert time.monotonic() - started < 5
 
 
+def test_addresses_and_values_that_can_not_be_sent(served, fruits):
+    """The address of all indexes is that of the server; an odd address or value is named in a sentence."""
+    index = served("small")
+    address = index._connection.shown
+    assert len(es.connect(f"{address}/v1/indexes/")) == len(fruits)
+    assert es.connect(f"{address}/v1/indexes/small/").name == "small"
+    with pytest.raises(UsageError, match="is no address of a server"):
+        es.connect("http://a\tb")
+    with pytest.raises(QueryError, match=r"can't be sent as JSON .*not JSON serializable"):
+        index.search("fig", 1, {"length": object()})
+    with pytest.raises(QueryError, match="finite numbers"):
+        index.search(es.Vector([float("nan")] * 26))
+
+
+def test_a_token_may_have_any_letters(fruits, served):
+    """A token that is not ASCII is sent and known."""
+    assert len(served("small", token="s\u00e9same\u00a0")) == len(fruits)
+
+
+def test_options_that_would_do_nothing_are_refused():
+    """`--indexes` beside a server, and a token without one, are named."""
+    for options, said in (
+        (("--server", "http://127.0.0.1:9", "--indexes", "."), "leave out one"),
+        (("--token", "x"), "--token belongs to --server"),
+    ):
+        result = CliRunner().invoke(cli, ["search", "faq", "x", *options], prog_name="embedsearch")
+        assert (result.exit_code, said in result.stderr) == (2, True)
+
+
 def test_the_wait_is_bounded():
     """A server can't make the client wait for long; a date or nothing counts as a second."""
     assert [module._seconds(given) for given in ("0", "3", "86400", "Fri, 27 Nov", "")] == [0, 3, 10, 1, 1]

@@ -1,10 +1,14 @@
 """Who may ask, and how much: hosts, the token, sizes, web pages; and what is counted."""
 
 import asyncio
+import os
 
 import pytest
+from click.testing import CliRunner
 from starlette.responses import Response
 
+from embedsearch.cli import cli
+from embedsearch.serve.http import run
 from embedsearch.serve.http.gate import Gate, is_allowed
 from tests.fakes import fruit_entries
 from tests.serve.conftest import serving
@@ -123,6 +127,26 @@ def test_other_web_pages_may_not_ask_unless_named(folder):
         )
         other = client.get("/v1/indexes", headers={"origin": "https://evil.example"})
         assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize("origin", ["*", "https://a.org/", "https://A.org", "a.org", "https://a.org/x"])
+def test_what_is_no_origin_is_refused(origin):
+    """`--cors` takes an origin as browsers send it; anything else would never match one."""
+    result = CliRunner().invoke(cli, ["serve", "--cors", origin])
+    assert (result.exit_code, "is no origin" in result.stderr) == (2, True)
+
+
+def test_ctrl_c_waits_for_no_thread(monkeypatch):
+    """After the requests have had their time, the process ends, whatever threads still do."""
+    ended = []
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.uvicorn.Server, "run", interrupt)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    run.run(None, "", "127.0.0.1", 0, is_open=False, say=str)
+    assert ended == [130]
 
 
 def test_everything_is_counted(folder):

@@ -17,7 +17,8 @@ from PIL import Image
 
 from embedsearch.cli import cli
 from embedsearch.records import Unit
-from embedsearch.serve import schemas
+from embedsearch.serve import memory, schemas
+from embedsearch.serve.http import run
 from embedsearch.serve.http.server import Server, Settings
 from embedsearch.serve.mcp import (
     ANSWER,
@@ -224,6 +225,15 @@ def test_the_tools_answer_over_http(letters, fruits, tmp_path):  # noqa: ARG001
             given = {"json": body} if content is None else {"content": content}
             assert http.post("/mcp", headers=headers, **given).status_code == status
         assert http.get("/mcp", headers=token).status_code == 405
+
+
+def test_a_server_of_tools_keeps_its_memory_level(monkeypatch, tmp_path):
+    """`mcp --http` bounds its heaps before anything is loaded, as `serve` does."""
+    calls = []
+    monkeypatch.setattr(memory, "keep_level", lambda: calls.append("level"))
+    monkeypatch.setattr(run, "run", lambda *_: calls.append("run"))
+    result = CliRunner().invoke(cli, ["mcp", "--http", "--indexes", str(tmp_path)])
+    assert (result.exit_code, calls) == (0, ["level", "run"])
 
 
 def test_options_of_http_belong_to_it():

@@ -11,3 +11,5 @@ def test_what_keeps_memory_level_is_set_unless_somebody_has(monkeypatch):
     monkeypatch.setenv("LRU_CACHE_CAPACITY", "64")
     keep_level()
     assert {name: os.environ[name] for name in MEMORY} == MEMORY | {"LRU_CACHE_CAPACITY": "64"}
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "")
+    keep_level()  # what is no number is left as it is

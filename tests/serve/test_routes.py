@@ -275,7 +275,7 @@ def test_addresses_that_lead_nowhere(client):
     assert client.get("/v1/indexes/..%2f..%2fetc").status_code == 404
     assert client.get("/v1/indexes/.hidden").status_code == 400
     assert "GET /docs lists" in client.get("/nothing").json()["detail"]
-    assert client.put("/health").json()["detail"] == "This address takes GET alone."
+    assert client.put("/health").json()["detail"] == "This address takes only GET."
     assert client.get("/v1/indexes/fruits/thumbnails/fig").status_code == 404
     text_body = client.post("/v1/indexes/fruits/search", content="a", headers={"content-type": "text/plain"})
     assert (text_body.status_code, text_body.json()["title"]) == (415, "Unsupported Media Type")

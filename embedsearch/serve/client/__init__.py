@@ -29,9 +29,9 @@ def connect(url: str, index: str = "", *, token: str = "") -> ServedIndex:
         >>> connect("http://localhost:8000", "faq").search("how do I get my money back", k=5)[0].text
         'I want a refund'
     """
-    address, _, named = url.rstrip("/").partition(f"{INDEXES}/")
-    connection = Connection(address, token or os.environ.get("EMBEDSEARCH_TOKEN", ""))
-    name = index or unquote(named)
+    address, _, named = f"{url.rstrip('/')}/".partition(f"{INDEXES}/")
+    connection = Connection(address.rstrip("/"), token or os.environ.get("EMBEDSEARCH_TOKEN", ""))
+    name = index or unquote(named.rstrip("/"))
     if not name:
         names = [each["name"] for each in connection.get(INDEXES)["indexes"]]
         if not names:

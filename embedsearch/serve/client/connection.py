@@ -43,11 +43,14 @@ class Connection:
             raise UsageError(f"{url!r:.200} is no address of a server: write it like http://localhost:8000.")
         # without a password
         self.shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
-        self._http = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=httpx.Timeout(ANSWER, connect=CONNECT),
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=url,
+                headers={b"Authorization": f"Bearer {token}".encode()} if token else {},
+                timeout=httpx.Timeout(ANSWER, connect=CONNECT),
+            )
+        except httpx.InvalidURL as error:
+            raise UsageError(f"{url!r:.200} is no address of a server: {error}.") from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -61,8 +64,10 @@ class Connection:
         """Return the JSON object that answers a body; errors as `request`."""
         try:
             return self._object(self.request("POST", path, body))
-        except ValueError:
-            raise QueryError("A vector, a weight and a value of a row are finite numbers.") from None
+        except (TypeError, ValueError) as error:
+            raise QueryError(
+                f"The query can't be sent as JSON ({error}). Use finite numbers, texts, dates and booleans."
+            ) from None
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         """Return the answer to a request; one that the server has no room for is asked again later.

@@ -212,7 +212,7 @@ async def _body(request: Request, form: type[Body], *, uploads: bool = False) ->
         raise of_body(error) from None
     taken = f"{JSON} or {FORM}" if uploads else JSON
     raise RefusedError(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The body is {taken}; got {kind or 'no content-type':.80}."
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send the body as {taken}; got {kind or 'no content-type':.80}."
     )
 
 

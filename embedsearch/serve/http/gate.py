@@ -139,7 +139,7 @@ class Gate:
 
     def _knows(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        came = given.strip().encode("latin-1")  # as Starlette has read the bytes
+        came = given.strip(" \t").encode("latin-1")  # as Starlette has read the bytes
         return scheme.lower() == "bearer" and hmac.compare_digest(came, self._token)
 
     def _too_large(self) -> RefusedError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,8 +13,6 @@ from starlette.requests import ClientDisconnect
 
 from embedsearch.errors import EmbedsearchError, ItemError, NotFoundError, UsageError
 from embedsearch.serve.schemas import Problem
-
-log = logging.getLogger("embedsearch")
 
 MEDIA_TYPE = "application/problem+json"
 # the first row that an error is of; anything else can't be helped by the client
@@ -119,11 +116,10 @@ def answer_errors(app: FastAPI) -> None:
         if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
             detail = "The server has no such address. GET /docs lists what it has."
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            detail = f"This address takes {(error.headers or {}).get('Allow', 'another method')} alone."
+            detail = f"This address takes only {(error.headers or {}).get('Allow', 'another method')}."
         return response(error.status_code, detail, headers=error.headers)
 
-    async def by_accident(request: Request, error: Exception) -> Response:
-        log.error("%s %s", request.method, request.scope.get("route"), exc_info=error)
+    async def by_accident(_request: Request, _error: Exception) -> Response:  # uvicorn logs it
         return response(HTTPStatus.INTERNAL_SERVER_ERROR, FAILED)
 
     async def by_client(_request: Request, _error: Any) -> Response:

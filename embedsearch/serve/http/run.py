@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from embedsearch.errors import UsageError
 
 HEAD = 10.0  # seconds in which a connection has to bring the head of its next request
+INTERRUPTED = 130  # the exit status after Ctrl-C, as a shell has it
 DRAIN = 30  # seconds that requests get to end after SIGTERM
 
 
@@ -80,8 +81,10 @@ def run(app: ASGIApp, token: str, host: str, port: int, is_open: bool, say: Call
     )
     server = uvicorn.Server(config)
     say(f"http://{named}:{listener.getsockname()[1]}")
-    with suppress(KeyboardInterrupt):
+    try:
         server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)  # Python would wait for threads whose requests were given up
 
 
 def _listener(host: str, port: int) -> socket.socket:
