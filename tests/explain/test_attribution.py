@@ -167,7 +167,7 @@ def test_a_changed_image_is_told(colours, tmp_path):
 def test_what_is_gone_is_an_error_in_words(colours, tmp_path):
     """An image that is gone, an item that is not there and a query that does not fit are named."""
     (tmp_path / "red.png").unlink()
-    with pytest.raises(ItemError, match=r"'red' can't be explained: .*red\.png: the file does not exist\.$"):
+    with pytest.raises(ItemError, match=r"'red' can't be explained: .*red\.png is gone\. Put it back"):
         colours.explain(MoreLike("navy"), "red")
     with pytest.raises(ItemNotFoundError, match="nothing here"):
         colours.explain(MoreLike("navy"), "nothing here")
