@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from embedsearch.disk.cache import cache_folder
@@ -58,7 +58,13 @@ class RemoteFile:
     def read(self) -> bytes:
         """Return the bytes."""
         with _as_os_error(self.address):
-            data: bytes = self._files.cat_file(self._info["name"])
+            if _size(self._info):
+                data: bytes = self._files.cat_file(self._info["name"])
+            else:  # an answer of unknown length may have no end
+                with self._files.open(self._info["name"], "rb") as file:
+                    data = _first_bytes(file, MOST_BYTES + 1)
+        if not _size(self._info) and len(data) > MOST_BYTES:
+            raise ItemError(f"{self.address} is over {MOST_BYTES:,} bytes")
         if not data:
             raise ItemError("the file is empty")
         return data
@@ -136,13 +142,15 @@ class Place:
 
         Raises:
             MissingExtraError: fsspec, or what it needs for such an address, is not installed.
-            SourceError: the address can't be one, or holds a password.
+            SourceError: the address can't be one, holds a password, or its file system can't be opened.
         """
         if find_spec("fsspec") is None:
             raise MissingExtraError(f"Reading {location} needs fsspec: pip install 'embedsearch[remote]'")
         import fsspec
 
-        if urlsplit(location).password:
+        with _as_source_error(location):
+            password = urlsplit(location).password
+        if password:
             raise SourceError(
                 "The address holds a password, which the recipe of the index would show. Give it without: "
                 "credentials come from the environment or the settings of the service."
@@ -159,6 +167,8 @@ class Place:
                 f"{location} can't be read: {error}. Expected an address such as s3://bucket/folder, "
                 "gs://bucket/folder or https://host/folder/."
             ) from None
+        except Exception as error:  # each file system has errors of its own
+            raise SourceError(f"{location} can't be read: {type(error).__name__}: {error}.") from error
         with _as_source_error(location):
             files.invalidate_cache()  # listings of an earlier reading
         return cls(location, path.rstrip("/"), files)
@@ -257,6 +267,14 @@ def local_file(location: str, what: str) -> Path:
     if not place.is_file():
         raise SourceError(f"{location} is a folder; expected {what}. Name one file in it.")
     return place.copy(place.info())
+
+
+def _first_bytes(file: IO[bytes], most: int) -> bytes:
+    """Return at most so many bytes of a file; a stream gives fewer at once than it is asked for."""
+    held = bytearray()
+    while len(held) < most and (block := file.read(min(_COPIED, most - len(held)))):
+        held += block
+    return bytes(held)
 
 
 def _size(info: Info) -> int:

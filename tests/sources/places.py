@@ -5,7 +5,7 @@ import socket
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,6 +58,29 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}", server.gets
+        finally:
+            server.shutdown()
+
+
+class _Endless(_Handler):
+    def do_GET(self) -> None:
+        """Send zeros, without a length, until nobody reads them or 100 MB are sent."""
+        self.send_response(200)
+        self.end_headers()
+        with suppress(ConnectionError):
+            for _ in range(100):
+                self.wfile.write(bytes(2**20))
+                self.server.sent[0] += 2**20
+
+
+@contextmanager
+def endless() -> Iterator[tuple[str, list[int]]]:
+    """Serve a file that does not end; yield its address, and how many bytes were sent."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Endless) as server:
+        server.sent = [0]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/x.png", server.sent
         finally:
             server.shutdown()
 

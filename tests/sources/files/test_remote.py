@@ -1,11 +1,11 @@
 import fsspec
 import pytest
 
-from embedsearch.errors import MissingExtraError, SourceError, SourceNotFoundError
+from embedsearch.errors import ItemError, MissingExtraError, SourceError, SourceNotFoundError
 from embedsearch.records import Record
 from embedsearch.sources import addresses
 from embedsearch.sources.guess import guess
-from tests.sources.places import BLUE, GREEN, RED, png, served, zipped
+from tests.sources.places import BLUE, GREEN, RED, endless, png, served, zipped
 from tests.sources.reading import contents, fields, read, rejected, source
 
 FILES = {
@@ -139,3 +139,28 @@ def test_without_fsspec_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(addresses, "find_spec", lambda _name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'embedsearch\[remote\]'"):
         guess("s3://bucket/x")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://127.0.0.1:1/x.png", "http://[::1/x.png", "zip://x.png", "tar://a", "github://x",
+        "jupyter://x", "reference://x", "generic://x", "dir://x",
+    ],
+)  # fmt: skip
+def test_an_address_that_no_file_system_takes_is_a_rejected_row(tmp_path, address):
+    """Whatever a file system raises when it is opened, one row is rejected for it; the others are read."""
+    (tmp_path / "b.png").write_bytes(png(BLUE))
+    (tmp_path / "t.csv").write_text(f"image\n{address}\nb.png\n")
+    entries = read("csv", tmp_path / "t.csv", image="image")
+    assert contents(entries) == [tmp_path / "b.png"]
+    assert list(rejected(entries).values())[0].startswith(f"{address} can't be read: ")
+
+
+def test_an_answer_without_an_end_is_refused(monkeypatch):
+    """Where a server gives no length, no more is read than a file may have."""
+    monkeypatch.setattr(addresses, "MOST_BYTES", 3 * 2**20)
+    with endless() as (address, sent):
+        with pytest.raises(ItemError, match=f"{address} is over 3,145,728 bytes"):
+            addresses.NamedFiles().at(address).read()
+    assert sent[0] < 60 * 2**20  # the buffers of the connection included
