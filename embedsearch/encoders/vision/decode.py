@@ -14,7 +14,15 @@ import numpy as np
 import PIL
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from embedsearch.encoders.vision.to_rgb import SCALED, UPPER_BYTE, Declared, declared, narrowed, to_rgb
+from embedsearch.encoders.vision.to_rgb import (
+    SCALED,
+    UPPER_BYTE,
+    UPPER_BYTE_KEPT,
+    Declared,
+    declared,
+    narrowed,
+    to_rgb,
+)
 from embedsearch.errors import ItemError
 from embedsearch.recipe import PREPARATION
 
@@ -241,7 +249,7 @@ def _is_deep(image: Image.Image) -> bool:
 def _colours(
     source: Path | str | bytes, image: Image.Image, says: Declared
 ) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return an image of 16-bit colours, read whole by OpenCV; by Pillow, with a note, where that is missing.
+    """Return an image of 16-bit colours, read whole by OpenCV; by Pillow, with a note, if that fails.
 
     Args:
         source: its file.
@@ -254,9 +262,14 @@ def _colours(
     except ImportError:
         return upper, (*notes, UPPER_BYTE)
     file = source if isinstance(source, bytes) else Path(source).read_bytes()
-    colours = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)  # (h, w, 3 or 4), blue first
+    try:
+        colours = cv2.imdecode(
+            np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED
+        )  # (h, w, 3 or 4), blue first
+    except cv2.error:  # such as one of a million columns
+        colours = None
     if colours is None or colours.dtype != np.uint16 or colours.ndim != 3:
-        return upper, (*notes, UPPER_BYTE)
+        return upper, (*notes, UPPER_BYTE_KEPT)
     whole, own = narrowed(colours[:, :, [2, 1, 0, 3][: colours.shape[2]]], says)
     if whole is None:
         return upper, notes

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-ON_BLACK = "put on black (white on a transparent ground)"
+ON_BLACK = "put on black (white on a transparent background)"
 ALPHA_IGNORED = "transparency ignored (it hides the whole image)"
 SCALED = "scaled to 8 bits (by the range of its values)"
+_DARK = "only the upper 8 of its 16 bits were read, so it may look dark"
 UPPER_BYTE = (
-    "read by the upper 8 of 16 bits, so it may be dark; to read all: pip install 'embedsearch[copies]'"
+    f"{_DARK}; to read all: pip install 'embedsearch[copies]', then run: embedsearch rebuild NAME --full"
 )
+UPPER_BYTE_KEPT = f"{_DARK}; OpenCV can't read this file"
 
 # Of 255: an alpha channel that stays below shows nothing; a colour with no channel below is lost on white.
 HIDDEN, LIGHT = 8, 216

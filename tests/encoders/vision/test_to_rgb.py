@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from embedsearch.encoders.vision.decode import decode, open_rgb
-from embedsearch.encoders.vision.to_rgb import ALPHA_IGNORED, ON_BLACK, SCALED, UPPER_BYTE
+from embedsearch.encoders.vision.to_rgb import ALPHA_IGNORED, ON_BLACK, SCALED, UPPER_BYTE, UPPER_BYTE_KEPT
 
 
 def saved(image, kind, **options):
@@ -192,6 +192,23 @@ def test_without_opencv_the_upper_byte_is_read_and_said(monkeypatch):
     image, notes = decode(data)
     assert (np.asarray(image).max(), notes) == (3, (UPPER_BYTE,))
     assert "embedsearch[copies]" in UPPER_BYTE
+    assert UPPER_BYTE.endswith("then run: embedsearch rebuild NAME --full")  # a rebuild keeps dark vectors
+
+
+def test_what_opencv_can_not_read_is_read_by_its_upper_byte():
+    """OpenCV raises at a million columns; Pillow reads them, and the note names no extra to install."""
+    pytest.importorskip("cv2")
+    width, offset = 1_100_000, 8 + 2 + 9 * 12 + 4
+    tags = (  # number, type (3: 16 bits, 4: 32), count, value
+        (256, 4, 1, width), (257, 4, 1, 1), (258, 3, 3, offset), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, offset + 6), (277, 3, 1, 3), (278, 4, 1, 1), (279, 4, 1, 6 * width),
+    )  # fmt: skip
+    held = struct.pack("<2sHIH", b"II", 42, 8, len(tags))
+    held += b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    held += struct.pack("<I3H", 0, 16, 16, 16) + (np.arange(3 * width) % 4000).astype("<u2").tobytes()
+    image, notes = decode(held)
+    assert (image.size, notes) == ((width, 1), (UPPER_BYTE_KEPT,))
+    assert "pip" not in UPPER_BYTE_KEPT
 
 
 def test_version_2_reads_the_upper_byte_of_colours():
