@@ -48,7 +48,7 @@ def write_captions(
     Captions that the model can't read, or of which it does not know more than a third, are left out.
 
     Args:
-        folder: of the build in the making.
+        folder: of the build in the making; the captions of a file that lie there are written again.
         items: of the build; see `embedsearch.store.items`.
         recipe: which field holds the captions, and how the index is made.
         encoder: loads the text model.
@@ -81,6 +81,7 @@ def write_captions(
     vectors = np.stack([known[text] for _, text in kept])  # c x (e,) -> (c, e)
     np.save(folder / VECTORS, vectors.astype(np.float32 if recipe.storage == "fp32" else np.float16))
     np.save(folder / ROWS, np.array([row for row, _ in kept], np.int64))
+    (folder / GIVEN).unlink(missing_ok=True)
     if beside := [(ids[row], text) for row, text in kept if of_field.get(row) != text]:
         (folder / GIVEN).write_text(json.dumps(beside, ensure_ascii=False), encoding="utf-8")
     stored: Vectors = load_array(folder / VECTORS, mapped=True)

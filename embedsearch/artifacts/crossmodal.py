@@ -139,8 +139,16 @@ def _captions(
     files = () if before is None else before.manifest.files
     intact = all(context.readable(each) for each in kept if each in files)
     old = before if intact and captions.VECTORS in files else None
-    if not intact:
-        context.progress.stage("the captions were damaged: if a file gave them, align the images again")
+    given: list[tuple[str, str]] = []
+    if before is not None and context.readable(captions.GIVEN):
+        given = open_given(before)
+        # no later build gets them from elsewhere, so they are kept whatever fails below
+        shutil.copyfile(before.folder / captions.GIVEN, context.folder / captions.GIVEN)
+    elif captions.GIVEN in files:
+        context.progress.stage(
+            "the captions that came from a file are damaged: run embedsearch align "
+            f"{context.recipe.name} --captions again"
+        )
     if isinstance(background, Path):  # the text model is not here
         if old is None or not context.readable(captions.SCALE):
             return None
@@ -156,7 +164,7 @@ def _captions(
             context.progress,
             old,
             context.records,
-            open_given(old) if old else (),
+            given,
         )
     except ModelError as error:
         context.progress.stage(f"captions are not searched: {error}")

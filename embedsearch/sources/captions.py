@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embedsearch.errors import SourceError, SourceNotFoundError
-from embedsearch.records import Rejected
+from embedsearch.records import Rejected, unbroken
 from embedsearch.sources.delimited import read_table
 from embedsearch.sources.lines import read_lines
 
@@ -32,7 +32,7 @@ def read_captions(path: Path) -> Iterator[tuple[str, str] | Rejected]:
         if isinstance(pair, Rejected):
             yield pair
         elif pair[1].strip():
-            yield pair[0].strip(), pair[1].strip()
+            yield unbroken(pair[0].strip()), unbroken(pair[1].strip())
 
 
 def _objects(path: Path) -> Iterator[tuple[str, str] | Rejected]:

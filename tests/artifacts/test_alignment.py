@@ -7,6 +7,7 @@ from PIL import Image
 import embedsearch as es
 from embedsearch.api import align
 from embedsearch.artifacts import alignment, crossmodal
+from embedsearch.crossmodal.captions import GIVEN, VECTORS, open_given
 from embedsearch.crossmodal.crossval import Chosen
 from embedsearch.crossmodal.projection import open_projected, open_scale
 from embedsearch.distances.verdict import closeness_of
@@ -205,6 +206,59 @@ def test_captions_of_a_file_are_searched(described, make_build, tmp_path, monkey
     assert (facts.count, facts.embedded) == (30, 1)  # the new image has a caption of a field
     after = again.search(said[7][1], 1)[0]
     assert (after.id, after.found_by) == (said[7][0], "caption")
+
+
+def test_captions_of_a_file_outlive_a_lost_text_model(described, make_build, tmp_path, monkeypatch):
+    """A build that can embed no new caption, or has no scale of texts, keeps those of a file for the next."""
+    entries, file = described
+    said = file.read_text().splitlines()[8].split(",")
+    given = open_given(align("small", file, indexes=tmp_path).build)
+
+    def fails(*_):
+        raise ModelError("it is gone")
+
+    new = shades(tmp_path, 2, start=100)
+    with monkeypatch.context() as lost:
+        lost.setattr(crossmodal, "open_encoder", fails)
+        lost.setattr(crossmodal, "unrelated", fails)
+        for count in (1, 2):  # the second time there are no captions to take a scale from
+            build = make_build([*entries, *new[:count]], unit=Unit.IMAGE)
+            assert build.manifest.artifacts.crossmodal.captions is None
+            assert open_given(build) == given
+    monkeypatch.setattr(crossmodal, "open_encoder", fakes.LetterEncoder)
+    build = make_build([*entries, *new[:1]], unit=Unit.IMAGE)
+    assert open_given(build) == given
+    hit = Index(build, fakes.LetterEncoder).search(said[1], 1)[0]
+    assert (hit.id, hit.found_by) == (said[0], "caption")
+
+
+def test_captions_of_a_file_outlive_damage_to_their_vectors(described, make_build, tmp_path, monkeypatch):
+    """The texts are intact, so they are embedded again; where the texts are damaged that is reported."""
+    entries, file = described
+    monkeypatch.setattr(crossmodal, "open_encoder", fakes.LetterEncoder)
+    first = align("small", file, indexes=tmp_path).build
+    given = open_given(first)
+    (first.folder / VECTORS).write_bytes(b"x")
+    second = make_build(entries, unit=Unit.IMAGE)
+    assert second.folder != first.folder
+    assert open_given(second) == given
+    (second.folder / GIVEN).write_bytes(b"x")
+    told = fakes.Told()
+    assert open_given(make_build(entries, unit=Unit.IMAGE, progress=told)) == []
+    assert (
+        "the captions that came from a file are damaged: run embedsearch align small --captions again"
+        in told.stages
+    )
+
+
+def test_a_caption_with_half_a_surrogate_pair_is_read(described, tmp_path):
+    """JSON can write one, UTF-8 can't store it: "?" stands for it."""
+    _, file = described
+    rows = [line.split(",") for line in file.read_text().splitlines()[1:]]
+    path = tmp_path / "said.jsonl"
+    lines = [json.dumps({"image": name, "caption": f"{text}\ud83d"}) for name, text in rows]
+    path.write_text("\n".join(lines))
+    assert open_given(align("small", path, indexes=tmp_path).build)[0] == (rows[0][0], f"{rows[0][1]}?")
 
 
 def test_captions_that_no_model_reads_are_listed(described, tmp_path):
