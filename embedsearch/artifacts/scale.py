@@ -380,9 +380,9 @@ def write_scale(
         if vectors is not None:
             np.save(folder / name, vectors)
     judging = replace(scale, unjudged=UNITS[unit].unjudged)
-    limit, answers = judging.limit, scale.answers[0]
+    limit = judging.limit
     if own is not None:
-        lost, flagged = held_out_rates(answers, own.allowed)
+        lost, flagged = held_out_rates(scale.answers[0], own.allowed)
         own = replace(own, lost=round(lost, 4), flagged=round(flagged, 4))
     return ScaleFacts(
         pairs=scale.pairs.compared,
@@ -393,15 +393,9 @@ def write_scale(
         pairs_of=scale.pairs.of,
         strictness=scale.strictness.flagged,
         own=own,
-        lost=_lost(answers, scale.strictness),
-        unjudged=judging.unjudged or answers.unfit(scale.strictness),
+        lost=None if judging.lost is None else round(judging.lost, 4),
+        unjudged=judging.unfit,
     )
-
-
-def _lost(answers: Answers, strictness: Strictness) -> float | None:
-    """Return which share of the queries that belong lies beyond the limit; None where none were measured."""
-    limit, measured = answers.limit(strictness), len(answers.own) or len(answers.items) >= FEW_ITEMS
-    return round(answers.lost(limit), 4) if limit is not None and measured else None
 
 
 def _drawn(draw: np.random.Generator, count: int, wanted: int) -> Rows:

@@ -10,6 +10,7 @@ import click
 from embedsearch.cli.options import echo_json, example, indexes_option, json_option, option
 
 if TYPE_CHECKING:
+    from embedsearch.distances.scale import Scale
     from embedsearch.store.facts import ScaleFacts
     from embedsearch.store.manifest import Manifest
 
@@ -89,7 +90,7 @@ def calibrate_command(
 
         echo_json(CalibrateOutput.of(index.build, facts, scale))
         return
-    click.echo(f"{name}: {pairs_of(facts)}, {background_of(index.manifest, facts)}")
+    click.echo(f"{name}: {pairs_of(facts)}, {background_of(index.manifest, facts, scale)}")
     if given := facts.own:
         click.echo(
             f"own queries: {given.count:,} ({given.of}). {given.lost:.1%} of them get the verdict "
@@ -114,8 +115,11 @@ def pairs_of(facts: ScaleFacts) -> str:
     return f"{facts.pairs:,} random pairs{' of ' * bool(facts.pairs_of)}{facts.pairs_of}"
 
 
-def background_of(manifest: Manifest, facts: ScaleFacts) -> str:
-    """Return what the background of a scale is, and what counts as close by it."""
+def background_of(manifest: Manifest, facts: ScaleFacts, scale: Scale) -> str:
+    """Return what the background of a scale is, and what counts as close by it.
+
+    The rates are those of the scale: what a manifest holds was measured with the limit of its version.
+    """
     from embedsearch.modalities import UNITS
 
     background = facts.background
@@ -126,6 +130,4 @@ def background_of(manifest: Manifest, facts: ScaleFacts) -> str:
             "--foreign ...)"
         )
     known = f"{background.count:,} unrelated queries ({background.of})"
-    if facts.stated_rate is None:
-        return f"{known}. {facts.unjudged}"
-    return f"{known}; {facts.rates}"
+    return f"{known}. {scale.unfit}" if scale.unfit else f"{known}; {scale.rates}"

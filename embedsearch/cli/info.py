@@ -86,7 +86,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         ),
         ("distance", f"{manifest.metric}; smaller is more related"),
         ("search", _search(manifest)),
-        ("scale", _scale(manifest)),
+        ("scale", _scale(build)),
         *([(f"by {crossmodal.asks}", crossed)] if crossmodal else []),
         ("model", f"{spec.model} {spec.revision}".rstrip()),
         *([("good for", good)] if (good := good_for(manifest.unit, spec.model)) else []),
@@ -175,9 +175,9 @@ def _search(manifest: Manifest) -> str:
     )
 
 
-def _scale(manifest: Manifest) -> str:
+def _scale(build: Build) -> str:
     """Return what the distances are compared with."""
-    facts = manifest.artifacts.scale
-    if facts is None:
-        return f"none; measure it: embedsearch calibrate {manifest.name}"
-    return f"{pairs_of(facts)}, {background_of(manifest, facts)}"
+    facts, scale = build.manifest.artifacts.scale, build.scale
+    if facts is None or scale is None:
+        return f"none; measure it: embedsearch calibrate {build.manifest.name}"
+    return f"{pairs_of(facts)}, {background_of(build.manifest, facts, scale)}"

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from embedsearch.disk.npy import load_arrays
-from embedsearch.distances.pairs import Numbers, Pairs
-from embedsearch.distances.verdict import LOST, Answers, Judgement, Strictness, judge
+from embedsearch.distances.pairs import FEW_ITEMS, Numbers, Pairs
+from embedsearch.distances.verdict import LOST, Answers, Judgement, Strictness, judge, shown_rate
 from embedsearch.errors import IndexDamagedError
 
 TOO_FEW = "There is no verdict: the filter keeps too few items to measure one."
@@ -52,13 +52,35 @@ class Scale:
     @property
     def limit(self) -> float | None:
         """The largest closeness of an answer that is close, without a filter; None without a verdict."""
-        unfit = self.unjudged or self.answers[0].unfit(self.strictness)
-        return None if unfit else self.answers[0].limit(self.strictness)
+        return None if self.unfit else self.answers[0].limit(self.strictness)
+
+    @property
+    def unfit(self) -> str:
+        """A sentence that says why there is no verdict, without a filter; empty where there is one."""
+        return self.unjudged or self.answers[0].unfit(self.strictness)
 
     @property
     def stated_rate(self) -> float | None:
         """The rate (0 to 1) of unrelated queries that find something close; None likewise."""
         return None if self.limit is None else self.answers[0].rate(self.limit)
+
+    @property
+    def lost(self) -> float | None:
+        """The rate (0 to 1) of queries that belong and find nothing close, whether a verdict is given or not.
+
+        None where none were measured.
+        """
+        answers = self.answers[0]
+        limit, measured = answers.limit(self.strictness), len(answers.own) or len(answers.items) >= FEW_ITEMS
+        return answers.lost(limit) if limit is not None and measured else None
+
+    @property
+    def rates(self) -> str:
+        """Which shares of queries are told that nothing is close, for people; empty without a verdict."""
+        if self.stated_rate is None:
+            return ""
+        foreign = f"{shown_rate(1 - self.stated_rate)} of unrelated queries are told that nothing is close"
+        return foreign if self.lost is None else f"{foreign}, {shown_rate(self.lost)} of those that belong"
 
     def judge(
         self, distances: Sequence[float], share: float = 1.0, flagged: float | None = None

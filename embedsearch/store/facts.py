@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.facts import stored
-from embedsearch.distances.verdict import shown_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +170,6 @@ class ScaleFacts:
     lost: float | None = field(default=None, metadata=stored(optional=True))
     unjudged: str = field(default="", metadata=stored(optional=True))
     files: tuple[str, ...] = ()
-
-    @property
-    def rates(self) -> str:
-        """Which shares of queries are told that nothing is close, for people; empty without a verdict."""
-        if self.stated_rate is None:
-            return ""
-        foreign = f"{shown_rate(1 - self.stated_rate)} of unrelated queries are told that nothing is close"
-        return foreign if self.lost is None else f"{foreign}, {shown_rate(self.lost)} of those that belong"
 
 
 @dataclass(frozen=True, slots=True)

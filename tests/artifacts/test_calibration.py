@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import embedsearch as es
@@ -12,13 +13,17 @@ from embedsearch.api import calibrate
 from embedsearch.artifacts import calibration as module
 from embedsearch.artifacts.calibration import read_background
 from embedsearch.artifacts.scale import SENTENCES, general, make_scale
+from embedsearch.cli import cli
+from embedsearch.cli.calibrate import background_of
+from embedsearch.distances import verdict
 from embedsearch.distances.metric import Metric, distances
 from embedsearch.distances.scale import Scale
-from embedsearch.distances.verdict import UNMEASURED, Verdict, closeness_of
+from embedsearch.distances.verdict import UNMEASURED, Verdict, closeness_of, shown_rate
 from embedsearch.errors import QueryError, SourceError
 from embedsearch.index import Index
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
+from embedsearch.store.build import open_build
 from embedsearch.store.facts import BackgroundFacts
 from tests import fakes
 
@@ -165,11 +170,25 @@ def test_both_rates_stand_in_the_build(make_build):
     limit = answers.limit(build.scale.strictness)
     assert facts.lost == pytest.approx((answers.items > limit).mean(), abs=1e-4)
     assert make_build(fakes.many(100), name="few").manifest.artifacts.scale.lost is None
-    given = replace(facts, stated_rate=0.01, lost=0.002)
-    assert given.rates == (
-        "99 % of unrelated queries are told that nothing is close, 0.2 % of those that belong"
+    flagged, lost = shown_rate(1 - answers.rate(limit)), shown_rate(answers.lost(limit))
+    assert build.scale.rates == (
+        f"{flagged} of unrelated queries are told that nothing is close, {lost} of those that belong"
     )
-    assert replace(given, stated_rate=None).rates == ""
+    assert replace(build.scale, unjudged="No.").rates == ""
+
+
+def test_the_rates_of_an_older_build_are_those_of_today(make_build, tmp_path, monkeypatch):
+    """The limit is computed when a build is opened; what its manifest says was measured with another."""
+    with monkeypatch.context() as older:
+        older.setattr(verdict, "FOREIGN_RATE", 0.5)
+        stated = make_build(fakes.many(400)).manifest.artifacts.scale.stated_rate
+    build = open_build(tmp_path, "small")
+    limit = build.scale.answers[0].limit(build.scale.strictness)
+    rate = build.scale.answers[0].rate(limit)
+    assert stated - rate > 0.1
+    told = f"{shown_rate(1 - rate)} of unrelated queries are told that nothing is close, "
+    assert told in background_of(build.manifest, build.manifest.artifacts.scale, build.scale)
+    assert told in CliRunner().invoke(cli, ["info", "small", "--indexes", str(tmp_path)]).output
 
 
 def test_a_limit_is_asked_for_in_one_way(make_build, calibrated, tmp_path):

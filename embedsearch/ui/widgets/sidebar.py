@@ -42,7 +42,7 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
 
 def _facts(opened: Opened) -> None:
     manifest, crossmodal = opened.searcher.manifest, opened.searcher.crossmodal
-    report, scale = manifest.report, manifest.artifacts.scale
+    report, measured, scale = manifest.report, manifest.artifacts.scale, opened.searcher.build.scale
     rejected, passed, unknown = report.rejected, report.passed, report.unknown
     rows = {
         "holds": opened.searcher.build.held,
@@ -51,7 +51,7 @@ def _facts(opened: Opened) -> None:
         "distance": manifest.metric,
         "search": _search(manifest),
         **({f"by {crossmodal.asks}": summary(crossmodal, manifest)} if crossmodal else {}),
-        **({"verdict": scale.rates or "none"} if scale and scale.background else {}),
+        **({"verdict": scale.rates or "none"} if scale and measured and measured.background else {}),
         "built": manifest.created[:10],
         **({"rejected": f"{rejected:,} records"} if rejected else {}),
         **({"passed over": passed} if passed else {}),
