@@ -68,10 +68,11 @@ def make_index(
         if last != kind and "exact" not in (last, kind) and last and needed(last, count, dimension) <= memory:
             kind = last  # it serves as well, and need not be made again
     elif recipe.index.memory and needed(kind, count, dimension) > memory:
+        takes = needed(kind, count, dimension)
+        shown = f"{takes / 1e6:,.1f} MB" if takes >= 1e6 else f"{-(-takes // 1000)} kB"
         raise RecipeError(
             f"A {kind} index over {count:,} vectors of {dimension} takes about "
-            f"{needed(kind, count, dimension) / 1e6:,.1f} MB of memory to build; --memory allows "
-            f"{recipe.index.memory}. "
+            f"{shown} of memory to build; --memory allows {recipe.index.memory}. "
             f"Take --backend {choose(count, dimension, memory)}, or more. The vectors are kept."
         )
     # an index goes on from the one before where that is over the same numbers

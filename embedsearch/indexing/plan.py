@@ -119,7 +119,7 @@ class Plan:
         self._copy(rows, kept, "high", "low")
         kept[read] = self._with_same_content(rows[read], found[read])
         others = ~self._known.same(rows, found)
-        for at in np.flatnonzero(others).tolist() if may_be_broken(records) else ():
+        for at in np.flatnonzero(others).tolist() if self._may_be_unfit(records) else ():
             if at not in refused and (reason := self._unfit(records[at])):
                 refused[at], kept[at] = reason, -1
         self._copy(rows, kept, "rows", "truncated", "lost", "bad")
@@ -172,6 +172,12 @@ class Plan:
             assert isinstance(records, list)  # the contents of a block have no fields of their own
             facts = {name: value for name, value in zip(names, values, strict=True) if value is not None}
             records[at] = with_facts(records[at], facts)
+
+    def _may_be_unfit(self, records: Sequence[Record]) -> bool:
+        """Whether one of the records can be unfit; False only of a block where none is."""
+        if isinstance(records, Block) and records.modality is not self._modality.modality:
+            return True
+        return may_be_broken(records)
 
     def _unfit(self, record: Record) -> str:
         """Return why a record can't be used, whatever its content is; empty where it can."""

@@ -163,7 +163,9 @@ class Tar:
             SourceNotFoundError, SourceError, MissingExtraError: it is packed, or can't be found or copied.
         """
         if (found := _TAR.search(shard.name)) and found[2]:
-            raise SourceError(f"it is packed ({found[0]}), and files are read at their place: {UNPACK}")
+            raise SourceError(
+                f"it is packed ({found[0]}), and files are read straight from the archive: {UNPACK}"
+            )
         self._shard = shard
         self._path = local_file(shard.location, "a tar archive")
         self.problem = ""

@@ -67,7 +67,9 @@ def split_frames(source: Source, rule: str = "") -> Iterator[tuple[int, StoredFr
     if waiting is not None:
         yield stored(waiting, end)
     if video.is_cut(source, end):
-        raise ItemError(f"it is cut off or damaged: of it {end / 1000:.1f} seconds are in the index")
+        raise ItemError(
+            f"the file is cut off or damaged; only its first {end / 1000:.1f} seconds are in the index"
+        )
 
 
 def _looked_at(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:

@@ -30,10 +30,7 @@ UNREADABLE = "the file is not a sound that can be read"
 # what libsndfile notes where a WAV file holds less than its header says; streams have no length there
 _CUT = re.compile(r"data : (\d+) \(should be (\d+)\)")
 _STREAMED = 2**31 - 2**16
-_PAGE, _LAST_PAGE = (
-    2**17,
-    4,
-)  # bytes that hold a page of an Ogg file, and the bit of its flags that ends a stream
+_PAGE = 2**17  # bytes that hold a page of an Ogg file
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,9 @@ def scan(source: SoundSource, most: int | None = None) -> Scan:
         raise ItemError("it holds no sound")
     if milliseconds < LEAST:
         raise ItemError(f"it lasts {1000 * frames / rate:.2g} milliseconds; at least {LEAST} are needed")
-    problem = f"it is cut off or damaged: of it {milliseconds / 1000:.1f} seconds are in the index"
+    problem = (
+        f"the file is cut off or damaged; only its first {milliseconds / 1000:.1f} seconds are in the index"
+    )
     made = Scan(milliseconds, np.array(peaks, np.float32), problem if is_cut else "")
     if made.is_silent((0, milliseconds)):
         raise ItemError("it is silent: no sample is louder than -80 dB")
@@ -203,13 +202,24 @@ class _LibsndfileSound(_Sound):
             self._is_damaged = True
 
     def is_cut(self, frames: int) -> bool:  # noqa: ARG002
-        """See `_Sound.is_cut`; the last page of an Ogg file is marked as such."""
+        """See `_Sound.is_cut`; an Ogg file ends with a page that is there to its end.
+
+        That page should be marked as the last one, which not every program does.
+        """
         if self._is_damaged or self._file.format != "OGG":
             return self._is_damaged
         self._raw.seek(-min(_PAGE, self._raw.seek(0, io.SEEK_END)), io.SEEK_END)
         tail = self._raw.read()
         last = tail.rfind(b"OggS")
-        return not 0 <= last < len(tail) - 5 or not tail[last + 5] & _LAST_PAGE
+        return last < 0 or not _is_whole(tail[last:])
+
+
+def _is_whole(page: bytes) -> bool:
+    """Whether a page of an Ogg file is there to its end, and no packet goes on behind it."""
+    if len(page) < 27:
+        return False
+    sizes = page[27 : 27 + page[26]]  # of its segments; after one of 255 the packet goes on
+    return len(page) >= 27 + page[26] + sum(sizes) and sizes[-1:] != b"\xff"
 
 
 @contextmanager
@@ -264,9 +274,9 @@ def _finite(samples: npt.NDArray[np.floating[Any]]) -> Samples:
     """Return samples as float32.
 
     Raises:
-        ItemError: one is no finite number.
+        ItemError: one is not a finite number.
     """
     made = samples.astype(np.float32, copy=False)
     if not np.isfinite(made).all():
-        raise ItemError("it holds samples that are no finite numbers: save it again")
+        raise ItemError("some of its samples are not finite numbers: save it again")
     return made

@@ -239,7 +239,9 @@ def test_of_a_video_that_is_cut_off_the_rest_is_listed(tmp_path):
     made = built(folder, tmp_path)
     (lost,) = made.rejected()
     assert lost["id"] == "cut.mkv"
-    assert re.fullmatch(r"it is cut off or damaged: of it [3-8]\.. seconds are in the index", lost["reason"])
+    assert re.fullmatch(
+        r"the file is cut off or damaged; only its first [3-8]\.. seconds are in the index", lost["reason"]
+    )
     assert {each.partition("#")[0] for each in made.build.items["id"].to_pylist()} == {"cut.mkv", "whole.mkv"}
 
 

@@ -34,7 +34,7 @@ BAD = {
     "truncated FLAC": (packed(NOISE, 44_100, "FLAC")[:150_000], "the file is cut off"),
     "not a number": (
         packed(np.where(THREE > 0.49, np.nan, THREE), 44_100, subtype="FLOAT"),
-        "it holds samples that are no finite numbers",
+        "some of its samples are not finite numbers",
     ),
     "truncated M4A": (m4a(THREE)[:9000], "the file is not a sound that can be read"),
 }
@@ -67,8 +67,13 @@ def test_what_is_cut_off_is_known_where_the_format_tells(codec):
     data = packed(noise(9, 48_000), 48_000, "OGG", codec)
     assert all(sound.scan(held).problem == "" for held in (*GOOD.values(), data))
     assert re.match(
-        "it is cut off or damaged: of it [3-6].. seconds", sound.scan(data[: len(data) // 2]).problem
+        r"the file is cut off or damaged; only its first [3-6]\.. seconds are in the index",
+        sound.scan(data[: len(data) // 2]).problem,
     )
+    last = data.rindex(b"OggS")
+    assert "cut off" in sound.scan(data[:-1]).problem
+    # a program that does not mark the last page loses nothing
+    assert sound.scan(data[:last]).problem == ""
 
 
 def test_a_stretch_is_the_same_whichever_others_are_read():
