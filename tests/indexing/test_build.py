@@ -19,7 +19,7 @@ from embedsearch.errors import (
 from embedsearch.indexing import build
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe
-from embedsearch.records import Rejected, Unit, content_hash
+from embedsearch.records import Modality, Record, Rejected, Unit, content_hash
 from embedsearch.store.build import open_build
 from tests.fakes import UNREADABLE, WORD_LIMIT, LetterEncoder, letters, picture, read_ahead, text, version
 from tests.fakes import colour as colour_of
@@ -379,3 +379,11 @@ def test_a_first_build_that_failed_leaves_the_recipe_of_the_last_try(make_build,
         with pytest.raises(TooManyRejectedError):
             make_build(bad, encoder=EncoderRecipe(Unit.TEXT, pooling=pooling))
     assert Recipe.load(tmp_path / "small").encoder.pooling == "cls"
+
+
+def test_vectors_in_memory_are_no_texts(make_build):
+    """Records that come as columns are of the modality that the unit needs, or each is rejected."""
+    entries = [Record(f"v{number}", Modality.VECTOR, bytes(8), {}) for number in range(3)]
+    reason = "3 x the source gives a vector, the unit text needs a text"
+    with pytest.raises(TooManyRejectedError, match=reason):
+        make_build(entries)
