@@ -41,7 +41,7 @@ def test_starting_the_page_loads_nothing_heavy():
 
 
 def test_a_page_without_a_query_loads_no_torch(indexes):
-    """Only the thread that warms the models loads them, and torch with them; the page does not wait for it."""
+    """Only the thread that warms the models loads them, and torch; the page does not wait for it."""
     code = (
         "import sys\n"
         "from embedsearch.index import Index\n"
