@@ -136,7 +136,7 @@ def test_a_bad_query_does_not_undo_its_batch(fruits, monkeypatch):
 
 def test_true_and_one_are_two_filters(fruits):
     """Two filters in one batch that are equal in Python stay apart where they are written apart."""
-    wheres = [opened.conditions({"length": each}) for each in (4, 4.0, True)]
+    wheres = [opened.conditions({"length": each}) for each in (1, 1.0, True)]
     found = opened.answers(fruits, [opened.Question(es.Text("fig"), 9, each, None, True) for each in wheres])
     assert [isinstance(each, Exception) for each in found] == [False, False, True]
 
@@ -210,9 +210,7 @@ def test_an_index_that_opens_slowly_opens(fruits):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(indexes.get("fruits"), 0.05)
         go.set()
-        while not indexes.held():
-            await asyncio.sleep(0.01)
-        await indexes.get("fruits")
+        await asyncio.wait_for(indexes.get("fruits"), 30)
         indexes.close()
 
     asyncio.run(run())
