@@ -199,8 +199,8 @@ def _held_out(build: Build, known: Pairs, chosen: Chosen, images: _Images) -> Ve
     fold, k, count = folds_of(known.image, known.caption), listed(len(build.vectors)), len(build.vectors)
     step = max(1, len(known.captions) // TUNE_WITH)
     asked, ridges, near = [], [], []
-    for each in np.unique(fold):
-        ridge = known.some(np.flatnonzero(fold != each)).fit().ridge(chosen.strength)
+    for each, fit in known.fits_without(fold):
+        ridge = fit.ridge(chosen.strength)
         captions = known.queries[np.unique(known.caption[fold == each])[::step]]
         asked.append(normalized(captions - ridge.target))
         ridges.append(ridge)

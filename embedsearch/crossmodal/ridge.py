@@ -8,6 +8,7 @@ takes one solution of the system, a fraction of the time that a decomposition in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,29 +39,77 @@ class Ridge:
         return normalized(np.asarray(mapped, np.float32))
 
 
-class Fit:
-    """Pairs of vectors, summed up so that the map of any strength takes one solution of a linear system."""
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over pairs of vectors x (d,) and y (e,); those of other pairs are added or taken away.
 
-    def __init__(self, source: Vectors, target: Vectors) -> None:
-        """Sum up pairs of vectors.
+    Attributes:
+        count: how many pairs.
+        source: (d,) float64, the sum of x.
+        target: (e,) float64, the sum of y.
+        gram: (d, d) float64, the sum of xx'.
+        cross: (d, e) float64, the sum of xy'.
+    """
+
+    count: int
+    source: Doubles
+    target: Doubles
+    gram: Doubles
+    cross: Doubles
+
+    @classmethod
+    def of(cls, source: Vectors, target: Vectors) -> Sums:
+        """Sum up pairs of vectors, (n, d) and (n, e)."""
+        (count, wide), deep = source.shape, target.shape[1]
+        sums = cls(0, np.zeros(wide), np.zeros(deep), np.zeros((wide, wide)), np.zeros((wide, deep)))
+        for start in range(0, count, BLOCK):
+            x, y = (np.asarray(each[start : start + BLOCK], np.float64) for each in (source, target))
+            sums += cls(len(x), x.sum(0), y.sum(0), x.T @ x, x.T @ y)  # (d, b) (b, d or e)
+        return sums
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(*(one + its for one, its in zip(self._parts, other._parts, strict=True)))
+
+    def __sub__(self, other: Sums) -> Sums:
+        return Sums(*(one - its for one, its in zip(self._parts, other._parts, strict=True)))
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        return self.count, self.source, self.target, self.gram, self.cross
+
+
+class Fit:
+    """The regression over pairs of vectors; the map of any strength takes one solution of a linear system."""
+
+    def __init__(self, source: Doubles, target: Doubles, gram: Doubles, right: Doubles) -> None:
+        """Take what the system is made of; see `of` and `from_sums`.
 
         Args:
-            source: (n, d), of unit length.
-            target: (n, e), of unit length.
+            source: (d,) the mean of x.
+            target: (e,) the mean of y.
+            gram: (d, d) X'X, centred; (n, n) XX' with fewer pairs than components.
+            right: (d, e) X'Y, or (n, e) Y, likewise.
         """
-        (count, wide), deep = source.shape, target.shape[1]
-        self._source, self._target = source.mean(0, dtype=np.float64), target.mean(0, dtype=np.float64)
+        self._source, self._target, self._gram, self._right = source, target, gram, right
         self._left: Doubles | None = None  # X' (d, n) with fewer pairs than components
-        if count < wide:
-            x, self._right = source - self._source, target - self._target  # (n, d), (n, e)
-            self._left, self._gram = x.T, x @ x.T
-            return
-        self._gram, self._right = np.zeros((wide, wide)), np.zeros((wide, deep))
-        for start in range(0, count, BLOCK):
-            part = slice(start, start + BLOCK)
-            x = source[part] - self._source
-            self._gram += x.T @ x
-            self._right += x.T @ (target[part] - self._target)  # (d, b) (b, e) -> (d, e)
+
+    @classmethod
+    def of(cls, source: Vectors, target: Vectors) -> Fit:
+        """Return the regression from vectors of unit length (n, d) to others (n, e)."""
+        if len(source) >= source.shape[1]:
+            return cls.from_sums(Sums.of(source, target))
+        centre, other = source.mean(0, dtype=np.float64), target.mean(0, dtype=np.float64)
+        x = source - centre  # (n, d)
+        fit = cls(centre, other, x @ x.T, target - other)
+        fit._left = x.T
+        return fit
+
+    @classmethod
+    def from_sums(cls, sums: Sums) -> Fit:
+        """Return the regression over summed pairs, at least as many as x has components."""
+        source, target = sums.source / sums.count, sums.target / sums.count
+        gram = sums.gram - np.outer(sums.source, source)  # (d,) (d,) -> (d, d)
+        return cls(source, target, gram, sums.cross - np.outer(sums.source, target))
 
     def ridge(self, strength: float) -> Ridge:
         """Return the map of the strength λ > 0."""

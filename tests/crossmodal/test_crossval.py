@@ -26,13 +26,30 @@ def drawn(*shape, seed=0):
 def test_ridge_is_the_least_squares_solution(count, strength):
     """With fewer and with more pairs than components, the map is that of lstsq with the strength as rows."""
     x, y = drawn(count, 40), drawn(count, 7, seed=1)
-    ridge = Fit(x, y).ridge(strength)
+    ridge = Fit.of(x, y).ridge(strength)
     centred, wanted = x - x.mean(0, dtype=np.float64), y - y.mean(0, dtype=np.float64)
     rows = np.concatenate([centred, np.sqrt(strength) * np.eye(40)])
     want = np.linalg.lstsq(rows, np.concatenate([wanted, np.zeros((40, 7))]), rcond=None)[0]
     np.testing.assert_allclose(ridge.weights, want, atol=1e-5)
     mapped = centred @ want
     np.testing.assert_allclose(ridge(x), mapped / np.linalg.norm(mapped, axis=1, keepdims=True), atol=1e-4)
+
+
+@pytest.mark.parametrize("wide", [30, 200])
+def test_a_fold_is_left_out_of_its_map(wide):
+    """The map without a fold is that over the other pairs, with fewer and with more pairs than components."""
+    random = np.random.default_rng(4)
+    image, caption, fold = (random.integers(0, most, 150) for most in (80, 90, 3))
+    fold[fold == 1] = 3  # a number may be missing
+    pairs = Pairs(drawn(80, wide), drawn(90, 7), drawn(90, 7), image, caption)
+    fits = dict(pairs.fits_without(fold))
+    assert list(fits) == [0, 2, 3]
+    for each, fit in fits.items():
+        others = fold != each
+        want = Fit.of(pairs.images[image[others]], pairs.captions[caption[others]]).ridge(0.01)
+        got = fit.ridge(0.01)
+        for part in ("source", "target", "weights"):
+            np.testing.assert_allclose(getattr(got, part), getattr(want, part), atol=1e-5)
 
 
 def test_a_caption_or_image_is_never_in_two_folds():
@@ -115,20 +132,21 @@ def test_each_strength_and_share_is_ranked_as_by_a_fit_of_its_own(monkeypatch, b
 
 
 def test_no_caption_is_both_fitted_and_asked(monkeypatch):
-    """Every map that projects a caption's images was fitted without that caption."""
-    fitted = []
-    fit = Pairs.fit
+    """The folds that maps are fitted without hold all pairs of a caption, and each caption is in one."""
+    given = []
+    fits = Pairs.fits_without
 
-    def noted(self):
-        fitted.append({row.tobytes() for row in self.captions})
-        return fit(self)
+    def noted(self, fold):
+        given.append(fold)
+        return fits(self, fold)
 
-    monkeypatch.setattr(Pairs, "fit", noted)
+    monkeypatch.setattr(Pairs, "fits_without", noted)
     pairs = pairs_of(0.1)
     choose(pairs, None, None)
-    assert len(fitted) == 5
-    for row in pairs.captions:
-        assert sum(row.tobytes() in each for each in fitted) == 4
+    (fold,) = given
+    assert set(fold) == set(range(5))
+    for number in range(len(pairs.captions)):
+        assert len(set(fold[pairs.caption == number])) == 1
 
 
 def test_conse_is_added_where_it_helps():
