@@ -150,8 +150,10 @@ def build_index(
                 ready.notes,
                 started,
             ).made()
+    embedded = encoder.is_loaded
     del ready, loaded, encoder  # the model of the build leaves the memory
-    export_for_queries(current, load, progress)
+    if embedded:  # what embeds nothing loads no torch
+        export_for_queries(current, load, progress)
     return current
 
 

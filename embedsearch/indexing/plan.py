@@ -320,6 +320,11 @@ class PlannedEncoder:
         self.recipe = replace(recipe, precision=precision, engine=engine, decoding=decoding)
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether the encoder was loaded."""
+        return self._loaded is not None
+
+    @property
     def current(self) -> Encoder:
         """The encoder; an `UnloadedEncoder` as long as nothing had to be embedded."""
         if self._loaded is not None:

@@ -142,7 +142,7 @@ def test_info_asks_for_no_unrelated_rows(people):
     """Rows never get a verdict, and info does not say how to get one."""
     from embedsearch.cli.calibrate import background_of
 
-    said = background_of(people.manifest, people.manifest.artifacts.scale)
+    said = background_of(people.manifest, people.manifest.artifacts.scale, people.build.scale)
     assert said == "there is no verdict for rows: no rows are known that do not belong to the table"
 
 
