@@ -75,7 +75,8 @@ class Pairs:
         if not self.enough:
             return (
                 f"Hits have no labels: the index has under {FEW_ITEMS} items, too few to measure random "
-                "pairs. For images, measure pairs of others: embedsearch calibrate NAME --foreign FOLDER."
+                "pairs. For images and sounds, measure pairs of others: "
+                "embedsearch calibrate NAME --foreign FOLDER."
             )
         few = f"The random pairs are of {self.of}, as the index has under {FEW_ITEMS} items."
         return few if self.of else ""

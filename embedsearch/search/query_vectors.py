@@ -133,8 +133,7 @@ class QueryVectors:
                 other = "where the build names the model that made the vectors: --query-model"
             raise QueryError(
                 f"{error} Search with ids of items, as in 'king - man + woman', or with the numbers of a "
-                "vector."
-                f" Other texts can be searched for {other}."
+                f"vector. Other texts can be searched for {other}."
             ) from None
 
     def space(self, query: AnyQuery) -> Space:
