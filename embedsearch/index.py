@@ -19,7 +19,7 @@ from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.own import OwnEncoder, loading
 from embedsearch.errors import EmbedsearchError, RecipeError
 from embedsearch.progress import Progress, Silent
-from embedsearch.query import DEFAULT_K, DEFAULT_SAMPLE, AnyQuery, MoreLike, Tree, is_several
+from embedsearch.query import DEFAULT_K, DEFAULT_SAMPLE, AnyQuery, MoreLike, SearchOptions, Tree, is_several
 from embedsearch.recipe import (
     KEPT,
     MEMORY,
@@ -126,9 +126,10 @@ class Index(Searcher):
             chosen: str | Tree | None = conditions(where)
         else:
             chosen = where
+        options = SearchOptions(k, chosen, strictness, fold)
         if is_several(query):
-            return self.search_all(query, k, chosen, strictness, fold=fold)
-        return super().search(query, k, chosen, strictness, fold=fold)
+            return self.search_all(query, options)
+        return self.search_all([query], options)[0]
 
     def answer(self, query: Any, k: int = DEFAULT_K, where: Where = None) -> Results:
         """Search, by the verb of 0.6; it goes with 0.9."""

@@ -324,3 +324,21 @@ class Either:
 
 
 Tree = Compare | In | IsNull | Like | Has | Not | Both | Either
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How the hits of a query are chosen; `Index.search` has the same as arguments.
+
+    Attributes:
+        k: how many, at least 1.
+        where: a filter over the fields, as text or as a tree; None for all items.
+        strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
+            close; None for what was set by `calibrate`, or else what the index chooses.
+        fold: whether items of the same content are one hit.
+    """
+
+    k: int = DEFAULT_K
+    where: str | Tree | None = None
+    strictness: float | None = None
+    fold: bool = True

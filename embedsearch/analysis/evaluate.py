@@ -20,7 +20,7 @@ from embedsearch.encoders import Prepared, gather
 from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceError
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.progress import Progress
-from embedsearch.query import DEFAULT_SAMPLE, Text
+from embedsearch.query import DEFAULT_SAMPLE, SearchOptions, Text
 from embedsearch.results import Hit
 from embedsearch.search.searcher import CLIPS, Searcher
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
@@ -264,10 +264,10 @@ def judged(searcher: Searcher, queries: Path, qrels: Path) -> dict[str, float]:
     if not found:
         raise SourceError(f"No query of {queries} is judged in {qrels}: their ids differ.")
     asked = dict(of_texts(searcher, list(found.items()), queries).kept)
-    run = []
+    run, options = [], SearchOptions(DEEP, fold=False)
     for start in range(0, len(asked), QUERIES):
         part = list(asked.items())[start : start + QUERIES]
-        answers = searcher.search_all([Text(text) for _, text in part], DEEP, fold=False)
+        answers = searcher.search_all([Text(text) for _, text in part], options)
         for (identity, _), results in zip(part, answers, strict=True):
             run += [ir_measures.ScoredDoc(identity, hit.id, -hit.rank) for hit in results]
     judgements = [each for each in judgements if each.query_id in asked]

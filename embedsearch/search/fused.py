@@ -1,57 +1,88 @@
-"""Two answers to one query, from two places that are looked in, as one."""
+"""What was found, before hits are made of it: in one place, or in two as one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from embedsearch.distances.pairs import not_close
 from embedsearch.distances.scale import Scale
-from embedsearch.distances.verdict import Verdict
-from embedsearch.results import Results
+from embedsearch.distances.verdict import Judgement, Verdict
+from embedsearch.store.build import Records
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Looked:
-    """The answer from one place.
+    """What was found in one place.
 
     Attributes:
-        place: its name, for `Hit.found_by`.
-        results: what was found there.
-        scale: of its distances.
+        place: its name, for `Hit.found_by`; empty where only one place was looked in.
+        distances: ascending.
+        rows: of the same length.
+        scale: of the distances; None where they have none.
+        judgement: on the whole.
+        is_labelled: whether the hits may have percentiles, labels and scores.
     """
 
     place: str
-    results: Results
-    scale: Scale
+    distances: list[float]
+    rows: list[int]
+    scale: Scale | None
+    judgement: Judgement
+    is_labelled: bool = True
 
 
-def fused(answers: Sequence[Looked], k: int) -> Results:
-    """Return the `k` items of the highest percentile in any of the answers, each once, highest first.
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """An item that may become a hit.
 
-    Distances of two places can't be compared, percentiles can. An answer is close where one of them is, and
-    nothing is close where that is so in all; the rates of unrelated queries are added, which is the most that
-    they can be together. Labels agree with the verdict on the whole.
+    Attributes:
+        row: the item.
+        distance: how far it is, in the place where it was found.
+        looked: that place.
+        copies: how many others of the same content it stands for.
     """
-    best: dict[str, tuple[float, float, Looked, int]] = {}
-    for looked in answers:
-        hits = looked.results.hits
-        shares = looked.scale.pairs.percentiles([hit.distance for hit in hits])
-        for at, (hit, share) in enumerate(zip(hits, shares, strict=True)):
-            if hit.id not in best or best[hit.id][:2] > (-share, hit.distance):
-                best[hit.id] = (-share, hit.distance, looked, at)
-    ranked = sorted(best.values(), key=lambda each: (*each[:2], each[2].results.hits[each[3]].row))[:k]
-    every = [looked.results for looked in answers]
-    closest = (each for verdict in (Verdict.CLOSE, None) for each in every if each.verdict is verdict)
-    judged = next(closest, every[0])
-    merged = []
-    for rank, (_, _, looked, at) in enumerate(ranked, 1):
-        hit = looked.results.hits[at]
-        label = hit.label and looked.scale.pairs.label(hit.distance)
-        label = not_close(label) if judged.verdict is Verdict.NOTHING_CLOSE else label
-        merged.append(replace(hit, rank=rank, label=label, found_by=looked.place))
+
+    row: int
+    distance: float
+    looked: Looked
+    copies: int = 0
+
+
+def fused(places: Sequence[Looked], records: Records | None = None) -> list[Candidate]:
+    """Return what was found in order: nearest first, or from two places the highest percentile first.
+
+    Distances of two places can't be compared, percentiles can. An item, or a record of several, is there
+    once, where its percentile is the highest.
+    """
+    if len(places) == 1:
+        (looked,) = places
+        return [Candidate(row, far, looked) for far, row in zip(looked.distances, looked.rows, strict=True)]
+    best: dict[int, tuple[float, Candidate]] = {}
+    for looked in places:
+        assert looked.scale is not None  # distances of two places are compared by their scales alone
+        shares = looked.scale.pairs.percentiles(looked.distances).tolist()
+        owners = looked.rows if records is None else records.of(looked.rows).tolist()
+        for row, far, share, owner in zip(looked.rows, looked.distances, shares, owners, strict=True):
+            if owner not in best or (best[owner][0], best[owner][1].distance) > (-share, far):
+                best[owner] = -share, Candidate(row, far, looked)
+    ranked = sorted(best.values(), key=lambda each: (each[0], each[1].distance, each[1].row))
+    return [candidate for _, candidate in ranked]
+
+
+def judged(places: Sequence[Looked]) -> tuple[Looked, Judgement]:
+    """Return the place whose judgement is that of the whole, and the judgement with the rates of all.
+
+    An answer is close where one of them is, and nothing is close where that is so in all; the rates of
+    unrelated queries are added, which is the most that they can be together.
+    """
+    every = [each.judgement for each in places]
+    closest = (
+        each for verdict in (Verdict.CLOSE, None) for each in places if each.judgement.verdict is verdict
+    )
+    decisive = next(closest, places[0])
+    if decisive.judgement.verdict is None:
+        return decisive, decisive.judgement
     rates = [each.foreign_rate for each in every if each.foreign_rate is not None]
     limits = [each.limit for each in every if each.limit is not None]
-    if judged.verdict is None:
-        return replace(judged, hits=merged)
-    return replace(judged, hits=merged, foreign_rate=min(1.0, sum(rates)), limit=min(limits, default=None))
+    rate, limit = min(1.0, sum(rates)), min(limits, default=None)
+    return decisive, replace(decisive.judgement, foreign_rate=rate, limit=limit)

@@ -16,22 +16,16 @@ from embedsearch.crossmodal.captions import open_captions
 from embedsearch.distances.metric import Metric, Vectors, similarity
 from embedsearch.distances.pairs import not_close
 from embedsearch.distances.scale import Scale
-from embedsearch.distances.verdict import WEIGHTS, Verdict, check_strictness
+from embedsearch.distances.verdict import WEIGHTS, Judgement, Verdict, check_strictness
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import FilterError, QueryError
 from embedsearch.modalities import UNITS, QueryForm, Reader, modality_of
-from embedsearch.query import (
-    DEFAULT_K,
-    Text,
-    Tree,
-    as_query,
-    items_of,
-)
+from embedsearch.query import SearchOptions, Text, Tree, as_query, items_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import MOST_UNKNOWN
 from embedsearch.results import Hit, Results
-from embedsearch.search.fused import Looked, fused
+from embedsearch.search.fused import Candidate, Looked, fused, judged
 from embedsearch.search.query_vectors import QueryVectors, Space
 from embedsearch.store.build import Build, record_of
 from embedsearch.store.items import FIELD
@@ -39,7 +33,11 @@ from embedsearch.store.manifest import COLUMNS, PROBES
 
 MOST_PASSED = 20  # hits that are passed over for a verdict
 CLIPS = 4  # clips that are looked at for each record that is wanted
-MOST_FOLDED = 10_000  # neighbours that are looked through for hits of different contents
+FOLDED = (
+    4  # neighbours that are looked through for each hit, where copies are folded; then as many times more
+)
+MOST_FOLDED = 10_000  # neighbours that are looked through at most
+CONTENT = ("text", "hash", "start", "end")  # the columns that tell the same content
 # a query where it is compared, and the rows that are not among its hits
 Placed = tuple[Space, list[int]]
 Search = Callable[[Vectors, int, Filter | None, Sequence[int]], tuple[Vectors, Rows]]
@@ -121,53 +119,26 @@ class Searcher:
         )
         return self._load(recipe)
 
-    def search(
-        self,
-        query: Any,
-        k: int = DEFAULT_K,
-        where: str | Tree | None = None,
-        strictness: float | None = None,
-        *,
-        fold: bool = True,
-    ) -> Results:
-        """Return the `k` nearest items, and judge whether any of them is close.
+    def search_all(self, queries: Sequence[Any], options: SearchOptions) -> list[Results]:
+        """Return the results of several queries.
+
+        They go through the model together, and are compared with the items together.
 
         Args:
-            query: a text (str), an image (`Path`, bytes or PIL image), a vector, or a `Text`, `Image`,
+            queries: each a text (str), an image (`Path`, bytes or PIL image), a vector, or a `Text`, `Image`,
                 `Word`, `MoreLike`, `Vector`, or several of them in a `Query`. The item of a `MoreLike` is not
                 among its own hits.
-            k: how many, at least 1; fewer come when fewer exist.
-            where: a filter over the fields, such as ``"label = 'dress' and price < 40"``, or a tree of
-                `Compare`, `In`, `IsNull`, `Like`, `Has`, `Not`, `Both` and `Either` of `embedsearch.query`.
-            strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
-                close; None for what was set by `calibrate`, or else what the index chooses.
-            fold: return one hit for items of the same content, the first, with the number of the others as
-                `copies`. There are still `k` hits. Vectors made elsewhere have no content to compare.
+            options: how the hits are chosen.
 
         Raises:
-            QueryError: the query does not fit this index, k is under 1, or the strictness is no such share.
+            QueryError: a query does not fit this index, k is under 1, or the strictness is no such share.
             FilterError: the filter can't be understood.
             ItemNotFoundError: no item has the id asked for.
             ItemError: the image can't be read.
         """
-        return self.search_all([query], k, where, strictness, fold=fold)[0]
-
-    def search_all(
-        self,
-        queries: Sequence[Any],
-        k: int = DEFAULT_K,
-        where: str | Tree | None = None,
-        strictness: float | None = None,
-        *,
-        fold: bool = True,
-    ) -> list[Results]:
-        """Return the results of several queries, each as `search` returns it, but for rounding.
-
-        They go through the model together, and are compared with the items together.
-        """
-        _check(k, strictness)
-        chosen = self._filter(where)
-        return self._among(self.placed(queries), k, chosen, strictness, fold)
+        _check(options)
+        chosen = self._filter(options.where)
+        return self._among(self.placed(queries), chosen, options)
 
     def placed(self, queries: Sequence[Any]) -> list[Placed]:
         """Return queries as vectors, for `search_placed`; they go through the model together.
@@ -181,61 +152,67 @@ class Searcher:
             for query, space in zip(asked, self.queries.spaces(asked), strict=True)
         ]
 
-    def search_placed(
-        self,
-        placed: Sequence[Placed],
-        k: int = DEFAULT_K,
-        where: str | Tree | None = None,
-        strictness: float | None = None,
-        *,
-        fold: bool = True,
-    ) -> list[Results]:
-        """Return the results of queries that `placed` returned; arguments and errors as `search`."""
-        _check(k, strictness)
-        return self._among(placed, k, self._filter(where), strictness, fold)
+    def search_placed(self, placed: Sequence[Placed], options: SearchOptions) -> list[Results]:
+        """Return the results of queries that `placed` returned; arguments and errors as `search_all`."""
+        _check(options)
+        return self._among(placed, self._filter(options.where), options)
 
     def _among(
-        self,
-        spaces: Sequence[Placed],
-        k: int,
-        chosen: Filter | None,
-        strictness: float | None,
-        fold: bool,
+        self, spaces: Sequence[Placed], chosen: Filter | None, options: SearchOptions
     ) -> list[Results]:
         """Return the results of queries among the items that a filter keeps."""
         self.build.check()  # the queries may have taken seconds to embed
-        results = self._nearest(spaces, k, chosen, strictness)
-        left, wanted = list(range(len(spaces))) if fold and self._has_copies else [], k
+        results: dict[int, Results] = {}
+        folds, k = options.fold and self._has_copies, options.k
+        left, wanted = list(range(len(spaces))), FOLDED * k if folds else k
         while left:
-            wanted *= 4
-            deeper = self._nearest([spaces[at] for at in left], wanted, chosen, strictness)
-            folded = {at: self._folded(each.hits) for at, each in zip(left, deeper, strict=True)}
-            done = [
-                at
-                for at, each in zip(left, deeper, strict=True)
-                if len(each) < wanted or len(folded[at]) > k or wanted >= MOST_FOLDED
-            ]
-            for at in done:
-                results[at] = replace(results[at], hits=folded[at][:k])
-            left = [at for at in left if at not in done]
-        return results
+            places = self._looked([spaces[at] for at in left], wanted, chosen, options)
+            for at, looked in zip(left, places, strict=True):
+                found = fused(looked, self.build.records)
+                kept = self._folded(found) if folds else found
+                if not folds or len(found) < wanted or len(kept) > k or wanted >= MOST_FOLDED:
+                    results[at] = self._results(spaces[at][0], looked, kept[:k])
+            left, wanted = [at for at in left if at not in results], FOLDED * wanted
+        return [results[at] for at in range(len(spaces))]
 
-    def _nearest(
-        self,
-        spaces: Sequence[Placed],
-        k: int,
-        chosen: Filter | None,
-        strictness: float | None,
-    ) -> list[Results]:
-        """Return the `k` items nearest to each of some vectors, but for the rows beside it."""
+    def _looked(
+        self, spaces: Sequence[Placed], k: int, chosen: Filter | None, options: SearchOptions
+    ) -> list[list[Looked]]:
+        """Return the `k` or more items nearest to each of some vectors, but for the rows beside it."""
         # so many hits tell whether any is close, some that the model does not know among them
-        judged = max(k, len(WEIGHTS) + min(self.manifest.report.unknown, MOST_PASSED))
+        k = max(k, len(WEIGHTS) + min(self.manifest.report.unknown, MOST_PASSED))
         share = 1.0 if chosen is None else chosen.count / len(self)
-        found = self._found_together(spaces, judged, chosen)
-        return [
-            self._judged(space, own, each, (k, judged), chosen, share, strictness)
-            for (space, own), each in zip(spaces, found, strict=True)
-        ]
+        found = self._found_together(spaces, k, chosen)
+        looked = []
+        for (space, own), nearest in zip(spaces, found, strict=True):
+            if self.captions is None or not space.by or space.scale is None:
+                looked.append([self._judged("", space, space.scale, nearest, share, options)])
+                continue
+            captions = self._found(self.captions.search, space.vector, k, chosen, own)
+            looked.append(
+                [
+                    self._judged("image", space, space.scale, nearest, share, options),
+                    self._judged("caption", space, self.captions.scale, captions, share, options),
+                ]
+            )
+        return looked
+
+    def _judged(
+        self,
+        place: str,
+        space: Space,
+        scale: Scale | None,
+        nearest: tuple[list[float], list[int]],
+        share: float,
+        options: SearchOptions,
+    ) -> Looked:
+        """Judge what a query found in one place."""
+        (distances, rows), reason = nearest, _unjudged(space)
+        if reason or scale is None:
+            return Looked(place, distances, rows, scale, Judgement(None, None, None, reason), not reason)
+        known = self.build.unknown[rows] <= MOST_UNKNOWN
+        judged = [distance for distance, is_known in zip(distances, known, strict=True) if is_known]
+        return Looked(place, distances, rows, scale, scale.judge(judged, share, options.strictness))
 
     def _found_together(
         self, spaces: Sequence[Placed], k: int, chosen: Filter | None
@@ -253,28 +230,6 @@ class Searcher:
             far, rows = spaces[places[0]][0].backend.search(vectors, k, chosen, ())
             found |= zip(places, zip(far.tolist(), rows.tolist(), strict=True), strict=True)
         return [found[at] for at in range(len(spaces))]
-
-    def _judged(
-        self,
-        space: Space,
-        own: list[int],
-        nearest: tuple[list[float], list[int]],
-        counts: tuple[int, int],
-        chosen: Filter | None,
-        share: float,
-        strictness: float | None,
-    ) -> Results:
-        """Return the results of one query, whose nearest items are found."""
-        (found, rows), (k, judged) = nearest, counts
-        if self.captions is None or not space.by or space.scale is None:
-            return self._results(space, found, rows, k, share, strictness)
-        images = self._results(space, found, rows, judged, share, strictness)
-        far, captioned = self._found(self.captions.search, space.vector, judged, chosen, own)
-        among = replace(space, scale=self.captions.scale)
-        captions = self._results(among, far, captioned, judged, share, strictness)
-        return fused(
-            (Looked("image", images, space.scale), Looked("caption", captions, self.captions.scale)), k
-        )
 
     def _found(
         self, search: Search, vector: Vectors, k: int, chosen: Filter | None, own: list[int]
@@ -330,15 +285,18 @@ class Searcher:
             return True
         return len(self.build.items["hash"].unique()) < self.answers
 
-    def _folded(self, hits: list[Hit]) -> list[Hit]:
-        """Return the first item of each content, with the number of the others, ranked from 1."""
-        contents: dict[Any, list[Hit]] = {}
-        hashes = self.build.read([hit.row for hit in hits], ["hash"])["hash"]
-        for hit, content_hash in zip(hits, hashes, strict=True):
-            contents.setdefault((content_hash if hit.text is None else hit.text, hit.span), []).append(hit)
+    def _folded(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """Return the first item of each content, with the number of the others."""
+        contents: dict[Any, list[Candidate]] = {}
+        columns = self.build.read([each.row for each in found], CONTENT)
+        is_timed = UNITS[self.manifest.unit].timed
+        for each, text, content_hash, start, end in zip(
+            found, *(columns[name] for name in CONTENT), strict=True
+        ):
+            span = None if is_timed else (start, end)
+            contents.setdefault((content_hash if text is None else text, span), []).append(each)
         return [
-            replace(min(each, key=lambda hit: hit.row), rank=rank, copies=len(each) - 1)
-            for rank, each in enumerate(contents.values(), start=1)
+            replace(min(same, key=lambda each: each.row), copies=len(same) - 1) for same in contents.values()
         ]
 
     def filter(self, where: str | Tree) -> Filter:
@@ -378,42 +336,28 @@ class Searcher:
     def _filter(self, where: str | Tree | None) -> Filter | None:
         return None if where is None or (isinstance(where, str) and not where.strip()) else self.filter(where)
 
-    def _results(
-        self,
-        space: Space,
-        distances: list[float],
-        rows: list[int],
-        k: int,
-        share: float,
-        strictness: float | None,
-    ) -> Results:
-        """Return the first `k` hits, with labels that agree with the verdict on all."""
-        reason = _unjudged(space)
-        scale = None if reason else space.scale
-        if scale is None:
-            hits = self._hits(rows[:k], distances[:k], space.metric, None)
-            return Results(
-                hits,
+    def _results(self, space: Space, places: Sequence[Looked], found: Sequence[Candidate]) -> Results:
+        """Return hits of what was found, with labels that agree with the verdict on all."""
+        decisive, judgement = judged(places)
+        hits: dict[int, Hit] = {}
+        for looked in places:
+            here = [(at, each) for at, each in enumerate(found) if each.looked is looked]
+            made = self._hits(
+                [each.row for _, each in here],
+                [each.distance for _, each in here],
                 space.metric,
-                reason=reason,
-                note=_note(space, None),
-                by=space.by,
-                truncated=space.truncated,
-                unknown=space.unknown,
+                looked.scale if looked.is_labelled else None,
             )
-        known = self.build.unknown[rows] <= MOST_UNKNOWN
-        judged = [distance for distance, is_known in zip(distances, known, strict=True) if is_known]
-        judgement = scale.judge(judged, share, strictness)
-        hits = self._hits(rows[:k], distances[:k], space.metric, scale)
-        if judgement.verdict is Verdict.NOTHING_CLOSE:
-            hits = [replace(hit, label=not_close(hit.label)) for hit in hits]
+            for (at, each), hit in zip(here, made, strict=True):
+                label = not_close(hit.label) if judgement.verdict is Verdict.NOTHING_CLOSE else hit.label
+                hits[at] = replace(hit, rank=at + 1, label=label, found_by=looked.place, copies=each.copies)
         return Results(
-            hits,
+            [hits[at] for at in range(len(found))],
             space.metric,
             judgement.verdict,
             judgement.foreign_rate,
             judgement.reason,
-            _note(space, scale),
+            _note(space, decisive.scale if decisive.is_labelled else None),
             space.by,
             judgement.limit,
             space.truncated,
@@ -462,10 +406,10 @@ class Searcher:
         return hits
 
 
-def _check(k: int, strictness: float | None) -> None:
-    if not isinstance(k, (int, np.integer)) or k < 1:
-        raise QueryError(f"k must be a whole number, at least 1; got {k!r:.80}.")
-    check_strictness(strictness)
+def _check(options: SearchOptions) -> None:
+    if not isinstance(options.k, (int, np.integer)) or options.k < 1:
+        raise QueryError(f"k must be a whole number, at least 1; got {options.k!r:.80}.")
+    check_strictness(options.strictness)
 
 
 def _note(space: Space, scale: Scale | None) -> str:

@@ -10,12 +10,10 @@ from PIL import Image
 import embedsearch as es
 from embedsearch.artifacts import captions as artifact
 from embedsearch.cli import cli
-from embedsearch.distances.metric import Metric
-from embedsearch.distances.pairs import Closeness, Pairs
+from embedsearch.distances.pairs import Pairs
 from embedsearch.distances.scale import Scale
-from embedsearch.distances.verdict import Answers, Verdict
-from embedsearch.results import Hit, Results
-from embedsearch.search.fused import Looked, fused
+from embedsearch.distances.verdict import Answers, Judgement, Verdict
+from embedsearch.search.fused import Looked, fused, judged
 
 CAPTIONS = {
     "one": "my grandmother's wedding in Lisbon",
@@ -140,42 +138,32 @@ def some_scale(pairs):
     return Scale(Pairs(pairs, shares, 499_500), (1.0,), (known,), np.empty((2, 0), np.float32))
 
 
-def answer(verdict, rate, **far):
-    """Results of items that are so far away, by the letters a, b, ... of their rows."""
-    hits = [
-        Hit(at, name, ord(name), distance, 1 - distance, "image", None, None, None, {})
-        for at, (name, distance) in enumerate(far.items(), 1)
-    ]
-    return Results(hits, Metric.COSINE, verdict, rate)
+def looked(place, scale, verdict, rate, limit=None, **far):
+    """What was found in one place: items a, b, ... that are so far away; their rows are 0, 1, ..."""
+    rows = [ord(name) - ord("a") for name in far]
+    return Looked(place, [*far.values()], rows, scale, Judgement(verdict, rate, limit, place))
 
 
 def test_answers_are_fused_by_percentile():
     """Each item stands once, where its higher percentile puts it; one close answer makes the whole close."""
-    image = Looked("image", answer(Verdict.NOTHING_CLOSE, 0.5, a=0.2, b=0.4, c=0.9), some_scale([0.5, 1.0]))
-    caption = Looked("caption", answer(Verdict.CLOSE, 0.1, c=0.1, b=0.8), some_scale([1.0, 2.0]))
-    found = fused((image, caption), 3)
+    image = looked("image", some_scale([0.5, 1.0]), Verdict.NOTHING_CLOSE, 0.5, a=0.2, b=0.4, c=0.9)
+    caption = looked("caption", some_scale([1.0, 2.0]), Verdict.CLOSE, 0.1, c=0.1, b=0.8)
     # percentiles: a 80, b 60 or 60, c 10 or 95
-    assert [(hit.rank, hit.id, hit.found_by) for hit in found] == [
-        (1, "c", "caption"),
-        (2, "a", "image"),
-        (3, "b", "image"),
+    assert [(each.row, each.looked.place) for each in fused((image, caption))] == [
+        (2, "caption"),
+        (0, "image"),
+        (1, "image"),
     ]
-    assert (found.verdict, found.foreign_rate) == (Verdict.CLOSE, 0.6)
-    assert [hit.id for hit in fused((image, caption), 1)] == ["c"]
+    decisive, judgement = judged((image, caption))
+    assert (decisive, judgement.verdict, judgement.foreign_rate) == (caption, Verdict.CLOSE, 0.6)
 
 
 def test_nothing_is_close_only_where_both_say_so():
-    """An answer that is not judged in one place is not called far because of the other; labels agree."""
-    far = replace(answer(Verdict.NOTHING_CLOSE, 0.5, a=0.2), limit=0.1)
-    far = replace(far, hits=[replace(hit, label=Closeness.NOT_CLOSE) for hit in far])
+    """An answer that is not judged in one place is not called far because of the other."""
     near = some_scale(np.linspace(0, 4, 400))
-    unjudged = answer(None, None, b=0.9)
-    one = fused((Looked("image", far, near), Looked("caption", unjudged, near)), 2)
-    assert (one.verdict, one.foreign_rate, one.limit) == (None, None, None)
-    assert [hit.label for hit in one] == [Closeness.LOOSELY, None]
-    both = fused((Looked("image", far, near), Looked("caption", far, near)), 2)
-    assert (both.verdict, both[0].label, both.foreign_rate) == (
-        Verdict.NOTHING_CLOSE,
-        Closeness.NOT_CLOSE,
-        1.0,
-    )
+    far = looked("image", near, Verdict.NOTHING_CLOSE, 0.5, 0.1, a=0.2)
+    unjudged = looked("caption", near, None, None, b=0.9)
+    decisive, one = judged((far, unjudged))
+    assert (decisive, one.verdict, one.foreign_rate, one.limit) == (unjudged, None, None, None)
+    _, both = judged((far, replace(far, place="caption")))
+    assert (both.verdict, both.foreign_rate, both.limit) == (Verdict.NOTHING_CLOSE, 1.0, 0.1)

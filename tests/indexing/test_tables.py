@@ -2,11 +2,11 @@
 
 import pytest
 
+from embedsearch.index import Index
 from embedsearch.indexing import shards
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
-from embedsearch.search.searcher import Searcher
 from tests.fakes import LetterEncoder
 
 
@@ -19,7 +19,7 @@ def make(tmp_path):
         path.write_text(text, encoding="utf-8")
         recipe = Recipe("t", SourceRecipe(kind, str(path), **options), EncoderRecipe(Unit.TEXT))
         describe = lambda recipe: LetterEncoder(recipe).spec  # noqa: E731
-        return Searcher(build_index(recipe, tmp_path, load=LetterEncoder, describe=describe), LetterEncoder)
+        return Index(build_index(recipe, tmp_path, load=LetterEncoder, describe=describe), LetterEncoder)
 
     return build
 

@@ -11,6 +11,7 @@ import pytest
 import embedsearch as es
 from embedsearch import store
 from embedsearch.index import Index
+from embedsearch.query import SearchOptions
 from embedsearch.serve.http import opened, work
 from tests.fakes import FRUITS, LetterEncoder, fruit_entries, text
 from tests.serve.conftest import serving, wait_until
@@ -128,8 +129,8 @@ def test_a_bad_query_does_not_undo_its_batch(fruits, monkeypatch):
     """A batch with a bad query is halved until that one is alone; it is not embedded one by one."""
     sizes, placed = [], Index.placed
     monkeypatch.setattr(Index, "placed", lambda index, each: sizes.append(len(each)) or placed(index, each))
-    questions = [opened.Question(query, 1, None, None, True) for query in [es.Text("fig")] * 31]
-    found = opened.answers(fruits, [*questions, opened.Question(es.Text("☠"), 1, None, None, True)])
+    questions = [opened.Question(query, SearchOptions(1)) for query in [es.Text("fig")] * 31]
+    found = opened.answers(fruits, [*questions, opened.Question(es.Text("☠"), SearchOptions(1))])
     assert [isinstance(each, Exception) for each in found] == [False] * 31 + [True]
     assert sizes == [32, 16, 16, 8, 8, 4, 4, 2, 2, 1, 1]
 
@@ -137,7 +138,9 @@ def test_a_bad_query_does_not_undo_its_batch(fruits, monkeypatch):
 def test_true_and_one_are_two_filters(fruits):
     """Two filters in one batch that are equal in Python stay apart where they are written apart."""
     wheres = [opened.conditions({"length": each}) for each in (1, 1.0, True)]
-    found = opened.answers(fruits, [opened.Question(es.Text("fig"), 9, each, None, True) for each in wheres])
+    found = opened.answers(
+        fruits, [opened.Question(es.Text("fig"), SearchOptions(9, each)) for each in wheres]
+    )
     assert [isinstance(each, Exception) for each in found] == [False, False, True]
 
 

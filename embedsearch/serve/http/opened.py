@@ -15,7 +15,7 @@ from pathlib import Path
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.errors import EmbedsearchError, IndexDamagedError
 from embedsearch.index import Index
-from embedsearch.query import AnyQuery, Tree
+from embedsearch.query import AnyQuery, SearchOptions
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.results import Results
 from embedsearch.search.filters import conditions
@@ -57,10 +57,7 @@ class Question:
     """A query of an index, and how its hits are chosen; see `Index.search`."""
 
     query: AnyQuery
-    k: int
-    where: str | Tree | None
-    strictness: float | None
-    fold: bool
+    options: SearchOptions
 
     @classmethod
     def of(cls, query: AnyQuery, finding: Finding, strictness: float | None = None) -> Question:
@@ -70,7 +67,7 @@ class Question:
             FilterError: `where` is no filter.
         """
         where = conditions(finding.where) if isinstance(finding.where, Mapping) else finding.where
-        return cls(query, finding.k, where, strictness, finding.fold)
+        return cls(query, SearchOptions(finding.k, where, strictness, finding.fold))
 
 
 def answer(index: Index, question: Question) -> Results:
@@ -87,21 +84,18 @@ def answers(index: Index, questions: Sequence[Question]) -> list[Results | Excep
     Their queries go through the model together. Those whose hits are chosen alike are compared together.
     """
     found: dict[int, Results | Exception] = {}
-    # by how they choose; a filter by its text, since 1 equals true
-    alike: dict[tuple[int, str, float | None, bool], list[tuple[int, Placed]]] = {}
+    alike: dict[str, list[tuple[int, Placed]]] = {}  # by the text of their options, since 1 equals true
     for at, placed in enumerate(_placed(index, [each.query for each in questions])):
         if isinstance(placed, Exception):
             found[at] = placed
         else:
-            asked = questions[at]
-            chosen = (asked.k, repr(asked.where), asked.strictness, asked.fold)
-            alike.setdefault(chosen, []).append((at, placed))
+            alike.setdefault(repr(questions[at].options), []).append((at, placed))
     for group in alike.values():
         places = [at for at, _ in group]
-        asked = questions[places[0]]
+        options = questions[places[0]].options
         try:
             results: Sequence[Results | Exception] = index.search_placed(
-                [placed for _, placed in group], asked.k, asked.where, asked.strictness, fold=asked.fold
+                [placed for _, placed in group], options
             )
         except Exception as error:
             results = [error] * len(group)
