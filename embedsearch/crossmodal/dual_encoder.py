@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from embedsearch.crossmodal import Load, content, short
-from embedsearch.crossmodal.projection import (
-    open_scale,
-)
+from embedsearch.crossmodal.projection import open_scale
 from embedsearch.distances.metric import Vectors
-from embedsearch.encoders import Encoder, Prepared, encode_one
+from embedsearch.encoders import Encoder, Prepared, encode_queries
 from embedsearch.encoders.query_encoder import query_engine
 from embedsearch.errors import EncoderMismatchError
 from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, modality_of
 from embedsearch.query import Single
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.store.build import Build
+from embedsearch.store.manifest import Manifest
+
+
+def tower_of_queries(manifest: Manifest) -> EncoderRecipe:
+    """Return the recipe of the tower that reads the queries of an index of the other tower's vectors."""
+    asks, spec = UNITS[manifest.unit].asked_by, manifest.encoder.spec
+    assert asks is not None  # `open_crossmodal` has seen to it
+    unit, engine = MODALITIES[asks].units[0].unit, query_engine(manifest.version)
+    return EncoderRecipe(unit, spec.model, spec.revision, PROJECTION, precision="fp32", engine=engine)
 
 
 class DualEncoder:
@@ -37,10 +44,7 @@ class DualEncoder:
     @cached_property
     def _encoder(self) -> Encoder:
         spec = self._build.manifest.encoder.spec
-        unit = MODALITIES[self.asks].units[0].unit
-        engine = query_engine(self._build.manifest.version)
-        recipe = EncoderRecipe(unit, self.model, spec.revision, PROJECTION, precision="fp32", engine=engine)
-        encoder = self._load(recipe)
+        encoder = self._load(tower_of_queries(self._build.manifest))
         if dict(encoder.spec.files) != dict(spec.files):
             raise EncoderMismatchError(
                 f"The index {self._build.manifest.name!r} was made with {self.model}, whose files have "
@@ -49,9 +53,9 @@ class DualEncoder:
             )
         return encoder
 
-    def embed(self, query: Single) -> tuple[Vectors, Prepared]:
+    def embed(self, queries: Sequence[Single]) -> tuple[Vectors, list[Prepared]]:
         """See `Crossmodal.embed`."""
-        return encode_one(self._encoder, content(query))
+        return encode_queries(self._encoder, [content(query) for query in queries])
 
     def project(self, vectors: Vectors) -> Vectors:
         """See `Crossmodal.project`: both towers have one space."""

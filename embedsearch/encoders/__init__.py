@@ -150,14 +150,14 @@ def _check_items(items: Any, role: Any) -> None:
         raise UsageError(f"The role is one of {', '.join(get_args(Role))}; got {role!r:.60}.")
 
 
-def encode_one(encoder: Encoder, item: Any) -> tuple[Vectors, Prepared]:
-    """Return the vectors of a query, (n, d) float32, and what the encoder prepared of it.
+def encode_queries(encoder: Encoder, items: Sequence[Any]) -> tuple[Vectors, list[Prepared]]:
+    """Return the vectors of queries, (n, d) float32, and what the encoder prepared of each.
 
     Raises:
-        ItemError: it can't be read.
+        ItemError: one of them can't be read.
     """
-    ready = all_ready([item], encoder.prepare([item], "query"))
-    return gather(ready, encoder.run(ready), encoder.dimension), ready[0]
+    ready = all_ready(items, encoder.prepare(items, "query"))
+    return gather(ready, encoder.run(ready), encoder.dimension), ready
 
 
 def unreadable(encoder: Encoder, items: Sequence[Any], role: Role = "passage") -> dict[int, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from embedsearch.disk.cache import keep, kept
 from embedsearch.distances.metric import Vectors
 from embedsearch.errors import ModelError
 from embedsearch.modalities import UNITS, QueryForm
@@ -51,6 +52,7 @@ HEADS: dict[str, HeadRule] = {
     "convnext": HeadRule("mean", "classifier.weight", norm="convnext.layernorm"),
 }
 BUNDLED = HeadRule("mean", "_fc.weight")
+CACHED = "class-heads"  # of this machine, by their weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def find_class_head(spec: EncoderSpec) -> ClassHead | None:
     if dict(spec.files) != content_hashes(files, spec.unit):
         return None
     if files.row and files.row.package:
-        return _read(files, BUNDLED, imagenet_names(), 0) if spec.pooling == BUNDLED.pooling else None
+        return _read(files, BUNDLED, spec, imagenet_names(), 0) if spec.pooling == BUNDLED.pooling else None
     config = files.json("config.json") or {}
     rule = HEADS.get(str(config.get("model_type")))
     names = _labels(config)
@@ -110,7 +112,7 @@ def find_class_head(spec: EncoderSpec) -> ClassHead | None:
         return None
     if rule.patches is not None and rule.patches != spec.patch_tokens_only:
         return None
-    return _read(files, rule, names, float(config.get("layer_norm_eps", 1e-12)))
+    return _read(files, rule, spec, names, float(config.get("layer_norm_eps", 1e-12)))
 
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -121,13 +123,20 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     return () if len(names) < 2 or all(name.startswith("LABEL_") for name in names) else names
 
 
-def _read(files: ModelFiles, rule: HeadRule, names: tuple[str, ...], epsilon: float) -> ClassHead | None:
+def _read(
+    files: ModelFiles, rule: HeadRule, spec: EncoderSpec, names: tuple[str, ...], epsilon: float
+) -> ClassHead | None:
+    """Read a class head from a model's weights; once per machine, as it takes torch."""
     wanted = [rule.weight, rule.weight.replace("weight", "bias")]
     wanted += [f"{rule.norm}.weight", f"{rule.norm}.bias"] if rule.norm else []
-    tensors: dict[str, Vectors] = {}
+    keys = {name: repr([spec.files["weights"], name]) for name in wanted}
+    tensors = {name: kept(CACHED, key) for name, key in keys.items()}
     for path in files.weights:
-        tensors |= _tensors(path, [name for name in wanted if name not in tensors])
-    if set(tensors) != set(wanted) or len(tensors[rule.weight]) != len(names):
+        missing = [name for name in wanted if tensors[name] is None]
+        for name, tensor in (_tensors(path, missing) if missing else {}).items():
+            tensors[name] = tensor
+            keep(CACHED, keys[name], tensor)
+    if any(each is None for each in tensors.values()) or len(tensors[rule.weight]) != len(names):
         return None
     weight, bias, *norm = (tensors[name] for name in wanted)
     return ClassHead(names, weight, bias, (norm[0], norm[1]) if norm else None, epsilon)

@@ -14,7 +14,7 @@ from embedsearch.encoders import (
     Encoder,
     Prepared,
     encode_all,
-    encode_one,
+    encode_queries,
     encoder_spec,
     open_encoder,
 )
@@ -92,7 +92,7 @@ class GivenEncoder:
     def _prepare(self, item: Any) -> Prepared | ItemError:
         if isinstance(item, str) and self._recipe.query_model:
             try:
-                vectors, prepared = encode_one(self._texts(), item)
+                vectors, (prepared,) = encode_queries(self._texts(), [item])
             except ItemError as error:
                 return error
             return replace(prepared, inputs={"vector": vectors[0]}, cost=1)

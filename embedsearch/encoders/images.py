@@ -28,7 +28,7 @@ from embedsearch.encoders.vision.decode import check_shape, decode, keep_memory
 from embedsearch.encoders.vision.field_of_view import grid_of, seen_box
 from embedsearch.encoders.vision.lite import LITE2
 from embedsearch.encoders.vision.preprocess import Preprocessing, preprocessing
-from embedsearch.encoders.vision.resize import PillowResizing
+from embedsearch.encoders.vision.resize import PillowResizing, ScaledResizing
 from embedsearch.encoders.vision.views import Pixels, is_wide, second_view
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.modalities import PROJECTION
@@ -88,13 +88,12 @@ class ImageEncoder(ModelEncoder):
         return any_shape
 
     def kept(self, head: PoolingHead) -> Kept | None:
-        """Return how images are resized, where Pillow does it alone; see `ModelEncoder.kept`."""
-        pixels = self._preprocessing.pixels
+        """Return how images are resized, where Pillow can do it; see `ModelEncoder.kept`."""
         if self._preprocessing is LITE2:
             return Kept(head.is_transformer, {"resizing": None}, {})
-        if isinstance(pixels, PillowResizing):
-            return Kept(head.is_transformer, {"resizing": asdict(pixels)}, {})
-        return None
+        pixels = self._preprocessing.pixels
+        found = pixels if isinstance(pixels, PillowResizing) else self._preprocessing.alone()
+        return None if found is None else Kept(head.is_transformer, {"resizing": asdict(found)}, {})
 
     def _settle_decoding(self, wanted: str) -> str:
         """Return `full`, or `draft` where it is asked for or keeps the vectors."""
@@ -266,8 +265,11 @@ def _kept_preprocessing(resizing: dict[str, Any] | None) -> Preprocessing:
     """
     if resizing is None:
         return replace(LITE2, shrunk=None)
+    scaled, resizing = resizing, resizing.get("resizing", resizing)
     size, crop = (tuple(each) if each else None for each in (resizing["size"], resizing["crop"]))
     pixels = PillowResizing(size, resizing["edge"], crop, Image.Resampling(resizing["resample"]))
+    if "scale" in scaled:
+        return Preprocessing(ScaledResizing(pixels, scaled["scale"], scaled["shift"]), 0, (), ())
     return Preprocessing(pixels, pixels.side, (), ())
 
 

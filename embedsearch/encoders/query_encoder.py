@@ -142,7 +142,7 @@ def export_for_queries(
     stored: EncoderRecipe,
     version: str,
     table: Path,
-    texts: EncoderRecipe | None,
+    across: EncoderRecipe | None,
     load: Callable[[EncoderRecipe], Encoder],
     say: Callable[[str], None],
 ) -> None:
@@ -155,11 +155,11 @@ def export_for_queries(
         stored: see there.
         version: see there.
         table: see there.
-        texts: the recipe of the encoder of texts that search it across modalities; None for none.
+        across: the recipe of the encoder of queries of another modality; None for none.
         load: what makes an encoder.
         say: is told before a model is exported.
     """
-    recipes = [texts]
+    recipes = [across]
     with contextlib.suppress(ModelError):
         recipes.append(_exported_recipe(_recipe(made, stored, version, table)))
     for each in recipes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -102,54 +103,68 @@ def unknown_share(text: str, encoding: Any, unknown: int, start: int = 0) -> flo
     return max(each[0] / sum(each) if each[1] else 1.0 for each in (tokens, characters))
 
 
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """How the ids of several texts become one array.
+
+    Attributes:
+        pad_id: the id of padding.
+        has_types: whether the model takes `token_type_ids`.
+        has_mask: whether it takes `attention_mask`; without, it reads the padding too.
+        width: tokens that each text is padded to; 0 for the longest of a batch.
+        left: whether padding stands in front.
+    """
+
+    pad_id: int
+    has_types: bool = False
+    has_mask: bool = True
+    width: int = 0
+    left: bool = False
+
+    def __call__(self, batch: Sequence[Prepared]) -> dict[str, np.ndarray[Any, Any]]:
+        """Pad the ids of several texts: (T,) each -> (B, T) int64."""
+        lengths = [len(item.inputs["input_ids"]) for item in batch]
+        width = self.width or max(lengths)
+        ids = np.full((len(batch), width), self.pad_id, np.int64)
+        mask = np.zeros_like(ids)
+        for row, item, length in zip(range(len(batch)), batch, lengths, strict=True):
+            start = width - length if self.left else 0
+            ids[row, start : start + length] = item.inputs["input_ids"]
+            mask[row, start : start + length] = 1
+        padded = {"input_ids": ids}
+        if self.has_mask:
+            padded["attention_mask"] = mask
+        if self.has_types:
+            padded["token_type_ids"] = np.zeros_like(ids)  # one text is one segment
+        return padded
+
+
 class Tokenizer:
     """A fast tokenizer behind a lock: two threads inside one raise "Already borrowed"."""
 
-    def __init__(self, backend: Any, pad_id: int, unknown_id: int, *, has_types: bool) -> None:
+    def __init__(self, backend: Any, unknown_id: int, padding: Padding) -> None:
         """Keep a `tokenizers.Tokenizer`, set to the model's limit.
 
         Args:
             backend: the tokenizer itself, without the wrapper that turns every id into a Python number three
                 times.
-            pad_id: the id of padding.
             unknown_id: see `unknown_id`.
-            has_types: whether the model takes `token_type_ids`.
+            padding: how the model wants its texts.
         """
-        self._backend, self.pad_id, self.unknown_id, self._has_types = backend, pad_id, unknown_id, has_types
+        self._backend, self.unknown_id, self.padding = backend, unknown_id, padding
         self._lock = threading.Lock()
         self._least = lru_cache(maxsize=8)(lambda prompt: len(self([prompt], offsets=False)[0].ids))
 
     @classmethod
-    def of(cls, files: ModelFiles, max_length: int | None) -> Tokenizer:
-        """Load the tokenizer of a model with transformers.
-
-        Raises:
-            ModelError: it has none, or a slow one.
-        """
-        from transformers import AutoTokenizer
-
-        try:
-            loaded = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ModelError(
-                f"{files.folder} has no tokenizer that transformers can load: {error}"
-            ) from error
-        if not loaded.is_fast:
-            raise ModelError(
-                f"{files.folder} has only a slow tokenizer; save its fast form (tokenizer.json)."
-            )
+    def of(cls, loaded: Any, max_length: int | None, padding: Padding) -> Tokenizer:
+        """Take a fast tokenizer of transformers, and cut texts at `max_length` tokens; None for no limit."""
         backend = loaded.backend_tokenizer
         backend.no_padding()
         if max_length is None:
             backend.no_truncation()
         else:
             backend.enable_truncation(max_length)
-        return cls(
-            backend,
-            loaded.pad_token_id or 0,
-            unknown_id(loaded),
-            has_types="token_type_ids" in loaded.model_input_names,
-        )
+        return cls(backend, unknown_id(loaded), padding)
 
     @classmethod
     def kept(cls, exported: Exported) -> Tokenizer:
@@ -158,12 +173,12 @@ class Tokenizer:
 
         facts = exported.facts
         backend = Backend.from_str(exported.files[TOKENIZER])
-        return cls(backend, facts["pad_id"], facts["unknown_id"], has_types=facts["has_types"])
+        return cls(backend, facts["unknown_id"], Padding(**facts["padding"]))
 
     @property
     def facts(self) -> dict[str, Any]:
         """What `kept` reads beside the file of `as_json`."""
-        return {"pad_id": self.pad_id, "unknown_id": self.unknown_id, "has_types": self._has_types}
+        return {"unknown_id": self.unknown_id, "padding": asdict(self.padding)}
 
     def as_json(self) -> str:
         """Return the tokenizer as the text of its file."""
@@ -200,30 +215,16 @@ class Tokenizer:
             lambda odd: self(odd, offsets=True),
         )
 
-    def pad(self, batch: Sequence[Prepared]) -> dict[str, np.ndarray[Any, Any]]:
-        """Pad the ids of several texts on the right, to the longest: (T,) each -> (B, T) int64."""
-        lengths = [len(item.inputs["input_ids"]) for item in batch]
-        ids = np.full((len(batch), max(lengths)), self.pad_id, np.int64)
-        mask = np.zeros_like(ids)
-        for row, item, length in zip(range(len(batch)), batch, lengths, strict=True):
-            ids[row, :length] = item.inputs["input_ids"]
-            mask[row, :length] = 1
-        padded = {"input_ids": ids, "attention_mask": mask}
-        if self._has_types:
-            padded["token_type_ids"] = np.zeros_like(ids)  # one text is one segment
-        return padded
-
 
 class TextModel(ModelEncoder):
-    """A text transformer with its tokenizer; what texts and words share."""
+    """A text transformer with its tokenizer; what texts and words share. A family adds `load`."""
 
     def __init__(
         self,
         recipe: EncoderRecipe,
         spec: EncoderSpec,
         files: ModelFiles,
-        head: Callable[[nn.Module, EncoderSpec], PoolingHead],
-        probes: Sequence[str | Sentence],
+        probes: Sequence[str | Sentence] = PROBES,
     ) -> None:
         self.spec = spec
         exported = open_exported(recipe, spec)
@@ -231,14 +232,21 @@ class TextModel(ModelEncoder):
             self._tokenizer = Tokenizer.kept(exported)
             super().__init__(recipe, spec, exported, probes)
         else:
-            model = _transformer(files, spec)
-            self._tokenizer = Tokenizer.of(files, spec.max_length)
-            super().__init__(recipe, spec, head(model, spec), probes)
+            self._tokenizer, head = self.load(files)
+            super().__init__(recipe, spec, head, probes)
         self.batch_budget = recipe.batch_tokens or self._engine.batch_tokens
+
+    def load(self, files: ModelFiles) -> tuple[Tokenizer, PoolingHead]:
+        """Load the tokenizer and the model with transformers.
+
+        Raises:
+            ModelError: one of them is missing, or is of a kind that can't be used.
+        """
+        raise NotImplementedError
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
         """Pad the ids of several texts; see `ModelEncoder.collate`."""
-        return self._tokenizer.pad(batch)
+        return self._tokenizer.padding(batch)
 
     def kept(self, head: PoolingHead) -> Kept | None:
         """Return the tokenizer; see `ModelEncoder.kept`."""
@@ -246,13 +254,23 @@ class TextModel(ModelEncoder):
         return Kept(head.is_transformer, self._tokenizer.facts, files)
 
 
-def _transformer(files: ModelFiles, spec: EncoderSpec) -> nn.Module:
+def load_text_model(spec: EncoderSpec, files: ModelFiles) -> tuple[Tokenizer, nn.Module]:
+    """Load the tokenizer and the transformer of a text encoder; see `TextModel.load`."""
     from embedsearch.encoders.engines.devices import load_transformer
 
     model = load_transformer(files.folder)
     if not hasattr(model.config, "hidden_size") or getattr(model.config, "is_encoder_decoder", False):
         raise ModelError(f"{spec.model} is no text encoder of the BERT family: no last_hidden_state to read.")
-    return model
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"{files.folder} has no tokenizer that transformers can load: {error}") from error
+    if not loaded.is_fast:
+        raise ModelError(f"{files.folder} has only a slow tokenizer; save its fast form (tokenizer.json).")
+    padding = Padding(loaded.pad_token_id or 0, "token_type_ids" in loaded.model_input_names)
+    return Tokenizer.of(loaded, spec.max_length, padding), model
 
 
 def unpooled_text(unpooled: Unpooled, encoding: Any, positions: Iterable[int], before: int) -> HiddenStates:
@@ -282,8 +300,14 @@ def unpooled_text(unpooled: Unpooled, encoding: Any, positions: Iterable[int], b
 class TextEncoder(TextModel):
     """One vector per text."""
 
-    def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
-        super().__init__(recipe, spec, files, _text_head(files), PROBES)
+    def load(self, files: ModelFiles) -> tuple[Tokenizer, PoolingHead]:
+        """Load a BERT-family encoder with its Dense layers; see `TextModel.load`."""
+        from embedsearch.encoders.engines.devices import load_dense
+        from embedsearch.encoders.pooling_heads import TextPoolingHead
+
+        tokenizer, model = load_text_model(self.spec, files)
+        dense = [load_dense(files.folder / folder) for folder in self.spec.dense]
+        return tokenizer, TextPoolingHead(model, self.spec, dense)
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """Tokenise texts, the role's prompt in front; see `Encoder.prepare`."""
@@ -297,7 +321,7 @@ class TextEncoder(TextModel):
             if unknown == 1
             else Prepared(
                 {"input_ids": np.asarray(encoding.ids, np.int64)},
-                cost=len(encoding.ids),
+                cost=self._tokenizer.padding.width or len(encoding.ids),
                 truncated=bool(encoding.overflowing),
                 unknown=unknown,
             )
@@ -313,15 +337,3 @@ class TextEncoder(TextModel):
         ids = np.asarray(encoding.ids, np.int64)
         unpooled = self.unpooled_states(Prepared({"input_ids": ids}, cost=len(ids)), head)
         return unpooled_text(unpooled, encoding, range(len(ids)), len(prompt))
-
-
-def _text_head(files: ModelFiles) -> Callable[[nn.Module, EncoderSpec], PoolingHead]:
-    """Return what puts a text model's pooling, and its Dense layers, behind it."""
-
-    def head(model: nn.Module, spec: EncoderSpec) -> PoolingHead:
-        from embedsearch.encoders.engines.devices import load_dense
-        from embedsearch.encoders.pooling_heads import TextPoolingHead
-
-        return TextPoolingHead(model, spec, [load_dense(files.folder / folder) for folder in spec.dense])
-
-    return head

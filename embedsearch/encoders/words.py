@@ -10,7 +10,14 @@ import numpy as np
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.hidden_states import HiddenStates
-from embedsearch.encoders.text import PROBES, TextModel, unknown_text, unpooled_text
+from embedsearch.encoders.text import (
+    PROBES,
+    TextModel,
+    Tokenizer,
+    load_text_model,
+    unknown_text,
+    unpooled_text,
+)
 from embedsearch.errors import ItemError
 from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
@@ -19,8 +26,6 @@ from embedsearch.records import Sentence, Span
 from embedsearch.splitters.words import words
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from embedsearch.encoders.pooling_heads import PoolingHead
 
 
@@ -29,7 +34,14 @@ class WordEncoder(TextModel):
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
         probes = [Sentence(text, words(text)) for text in PROBES]
-        super().__init__(recipe, spec, files, _word_head, probes)
+        super().__init__(recipe, spec, files, probes)
+
+    def load(self, files: ModelFiles) -> tuple[Tokenizer, PoolingHead]:
+        """Load a BERT-family encoder; see `TextModel.load`."""
+        from embedsearch.encoders.pooling_heads import WordPoolingHead
+
+        tokenizer, model = load_text_model(self.spec, files)
+        return tokenizer, WordPoolingHead(model, self.spec)
 
     def prepare(self, items: Sequence[Sentence], role: Role = "passage") -> list[Prepared | ItemError]:  # noqa: ARG002
         """Tokenise sentences and find each word's sub-tokens; see `Encoder.prepare`.
@@ -94,12 +106,6 @@ class WordEncoder(TextModel):
             "words": np.repeat(np.arange(len(sizes)), sizes),
             "sizes": sizes,
         }
-
-
-def _word_head(model: nn.Module, spec: EncoderSpec) -> PoolingHead:
-    from embedsearch.encoders.pooling_heads import WordPoolingHead
-
-    return WordPoolingHead(model, spec)
 
 
 def _inside(span: Span, offsets: Sequence[Span], real: Sequence[int]) -> list[int]:

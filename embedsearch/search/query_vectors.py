@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -241,11 +241,13 @@ class QueryVectors:
             together: whether they go through the model in batches, which is faster and rounds otherwise.
         """
         read: list[Any] = []  # what the index's encoder reads
-        made: list[_Embedded | None] = []  # None for those
+        asked: list[Single] = []  # what the crossmodal reads
+        encoded, crossed = _batched(read, self._encode, together), _batched(asked, self._cross, together)
+        made: list[_Embedded | Iterator[_Embedded]] = []  # from where the vector of each comes
         for query, crossmodal in queries:
             if crossmodal is not None and serves(crossmodal, query):
-                vector, prepared = crossmodal.embed(query)
-                made.append(_Embedded(vector, prepared.truncated, prepared.unknown))
+                asked.append(query)
+                made.append(crossed)
             elif isinstance(query, Vector):
                 made.append(_Embedded(self._ready_vector(query.values)))
             elif isinstance(query, MoreLike):
@@ -254,15 +256,21 @@ class QueryVectors:
                 made.append(self._clips(query.source))
             else:
                 read.append(self._content(query))
-                made.append(None)
-        batches = [read] if together and read else [[each] for each in read]
-        encoded = (each for batch in batches for each in self._encode(batch))
-        own = [each or next(encoded) for each in made]
+                made.append(encoded)
+        own = [each if isinstance(each, _Embedded) else next(each) for each in made]
         return [
             each
             if crossmodal is None or serves(crossmodal, query)
             else each._replace(vector=crossmodal.project(each.vector))
             for each, (query, crossmodal) in zip(own, queries, strict=True)
+        ]
+
+    def _cross(self, queries: Sequence[Single]) -> list[_Embedded]:
+        """Return the vector of each query of another modality, (1, e); they go through the model together."""
+        assert self._crossmodal is not None  # which serves them
+        vectors, prepared = self._crossmodal.embed(queries)  # (n, e)
+        return [
+            _Embedded(vectors[at : at + 1], each.truncated, each.unknown) for at, each in enumerate(prepared)
         ]
 
     def _item(self, identity: str) -> _Embedded:
@@ -458,6 +466,14 @@ class QueryVectors:
             f"The index {self._manifest.name!r} holds {self._unit.plural} embedded by "
             f"{self._manifest.encoder.spec.model}; search it with {expected}."
         )
+
+
+def _batched(
+    items: Sequence[Any], embed: Callable[[Sequence[Any]], list[_Embedded]], together: bool
+) -> Iterator[_Embedded]:
+    """Yield what `embed` makes of items, all in one batch or each alone; they are read at the first call."""
+    for batch in [items] if together and items else [[each] for each in items]:
+        yield from embed(batch)
 
 
 def sound_vector(encoder: Encoder, rule: str, source: Path | bytes, metric: Metric) -> Vectors:

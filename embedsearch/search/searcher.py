@@ -101,7 +101,7 @@ class Searcher:
         text = Text("a text")
         crossmodal = self.queries.across([text])
         if crossmodal is not None:
-            crossmodal.embed(text)
+            crossmodal.embed([text])
         elif self.queries.form is QueryForm.TEXT:
             self.encoder.encode([text.text], "query")
         else:

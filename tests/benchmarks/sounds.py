@@ -13,8 +13,8 @@ import numpy as np
 
 from embedsearch.distances.metric import normalized
 from embedsearch.encoders import load_encoder
-from embedsearch.encoders.audio.bundled import REFERENCE
 from embedsearch.encoders.audio.spectrogram import BANDS, RATE, log_mel, statistics
+from embedsearch.encoders.audio.spectrogram_head import REFERENCE
 from embedsearch.errors import ItemError
 from embedsearch.splitters.sound import read
 from embedsearch.splitters.windows import split_windows

@@ -46,6 +46,24 @@ def pictures(stamps, tmp_path_factory):
     return es.build(stamps, name="stamps", precision="fp32", captions="", indexes=folder)
 
 
+def test_texts_that_search_images_are_embedded_together(pictures, stamps, monkeypatch):
+    """Several texts go through the text model in one call, and find what each finds alone, to 1e-6."""
+    texts = ["an insect with wings", "a letter", "a fast car"]
+    alone = [pictures.search(text, 3) for text in texts]
+    encoder, asked = pictures.crossmodal._encoder, []
+    prepare = encoder.prepare
+    monkeypatch.setattr(
+        encoder, "prepare", lambda items, role: asked.append(len(items)) or prepare(items, role)
+    )
+    together = pictures.search([*texts, next(stamps.glob("*.png"))], 3)
+    assert asked == [3]
+    for ours, theirs in zip(together, alone, strict=False):
+        assert [hit.id for hit in ours] == [hit.id for hit in theirs]
+        np.testing.assert_allclose(
+            [hit.distance for hit in ours], [hit.distance for hit in theirs], rtol=0, atol=1e-6
+        )
+
+
 def test_a_text_finds_images_by_class_names(pictures):
     """With nothing said, an index of the bundled model is asked with texts: places are those of ConSE."""
     assert (pictures.crossmodal.by, pictures.crossmodal.asks.value) == ("conse", "text")

@@ -6,20 +6,23 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedsearch.encoders import Prepared
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
+from embedsearch.encoders.engines.exported import Exported
 from embedsearch.encoders.hidden_states import HiddenStates, View
-from embedsearch.encoders.pooling_heads import PoolingHead, Unpooled
 from embedsearch.errors import ItemError
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Clip
 from embedsearch.splitters.sound import Samples, check_installed, read
+
+if TYPE_CHECKING:
+    from embedsearch.encoders.pooling_heads import PoolingHead, Unpooled
 
 LONGEST = 30_000  # milliseconds that are read of a sound which was not split
 
@@ -29,13 +32,15 @@ class SoundEncoder(ModelEncoder):
 
     rate: int
 
-    def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, head: PoolingHead, rate: int) -> None:
+    def __init__(
+        self, recipe: EncoderRecipe, spec: EncoderSpec, head: PoolingHead | Exported, rate: int
+    ) -> None:
         """Settle the engine.
 
         Args:
             recipe: device, engine and precision.
             spec: what the vectors mean.
-            head: what computes them.
+            head: what computes them; one that was exported needs no torch.
             rate: samples a second that the model reads.
         """
         check_installed()

@@ -109,7 +109,9 @@ def _exported(
         OSError: what was exported can't be written, or can't be opened; that may pass.
     """
     if kept is None or not head.traceable:
-        refuse(spec, "torch prepares its inputs, or runs it by their shape")
+        why = "torch prepares its inputs, or runs it by their shape"
+        refuse(spec, why)
+        log.warning("Queries are embedded by torch: OpenVINO can't run %s: %s.", spec.model, why)
         return None
     try:
         # of a copy: the engine shares its model with other encoders, and `head` may get another precision

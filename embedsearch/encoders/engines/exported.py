@@ -33,7 +33,7 @@ from embedsearch.errors import ModelError
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe
 
-FORMAT = 1
+FORMAT = 2
 MODEL, WEIGHTS, FACTS, COMPILED = "model.xml", "model.bin", "facts.json", "compiled"
 
 log = logging.getLogger("embedsearch")

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from embedsearch.encoders.vision.resize import Pixels, by_torch, pillow_resizing, same_pixels
+from embedsearch.encoders.vision.resize import (
+    PillowResizing,
+    Pixels,
+    ScaledResizing,
+    by_torch,
+    pillow_resizing,
+    same_pixels,
+    without_processor,
+)
 from embedsearch.errors import ModelError
 from embedsearch.models.files import ModelFiles
 
@@ -27,6 +35,7 @@ class Preprocessing:
         shift: by channel.
         shrunk: a faster `pixels` for images of at least three times the side; it differs by at most one grey
             level of 255. None where the side is unknown.
+        alone: returns what gives the pixels without transformers; None where nothing does.
     """
 
     pixels: Callable[[Image.Image], Pixels]
@@ -34,6 +43,7 @@ class Preprocessing:
     scale: Sequence[float]
     shift: Sequence[float]
     shrunk: Callable[[Image.Image], Pixels] | None = None
+    alone: Callable[[], PillowResizing | ScaledResizing | None] = lambda: None
 
 
 def preprocessing(files: ModelFiles) -> Preprocessing:
@@ -67,12 +77,13 @@ def preprocessing(files: ModelFiles) -> Preprocessing:
         out = processor(images=[image], return_tensors="np", input_data_format="channels_last", **steps)
         return np.asarray(out["pixel_values"][0])
 
+    alone = partial(without_processor, processor, pixels)
     if not plain:
-        return Preprocessing(pixels, 0, (1.0,) * 3, (0.0,) * 3)
+        return Preprocessing(pixels, 0, (1.0,) * 3, (0.0,) * 3, alone=alone)
     quick = pillow_resizing(processor)
     if quick and same_pixels(quick, pixels):
         return Preprocessing(quick, quick.side, *_affine(processor), shrunk=partial(quick, resize=by_torch))
-    return Preprocessing(pixels, 0, *_affine(processor))
+    return Preprocessing(pixels, 0, *_affine(processor), alone=alone)
 
 
 def _from_declaration(declared: dict[str, Any]) -> Preprocessing:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,9 @@ _ASIDE = 32
 _NEAR = 0.001
 # Pixels of the result that a filter may reach over.
 _REACH = 3
+
+# The largest difference of scaled pixels, of which the largest are 2 to 3.
+ROUNDING = 1e-5
 
 # torch only reads the pixels, which Pillow hands out unwritable
 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -180,11 +183,75 @@ def pillow_resizing(processor: Any) -> PillowResizing | None:
     )
 
 
-def same_pixels(ours: Callable[[Image.Image], Pixels], theirs: Callable[[Image.Image], Pixels]) -> bool:
-    """Whether both give the very same pixels of noise images of several shapes."""
+@dataclass(frozen=True, slots=True)
+class ScaledResizing:
+    """Resizes as Pillow does, then scales each channel, as a processor does that scales by itself.
+
+    Attributes:
+        resizing: of the image.
+        scale: by channel, of `pixels * scale + shift`.
+        shift: by channel.
+    """
+
+    resizing: PillowResizing
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+
+    def __call__(self, image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Take an RGB image to (3, H, W) float32."""
+        scale, shift = (np.array(each, np.float32)[:, None, None] for each in (self.scale, self.shift))
+        return self.resizing(image) * scale + shift
+
+
+def without_processor(
+    processor: Any, pixels: Callable[[Image.Image], Pixels]
+) -> PillowResizing | ScaledResizing | None:
+    """Return what gives the pixels of an unusual processor without it; None where nothing does.
+
+    Args:
+        processor: of transformers.
+        pixels: what it makes of an RGB image, (3, H, W).
+    """
+    black, white = (pixels(Image.new("RGB", (64, 64), (level,) * 3))[:, 0, 0] for level in (0, 255))  # (3,)
+    for resizing in _readings(processor):
+        if black.dtype == np.uint8:
+            if same_pixels(resizing, pixels):
+                return resizing
+            continue
+        scaled = ScaledResizing(resizing, tuple(((white - black) / 255).tolist()), tuple(black.tolist()))
+        if same_pixels(scaled, pixels, within=ROUNDING):
+            return scaled
+    return None
+
+
+def _readings(processor: Any) -> Iterator[PillowResizing]:
+    """Yield what the settings of a processor may mean."""
+    if declared := pillow_resizing(processor):
+        yield declared
+    edge = dict(processor.size or {}).get("shortest_edge")
+    if edge and processor.do_resize and processor.resample is not None:
+        resample = Image.Resampling(int(processor.resample))
+        # ConvNeXt and PoolFormer crop this share of the resized image; LeViT the middle 224 of 256
+        for share in (getattr(processor, "crop_pct", None), 224 / 256):
+            if share:
+                yield PillowResizing(None, int(edge / share), (edge, edge), resample)
+        yield PillowResizing((edge, edge), 0, None, resample)
+
+
+def same_pixels(
+    ours: Callable[[Image.Image], Pixels], theirs: Callable[[Image.Image], Pixels], within: float = 0.0
+) -> bool:
+    """Whether both give the same pixels of noise images of several shapes.
+
+    Args:
+        ours: from an RGB image to (3, H, W).
+        theirs: likewise.
+        within: by how much two numbers may differ.
+    """
     draw = np.random.default_rng(0)
     for width, height in _PROBES:
         noise = Image.fromarray(draw.integers(0, 256, (height, width, 3), dtype=np.uint8))
-        if not np.array_equal(ours(noise), theirs(noise)):
+        a, b = (np.asarray(each(noise), np.float32) for each in (ours, theirs))
+        if a.shape != b.shape or np.abs(a - b).max() > within:
             return False
     return True
