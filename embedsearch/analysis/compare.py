@@ -73,6 +73,7 @@ def compare(
     model: str = "",
     pooling: str = "",
     layers: int | Sequence[int] = -1,
+    encoder: Encoder | None = None,
 ) -> Comparison:
     """Compare two or more texts, images or sounds, each with each; texts with others by an index.
 
@@ -84,6 +85,7 @@ def compare(
         model: as in `load_encoder`; so are pooling and layers.
         pooling: see `load_encoder`.
         layers: see `load_encoder`.
+        encoder: one that is open already, in place of `model`, `pooling` and `layers`.
 
     Raises:
         QueryError: there are fewer than two things, or of two kinds, or the index holds something else.
@@ -115,7 +117,7 @@ def compare(
             "Things of two kinds, as a text and an image, can be compared by an index in which one finds the "
             "other: name it with --index NAME."
         )
-    encoder = _open(model, unit_of(asked[0].form).unit, pooling, layers)
+    encoder = encoder or _open(model, unit_of(asked[0].form).unit, pooling, layers)
     if asked[0].form is QueryForm.SOUND:
         rule = UNITS[encoder.spec.unit].splitting
         sounds = [query.source for query in asked if isinstance(query, Sound)]

@@ -23,6 +23,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from embedsearch import __version__
 from embedsearch.analysis.compare import compare
+from embedsearch.encoders import Encoder
+from embedsearch.encoders.engines import QUERY
 from embedsearch.encoders.vision.decode import ImageSource, open_rgb
 from embedsearch.errors import EmbedsearchError, ItemError
 from embedsearch.explain.explanation import Explanation
@@ -31,6 +33,8 @@ from embedsearch.explain.shown import image_of
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.query import AnyQuery, Row, Text, Word
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
 from embedsearch.results import Hit, Results
 from embedsearch.serve import schemas
 from embedsearch.serve.http.gate import Gate
@@ -150,6 +154,7 @@ class Tools:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._default: Encoder | None = None  # the encoder of texts, once they are compared without an index
 
     async def _of(
         self, name: str, threads: Threads, work: Callable[[Index], CallToolResult]
@@ -210,7 +215,13 @@ class Tools:
         """Return the distance of each text to each other, and the percent of random pairs farther apart."""
         if index:
             return await self._of(index, self._server.heavy, lambda opened: _compared(texts, opened))
-        return await self._server.heavy.run(_compared, texts, None)
+        return await self._server.heavy.run(lambda: _compared(texts, None, self._encoder()))
+
+    def _encoder(self) -> Encoder:
+        """Return the default encoder of texts; the first call loads it."""
+        recipe = EncoderRecipe(Unit.TEXT, precision="fp32", engine=QUERY)
+        self._default = self._server.indexes.encoders.load(recipe)
+        return self._default
 
 
 def _query(index: Index, text: str, word: int | str | None) -> AnyQuery:
@@ -268,9 +279,9 @@ def _explanation(index: Index, made: Explanation) -> CallToolResult:
     return _answer(values, notes, image)
 
 
-def _compared(texts: list[str], index: Index | None) -> CallToolResult:
-    """Return a comparison of texts by the model of an index, or by the default model."""
-    made = schemas.Comparison.of(compare(texts, index=index))
+def _compared(texts: list[str], index: Index | None, encoder: Encoder | None = None) -> CallToolResult:
+    """Return a comparison of texts by the model of an index, or by an encoder."""
+    made = schemas.Comparison.of(compare(texts, index=index, encoder=encoder))
     values = schemas.CompareOutput(comparisons=[made]).printed()
     labels = values["comparisons"][0]["labels"]
     values["comparisons"][0]["labels"] = [label[:VALUE] for label in labels]

@@ -173,6 +173,18 @@ def test_texts_are_compared_by_an_index(call, fruits):  # noqa: ARG001
     assert made["distances"][0] == [0, pytest.approx(0, abs=1e-6), 1]
 
 
+def test_the_model_that_compares_without_an_index_is_loaded_once(ask, letters):
+    """Two comparisons without an index load the default model once."""
+
+    async def twice(client):
+        return [await client.call_tool("compare", {"texts": ["abc", "cab", "xyz"]}) for _ in range(2)]
+
+    before = len(letters)
+    for made in ask(twice):
+        assert read(made)["comparisons"][0]["distances"][0] == [0, pytest.approx(0, abs=1e-6), 1]
+    assert len(letters) == before + 1
+
+
 def test_a_word_and_a_row_are_asked_for(call, terms):  # noqa: ARG001
     """Of an index of words one word of a sentence is meant, by its number or itself."""
     for word in (2, "cat"):
