@@ -93,7 +93,8 @@ def build_index(
     Args:
         recipe: what to make it from.
         indexes: the folder of indexes.
-        replace: whether an index of that name that was made from something else may be replaced.
+        replace: whether an index of that name that was made from something else may be replaced, and as many
+            other records may take the place of those of the same source.
         full: embed everything again, whatever is there.
         strict: fail where the recall asked for is not reached.
         allow_removal: whether more than 20 percent of the records may be gone from the same source.
@@ -143,6 +144,7 @@ def build_index(
                 full,
                 strict,
                 may_remove,
+                replace,
                 load,
                 progress,
                 encoder,
@@ -169,6 +171,7 @@ class _Task:
         full: whether everything is embedded again.
         strict: whether to fail where the recall asked for is not reached.
         may_remove: whether any number of records may be gone.
+        replace: whether as many other records may take the place of those that are gone.
         load: what makes encoders.
         progress: is told how it goes on.
         encoder: which encoder embeds.
@@ -184,6 +187,7 @@ class _Task:
     full: bool
     strict: bool
     may_remove: bool
+    replace: bool
     load: Callable[..., Encoder]
     progress: Progress
     encoder: PlannedEncoder
@@ -264,7 +268,7 @@ class _Task:
         """Join the shards, make the index and the artifacts, and publish the build."""
         staging.close_shard()
         if self.previous is not None and not self.may_remove:
-            _check_removed(self.recipe, staging, self.previous)
+            _check_removed(self.recipe, staging, self.previous, replace=self.replace)
         _check_rejected(self.recipe, staging, self.source)
         recipe, encoder = self.recipe, self.encoder.current
         if not encoder.device:
@@ -545,18 +549,23 @@ def _same_source(recipe: Recipe, previous: PreviousBuild | None) -> bool:
     return previous is not None and previous.build.manifest.recipe.source.location == recipe.source.location
 
 
-def _check_removed(recipe: Recipe, staging: Staging, previous: PreviousBuild) -> None:
+def _check_removed(recipe: Recipe, staging: Staging, previous: PreviousBuild, *, replace: bool) -> None:
     """Check that few of the records that have vectors in the build before are gone.
 
     Raises:
-        TooManyRemovedError: more than the share `MOST_REMOVED` of them are.
+        TooManyRemovedError: more than the share `MOST_REMOVED` of them are; under `replace`, and the source
+            holds so many fewer now.
     """
     known = previous.source_state
-    had, there = known.entries["rows"] > 0, np.zeros(len(known), np.bool_)
+    had, there, now = known.entries["rows"] > 0, np.zeros(len(known), np.bool_), 0
     for rows in staging.source_states():
         found = known.find(rows["key"])
         there[found[found >= 0]] = True
+        now += int((rows["rows"] > 0).sum())
     gone, most = np.flatnonzero(had & ~there), MOST_REMOVED * int(had.sum())
+    fewer = had.sum() - now > most
+    if replace and not fewer:
+        return
     if len(gone) > most:  # what has another name now is not gone
         contents = np.concatenate([rows["high"] for rows in staging.source_states()])
         gone = gone[~np.isin(known.entries["high"][gone], contents)]
@@ -565,11 +574,11 @@ def _check_removed(recipe: Recipe, staging: Staging, previous: PreviousBuild) ->
     examples = ", ".join(previous.id(each) for each in gone[:5].tolist())
     unread = [each for each in islice(staging.rejected(), 100) if each["entry"] is None][:3]
     why = "".join(f" {each['id']}: {each['reason']}." for each in unread)
+    lost = f"Is a disk not mounted?{why}" if fewer else f"{now:,} others are there instead.{why}"
     raise TooManyRemovedError(
         f"{len(gone):,} of the {int(had.sum()):,} records of {recipe.name} are gone from "
-        f"{recipe.source.location}, more than {MOST_REMOVED:.0%}: {examples}{', ...' * (len(gone) > 5)}. Is "
-        f"a disk not mounted?{why} Nothing was published. To remove them: embedsearch rebuild {recipe.name} "
-        "--allow-removal"
+        f"{recipe.source.location}, more than {MOST_REMOVED:.0%}: {examples}{', ...' * (len(gone) > 5)}. "
+        f"{lost} Nothing was published. To remove them: embedsearch rebuild {recipe.name} --allow-removal"
     )
 
 

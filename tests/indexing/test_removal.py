@@ -102,3 +102,13 @@ def test_the_api_passes_the_permission_on(make_build, tmp_path):
     with pytest.raises(TooManyRemovedError):
         rebuild("small", indexes=tmp_path, full=True, load=LetterEncoder)
     assert len(rebuild("small", indexes=tmp_path, full=True, allow_removal=True, load=LetterEncoder)) == 2
+
+
+def test_others_of_the_same_source_replace_what_is_there(make_build):
+    """Ten others in place of ten stop a build, which says so; --replace takes them without another option."""
+    make_build(TEN)
+    others = [text(f"other {n}", f"another content {n}") for n in range(10)]
+    with pytest.raises(TooManyRemovedError, match="10 others are there instead"):
+        make_build(others, allow_removal=False)
+    build = make_build(others, replace_old=True, allow_removal=False)
+    assert (build.manifest.count, build.manifest.changes.removed) == (10, 10)
