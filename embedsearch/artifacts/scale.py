@@ -380,21 +380,33 @@ def write_scale(
         if vectors is not None:
             np.save(folder / name, vectors)
     judging = replace(scale, unjudged=UNITS[unit].unjudged)
-    limit = judging.limit
     if own is not None:
         lost, flagged = held_out_rates(scale.answers[0], own.allowed)
         own = replace(own, lost=round(lost, 4), flagged=round(flagged, 4))
-    return ScaleFacts(
+    facts = ScaleFacts(
         pairs=scale.pairs.compared,
         background=described,
-        limit=None if limit is None else round(limit, 6),
-        stated_rate=judging.stated_rate,
+        limit=None,
+        stated_rate=None,
         people=people,
         pairs_of=scale.pairs.of,
         strictness=scale.strictness.flagged,
         own=own,
-        lost=None if judging.lost is None else round(judging.lost, 4),
-        unjudged=judging.unfit,
+    )
+    return with_rates(facts, judging)
+
+
+def with_rates(facts: ScaleFacts, scale: Scale) -> ScaleFacts:
+    """Return the facts of a scale with its limit and rates as they are computed now.
+
+    The manifest of an older build has those of the version that made it.
+    """
+    return replace(
+        facts,
+        limit=None if scale.limit is None else round(scale.limit, 6),
+        stated_rate=scale.stated_rate,
+        lost=None if scale.lost is None else round(scale.lost, 4),
+        unjudged=scale.unfit,
     )
 
 

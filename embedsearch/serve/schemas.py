@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -509,7 +510,7 @@ class InfoOutput(Output):
             search=manifest.index,
             bridge=Bridge.of(crossmodal) if crossmodal else None,
             changes=manifest.changes,
-            additions=manifest.artifacts,
+            additions=_with_rates(build),
             bytes=build.bytes_on_disk,
             fields=dict(manifest.fields),
             encoder=manifest.encoder,
@@ -518,6 +519,16 @@ class InfoOutput(Output):
         )
         asked_for = {"quarantine": rejected, "diagnostics": diagnostics}
         return made.model_copy(update={key: each for key, each in asked_for.items() if each is not None})
+
+
+def _with_rates(build: Build) -> Artifacts:
+    """Return what a build's manifest says of its artifacts, and the rates of verdicts as they are now."""
+    from embedsearch.artifacts.scale import with_rates
+
+    artifacts, scale = build.manifest.artifacts, build.scale
+    if artifacts.scale is None or scale is None:
+        return artifacts
+    return replace(artifacts, scale=with_rates(artifacts.scale, scale))
 
 
 class EvalOutput(Output):

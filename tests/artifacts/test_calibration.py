@@ -189,6 +189,8 @@ def test_the_rates_of_an_older_build_are_those_of_today(make_build, tmp_path, mo
     told = f"{shown_rate(1 - rate)} of unrelated queries are told that nothing is close, "
     assert told in background_of(build.manifest, build.manifest.artifacts.scale, build.scale)
     assert told in CliRunner().invoke(cli, ["info", "small", "--indexes", str(tmp_path)]).output
+    printed = CliRunner().invoke(cli, ["info", "small", "--indexes", str(tmp_path), "--json"]).stdout
+    assert json.loads(printed)["additions"]["scale"]["stated_rate"] == pytest.approx(rate)
 
 
 def test_a_limit_is_asked_for_in_one_way(make_build, calibrated, tmp_path):

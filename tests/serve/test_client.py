@@ -137,8 +137,8 @@ def test_explanations_and_comparisons_come_across(served, fruits):
 
 
 def test_ids_may_hold_anything(served, make_searcher):
-    """Slashes, percent signs, question marks, spaces and other scripts come across in both directions."""
-    ids = ["a/b", "../c", "%2F", "50 % off?", "a#b&c=d", "ü☃.png"]
+    """Slashes, dots, percent signs, question marks, spaces and other scripts come across both ways."""
+    ids = ["a/b", "../c", ".", "..", "...", "%2F", "50 % off?", "a#b&c=d", "ü☃.png"]
     made = make_searcher([text(each, each) for each in ids])
     index = served("small")
     for each in ids:

@@ -207,7 +207,7 @@ class ServedIndex:
             ItemNotFoundError: there is none of that id.
             ServerError: the server does not answer.
         """
-        found = self._connection.get(f"{self._path}/items/{quote(id, safe='')}")
+        found = self._connection.get(f"{self._path}/items/{_segment(id)}")
         return self._hit(found["item"], self.manifest.metric)
 
     def explain(self, query: Any, hit: Hit | str) -> Explanation:
@@ -290,7 +290,7 @@ class ServedIndex:
     def _hit(self, found: Mapping[str, Any], metric: Metric) -> ServedHit:
         """Return a hit of its JSON object."""
         span, moment, identity = found["span"], found["moment"], found["id"]
-        path = f"{self._path}/content/{quote(identity, safe='')}"
+        path = f"{self._path}/content/{_segment(identity)}"
         return ServedHit(
             rank=found["rank"],
             id=identity,
@@ -312,6 +312,11 @@ class ServedIndex:
             gone=found["gone"],
             read=lambda: self._connection.request("GET", path).content,
         )
+
+
+def _segment(identity: str) -> str:
+    """Return an id as one part of a path; dots alone would name the folder, or the one above it."""
+    return quote(identity, safe="") if identity.strip(".") else "%2E" * len(identity)
 
 
 def _parts(found: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
