@@ -139,3 +139,28 @@ def test_a_tower_without_its_tokenizer_says_so(small_model, tmp_path):
     assert load_encoder(folder.as_posix(), precision="fp32").encode(pictures()).shape == (5, 16)
     with pytest.raises(ModelError, match="has no tokenizer"):
         load_encoder(folder.as_posix(), unit="text", precision="fp32")
+
+
+def test_a_tokenizer_without_a_fast_form_is_read(tmp_path):
+    """Texts get the plain call's vectors and are cut at the limit; where their tokens stand is not known."""
+    import transformers as hf
+
+    from tests.small_models import _bert_shape, _square, _vision_shape
+
+    _square(tmp_path, "SiglipImageProcessor")
+    tokenizer = hf.ByT5Tokenizer(model_max_length=24, model_input_names=["input_ids"])
+    tokenizer.save_pretrained(tmp_path)
+    text = {**_bert_shape(400), "max_position_embeddings": 24}
+    model = hf.SiglipModel(hf.SiglipConfig(text_config=text, vision_config=_vision_shape())).eval()
+    model.save_pretrained(tmp_path)
+    texts = ["a cat", LONG, ""]
+    inputs = tokenizer(texts, padding="max_length", truncation=True, max_length=24, return_tensors="pt")
+    with torch.no_grad():
+        want = model.get_text_features(input_ids=inputs["input_ids"]).pooler_output.numpy()
+    tower = load_encoder(tmp_path.as_posix(), unit="text", precision="fp32", engine="torch")
+    assert not tokenizer.is_fast
+    assert [each.truncated for each in tower.prepare(texts)] == [False, True, False]
+    assert tower.prepare([]) == []
+    with pytest.raises(ModelError, match="only a slow tokenizer"):
+        tower.hidden_states("a cat")
+    np.testing.assert_allclose(tower.encode(texts), want, rtol=0, atol=1e-5)
