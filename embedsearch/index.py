@@ -19,7 +19,16 @@ from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.own import OwnEncoder, loading
 from embedsearch.errors import EmbedsearchError, RecipeError
 from embedsearch.progress import Progress, Silent
-from embedsearch.query import DEFAULT_K, DEFAULT_SAMPLE, AnyQuery, MoreLike, SearchOptions, Tree, is_several
+from embedsearch.query import (
+    DEFAULT_K,
+    DEFAULT_SAMPLE,
+    RERANK_K,
+    AnyQuery,
+    MoreLike,
+    SearchOptions,
+    Tree,
+    is_several,
+)
 from embedsearch.recipe import (
     KEPT,
     MEMORY,
@@ -73,30 +82,51 @@ class Index(Searcher):
     def search(
         self,
         query: list[str] | list[AnyQuery] | list[list[float]],
-        k: int = ...,
+        k: int | None = ...,
         where: Where = ...,
         strictness: float | None = ...,
         *,
         fold: bool = ...,
+        close: bool = ...,
+        diverse: bool = ...,
+        feedback: bool = ...,
+        rerank: bool | int | str = ...,
+        rerank_k: int = ...,
+        sort: str = ...,
+        facets: Sequence[str] = ...,
     ) -> list[Results]: ...
     @overload
     def search(
         self,
         query: Any,
-        k: int = ...,
+        k: int | None = ...,
         where: Where = ...,
         strictness: float | None = ...,
         *,
         fold: bool = ...,
+        close: bool = ...,
+        diverse: bool = ...,
+        feedback: bool = ...,
+        rerank: bool | int | str = ...,
+        rerank_k: int = ...,
+        sort: str = ...,
+        facets: Sequence[str] = ...,
     ) -> Results: ...
     def search(
         self,
         query: Any,
-        k: int = DEFAULT_K,
+        k: int | None = None,
         where: Where = None,
         strictness: float | None = None,
         *,
         fold: bool = True,
+        close: bool = False,
+        diverse: bool = False,
+        feedback: bool = False,
+        rerank: bool | int | str = "",
+        rerank_k: int = RERANK_K,
+        sort: str = "",
+        facets: Sequence[str] = (),
     ) -> Results | list[Results]:
         """Return the `k` nearest items, and judge whether any of them is close.
 
@@ -105,7 +135,7 @@ class Index(Searcher):
                 `Word`, `MoreLike`, `Vector`, or several of them in a `Query`. The item of a `MoreLike` is not
                 among its own hits. A list or tuple that holds anything but numbers is several queries, and
                 a list of results is returned, one for each.
-            k: how many, at least 1; fewer come when fewer exist.
+            k: how many, at least 1; fewer come when fewer exist. None for 12, and with `close` for all.
             where: a filter over the fields: a text such as ``"label = 'dress' and price < 40"``; a dict such
                 as ``{"topic": "payments", "year": [2023, 2024]}``, see `filters.conditions`; or a tree that
                 `filters.parse` returns.
@@ -113,9 +143,17 @@ class Index(Searcher):
                 for what `calibrate` set, or else what the index chooses.
             fold: return one hit for items with the same content, the first; `copies` is the number of the
                 others. There are still `k` hits.
+            close: find all that is within the limit of the verdict, and nothing else; `found` of them.
+            diverse: choose hits that differ from one another; see `embedsearch.search.diverse`.
+            feedback: search again with the mean of the first three hits added to the query.
+            rerank: order the first hits again: True by the hidden states of their tokens, a number for so
+                many hits, a str by the cross-encoder of that hub id or folder.
+            rerank_k: how many of the first hits are re-ranked.
+            sort: the field to sort what was found by, with `-` before it to descend.
+            facets: fields whose values are counted among what was found.
 
         Raises:
-            QueryError: the query does not fit this index, k is under 1, or the strictness is no share.
+            QueryError: the query does not fit this index, or an option can't be used as given.
             FilterError: the filter can't be understood.
             ItemNotFoundError: no item has that id.
             ItemError: the image can't be read.
@@ -126,7 +164,9 @@ class Index(Searcher):
             chosen: str | Tree | None = conditions(where)
         else:
             chosen = where
-        options = SearchOptions(k, chosen, strictness, fold)
+        options = SearchOptions(
+            k, chosen, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets
+        )
         if is_several(query):
             return self.search_all(query, options)
         return self.search_all([query], options)[0]

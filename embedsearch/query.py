@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
 from pathlib import Path
@@ -15,6 +15,8 @@ from embedsearch.modalities import QueryForm
 
 DEFAULT_SAMPLE = 500  # items that an evaluation asks with
 DEFAULT_K = 12  # hits of a search, everywhere; 12 fill the rows of a grid of 2, 3, 4 or 6 columns
+TOKENS = "tokens"  # re-ranking by the hidden states of tokens
+RERANK_K = 10  # hits that are re-ranked: 50 texts of 200 tokens take 0.5 to 1.4 s on two cores
 # of a term that is subtracted with no weight given: at -1 the query's own topic is lost, as
 # tests.benchmarks.subtracting shows
 MINUS = -0.25
@@ -331,14 +333,51 @@ class SearchOptions:
     """How the hits of a query are chosen; `Index.search` has the same as arguments.
 
     Attributes:
-        k: how many, at least 1.
+        k: how many, at least 1; None for `DEFAULT_K`, and with `close` for all.
         where: a filter over the fields, as text or as a tree; None for all items.
         strictness: the share (over 0, under 1) of unrelated queries that are to be told that nothing is
             close; None for what was set by `calibrate`, or else what the index chooses.
         fold: whether items of the same content are one hit.
+        close: whether to find all that is within the limit of the verdict, and nothing else.
+        diverse: whether to choose hits that differ from one another.
+        feedback: whether to add the first hits of a first search to the query.
+        rerank: how the first hits are ordered again: `TOKENS`, or the hub id or folder of a cross-encoder;
+            empty for not at all. True stands for `TOKENS`, and a number for `TOKENS` and that `rerank_k`.
+        rerank_k: how many of the first hits that is.
+        sort: the field that the hits are sorted by, with `-` before it to descend; empty for none.
+        facets: fields whose values are counted among what was found.
     """
 
-    k: int = DEFAULT_K
+    k: int | None = None
     where: str | Tree | None = None
     strictness: float | None = None
     fold: bool = True
+    close: bool = False
+    diverse: bool = False
+    feedback: bool = False
+    rerank: bool | int | str = ""
+    rerank_k: int = RERANK_K
+    sort: str = ""
+    facets: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rerank, str):
+            if not isinstance(self.rerank, bool) and self.rerank:
+                object.__setattr__(self, "rerank_k", self.rerank)
+            object.__setattr__(self, "rerank", TOKENS if self.rerank else "")
+        names = (self.facets,) if isinstance(self.facets, str) else tuple(self.facets)
+        object.__setattr__(self, "facets", names)
+        for name in ("k", "rerank_k"):
+            value = getattr(self, name)
+            if not (name == "k" and value is None) and (not hasattr(value, "__index__") or value < 1):
+                raise QueryError(f"{name} must be a whole number, at least 1; got {value!r:.80}.")
+        if self.close and self.feedback:
+            raise QueryError("What is close is told by the query alone: leave out close or feedback.")
+        ways = [name for name in ("sort", "diverse", "rerank") if getattr(self, name)]
+        if len(ways) > 1:
+            raise QueryError(f"Hits have one order: leave out {' or '.join(ways)}.")
+
+    @property
+    def most(self) -> int:
+        """How many hits there are at most, where not all that is close is asked for."""
+        return DEFAULT_K if self.k is None else int(self.k)

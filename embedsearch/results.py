@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness
 from embedsearch.distances.verdict import Verdict
-from embedsearch.errors import MissingExtraError
+from embedsearch.errors import MissingExtraError, UsageError
 from embedsearch.records import LABEL, Content, Modality, Value, as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+DISTANCE, DIVERSE = "distance", "diverse"  # orders of hits
 
 
 def _renamed(old: str, new: str) -> property:
@@ -63,6 +68,10 @@ class Hit:
             where copies are not folded.
         moment: for a sound or a video, the nearest stretch of time, start and end in seconds; None for
             anything else.
+        rerank_score: by which it was re-ranked, larger is better: of tokens the mean of their largest
+            cosines, of a cross-encoder its own score; None where it was not.
+        lit: `[start, end)` in `text` of the tokens that answer the query best, where it was re-ranked by
+            tokens.
     """
 
     rank: int
@@ -83,6 +92,8 @@ class Hit:
     found_by: str = ""
     copies: int = 0
     moment: tuple[float, float] | None = None
+    rerank_score: float | None = None
+    lit: tuple[tuple[int, int], ...] = ()
 
     closeness = _renamed("closeness", "label")
     score = _renamed("score", "human_score")
@@ -138,6 +149,10 @@ class Vote:
         return sum(self.counts.values())
 
 
+# of each field its values, with the number of items that have them; None stands for no value
+Facets = dict[str, list[tuple[Value | None, int]]]
+EXPORTS = (".csv", ".jsonl", ".parquet")
+
 # the columns of `Results.to_arrow` before the fields
 _COLUMNS = (
     ("rank", "int64"), ("id", "string"), ("row", "int64"), ("distance", "double"), ("similarity", "double"),
@@ -171,6 +186,13 @@ class Results(Sequence[Hit]):
         unknown: share (0 to 1) of a text of the query that the model does not know, so that it did not count;
             the largest of several. Over a third no hit has a percentile, a label or a score, and there is no
             verdict.
+        close: whether the hits are all that lies within the limit, and not the `k` nearest.
+        found: how many items were found; the hits are the first of them. Without `close` that is as many.
+        order: what the hits are ordered by: `distance`, `diverse`, `tokens`, the name of a model that
+            re-ranked them, or the field that they were sorted by, with `-` before it where they descend.
+        feedback: whether the first hits of a first search were added to the query.
+        facets: of each field asked for its values, with the number of items found that have them, the most
+            frequent first; None stands for no value.
     """
 
     hits: list[Hit]
@@ -183,6 +205,11 @@ class Results(Sequence[Hit]):
     limit: float | None = None
     truncated: bool = False
     unknown: float = 0.0
+    close: bool = False
+    found: int = 0
+    order: str = DISTANCE
+    feedback: bool = False
+    facets: Facets = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -236,3 +263,39 @@ class Results(Sequence[Hit]):
             raise MissingExtraError(
                 "pandas is not installed: pip install pandas, or use to_arrow()."
             ) from None
+
+    def export(self, path: str | Path) -> Path:
+        """Write the hits to a file with the columns of `to_arrow`, and return its path.
+
+        A .csv and a .jsonl file hold no bytes of images; a .csv file holds lists as JSON.
+
+        Args:
+            path: ends with .csv, .jsonl or .parquet; the file is replaced.
+
+        Raises:
+            UsageError: the path ends in another way.
+            OSError: the file can't be written.
+        """
+        to = Path(path)
+        if to.suffix.lower() not in EXPORTS:
+            raise UsageError(f"Hits are exported to {', '.join(EXPORTS)} files; got {to.name!r:.80}.")
+        table = self.to_arrow()
+        if to.suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            parquet.write_table(table, to)
+            return to
+        rows = table.drop_columns("image").to_pylist()
+        with to.open("w", newline="", encoding="utf-8") as file:
+            if to.suffix.lower() == ".jsonl":
+                file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+            else:
+                writer = csv.writer(file)
+                writer.writerow(name for name in table.column_names if name != "image")
+                writer.writerows(map(_cell, row.values()) for row in rows)
+        return to
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as it stands in a CSV file."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list) else value

@@ -28,7 +28,7 @@ ROOMS = {
     "httpx": {"serve"},
     "mcp": {"serve"},
     "sqlglot": {"search"},
-    "csv": {"sources", "maps"},  # a map is saved as a table
+    "csv": {"sources", "maps", "results.py"},  # a map and the hits are saved as tables
     "datasets": {"sources"},
     "umap": {"maps"},
     "cv2": {"analysis", "encoders"},

@@ -28,6 +28,7 @@ Take = Callable[[Rows], Vectors]
 AUTO = "auto"
 EXACT_UP_TO = 50_000  # vectors, which are all compared within milliseconds
 GRAPH_UP_TO = 300_000
+FIRST_NEAREST = 100  # neighbours that are searched first for all within a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,25 @@ class Settings:
     queries: Vectors | None = None
     stage: Callable[[str, int | None], None] = lambda _text, _total: None
     advance: Callable[[int], None] = lambda _vectors: None
+
+
+def grown(search: Callable[[int], tuple[Vectors, Rows]], limit: float) -> tuple[Vectors, Rows]:
+    """Return what lies within a limit, by searches for more and more neighbours of one query.
+
+    Args:
+        search: finds that many of the nearest: distances (1, m) ascending, and rows (1, m).
+        limit: the largest distance.
+
+    Returns:
+        Distances (1, m) and rows (1, m).
+    """
+    k = FIRST_NEAREST
+    while True:
+        far, rows = search(k)
+        near = int(np.searchsorted(far[0], limit, side="right"))
+        if near < k:  # the last one is beyond the limit, or there are no more
+            return far[:, :near], rows[:, :near]
+        k *= 4
 
 
 def taking(vectors: Vectors) -> Take:
@@ -144,6 +164,23 @@ class Backend(Protocol):
         Returns:
             Distances (q, m) float32 in ascending order and rows (q, m) int64, where m is k or the
             number of rows that may be found, whichever is less.
+        """
+
+    def within(
+        self, query: Vectors, limit: float, filter: Filter | None = None, exclude: Sequence[int] = ()
+    ) -> tuple[Vectors, Rows]:
+        """Find all rows that are no farther from a query than a limit.
+
+        An approximate index misses some of them, as a search does.
+
+        Args:
+            query: (1, d) float32, raw.
+            limit: the largest distance.
+            filter: which rows may be found; None for all.
+            exclude: a few rows that are not found, in any order.
+
+        Returns:
+            Distances (1, m) float32 in ascending order and rows (1, m) int64.
         """
 
 

@@ -25,6 +25,8 @@ from embedsearch.backends.flat import (
 )
 from embedsearch.distances.metric import Metric, Vectors
 
+ROUNDING = 1e-5
+
 
 class ExactBackend:
     """A flat FAISS index: inner products for ip and cosine (of unit vectors), squared distances for l2."""
@@ -73,3 +75,18 @@ class ExactBackend:
         far = to_distances(values, self._metric)
         order = np.lexsort((rows, far))  # FAISS returns the later of two equal ones first
         return np.take_along_axis(far, order, 1), np.take_along_axis(rows, order, 1)
+
+    def within(
+        self, query: Vectors, limit: float, filter: Filter | None = None, exclude: Sequence[int] = ()
+    ) -> tuple[Vectors, Rows]:
+        """See `Backend.within`: one pass over all distances."""
+        chosen = without(None if filter is None else bitmap(filter.mask), once(exclude))
+        parameters = None if chosen is None else faiss.SearchParameters(sel=chosen)
+        # FAISS leaves out what lies at the radius itself, and rounds
+        wider = limit + ROUNDING * max(1.0, abs(limit))
+        radius = {Metric.COSINE: 1 - wider, Metric.IP: -wider, Metric.L2: max(wider, 0.0) ** 2}[self._metric]
+        _, values, rows = self._index.range_search(ready(query, self._metric), radius, params=parameters)
+        far = to_distances(values[None], self._metric)  # (m,) -> (1, m)
+        order = np.lexsort((rows, far[0]))
+        order = order[far[0][order] <= limit]
+        return far[:, order], rows[None, order]

@@ -15,7 +15,18 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
-from embedsearch.backends import EXACT_UP_TO, Filter, Mask, Nodes, Rows, Settings, Take, needed, taking
+from embedsearch.backends import (
+    EXACT_UP_TO,
+    Filter,
+    Mask,
+    Nodes,
+    Rows,
+    Settings,
+    Take,
+    grown,
+    needed,
+    taking,
+)
 from embedsearch.backends.facts import IndexFacts, Step, Tuned
 from embedsearch.backends.files import read_index, write_index
 from embedsearch.backends.flat import (
@@ -184,6 +195,12 @@ class FaissANN:
         if short.any():  # the graph ended among rows that may not be found
             far[short], rows[short] = compare_all(queries[short])
         return far, rows
+
+    def within(
+        self, query: Vectors, limit: float, filter: Filter | None = None, exclude: Sequence[int] = ()
+    ) -> tuple[Vectors, Rows]:
+        """See `Backend.within`."""
+        return grown(lambda k: self.search(query, k, filter, exclude), limit)
 
     def _nodes(self, rows: Rows) -> Rows:
         """Return the nodes of a few rows; no array of all nodes is made."""

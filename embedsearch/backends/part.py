@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.backends import Filter, Rows, Take
+from embedsearch.backends import Filter, Rows, Take, grown
 from embedsearch.backends.flat import blocks, findable, nothing, ready, scan
 from embedsearch.distances.metric import Metric, Vectors
 
@@ -43,3 +43,9 @@ class PartSearch:
             return nothing(queries)
         rows = blocks(self._count, filter, left_out)
         return scan(ready(queries, self._metric), rows, self.take, self._metric, k)
+
+    def within(
+        self, query: Vectors, limit: float, filter: Filter | None = None, exclude: Sequence[int] = ()
+    ) -> tuple[Vectors, Rows]:
+        """See `Backend.within`."""
+        return grown(lambda k: self.search(query, k, filter, exclude), limit)

@@ -47,13 +47,27 @@ class Captions:
         Returns:
             Distances (1, m) ascending, and the rows of the images (1, m).
         """
+        most = int(np.bincount(self.rows).max())  # captions of one image
+        found, places = self.backend.search(query, k * most, self._chosen(where, exclude))  # (1, e) -> (1, m)
+        found, rows = self._once(found, places)
+        return found[:, :k], rows[:, :k]
+
+    def within(
+        self, query: Vectors, limit: float, where: Filter | None, exclude: Sequence[int]
+    ) -> tuple[Vectors, Rows]:
+        """Return all images with a caption no farther than a limit; arguments and result as `search`."""
+        return self._once(*self.backend.within(query, limit, self._chosen(where, exclude)))
+
+    def _chosen(self, where: Filter | None, exclude: Sequence[int]) -> Filter | None:
+        """Return which captions may be found; None for all."""
         mask = np.ones(len(self.rows), np.bool_) if where is None else where.mask[self.rows]
         mask &= ~np.isin(self.rows, exclude)
-        chosen = None if mask.all() else Filter(lambda: mask)
-        most = int(np.bincount(self.rows).max())  # captions of one image
-        found, places = self.backend.search(query, k * most, chosen)  # (1, e) -> (1, m)
-        _, nearest = np.unique(self.rows[places[0]], return_index=True)  # of each image its nearest caption
-        first = np.sort(nearest)[:k]
+        return None if mask.all() else Filter(lambda: mask)
+
+    def _once(self, found: Vectors, places: Rows) -> tuple[Vectors, Rows]:
+        """Return each image once, with its nearest caption: (1, m) captions -> (1, n) images."""
+        _, nearest = np.unique(self.rows[places[0]], return_index=True)
+        first = np.sort(nearest)
         return found[:, first], self.rows[places[:, first]]
 
 

@@ -7,10 +7,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.encoders import Encoder, Prepared, encode_all, open_encoder
+from embedsearch.encoders import Prepared, encode_all, open_encoder
 from embedsearch.encoders.engines import QUERY, Engine, Inputs, OutOfDeviceMemoryError
 from embedsearch.encoders.engines.exported import Exported, Kept
 from embedsearch.encoders.hidden_states import HiddenStates
@@ -47,7 +47,7 @@ class ModelEncoder:
         """
         self.spec = spec
         self._recipe = recipe
-        self._twin: Encoder | None = None
+        self._twin: Self | None = None
         self._twin_lock = threading.Lock()
         if isinstance(head, Exported):
             self._engine: Engine = head.engine
@@ -147,13 +147,23 @@ class ModelEncoder:
 
     def hidden_states(self, item: Any, role: Role = "passage") -> HiddenStates:
         """See `Encoder.hidden_states`; a model in another engine or precision is loaded a second time."""
+        reference = self.reference()
+        return reference.unpool(item, role, reference.head)
+
+    @property
+    def head(self) -> PoolingHead:
+        """The pooling head, of an encoder that torch runs."""
+        return cast("TorchEngine", self._engine).head
+
+    def reference(self) -> Self:
+        """Return the encoder that computes the same in float32 by torch; it is loaded by the first call."""
         if self._engine.name == "torch" and self.precision == "fp32":
-            return self.unpool(item, role, cast("TorchEngine", self._engine).head)
+            return self
         with self._twin_lock:
             if self._twin is None:
                 recipe = replace(self._recipe, engine="torch", precision="fp32", decoding="full")
-                self._twin = open_encoder(recipe)
-        return self._twin.hidden_states(item, role)
+                self._twin = cast(Self, open_encoder(recipe))
+        return self._twin
 
     def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:
         """Compute `hidden_states` with a pooling head in float32."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -105,6 +105,12 @@ class TextPoolingHead(PoolingHead):
             token_type_ids: (B, T) int64, for models that take them.
         """
         return self._pooled(self.hidden(**_given(input_ids, attention_mask, token_type_ids)), attention_mask)
+
+    def rows(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Run the model on texts; do not pool: (B, T, d) float32. The inputs are those of `forward`."""
+        device = next(self.model.parameters()).device
+        hidden = self.hidden(**{name: array.to(device) for name, array in inputs.items()}).float()
+        return self.dense(hidden) if self.spec.dense else hidden  # (B, T, D) -> (B, T, d)
 
     def _pooled(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         # (B, T, D) -> (B, D)

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from embedsearch.encoders import Prepared
+from embedsearch.distances.metric import Vectors
+from embedsearch.encoders import Prepared, all_ready
 from embedsearch.encoders.base import ModelEncoder
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.engines.exported import Exported, Kept, open_exported
@@ -24,7 +25,7 @@ from embedsearch.records import Sentence, Span
 if TYPE_CHECKING:
     from torch import nn
 
-    from embedsearch.encoders.pooling_heads import PoolingHead, Unpooled
+    from embedsearch.encoders.pooling_heads import PoolingHead, TextPoolingHead, Unpooled
 
 TOKENIZER = "tokenizer.json"
 # Texts that an engine is tried on: a short and a long one together, so that some attention windows hold only
@@ -329,6 +330,48 @@ class TextEncoder(TextModel):
                 encodings, self._tokenizer.unknown(texts, encodings, prompt), strict=True
             )
         ]
+
+    def token_rows(self, items: Sequence[str], role: Role) -> list[tuple[Vectors, list[Span]]]:
+        """Return the hidden states of the tokens of texts, behind the Dense layers if any, and their places.
+
+        Special tokens, and those of the role's prompt, are left out.
+
+        Returns:
+            For each text rows (T, d) float32, and `[start, end)` of each in the text.
+
+        Raises:
+            ItemError: the model can read nothing of a text.
+        """
+        import torch
+
+        prepared = all_ready(items, self.prepare(items, role))
+        reference, hidden = self.reference(), dict[int, Vectors]()
+        head = cast("TextPoolingHead", reference.head)
+        for group in reference.batches(prepared):
+            inputs = self.collate([prepared[at] for at in group])
+            with torch.inference_mode():
+                rows = head.rows({name: torch.from_numpy(array) for name, array in inputs.items()})
+            hidden |= zip(group, rows.cpu().numpy(), strict=True)  # (B, T, d) -> B x (T, d)
+        spans = self.token_spans(items, role)
+        return [
+            (np.stack([hidden[at][position] for position, _ in each]), [span for _, span in each])
+            for at, each in enumerate(spans)
+        ]
+
+    def token_spans(self, items: Sequence[str], role: Role) -> list[list[tuple[int, Span]]]:
+        """Return the position of each token of texts that `token_rows` gives, and its span in the text."""
+        prompt = self.spec.prompts[role]
+        found = []
+        for encoding in self._tokenizer([prompt + text for text in items], offsets=True):
+            places = enumerate(zip(encoding.offsets, encoding.special_tokens_mask, strict=True))
+            found.append(
+                [
+                    (at, (max(0, start - len(prompt)), end - len(prompt)))
+                    for at, ((start, end), is_special) in places
+                    if not is_special and max(start + 1, end) > len(prompt)
+                ]
+            )
+        return found
 
     def unpool(self, item: Any, role: Role, head: PoolingHead) -> HiddenStates:
         """Take a text apart into its tokens; see `Encoder.hidden_states`."""

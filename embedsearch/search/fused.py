@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from embedsearch.distances.scale import Scale
 from embedsearch.distances.verdict import Judgement, Verdict
+from embedsearch.records import Span
 from embedsearch.store.build import Records
 
 
@@ -40,12 +41,16 @@ class Candidate:
         distance: how far it is, in the place where it was found.
         looked: that place.
         copies: how many others of the same content it stands for.
+        score: by which it was re-ranked, larger is better; None where it was not.
+        lit: the spans of its text that answer the query best; empty where it was not re-ranked by tokens.
     """
 
     row: int
     distance: float
     looked: Looked
     copies: int = 0
+    score: float | None = None
+    lit: tuple[Span, ...] = ()
 
 
 def fused(places: Sequence[Looked], records: Records | None = None) -> list[Candidate]:

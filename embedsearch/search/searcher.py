@@ -6,41 +6,67 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from embedsearch.backends import Filter, Rows
+from embedsearch.backends.part import PartSearch
 from embedsearch.crossmodal import Crossmodal, open_crossmodal
 from embedsearch.crossmodal.captions import open_captions
-from embedsearch.distances.metric import Metric, Vectors, similarity
+from embedsearch.distances.metric import Metric, Vectors, normalized, similarity
 from embedsearch.distances.pairs import not_close
 from embedsearch.distances.scale import Scale
 from embedsearch.distances.verdict import WEIGHTS, Judgement, Verdict, check_strictness
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
-from embedsearch.errors import FilterError, QueryError
+from embedsearch.errors import FilterError
 from embedsearch.modalities import UNITS, QueryForm, Reader, modality_of
-from embedsearch.query import SearchOptions, Text, Tree, as_query, items_of
+from embedsearch.query import AnyQuery, SearchOptions, Text, Tree, as_query, items_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import MOST_UNKNOWN
-from embedsearch.results import Hit, Results
+from embedsearch.results import DISTANCE, DIVERSE, Hit, Results
+from embedsearch.search.close import count_by, limits_of, sorted_by
+from embedsearch.search.diverse import diverse, spread_over
 from embedsearch.search.fused import Candidate, Looked, fused, judged
 from embedsearch.search.query_vectors import QueryVectors, Space
+from embedsearch.search.rerank import rerank
 from embedsearch.store.build import Build, record_of
 from embedsearch.store.items import FIELD
 from embedsearch.store.manifest import COLUMNS, PROBES
 
 MOST_PASSED = 20  # hits that are passed over for a verdict
+CAPTION = "caption"  # the place of captions, see `Looked`
 CLIPS = 4  # clips that are looked at for each record that is wanted
 FOLDED = (
     4  # neighbours that are looked through for each hit, where copies are folded; then as many times more
 )
 MOST_FOLDED = 10_000  # neighbours that are looked through at most
 CONTENT = ("text", "hash", "start", "end")  # the columns that tell the same content
-# a query where it is compared, and the rows that are not among its hits
-Placed = tuple[Space, list[int]]
+FED = 3  # hits whose mean is added to a query by feedback
 Search = Callable[[Vectors, int, Filter | None, Sequence[int]], tuple[Vectors, Rows]]
+Within = Callable[[Vectors, float, Filter | None, Sequence[int]], tuple[Vectors, Rows]]
+
+
+class Placed(NamedTuple):
+    """A query where it is compared.
+
+    Attributes:
+        space: where that is.
+        own: the rows that are not among its hits.
+        query: what was asked.
+    """
+
+    space: Space
+    own: list[int]
+    query: AnyQuery
+
+
+class Found(NamedTuple):
+    """What a query found: the judged places where it looked, and the candidates, the best first."""
+
+    places: list[Looked]
+    candidates: list[Candidate]
 
 
 class Searcher:
@@ -136,7 +162,7 @@ class Searcher:
             ItemNotFoundError: no item has the id asked for.
             ItemError: the image can't be read.
         """
-        _check(options)
+        check_strictness(options.strictness)
         chosen = self._filter(options.where)
         return self._among(self.placed(queries), chosen, options)
 
@@ -148,32 +174,136 @@ class Searcher:
         """
         asked = [self.queries.settled(as_query(query)) for query in queries]
         return [
-            (space, [row for identity in items_of(query) for row in self._own(identity)])
+            Placed(space, [row for identity in items_of(query) for row in self._own(identity)], query)
             for query, space in zip(asked, self.queries.spaces(asked), strict=True)
         ]
 
     def search_placed(self, placed: Sequence[Placed], options: SearchOptions) -> list[Results]:
         """Return the results of queries that `placed` returned; arguments and errors as `search_all`."""
-        _check(options)
+        check_strictness(options.strictness)
         return self._among(placed, self._filter(options.where), options)
 
     def _among(
-        self, spaces: Sequence[Placed], chosen: Filter | None, options: SearchOptions
+        self, placed: Sequence[Placed], chosen: Filter | None, options: SearchOptions
     ) -> list[Results]:
         """Return the results of queries among the items that a filter keeps."""
         self.build.check()  # the queries may have taken seconds to embed
-        results: dict[int, Results] = {}
-        folds, k = options.fold and self._has_copies, options.k
-        left, wanted = list(range(len(spaces))), FOLDED * k if folds else k
+        if options.close:
+            found = [self._close(each, chosen, options) for each in placed]
+        elif options.feedback:
+            found = [self._fed(each, chosen, options) for each in placed]
+        else:
+            found = self._nearest(placed, _reach(options), chosen, options)
+        return [self._arranged(*each, options) for each in zip(placed, found, strict=True)]
+
+    def _nearest(
+        self, placed: Sequence[Placed], k: int, chosen: Filter | None, options: SearchOptions
+    ) -> list[Found]:
+        """Return up to `k` candidates of each query, the nearest first."""
+        done: dict[int, Found] = {}
+        folds = options.fold and self._has_copies
+        left, wanted = list(range(len(placed))), FOLDED * k if folds else k
         while left:
-            places = self._looked([spaces[at] for at in left], wanted, chosen, options)
+            places = self._looked([placed[at] for at in left], wanted, chosen, options)
             for at, looked in zip(left, places, strict=True):
                 found = fused(looked, self.build.records)
                 kept = self._folded(found) if folds else found
                 if not folds or len(found) < wanted or len(kept) > k or wanted >= MOST_FOLDED:
-                    results[at] = self._results(spaces[at][0], looked, kept[:k])
-            left, wanted = [at for at in left if at not in results], FOLDED * wanted
-        return [results[at] for at in range(len(spaces))]
+                    done[at] = Found(looked, kept[:k])
+            left, wanted = [at for at in left if at not in done], FOLDED * wanted
+        return [done[at] for at in range(len(placed))]
+
+    def _close(self, placed: Placed, chosen: Filter | None, options: SearchOptions) -> Found:
+        """Return all candidates within the limit of the verdict."""
+        (looked,) = self._looked([placed], 1, chosen, options)
+        limits = limits_of(self.manifest.name, looked)
+        near = []
+        for place, limit in zip(looked, limits, strict=True):
+            captioned = self.captions is not None and place.place == CAPTION
+            within = self.captions.within if self.captions and captioned else placed.space.backend.within
+            distances, rows = self._within(within, placed, limit, chosen)
+            near.append(replace(place, distances=distances, rows=rows))
+        found = fused(near, self.build.records)
+        return Found(near, self._folded(found) if options.fold and self._has_copies else found)
+
+    def _within(
+        self, within: Within, placed: Placed, limit: float, chosen: Filter | None
+    ) -> tuple[list[float], list[int]]:
+        """Return the distances and rows of all items within a limit, without those of unknown text."""
+        far, found = within(placed.space.vector, limit, chosen, placed.own)  # (1, d) -> (1, m)
+        known = self.build.unknown[found[0]] <= MOST_UNKNOWN
+        distances, rows = far[0][known], found[0][known]
+        if self.build.records is not None:
+            _, first = np.unique(self.build.records.of(rows), return_index=True)
+            first.sort()
+            distances, rows = distances[first], rows[first]
+        return distances.tolist(), rows.tolist()
+
+    def _fed(self, placed: Placed, chosen: Filter | None, options: SearchOptions) -> Found:
+        """Search again with the first hits added to the query; the candidates keep their distances to it."""
+        (first,) = self._nearest([placed], FED, chosen, options)
+        if not first.candidates:
+            return first
+        space = placed.space
+        hits = space.take(np.array([each.row for each in first.candidates]))  # (3, d)
+        if space.metric is Metric.COSINE:
+            vector = normalized(space.vector) + normalized(hits).mean(0)  # (1, d) + (d,) -> (1, d)
+        else:
+            vector = (space.vector + hits.mean(0)) / 2
+        moved = placed._replace(space=replace(space, vector=vector))
+        (second,) = self._nearest([moved], _reach(options), chosen, options)
+        return Found(first.places, self._measured(placed, second.candidates, first.places))
+
+    def _measured(
+        self, placed: Placed, found: Sequence[Candidate], places: Sequence[Looked]
+    ) -> list[Candidate]:
+        """Return candidates in their order at their distances to a query, in the places where it looked."""
+        rows = np.zeros(len(self), np.bool_)
+        rows[[each.row for each in found]] = True
+        (looked,) = self._looked([placed], len(found), Filter(lambda: rows), SearchOptions())
+        by_name = {place.place: place for place in places}
+        true = {each.row: each for each in fused(looked, self.build.records)}
+        return [
+            replace(true[each.row], looked=by_name[each.looked.place], copies=each.copies) for each in found
+        ]
+
+    def _arranged(self, placed: Placed, found: Found, options: SearchOptions) -> Results:
+        """Return what a query found as results, in the order that is asked for."""
+        (space, _, query), (places, candidates) = placed, found
+        order = DISTANCE
+        if options.diverse:
+            k = len(candidates) if options.close and options.k is None else options.most
+            vectors = space.take(np.array([each.row for each in candidates], np.int64))
+            candidates, order = diverse(candidates, vectors, space.metric, k), DIVERSE
+        elif options.rerank:
+            first, rest = candidates[: options.rerank_k], candidates[options.rerank_k :]
+            by = str(options.rerank)
+            again = rerank(self.build, lambda: self.encoder, query, first, by)
+            candidates, order = [*again, *rest], by
+        if not options.close:
+            candidates = candidates[: options.most]
+        facets = count_by(self.build, candidates, options.facets)
+        if options.sort:
+            candidates, order = sorted_by(self.build, candidates, options.sort), options.sort
+        results = self._results(space, places, candidates[: options.k])
+        return replace(
+            results,
+            close=options.close,
+            found=len(candidates),
+            order=order,
+            feedback=options.feedback,
+            facets=facets,
+            note=" ".join(filter(None, [results.note, self._lost(space) if options.close else ""])),
+        )
+
+    def _lost(self, space: Space) -> str:
+        """Return a sentence on the share of what is near that is found; empty where that is all."""
+        if isinstance(space.backend, PartSearch) or not space.backend.facts.queries:
+            return ""
+        return (
+            f"The index is approximate: it finds about {space.backend.facts.recall:.1%} of what is near, so "
+            "some of what is close may be missing."
+        )
 
     def _looked(
         self, spaces: Sequence[Placed], k: int, chosen: Filter | None, options: SearchOptions
@@ -184,7 +314,7 @@ class Searcher:
         share = 1.0 if chosen is None else chosen.count / len(self)
         found = self._found_together(spaces, k, chosen)
         looked = []
-        for (space, own), nearest in zip(spaces, found, strict=True):
+        for (space, own, _), nearest in zip(spaces, found, strict=True):
             if self.captions is None or not space.by or space.scale is None:
                 looked.append([self._judged("", space, space.scale, nearest, share, options)])
                 continue
@@ -192,7 +322,7 @@ class Searcher:
             looked.append(
                 [
                     self._judged("image", space, space.scale, nearest, share, options),
-                    self._judged("caption", space, self.captions.scale, captions, share, options),
+                    self._judged(CAPTION, space, self.captions.scale, captions, share, options),
                 ]
             )
         return looked
@@ -220,14 +350,14 @@ class Searcher:
         """Return the distances and rows of the `k` nearest of each; those of one backend in one call."""
         found: dict[int, tuple[list[float], list[int]]] = {}
         together: dict[int, list[int]] = {}
-        for at, (space, own) in enumerate(spaces):
+        for at, (space, own, _) in enumerate(spaces):
             if own or self.build.records is not None:
                 found[at] = self._found(space.backend.search, space.vector, k, chosen, own)
             else:
                 together.setdefault(id(space.backend), []).append(at)
         for places in together.values():
-            vectors = np.concatenate([spaces[at][0].vector for at in places])  # n x (1, d) -> (n, d)
-            far, rows = spaces[places[0]][0].backend.search(vectors, k, chosen, ())
+            vectors = np.concatenate([spaces[at].space.vector for at in places])  # n x (1, d) -> (n, d)
+            far, rows = spaces[places[0]].space.backend.search(vectors, k, chosen, ())
             found |= zip(places, zip(far.tolist(), rows.tolist(), strict=True), strict=True)
         return [found[at] for at in range(len(spaces))]
 
@@ -350,7 +480,15 @@ class Searcher:
             )
             for (at, each), hit in zip(here, made, strict=True):
                 label = not_close(hit.label) if judgement.verdict is Verdict.NOTHING_CLOSE else hit.label
-                hits[at] = replace(hit, rank=at + 1, label=label, found_by=looked.place, copies=each.copies)
+                hits[at] = replace(
+                    hit,
+                    rank=at + 1,
+                    label=label,
+                    found_by=looked.place,
+                    copies=each.copies,
+                    rerank_score=each.score,
+                    lit=each.lit,
+                )
         return Results(
             [hits[at] for at in range(len(found))],
             space.metric,
@@ -406,10 +544,11 @@ class Searcher:
         return hits
 
 
-def _check(options: SearchOptions) -> None:
-    if not isinstance(options.k, (int, np.integer)) or options.k < 1:
-        raise QueryError(f"k must be a whole number, at least 1; got {options.k!r:.80}.")
-    check_strictness(options.strictness)
+def _reach(options: SearchOptions) -> int:
+    """Return how many of the nearest items hits are chosen from."""
+    if options.diverse:
+        return spread_over(options.most)
+    return max(options.most, options.rerank_k) if options.rerank else options.most
 
 
 def _note(space: Space, scale: Scale | None) -> str:

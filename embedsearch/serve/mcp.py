@@ -82,6 +82,10 @@ Which = Annotated[
     int | str | None,
     Field(description="For an index of words: which word of the sentence, as its number from 1 or the word."),
 ]
+Close = Annotated[
+    bool, Field(description="Return only items that are close to the query; count says how many there are.")
+]
+Diverse = Annotated[bool, Field(description="Return items that differ from one another.")]
 Compared = Annotated[list[str], Field(min_length=2, max_length=MOST_COMPARED, description="The texts.")]
 Basis = Annotated[str, Field(description="Compare by the model of this index. Empty for the default model.")]
 Start = Annotated[int, Field(ge=0, description="Where in a long text to begin, in characters.")]
@@ -178,12 +182,20 @@ class Tools:
 
     @_with_sentences
     async def search(
-        self, index: Name, query: Asked, k: Count = 10, where: Where = "", word: Which = None
+        self,
+        index: Name,
+        query: Asked,
+        k: Count = 10,
+        where: Where = "",
+        word: Which = None,
+        close: Close = False,
+        diverse: Diverse = False,
     ) -> CallToolResult:
         """Find the items of an index that are nearest to a text by what they mean, nearest first."""
 
         def found(opened: Index) -> CallToolResult:
-            return _found(opened, opened.search(_query(opened, query, word), k, where))
+            asked = _query(opened, query, word)
+            return _found(opened, opened.search(asked, k, where, close=close, diverse=diverse))
 
         return await self._of(index, self._server.search_threads, found)
 

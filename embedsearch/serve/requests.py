@@ -32,6 +32,9 @@ from embedsearch.query import (
 )
 
 MOST_HITS = 1000
+MOST_RERANKED = 50
+MOST_FACETS = 20
+MOST_NAME = 1000  # characters of the name of a field
 MOST_CHARACTERS = 100_000  # of one text
 MOST_NUMBERS = 65_536  # of one vector
 MOST_PARTS = 32  # of one query
@@ -185,13 +188,29 @@ class Asking(Term):
 class Finding(Request):
     """How hits are chosen."""
 
-    k: int = Field(DEFAULT_K, ge=1, le=MOST_HITS, description="How many hits.")
+    k: Annotated[int, Field(ge=1, le=MOST_HITS)] | None = Field(
+        None, description=f"How many hits: {DEFAULT_K} by default, and with close up to {MOST_HITS:,}."
+    )
     where: Where | None = Field(
         None,
         description="A filter over the fields, as text or as an object.",
         examples=["topic = 'payments' and year >= 2024"],
     )
     fold: bool = Field(True, description="Return items of the same content once.")
+    close: bool = Field(False, description="Find all that is within the limit of the verdict, and only that.")
+    diverse: bool = Field(False, description="Choose hits that differ from one another.")
+    feedback: bool = Field(
+        False, description="Search again with the mean of the first three hits added to the query."
+    )
+    rerank: Annotated[int, Field(ge=0, le=MOST_RERANKED)] = Field(
+        0, description="Order so many of the first hits again, by their tokens; 0 for none."
+    )
+    sort: Annotated[str, Field(max_length=MOST_NAME)] = Field(
+        "", description="The field to sort what was found by, with - before it to descend."
+    )
+    facets: Annotated[
+        list[Annotated[str, Field(max_length=MOST_NAME)]], Field(max_length=MOST_FACETS, fail_fast=True)
+    ] = Field([], description="Fields whose values are counted among what was found.")
 
 
 class SearchRequest(Asking, Finding):

@@ -149,6 +149,8 @@ class Hit(Model):
     found_by: str
     copies: int
     moment: tuple[float, float] | None
+    rerank_score: float | None
+    lit: list[tuple[int, int]]
 
     @classmethod
     def of(cls, hit: Found) -> Self:
@@ -170,10 +172,12 @@ class Hit(Model):
             found_by=hit.found_by,
             copies=hit.copies,
             moment=hit.moment,
+            rerank_score=hit.rerank_score,
+            lit=list(hit.lit),
         )
 
 
-def _plain(value: Value) -> Any:
+def _plain(value: Value | None) -> Any:
     """Return a field's value as JSON has it: dates as ISO text; no NaN and no infinity."""
     if isinstance(value, list):
         return [_plain(each) for each in value]
@@ -199,8 +203,15 @@ class Vote(Model):
         return cls(value=vote.value, count=vote.count, total=vote.total, counts=vote.counts)
 
 
+class FacetValue(Model):
+    """A value of a field, and how many of what was found have it; null for no value."""
+
+    value: Any
+    count: int
+
+
 class SearchOutput(Output):
-    """`search`: the hits of a query, nearest first."""
+    """`search`: the hits of a query, nearest first unless another order was asked for."""
 
     index: str
     build: str
@@ -212,6 +223,12 @@ class SearchOutput(Output):
     note: str
     truncated: bool
     unknown: float
+    limit: float | None
+    close: bool
+    count: int
+    order: str
+    feedback: bool
+    facets: dict[str, list[FacetValue]]
     vote: Vote | None
     hits: list[Hit]
 
@@ -229,6 +246,15 @@ class SearchOutput(Output):
             note=results.note,
             truncated=results.truncated,
             unknown=round(results.unknown, 4),
+            limit=results.limit,
+            close=results.close,
+            count=results.found,
+            order=results.order,
+            feedback=results.feedback,
+            facets={
+                name: [FacetValue(value=_plain(value), count=count) for value, count in counts]
+                for name, counts in results.facets.items()
+            },
             vote=Vote.of(results) if UNITS[manifest.unit].votes else None,
             hits=[Hit.of(hit) for hit in results.hits],
         )

@@ -19,7 +19,15 @@ MAX_TERMS = 8
 WEIGHT = "weight."  # with the name and value of a term behind it: how much the term counts
 MOST_WEIGHT = 2.0
 OPPOSITE = {"plus": "minus", "minus": "plus", "plusitem": "minusitem", "minusitem": "plusitem"}
-OF_INDEX = ("item", "word", "where", "within", "page", *TERMS)  # parameters that mean one index's items
+OF_INDEX = (
+    "item",
+    "word",
+    "where",
+    "within",
+    "page",
+    "order",
+    *TERMS,
+)  # parameters that mean one index's items
 SHORT = 40  # characters of a value in a sentence
 _KEPT = re.compile(r"[0-9a-f]{32}")
 
@@ -74,6 +82,10 @@ class Asked:
         terms: texts and items that are added or subtracted.
         count: how many results.
         fold: whether items of the same content are one result.
+        close: whether only what is close is shown; None for where the verdict is clear.
+        order: `diverse`, `tokens`, or `FIELD` and the field to sort by, with `-` before it to descend; empty
+            for the nearest first.
+        feedback: whether the first hits are added to the query.
         where: a filter as a person wrote it.
         facets: chosen values by field, as they stand in the address.
         problems: one sentence each.
@@ -88,6 +100,9 @@ class Asked:
     terms: tuple[Term, ...] = ()
     count: int = COUNT
     fold: bool = True
+    close: bool | None = None
+    order: str = ""
+    feedback: bool = False
     where: str = ""
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -120,6 +135,9 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         terms=terms,
         count=count,
         fold=last.get("fold", "") != "no",
+        close={"yes": True, "no": False}.get(last.get("close", "")),
+        order=last.get("order", ""),
+        feedback=last.get("feedback", "") == "yes",
         where=last.get("where", ""),
         facets={
             name.removeprefix(FIELD): tuple(filter(None, values))

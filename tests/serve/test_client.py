@@ -73,6 +73,25 @@ def test_a_served_index_answers_as_the_index(served, fruits):
     assert index.search([], 2) == []
 
 
+def test_the_order_and_the_counts_travel(served, fruits):
+    """Sorted, counted, diverse, fed or re-ranked hits are those of the index; so is what was done."""
+    index = served("small")
+    for options in (
+        {"sort": "-length", "facets": ["first"]},
+        {"diverse": True},
+        {"feedback": True},
+        {"rerank": 3},
+    ):
+        ours, theirs = index.search("appel", 4, **options), fruits.search("appel", 4, **options)
+        assert same(ours, theirs)
+        for name in ("order", "found", "facets", "feedback", "close"):
+            assert getattr(ours, name) == getattr(theirs, name)
+    with pytest.raises(QueryError, match="can't be told"):
+        index.search("appel", close=True)
+    with pytest.raises(UsageError, match="by tokens alone"):
+        index.search("appel", rerank="some/model")
+
+
 def test_filters_are_texts_and_dicts(served, make_searcher):
     """Both keep the same items; dates, numbers of NumPy and several values can be compared."""
     make_searcher([text(str(n), "apple" + "s" * n, n=n, day=date(2024, 1, 1 + n)) for n in range(5)])

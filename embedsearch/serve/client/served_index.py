@@ -16,7 +16,16 @@ from embedsearch.distances.pairs import Closeness
 from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import ServerError, UsageError
 from embedsearch.modalities import UNITS, QueryForm
-from embedsearch.query import DEFAULT_K, AnyQuery, as_query, as_single, is_several
+from embedsearch.query import (
+    DEFAULT_K,
+    RERANK_K,
+    TOKENS,
+    AnyQuery,
+    SearchOptions,
+    as_query,
+    as_single,
+    is_several,
+)
 from embedsearch.records import Content, Modality
 from embedsearch.results import Hit, Results
 from embedsearch.serve.client.bodies import body_of, filter_of, term_of
@@ -156,39 +165,77 @@ class ServedIndex:
     def search(
         self,
         query: list[str] | list[AnyQuery] | list[list[float]],
-        k: int = ...,
+        k: int | None = ...,
         where: str | Mapping[str, Any] | None = ...,
         strictness: float | None = ...,
         *,
         fold: bool = ...,
+        close: bool = ...,
+        diverse: bool = ...,
+        feedback: bool = ...,
+        rerank: bool | int | str = ...,
+        rerank_k: int = ...,
+        sort: str = ...,
+        facets: Sequence[str] = ...,
     ) -> list[Results]: ...
     @overload
     def search(
         self,
         query: Any,
-        k: int = ...,
+        k: int | None = ...,
         where: str | Mapping[str, Any] | None = ...,
         strictness: float | None = ...,
         *,
         fold: bool = ...,
+        close: bool = ...,
+        diverse: bool = ...,
+        feedback: bool = ...,
+        rerank: bool | int | str = ...,
+        rerank_k: int = ...,
+        sort: str = ...,
+        facets: Sequence[str] = ...,
     ) -> Results: ...
     def search(
         self,
         query: Any,
-        k: int = DEFAULT_K,
+        k: int | None = None,
         where: str | Mapping[str, Any] | None = None,
         strictness: float | None = None,
         *,
         fold: bool = True,
+        close: bool = False,
+        diverse: bool = False,
+        feedback: bool = False,
+        rerank: bool | int | str = "",
+        rerank_k: int = RERANK_K,
+        sort: str = "",
+        facets: Sequence[str] = (),
     ) -> Results | list[Results]:
         """Return the `k` nearest items; arguments, results and errors as `Index.search`.
 
-        Queries of a list are asked side by side.
+        Queries of a list are asked side by side. A server re-ranks by tokens alone, and of what is close it
+        sends 1,000 hits at most.
 
         Raises:
             ServerError: the server does not answer.
         """
-        rest = {"k": int(k), "where": filter_of(where), "strictness": strictness, "fold": fold}
+        options = SearchOptions(
+            k, None, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets
+        )
+        if options.rerank not in ("", TOKENS):
+            raise UsageError("A server re-ranks by tokens alone, not by a cross-encoder: give rerank=True.")
+        rest = {
+            "k": None if k is None else int(k),
+            "where": filter_of(where),
+            "strictness": strictness,
+            "fold": fold,
+            "close": close,
+            "diverse": diverse,
+            "feedback": feedback,
+            "rerank": options.rerank_k if options.rerank else 0,
+            "sort": sort,
+            "facets": list(options.facets),
+        }
         queries = [as_query(each) for each in query] if is_several(query) else [as_query(query)]
         bodies = [{**body_of(each), **rest} for each in queries]
         if not is_several(query):
@@ -285,6 +332,15 @@ class ServedIndex:
             by=found["by"],
             truncated=found["truncated"],
             unknown=found["unknown"],
+            limit=found["limit"],
+            close=found["close"],
+            found=found["count"],
+            order=found["order"],
+            feedback=found["feedback"],
+            facets={
+                name: [(each["value"], each["count"]) for each in counts]
+                for name, counts in found["facets"].items()
+            },
         )
 
     def _hit(self, found: Mapping[str, Any], metric: Metric) -> ServedHit:
@@ -309,6 +365,8 @@ class ServedIndex:
             found_by=found["found_by"],
             copies=found["copies"],
             moment=moment and (moment[0], moment[1]),
+            rerank_score=found["rerank_score"],
+            lit=tuple((start, end) for start, end in found["lit"]),
             gone=found["gone"],
             read=lambda: self._connection.request("GET", path).content,
         )

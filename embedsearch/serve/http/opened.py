@@ -21,7 +21,7 @@ from embedsearch.results import Results
 from embedsearch.search.filters import conditions
 from embedsearch.search.searcher import Placed
 from embedsearch.serve.http.work import Batches
-from embedsearch.serve.requests import Finding
+from embedsearch.serve.requests import MOST_HITS, Finding
 from embedsearch.serve.schemas import SearchOutput
 from embedsearch.store.build import Build, open_current
 from embedsearch.store.folders import current_build, index_folder, list_names
@@ -65,9 +65,23 @@ class Question:
 
         Raises:
             FilterError: `where` is no filter.
+            QueryError: two options contradict one another.
         """
         where = conditions(finding.where) if isinstance(finding.where, Mapping) else finding.where
-        return cls(query, SearchOptions(finding.k, where, strictness, finding.fold))
+        k = MOST_HITS if finding.close and finding.k is None else finding.k
+        options = SearchOptions(
+            k,
+            where,
+            strictness,
+            finding.fold,
+            close=finding.close,
+            diverse=finding.diverse,
+            feedback=finding.feedback,
+            rerank=finding.rerank,
+            sort=finding.sort,
+            facets=finding.facets,
+        )
+        return cls(query, options)
 
 
 def answer(index: Index, question: Question) -> Results:

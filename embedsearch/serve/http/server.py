@@ -142,12 +142,15 @@ class Server:
             raise
 
     async def search(self, name: str, asked: SearchRequest) -> SearchOutput:
-        """Answer a search; texts, items and vectors together with those of others, files by themselves."""
+        """Answer a search; texts, items and vectors together with those of others.
+
+        Files, and what is re-ranked, go by themselves.
+        """
         question = Question.of(asked.query(), asked, asked.strictness)
 
         async def work(opened: Opened) -> SearchOutput:
-            if asked.reads_file:
-                return await self.heavy.run(_by_file, opened.index, question)
+            if asked.reads_file or asked.rerank:
+                return await self.heavy.run(_by_itself, opened.index, question)
             with self.places.one():
                 return await opened.batches.ask(question)
 
@@ -158,6 +161,8 @@ class Server:
         question = Question.of(MoreLike(asked.item), asked)
 
         async def work(opened: Opened) -> SearchOutput:
+            if asked.rerank:
+                return await self.heavy.run(_by_itself, opened.index, question)
             with self.places.one():
                 return await opened.batches.ask(question)
 
@@ -305,7 +310,7 @@ def _check_files(index: Index, queries: Sequence[AnyQuery]) -> None:
             raise ItemError(f"the sounds together last more than {UPLOADED_MINUTES} minutes")
 
 
-def _by_file(index: Index, question: Question) -> SearchOutput:
+def _by_itself(index: Index, question: Question) -> SearchOutput:
     _check_files(index, [question.query])
     return SearchOutput.of(index.manifest, answer(index, question))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,23 +13,24 @@ import streamlit as st
 
 from embedsearch.backends import Rows
 from embedsearch.distances.verdict import Verdict
-from embedsearch.errors import FilterError, ItemNotFoundError
+from embedsearch.errors import FilterError, ItemNotFoundError, QueryError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
-from embedsearch.query import AnyQuery, Tree
-from embedsearch.results import Hit, Results
+from embedsearch.query import AnyQuery, SearchOptions, Tree
+from embedsearch.results import DISTANCE, Hit, Results
 from embedsearch.splitters.words import words
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import auto_reload, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
 from embedsearch.ui.url_state import Asked
-from embedsearch.ui.widgets import cards, query_input, row_form, sidebar, vote, weighted_terms, why
+from embedsearch.ui.widgets import cards, order, query_input, row_form, sidebar, vote, weighted_terms, why
 from embedsearch.ui.widgets.filters import condition
 from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
 from embedsearch.ui.widgets.starters import starters
 from embedsearch.ui.widgets.uploads import SOUND, find
 
 EXAMPLES = 12
+RERANKED = "search-reranked"  # what was asked, and the results, kept while the page is open
 DRAWN = 15  # items that queries to start from are drawn from
 
 
@@ -62,7 +64,7 @@ def search_page() -> None:
         weighted_terms.show(searcher, asked)
         query = weighted_terms.whole(query_input.query(searcher, asked, indexes), asked)
         if query is not None:
-            _answer(searcher, query, asked.count, where, fold=asked.fold)
+            _answer(opened, query, asked, where)
             return
         if asked.terms:
             show_notices((weighted_terms.LACKING,))
@@ -134,37 +136,75 @@ def _welcome(indexes: Path) -> None:
     st.html(f'<p class="es-quiet">Folder of indexes: {html.escape(str(indexes))}</p>')
 
 
-def _answer(searcher: Index, query: AnyQuery, count: int, where: Tree | None, *, fold: bool) -> None:
+def _answer(opened: Opened, query: AnyQuery, asked: Asked, where: Tree | None) -> None:
+    searcher = opened.searcher
+    options, problems = order.options(opened, asked)
+    options = replace(options, where=where)
     with st.spinner("Searching …"):
-        results = searcher.search(query, count, where, fold=fold)
+        placed = searcher.placed([query])
+        (results,) = searcher.search_placed(placed, replace(options, rerank=""))
+        if asked.close or (asked.close is None and results.verdict is Verdict.CLOSE):
+            options = replace(options, close=True, feedback=False)
+            try:
+                (results,) = searcher.search_placed(placed, replace(options, rerank=""))
+            except QueryError as error:
+                problems = (*problems, str(error))
+                options = replace(options, close=False)
+    show_notices(problems)
+    waits = bool(options.rerank)
+    if waits and (again := _reranked(searcher, query, options)):
+        results, waits = again, False
     if results.hits and results.verdict is Verdict.NOTHING_CLOSE:
         st.info(
             f"**Nothing here is close.** {results.reason} The nearest items are shown anyway.",
             icon=":material/explore_off:",
         )
     vote.show(searcher, results)
-    _count(searcher, results, where)
+    _count(opened, asked, results, where, lambda: searcher.search_placed(placed, replace(options, k=None))[0])
     _grid(searcher, results.hits, query, results)
+    if waits:  # the nearest are shown first: re-ranking takes a second or two
+        with st.spinner("Re-ranking …"):
+            (again,) = searcher.search_placed(placed, options)
+        st.session_state[RERANKED] = (_asks(searcher, query, options), again)
+        st.rerun()
 
 
-def _count(searcher: Index, results: Results, where: Tree | None) -> None:
-    hits = results.hits
+def _asks(searcher: Index, query: AnyQuery, options: SearchOptions) -> str:
+    """Return what a search is known by."""
+    return repr((searcher.build.folder, query, options))
+
+
+def _reranked(searcher: Index, query: AnyQuery, options: SearchOptions) -> Results | None:
+    """Return the hits of a query that were re-ranked before; None where that was another."""
+    known, results = st.session_state.get(RERANKED, ("", None))
+    return results if known == _asks(searcher, query, options) else None
+
+
+def _count(
+    opened: Opened, asked: Asked, results: Results, where: Tree | None, every: Callable[[], Results]
+) -> None:
+    searcher, hits = opened.searcher, results.hits
     total = len(_answers(searcher, where))
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
-    if not hits:
+    if not total:
         st.info("No item passes the filter.", icon=":material/filter_alt:")
         return
+    if results.close:
+        of = f"{results.found:,} that are close, of {of}"
     reason = "" if results.verdict is Verdict.NOTHING_CLOSE else results.reason
     means = " ".join(
         html.escape(each) for each in (reason, results.note, cards.METRIC_HELP[results.metric]) if each
     )
     crossed = html.escape(query_input.crossed(searcher, results.by))
-    line = f"The {len(hits)} nearest of {of}. {means}{crossed}"
+    first = f"The {len(hits)} nearest" if results.order == DISTANCE else f"The first {len(hits)}"
+    line = f"{first} of {of}. {means}{crossed}"
     if results.truncated:
         limit = searcher.manifest.encoder.spec.max_length
         line += f" Your text is too long: the model reads only its first {limit} tokens."
     with st.container(key="es-count"):
         st.html(f'<p class="es-quiet es-announced">{line}</p>')
+    with st.container(horizontal=True, vertical_alignment="center", key="es-order"):
+        order.show(opened, asked, results, every)
 
 
 def _examples(opened: Opened, where: Tree | None) -> None:

@@ -264,7 +264,7 @@ def _content(hit: Hit) -> str:
         kind = "es-title" if hit.fields.get("caption") else "es-name"
         when = f'<p class="es-said">{clock(hit.moment)}</p>' if hit.moment else ""
         return f'<p class="{kind}" title="{name}">{name}</p>{when}'
-    return f'<p class="es-name">{html.escape(hit.id)}</p>' if _is_row(hit) else text(hit)
+    return f'<p class="es-name">{html.escape(hit.id)}</p>' if _is_row(hit) else text(hit, hit.lit)
 
 
 def _copies(hit: Hit) -> str:

@@ -1,0 +1,50 @@
+"""What re-ranking compares: the hidden state of each token of a text, or of each patch of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from embedsearch.distances.metric import Vectors, normalized
+from embedsearch.encoders import Encoder
+from embedsearch.encoders.text import TextEncoder
+from embedsearch.models.spec import Role
+from embedsearch.records import Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """The tokens of an item.
+
+    Attributes:
+        rows: (T, d) float32, of unit length.
+        spans: (T,) where each stands in the text, `[start, end)`; empty for an image.
+    """
+
+    rows: Vectors
+    spans: tuple[Span, ...] = ()
+
+
+def tokens_of(encoder: Encoder, items: Sequence[Any], role: Role = "passage") -> list[Tokens]:
+    """Return the tokens of items, computed in float32 by torch; special tokens are left out.
+
+    Args:
+        encoder: of texts or images.
+        items: texts or images, as in `Encoder.encode`.
+        role: as in `Encoder.encode`.
+
+    Raises:
+        ItemError: an item can't be read.
+    """
+    if isinstance(encoder, TextEncoder):
+        found = encoder.token_rows(items, role)
+        return [Tokens(normalized(rows), tuple(spans)) for rows, spans in found]
+    tokens = []
+    for item in items:
+        apart = encoder.hidden_states(item, role)
+        patches = sum(view.count for view in apart.views)
+        shown = [at for at, span in enumerate(apart.spans) if span or at >= len(apart.spans) - patches]
+        spans = tuple(span for span in apart.spans if span)
+        tokens.append(Tokens(normalized(apart.rows[shown]), spans))
+    return tokens

@@ -1,0 +1,124 @@
+"""Which of the hits are shown, and in which order: the switch and the menu above the cards."""
+
+from __future__ import annotations
+
+import html
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from embedsearch.query import TOKENS, SearchOptions
+from embedsearch.records import as_text
+from embedsearch.results import DIVERSE, Results
+from embedsearch.ui import url_state
+from embedsearch.ui.cached import Opened
+from embedsearch.ui.url_state import FIELD, Asked
+from embedsearch.ui.widgets.filters import Choice
+from embedsearch.ui.widgets.notes import literal
+
+CLOSE, ORDER, FEEDBACK = "search-close", "search-order", "search-feedback"
+MOST_COUNTED, MOST_VALUES = 4, 8  # fields, and values of each
+NEAREST = "Nearest first"
+
+
+def choices(opened: Opened) -> dict[str, str]:
+    """Return the orders that hits can have: the value of the address, and what it is called."""
+    build = opened.searcher.build
+    fields = [name for name, kind in build.field_types.items() if not str(kind).startswith("list")]
+    sorts = {
+        f"{FIELD}{sign}{name}": f"By {name}{descends}"
+        for name in fields
+        for sign, descends in (("", ""), ("-", ", descending"))
+    }
+    return {"": NEAREST, DIVERSE: "Different from one another", TOKENS: "Re-ranked by tokens", **sorts}
+
+
+def options(opened: Opened, asked: Asked) -> tuple[SearchOptions, tuple[str, ...]]:
+    """Return how the hits are chosen, and a sentence for an order that this index does not have."""
+    order, problems = asked.order, tuple[str, ...]()
+    if order not in choices(opened):
+        problems = (f"The address asks for the order {order!r:.80}, which this page does not have.",)
+        order = ""
+    counted = [facet.field for facet in opened.facets if isinstance(facet, Choice)]
+    made = SearchOptions(
+        asked.count,
+        fold=asked.fold,
+        diverse=order == DIVERSE,
+        rerank=TOKENS if order == TOKENS else "",
+        sort=order.removeprefix(FIELD) if order.startswith(FIELD) else "",
+        feedback=asked.feedback,
+        facets=counted[:MOST_COUNTED],
+    )
+    return made, problems
+
+
+def show(opened: Opened, asked: Asked, results: Results, every: Callable[[], Results]) -> None:
+    """Show the switch and the menu.
+
+    Args:
+        opened: the index.
+        asked: what the address asks for.
+        results: what was found.
+        every: finds all that a file of the hits holds.
+    """
+    index = opened.searcher.manifest.name
+
+    def switched() -> None:
+        url_state.change({"index": index, "close": "yes" if st.session_state[CLOSE] else "no"})
+
+    def ordered() -> None:
+        url_state.change({"index": index, "order": st.session_state[ORDER]})
+
+    def fed() -> None:
+        url_state.change({"index": index, "feedback": "yes" if st.session_state[FEEDBACK] else ""})
+
+    url_state.follow(CLOSE, results.close)
+    st.toggle(
+        "Only what is close",
+        key=CLOSE,
+        on_change=switched,
+        help="Show all that is within the limit of the verdict, and nothing else.",
+    )
+    with st.popover("Order", icon=":material/sort:"):
+        known = choices(opened)
+        url_state.follow(ORDER, asked.order if asked.order in known else "")
+        st.selectbox(
+            "Order",
+            list(known),
+            key=ORDER,
+            format_func=lambda order: literal(known[order]),
+            on_change=ordered,
+        )
+        url_state.follow(FEEDBACK, results.feedback)
+        st.toggle(
+            "Add the first 3 hits to the query",
+            key=FEEDBACK,
+            on_change=fed,
+            disabled=results.close,
+            help="Search again with the mean of the first 3 hits added. Not for only what is close.",
+        )
+        _counts(results)
+        st.download_button(
+            "Save the hits (CSV)",
+            data=lambda: _csv(every()),
+            file_name=f"{index}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+def _counts(results: Results) -> None:
+    """Show how many of what was found have each value of a field."""
+    for name, counts in results.facets.items():
+        each = [f"{'none' if value is None else as_text(value)} {count:,}" for value, count in counts]
+        more = f" and {len(each) - MOST_VALUES:,} more" if len(each) > MOST_VALUES else ""
+        text = html.escape(", ".join(each[:MOST_VALUES]) + more)
+        st.html(f'<p class="es-quiet"><b>{html.escape(name)}</b> {text}</p>')
+
+
+def _csv(results: Results) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return results.export(Path(folder) / "hits.csv").read_bytes()
