@@ -17,13 +17,14 @@ from typing import Any
 from embedsearch.analysis import compare as analysis
 from embedsearch.analysis.compare import Comparison
 from embedsearch.artifacts import alignment, calibration
-from embedsearch.encoders import open_encoder, preparation_of
+from embedsearch.distances.metric import Metric
+from embedsearch.encoders import encoder_spec, open_encoder, preparation_of
 from embedsearch.encoders.given import query_recipe
 from embedsearch.encoders.own import OwnEncoder, identity_of, loading
 from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
 from embedsearch.index import Index, clear_sources, open_index
 from embedsearch.indexing.build import build_index
-from embedsearch.modalities import MODALITIES, UNITS, QueryForm, Reader
+from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, QueryForm, Reader
 from embedsearch.models.catalog import MODELS, KnownModel
 from embedsearch.models.files import absolute_model
 from embedsearch.progress import Progress
@@ -101,6 +102,8 @@ def build(
     keep: int = 2,
     max_rejected: float = 0.5,
     captions: str = "caption",
+    center: bool | None = None,
+    dim: int = 0,
     index: IndexOptions | None = None,
     indexes: str | Path | None = None,
     replace: bool = False,
@@ -169,7 +172,10 @@ def build(
         max_rejected: share of entries (0 to 1) that may be rejected before the build fails.
         captions: for images, the field with their captions. The texts of queries are compared with these
             too. Empty for none.
-        index: the options from `metric` to `captions` together; an option can't be given twice.
+        center: take the mean of the vectors off before they are compared; False to compare them as the model
+            gives them. None for what an index of that name has; a new one of images is centred.
+        dim: how many main directions of the centred vectors are kept (principal components); 0 for all.
+        index: the options from `metric` to `dim` together; an option can't be given twice.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         replace: replace an index of that name even if it was made from something else.
         strict: fail if the index does not reach `recall`.
@@ -234,10 +240,13 @@ def build(
         keep=keep,
         max_rejected=max_rejected,
         captions=captions,
+        center=center,
+        dim=dim,
     )
     if isinstance(source, str | Path):
         read = _located(source, asked)
-        recipe = Recipe(name, read, _settled(encoding_with, read, own), indexing_with)
+        settled = _settled(encoding_with, read, own)
+        recipe = Recipe(name, read, settled, _centring(indexing_with, settled, folder, replace=replace))
         made = build_index(
             recipe,
             root,
@@ -251,7 +260,8 @@ def build(
     is_new = not folder.exists()
     try:
         read = in_memory.keep(source, asked, folder)
-        recipe = Recipe(name, read, _settled(encoding_with, read, own), indexing_with)
+        settled = _settled(encoding_with, read, own)
+        recipe = Recipe(name, read, settled, _centring(indexing_with, settled, folder, replace=replace))
         again = replace or _is_like(folder, recipe)
         built = build_index(
             recipe, root, replace=again, strict=strict, allow_removal=True, progress=progress, load=load
@@ -262,6 +272,21 @@ def build(
         raise
     clear_sources(folder)
     return Index(built, load)
+
+
+def _centring(options: IndexOptions, encoder: EncoderRecipe, folder: Path, *, replace: bool) -> IndexOptions:
+    """Return the options with what they leave open about centring.
+
+    An index that is there stays as it is. A new one is centred where that was measured to help: by default
+    images, except for models whose texts have the same space, and encoders that are not known.
+    """
+    if options.center is not None or options.dim:
+        return replaced(options, center=options.centred or None)
+    if not replace and (folder / RECIPE_FILE).is_file():
+        before = Recipe.load(folder).index
+        return replaced(options, center=before.center, dim=before.dim)
+    usual = UNITS[encoder.unit].centred and options.metric in ("", Metric.COSINE) and not encoder.own
+    return replaced(options, center=(usual and encoder_spec(encoder).pooling != PROJECTION) or None)
 
 
 def _splitting(unit: Unit, windows: str) -> str:

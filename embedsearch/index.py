@@ -364,6 +364,8 @@ class Index(Searcher):
         recall: float = 0,
         queries: str | Path = "",
         keep: int = 0,
+        center: bool | None = None,
+        dim: int = 0,
         progress: Progress | None = None,
     ) -> Index:
         """Bring the index up to date with its source; arguments and errors as `embedsearch.rebuild`."""
@@ -377,6 +379,8 @@ class Index(Searcher):
             recall=recall,
             queries=queries,
             keep=keep,
+            center=center,
+            dim=dim,
             indexes=self._home.parent,
             progress=progress,
             load=self._load,
@@ -508,6 +512,8 @@ def rebuild(
     recall: float = 0,
     queries: str | Path = "",
     keep: int = 0,
+    center: bool | None = None,
+    dim: int = 0,
     indexes: str | Path | None = None,
     progress: Progress | None = None,
     encoder: OwnEncoder | None = None,
@@ -522,12 +528,14 @@ def rebuild(
         full: embed everything again.
         strict: fail where the recall asked for is not reached.
         allow_removal: whether more than 20 percent of the records may be gone from the source.
-        backend: change the index type, see `embedsearch.build`; this and the next four are saved in the
-            recipe. Empty or 0 for what the recipe says.
+        backend: change the index type, see `embedsearch.build`; this and the next six are saved in the
+            recipe. Empty, 0 or None for what the recipe says.
         memory: see `embedsearch.build`.
         recall: see `embedsearch.build`.
         queries: see `embedsearch.build`.
         keep: see `embedsearch.build`.
+        center: see `embedsearch.build`; False also takes `dim` back.
+        dim: see `embedsearch.build`.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         progress: gets the progress reports.
         encoder: the encoder of your own that the index was built with, see `embedsearch.build`.
@@ -549,6 +557,8 @@ def rebuild(
         recall=recall or recipe.index.recall,
         queries=str(Path(queries).expanduser().resolve()) if queries else recipe.index.queries,
         keep=keep or recipe.index.keep,
+        center=(center or bool(dim) or None) if center is not None or dim else recipe.index.center,
+        dim=0 if center is False else dim or recipe.index.dim,
     )
     recipe = replace(recipe, index=options)
     making = load if encoder is None else loading(encoder)

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from operator import index
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tomli_w
 
@@ -175,6 +176,9 @@ class IndexOptions:
         max_rejected: share of entries (0 to 1) that may be rejected before a build fails.
         captions: of images, the field that holds their captions, which texts are compared with too; empty
             for none.
+        center: whether the mean of the vectors is taken off before they are compared; None for what is usual
+            of the unit. In the recipe of an index, None is no.
+        dim: the number of main directions that centred vectors are reduced to; 0 for all.
     """
 
     metric: str = ""
@@ -186,6 +190,8 @@ class IndexOptions:
     keep: int = 2
     max_rejected: float = 0.5
     captions: str = field(default="caption", metadata=stored(optional=True))
+    center: bool | None = field(default=None, metadata=stored(optional=True))
+    dim: int = field(default=0, metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -202,6 +208,17 @@ class IndexOptions:
             raise RecipeError(f"keep is {self.keep}, and the current build is always kept. Give 1 or more.")
         if self.memory:
             parse_memory(self.memory)
+        if self.dim < 0:
+            raise RecipeError(f"dim is a number of dimensions, 1 or more; got {self.dim}.")
+        if self.dim and self.center is False:
+            raise RecipeError(
+                "dim keeps the main directions of centred vectors: leave it out, or do not turn centring off."
+            )
+
+    @property
+    def centred(self) -> bool:
+        """Whether vectors are centred."""
+        return bool(self.center or self.dim)
 
 
 Options = TypeVar("Options", EncoderOptions, IndexOptions)
@@ -384,14 +401,18 @@ def check_types(part: Any) -> None:
         ):
             raise RecipeError(f"the entry {name!r} holds a null character.")
         if not _fits(value, kind):
-            inner = get_args(kind)
-            wanted = f"list of {inner[0].__name__}" if inner else kind.__name__
+            inner = [each for each in get_args(kind) if each is not NoneType]
+            is_list = get_origin(kind) is tuple
+            name_of = (inner[0] if inner else kind).__name__
+            wanted = f"list of {name_of}" if is_list else name_of
             raise RecipeError(f"the entry {name!r} is {value!r:.80}, where a {wanted} was expected.")
 
 
 def _fits(value: Any, kind: Any) -> bool:
     """Whether a TOML value is of the type of a recipe's entry; a bool is not a whole number."""
-    if inner := get_args(kind):  # tuple[X, ...]
+    if NoneType in (inner := get_args(kind)):  # X | None
+        return value is None or _fits(value, inner[0])
+    if inner:  # tuple[X, ...]
         return isinstance(value, tuple) and all(_fits(each, inner[0]) for each in value)
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool

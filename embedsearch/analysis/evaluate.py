@@ -116,7 +116,7 @@ def _read(searcher: Searcher, texts: Sequence[str]) -> list[Vectors | str]:
         encoder = searcher.encoder
         prepared = encoder.prepare(texts, "query")
         ready = [each for each in prepared if isinstance(each, Prepared)]
-        rows = iter(gather(ready, encoder.run(ready), encoder.dimension))
+        rows = iter(searcher.build.placed(gather(ready, encoder.run(ready), encoder.dimension)))
         read = [next(rows)[None] if isinstance(each, Prepared) else str(each) for each in prepared]
         return [each if text.strip() else "it is empty" for text, each in zip(texts, read, strict=True)]
     return [_across(searcher, text) for text in texts]
@@ -306,7 +306,9 @@ def spearman(searcher: Searcher, pairs: Path) -> dict[str, float]:
             f"{searcher.manifest.unit}s."
         )
     encoder = searcher.encoder
-    left, right = (encoder.encode([row[side] for row in rows], "passage") for side in (0, 1))
+    left, right = (
+        searcher.build.placed(encoder.encode([row[side] for row in rows], "passage")) for side in (0, 1)
+    )
     metric = searcher.manifest.metric
     far = [float(distances(a[None], b[None], metric)[0, 0]) for a, b in zip(left, right, strict=True)]
     result = spearmanr(-np.array(far), [row[2] for row in rows])

@@ -114,7 +114,8 @@ def vote(
         units, vectors = _embedded(encoder, texts, progress)
         if not own:
             progress.stage(f"{layer}: embedding the items of the index again", len(searcher))
-        rows = _nearest(searcher, None if own else encoder, vectors, k, progress)
+        asked_by = searcher.build.placed(vectors) if own else vectors
+        rows = _nearest(searcher, None if own else encoder, asked_by, k, progress)
         said = iter(rows)
         found = [_elected(labels, next(said)) if unit.has_vector else OUTSIDE for unit in units]
         measured.append({"layers": list(chosen), **_scores(searcher, texts, units, found)})

@@ -19,6 +19,7 @@ from typing import Protocol, cast
 from embedsearch.backends import Backend, Rows
 from embedsearch.disk.checksums import file_facts
 from embedsearch.disk.lock import write_lock
+from embedsearch.distances.centring import Centring, fingerprint_of
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
@@ -39,13 +40,14 @@ class ArtifactContext:
     Attributes:
         recipe: what it is made from.
         folder: where its files are; artifacts put theirs there.
-        vectors: (n, d) float32 or float16, raw, memory-mapped.
+        vectors: (n, d) float32 or float16, memory-mapped; raw unless `centring` is given.
         backend: the index over them.
         metric: which distance.
         encoder: what made them; where nothing was embedded it is an `UnloadedEncoder`.
         previous: the build before; None for a first one.
         kept: (n,) which row of `previous` holds the same vector, -1 for none; None where all are new.
         progress: reports how the build goes on.
+        centring: what the vectors were centred by; None where they are as the encoder gives them.
     """
 
     recipe: Recipe
@@ -57,6 +59,7 @@ class ArtifactContext:
     previous: PreviousBuild | None
     kept: Rows | None
     progress: Progress
+    centring: Centring | None = None
 
     @property
     def embeds(self) -> bool:
@@ -73,17 +76,24 @@ class ArtifactContext:
         """The artifacts of the build before; none without one."""
         return Artifacts() if self.previous is None else self.previous.build.manifest.artifacts
 
+    @property
+    def same_encoder(self) -> bool:
+        """Whether the vectors of the build before come from an encoder of the same meaning."""
+        if self.previous is None:
+            return False
+        return self.previous.build.manifest.encoder.fingerprint == self.encoder.spec.fingerprint
+
     def same_vectors(self, *, any_metric: bool = False) -> bool:
         """Whether the vectors of the build before mean the same.
 
         Args:
             any_metric: whether the distance may have been another.
         """
-        if self.previous is None:
+        if self.previous is None or not self.same_encoder:
             return False
-        manifest = self.previous.build.manifest
-        same = manifest.encoder.fingerprint == self.encoder.spec.fingerprint
-        return same and (any_metric or manifest.metric is self.metric)
+        before = self.previous.build
+        same = fingerprint_of(before.centring) == fingerprint_of(self.centring)
+        return same and (any_metric or before.manifest.metric is self.metric)
 
     def readable(self, file: str) -> bool:
         """Whether the build before has this file of an artifact, undamaged."""

@@ -229,7 +229,7 @@ def _class_head(build: Build, text: Encoder) -> _Images:
     try:
         spec = encoder_spec(build.manifest.recipe.encoder)
         same = spec.fingerprint == build.manifest.encoder.fingerprint
-        class_head = find_class_head(spec) if same else None
+        class_head = find_class_head(spec, build.centring) if same else None
     except ModelError:
         class_head = None  # captions alone serve
     if class_head is None:

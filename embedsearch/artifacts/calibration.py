@@ -40,7 +40,7 @@ from embedsearch.sources.guess import guess
 from embedsearch.sources.judgements import read_pairs
 from embedsearch.store.build import Build, open_build
 from embedsearch.store.facts import BackgroundFacts, JudgedFacts, OwnFacts, ScaleFacts
-from embedsearch.store.manifest import COLUMNS, PROBES, Manifest
+from embedsearch.store.manifest import COLUMNS, PROBES
 
 Load = Callable[[EncoderRecipe], Encoder]
 MOST_BACKGROUND = 5000
@@ -114,7 +114,7 @@ def calibrate(
     flagged = before.strictness if before else None
     people, foreign, belonging = None, None, None
     if pairs:
-        people, judgements = _people(manifest, encoder, Path(pairs), progress)
+        people, judgements = _people(current, encoder, Path(pairs), progress)
     if background:
         foreign, described = _queries(Path(background), unit, encoder(), progress)
     elif before is None and UNITS[unit].general:
@@ -137,7 +137,8 @@ def calibrate(
             judged = build.scale.people
         chosen = Strictness(flagged, given.allowed if given else LOST)
         known = known_queries(unit, asked, described, ours, chosen)
-        scale = make_scale(build.backend, build.vectors, build.manifest.metric, known, judged, build.records)
+        placed = known.centred(build.centring)
+        scale = make_scale(build.backend, build.vectors, build.manifest.metric, placed, judged, build.records)
         assert scale is not None  # there are two items
         return write_scale(folder, unit, scale, known, described, judgements, given)
 
@@ -204,7 +205,7 @@ def _contents(entries: Iterable[Entry]) -> tuple[list[Content], list[tuple[str, 
 
 
 def _people(
-    manifest: Manifest, encoder: Callable[[], Encoder], path: Path, progress: Progress
+    build: Build, encoder: Callable[[], Encoder], path: Path, progress: Progress
 ) -> tuple[Numbers, JudgedFacts]:
     """Fit people's scores by distance: the nearest falling function (isotonic regression).
 
@@ -215,6 +216,7 @@ def _people(
         from scipy.stats import spearmanr
     except ImportError:
         raise MissingExtraError("Judged pairs need SciPy: pip install 'embedsearch[eval]'") from None
+    manifest = build.manifest
     if UNITS[manifest.unit].form is not QueryForm.TEXT:
         raise QueryError(f"Judged pairs are texts, and the index {manifest.name!r} holds {manifest.unit}s.")
     rows = list(read_pairs(path))
@@ -229,7 +231,7 @@ def _people(
     rows = [row for at, row in enumerate(rows) if at not in bad]
     if len(rows) < LEAST_PAIRS:
         raise SourceError(f"{path}: the model can read {len(rows)} pairs; {LEAST_PAIRS} are needed.")
-    left, right = (encoder().encode([row[side] for row in rows]) for side in (0, 1))
+    left, right = (build.placed(encoder().encode([row[side] for row in rows])) for side in (0, 1))
     metric = manifest.metric
     far = np.array([distances(a[None], b[None], metric)[0, 0] for a, b in zip(left, right, strict=True)])
     scores = np.array([row[2] for row in rows])

@@ -101,7 +101,7 @@ def refresh(context: ArtifactContext) -> CrossmodalFacts | None:
                 return None
             projection, facts = made
             before = None
-        class_head = find_class_head(spec) if projection.by_classes else None
+        class_head = find_class_head(spec, context.centring) if projection.by_classes else None
         background = _background(context, facts, before)
         index = write(
             context.folder,

@@ -18,6 +18,7 @@ import numpy as np
 from embedsearch.artifacts import ArtifactContext
 from embedsearch.backends import EXACT_UP_TO, Backend, Rows, Take
 from embedsearch.disk.npy import load_array
+from embedsearch.distances.centring import Centring
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.distances.pairs import FEW_ITEMS, Numbers, pairs_of
 from embedsearch.distances.scale import Scale
@@ -65,6 +66,13 @@ class Known:
     of: str = ""
     own: Vectors | None = None
     strictness: Strictness = field(default_factory=Strictness)
+
+    def centred(self, centring: Centring | None) -> Known:
+        """Return them as they are compared with the items of an index that is centred so."""
+        if centring is None:
+            return self
+        foreign, own = (None if each is None else centring.apply(each) for each in (self.foreign, self.own))
+        return replace(self, foreign=foreign, own=own)
 
 
 def make_scale(
@@ -263,7 +271,8 @@ def refresh(context: ArtifactContext) -> ScaleFacts | None:
     known = known_queries(
         unit, background, described, own, Strictness(flagged, given.allowed if given else LOST)
     )
-    scale = make_scale(context.backend, context.vectors, context.metric, known, people, context.records)
+    asked = known.centred(context.centring)
+    scale = make_scale(context.backend, context.vectors, context.metric, asked, people, context.records)
     if scale is None:
         return None
     judged = None if people is None or before is None else before.people
@@ -325,7 +334,7 @@ def encoded(encoder: Encoder, items: Sequence[Any], progress: Progress, of: str 
 
 def _background(context: ArtifactContext) -> tuple[Vectors | None, BackgroundFacts | None]:
     """Return the background's vectors and what is said of it: of the build before, or of the package."""
-    before = context.artifacts_before.scale if context.same_vectors(any_metric=True) else None
+    before = context.artifacts_before.scale if context.same_encoder else None
     if before and before.background and context.previous and context.readable(BACKGROUND):
         return load_array(context.previous.build.folder / BACKGROUND), before.background
     unit = context.recipe.encoder.unit
@@ -337,7 +346,7 @@ def _background(context: ArtifactContext) -> tuple[Vectors | None, BackgroundFac
 
 def _own(context: ArtifactContext) -> tuple[Vectors | None, OwnFacts | None]:
     """Return the vectors of queries that belong, of the build before, and what is said of them."""
-    before = context.artifacts_before.scale if context.same_vectors(any_metric=True) else None
+    before = context.artifacts_before.scale if context.same_encoder else None
     if before and before.own and context.previous and context.readable(OWN):
         return load_array(context.previous.build.folder / OWN), before.own
     return None, None

@@ -10,7 +10,9 @@ from embedsearch.cli.built import current, echo_built
 from embedsearch.cli.options import (
     allow_removal_option,
     backend_names,
+    center_option,
     device_option,
+    dim_option,
     example,
     indexes_option,
     json_option,
@@ -213,6 +215,8 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     show_default=True,
     help="For images: the field with their captions. Texts that you search for are also compared with these.",
 )
+@center_option
+@dim_option
 @option(
     "--kind",
     default="",
@@ -294,6 +298,8 @@ def build_command(
     keep: int,
     max_rejected: float,
     captions: str,
+    center: bool | None,
+    dim: int,
     indexes: Path | None,
     replace: bool,
     strict: bool,
@@ -357,6 +363,8 @@ def build_command(
             keep=keep,
             max_rejected=max_rejected,
             captions=captions,
+            center=center,
+            dim=dim,
             indexes=indexes,
             replace=replace,
             strict=strict,

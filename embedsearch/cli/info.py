@@ -24,6 +24,7 @@ DOMINATES = 0.5  # share of the squared distance that one of several columns mak
 if TYPE_CHECKING:
     from embedsearch.crossmodal import Crossmodal
     from embedsearch.store.build import Build
+    from embedsearch.store.facts import CentringFacts
     from embedsearch.store.manifest import Manifest
 
 
@@ -95,6 +96,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
             f"{spec.pooling} pooling, layers {','.join(map(str, spec.layers))}, {encoder.precision} on "
             f"{encoder.device} with {encoder.engine}{decoding}",
         ),
+        *([("centred", _centred(manifest.centring, manifest.dimension))] if manifest.centring else []),
         ("fingerprint", encoder.fingerprint),
         ("fields", ", ".join(f"{field} ({kind})" for field, kind in manifest.fields.items()) or "none"),
         ("built", f"{report.entries:,} records in {report.seconds:.1f} s"),
@@ -105,6 +107,17 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         *(("note", plain(note)) for note in report.notes),
         ("verified", f"{len(manifest.files)} files match their checksums"),
     ]
+
+
+def _centred(facts: CentringFacts, dimension: int) -> str:
+    """Return how the vectors were centred."""
+    kept = ""
+    if dimension < facts.numbers:
+        kept = (
+            f"; {dimension:,} of {facts.numbers:,} directions are kept, with {facts.explained:.1%} of the "
+            "variance"
+        )
+    return f"the mean of {facts.items:,} vectors is subtracted{kept} ({facts.fingerprint[:12]})"
 
 
 def _diagnose(build: Build) -> dict[str, Any]:

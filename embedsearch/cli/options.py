@@ -67,6 +67,19 @@ vector_option = option(
 word_option = option(
     "--word", help="Search with one word of the sentence QUERY: its number from 1, or the word itself."
 )
+center_option = option(
+    "--center/--no-center",
+    default=None,
+    help="Whether to subtract the mean of the vectors before they are compared.  [default: as the index is; "
+    "new indexes of images are centred]",
+)
+dim_option = option(
+    "--dim",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="NUMBER",
+    help="Keep so many main directions of the centred vectors (PCA).  [default: all]",
+)
 backend_names = click.Choice(["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq"])
 
 

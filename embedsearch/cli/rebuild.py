@@ -10,6 +10,8 @@ from embedsearch.cli.built import counted, current, echo_built
 from embedsearch.cli.options import (
     allow_removal_option,
     backend_names,
+    center_option,
+    dim_option,
     echo_json,
     example,
     indexes_option,
@@ -39,6 +41,8 @@ from embedsearch.cli.options import (
     "--queries", default="", metavar="FILE", help="Change the queries to tune with (saved in the recipe)."
 )
 @option("--keep", type=click.IntRange(min=1), help="Change how many builds are kept (saved in the recipe).")
+@center_option
+@dim_option
 @allow_removal_option
 @indexes_option
 @json_option
@@ -52,6 +56,8 @@ def rebuild_command(
     recall: float | None,
     queries: str,
     keep: int | None,
+    center: bool | None,
+    dim: int,
     allow_removal: bool,
     indexes: Path | None,
     json: bool,
@@ -65,7 +71,7 @@ def rebuild_command(
     from embedsearch.index import rebuild
 
     if dry_run:
-        if any((strict, backend, memory, recall, queries, keep)):
+        if any((strict, backend, memory, recall, queries, keep, center is not None, dim)):
             raise click.UsageError(
                 "--dry-run only shows what changed in the source. Of the options, only --full fits."
             )
@@ -83,6 +89,8 @@ def rebuild_command(
             recall=recall or 0,
             queries=queries,
             keep=keep or 0,
+            center=center,
+            dim=dim,
             indexes=indexes,
             progress=bar,
         )

@@ -73,7 +73,9 @@ class Aligned:
 
     def project(self, vectors: Vectors) -> Vectors:
         """See `Crossmodal.project`: images are projected as those of the index were."""
-        class_head = find_class_head(self._own().spec) if self._projection.by_classes else None
+        class_head = (
+            find_class_head(self._own().spec, self._build.centring) if self._projection.by_classes else None
+        )
         return self._projection.images(vectors, class_head)
 
 

@@ -125,6 +125,8 @@ class ClassNames:
         vectors, prepared = encode_queries(self._encoder, [content(query) for query in queries])
         names = text_vectors(class_head.names, build.manifest.encoder.fingerprint, self._own)
         placed = project(class_head.logits(vectors), names, names.mean(0))  # (n, d) -> (n, e)
+        if build.centring is not None:  # a projection has its centre taken off already
+            placed = build.centring.turned(placed)
         return placed * self._length, prepared
 
     def project(self, vectors: Vectors) -> Vectors:

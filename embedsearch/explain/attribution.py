@@ -30,7 +30,6 @@ from embedsearch.splitters.words import words
 
 if TYPE_CHECKING:
     from embedsearch.crossmodal import Crossmodal
-    from embedsearch.encoders import Encoder
     from embedsearch.results import Hit
     from embedsearch.search.query_vectors import Space
     from embedsearch.search.searcher import Searcher
@@ -86,7 +85,7 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
             f"embedsearch rebuild {searcher.manifest.name}"
         )
     try:
-        apart = searcher.encoder.hidden_states(content)
+        apart = _placed(searcher, searcher.encoder.hidden_states(content))
     except ItemError as error:
         raise ItemError(f"The item {item.id!r} can't be explained: {error}.") from None
     crossmodal = searcher.crossmodal
@@ -102,7 +101,7 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
     there = _words(_sentence_of(searcher, asked))
     return replace(
         made,
-        neighbours=_neighbours(searcher.encoder, space.vector, content, made),
+        neighbours=_neighbours(searcher, space.vector, content, made),
         only_here=tuple(word for word in here if word not in there) if there else (),
         only_asked=tuple(word for word in there if word not in here),
     )
@@ -125,6 +124,16 @@ def _content(item: Hit) -> Any:
     if (moment := moment_of(item)) is None:
         return held
     return Clip(held, moment)
+
+
+def _placed(searcher: Searcher, apart: HiddenStates) -> HiddenStates:
+    """Centre each row and the vector as the index is: shares add up to 1, so the vector stays their mean."""
+    centring = searcher.build.centring
+    if centring is None:
+        return apart
+    length = float(np.linalg.norm(apart.vector))
+    rows, vector = (centring.apply_to_parts(each, length) for each in (apart.rows, apart.vector[None]))
+    return replace(apart, rows=rows, vector=vector[0])
 
 
 def _projected(crossmodal: Crossmodal, apart: HiddenStates) -> HiddenStates:
@@ -241,7 +250,9 @@ def _sentence_of(searcher: Searcher, query: AnyQuery) -> str:
     return searcher.item(query.id).text or "" if isinstance(query, MoreLike) else ""
 
 
-def _neighbours(encoder: Encoder, vector: Vectors, content: Sentence, made: Explanation) -> tuple[Part, ...]:
+def _neighbours(
+    searcher: Searcher, vector: Vectors, content: Sentence, made: Explanation
+) -> tuple[Part, ...]:
     """Return what each word around a word adds: the similarity with it, less the similarity without it.
 
     The word is left out of the sentence and the vector computed again (Li, Monroe and Jurafsky 2016,
@@ -257,7 +268,7 @@ def _neighbours(encoder: Encoder, vector: Vectors, content: Sentence, made: Expl
         left = start - 1 if start and text[start - 1] == " " else start
         moved = end - left if end <= own[0] else 0
         shorter = Sentence(text[:left] + text[end:], ((own[0] - moved, own[1] - moved),))
-        without = encoder.hidden_states(shorter).vector
+        without = _placed(searcher, searcher.encoder.hidden_states(shorter)).vector
         similarity = float(without @ vector[0]) * _factor(vector[0], without, made.metric)
         parts.append(Part(text[start:end], (start, end), made.similarity - similarity))
     return tuple(parts)

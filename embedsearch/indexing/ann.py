@@ -10,6 +10,7 @@ import numpy as np
 from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose, free_memory, needed
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.npy import load_array
+from embedsearch.distances.centring import Centring, fingerprint_of
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import RecipeError
 from embedsearch.progress import Progress
@@ -24,7 +25,7 @@ class MadeIndex:
     """An index that was just made.
 
     Attributes:
-        vectors: (n, d) what it is over, raw, memory-mapped.
+        vectors: (n, d) what it is over, memory-mapped.
         backend: the index.
         facts: what it says of itself.
         kept: (n,) which row of the build before holds the same vector, -1 for none; None where all are new.
@@ -45,6 +46,7 @@ def make_index(
     previous: PreviousBuild | None,
     kept: Rows,
     progress: Progress,
+    centring: Centring | None,
 ) -> MadeIndex:
     """Make the index over the vectors in `aside`, from the one of the build before where that serves.
 
@@ -55,11 +57,14 @@ def make_index(
         previous: the build before.
         kept: (n,) which row of it holds the same vector, -1 for none.
         progress: is told how it goes on.
+        centring: what the vectors were centred by; None for nothing.
     """
     vectors = load_array(aside / VECTORS, mapped=True)
     count, dimension = vectors.shape
     memory = parse_memory(recipe.index.memory) if recipe.index.memory else free_memory() // 2
     queries = load_array(aside / QUERIES) if (aside / QUERIES).is_file() else None
+    if queries is not None and centring is not None:
+        queries = centring.apply(queries)
     settings = Settings(memory, recipe.index.recall, queries, progress.stage, progress.advance)
     kind = recipe.index.backend
     last = previous.build.manifest.backend if previous else ""
@@ -77,7 +82,9 @@ def make_index(
         )
     # an index goes on from the one before where that is over the same numbers
     before = previous.build if previous and previous.reusable else None
-    if before is not None and before.manifest.metric is not metric:
+    if before is not None and (
+        before.manifest.metric is not metric or fingerprint_of(before.centring) != fingerprint_of(centring)
+    ):
         before = None
     if before is not None and before.vectors.dtype != vectors.dtype:
         kept = np.full(count, -1, np.int64)

@@ -42,6 +42,7 @@ from embedsearch.errors import (
     TooManyRemovedError,
 )
 from embedsearch.indexing.ann import make_index
+from embedsearch.indexing.centring import carried, check_centring, described, fit_to, too_few
 from embedsearch.indexing.changes import Changes, final
 from embedsearch.indexing.learn import known_table, learning
 from embedsearch.indexing.plan import (
@@ -53,7 +54,7 @@ from embedsearch.indexing.plan import (
     suits,
 )
 from embedsearch.indexing.runners import runner_class
-from embedsearch.indexing.shards import Staging, Totals
+from embedsearch.indexing.shards import STORAGE, Staging, Totals
 from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.models.facts import EncoderFacts
 from embedsearch.progress import Progress, Silent
@@ -215,6 +216,7 @@ class _Task:
         plan = Plan(self.recipe, self.source, self.previous)
         if plan.previous is None or not _has_queries(self.recipe, plan.previous):
             self.encoder.load(self.encoder.recipe)
+        check_centring(self.recipe.index, self.metric, self.encoder.current)
         if self.recipe.index.queries and UNITS[self.recipe.encoder.unit].form is not QueryForm.TEXT:
             tower_recipe(self.encoder.current.spec)  # queries that nothing can embed are refused at once
         return plan
@@ -277,7 +279,14 @@ class _Task:
         aside.mkdir(parents=True)
         self.progress.stage("writing the index")
         cells = self.source.reading().cells
-        joined = staging.join(aside, plan.previous, encoder.dimension, recipe.index.storage, cells)
+        options, totals = recipe.index, staging.totals
+        centring = carried(options, plan.previous, totals.items, totals.reused)
+        fits = options.centred and centring is None
+        dtype = STORAGE["fp32" if fits else options.storage]
+        joined = staging.join(aside, plan.previous, encoder.dimension, dtype, cells, centring)
+        if fits:
+            self.progress.stage("centring the vectors")
+            centring = fit_to(aside, options, STORAGE[options.storage])
         if plan.previous is not None and (plan.previous.build.folder / PROBES).is_file():
             shutil.copyfile(
                 plan.previous.build.folder / PROBES, aside / PROBES
@@ -285,7 +294,7 @@ class _Task:
         if table := self.encoder.recipe.table:
             shutil.copyfile(table, aside / COLUMNS)
         _save_queries(recipe, encoder, plan.previous, aside, self.load)
-        made = make_index(recipe, self.metric, aside, self.previous, joined.kept, self.progress)
+        made = make_index(recipe, self.metric, aside, self.previous, joined.kept, self.progress, centring)
         index = made.facts
         if self.strict and index.recall < recipe.index.recall:
             raise RecallNotReachedError(
@@ -304,8 +313,12 @@ class _Task:
                 previous=self.previous,
                 kept=made.kept,
                 progress=self.progress,
+                centring=centring,
             )
         )
+        notes = self.notes
+        if options.centred and centring is None:
+            notes = (*notes, too_few(options, totals.items))
         created = datetime.now(UTC)
         build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"
         Manifest(
@@ -317,7 +330,7 @@ class _Task:
             metric=self.metric,
             backend=index.kind,
             count=staging.totals.items,
-            dimension=encoder.dimension,
+            dimension=made.vectors.shape[1],
             encoder=_describe(encoder),
             recipe=recipe,
             fields={
@@ -325,13 +338,12 @@ class _Task:
                 for column in joined.schema
                 if column.name.startswith(FIELD)
             },
-            report=_report(
-                staging.totals, self.source, aside, self.notes, time.perf_counter() - self.started
-            ),
+            report=_report(staging.totals, self.source, aside, notes, time.perf_counter() - self.started),
             index=index,
             before=current_id(self.folder),
             changes=_changed(plan, staging, aside, made.moved),
             artifacts=artifacts,
+            centring=None if centring is None else described(centring, aside),
             queries=sha256_of(Path(recipe.index.queries)) if recipe.index.queries else "",
             files=file_facts(aside),
         ).save(aside)

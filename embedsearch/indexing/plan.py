@@ -331,7 +331,7 @@ class PlannedEncoder:
             return self._loaded
         assert self._previous is not None  # else it is loaded before anything is read
         manifest = self._previous.build.manifest
-        return UnloadedEncoder(self._describe(self._asked), manifest.dimension, manifest.encoder)
+        return UnloadedEncoder(self._describe(self._asked), manifest.model_dimension, manifest.encoder)
 
     def load(self, recipe: EncoderRecipe) -> Encoder:
         """Load the encoder, once.
@@ -423,6 +423,8 @@ def suits(recipe: Recipe, build: Build, describe: Describe, progress: Progress) 
         why = "another model, unit, pooling, layer, preparation of images or columns"
     elif recipe.index.storage == "fp32" and build.vectors.dtype != np.float32:
         why = "vectors in fp16"
+    elif manifest.recipe.index.dim not in (0, recipe.index.dim) and manifest.centring is not None:
+        why = f"vectors reduced to {manifest.dimension} dimensions"
     else:
         asked = {name: getattr(recipe.encoder, name) for name in COMPUTED_BY}
         why = "; ".join(

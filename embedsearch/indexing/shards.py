@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from embedsearch.disk.checksums import sha256_of
 from embedsearch.disk.npy import load_array
+from embedsearch.distances.centring import Centring
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import probes
 from embedsearch.errors import RecipeError
@@ -278,8 +279,9 @@ class Staging:
         folder: Path,
         previous: PreviousBuild | None,
         dimension: int,
-        storage: str,
+        dtype: npt.DTypeLike,
         cells: Mapping[str, CellType],
+        centring: Centring | None,
     ) -> Joined:
         """Join the shards into the items, vectors, source state, probes and rejections of a build.
 
@@ -288,9 +290,11 @@ class Staging:
         Args:
             folder: where they go.
             previous: the build that kept vectors are of.
-            dimension: of the vectors.
-            storage: `fp32` or `fp16`, what the vectors are stored in.
+            dimension: of the vectors as the model gives them.
+            dtype: what the vectors are stored in.
             cells: by field, the type of cells of text.
+            centring: that of `previous`, by which new vectors are centred as the kept ones are; None to join
+                the vectors as the model gives them.
 
         Raises:
             RecipeError: a vector has a component that fp16 can't hold.
@@ -304,8 +308,9 @@ class Staging:
             rows[at : at + len(part)] = part
             at += len(part)
         starts = np.concatenate([[0], np.cumsum(rows["rows"], dtype=np.int64)])  # (m,) -> (m + 1,)
-        shape = (self.totals.items, dimension)
-        vectors = np.lib.format.open_memmap(folder / VECTORS, "w+", STORAGE[storage], shape)
+        before = None if previous is None or centring is not None else previous.build.centring
+        shape = (self.totals.items, dimension if centring is None else centring.dimension)
+        vectors = np.lib.format.open_memmap(folder / VECTORS, "w+", dtype, shape)
         kept = np.empty(self.totals.items, np.int64)
         unknown = np.zeros(self.totals.items, np.float16)
         at = 0
@@ -315,13 +320,14 @@ class Staging:
             kept[at : at + len(origins)] = np.maximum(origins, NEW)
             new = origins == NEW
             if new.any():
-                part[slice(None) if new.all() else new] = _stored(
-                    load_array(stem.with_suffix(".npy")), vectors.dtype
-                )
+                made = load_array(stem.with_suffix(".npy"))
+                made = made if centring is None else centring.apply(made)
+                part[slice(None) if new.all() else new] = _stored(made, vectors.dtype)
             if stem.with_suffix(".unknown.npy").is_file():  # a run of 0.6 that was interrupted has none
                 shares[:] = load_array(stem.with_suffix(".unknown.npy"))
             if (origins >= 0).any() and previous is not None:
-                part[origins >= 0] = previous.build.vectors[origins[origins >= 0]]
+                old = previous.build.vectors[origins[origins >= 0]]
+                part[origins >= 0] = old if before is None else before.restore(old)
                 shares[origins >= 0] = previous.build.unknown[origins[origins >= 0]]
             copies = np.flatnonzero(origins <= COPY)
             originals = COPY - origins[copies]

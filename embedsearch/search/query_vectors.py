@@ -249,7 +249,7 @@ class QueryVectors:
                 asked.append(query)
                 made.append(crossed)
             elif isinstance(query, Vector):
-                made.append(_Embedded(self._ready_vector(query.values)))
+                made.append(_Embedded(self._build.placed(self._ready_vector(query.values))))
             elif isinstance(query, MoreLike):
                 made.append(self._item(query.id))
             elif self._unit.form is QueryForm.SOUND and isinstance(query, Sound | Image):
@@ -375,7 +375,7 @@ class QueryVectors:
         if not isinstance(source, Path | bytes):
             raise QueryError(self._misfit())
         rule, metric = self._manifest.recipe.encoder.splitter, self._manifest.metric
-        return _Embedded(sound_vector(self._encoder(), rule, source, metric))
+        return _Embedded(sound_vector(self._encoder(), rule, source, metric, self._build.placed))
 
     def _text(self, text: str) -> str | Sentence:
         if not text.strip():
@@ -400,6 +400,7 @@ class QueryVectors:
             raise ItemError("The word is beyond the model's limit. Shorten the sentence.")
         vectors = gather(ready, encoder.run(ready), encoder.dimension)  # (n, d)
         is_word = self._unit.form is QueryForm.WORD  # which was read itself, wherever its sentence is cut
+        vectors = self._build.placed(vectors)
         return [
             _Embedded(vectors[at : at + 1], each.truncated and not is_word, each.unknown)
             for at, each in enumerate(ready)
@@ -417,9 +418,9 @@ class QueryVectors:
         if vector.ndim != 2 or len(vector) != 1:
             raise QueryError(f"A vector must be numbers, (d,); got the shape {np.shape(values)}.")
         manifest = self._manifest
-        if vector.shape[1] != manifest.dimension:
+        if vector.shape[1] != manifest.model_dimension:
             raise QueryError(
-                f"The index {manifest.name!r} takes vectors of {manifest.dimension} numbers; got "
+                f"The index {manifest.name!r} takes vectors of {manifest.model_dimension} numbers; got "
                 f"{vector.shape[1]}."
             )
         most = float(np.abs(vector).max())
@@ -476,7 +477,13 @@ def _batched(
         yield from embed(batch)
 
 
-def sound_vector(encoder: Encoder, rule: str, source: Path | bytes, metric: Metric) -> Vectors:
+def sound_vector(
+    encoder: Encoder,
+    rule: str,
+    source: Path | bytes,
+    metric: Metric,
+    placed: Callable[[Vectors], Vectors] = np.asarray,
+) -> Vectors:
     """Return the vector of a sound, (1, d) float32: the mean over its clips.
 
     Args:
@@ -484,6 +491,7 @@ def sound_vector(encoder: Encoder, rule: str, source: Path | bytes, metric: Metr
         rule: how they are split; see `EncoderRecipe.splitter`.
         source: a sound file, or its bytes.
         metric: the distance that the vector is for.
+        placed: raw vectors to those that an index compares, (n, D) -> (n, d).
 
     Raises:
         ItemError: the sound can't be read.
@@ -504,7 +512,7 @@ def sound_vector(encoder: Encoder, rule: str, source: Path | bytes, metric: Metr
         raise ItemError(f"{_named(source)}: {error}.") from None
     except OSError as error:
         raise ItemError(f"{_named(source)} can't be read: {error.strerror}.") from None
-    return _mean(np.concatenate(made), metric)
+    return _mean(placed(np.concatenate(made)), metric)
 
 
 def _mean(vectors: Vectors, metric: Metric) -> Vectors:

@@ -34,6 +34,7 @@ from embedsearch.store.facts import (
     AlignFacts,
     Artifacts,
     BuildReport,
+    CentringFacts,
     MapFacts,
     ScaleFacts,
     SourceChanges,
@@ -508,6 +509,7 @@ class InfoOutput(Output):
     encoder: Stored[EncoderFacts]
     recipe: dict[str, Any]
     report: Stored[BuildReport]
+    centring: Stored[CentringFacts] | None
     quarantine: list[dict[str, Any]] = []
     diagnostics: dict[str, Any] = {}
 
@@ -542,6 +544,7 @@ class InfoOutput(Output):
             encoder=manifest.encoder,
             recipe=manifest.to_json()["recipe"],
             report=manifest.report,
+            centring=manifest.centring,
         )
         asked_for = {"quarantine": rejected, "diagnostics": diagnostics}
         return made.model_copy(update={key: each for key, each in asked_for.items() if each is not None})

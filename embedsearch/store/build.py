@@ -23,6 +23,7 @@ from embedsearch.backends import Backend, Take, backend_class, taking
 from embedsearch.disk.checksums import verify
 from embedsearch.disk.mapped import MappedFiles
 from embedsearch.disk.npy import load_array
+from embedsearch.distances.centring import Centring
 from embedsearch.distances.metric import Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.errors import IndexDamagedError
@@ -32,6 +33,7 @@ from embedsearch.store.folders import current_build, index_folder, list_names
 from embedsearch.store.ids import Ids
 from embedsearch.store.items import FIELD, open_table
 from embedsearch.store.manifest import (
+    CENTRING,
     INDEX,
     ITEMS,
     REJECTED,
@@ -229,7 +231,7 @@ class Build:
 
     @property
     def vectors(self) -> Vectors:
-        """The raw vectors (n, d) float32 or float16, memory-mapped."""
+        """The vectors that are compared, (n, d) float32 or float16, memory-mapped; raw unless centred."""
         self.check()
         return self._vectors
 
@@ -238,9 +240,18 @@ class Build:
         vectors: Vectors = load_array(self.folder / VECTORS, mapped=True)
         return vectors
 
+    @cached_property
+    def centring(self) -> Centring | None:
+        """What is done to vectors of the model before they are compared; None for nothing."""
+        return None if self.manifest.centring is None else Centring.load(self.folder / CENTRING)
+
+    def placed(self, vectors: Vectors) -> Vectors:
+        """Return vectors of the model as they are compared with those of the items: (n, D) -> (n, d)."""
+        return vectors if self.centring is None else self.centring.apply(vectors)
+
     @property
     def take(self) -> Take:
-        """Gives the raw vectors of rows: (m,) -> (m, d) float32."""
+        """Gives these vectors of rows: (m,) -> (m, d) float32."""
         return taking(self.vectors)
 
     @cached_property

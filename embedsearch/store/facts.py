@@ -325,6 +325,23 @@ class MapFacts:
     files: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CentringFacts:
+    """How the vectors of a build were centred; see `embedsearch.distances.centring`.
+
+    Attributes:
+        fingerprint: SHA-256 of the mean and the directions.
+        items: number of vectors that they were fitted to.
+        numbers: of a vector of the model.
+        explained: share (0 to 1) of the variance that is left.
+    """
+
+    fingerprint: str
+    items: int
+    numbers: int
+    explained: float
+
+
 ArtifactFacts = ScaleFacts | CrossmodalFacts | MapFacts
 
 

@@ -17,11 +17,12 @@ from embedsearch.errors import IndexDamagedError, RecipeError
 from embedsearch.models.facts import EncoderFacts
 from embedsearch.recipe import RECIPE_FILE, Recipe
 from embedsearch.records import Unit
-from embedsearch.store.facts import Artifacts, BuildReport, SourceChanges
+from embedsearch.store.facts import Artifacts, BuildReport, CentringFacts, SourceChanges
 
 CURRENT, BUILDS, MANIFEST = "current", "builds", "manifest.json"
 ITEMS, VECTORS, SOURCE_STATE, REJECTED = "items.arrow", "vectors.npy", "ledger.npy", "rejected.jsonl"
 INDEX, PROBES, QUERIES, SCALE = "index.faiss", "probes.npz", "queries.npy", "scale.npz"
+CENTRING = "centring.npz"  # there only where vectors are centred
 COLUMNS = "columns.npz"  # what was learnt from the columns of a table; there only where rows have vectors
 UNKNOWN = "unknown.npy"  # there only where the model does not know all of some text
 SCHEMA = 2
@@ -53,6 +54,7 @@ class Manifest:
         artifacts: what it carries beside its vectors.
         queries: SHA-256 of the file of queries that the index was tuned with; empty without one, and in
             builds of 0.6.
+        centring: how the vectors were centred; None where they are as the model gives them.
         schema: version of this format.
     """
 
@@ -75,7 +77,13 @@ class Manifest:
     before: str = ""
     artifacts: Artifacts = field(default=Artifacts(), metadata=stored("additions"))
     queries: str = field(default="", metadata=stored(optional=True))
+    centring: CentringFacts | None = field(default=None, metadata=stored(optional=True))
     schema: int = SCHEMA
+
+    @property
+    def model_dimension(self) -> int:
+        """Numbers in a vector as the model gives it."""
+        return self.dimension if self.centring is None else self.centring.numbers
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values: the recipe without the name, no changes as an empty object."""

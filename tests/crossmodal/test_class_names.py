@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,8 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from embedsearch.crossmodal import class_names
+from embedsearch.distances.centring import fit
 from embedsearch.encoders import encoder_spec, load_encoder
-from embedsearch.encoders.class_head import find_class_head, imagenet_names
+from embedsearch.encoders.class_head import ClassHead, find_class_head, imagenet_names
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from tests.encoders.test_images import pictures
@@ -55,6 +57,17 @@ def test_the_bundled_class_head_is_the_networks_own():
     np.testing.assert_allclose(got, want, atol=1e-4)
     assert class_head.names == imagenet_names()
     assert (len(set(class_head.names)), class_head.names[:2]) == (998, ("tench", "goldfish"))
+
+
+def test_class_scores_of_centred_vectors_are_those_of_the_raw_ones():
+    """An index that is centred, reduced or not, names what is in an image as the plain index does."""
+    draw = np.random.default_rng(0)
+    vectors = np.pad(draw.normal(1, 1, (300, 8)), ((0, 0), (0, 4))).astype(np.float32)
+    head = ClassHead(tuple("abcde"), draw.normal(size=(5, 12)).astype(np.float32), np.ones(5, np.float32))
+    for dim in (0, 9):
+        centring = fit(vectors, dim)
+        got = replace(head, centring=centring).logits(centring.apply(vectors))
+        np.testing.assert_allclose(got, head.logits(vectors), atol=1e-3)
 
 
 @pytest.fixture

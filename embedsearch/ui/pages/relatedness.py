@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from embedsearch.analysis.compare import LEAST, Comparison, compared, index_pairs
-from embedsearch.distances.metric import Metric
+from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.distances.pairs import Pairs
 from embedsearch.encoders import Encoder, preparation_of
 from embedsearch.errors import ItemError
@@ -40,12 +41,14 @@ class Measure:
         metric: which distance.
         pairs: random pairs; None where there are none.
         lacking: why there are none, and what to do about it.
+        placed: vectors of the model as they are compared, (n, D) -> (n, d).
     """
 
     encoder: Encoder
     metric: Metric
     pairs: Pairs | None
     lacking: str = ""
+    placed: Callable[[Vectors], Vectors] = np.asarray
 
 
 def relatedness_page() -> None:
@@ -116,7 +119,7 @@ def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
 
 
 def _is_plain(manifest: Manifest) -> bool:
-    """Whether an index has the vectors and the metric of the bundled model as it comes."""
+    """Whether an index has the metric and, centred or not, the vectors of the bundled model."""
     model, pooling = modality_of(manifest.unit).default_model, UNITS[manifest.unit].poolings[0]
     spec = manifest.encoder.spec
     pooled = (spec.model, spec.pooling, spec.layers) == (model, pooling, (-1,))
@@ -152,7 +155,8 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
             f"The index {index} has too few random pairs to compare with. To measure with unrelated "
             f"{UNITS[unit].plural}, run: embedsearch calibrate {index} --foreign ..."
         )
-        return Measure(searcher.encoder, searcher.manifest.metric, index_pairs(searcher), lacking)
+        metric, placed = searcher.manifest.metric, searcher.build.placed
+        return Measure(searcher.encoder, metric, index_pairs(searcher), lacking, placed)
     # as `embedsearch.compare` loads it, so that both give the same numbers
     recipe = EncoderRecipe(
         unit=unit, engine="torch", precision="fp32", decoding="full", preparation=preparation_of(unit)
@@ -183,7 +187,7 @@ def _readable(measure: Measure, entered: list[Compared]) -> tuple[list[Compared]
 
 
 def _compare(measure: Measure, entered: list[Compared]) -> Comparison:
-    vectors = measure.encoder.encode([thing.content for thing in entered], "query")  # (n, d)
+    vectors = measure.placed(measure.encoder.encode([thing.content for thing in entered], "query"))  # (n, d)
     labels = [matrix.full(thing) for thing in entered]
     return compared(labels, vectors, measure.encoder.spec, measure.metric, measure.pairs)
 

@@ -48,7 +48,7 @@ def _facts(opened: Opened) -> None:
         "holds": opened.searcher.build.held,
         "model": manifest.encoder.spec.model.rstrip("/").rpartition("/")[2],
         **({"good for": good} if (good := good_for(manifest.unit, manifest.encoder.spec.model)) else {}),
-        "distance": manifest.metric,
+        "distance": f"{manifest.metric}, centred" if manifest.centring else manifest.metric,
         "search": _search(manifest),
         **({f"by {crossmodal.asks}": summary(crossmodal, manifest)} if crossmodal else {}),
         **({"verdict": scale.rates or "none"} if scale and measured and measured.background else {}),
