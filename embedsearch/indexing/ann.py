@@ -46,7 +46,7 @@ def make_index(
     previous: PreviousBuild | None,
     kept: Rows,
     progress: Progress,
-    centring: Centring | None,
+    centring: Centring | None = None,
 ) -> MadeIndex:
     """Make the index over the vectors in `aside`, from the one of the build before where that serves.
 

@@ -282,8 +282,8 @@ class _Task:
         options, totals = recipe.index, staging.totals
         centring = carried(options, plan.previous, totals.items, totals.reused)
         fits = options.centred and centring is None
-        dtype = STORAGE["fp32" if fits else options.storage]
-        joined = staging.join(aside, plan.previous, encoder.dimension, dtype, cells, centring)
+        storage = "fp32" if fits else options.storage
+        joined = staging.join(aside, plan.previous, encoder.dimension, storage, cells, centring)
         if fits:
             self.progress.stage("centring the vectors")
             centring = fit_to(aside, options, STORAGE[options.storage])
@@ -317,7 +317,8 @@ class _Task:
             )
         )
         notes = self.notes
-        if options.centred and centring is None:
+        was_asked = options.dim or not UNITS[recipe.encoder.unit].centred
+        if options.centred and centring is None and was_asked:
             notes = (*notes, too_few(options, totals.items))
         created = datetime.now(UTC)
         build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"

@@ -279,9 +279,9 @@ class Staging:
         folder: Path,
         previous: PreviousBuild | None,
         dimension: int,
-        dtype: npt.DTypeLike,
+        storage: str,
         cells: Mapping[str, CellType],
-        centring: Centring | None,
+        centring: Centring | None = None,
     ) -> Joined:
         """Join the shards into the items, vectors, source state, probes and rejections of a build.
 
@@ -291,7 +291,7 @@ class Staging:
             folder: where they go.
             previous: the build that kept vectors are of.
             dimension: of the vectors as the model gives them.
-            dtype: what the vectors are stored in.
+            storage: `fp32` or `fp16`, what the vectors are stored in.
             cells: by field, the type of cells of text.
             centring: that of `previous`, by which new vectors are centred as the kept ones are; None to join
                 the vectors as the model gives them.
@@ -310,7 +310,7 @@ class Staging:
         starts = np.concatenate([[0], np.cumsum(rows["rows"], dtype=np.int64)])  # (m,) -> (m + 1,)
         before = None if previous is None or centring is not None else previous.build.centring
         shape = (self.totals.items, dimension if centring is None else centring.dimension)
-        vectors = np.lib.format.open_memmap(folder / VECTORS, "w+", dtype, shape)
+        vectors = np.lib.format.open_memmap(folder / VECTORS, "w+", STORAGE[storage], shape)
         kept = np.empty(self.totals.items, np.int64)
         unknown = np.zeros(self.totals.items, np.float16)
         at = 0

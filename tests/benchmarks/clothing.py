@@ -39,7 +39,9 @@ def main():
     for part in ("test", "validation"):
         folder = need("images", "clothing", part)
         with tempfile.TemporaryDirectory() as indexes:
-            built = es.build(folder, name="clothing", precision="fp32", views="centre", indexes=indexes)
+            built = es.build(
+                folder, name="clothing", precision="fp32", views="centre", center=False, indexes=indexes
+            )
             ours = leave_one_out(built, "label")
         paths = sorted(folder.rglob("*.jpg"))
         labels = np.array([path.parent.name for path in paths])

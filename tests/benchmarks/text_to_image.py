@@ -18,7 +18,7 @@ def main():
     if folder is None:
         sys.exit("skipped: the Tux Paint stamps are not installed (Debian: tuxpaint-stamps-default)")
     with tempfile.TemporaryDirectory() as indexes:
-        built = es.build(folder, name="stamps", precision="fp32", indexes=indexes)
+        built = es.build(folder, kind="images", name="stamps", precision="fp32", indexes=indexes)
         print(f"searchable {built.crossmodal.about}: {built.manifest.count} pictures")
         started = time.perf_counter()
         aligned = es.align("stamps", indexes=indexes)

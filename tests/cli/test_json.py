@@ -109,6 +109,8 @@ NEW = {
         for name in ("", ".topic", ".weight", ".label", ".file", ".caption", ".width", ".height", ".who")
     ),
     "answers",
+    "centring",
+    "recipe.index.center",
     "bridge.about",
     *(f"{scale}.{key}" for scale in ("scale", "additions.scale") for key in ("pairs_of", "unjudged", "lost")),
 }
