@@ -12,7 +12,7 @@ from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
 from embedsearch.modalities import SPLITTER, WINDOWS
 from embedsearch.progress import Progress
-from embedsearch.recipe import PREPARATION, EncoderRecipe, Recipe, SourceRecipe
+from embedsearch.recipe import PREPARATION, EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.sources.guess import guess
 from embedsearch.splitters.sound import check_installed
@@ -53,7 +53,7 @@ def demo_recipes(images: Path | None, device: str, sounds: Path | None = None) -
         recipes.append(Recipe(SOUNDS, SourceRecipe("sounds", guess(str(folder))[1]), encoder))
     if (source := _image_source(images)) is not None:
         encoder = EncoderRecipe(Unit.IMAGE, device=device, preparation=PREPARATION)
-        recipes.append(Recipe(IMAGES, source, encoder))
+        recipes.append(Recipe(IMAGES, source, encoder, IndexOptions(center=True)))
     return [
         *recipes,
         Recipe(TEXTS, SourceRecipe("python-docs", INSTALLED), EncoderRecipe(Unit.TEXT, device=device)),
