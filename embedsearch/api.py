@@ -104,6 +104,7 @@ def build(
     captions: str = "caption",
     center: bool | None = None,
     dim: int = 0,
+    language: str = "",
     index: IndexOptions | None = None,
     indexes: str | Path | None = None,
     replace: bool = False,
@@ -175,7 +176,9 @@ def build(
         center: take the mean of the vectors off before they are compared; False to compare them as the model
             gives them. None for what an index of that name has; a new one of images is centred.
         dim: how many main directions of the centred vectors are kept (principal components); 0 for all.
-        index: the options from `metric` to `dim` together; an option can't be given twice.
+        language: for texts, the language whose word stems are searched, a name of Snowball such as `english`;
+            `none` for words as they are, empty to find out.
+        index: the options from `metric` to `language` together; an option can't be given twice.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         replace: replace an index of that name even if it was made from something else.
         strict: fail if the index does not reach `recall`.
@@ -242,6 +245,7 @@ def build(
         captions=captions,
         center=center,
         dim=dim,
+        language=language,
     )
     if isinstance(source, str | Path):
         read = _located(source, asked)

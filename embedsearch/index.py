@@ -1,7 +1,7 @@
 """An open index, with everything that a user does with it.
 
-A verb that makes a new build (`add`, `delete`, `rebuild`, `calibrate`, `align`, `map`, `rollback`) returns a
-new open `Index`. The index that it was called on goes on answering from its own build.
+A verb that makes a new build (`add`, `delete`, `rebuild`, `calibrate`, `align`, `tune`, `map`, `rollback`)
+returns a new open `Index`. The index that it was called on goes on answering from its own build.
 
 A verb imports what it needs when it is called: a search needs neither SciPy nor the readers of sources.
 """
@@ -24,6 +24,7 @@ from embedsearch.query import (
     DEFAULT_SAMPLE,
     RERANK_K,
     AnyQuery,
+    Mode,
     MoreLike,
     SearchOptions,
     Tree,
@@ -94,6 +95,7 @@ class Index(Searcher):
         rerank_k: int = ...,
         sort: str = ...,
         facets: Sequence[str] = ...,
+        mode: Mode | None = ...,
     ) -> list[Results]: ...
     @overload
     def search(
@@ -111,6 +113,7 @@ class Index(Searcher):
         rerank_k: int = ...,
         sort: str = ...,
         facets: Sequence[str] = ...,
+        mode: Mode | None = ...,
     ) -> Results: ...
     def search(
         self,
@@ -127,6 +130,7 @@ class Index(Searcher):
         rerank_k: int = RERANK_K,
         sort: str = "",
         facets: Sequence[str] = (),
+        mode: Mode | None = None,
     ) -> Results | list[Results]:
         """Return the `k` nearest items, and judge whether any of them is close.
 
@@ -151,6 +155,9 @@ class Index(Searcher):
             rerank_k: how many of the first hits are re-ranked.
             sort: the field to sort what was found by, with `-` before it to descend.
             facets: fields whose values are counted among what was found.
+            mode: what of a text is searched for: its `vector`, its words (`lexical`), or both (`hybrid`);
+                None for the default of the index, see `LexicalFacts.mode`. Hits of `hybrid` and `lexical` say
+                what found them, have a score `bm25`, and are not in the order of their distances.
 
         Raises:
             QueryError: the query does not fit this index, or an option can't be used as given.
@@ -165,7 +172,7 @@ class Index(Searcher):
         else:
             chosen = where
         options = SearchOptions(
-            k, chosen, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets
+            k, chosen, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets, mode
         )
         if is_several(query):
             return self.search_all(query, options)
@@ -252,6 +259,12 @@ class Index(Searcher):
             pairs=files[2],
             progress=progress,
         )
+
+    def tune(self, queries: str | Path, qrels: str | Path, *, progress: Progress | None = None) -> Index:
+        """Choose the mode and the weight of vectors by judged queries; see `analysis.tuning.tune`."""
+        from embedsearch.analysis.tuning import tune
+
+        return self._open(tune(self, Path(queries), Path(qrels), progress))
 
     def diagnostics(self, *, progress: Progress | None = None) -> dict[str, Any]:
         """Measure hubs, a common direction, copies and lengths of the vectors; see `analysis.diagnostics`."""

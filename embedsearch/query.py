@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
@@ -327,6 +328,9 @@ class Either:
 
 Tree = Compare | In | IsNull | Like | Has | Not | Both | Either
 
+Mode = typing.Literal["vector", "lexical", "hybrid"]
+MODES: tuple[Mode, ...] = typing.get_args(Mode)
+
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
@@ -346,6 +350,8 @@ class SearchOptions:
         rerank_k: how many of the first hits that is.
         sort: the field that the hits are sorted by, with `-` before it to descend; empty for none.
         facets: fields whose values are counted among what was found.
+        mode: by `vector`, by the words that a text shares with the query (`lexical`), or by both (`hybrid`);
+            None for what the index has as its default.
     """
 
     k: int | None = None
@@ -359,6 +365,7 @@ class SearchOptions:
     rerank_k: int = RERANK_K
     sort: str = ""
     facets: Sequence[str] = ()
+    mode: Mode | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.rerank, str):
@@ -373,6 +380,8 @@ class SearchOptions:
                 raise QueryError(f"{name} must be a whole number, at least 1; got {value!r:.80}.")
         if self.close and self.feedback:
             raise QueryError("What is close is told by the query alone: leave out close or feedback.")
+        if self.close and self.mode not in (None, "vector"):
+            raise QueryError("What is close is told by distances alone: leave out close or mode.")
         ways = [name for name in ("sort", "diverse", "rerank") if getattr(self, name)]
         if len(ways) > 1:
             raise QueryError(f"Hits have one order: leave out {' or '.join(ways)}.")

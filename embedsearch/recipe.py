@@ -179,6 +179,8 @@ class IndexOptions:
         center: whether the mean of the vectors is taken off before they are compared; None for what is usual
             of the unit. In the recipe of an index, None is no.
         dim: the number of main directions that centred vectors are reduced to; 0 for all.
+        language: of texts, the language whose stems are counted as words, a name of Snowball such as
+            `english`; `none` to count words as they are, empty to find out.
     """
 
     metric: str = ""
@@ -192,6 +194,7 @@ class IndexOptions:
     captions: str = field(default="caption", metadata=stored(optional=True))
     center: bool | None = field(default=None, metadata=stored(optional=True))
     dim: int = field(default=0, metadata=stored(optional=True))
+    language: str = field(default="", metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)

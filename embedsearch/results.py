@@ -16,6 +16,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness
 from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import MissingExtraError, UsageError
+from embedsearch.query import Mode
 from embedsearch.records import LABEL, Content, Modality, Value, as_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,23 @@ if TYPE_CHECKING:
 
 
 DISTANCE, DIVERSE = "distance", "diverse"  # orders of hits
+
+
+def mode_sentence(mode: Mode, weight: float | None) -> str:
+    """Return the sentence that says what was searched."""
+    if mode == "hybrid" and weight is not None:
+        return f"Ordered by vectors ({weight:.0%}) and words ({1 - weight:.0%})."
+    return "Ordered by words (BM25)." if mode == "lexical" else "Ordered by vectors."
+
+
+def found_by_phrase(found_by: str) -> str:
+    """Return the words that say what found a hit, by `Hit.found_by`."""
+    known = {
+        "vector": "found by its vector",
+        "lexical": "found by its words",
+        "both": "found by vector and words",
+    }
+    return known.get(found_by, f"found by its {found_by}")
 
 
 def _renamed(old: str, new: str) -> property:
@@ -62,7 +80,8 @@ class Hit:
             None.
         unknown: share (0 to 1) of its text that the model does not know. Over a third the hit has no
             percentile, no label and no score.
-        found_by: `image` or `caption` where a text was compared with both: the distance is to that one. Else
+        found_by: `image` or `caption` where a text was compared with both: the distance is to that one. In
+            the modes `lexical` and `hybrid` what found it: `vector`, `lexical` (its words) or `both`. Else
             empty.
         copies: how many other items with the same content were found and are not among the hits; 0
             where copies are not folded.
@@ -72,6 +91,8 @@ class Hit:
             cosines, of a cross-encoder its own score; None where it was not.
         lit: `[start, end)` in `text` of the tokens that answer the query best, where it was re-ranked by
             tokens.
+        bm25: how well its words answer the query, 0 or more, larger is better; None where words were not
+            searched.
     """
 
     rank: int
@@ -94,6 +115,7 @@ class Hit:
     moment: tuple[float, float] | None = None
     rerank_score: float | None = None
     lit: tuple[tuple[int, int], ...] = ()
+    bm25: float | None = None
 
     closeness = _renamed("closeness", "label")
     score = _renamed("score", "human_score")
@@ -166,7 +188,8 @@ class Results(Sequence[Hit]):
     """The hits of one query, nearest first, and whether any of them is close. A sequence of `Hit`.
 
     Where a text was compared with images and with their captions, whose distances are of two scales, the hits
-    are in the order of their percentiles.
+    are in the order of their percentiles. In the mode `lexical` they are in the order of `bm25`, in the mode
+    `hybrid` in that of both scores; the verdict rests on the vectors in each mode.
 
     Attributes:
         hits: the same, as a list.
@@ -188,11 +211,14 @@ class Results(Sequence[Hit]):
             verdict.
         close: whether the hits are all that lies within the limit, and not the `k` nearest.
         found: how many items were found; the hits are the first of them. Without `close` that is as many.
-        order: what the hits are ordered by: `distance`, `diverse`, `tokens`, the name of a model that
-            re-ranked them, or the field that they were sorted by, with `-` before it where they descend.
+        order: what the hits are ordered by: `distance`, `lexical` or `hybrid` (see `mode`), `diverse`,
+            `tokens`, the name of a model that re-ranked them, or the field that they were sorted by, with `-`
+            before it where they descend.
         feedback: whether the first hits of a first search were added to the query.
         facets: of each field asked for its values, with the number of items found that have them, the most
             frequent first; None stands for no value.
+        mode: what was searched: `vector`, `lexical` (words) or `hybrid` (both).
+        weight: of vectors in the mode `hybrid`, 0 to 1; None in the others.
     """
 
     hits: list[Hit]
@@ -210,6 +236,8 @@ class Results(Sequence[Hit]):
     order: str = DISTANCE
     feedback: bool = False
     facets: Facets = field(default_factory=dict)
+    mode: Mode = "vector"
+    weight: float | None = None
 
     def __len__(self) -> int:
         return len(self.hits)

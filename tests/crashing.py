@@ -20,6 +20,7 @@ from embedsearch.distances.metric import Metric, distances
 from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Unit
+from embedsearch.search.hybrid import open_words
 from embedsearch.store.build import Build
 from embedsearch.store.folders import current_build
 from tests.fakes import LetterEncoder, letters
@@ -170,6 +171,8 @@ class Trial:
             distances(asked[at : at + 1], build.vectors[rows[at]], Metric.COSINE)[0] for at in range(ASKED)
         ]
         assert np.allclose(far, exact, atol=1e-6), "distances of other vectors"
+        numbered = np.flatnonzero(open_words(build).index.scores(["number"]))
+        assert numbered.tolist() == [at for at, text in enumerate(found) if "number" in text], "other words"
         # the index is approximate: it may miss an item here and there
         assert (far <= 1e-6).mean() >= FOUND, "the index does not find its own items"
 

@@ -25,6 +25,7 @@ from embedsearch.encoders import Encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe
+from embedsearch.records import Unit
 from embedsearch.store.build import Build, Records, records_in
 from embedsearch.store.facts import ArtifactFacts, Artifacts
 from embedsearch.store.folders import current_build, index_folder
@@ -118,6 +119,7 @@ ARTIFACTS: dict[str, str] = {
     "scale": "embedsearch.artifacts.scale:refresh",
     "crossmodal": "embedsearch.artifacts.crossmodal:refresh",
     "map": "embedsearch.artifacts.map:refresh",
+    "lexical": "embedsearch.artifacts.lexical:refresh",
 }
 
 
@@ -133,6 +135,12 @@ def refresh(context: ArtifactContext) -> Artifacts:
             new = tuple(sorted({path.name for path in context.folder.iterdir()} - there))
             artifacts = artifacts.with_(name, replace(made, files=new))
     return artifacts
+
+
+def is_complete(build: Build) -> bool:
+    """Whether a build has what every build of its unit has: one of texts of before 0.10 has no words."""
+    needed = "lexical" in ARTIFACTS and build.manifest.unit is Unit.TEXT
+    return not needed or build.manifest.artifacts.lexical is not None
 
 
 def amend(indexes: Path, name: str, artifact: str, make: Callable[[Build, Path], ArtifactFacts]) -> Build:

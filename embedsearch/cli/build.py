@@ -218,6 +218,12 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 @center_option
 @dim_option
 @option(
+    "--language",
+    default="",
+    help="For texts: the language whose word stems are searched, such as english; none for words as they "
+    "are.  [default: found out]",
+)
+@option(
     "--kind",
     default="",
     help="Kind of source: images, videos, sounds, texts, csv, jsonl, excel, parquet, arrow, lines, conll, "
@@ -300,6 +306,7 @@ def build_command(
     captions: str,
     center: bool | None,
     dim: int,
+    language: str,
     indexes: Path | None,
     replace: bool,
     strict: bool,
@@ -365,6 +372,7 @@ def build_command(
             captions=captions,
             center=center,
             dim=dim,
+            language=language,
             indexes=indexes,
             replace=replace,
             strict=strict,

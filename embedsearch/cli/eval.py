@@ -58,6 +58,12 @@ LISTED = 5  # rejected queries; --json has all
 )
 @option("--qrels", type=FILE, help="File of judgements of the queries. Measure nDCG@10, MRR and recall@100.")
 @option(
+    "--tune",
+    is_flag=True,
+    help="With --queries and --qrels: choose by them the mode of the index, and the weight of vectors in "
+    "hybrid.",
+)
+@option(
     "--pairs", type=FILE, help="File of pairs of texts with human scores. Measure Spearman's correlation."
 )
 @indexes_option
@@ -72,6 +78,7 @@ def eval_command(
     test: Path | None,
     layers: tuple[int, ...],
     qrels: Path | None,
+    tune: bool,
     pairs: Path | None,
     indexes: Path | None,
     json: bool,
@@ -85,9 +92,14 @@ def eval_command(
     from embedsearch.cli.progress import Bar
     from embedsearch.index import open_index
 
+    if tune and (queries is None or qrels is None):
+        raise click.UsageError("--tune needs judged queries: --queries FILE and --qrels FILE.")
     with Bar(name) as bar:
+        index = open_index(name, indexes)
+        if tune and queries is not None and qrels is not None:
+            index = index.tune(queries, qrels, progress=bar)
         result = evaluate(
-            open_index(name, indexes),
+            index,
             k=k,
             sample=sample,
             queries=queries,
@@ -99,6 +111,13 @@ def eval_command(
             pairs=pairs,
             progress=bar,
         )
+    lexical = index.manifest.artifacts.lexical if tune else None
+    if lexical is not None and lexical.tuned is not None:
+        result["tuned"] = {
+            "mode": lexical.mode,
+            "weight": lexical.weight,
+            "measured": dict(lexical.tuned.measured),
+        }
     if json:
         from embedsearch.serve.schemas import EvalOutput
 
@@ -129,6 +148,15 @@ def eval_command(
         )
         for each in result.get("filters", ())
     ]
+    if "tuned" in result:
+        figures = ", ".join(f"{mode} {value:.4f}" for mode, value in result["tuned"]["measured"].items())
+        rows.append(
+            (
+                "tuned",
+                f"{result['tuned']['mode']}, weight of vectors in hybrid "
+                f"{result['tuned']['weight']:g}; nDCG@10 {figures}",
+            )
+        )
     for part in ("labels", "judged", "pairs"):
         if part in result:
             rows.append((part, ", ".join(f"{name} {value}" for name, value in result[part].items())))

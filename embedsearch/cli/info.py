@@ -87,6 +87,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         ),
         ("distance", f"{manifest.metric}; smaller is more related"),
         ("search", _search(manifest)),
+        *([("words", words)] if (words := _words(manifest)) else []),
         ("scale", _scale(build)),
         *([(f"by {crossmodal.asks}", crossed)] if crossmodal else []),
         ("model", f"{spec.model} {spec.revision}".rstrip()),
@@ -185,6 +186,20 @@ def _search(manifest: Manifest) -> str:
     return (
         f"{manifest.backend}, recall@10 {facts.recall:.3f}{short} on {facts.queries:,} {facts.asked}"
         f"; {made}, with {tuned.added:,} added and {tuned.masked:,} removed since it was made"
+    )
+
+
+def _words(manifest: Manifest) -> str:
+    """Return how the words of texts are searched; empty for an index without."""
+    facts = manifest.artifacts.lexical
+    if facts is None:
+        return ""
+    counted = f"{facts.language} stems" if facts.language else "words as they are"
+    by = "by vectors alone" if facts.mode == "vector" else "hybrid"
+    tuned = f", tuned with {facts.tuned.queries:,} queries of {plain(facts.tuned.of)}" if facts.tuned else ""
+    return (
+        f"{facts.terms:,} terms, {counted}; {facts.words:,} words in the median text; searched {by}; weight "
+        f"of vectors in hybrid {facts.weight:g}{tuned}"
     )
 
 

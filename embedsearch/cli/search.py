@@ -27,7 +27,7 @@ from embedsearch.cli.options import (
     word_option,
 )
 from embedsearch.cli.weighted_terms import WeightedTermsCommand, query_of
-from embedsearch.query import DEFAULT_K, RERANK_K, TOKENS
+from embedsearch.query import DEFAULT_K, MODES, RERANK_K, TOKENS, Mode
 from embedsearch.records import as_text
 
 if TYPE_CHECKING:
@@ -97,6 +97,12 @@ MOST_VALUES = 12  # of a facet
     show_default=True,
     help="How many hits a cross-encoder orders again.",
 )
+@option(
+    "--mode",
+    type=click.Choice(MODES),
+    help="Search by vectors, by the words of texts (lexical), or by both (hybrid).  [default: as the index "
+    "has it]",
+)
 @indexes_option
 @option("--server", metavar="URL", help="Ask the server at this address, as in http://localhost:8000.")
 @token_option
@@ -121,6 +127,7 @@ def search_command(
     feedback: bool,
     rerank: str,
     rerank_k: int,
+    mode: Mode | None,
     indexes: Path | None,
     server: str | None,
     token: str,
@@ -148,6 +155,7 @@ def search_command(
         rerank_k=rerank_k,
         sort=sort,
         facets=[name.strip() for name in facets.split(",") if name.strip()],
+        mode=mode,
     )
     if export is not None:
         written = _exported(results, export)
@@ -221,6 +229,7 @@ def _hit(searcher: Index | ServedIndex, hit: Hit, width: int) -> Iterator[str]:
     from embedsearch.distances.pairs import percentile_phrase
     from embedsearch.modalities import Card, modality_of
     from embedsearch.records import MOST_UNKNOWN, clock, described
+    from embedsearch.results import found_by_phrase
 
     is_row = modality_of(searcher.manifest.unit).card is Card.ROW
     whole = described(hit.fields) if is_row else hit.text
@@ -234,9 +243,9 @@ def _hit(searcher: Index | ServedIndex, hit: Hit, width: int) -> Iterator[str]:
         said.append(f"{hit.label}, {percentile_phrase(hit.label, hit.percentile)}")
     if hit.unknown > MOST_UNKNOWN:
         said.append(f"no label: the model does not know {100 * hit.unknown:.0f} % of it")
+    said += [] if hit.bm25 is None else [f"BM25 {hit.bm25:.2f}"]
     said += ["its file is gone"] if hit.is_gone else []
-    if hit.found_by:
-        said.append(f"found by its {hit.found_by}")
+    said += [found_by_phrase(hit.found_by)] if hit.found_by else []
     said += [f"and {hit.copies:,} more with the same content"] if hit.copies else []
     said += [] if hit.rerank_score is None else [f"re-ranked by {hit.rerank_score:.4f}"]
     said += [] if hit.human_score is None else [f"people: {hit.human_score:.1f}"]
@@ -256,16 +265,17 @@ def _hit(searcher: Index | ServedIndex, hit: Hit, width: int) -> Iterator[str]:
 
 def _order(results: Results) -> list[str]:
     """Return a sentence on the order of the hits, where it is not that of their distances."""
-    from embedsearch.results import DISTANCE, DIVERSE
+    from embedsearch.results import DISTANCE, DIVERSE, mode_sentence
 
-    lines = ["The mean of the first 3 hits was added to the query."] if results.feedback else []
+    lines = [] if results.mode == "vector" else [mode_sentence(results.mode, results.weight)]
+    lines += ["The mean of the first 3 hits was added to the query."] if results.feedback else []
     if results.order == TOKENS:
         lines.append("The first hits are re-ranked by their tokens.")
     elif results.order == DIVERSE:
         lines.append("Each hit is near the query and unlike the hits before it.")
     elif any(hit.rerank_score is not None for hit in results):
         lines.append(f"The first hits are re-ranked by {plain(results.order)}.")
-    elif results.order != DISTANCE:
+    elif results.order not in (DISTANCE, results.mode):
         descends = ", descending" if results.order.startswith("-") else ""
         lines.append(f"Sorted by {plain(results.order.removeprefix('-'))}{descends}.")
     return lines

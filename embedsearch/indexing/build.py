@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from embedsearch.artifacts import ArtifactContext, refresh
+from embedsearch.artifacts import ArtifactContext, is_complete, refresh
 from embedsearch.artifacts.exports import export_for_queries
 from embedsearch.backends import AUTO, check_kind
 from embedsearch.crossmodal.projection import tower_recipe
@@ -55,6 +55,7 @@ from embedsearch.indexing.plan import (
 )
 from embedsearch.indexing.runners import runner_class
 from embedsearch.indexing.shards import STORAGE, Staging, Totals
+from embedsearch.lexical.languages import check_language
 from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.models.facts import EncoderFacts
 from embedsearch.progress import Progress, Silent
@@ -263,6 +264,7 @@ class _Task:
         build = plan.previous.build
         same = _content(self.recipe) == _content(build.manifest.recipe)
         same = same and _has_queries(self.recipe, plan.previous)
+        same = same and is_complete(build)
         is_current = current_id(self.folder) == build.folder.name and not build.damaged
         return build if same and is_current else None
 
@@ -433,6 +435,7 @@ def _check(recipe: Recipe) -> Metric:
     """Return the recipe's metric; what it can't mean is refused."""
     if recipe.index.backend != AUTO:
         check_kind(recipe.index.backend)
+    check_language(recipe.index.language)
     try:
         return Metric(recipe.index.metric or UNITS[recipe.encoder.unit].metric)
     except ValueError:

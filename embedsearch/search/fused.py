@@ -43,6 +43,8 @@ class Candidate:
         copies: how many others of the same content it stands for.
         score: by which it was re-ranked, larger is better; None where it was not.
         lit: the spans of its text that answer the query best; empty where it was not re-ranked by tokens.
+        bm25: its score by words; None where words were not searched.
+        found_by: what found it, for `Hit.found_by`; empty for the place.
     """
 
     row: int
@@ -51,6 +53,8 @@ class Candidate:
     copies: int = 0
     score: float | None = None
     lit: tuple[Span, ...] = ()
+    bm25: float | None = None
+    found_by: str = ""
 
 
 def fused(places: Sequence[Looked], records: Records | None = None) -> list[Candidate]:

@@ -22,13 +22,14 @@ from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import FilterError
 from embedsearch.modalities import UNITS, QueryForm, Reader, modality_of
-from embedsearch.query import AnyQuery, SearchOptions, Text, Tree, as_query, items_of
+from embedsearch.query import AnyQuery, Mode, SearchOptions, Text, Tree, as_query, items_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import MOST_UNKNOWN
 from embedsearch.results import DISTANCE, DIVERSE, Hit, Results
 from embedsearch.search.close import count_by, limits_of, sorted_by
 from embedsearch.search.diverse import diverse, spread_over
 from embedsearch.search.fused import Candidate, Looked, fused, judged
+from embedsearch.search.hybrid import DEPTH, mode_of, open_words
 from embedsearch.search.query_vectors import QueryVectors, Space
 from embedsearch.search.rerank import rerank
 from embedsearch.store.build import Build, record_of
@@ -87,6 +88,8 @@ class Searcher:
         self.crossmodal: Crossmodal | None = open_crossmodal(build, load, lambda: self.encoder)
         # the captions of images, which texts are compared with too; None where there are none
         self.captions = open_captions(build)
+        # the words of texts; None where they were not indexed
+        self.words = open_words(build)
         self.queries = QueryVectors(build, self.crossmodal, lambda: self.encoder)
 
     def __len__(self) -> int:
@@ -199,16 +202,35 @@ class Searcher:
     def _nearest(
         self, placed: Sequence[Placed], k: int, chosen: Filter | None, options: SearchOptions
     ) -> list[Found]:
-        """Return up to `k` candidates of each query, the nearest first."""
+        """Return up to `k` candidates of each query, the best first; those of one mode are found together."""
+        modes = [mode_of(self.manifest, options, each.query) for each in placed]
+        done: dict[int, Found] = {}
+        for mode in dict.fromkeys(modes):
+            alike = [at for at, each in enumerate(modes) if each == mode]
+            found = self._by_mode([placed[at] for at in alike], k, chosen, options, mode)
+            done |= zip(alike, found, strict=True)
+        return [done[at] for at in range(len(placed))]
+
+    def _by_mode(
+        self, placed: Sequence[Placed], k: int, chosen: Filter | None, options: SearchOptions, mode: Mode
+    ) -> list[Found]:
+        """Return up to `k` candidates of each query, which are all searched for in one mode."""
         done: dict[int, Found] = {}
         folds = options.fold and self._has_copies
         left, wanted = list(range(len(placed))), FOLDED * k if folds else k
         while left:
+            wanted = wanted if mode == "vector" else max(wanted, DEPTH)
             places = self._looked([placed[at] for at in left], wanted, chosen, options)
             for at, looked in zip(left, places, strict=True):
-                found = fused(looked, self.build.records)
+                near = found = fused(looked, self.build.records)
+                space, _, query = placed[at]
+                if mode != "vector" and self.words is not None and isinstance(query, Text):
+                    found = self.words.mixed(
+                        query.text, space, looked[0], wanted, chosen, mode, self.build.records
+                    )
                 kept = self._folded(found) if folds else found
-                if not folds or len(found) < wanted or len(kept) > k or wanted >= MOST_FOLDED:
+                last = found if mode == "lexical" else near
+                if not folds or len(last) < wanted or len(kept) > k or wanted >= MOST_FOLDED:
                     done[at] = Found(looked, kept[:k])
             left, wanted = [at for at in left if at not in done], FOLDED * wanted
         return [done[at] for at in range(len(placed))]
@@ -264,13 +286,15 @@ class Searcher:
         by_name = {place.place: place for place in places}
         true = {each.row: each for each in fused(looked, self.build.records)}
         return [
-            replace(true[each.row], looked=by_name[each.looked.place], copies=each.copies) for each in found
+            replace(each, distance=true[each.row].distance, looked=by_name[each.looked.place])
+            for each in found
         ]
 
     def _arranged(self, placed: Placed, found: Found, options: SearchOptions) -> Results:
         """Return what a query found as results, in the order that is asked for."""
         (space, _, query), (places, candidates) = placed, found
-        order = DISTANCE
+        mode = mode_of(self.manifest, options, query)
+        order = DISTANCE if mode == "vector" else mode
         if options.diverse:
             k = len(candidates) if options.close and options.k is None else options.most
             vectors = space.take(np.array([each.row for each in candidates], np.int64))
@@ -293,6 +317,8 @@ class Searcher:
             order=order,
             feedback=options.feedback,
             facets=facets,
+            mode=mode,
+            weight=self.words.facts.weight if mode == "hybrid" and self.words is not None else None,
             note=" ".join(filter(None, [results.note, self._lost(space) if options.close else ""])),
         )
 
@@ -484,10 +510,11 @@ class Searcher:
                     hit,
                     rank=at + 1,
                     label=label,
-                    found_by=looked.place,
+                    found_by=each.found_by or looked.place,
                     copies=each.copies,
                     rerank_score=each.score,
                     lit=each.lit,
+                    bm25=each.bm25,
                 )
         return Results(
             [hits[at] for at in range(len(found))],

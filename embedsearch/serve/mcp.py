@@ -32,7 +32,7 @@ from embedsearch.explain.heatmap import overlay
 from embedsearch.explain.shown import image_of
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, QueryForm
-from embedsearch.query import AnyQuery, Row, Text, Word
+from embedsearch.query import AnyQuery, Mode, Row, Text, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
 from embedsearch.results import Hit, Results
@@ -86,6 +86,13 @@ Close = Annotated[
     bool, Field(description="Return only items that are close to the query; count says how many there are.")
 ]
 Diverse = Annotated[bool, Field(description="Return items that differ from one another.")]
+By = Annotated[
+    Mode | None,
+    Field(
+        description="For an index of texts: search by meaning (vector), by words such as names and numbers "
+        "(lexical), or by both (hybrid). Leave it out for what suits the index."
+    ),
+]
 Compared = Annotated[list[str], Field(min_length=2, max_length=MOST_COMPARED, description="The texts.")]
 Basis = Annotated[str, Field(description="Compare by the model of this index. Empty for the default model.")]
 Start = Annotated[int, Field(ge=0, description="Where in a long text to begin, in characters.")]
@@ -190,12 +197,16 @@ class Tools:
         word: Which = None,
         close: Close = False,
         diverse: Diverse = False,
+        mode: By = None,
     ) -> CallToolResult:
-        """Find the items of an index that are nearest to a text by what they mean, nearest first."""
+        """Find the items of an index that are nearest to a text by what they mean, nearest first.
+
+        Where texts are long their words count too: then the best comes first.
+        """
 
         def found(opened: Index) -> CallToolResult:
             asked = _query(opened, query, word)
-            return _found(opened, opened.search(asked, k, where, close=close, diverse=diverse))
+            return _found(opened, opened.search(asked, k, where, close=close, diverse=diverse, mode=mode))
 
         return await self._of(index, self._server.search_threads, found)
 

@@ -21,6 +21,7 @@ from embedsearch.query import (
     DEFAULT_K,
     AnyQuery,
     Image,
+    Mode,
     MoreLike,
     Query,
     Row,
@@ -41,7 +42,6 @@ MOST_PARTS = 32  # of one query
 MOST_COMPARED = 64
 MOST_TEXTS = 2048  # of one request for embeddings, as OpenAI's
 MOST_VALUES = 10_000  # that a field may have, by a filter
-MODE: Literal["vector"] = "vector"
 
 
 def _decoded(value: Any) -> bytes:
@@ -216,17 +216,13 @@ class Finding(Request):
 class SearchRequest(Asking, Finding):
     """`search`: the items nearest to a query."""
 
-    mode: Literal["vector"] = Field(MODE, description="How to search: only `vector` for now.")
+    mode: Mode | None = Field(
+        None,
+        description="Search by vectors, by the words of texts, or by both. Without it as the index has it.",
+    )
     strictness: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="Share of unrelated queries that are to get the answer 'nothing here is close'."
     )
-
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _known(cls, mode: Any) -> Any:
-        if mode != MODE:
-            raise ValueError(f"This server searches by vectors: the mode is {MODE!r}; got {mode!r:.40}.")
-        return mode
 
 
 class SimilarRequest(Finding):

@@ -152,6 +152,7 @@ class Hit(Model):
     moment: tuple[float, float] | None
     rerank_score: float | None
     lit: list[tuple[int, int]]
+    bm25: float | None
 
     @classmethod
     def of(cls, hit: Found) -> Self:
@@ -175,6 +176,7 @@ class Hit(Model):
             moment=hit.moment,
             rerank_score=hit.rerank_score,
             lit=list(hit.lit),
+            bm25=hit.bm25,
         )
 
 
@@ -230,6 +232,8 @@ class SearchOutput(Output):
     order: str
     feedback: bool
     facets: dict[str, list[FacetValue]]
+    mode: str
+    weight: float | None
     vote: Vote | None
     hits: list[Hit]
 
@@ -256,6 +260,8 @@ class SearchOutput(Output):
                 name: [FacetValue(value=_plain(value), count=count) for value, count in counts]
                 for name, counts in results.facets.items()
             },
+            mode=results.mode,
+            weight=results.weight,
             vote=Vote.of(results) if UNITS[manifest.unit].votes else None,
             hits=[Hit.of(hit) for hit in results.hits],
         )
@@ -579,6 +585,7 @@ class EvalOutput(Output):
     vote: dict[str, Any] = {}
     rejected: list[dict[str, str]] = []
     judged: dict[str, int | float] = {}
+    tuned: dict[str, Any] = {}
     pairs: dict[str, int | float] = {}
 
 

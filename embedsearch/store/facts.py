@@ -342,7 +342,47 @@ class CentringFacts:
     explained: float
 
 
-ArtifactFacts = ScaleFacts | CrossmodalFacts | MapFacts
+@dataclass(frozen=True, slots=True)
+class TunedFacts:
+    """Judged queries that the weight of vectors was chosen by.
+
+    Attributes:
+        of: the file that holds them.
+        queries: their number.
+        measured: nDCG@10 of the modes `vector`, `lexical` and `hybrid`, 0 to 1.
+    """
+
+    of: str
+    queries: int
+    measured: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalFacts:
+    """The lexical index over the texts of a build; see `embedsearch.lexical`.
+
+    Attributes:
+        kind: a name in `embedsearch.lexical.LEXICAL`.
+        language: the stemmer of its words; empty where words are taken as they are.
+        terms: number of different terms.
+        words: how many words half of the texts have at most.
+        mode: how a text is searched for where nothing else is asked: `hybrid` or `vector`.
+        weight: of vectors in the mode `hybrid`, 0 to 1; words have the rest.
+        tuned: what the weight was chosen by; None for the default.
+        files: its files.
+    """
+
+    kind: str
+    language: str
+    terms: int
+    words: int
+    mode: str
+    weight: float
+    tuned: TunedFacts | None = field(default=None, metadata=stored(optional=True))
+    files: tuple[str, ...] = ()
+
+
+ArtifactFacts = ScaleFacts | CrossmodalFacts | MapFacts | LexicalFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,11 +392,12 @@ class Artifacts:
     scale: ScaleFacts | None = field(default=None, metadata=stored(optional=True))
     crossmodal: CrossmodalFacts | None = field(default=None, metadata=stored("bridge", optional=True))
     map: MapFacts | None = field(default=None, metadata=stored(optional=True))
+    lexical: LexicalFacts | None = field(default=None, metadata=stored(optional=True))
 
     @property
     def files(self) -> frozenset[str]:
         """The files of all artifacts."""
-        every = (self.scale, self.crossmodal, self.map)
+        every = (self.scale, self.crossmodal, self.map, self.lexical)
         return frozenset(name for facts in every if facts is not None for name in facts.files)
 
     def with_(self, name: str, facts: ArtifactFacts) -> Artifacts:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
-from embedsearch.query import DEFAULT_K, MINUS
+from embedsearch.query import DEFAULT_K, MINUS, MODES, Mode
 from embedsearch.ui.widgets.notes import report
 
 COUNT, MAX_COUNT = DEFAULT_K, 200  # results
@@ -86,6 +86,7 @@ class Asked:
         order: `diverse`, `tokens`, or `FIELD` and the field to sort by, with `-` before it to descend; empty
             for the nearest first.
         feedback: whether the first hits are added to the query.
+        mode: what of a text is searched, one of `MODES`; None for the default of the index.
         where: a filter as a person wrote it.
         facets: chosen values by field, as they stand in the address.
         problems: one sentence each.
@@ -103,6 +104,7 @@ class Asked:
     close: bool | None = None
     order: str = ""
     feedback: bool = False
+    mode: Mode | None = None
     where: str = ""
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -138,6 +140,7 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         close={"yes": True, "no": False}.get(last.get("close", "")),
         order=last.get("order", ""),
         feedback=last.get("feedback", "") == "yes",
+        mode=next((mode for mode in MODES if mode == last.get("mode")), None),
         where=last.get("where", ""),
         facets={
             name.removeprefix(FIELD): tuple(filter(None, values))

@@ -57,6 +57,8 @@ def test_search_prints_the_documented_object(built):
         "note": "The random pairs are of general sentences, as the index has under 200 items.",
         "truncated": False,
         "unknown": 0.0,
+        "mode": "vector",
+        "weight": None,
         "vote": None,
         "hits": [
             {
@@ -76,6 +78,7 @@ def test_search_prints_the_documented_object(built):
                 "found_by": "",
                 "copies": 0,
                 "moment": None,
+                "bm25": None,
             }
         ],
     }

@@ -71,6 +71,7 @@ def keys(value, at=""):
     return list(dict.fromkeys(found))
 
 
+LEXICAL = ("kind", "language", "terms", "words", "mode", "weight", "files")
 # since 0.6.0; each is in docs/json-and-api.md
 NEW = {
     "diagnostics.duplicates.checked",
@@ -101,6 +102,11 @@ NEW = {
     "order",
     "feedback",
     "facets",
+    "hits[].bm25",
+    "mode",
+    "weight",
+    "recipe.index.language",
+    *(f"additions.lexical{key}" for key in ("", *(f".{name}" for name in LEXICAL))),
     "note",
     "vote",
     "rejected",  # queries of eval

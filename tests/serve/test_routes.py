@@ -204,7 +204,7 @@ ERRORS = [
     ("search", {"text": "fig", "k": 1001}, 422, "k: Input should be less than or equal to 1000"),
     ("search", {}, 422, "Ask with one of text, image, sound, item, vector and row; got none."),
     ("search", {"text": "a", "item": "b"}, 422, "got text and item."),
-    ("search", {"text": "fig", "mode": "hybrid"}, 422, "the mode is 'vector'; got 'hybrid'."),
+    ("search", {"text": "fig", "mode": "best"}, 422, "mode: Input should be 'vector', 'lexical' or 'hybrid'"),
     ("search", {"text": "fig", "unknown": 1}, 422, "There is no key 'unknown'."),
     ("search", dict.fromkeys(map(str, range(200_000)), 0), 422, "There is no key '0'."),
     ("search", {"text": "fig", "where": 3}, 422, "where: Input should be a valid string, or an object"),

@@ -36,7 +36,7 @@ def test_hits_are_plain_json(make_searcher):
             "x": 0.5, "yes": True, "no": None, "name": "ü", "nan": None, "inf": None,
         },
         "percentile": None, "closeness": None, "score": None, "unknown": 0.0, "gone": False,
-        "found_by": "", "copies": 0, "moment": None, "rerank_score": None, "lit": [],
+        "found_by": "", "copies": 0, "moment": None, "rerank_score": None, "lit": [], "bm25": None,
     }  # fmt: skip
 
 

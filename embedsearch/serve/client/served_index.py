@@ -21,6 +21,7 @@ from embedsearch.query import (
     RERANK_K,
     TOKENS,
     AnyQuery,
+    Mode,
     SearchOptions,
     as_query,
     as_single,
@@ -177,6 +178,7 @@ class ServedIndex:
         rerank_k: int = ...,
         sort: str = ...,
         facets: Sequence[str] = ...,
+        mode: Mode | None = ...,
     ) -> list[Results]: ...
     @overload
     def search(
@@ -194,6 +196,7 @@ class ServedIndex:
         rerank_k: int = ...,
         sort: str = ...,
         facets: Sequence[str] = ...,
+        mode: Mode | None = ...,
     ) -> Results: ...
     def search(
         self,
@@ -210,6 +213,7 @@ class ServedIndex:
         rerank_k: int = RERANK_K,
         sort: str = "",
         facets: Sequence[str] = (),
+        mode: Mode | None = None,
     ) -> Results | list[Results]:
         """Return the `k` nearest items; arguments, results and errors as `Index.search`.
 
@@ -220,7 +224,7 @@ class ServedIndex:
             ServerError: the server does not answer.
         """
         options = SearchOptions(
-            k, None, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets
+            k, None, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets, mode
         )
         if options.rerank not in ("", TOKENS):
             raise UsageError("A server re-ranks by tokens alone, not by a cross-encoder: give rerank=True.")
@@ -235,6 +239,7 @@ class ServedIndex:
             "rerank": options.rerank_k if options.rerank else 0,
             "sort": sort,
             "facets": list(options.facets),
+            "mode": mode,
         }
         queries = [as_query(each) for each in query] if is_several(query) else [as_query(query)]
         bodies = [{**body_of(each), **rest} for each in queries]
@@ -341,6 +346,8 @@ class ServedIndex:
                 name: [(each["value"], each["count"]) for each in counts]
                 for name, counts in found["facets"].items()
             },
+            mode=found["mode"],
+            weight=found["weight"],
         )
 
     def _hit(self, found: Mapping[str, Any], metric: Metric) -> ServedHit:
@@ -367,6 +374,7 @@ class ServedIndex:
             moment=moment and (moment[0], moment[1]),
             rerank_score=found["rerank_score"],
             lit=tuple((start, end) for start, end in found["lit"]),
+            bm25=found["bm25"],
             gone=found["gone"],
             read=lambda: self._connection.request("GET", path).content,
         )

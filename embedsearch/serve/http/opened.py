@@ -15,7 +15,7 @@ from pathlib import Path
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.errors import EmbedsearchError, IndexDamagedError
 from embedsearch.index import Index
-from embedsearch.query import AnyQuery, SearchOptions
+from embedsearch.query import AnyQuery, Mode, SearchOptions
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.results import Results
 from embedsearch.search.filters import conditions
@@ -60,7 +60,13 @@ class Question:
     options: SearchOptions
 
     @classmethod
-    def of(cls, query: AnyQuery, finding: Finding, strictness: float | None = None) -> Question:
+    def of(
+        cls,
+        query: AnyQuery,
+        finding: Finding,
+        strictness: float | None = None,
+        mode: Mode | None = None,
+    ) -> Question:
         """Return the question of a request.
 
         Raises:
@@ -80,6 +86,7 @@ class Question:
             rerank=finding.rerank,
             sort=finding.sort,
             facets=finding.facets,
+            mode=mode,
         )
         return cls(query, options)
 

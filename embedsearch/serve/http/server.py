@@ -146,7 +146,7 @@ class Server:
 
         Files, and what is re-ranked, go by themselves.
         """
-        question = Question.of(asked.query(), asked, asked.strictness)
+        question = Question.of(asked.query(), asked, asked.strictness, asked.mode)
 
         async def work(opened: Opened) -> SearchOutput:
             if asked.reads_file or asked.rerank:

@@ -16,8 +16,8 @@ from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import FilterError, ItemNotFoundError, QueryError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
-from embedsearch.query import AnyQuery, SearchOptions, Tree
-from embedsearch.results import DISTANCE, Hit, Results
+from embedsearch.query import AnyQuery, SearchOptions, Text, Tree
+from embedsearch.results import DISTANCE, Hit, Results, mode_sentence
 from embedsearch.splitters.words import words
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import auto_reload, url_state
@@ -139,12 +139,14 @@ def _welcome(indexes: Path) -> None:
 def _answer(opened: Opened, query: AnyQuery, asked: Asked, where: Tree | None) -> None:
     searcher = opened.searcher
     options, problems = order.options(opened, asked)
-    options = replace(options, where=where)
+    worded = searcher.words is not None and isinstance(query, Text)  # the address may be of another query
+    options = replace(options, where=where, mode=asked.mode if worded else None)
     with st.spinner("Searching …"):
         placed = searcher.placed([query])
         (results,) = searcher.search_placed(placed, replace(options, rerank=""))
-        if asked.close or (asked.close is None and results.verdict is Verdict.CLOSE):
-            options = replace(options, close=True, feedback=False)
+        clear = results.verdict is Verdict.CLOSE and results.mode == "vector"
+        if asked.close or (asked.close is None and clear):
+            options = replace(options, close=True, feedback=False, mode=None)
             try:
                 (results,) = searcher.search_placed(placed, replace(options, rerank=""))
             except QueryError as error:
@@ -186,8 +188,9 @@ def _count(
     searcher, hits = opened.searcher, results.hits
     total = len(_answers(searcher, where))
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
-    if not total:
-        st.info("No item passes the filter.", icon=":material/filter_alt:")
+    if not total or not hits:
+        lacks = "No item has a word of the query." if total else "No item passes the filter."
+        st.info(lacks, icon=":material/filter_alt:")
         return
     if results.close:
         of = f"{results.found:,} that are close, of {of}"
@@ -197,7 +200,8 @@ def _count(
     )
     crossed = html.escape(query_input.crossed(searcher, results.by))
     first = f"The {len(hits)} nearest" if results.order == DISTANCE else f"The first {len(hits)}"
-    line = f"{first} of {of}. {means}{crossed}"
+    by = f"{mode_sentence(results.mode, results.weight)} " if searcher.words is not None else ""
+    line = f"{first} of {of}. {by}{means}{crossed}"
     if results.truncated:
         limit = searcher.manifest.encoder.spec.max_length
         line += f" Your text is too long: the model reads only its first {limit} tokens."

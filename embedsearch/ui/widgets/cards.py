@@ -13,7 +13,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import MOST_UNKNOWN, Span, Value, as_text, clock, described
-from embedsearch.results import Hit
+from embedsearch.results import Hit, found_by_phrase
 from embedsearch.ui import auto_reload
 from embedsearch.ui.url_state import short
 from embedsearch.ui.widgets import player, thumbnails
@@ -135,12 +135,13 @@ def _meaning(hit: Hit) -> str:
     if hit.unknown > MOST_UNKNOWN:
         share = f"{100 * hit.unknown:.0f}\u00a0%"
         return f'<p class="es-said">not judged: the model does not know {share} of it</p>'
-    if hit.percentile is None or hit.label is None:
-        return ""
-    people = "" if hit.human_score is None else f" · people: {hit.human_score:.1f}"
-    people += f" · found by its {hit.found_by}" if hit.found_by else ""
-    share = percentile_phrase(hit.label, hit.percentile).replace(" %", "\u00a0%")
-    return f'<p class="es-said">{share}{people}</p>'
+    said = []
+    if hit.percentile is not None and hit.label is not None:
+        said.append(percentile_phrase(hit.label, hit.percentile).replace(" %", "\u00a0%"))
+        said += [] if hit.human_score is None else [f"people: {hit.human_score:.1f}"]
+    said += [found_by_phrase(hit.found_by)] if hit.found_by else []
+    said += [] if hit.bm25 is None else [f"BM25 {hit.bm25:.2f}"]
+    return f'<p class="es-said">{" · ".join(said)}</p>' if said else ""
 
 
 def image(hit: Hit, key: str) -> None:

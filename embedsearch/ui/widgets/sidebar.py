@@ -9,6 +9,8 @@ import streamlit as st
 
 from embedsearch.crossmodal import summary
 from embedsearch.modalities import good_for
+from embedsearch.query import MODES
+from embedsearch.store.facts import LexicalFacts
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
@@ -17,7 +19,8 @@ from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.filters import Choice, Facet, Range, chosen, ends
 from embedsearch.ui.widgets.notes import literal
 
-COUNTED, FOLD, WHERE = "search-count", "search-fold", "search-where"
+COUNTED, FOLD, MODE, WHERE = "search-count", "search-fold", "search-mode", "search-where"
+SEARCHED = {"vector": "Vectors", "lexical": "Words", "hybrid": "Vectors and words"}
 COUNTS = (6, COUNT, 24, 48, 96, 192)
 
 
@@ -29,6 +32,8 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
     """
     _facts(opened)
     _results(asked, index)
+    if (lexical := opened.searcher.manifest.artifacts.lexical) is not None:
+        _mode(lexical, asked, index)
     st.subheader("Filter", anchor=False)
     for facet in opened.facets:
         key = f"search-{index}-{facet.field}"
@@ -87,6 +92,24 @@ def _results(asked: Asked, index: str) -> None:
     url_state.follow(FOLD, asked.fold)
     st.toggle(
         "Fold copies", key=FOLD, on_change=switched, help="Show items with the same content as one result."
+    )
+
+
+def _mode(facts: LexicalFacts, asked: Asked, index: str) -> None:
+    """Show by what a text is searched for; the default of the index stands in no address."""
+
+    def changed() -> None:
+        mode = st.session_state[MODE]
+        url_state.change({"index": index, "mode": "" if mode == facts.mode else mode})
+
+    url_state.follow(MODE, asked.mode or facts.mode)
+    st.selectbox(
+        "Search by",
+        MODES,
+        key=MODE,
+        format_func=lambda mode: SEARCHED[mode],
+        on_change=changed,
+        help="Vectors find what is meant, words find names and numbers as they are written.",
     )
 
 

@@ -1,0 +1,179 @@
+"""What words add to vectors: nDCG@10, recall@10 and latency by mode, on folders of BEIR's shape.
+
+Each folder holds corpus.jsonl (`_id`, `title`, `text`), queries.jsonl (`_id`, `text`) and qrels/test.tsv
+(query, item, grade). The rows come from the product itself, `es.build` and `search(mode=...)`, but for
+reciprocal rank fusion (of the first 100 of both lists, with 60), which is reckoned here from both.
+
+Arguments: folders; `xquad` makes one of the shared data; `ids` asks for 300 items of Python's documentation
+by their ids; `million` indexes the words of that many texts, with the lexical index alone.
+"""
+
+import json
+import random
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import embedsearch as es
+from embedsearch.demo.pydocs import PythonDocs
+from embedsearch.lexical.bm25 import BM25Index
+from embedsearch.lexical.terms import Analyzer
+from embedsearch.query import MODES
+from embedsearch.recipe import SourceRecipe
+from embedsearch.records import Record
+from tests.benchmarks.common import need, read_jsonl
+
+DEEP, K = 100, 60
+SENTENCES = Path("/usr/share/wordnet")
+
+
+def folder_of_xquad(root):
+    """Return XQuAD's English passages and questions as a folder of BEIR's shape."""
+    folder = root / "xquad"
+    (folder / "qrels").mkdir(parents=True)
+    shutil.copy(need("text", "xquad_en", "corpus.jsonl"), folder / "corpus.jsonl")
+    queries = read_jsonl(need("text", "xquad_en", "queries.jsonl"))
+    lines = [json.dumps({"_id": each["_id"], "text": each["text"]}) for each in queries]
+    (folder / "queries.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    judged = [f"{each['_id']}\t{each['positive']}\t1" for each in queries]
+    text = "\n".join(["query-id\tcorpus-id\tscore", *judged]) + "\n"
+    (folder / "qrels" / "test.tsv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def read(folder):
+    """Return the items, the texts of judged queries, and the grades of items, the last two by query."""
+    items = [
+        {"id": each["_id"], "text": "\n".join(filter(None, (each.get("title"), each["text"])))}
+        for each in read_jsonl(folder / "corpus.jsonl")
+    ]
+    grades = {}
+    for line in (folder / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+        query, item, grade = line.split("\t")
+        if int(grade) > 0:
+            grades.setdefault(query, {})[item] = int(grade)
+    texts = {each["_id"]: each["text"] for each in read_jsonl(folder / "queries.jsonl")}
+    return [each for each in items if each["text"].strip()], {query: texts[query] for query in grades}, grades
+
+
+def ndcg(found, grades, k=10):
+    """Return nDCG@k of one query with the gain of BEIR, the grade itself."""
+
+    def gain(values):
+        return sum(value / np.log2(at + 2) for at, value in enumerate(values[:k]))
+
+    return gain([grades.get(each, 0) for each in found]) / gain(sorted(grades.values(), reverse=True))
+
+
+def fused(lists):
+    """Return what reciprocal rank fusion makes of several lists."""
+    scores = {}
+    for found in lists:
+        for rank, each in enumerate(found, 1):
+            scores[each] = scores.get(each, 0) + 1 / (K + rank)
+    return sorted(scores, key=lambda each: -scores[each])
+
+
+def measure(folder, root):
+    """Print the table of one folder."""
+    items, queries, grades = read(folder)
+    name = folder.resolve().name
+    index = es.build(items, name="measured", text="text", id="id", indexes=root / name)
+    facts = index.manifest.artifacts.lexical
+    print(
+        f"{name}: {len(items):,} items of {facts.words} words in the median, {len(queries):,} queries; "
+        f"default {facts.mode}, weight of vectors {facts.weight:g}, language {facts.language or '-'}"
+    )
+    ways = {f"mode={mode}": {"mode": mode} for mode in MODES}
+    found = {way: {} for way in ways}
+    spent = {way: [] for way in ways}
+    for at, (identity, text) in enumerate(queries.items()):
+        for way, options in ways.items():
+            if at == 0:
+                index.search(text, 10, **options)  # what is loaded once
+            started = time.perf_counter()
+            index.search(text, 10, **options)
+            spent[way].append(1000 * (time.perf_counter() - started))
+            results = index.search(text, DEEP, fold=False, **options)
+            found[way][identity] = [hit.id for hit in results if hit.id != identity]
+    both = [found["mode=vector"], found["mode=lexical"]]
+    found["reciprocal rank"] = {each: fused([lists[each] for lists in both]) for each in queries}
+    scores = {
+        way: 100 * mean(ndcg(lists[each], grades[each]) for each in queries) for way, lists in found.items()
+    }
+    base = scores["mode=vector"]
+    for way, lists in found.items():
+        hits = (len(set(lists[each][:10]) & set(grades[each])) / len(grades[each]) for each in queries)
+        took = f"{np.median(spent[way]):6.1f} ms" if way in spent else ""
+        line = f"nDCG@10 {scores[way]:5.1f} ({scores[way] - base:+.1f})  recall@10 {100 * mean(hits):5.1f}"
+        print(f"  {way:16} {line}  {took}")
+    print(f"BETTER_ANSWERS {name} hybrid={scores['mode=hybrid'] - base:+.2f}")
+
+
+def mean(values):
+    """Return the mean of numbers."""
+    return float(np.mean(list(values)))
+
+
+def by_id(root):
+    """Ask for 300 items of Python's documentation by their ids; print how many are first, by mode."""
+    records = [each for each in PythonDocs(SourceRecipe("python-docs", "")) if isinstance(each, Record)]
+    items = [{"id": each.id, "text": each.content} for each in records]
+    index = es.build(items, name="docs", text="text", id="id", indexes=root / "docs")
+    asked = random.Random(1).sample([each["id"] for each in items], 300)
+    for mode in (None, *MODES):
+        first = [bool(hits) and hits[0].id == each for each, hits in
+                 ((each, index.search(each, 1, mode=mode)) for each in asked)]  # fmt: skip
+        print(f"IDS mode={mode or 'default'} first={100 * np.mean(first):.1f} %")
+
+
+def million(count):
+    """Index the words of `count` definitions of WordNet, each with another beside it and a number."""
+    said = [
+        line.split("|", 1)[1].strip()
+        for file in sorted(SENTENCES.glob("data.*"))
+        for line in file.read_text(encoding="latin1").splitlines()
+        if "|" in line
+    ]
+    draw, analyzer = random.Random(0), Analyzer("english")
+    texts = ((f"doc-{at}", f"{said[at % len(said)]} {at} {draw.choice(said)}") for at in range(count))
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.process_time()
+        index = BM25Index.build(Path(folder), analyzer.of_items(texts))
+        spent = time.process_time() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
+        queries = [analyzer.of_query(each) for each in draw.sample(said, 220)]
+        for each in queries[:20]:
+            index.scores(each)
+        started = time.process_time()
+        for each in queries[20:]:
+            index.scores(each)
+        each = 1000 * (time.process_time() - started) / 200
+    print(f"MILLION texts={count:,} terms={index.terms:,} seconds={spent:.1f} peak={peak:.2f} GB "
+          f"disk={size:.0f} MB query={each:.1f} ms (processor time)")  # fmt: skip
+
+
+def main():
+    """Measure what the arguments name."""
+    with tempfile.TemporaryDirectory() as root:
+        for each in sys.argv[1:] or ["xquad", "ids"]:
+            if each == "million":
+                million(1_000_000)
+            elif each.isdigit():
+                million(int(each))
+            elif each == "ids":
+                by_id(Path(root))
+            else:
+                measure(
+                    folder_of_xquad(Path(root)) if each == "xquad" else Path(each), Path(root) / "indexes"
+                )
+
+
+if __name__ == "__main__":
+    main()

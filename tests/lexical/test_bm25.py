@@ -1,0 +1,35 @@
+import bm25s
+import numpy as np
+import pytest
+
+from embedsearch.lexical import LEXICAL, lexical_class
+from embedsearch.lexical.bm25 import K1, B, BM25Index
+
+DOCUMENTS = [["cat", "sat", "cat"], ["dog", "sat", "on", "mat"], [], ["cat", "dog", "dog", "bird"]]
+
+
+def test_scores_are_those_of_bm25s(tmp_path):
+    """A query's scores are those that bm25s gives in Lucene's form; a term that no document has adds none."""
+    oracle = bm25s.BM25(k1=K1, b=B, method="lucene", backend="numpy")
+    oracle.index(DOCUMENTS, show_progress=False)
+    index = BM25Index.build(tmp_path, iter(DOCUMENTS))
+    assert (len(index), index.terms) == (4, 6)
+    for query in (["cat"], ["dog", "sat"], ["bird", "on", "cat"]):
+        expected = oracle.get_scores(query)
+        for each in (index, BM25Index.open(tmp_path)):
+            np.testing.assert_allclose(each.scores([*query, "whale"]), expected, rtol=1e-6)
+    assert index.scores(["whale"]).tolist() == index.scores([]).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_texts_without_words_are_an_index_that_finds_nothing(tmp_path):
+    """Texts without any word can be indexed; no query finds one."""
+    index = BM25Index.build(tmp_path, [[], []])
+    assert (len(index), index.scores(["cat"]).tolist()) == (2, [0, 0])
+
+
+@pytest.mark.parametrize("name", LEXICAL)
+def test_each_row_of_the_table_is_a_lexical_index(name):
+    """Each name in the table stands for a class that builds and opens."""
+    assert callable(lexical_class(name).build)
+    assert callable(lexical_class(name).open)
