@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Scalar = str | int | float | bool | date | datetime | None
 Value = Scalar | list[Scalar]  # of a field
@@ -157,13 +161,38 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Matrix(Sequence[bytes]):
+    """Vectors as one array; the bytes of one, as a record holds them, are made when they are asked for.
+
+    Attributes:
+        rows: (m, d) float32, the least significant byte first, C-contiguous.
+    """
+
+    rows: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> Matrix: ...
+    def __getitem__(self, at: int | slice) -> bytes | Matrix:
+        return Matrix(self.rows[at]) if isinstance(at, slice) else self.rows[at].tobytes()
+
+    def take(self, places: npt.NDArray[np.int64]) -> Matrix:
+        """Return those at some places, (m,) ascending."""
+        return self if len(places) == len(self) else Matrix(self.rows[places])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Block(Sequence[Record]):
     """Records that a source has as columns; each is made when it is asked for.
 
     Attributes:
         ids: of the records, as all.
         modality: of all of them.
-        contents: their contents.
+        contents: their contents; of vectors of one length a `Matrix`.
         digests: the SHA-256 of each content, 32 bytes.
         fields: their fields.
     """

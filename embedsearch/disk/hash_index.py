@@ -50,6 +50,14 @@ class HashIndex:
         self._reserve(0)
         return True
 
+    def take_each(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Add hashes; return which of them, (m,), are new: of equal ones the first."""
+        is_new = np.zeros(len(keys), np.bool_)
+        unique, first = np.unique(np.maximum(keys, 1), return_index=True)
+        self._reserve(len(unique))
+        is_new[first] = self._insert(unique, None)
+        return is_new
+
     def add(self, keys: Keys, numbers: Numbers | None = None) -> None:
         """Add hashes that are not there yet; of equal ones the first counts.
 
@@ -91,8 +99,9 @@ class HashIndex:
             self._count = 0
             self._insert(keys, numbers)
 
-    def _insert(self, keys: Keys, numbers: npt.NDArray[np.integer] | None) -> None:
-        """Put different hashes into their slots, those that are there already left out."""
+    def _insert(self, keys: Keys, numbers: npt.NDArray[np.integer] | None) -> npt.NDArray[np.bool_]:
+        """Put different hashes into their slots; return which of them, (m,), were not there already."""
+        is_new = np.zeros(len(keys), np.bool_)
         left, at = np.arange(len(keys)), self._home(keys)
         while len(left):
             free = self._keys[at] == 0
@@ -101,8 +110,10 @@ class HashIndex:
             won = here & free
             if numbers is not None:
                 self._numbers[at[won]] = numbers[left[won]]
-            self._count += int(won.sum())
+            is_new[left[won]] = True
             left, at = left[~here], (at[~here] + 1) & (len(self._keys) - 1)
+        self._count += int(is_new.sum())
+        return is_new
 
     def _home(self, keys: Keys) -> Numbers:
         """Return the slot that each hash is looked for first."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
+from typing import TYPE_CHECKING, Any, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from embedsearch.errors import ItemError, ModelError, UsageError
 from embedsearch.modalities import PROJECTION, UNITS, QueryForm
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import PREPARATION, EncoderRecipe, layers_of, unit_of
-from embedsearch.records import Span, Unit
+from embedsearch.records import Matrix, Span, Unit
 
 if TYPE_CHECKING:
     from embedsearch.encoders.hidden_states import HiddenStates
@@ -114,6 +114,14 @@ class Encoder(Protocol):
             ItemError: the item can't be read.
             ModelError: which token of this model stands for which part of an image is unknown.
         """
+
+
+@runtime_checkable
+class Columnar(Protocol):
+    """What an encoder of vectors made elsewhere has beside `Encoder`."""
+
+    def encode_matrix(self, vectors: Matrix) -> Vectors | None:
+        """Return vectors as `encode` does, (n, d) float32; None where one of them can't be used."""
 
 
 def all_ready(items: Sequence[Any], prepared: Sequence[Prepared | ItemError]) -> list[Prepared]:

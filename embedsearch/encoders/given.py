@@ -23,7 +23,7 @@ from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import ItemError, ModelError
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Unit
+from embedsearch.records import Matrix, Unit
 
 GIVEN = "given"
 QUERY_MODEL = "query_model"  # among the files of a spec, where texts are asked too
@@ -88,6 +88,11 @@ class GivenEncoder:
             rows = np.frombuffer(b"".join(items), "<f4").reshape(-1, self.dimension)  # (m d,) -> (m, d)
             return [Prepared({"vector": row}, cost=1) for row in rows]
         return [self._prepare(item) for item in items]
+
+    def encode_matrix(self, vectors: Matrix) -> Vectors | None:
+        """See `embedsearch.encoders.Columnar`."""
+        fits = vectors.rows.shape[1] == self.dimension and np.isfinite(vectors.rows).all()
+        return vectors.rows if fits else None
 
     def _prepare(self, item: Any) -> Prepared | ItemError:
         if isinstance(item, str) and self._recipe.query_model:

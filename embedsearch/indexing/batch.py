@@ -10,7 +10,7 @@ import numpy as np
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders.probes import Probe
-from embedsearch.records import Block, Clip, Content, Record, Rejected, Sentence, Span
+from embedsearch.records import Block, Clip, Content, Matrix, Record, Rejected, Sentence, Span
 from embedsearch.store.source_state import Entries, Places
 
 
@@ -112,7 +112,7 @@ class Batch:
     copies: Places
     parted: bool
     parts: list[Part] = field(default_factory=list)
-    contents: list[Content | Sentence | Clip] = field(default_factory=list)
+    contents: Sequence[Content | Sentence | Clip] = field(default_factory=list)
     rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
     embedded: Embedded = field(default_factory=Embedded)
 
@@ -120,5 +120,6 @@ class Batch:
     def size(self) -> int:
         """How many characters or bytes the contents of its records hold in memory."""
         if isinstance(self.records, Block):
-            return sum(map(len, self.records.contents))
+            contents = self.records.contents
+            return contents.rows.nbytes if isinstance(contents, Matrix) else sum(map(len, contents))
         return sum(len(each.content) for each in self.records if isinstance(each.content, str | bytes))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import accumulate, repeat
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.indexing.batch import WHOLE, Batch, Outcome, Part
 from embedsearch.modalities import MODALITIES
 from embedsearch.records import LABEL, Block, Record, Rejected, Span, unbroken
-from embedsearch.store.items import Item
+from embedsearch.store.items import Item, ItemColumns, by_column
 from embedsearch.store.previous import Kept, PreviousBuild
+from embedsearch.store.source_state import Places
 
 NEW = -1  # the vector was embedded; a kept one has the row of the build before
 COPY = -2  # and a copy this less the number of the first record with its content
@@ -26,23 +28,17 @@ class Laid:
 
     Attributes:
         items: one for each vector.
-        origins: where each vector comes from: `NEW`, a row of the build before, or `COPY` and below.
-        unknown: share (0 to 1) of each new one's text that the model does not know, 0 for the others.
+        origins: (n,) where each vector comes from: `NEW`, a row of the build before, or `COPY` and below.
+        unknown: (n,) share (0 to 1) of each new one's text that the model does not know, 0 for the others.
         vectors: (n, d) float32, the new ones.
         rejected: what can't be used, and which of the batch's records it is.
     """
 
-    items: list[Item] = field(default_factory=list)
-    origins: list[int] = field(default_factory=list)
-    unknown: list[float] = field(default_factory=list)
-    vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
-
-    def add(self, item: Item, origin: int, unknown: float = 0.0) -> None:
-        """Take in one vector's item."""
-        self.items.append(item)
-        self.origins.append(origin)
-        self.unknown.append(unknown)
+    items: ItemColumns
+    origins: Places
+    unknown: npt.NDArray[np.float16]
+    vectors: Vectors
+    rejected: list[tuple[Rejected, int | None]]
 
 
 def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str], first: int) -> Laid:
@@ -54,7 +50,7 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
         failed: records of this build that have no vector, and why; those of the batch are added.
         first: the number of the batch's first record in this build.
     """
-    laid, rows = Laid(rejected=list(batch.rejected)), batch.rows
+    rows = batch.rows
     digits = np.stack([rows["high"], rows["low"]], 1).astype(">u8").tobytes().hex()  # (m, 2) -> 32 m digits
     hashes = [digits[at : at + 32] for at in range(0, len(digits), 32)]
     if _is_smooth(batch, failed):
@@ -67,8 +63,11 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
         parts.setdefault(part.record, []).append(part)
     counts, bad, truncated, lost = (rows[name].tolist() for name in ("rows", "bad", "truncated", "lost"))
 
+    laid: list[tuple[Item, int, float]] = []
+    rejected = list(batch.rejected)
+
     def reject(at: int, identity: str, reason: str) -> None:
-        laid.rejected.append((Rejected(unbroken(identity), unbroken(reason)), at))
+        rejected.append((Rejected(unbroken(identity), unbroken(reason)), at))
         bad[at] += 1
 
     taken: list[int] = []
@@ -76,12 +75,12 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
     for at, (record, content_hash, kept, copy) in enumerate(places):
         if kept >= 0:
             for row in range(kept_rows[at], kept_rows[at] + counts[at]):
-                laid.add(_kept_item(record, content_hash, kept_items.get(row)), row)
+                laid.append((_kept_item(record, content_hash, kept_items.get(row)), row, 0.0))
         elif copy in failed:
             counts[at] = 0
             reject(at, record.id, failed[copy])
         elif copy >= 0:
-            laid.add(_item(record, content_hash), COPY - copy)
+            laid.append((_item(record, content_hash), COPY - copy, 0.0))
         for part in parts.get(at, ()):
             outcome = batch.embedded.outcomes[part.content]
             if outcome.reason:
@@ -96,10 +95,17 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
             truncated[at] += outcome.truncated
             lost[at] += outcome.lost
             for start, span in _places(part, outcome):
-                laid.add(_item(record, content_hash, part.text, start, span), NEW, outcome.unknown)
+                item = _item(record, content_hash, part.text, start, span)
+                laid.append((item, NEW, outcome.unknown))
     rows["rows"], rows["bad"], rows["truncated"], rows["lost"] = counts, bad, truncated, lost
-    laid.vectors = _in_order(batch, taken)
-    return laid
+    items, origins, unknown = zip(*laid, strict=True) if laid else ((), (), ())
+    return Laid(
+        by_column(items),
+        np.array(origins, np.int64),
+        np.array(unknown, np.float16),
+        _in_order(batch, taken),
+        rejected,
+    )
 
 
 def _is_smooth(batch: Batch, failed: Mapping[int, str]) -> bool:
@@ -111,7 +117,7 @@ def _is_smooth(batch: Batch, failed: Mapping[int, str]) -> bool:
         and not batch.rejected
         and bool((batch.kept < 0).all())
         and outcomes.count(WHOLE) == len(outcomes)
-        and failed.keys().isdisjoint(batch.copies.tolist())
+        and (not failed or failed.keys().isdisjoint(batch.copies.tolist()))
     )
 
 
@@ -119,15 +125,15 @@ def _lay_columns(batch: Batch, hashes: list[str]) -> Laid:
     """Return the items of a smooth batch, by column; see `lay_down`."""
     block, copies = batch.records, batch.copies
     assert isinstance(block, Block)
-    contents = block.contents if MODALITIES[block.modality].keeps_bytes else repeat(None)
-    none = repeat(None)
-    items = map(Item, block.ids, none, none, none, hashes, block.fields, contents)
+    none = [None] * len(block)
+    contents = block.contents if MODALITIES[block.modality].keeps_bytes else none
     batch.rows["rows"] = 1
     return Laid(
-        items=list(items),
-        origins=np.where(copies >= 0, COPY - copies, NEW).tolist(),
-        unknown=[0.0] * len(block),
+        items=ItemColumns(block.ids, none, none, none, hashes, block.fields, contents),
+        origins=np.where(copies >= 0, COPY - copies, NEW),
+        unknown=np.zeros(len(block), np.float16),
         vectors=batch.embedded.vectors,
+        rejected=[],
     )
 
 

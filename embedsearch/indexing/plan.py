@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from embedsearch.modalities import modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe
-from embedsearch.records import Block, Clip, Content, Record, Rejected, Sentence, unbroken
+from embedsearch.records import Block, Clip, Content, Matrix, Record, Rejected, Sentence, unbroken
 from embedsearch.sources import Source
 from embedsearch.splitters import Splitter, splitter_of
 from embedsearch.store import source_state
@@ -40,6 +41,7 @@ from embedsearch.store.versions import builds_of
 # What changes the last digits of vectors, and not their meaning.
 COMPUTED_BY = ("precision", "engine", "decoding")
 Describe = Callable[[EncoderRecipe], EncoderSpec]
+Contents = Mapping[int, Content] | Sequence[Content]  # by the place of a record
 
 
 class Plan:
@@ -114,8 +116,7 @@ class Plan:
         found = self._known.find(rows["key"])
         kept = np.where(self._known.untouched(rows, found), found, -1)
         rows["modified"] = source_state.trusted(rows["modified"])
-        contents, refused = self._read(records, rows, np.flatnonzero(kept < 0))
-        read = np.array(list(contents), np.int64)
+        contents, read, refused = self._read(records, rows, np.flatnonzero(kept < 0))
         self._copy(rows, kept, "high", "low")
         kept[read] = self._with_same_content(rows[read], found[read])
         others = ~self._known.same(rows, found)
@@ -123,27 +124,27 @@ class Plan:
             if at not in refused and (reason := self._unfit(records[at])):
                 refused[at], kept[at] = reason, -1
         self._copy(rows, kept, "rows", "truncated", "lost", "bad")
-        self._keep_facts(
-            records, [at for at in np.flatnonzero(kept >= 0).tolist() if at not in contents], kept
-        )
-        new = {at: each for at, each in contents.items() if kept[at] < 0 and at not in refused}
+        self._keep_facts(records, np.setdiff1d(np.flatnonzero(kept >= 0), read), kept)
+        new = read[kept[read] < 0]
+        if refused:
+            new = np.setdiff1d(new, list(refused))
         copies = np.full(len(rows), -1, np.int64)
         parted = self._split is not None
         batch = Batch(len(walked.entries), walked.digest, records, rows, kept, copies, parted)
         if self._split is None:
-            self._take_whole(batch, new)
+            self._take_whole(batch, new, contents)
         else:
-            self._take_parts(batch, new, refused, self._split)
+            self._take_parts(batch, new, contents, refused, self._split)
         rows["rows"][batch.copies >= 0] = 1
         batch.rejected = [(Rejected(unbroken(each.id), unbroken(each.reason)), None) for each in unread]
         if self.previous is not None:
             for at in np.flatnonzero(rows["bad"] > 0).tolist():
                 batch.rejected += [(each, at) for each in self.previous.rejected.get(int(kept[at]), ())]
-        for at, reason in sorted([*refused.items(), *self._bad_spans(records, new)]):
+        for at, reason in sorted([*refused.items(), *self._bad_spans(records, new.tolist())]):
             rows["bad"][at] += 1
             batch.rejected.append((Rejected(unbroken(records[at].id), unbroken(reason)), at))
         self._records += len(records)
-        self.changes.to_embed += len(new.keys() - refused.keys())
+        self.changes.to_embed += len(set(new.tolist()) - refused.keys()) if refused else len(new)
         self._count(rows, found, _ids_of(records), unread)
         return batch
 
@@ -159,13 +160,13 @@ class Plan:
         for name in names:
             rows[name][there] = self._known.entries[name][kept[there]]
 
-    def _keep_facts(self, records: Sequence[Record], unread: Sequence[int], kept: Places) -> None:
+    def _keep_facts(self, records: Sequence[Record], unread: Places, kept: Places) -> None:
         """Give records whose content is not read the fields of its own that it had in the build before."""
         if self.previous is None or not self._modality.facts:
             return
         build = self.previous.build
         names = [name for name in self._modality.fact_names if name in build.manifest.fields]
-        places = [at for at in unread if self._known.entries["rows"][kept[at]]]
+        places = [at for at in unread.tolist() if self._known.entries["rows"][kept[at]]]
         rows = self._known.starts[kept[places]].tolist() if names and places else []
         columns = build.read(rows, [f"{FIELD}{name}" for name in names]) if rows else {}
         for at, *values in zip(places, *columns.values(), strict=True) if columns else ():
@@ -190,16 +191,17 @@ class Plan:
 
     def _read(
         self, records: Sequence[Record], rows: Entries, places: Places
-    ) -> tuple[dict[int, Content], dict[int, str]]:
+    ) -> tuple[Contents, Places, dict[int, str]]:
         """Read the contents of records, and note their hashes in `rows`.
 
         Returns:
-            The contents, and why there is none, by the record's place.
+            The contents by the record's place, the places (r,) of those that were read, ascending, and why
+            there is none, by the record's place.
         """
         if isinstance(records, Block):
-            hashes = [records.digests[at].hex()[:32] for at in places.tolist()]
-            rows["high"][places], rows["low"][places] = source_state.halves(hashes)
-            return {at: records.contents[at] for at in places.tolist()}, {}
+            highs, lows = source_state.halves_of_digests(records.digests)  # (m,) each
+            rows["high"][places], rows["low"][places] = highs[places], lows[places]
+            return records.contents, places, {}
         reader = Reader(self._modality)
         contents: dict[int, Content] = {}
         refused: dict[int, str] = {}
@@ -214,10 +216,9 @@ class Plan:
             except OSError as error:
                 refused[at] = f"it can't be read: {error.strerror or error}"
                 rows["modified"][at] = 0  # it is tried again, though the file's time stays
-        if contents:
-            read = list(contents)
-            rows["high"][read], rows["low"][read] = source_state.halves(hashes)
-        return contents, refused
+        read = np.array(list(contents), np.int64)
+        rows["high"][read], rows["low"][read] = source_state.halves(hashes)
+        return contents, read, refused
 
     def _with_same_content(self, rows: Entries, found: Places) -> Places:
         """Return known records with the same content, (m,): the one of the same id, else any; -1 for none.
@@ -232,27 +233,26 @@ class Plan:
         own &= (then["bad"] == 0) | (rows["facts"] == then["facts"])
         return np.where(own, found, elsewhere)
 
-    def _take_whole(self, batch: Batch, new: Mapping[int, Content]) -> None:
-        """Embed each content that this build has not met."""
-        places = np.array(list(new), np.int64)
-        first = self._originals.first(
-            batch.rows["high"][places], batch.rows["low"][places], self._records + places
-        )
-        for at, original in zip(new, first.tolist(), strict=True):
-            if original != self._records + at:
-                batch.copies[at] = original
-            else:
-                batch.parts.append(Part(at, 0, len(batch.contents)))
-                batch.contents.append(new[at])
+    def _take_whole(self, batch: Batch, new: Places, contents: Contents) -> None:
+        """Embed each content at the places `new` (r,) that this build has not met."""
+        first = self._originals.first(batch.rows["high"][new], batch.rows["low"][new], self._records + new)
+        is_copy = first != self._records + new
+        batch.copies[new[is_copy]] = first[is_copy]
+        own = new[~is_copy]
+        batch.parts = list(map(Part, own.tolist(), repeat(0), range(len(own))))
+        if isinstance(contents, Matrix):
+            batch.contents = contents.take(own)
+        else:
+            batch.contents = [contents[at] for at in own.tolist()]
 
     def _take_parts(
-        self, batch: Batch, new: Mapping[int, Content], refused: dict[int, str], split: Splitter
+        self, batch: Batch, new: Places, contents: Contents, refused: dict[int, str], split: Splitter
     ) -> None:
-        """Embed each different part of the contents."""
+        """Embed each different part of the contents at the places `new`, (r,)."""
         numbers: dict[Sentence | Clip, int] = {}
-        for at, content in new.items():
+        for at in new.tolist():
             try:
-                record = batch.records[at]
+                content, record = contents[at], batch.records[at]
                 for offset, part in split(content if record.labels is None else record):
                     number = numbers.setdefault(part, len(numbers))
                     if isinstance(part, Clip):

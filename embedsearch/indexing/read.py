@@ -6,15 +6,19 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from embedsearch.modalities import MODALITIES, UNITS, ModalityRow
 from embedsearch.records import (
     Block,
     Content,
     Entry,
+    Matrix,
+    Modality,
     Record,
     Scalar,
     Unit,
@@ -70,7 +74,11 @@ def _by_column(entries: Sequence[Entry]) -> Sequence[Entry]:
         contents.append(entry.content)
     digests = [hashlib.sha256(content).digest() for content in contents]
     fields = [record.fields for record in records]
-    return Block([record.id for record in records], records[0].modality, contents, digests, fields)
+    modality = records[0].modality
+    held: Sequence[bytes] = contents
+    if modality is Modality.VECTOR and len({len(content) for content in contents}) == 1:
+        held = Matrix(np.frombuffer(b"".join(contents), "<f4").reshape(len(contents), -1))  # (m d,) -> (m, d)
+    return Block([record.id for record in records], modality, held, digests, fields)
 
 
 def _stretches(source: Source, most: int) -> Iterator[list[Entry]]:
@@ -155,8 +163,10 @@ def may_be_broken(records: Sequence[Record]) -> bool:
     """Whether one of the records can be broken; False only of a block where none is."""
     if not isinstance(records, Block):
         return True
-    values = (each for fields in records.fields for each in (*fields, *fields.values()))
-    return any(isinstance(each, str) and _is_broken(each) for each in chain(records.ids, values))
+    values = (each for fields in records.fields if fields for each in (*fields, *fields.values()))
+    return _is_broken("".join(records.ids)) or any(
+        isinstance(each, str) and _is_broken(each) for each in values
+    )
 
 
 def _is_broken(text: str) -> bool:

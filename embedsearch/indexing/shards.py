@@ -36,7 +36,7 @@ from embedsearch.records import MOST_UNKNOWN, Rejected
 from embedsearch.sources.text_cells import CellType
 from embedsearch.store import items as tables
 from embedsearch.store.ids import save_ids
-from embedsearch.store.items import Item
+from embedsearch.store.items import ItemColumns
 from embedsearch.store.manifest import ITEMS, PROBES, REJECTED, SOURCE_STATE, UNKNOWN, VECTORS
 from embedsearch.store.previous import PreviousBuild
 from embedsearch.store.source_state import ENTRY, Entries, Places
@@ -159,9 +159,9 @@ class Staging:
             return None
 
     def _start_shard(self) -> None:
-        self._items: list[Item] = []
-        self._origins: list[int] = []
-        self._unknown: list[float] = []
+        self._items: list[ItemColumns] = []
+        self._origins: list[Places] = []
+        self._unknown: list[npt.NDArray[np.float16]] = []
         self._vectors: list[Vectors] = []
         self._rows: list[Entries] = []
         self._rejected: list[tuple[Rejected, int | None]] = []
@@ -198,9 +198,9 @@ class Staging:
             probes.save(self._folder / PROBES, batch.embedded.probes)
         base = self._open.records
         laid = lay_down(batch, previous, self._failed, self.totals.records + base)
-        self._items += laid.items
-        self._origins += laid.origins
-        self._unknown += laid.unknown
+        self._items.append(laid.items)
+        self._origins.append(laid.origins)
+        self._unknown.append(laid.unknown)
         if len(laid.vectors):
             self._vectors.append(laid.vectors)
         self._rows.append(batch.rows)
@@ -210,8 +210,8 @@ class Staging:
             Totals(
                 entries=batch.entries,
                 records=len(batch.rows),
-                items=len(laid.items),
-                reused=sum(origin >= 0 for origin in laid.origins),
+                items=len(laid.origins),
+                reused=int(np.count_nonzero(laid.origins >= 0)),
                 rejected=len(laid.rejected),
                 waited=batch.embedded.waited,
                 computed=batch.embedded.computed,
@@ -233,13 +233,15 @@ class Staging:
                 f"{stem}.npy": np.concatenate(self._vectors)
                 if self._vectors
                 else np.empty((0, 0), np.float32),
-                f"{stem}.origins.npy": np.array(self._origins, np.int64),
-                f"{stem}.unknown.npy": np.array(self._unknown, np.float16),
+                f"{stem}.origins.npy": np.concatenate(self._origins),
+                f"{stem}.unknown.npy": np.concatenate(self._unknown),
                 f"{stem}.state.npy": np.concatenate(self._rows),
             }
             for name, array in arrays.items():
                 np.save(self._folder / name, array)
-            pq.write_table(tables.to_table(self._items), self._folder / f"{stem}.parquet")
+            columns = zip(*self._items, strict=True)  # a few batches of each column
+            items = ItemColumns(*(list(chain.from_iterable(parts)) for parts in columns))
+            pq.write_table(tables.to_table(items), self._folder / f"{stem}.parquet")
             shard = {
                 "totals": asdict(self._open),
                 "batches": self._batches,

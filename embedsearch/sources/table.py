@@ -58,6 +58,11 @@ class Ids:
         digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return self._taken.take(int.from_bytes(digest, "little"))
 
+    def take_each(self, keys: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Reserve keys; return which of them, (m,), were free: of equal ones the first."""
+        digests = [hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8) for key in keys]
+        return self._taken.take_each(np.frombuffer(b"".join([each.digest() for each in digests]), "<u8"))
+
     def counted(self, name: str) -> str:
         """Return `name`, or `name-2`, `name-3`, ... if it was given before."""
         if self.take(name):
@@ -72,9 +77,13 @@ class Ids:
         """Return the first 16 hex digits of the content's hash, counted."""
         return self.counted(content_hash(content)[:16])
 
-    def of_digest(self, digest: bytes) -> str:
-        """Return the same of a content's SHA-256."""
-        return self.counted(digest[:8].hex())
+    def of_digests(self, digests: Sequence[bytes]) -> list[str]:
+        """Return the same of each content's SHA-256."""
+        digits = b"".join(digests).hex()  # (m,) -> 64 m digits
+        ids = [digits[at : at + 16] for at in range(0, len(digits), 64)]
+        for at in np.flatnonzero(~self.take_each(ids)).tolist():
+            ids[at] = self.counted(ids[at])
+        return ids
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from embedsearch.errors import SourceError, nearest
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Block, Entries, Entry, Modality, Record, Rejected, Value
+from embedsearch.records import Block, Entries, Entry, Matrix, Modality, Record, Rejected, Value
 from embedsearch.sources import Source, open_source
 from embedsearch.sources.guess import guess
 from embedsearch.sources.lines import check_text, read_lines
@@ -119,16 +119,19 @@ class VectorFile(NothingToReport):
             beside = self._as_many(self._table, "rows of the table of fields")
         rows = max(1, min(most, -(-held // (4 * dimension))))
         for start in range(0, count, rows):
-            contents = _contents(self._vectors[start : start + rows])
-            size = len(contents)
-            yield self._stretch(start, contents, list(islice(keys, size)), list(islice(beside, size)), taken)
+            part, problems = _float32(self._vectors[start : start + rows])
+            size = len(part)
+            yield self._stretch(
+                start, part, problems, list(islice(keys, size)), list(islice(beside, size)), taken
+            )
         next(keys, None)  # is an error where there are more
         next(beside, None)
 
     def _stretch(
         self,
         start: int,
-        contents: list[bytes | str],
+        part: npt.NDArray[np.float32],
+        problems: Mapping[int, str],
         keys: Sequence[str],
         beside: Sequence[Entry | None],
         taken: Ids,
@@ -137,35 +140,38 @@ class VectorFile(NothingToReport):
 
         Args:
             start: the number of the first vector.
-            contents: of each vector its bytes, or why it can't be used.
+            part: (m, d) the vectors.
+            problems: why vectors can't be used, by their place in `part`.
             keys: of each vector its id; empty where there is none.
             beside: the rows of the table of fields; None without a table.
             taken: the ids so far.
         """
-        rejected: dict[int, Rejected] = {}
+        reasons = dict(problems)
+        rejected = {at: row for at, row in enumerate(beside) if isinstance(row, Rejected)}
+        if self._ids is not None:
+            reasons = {at: "its id is empty" for at, key in enumerate(keys) if not key} | reasons
+            free = [at for at in range(len(part)) if at not in reasons and at not in rejected]
+            for at, is_free in zip(free, taken.take_each([keys[at] for at in free]).tolist(), strict=True):
+                if not is_free:
+                    reasons[at] = f"the id {keys[at]!r} was used by an earlier vector"
+        for at, reason in reasons.items():
+            rejected.setdefault(at, Rejected(f"{self._name}:{start + at + 1}", reason))
+        good = [at for at in range(len(part)) if at not in rejected]
+        held = Matrix(part).take(np.array(good, np.int64))
+        digests = [hashlib.sha256(row).digest() for row in held.rows]
         ids: list[str] = []
-        held: list[bytes] = []
-        digests: list[bytes] = []
-        for at, (content, key, row) in enumerate(zip(contents, keys, beside, strict=True)):
-            place = f"{self._name}:{start + at + 1}"
-            if isinstance(row, Rejected):
-                rejected[at] = row
-            elif isinstance(content, str):
-                rejected[at] = Rejected(place, content)
-            elif self._ids is not None and not key:
-                rejected[at] = Rejected(place, "its id is empty")
-            elif self._ids is not None and not taken.take(key):
-                rejected[at] = Rejected(place, f"the id {key!r} was used by an earlier vector")
-            else:
-                held.append(content)
-                digests.append(hashlib.sha256(content).digest())
-                ids.append(key or (row.id if row is not None else "") or taken.of_digest(digests[-1]))
-        fields = [each for at, each in enumerate(self._fields_of(start, beside)) if at not in rejected]
-        block = Block(ids, Modality.VECTOR, held, digests, fields)
+        if self._ids is not None:
+            ids = [keys[at] for at in good]
+        elif self._table is not None:
+            ids = [row.id for row in map(beside.__getitem__, good) if isinstance(row, Record)]
+        if not all(ids) or not ids:  # a table without a column of ids gives none
+            ids = taken.of_digests(digests)
+        fields = self._fields_of(start, beside)
+        block = Block(ids, Modality.VECTOR, held, digests, [fields[at] for at in good])
         if not rejected:
             return block
         records = iter(block)
-        return [rejected.get(at) or next(records) for at in range(len(contents))]
+        return [rejected.get(at) or next(records) for at in range(len(part))]
 
     def _fields_of(self, start: int, beside: Sequence[Entry | None]) -> list[Mapping[str, Value]]:
         """Return the fields of vectors from the number `start` on: of the arrays and of rows of the table."""
@@ -254,13 +260,11 @@ def _table(recipe: SourceRecipe) -> Source | None:
     return open_source(replace(recipe, kind=kind, location=location, fields=location, vector="", ids=""))
 
 
-def _contents(vectors: Array) -> list[bytes | str]:
-    """Return each row of (m, d) as bytes of float32 numbers, or why it can't be used."""
+def _float32(vectors: Array) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
+    """Return rows (m, d) as float32, and by place why rows can't be used."""
     with np.errstate(over="ignore"):  # what float32 can't hold is not finite
-        part = np.ascontiguousarray(vectors, "<f4")
-    good = np.isfinite(part).all(1) & part.any(1)  # (m, d) -> (m,)
-    raw, size = part.tobytes(), 4 * part.shape[1]
-    contents: list[bytes | str] = [raw[at : at + size] for at in range(0, len(raw), size)]
-    for at in np.flatnonzero(~good).tolist():
-        contents[at] = problem_of_vector(part[at])
-    return contents
+        part = np.array(vectors, "<f4", order="C", subok=False)  # a copy: the file may change
+        squares = np.einsum("md,md->m", part, part)  # (m, d) -> (m,)
+    unsure = np.flatnonzero(~((squares > 0) & (squares < np.inf)))  # tiny and huge numbers have such squares
+    problems = {at: problem_of_vector(part[at]) for at in unsure.tolist()}
+    return part, {at: problem for at, problem in problems.items() if problem}

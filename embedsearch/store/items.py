@@ -60,6 +60,23 @@ class Item(NamedTuple):
     content: bytes | None = None
 
 
+class ItemColumns(NamedTuple):
+    """The attributes of items, a column for each: see `Item`."""
+
+    ids: Sequence[str] = ()
+    texts: Sequence[str | None] = ()
+    paths: Sequence[str | None] = ()
+    spans: Sequence[Span | None] = ()
+    hashes: Sequence[str] = ()
+    fields: Sequence[Mapping[str, Value]] = ()
+    contents: Sequence[bytes | None] = ()
+
+
+def by_column(items: Sequence[Item]) -> ItemColumns:
+    """Return items as columns."""
+    return ItemColumns(*zip(*items, strict=True)) if items else ItemColumns()
+
+
 def open_table(path: Path) -> pa.Table:
     """Return the items in an Arrow file that `merge` wrote, memory-mapped unless the file is small."""
     file = pa.BufferReader(path.read_bytes()) if is_small(path) else pa.memory_map(str(path))
@@ -74,13 +91,12 @@ def texts_of(items: Items, field: str) -> dict[int, str]:
     return {row: text.strip() for row, text in enumerate(items[name].to_pylist()) if text and text.strip()}
 
 
-def to_table(items: Sequence[Item]) -> pa.Table:
-    """Return `items` as a table; a field whose values are of several types becomes text.
+def to_table(items: ItemColumns) -> pa.Table:
+    """Return items as a table; a field whose values are of several types becomes text.
 
     A field that holds lists, and perhaps single values, becomes one of lists.
     """
-    # (n,) items -> a column (n,) for each of their attributes
-    ids, texts, paths, spans, hashes, fields, contents = zip(*items, strict=True) if items else [()] * 7
+    ids, texts, paths, spans, hashes, fields, contents = items
     columns: dict[str, pa.Array] = {
         "id": pa.array(ids, pa.string()),
         "text": pa.array(texts, pa.string()),

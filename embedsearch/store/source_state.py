@@ -110,6 +110,12 @@ def halves(hashes: Sequence[str]) -> tuple[Halves, Halves]:
     return both[::2], both[1::2]
 
 
+def halves_of_digests(digests: Sequence[bytes]) -> tuple[Halves, Halves]:
+    """Return the content hashes that SHA-256 digests begin with as two numbers: (m,) high, (m,) low."""
+    quarters = np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)  # (4 m,)
+    return quarters[::4], quarters[1::4]
+
+
 class SourceState:
     """The rows of one build, looked up by key or by content.
 

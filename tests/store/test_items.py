@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedsearch.sources.text_cells import DATES, CellType, parsers
-from embedsearch.store.items import FIELD, Item, merge, to_table
+from embedsearch.store.items import FIELD, Item, by_column, merge, to_table
 
 
 def item(identity="a", **fields):
@@ -15,7 +15,7 @@ def item(identity="a", **fields):
 
 def column(*values):
     """Return the Arrow type and the values of a field that held `values`."""
-    table = to_table([item(str(at), x=value) for at, value in enumerate(values)])
+    table = to_table(by_column([item(str(at), x=value) for at, value in enumerate(values)]))
     return table[FIELD + "x"].type, table[FIELD + "x"].to_pylist()
 
 
@@ -33,7 +33,7 @@ def merged(tmp_path, *shards):
             item(f"{number}-{at}", **({} if value is ... else {"x": value}))
             for at, value in enumerate(values)
         ]
-        pq.write_table(to_table(items), paths[-1])
+        pq.write_table(to_table(by_column(items)), paths[-1])
     schema = merge(paths, tmp_path / "all.arrow", {})
     table = read(tmp_path / "all.arrow")
     assert table.schema.equals(schema)
@@ -84,7 +84,7 @@ def test_every_part_of_an_item_is_kept():
     """Id, text, path, span, hash and bytes have columns of their own; a field may have any name."""
     word = Item("r#4", "the word", None, (4, 8), "a" * 32, {"id": "field", "a b.c": 1})
     image = Item("p", None, "/tmp/ü.png", None, "b" * 32, {}, b"\x00\xff")
-    assert to_table([word, image]).to_pylist() == [
+    assert to_table(by_column([word, image])).to_pylist() == [
         {
             "id": "r#4", "text": "the word", "path": None, "start": 4, "end": 8, "hash": "a" * 32,
             "picture": None, "field:id": "field", "field:a b.c": 1,
@@ -140,7 +140,7 @@ def test_cells_of_text_become_values_of_their_column(tmp_path):
                 cells[name].see(cell) if isinstance(cell, str) else None
         paths.append(tmp_path / f"{number}.parquet")
         items = [item(str(at), **dict(zip(names, row, strict=True))) for at, row in enumerate(rows)]
-        pq.write_table(to_table(items), paths[-1])
+        pq.write_table(to_table(by_column(items)), paths[-1])
     merge(paths, tmp_path / "all.arrow", cells)
     table = read(tmp_path / "all.arrow")
     assert table[FIELD + "n"].type == pa.int64()
@@ -156,7 +156,7 @@ def test_joining_keeps_the_order_of_items(tmp_path):
     paths = []
     for number, count in enumerate((3, 0, 2)):
         paths.append(tmp_path / f"{number}.parquet")
-        pq.write_table(to_table([item(f"{number}-{at}", n=at) for at in range(count)]), paths[-1])
+        pq.write_table(to_table(by_column([item(f"{number}-{at}", n=at) for at in range(count)])), paths[-1])
     merge(paths, tmp_path / "all.arrow", {})
     table = read(tmp_path / "all.arrow")
     assert table["id"].to_pylist() == ["0-0", "0-1", "0-2", "2-0", "2-1"]

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from embedsearch.distances.metric import Vectors
-from embedsearch.encoders import Encoder, Prepared, gather
+from embedsearch.encoders import Columnar, Encoder, Prepared, gather
 from embedsearch.encoders.probes import spread
 from embedsearch.errors import ItemError
 from embedsearch.indexing.batch import WHOLE, Batch, Embedded, Outcome
 from embedsearch.modalities import UNITS, modality_of
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Matrix
 
 REPORTED_EVERY = 16  # entries; a progress bar needs no more
 
@@ -40,6 +41,7 @@ class _Work:
         outcomes: of each content.
         entries: `[start, end)`, the entries of the batch that the progress counts for them.
         waited: seconds that the runner waited for them.
+        vectors: (n, d) float32 of the contents, where these are vectors already; `prepared` holds a few then.
     """
 
     batch: Batch
@@ -47,6 +49,7 @@ class _Work:
     outcomes: list[Outcome]
     entries: tuple[int, int]
     waited: float = 0.0
+    vectors: Vectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,12 @@ def _works(batches: Iterator[Batch], encoder: Encoder) -> Iterator[_Work]:
     ahead = UNITS[encoder.spec.unit].parts_ahead
     for batch in batches:
         contents, batch.contents = batch.contents, []  # images take megabytes
+        if isinstance(contents, Matrix) and isinstance(encoder, Columnar):
+            vectors = encoder.encode_matrix(contents)
+            if vectors is not None:
+                probes = encoder.prepare([contents[at] for at in spread(len(contents))])
+                yield _Work(batch, probes, [WHOLE] * len(contents), (0, batch.entries), vectors=vectors)
+                continue
         count, start = len(contents), 0
         while True:
             size = min(ahead or count, len(contents))
@@ -139,7 +148,7 @@ def _works(batches: Iterator[Batch], encoder: Encoder) -> Iterator[_Work]:
                 break
 
 
-def _prepare(contents: list[Any], encoder: Encoder) -> tuple[list[Prepared], list[Outcome]]:
+def _prepare(contents: Sequence[Any], encoder: Encoder) -> tuple[list[Prepared], list[Outcome]]:
     prepared: list[Prepared] = []
     outcomes: list[Outcome] = []
     for each in encoder.prepare(contents) if contents else ():
@@ -175,6 +184,12 @@ def _compute(
     """Run the model over contents of a batch."""
     prepared, outcomes = work.prepared, work.outcomes
     entries = work.entries[1] - work.entries[0]
+    if work.vectors is not None:
+        on_progress(entries)
+        probes = [
+            (each, work.vectors[[at]]) for each, at in zip(prepared, spread(len(outcomes)), strict=True)
+        ]
+        return Embedded(outcomes, work.vectors, probes, waited=work.waited)
 
     def reported() -> Iterator[tuple[int, Vectors]]:
         # Progress counts entries: they are spread over the contents, and the rest comes last.
