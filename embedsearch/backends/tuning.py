@@ -22,6 +22,7 @@ from embedsearch.distances.metric import Metric, Vectors
 K = 10  # recall@10
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 MAX_QUERIES, QUERY_SHARE = 1000, 0.02
+MOST_PAIRS, SURE_QUERIES = 500_000_000, 500  # above so many pairs of a query and a row, fewer queries serve
 TOGETHER = 4096  # rows that are compared with all queries together: what comes of it stays in the cache
 TIMED = 100  # single queries
 MOST_TIMES = 4  # the efSearch, or nprobe, of a larger rerank_k
@@ -34,7 +35,7 @@ Trial = Callable[[Vectors, int, int, Mask | None], Vectors]
 
 def hold_out(count: int, seed: int = 0) -> Rows:
     """Return rows, ascending, that are the queries to tune with, and are added to the index after that."""
-    wanted = min(MAX_QUERIES, int(count * QUERY_SHARE))
+    wanted = min(MAX_QUERIES, max(MOST_PAIRS // max(count, 1), SURE_QUERIES), int(count * QUERY_SHARE))
     return np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
 
 

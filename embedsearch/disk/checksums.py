@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,17 +52,25 @@ def known_sha256(path: Path) -> str:
     return checksum
 
 
-def file_facts(folder: Path) -> dict[str, FileFacts]:
+def file_facts(folder: Path, known: Mapping[str, FileFacts] | None = None) -> dict[str, FileFacts]:
     """Flush every file in `folder` to the disk, and return sizes and SHA-256 by name.
 
     That they were read is noted, so that the first opening does not read large ones again.
+
+    Args:
+        folder: of the files.
+        known: what `flushed` returned of some of them, by name.
     """
-    facts = {}
-    for path in sorted(folder.iterdir()):
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        facts[path.name] = FileFacts(path.stat().st_size, sha256_of(path))
-        note(path, facts[path.name].sha256)
+    known = known or {}
+    return {path.name: known.get(path.name) or flushed(path) for path in sorted(folder.iterdir())}
+
+
+def flushed(path: Path) -> FileFacts:
+    """Flush a file to the disk, and return its size and SHA-256; see `file_facts`."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+    facts = FileFacts(path.stat().st_size, sha256_of(path))
+    note(path, facts.sha256)
     return facts
 
 

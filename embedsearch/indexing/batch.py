@@ -69,7 +69,7 @@ class Embedded:
 
 
 class Part(NamedTuple):
-    """A record, or a sentence or clip of it, that is embedded.
+    """A sentence or clip of a record, or all of it, that is embedded.
 
     Attributes:
         record: which of the batch's records it is of.
@@ -98,7 +98,8 @@ class Batch:
         kept: (m,) where in the build before its vectors are; -1 for those that it has no vectors of.
         copies: (m,) the first record of this build with the same content; -1 for those that are no copies.
         parted: whether a record has several parts, each with vectors of its own.
-        parts: what is embedded, in the order of the records.
+        whole: (r,) which records are embedded as they are, a content each.
+        parts: what is embedded of records that have parts, in the order of the records.
         contents: what the encoder reads, each once; empty again when it is embedded.
         rejected: what can't be used, and which of `records` it is; None for what is not among them.
         embedded: what the runner made of `contents`.
@@ -111,6 +112,7 @@ class Batch:
     kept: Places
     copies: Places
     parted: bool
+    whole: Places = field(default_factory=lambda: np.empty(0, np.int64))
     parts: list[Part] = field(default_factory=list)
     contents: Sequence[Content | Sentence | Clip] = field(default_factory=list)
     rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replaced
 from datetime import UTC, datetime
@@ -285,7 +286,7 @@ class _Task:
         centring = carried(options, plan.previous, totals.items, totals.reused)
         fits = options.centred and centring is None
         storage = "fp32" if fits else options.storage
-        joined = staging.join(aside, plan.previous, encoder.dimension, storage, cells, centring)
+        kept = staging.join(aside, plan.previous, encoder.dimension, storage, centring)
         if fits:
             self.progress.stage("centring the vectors")
             centring = fit_to(aside, options, STORAGE[options.storage])
@@ -296,7 +297,10 @@ class _Task:
         if table := self.encoder.recipe.table:
             shutil.copyfile(table, aside / COLUMNS)
         _save_queries(recipe, encoder, plan.previous, aside, self.load)
-        made = make_index(recipe, self.metric, aside, self.previous, joined.kept, self.progress, centring)
+        with ThreadPoolExecutor(1, thread_name_prefix="items") as beside:
+            items = beside.submit(staging.join_items, aside, cells)
+            made = make_index(recipe, self.metric, aside, self.previous, kept, self.progress, centring)
+        schema, files = items.result()
         index = made.facts
         if self.strict and index.recall < recipe.index.recall:
             raise RecallNotReachedError(
@@ -338,7 +342,7 @@ class _Task:
             recipe=recipe,
             fields={
                 column.name.removeprefix(FIELD): str(column.type)
-                for column in joined.schema
+                for column in schema
                 if column.name.startswith(FIELD)
             },
             report=_report(staging.totals, self.source, aside, notes, time.perf_counter() - self.started),
@@ -348,7 +352,7 @@ class _Task:
             artifacts=artifacts,
             centring=None if centring is None else described(centring, aside),
             queries=sha256_of(Path(recipe.index.queries)) if recipe.index.queries else "",
-            files=file_facts(aside),
+            files=file_facts(aside, files),
         ).save(aside)
         published = publish(self.folder, aside, build, recipe)
         staging.clear()

@@ -59,7 +59,8 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
     starts = np.zeros(1, np.int64) if previous is None else previous.source_state.starts
     kept_rows = starts[np.maximum(batch.kept, 0)].tolist()
     parts: dict[int, list[Part]] = {}
-    for part in batch.parts:
+    whole = (Part(at, 0, number) for number, at in enumerate(batch.whole.tolist()))
+    for part in batch.parts if batch.parted else whole:
         parts.setdefault(part.record, []).append(part)
     counts, bad, truncated, lost = (rows[name].tolist() for name in ("rows", "bad", "truncated", "lost"))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -238,12 +237,11 @@ class Plan:
         first = self._originals.first(batch.rows["high"][new], batch.rows["low"][new], self._records + new)
         is_copy = first != self._records + new
         batch.copies[new[is_copy]] = first[is_copy]
-        own = new[~is_copy]
-        batch.parts = list(map(Part, own.tolist(), repeat(0), range(len(own))))
+        batch.whole = new[~is_copy]
         if isinstance(contents, Matrix):
-            batch.contents = contents.take(own)
+            batch.contents = contents.take(batch.whole)
         else:
-            batch.contents = [contents[at] for at in own.tolist()]
+            batch.contents = [contents[at] for at in batch.whole.tolist()]
 
     def _take_parts(
         self, batch: Batch, new: Places, contents: Contents, refused: dict[int, str], split: Splitter

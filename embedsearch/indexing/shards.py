@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedsearch.disk.checksums import sha256_of
+from embedsearch.disk.checksums import FileFacts, flushed, sha256_of
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.centring import Centring
 from embedsearch.distances.metric import Vectors
@@ -76,19 +76,6 @@ class Totals:
                 setattr(self, name, getattr(self, name) + value)
         for note, count in other.prepared.items():
             self.prepared[note] = self.prepared.get(note, 0) + count
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """What the shards of a build were joined into.
-
-    Attributes:
-        schema: of the items.
-        kept: (n,) which row of the build before holds the same vector, -1 for none.
-    """
-
-    schema: pa.Schema
-    kept: Places
 
 
 class Staging:
@@ -184,7 +171,7 @@ class Staging:
             self._waiting_records += len(batch.records)
             self._waiting_size += batch.size
             fits = self._waiting_records <= MOST_WAITING and self._waiting_size <= MOST_WAITING_SIZE
-            self._waits = fits and not batch.parts
+            self._waits = fits and not batch.parts and not len(batch.whole)
         if not self._waits:
             self._lay_waiting()
 
@@ -282,10 +269,9 @@ class Staging:
         previous: PreviousBuild | None,
         dimension: int,
         storage: str,
-        cells: Mapping[str, CellType],
         centring: Centring | None = None,
-    ) -> Joined:
-        """Join the shards into the items, vectors, source state, probes and rejections of a build.
+    ) -> Places:
+        """Join the shards into the vectors, source state, probes and rejections of a build.
 
         Vectors are new, kept of the build before, or copies of others in this build.
 
@@ -294,16 +280,16 @@ class Staging:
             previous: the build that kept vectors are of.
             dimension: of the vectors as the model gives them.
             storage: `fp32` or `fp16`, what the vectors are stored in.
-            cells: by field, the type of cells of text.
             centring: that of `previous`, by which new vectors are centred as the kept ones are; None to join
                 the vectors as the model gives them.
+
+        Returns:
+            Which row of the build before holds the same vector, (n,); -1 for none.
 
         Raises:
             RecipeError: a vector has a component that fp16 can't hold.
         """
         stems = [self._folder / str(shard) for shard in range(self._shards)]
-        shards = [stem.with_suffix(".parquet") for stem in stems]
-        schema = tables.merge(shards, folder / ITEMS, cells)
         rows = np.lib.format.open_memmap(folder / SOURCE_STATE, "w+", ENTRY, (self.totals.records,))
         at = 0
         for part in self.source_states():
@@ -322,7 +308,7 @@ class Staging:
             kept[at : at + len(origins)] = np.maximum(origins, NEW)
             new = origins == NEW
             if new.any():
-                made = load_array(stem.with_suffix(".npy"))
+                made = load_array(stem.with_suffix(".npy"), mapped=True)
                 made = made if centring is None else centring.apply(made)
                 part[slice(None) if new.all() else new] = _stored(made, vectors.dtype)
             if stem.with_suffix(".unknown.npy").is_file():  # a run of 0.6 that was interrupted has none
@@ -342,15 +328,31 @@ class Staging:
         self.totals.unknown = int((unknown > MOST_UNKNOWN).sum())
         if unknown.any():
             np.save(folder / UNKNOWN, unknown)
-        rows.flush()
-        vectors.flush()
         save_ids(folder)
         if (self._folder / PROBES).is_file():
             shutil.copyfile(self._folder / PROBES, folder / PROBES)
         with (folder / REJECTED).open("w", encoding="utf-8") as file:
             for each in self.rejected():
                 file.write(json.dumps(each, ensure_ascii=False) + "\n")
-        return Joined(schema, _each_once(kept))
+        return _each_once(kept)
+
+    def join_items(
+        self, folder: Path, cells: Mapping[str, CellType]
+    ) -> tuple[pa.Schema, dict[str, FileFacts]]:
+        """Join the shards into the items of a build, and flush these and the vectors that are joined already.
+
+        It runs beside the making of the index, as neither needs the other.
+
+        Args:
+            folder: where they go.
+            cells: by field, the type of cells of text.
+
+        Returns:
+            The schema of the items, and the facts of both files by name.
+        """
+        shards = [self._folder / f"{shard}.parquet" for shard in range(self._shards)]
+        schema = tables.merge(shards, folder / ITEMS, cells)
+        return schema, {name: flushed(folder / name) for name in (ITEMS, VECTORS)}
 
     def clear(self) -> None:
         """Delete all unfinished work."""

@@ -65,8 +65,9 @@ class Ids:
 
     def counted(self, name: str) -> str:
         """Return `name`, or `name-2`, `name-3`, ... if it was given before."""
-        if self.take(name):
-            return name
+        return name if self.take(name) else self._numbered(name)
+
+    def _numbered(self, name: str) -> str:
         number = self._last.get(name, 1) + 1
         while not self.take(f"{name}-{number}"):
             number += 1
@@ -78,11 +79,12 @@ class Ids:
         return self.counted(content_hash(content)[:16])
 
     def of_digests(self, digests: Sequence[bytes]) -> list[str]:
-        """Return the same of each content's SHA-256."""
-        digits = b"".join(digests).hex()  # (m,) -> 64 m digits
+        """Return the same of each SHA-256 of a content; a reading takes all its ids so, or none."""
+        joined = b"".join(digests)
+        digits = joined.hex()  # (m,) -> 64 m digits
         ids = [digits[at : at + 16] for at in range(0, len(digits), 64)]
-        for at in np.flatnonzero(~self.take_each(ids)).tolist():
-            ids[at] = self.counted(ids[at])
+        for at in np.flatnonzero(~self._taken.take_each(np.frombuffer(joined, "<u8")[::4])).tolist():
+            ids[at] = self._numbered(ids[at])
         return ids
 
 

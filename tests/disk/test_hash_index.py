@@ -33,6 +33,15 @@ def test_one_by_one_and_together_are_the_same():
     assert not index.take(0)
 
 
+def test_many_at_once_are_new_as_one_by_one():
+    """Of hashes taken together the first of equal ones is new, where none was there before."""
+    index, single = HashIndex(), HashIndex()
+    for seed in range(4):
+        keys = np.random.default_rng(seed).integers(0, 2 * FEWEST, FEWEST).astype(np.uint64)
+        assert index.take_each(keys).tolist() == [single.take(key) for key in keys.tolist()]
+    assert len(index) == len(single) > FEWEST
+
+
 def test_what_is_added_keeps_its_number():
     """A hash that comes again keeps the number it had."""
     index = HashIndex(np.int64)

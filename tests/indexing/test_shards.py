@@ -9,7 +9,7 @@ import pytest
 
 from embedsearch.errors import IndexNotFoundError
 from embedsearch.indexing import shards as staging
-from embedsearch.indexing.batch import Batch, Embedded, Outcome, Part
+from embedsearch.indexing.batch import Batch, Embedded, Outcome
 from embedsearch.indexing.build import build_index
 from embedsearch.indexing.plan import Plan
 from embedsearch.indexing.read import Walked
@@ -212,11 +212,11 @@ def batch(*names, rejected=0):
     """Return a batch of texts, embedded as one number each."""
     each, count = walked(*names, rejected=rejected), len(names)
     nowhere = np.full(count, -1)
-    parts = [Part(at, 0, at) for at in range(count)]
     vectors = np.arange(count, dtype=np.float32).reshape(-1, 1)
     return Batch(
         len(each.entries), each.digest, each.entries[:count], each.described[:count], nowhere, nowhere, False,
-        parts, [], [(entry, None) for entry in each.entries[count:]], Embedded([Outcome()] * count, vectors),
+        np.arange(count), [], [], [(entry, None) for entry in each.entries[count:]],
+        Embedded([Outcome()] * count, vectors),
     )  # fmt: skip
 
 
@@ -259,7 +259,7 @@ def test_what_embeds_nothing_waits_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(staging, "MOST_WAITING_SIZE", 2)
     monkeypatch.setattr(staging, "SHARD_SECONDS", -1.0)
     full = Staging(tmp_path / "t", "key")
-    without = [replace(batch(name), parts=[]) for name in ("a", "b", "c")]
+    without = [replace(batch(name), whole=np.empty(0, np.int64)) for name in ("a", "b", "c")]
     for each in without[:2]:
         full.add(each, None)
     assert full.totals.entries == 0
@@ -278,7 +278,8 @@ def test_what_is_staged_is_found_again(tmp_path, resume):
     assert (again.entries, left) == (5, [])
     assert (again.totals.entries, again.totals.items, again.totals.rejected) == (5, 2, 3)
     assert len(list(again.rejected())) == 3
-    assert again.join(tmp_path, None, 1, "fp32", {}).schema.names[0] == "id"
+    assert again.join(tmp_path, None, 1, "fp32").tolist() == [-1, -1]
+    assert again.join_items(tmp_path, {})[0].names[0] == "id"
     assert np.load(tmp_path / "vectors.npy").tolist() == [[0], [1]]
     assert not list(Staging(tmp_path / "s", "other").rejected())
     assert (tmp_path / "s" / "key" / "0.npy").is_file()

@@ -1,3 +1,4 @@
+import hashlib
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -138,6 +139,14 @@ def test_a_counted_id_never_meets_a_given_one():
     """A name that looks like a counted one is passed over."""
     ids = Ids()
     assert [ids.counted(name) for name in ("a", "a-2", "a", "a")] == ["a", "a-2", "a-3", "a-4"]
+
+
+def test_ids_of_digests_are_counted():
+    """Equal contents get numbered ids, within a block and in a later one; ids are 16 digits of the hash."""
+    ids, digests = Ids(), [hashlib.sha256(each).digest() for each in (b"a", b"b", b"a", b"a")]
+    a, b = content_hash("a")[:16], content_hash("b")[:16]
+    assert ids.of_digests(digests) == [a, b, f"{a}-2", f"{a}-3"]
+    assert ids.of_digests(digests[1:3]) == [f"{b}-2", f"{a}-4"]
 
 
 def test_ids_stay_unique_as_they_become_many():
