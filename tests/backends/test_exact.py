@@ -1,10 +1,11 @@
 import tracemalloc
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
-from embedsearch.backends import BACKENDS, Filter, Settings, backend_class
+from embedsearch.backends import BACKENDS, Filter, Settings, backend_class, exact
 from embedsearch.backends.exact import ExactBackend
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import IndexDamagedError, RecipeError
@@ -50,6 +51,33 @@ def test_distances_and_rows_equal_brute_force(metric, queries):
     assert np.array_equal(rows, np.argsort(want, axis=1, kind="stable")[:, :10])
     np.testing.assert_allclose(found, np.sort(want, axis=1)[:, :10], rtol=1e-5, atol=1e-5)
     assert (np.diff(found, axis=1) >= 0).all(), "smaller is more related and comes first"
+
+
+class Threads:
+    """An index that notes how many threads FAISS would take."""
+
+    def __init__(self, count):
+        self.ntotal, self.seen = count, []
+
+    def search(self, queries, k, params):
+        """Find the first row, at 0."""
+        assert params is None
+        self.seen.append(faiss.omp_get_max_threads())
+        found = np.zeros((len(queries), k), np.float32)
+        return found, np.zeros((len(queries), k), np.int64)
+
+
+def test_one_query_of_a_small_index_takes_one_thread():
+    """FAISS compares one query in the thread that asks; several, or very many vectors, in all threads."""
+    small, large = Threads(100), Threads(exact.ALONE // 24 + 1)
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(3)
+    try:
+        for index, queries in ((small, 1), (small, 2), (large, 1)):
+            ExactBackend(index, Metric.L2).search(random_vectors(queries), 5)
+        assert (small.seen, large.seen) == ([1, 3], [3])
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def test_cosine_ignores_length_and_ip_does_not():
