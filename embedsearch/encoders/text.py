@@ -122,10 +122,21 @@ class Padding:
     width: int = 0
     left: bool = False
 
-    def __call__(self, batch: Sequence[Prepared]) -> dict[str, np.ndarray[Any, Any]]:
-        """Pad the ids of several texts: (T,) each -> (B, T) int64."""
+    def __call__(
+        self, batch: Sequence[Prepared], step: int, most: int | None
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Pad the ids of several texts: (T,) each -> (B, T) int64.
+
+        Args:
+            batch: the texts.
+            step: T is the longest of them, rounded up to a multiple of this where padding is masked.
+            most: tokens that the model reads, which T does not exceed; None for no limit.
+        """
         lengths = [len(item.inputs["input_ids"]) for item in batch]
         width = self.width or max(lengths)
+        if self.has_mask and not self.width:
+            rounded = -(-width // step) * step
+            width = rounded if most is None else max(width, min(rounded, most))
         ids = np.full((len(batch), width), self.pad_id, np.int64)
         mask = np.zeros_like(ids)
         for row, item, length in zip(range(len(batch)), batch, lengths, strict=True):
@@ -228,6 +239,7 @@ class TextModel(ModelEncoder):
         probes: Sequence[str | Sentence] = PROBES,
     ) -> None:
         self.spec = spec
+        self._step = 1  # until the engine is known
         exported = open_exported(recipe, spec)
         if exported is not None:
             self._tokenizer = Tokenizer.kept(exported)
@@ -236,6 +248,7 @@ class TextModel(ModelEncoder):
             self._tokenizer, head = self.load(files)
             super().__init__(recipe, spec, head, probes)
         self.batch_budget = recipe.batch_tokens or self._engine.batch_tokens
+        self._step = self._engine.length_step
 
     def load(self, files: ModelFiles) -> tuple[Tokenizer, PoolingHead]:
         """Load the tokenizer and the model with transformers.
@@ -247,7 +260,7 @@ class TextModel(ModelEncoder):
 
     def collate(self, batch: Sequence[Prepared]) -> Inputs:
         """Pad the ids of several texts; see `ModelEncoder.collate`."""
-        return self._tokenizer.padding(batch)
+        return self._tokenizer.padding(batch, self._step, self.spec.max_length)
 
     def kept(self, head: PoolingHead) -> Kept | None:
         """Return the tokenizer; see `ModelEncoder.kept`."""

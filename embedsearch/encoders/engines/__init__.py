@@ -34,6 +34,7 @@ class Engine(Protocol):
         ahead: batches to start before the oldest one's vectors are waited for.
         batch_tokens: padded tokens in a batch of texts that it computes fastest.
         batch_images: images in a batch, likewise.
+        length_step: texts are padded to a multiple of so many tokens.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Engine(Protocol):
     ahead: int
     batch_tokens: int
     batch_images: int
+    length_step: int
 
     def start(self, inputs: Inputs) -> Callable[[], Vectors]:
         """Start computing a batch; the call returned waits for its vectors, (n, d) float32."""

@@ -23,6 +23,7 @@ class TorchEngine:
     """torch, on any device."""
 
     name = "torch"
+    length_step = 1
 
     def __init__(self, head: PoolingHead, device: torch.device, precision: str) -> None:
         """Move `head` to the device; it stays there, and shares its model with other encoders."""

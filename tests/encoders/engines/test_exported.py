@@ -69,6 +69,20 @@ def test_an_exported_model_has_torchs_vectors(small_model, name):
         np.testing.assert_allclose(encoder.encode(texts), want, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("words", "length"), [(1, 16), (14, 16), (15, 32), (120, 128), (3000, 128)])
+def test_a_query_is_padded_to_a_few_lengths(small_model, words, length):
+    """An exported model gets texts of 16, 32, ... tokens, up to its limit of 128; torch gets each as it is.
+
+    OpenVINO takes twice as long for the first text of each length.
+    """
+    text = "cat " * words
+    exact, encoder = opened(small_model("bert"), "torch"), opened(small_model("bert"))
+    (ready,) = encoder.prepare([text])
+    assert encoder.collate([ready])["input_ids"].shape == (1, length)
+    assert encoder.collate([ready])["attention_mask"].sum() == len(ready.inputs["input_ids"])
+    assert exact.collate([ready])["input_ids"].shape == (1, len(ready.inputs["input_ids"]))
+
+
 def test_words_go_through_an_exported_model(small_model):
     """Each word of a sentence has torch's vector to 1e-5 through an export that was made before."""
     sentences = [Sentence(text, words(text)) for text in SENTENCES]
