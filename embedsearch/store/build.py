@@ -93,6 +93,7 @@ class Build:
         folder: its own.
         manifest: what it says of itself.
         damaged: files of artifacts that may not be read; empty of a whole build.
+        bytes_on_disk: size of its files, as they were when it was opened.
     """
 
     def __init__(self, folder: Path, *, whole: bool = False, spare: bool = False) -> None:
@@ -118,6 +119,7 @@ class Build:
                     raise
                 damaged.add(name)
         self.damaged = frozenset(damaged)
+        self.bytes_on_disk = sum(path.stat().st_size for path in folder.iterdir())
         sizes = {name: facts.size for name, facts in self.manifest.files.items() if name not in damaged}
         self._files = MappedFiles(folder, sizes, mend(folder.parent.parent.name))
 
@@ -163,8 +165,9 @@ class Build:
             columns: names of columns.
         """
         self.check()
-        batches = (np.searchsorted(self._starts, rows, side="right") - 1).tolist() if len(rows) else []
-        places = [(batch, row - int(self._starts[batch])) for batch, row in zip(batches, rows, strict=True)]
+        wanted = np.asarray(rows, np.int64)
+        batches = np.searchsorted(self._starts, wanted, side="right") - 1  # (k,) -> (k,)
+        places = list(zip(batches.tolist(), (wanted - self._starts[batches]).tolist(), strict=True))
         read: dict[str, list[Any]] = {}
         for name in columns:
             chunks = self._columns[name]
@@ -303,11 +306,6 @@ class Build:
             for column in columns
             if column.name.startswith(FIELD)
         }
-
-    @property
-    def bytes_on_disk(self) -> int:
-        """Size of the build's files."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
 
 
 def open_current(indexes: Path, name: str, make: Callable[[Path], T]) -> T:

@@ -41,8 +41,10 @@ def test_an_opened_build_holds_what_was_built(build, tmp_path):
     assert sorted(manifest.files) == sorted(FILES)
     assert manifest.encoder == build.manifest.encoder
     assert manifest.recipe == Recipe.load(tmp_path / "small")
-    assert opened.bytes_on_disk == sum(path.stat().st_size for path in opened.folder.iterdir())
+    size = sum(path.stat().st_size for path in opened.folder.iterdir())
     assert len(opened.backend) == 3
+    shutil.rmtree(opened.folder)
+    assert opened.bytes_on_disk == size
 
 
 def delete(path):
