@@ -452,7 +452,8 @@ class Searcher:
             span = None if is_timed else (start, end)
             contents.setdefault((content_hash if text is None else text, span), []).append(each)
         return [
-            replace(min(same, key=lambda each: each.row), copies=len(same) - 1) for same in contents.values()
+            same[0] if len(same) == 1 else replace(min(same, key=lambda each: each.row), copies=len(same) - 1)
+            for same in contents.values()
         ]
 
     def filter(self, where: str | Tree) -> Filter:

@@ -2,8 +2,9 @@
 
 `warm_query` compares with txtai on the same texts, model and queries; it runs in an environment of its own,
 whose Python EMBEDSEARCH_TXTAI names, and is skipped without. `warm_query_bare` compares with the bare call of
-our query model and a FAISS search of the same vectors. Sides take turns, query by query; keys with `_cpu` are
-of processor time, which other programs change less. An argument is the number of texts.
+our query model and a FAISS search of the same vectors. Sides take turns, query by query, each after a pause,
+as the threads of a side wait actively for a while. Keys with `_cpu` are of processor time, which other
+programs change less. An argument is the number of texts.
 """
 
 import json
@@ -22,6 +23,7 @@ from tests.benchmarks.cold_query import definitions
 from tests.benchmarks.common import text_model_folder
 
 COUNT, QUERIES, K = 20_000, 200, 10
+PAUSE = 0.02  # seconds
 PEER = """
 import json, sys, time
 from txtai import Embeddings
@@ -31,6 +33,7 @@ embeddings.index((row["id"], row, None) for row in rows)
 sql = "select id, text, kind, length, score from txtai where similar(:query, 10)"
 print("ready", flush=True)
 for line in sys.stdin:
+    time.sleep(float(sys.argv[4]))
     started, used = time.perf_counter(), time.process_time()
     found = embeddings.search(sql, 10, parameters={"query": json.loads(line)})
     took = [time.perf_counter() - started, time.process_time() - used]
@@ -41,6 +44,12 @@ for line in sys.stdin:
 def now():
     """Return the time and the processor time, in seconds."""
     return np.array([time.perf_counter(), time.process_time()])
+
+
+def rested():
+    """Wait until threads of the side before sleep; return `now`."""
+    time.sleep(PAUSE)
+    return now()
 
 
 def main(count=COUNT):
@@ -55,7 +64,12 @@ def main(count=COUNT):
         if peer_python:
             for name, values in (("rows", rows), ("queries", queries)):
                 (folder / f"{name}.json").write_text(json.dumps(values), encoding="utf-8")
-            files = [str(folder / "rows.json"), str(folder / "queries.json"), str(text_model_folder())]
+            files = [
+                str(folder / "rows.json"),
+                str(folder / "queries.json"),
+                str(text_model_folder()),
+                str(PAUSE),
+            ]
             peer = subprocess.Popen(
                 [peer_python, "-c", PEER, *files], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
@@ -70,10 +84,10 @@ def main(count=COUNT):
         flat.add(vectors)
         encoder, ours, bare, theirs, same = index.encoder, [], [], [], []
         for query in queries:
-            began = now()
+            began = rested()
             found = index.search(query, K)
             ours.append(now() - began)
-            began = now()
+            began = rested()
             ready = encoder.prepare([query], "query")
             _, vector = next(iter(encoder.run(ready)))
             flat.search(vector / np.linalg.norm(vector), K)
