@@ -1,6 +1,7 @@
 """`auto` takes what was measured to be fastest on this machine, and measures once."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,6 +57,19 @@ def test_measuring_leaves_the_random_state(kind, monkeypatch):
     state = torch.get_rng_state()
     assert list(measure.measured(kind))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("fastest", "rounds"), [(0.0, measure.ROUNDS), (1e12, 1)])
+def test_what_is_far_slower_is_measured_once(monkeypatch, fastest, rounds):
+    """An engine runs once to begin with and for three rounds; for one where another is far faster."""
+    monkeypatch.setattr(measure, "SECONDS", 0.0)
+    started = []
+    engine = SimpleNamespace(
+        batch_tokens=128, ahead=0, start=lambda inputs: started.append(inputs) or (lambda: None)
+    )
+    rate = measure._rate(engine, lambda count: count, SimpleNamespace(is_transformer=True), fastest)
+    assert started == [2] * (1 + rounds)
+    assert rate > 0
 
 
 @pytest.mark.rates
