@@ -127,6 +127,11 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         problems.append("The sound in the address was never uploaded here. Upload it again.")
         sound = ""
     terms = _terms(parameters, problems)
+    mode = next((mode for mode in MODES if mode == last.get("mode")), None)
+    if last.get("mode") and mode is None:
+        problems.append(
+            f"The address asks for the mode {last['mode']!r:.40}; there are {', '.join(MODES)}. It is ignored."
+        )
     return Asked(
         index=last.get("index", ""),
         text=last.get("q", ""),
@@ -140,7 +145,7 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         close={"yes": True, "no": False}.get(last.get("close", "")),
         order=last.get("order", ""),
         feedback=last.get("feedback", "") == "yes",
-        mode=next((mode for mode in MODES if mode == last.get("mode")), None),
+        mode=mode,
         where=last.get("where", ""),
         facets={
             name.removeprefix(FIELD): tuple(filter(None, values))

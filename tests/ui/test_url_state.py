@@ -3,6 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from embedsearch.query import MODES
 from embedsearch.ui.launch import PAGE
 from embedsearch.ui.url_state import COUNT, MAX_COUNT, MAX_TERMS, Term, of_index, parse, with_weight
 from embedsearch.ui.widgets.cards import LIKE
@@ -105,6 +106,7 @@ def test_what_stands_twice_is_asked_once(indexes, monkeypatch, parameters):
         {"image": ["A" * 32]},
         {"image": ["0" * 33]},
         {"k": ["٣"], "word": ["²"]},
+        {"mode": ["best"]},
     ],
 )
 def test_a_wrong_address_is_told_and_never_raises(parameters):
@@ -120,6 +122,7 @@ def test_an_address_is_read_whole():
     asked = parse({"index": ["a", "b"], "q": ["x"], "word": ["2"], "f.label": ["u", "v"], "where": ["n > 1"]})
     assert (asked.index, asked.text, asked.word, asked.count) == ("b", "x", 2, COUNT)
     assert (asked.facets, asked.where, asked.problems) == ({"label": ("u", "v")}, "n > 1", ())
+    assert [parse({"mode": [mode]}).mode for mode in MODES] == [*MODES]
 
 
 def test_terms_count_once_and_eight_of_them():
@@ -185,3 +188,14 @@ def _run(indexes, monkeypatch, parameters):
     page.run()
     assert not page.exception
     return page
+
+
+def test_the_mode_is_chosen_in_the_sidebar_and_stands_in_the_address(indexes, monkeypatch):
+    """Chosen, words alone are searched: only texts with a word of the query, with their scores."""
+    page = _run(indexes, monkeypatch, {"index": "questions", "q": "film"})
+    assert any("Ordered by vectors." in each.value for each in page.get("html") if hasattr(each, "value"))
+    page.selectbox(key="search-mode").select("lexical").run()
+    assert "lexical" in page.query_params["mode"]
+    shown = " ".join(each.value for each in page.get("html") if hasattr(each, "value"))
+    assert "Ordered by words (BM25)." in shown
+    assert "found by its words · BM25" in shown
