@@ -102,10 +102,12 @@ def _titles(items: Items) -> list[str]:
 
 def _documents(items: Items, context: ArtifactContext) -> Iterator[tuple[str, str]]:
     """Yield the id and the text of each item with its titles; no id where that is a hash of the text."""
-    columns = ["id", "hash", "text", *_titles(items)]
+    columns = ["id", "start", "hash", "text", *_titles(items)]
     for batch in items.select(columns).to_batches():
-        for identity, content, *texts in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        for identity, start, content, *texts in rows:
             text, *titles = (each or "" for each in texts)
             known = [title for title in titles if title not in text]
-            yield "" if content.startswith(identity) else identity, "\n".join([*known, text])
+            record = identity if start is None else identity.rpartition("#")[0]  # of a part of a text
+            yield "" if content.startswith(record) else record, "\n".join([*known, text])
         context.progress.advance(len(batch))

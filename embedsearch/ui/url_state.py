@@ -130,7 +130,8 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     mode = next((mode for mode in MODES if mode == last.get("mode")), None)
     if last.get("mode") and mode is None:
         problems.append(
-            f"The address asks for the mode {last['mode']!r:.40}; there are {', '.join(MODES)}. It is ignored."
+            f"The address asks for the mode {last['mode']!r:.40}, which is ignored; there are "
+            f"{', '.join(MODES)}."
         )
     return Asked(
         index=last.get("index", ""),
