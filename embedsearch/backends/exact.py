@@ -28,8 +28,8 @@ from embedsearch.backends.threads import one_thread
 from embedsearch.distances.metric import Metric, Vectors
 
 ROUNDING = 1e-5
-# Numbers that one query is compared with by one thread. Two take over ten times the processor time for
-# 20,000 vectors of 384 (FAISS 1.15), and wait for each other where the cores are busy.
+# Numbers that one query is compared with by one thread. Several threads wait actively for each other: where
+# other programs compute too, two took ten times the processor time for 20,000 vectors of 384 (FAISS 1.15).
 ALONE = 2**25
 
 

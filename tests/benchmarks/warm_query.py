@@ -23,7 +23,7 @@ from tests.benchmarks.cold_query import definitions
 from tests.benchmarks.common import text_model_folder
 
 COUNT, QUERIES, K = 20_000, 200, 10
-PAUSE = 0.02  # seconds
+PAUSE = 0.003  # seconds
 PEER = """
 import json, sys, time
 from txtai import Embeddings
