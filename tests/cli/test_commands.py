@@ -57,6 +57,12 @@ def test_search_prints_the_documented_object(built):
         "note": "The random pairs are of general sentences, as the index has under 200 items.",
         "truncated": False,
         "unknown": 0.0,
+        "limit": found["limit"],
+        "close": False,
+        "count": 1,
+        "order": "distance",
+        "feedback": False,
+        "facets": {},
         "mode": "vector",
         "weight": None,
         "vote": None,
@@ -78,6 +84,8 @@ def test_search_prints_the_documented_object(built):
                 "found_by": "",
                 "copies": 0,
                 "moment": None,
+                "rerank_score": None,
+                "lit": [],
                 "bm25": None,
             }
         ],
@@ -133,7 +141,7 @@ def test_list_info_and_models_print_objects(built):
     assert set(info) == {
         "schema", "index", "build", "created", "version", "unit", "count", "answers", "dimension", "metric",
         "backend", "search", "bridge", "changes", "additions", "bytes", "fields", "encoder", "recipe",
-        "report",
+        "report", "centring",
     }  # fmt: skip
     about = "by the names of what is in the image (ConSE)"
     assert info["bridge"] == {
