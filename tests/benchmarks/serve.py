@@ -31,7 +31,7 @@ NAME = "definitions"
 def index():
     """Return the folder with the index of 100,000 definitions, made once, and other definitions.
 
-    In bf16 a batch rounds by up to 0.002, and another neighbour may be found: so it is in fp32.
+    It is in fp32, which every processor computes alike.
     """
     texts = list(dict.fromkeys(definitions()))
     folder = cache() / "serve-fp32"

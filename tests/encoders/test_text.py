@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from embedsearch.encoders import load_encoder
+from embedsearch.encoders import Prepared, load_encoder
+from embedsearch.encoders.text import Padding
 from embedsearch.errors import ModelError
 from tests.small_models import SENTENCES, TEXT_MODELS
 
@@ -27,6 +28,26 @@ def plain(folder, text):
 def cosines(a, b):
     """Return the cosine of each row of `a` with the same row of `b`."""
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("padding", "step", "most", "width"),
+    [
+        (Padding(0), 1, None, 5),
+        (Padding(0), 16, None, 16),
+        (Padding(0), 16, 7, 7),
+        (Padding(0), 16, 4, 5),
+        (Padding(0, has_mask=False), 16, None, 5),
+        (Padding(0, width=9), 16, None, 9),
+    ],
+)
+def test_texts_are_padded_to_a_step(padding, step, most, width):
+    """The longest text is rounded up to the step, but not over the model's limit, and only under a mask."""
+    batch = [Prepared({"input_ids": np.arange(1, count + 1)}, cost=count) for count in (3, 5)]
+    assert padding(batch, step, most)["input_ids"].tolist() == [
+        [1, 2, 3] + [0] * (width - 3),
+        [1, 2, 3, 4, 5] + [0] * (width - 5),
+    ]
 
 
 @pytest.mark.parametrize("name", TEXT_MODELS)
