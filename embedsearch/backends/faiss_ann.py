@@ -7,8 +7,7 @@ André et al. 2015.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +31,7 @@ from embedsearch.backends.facts import IndexFacts, Step, Tuned
 from embedsearch.backends.files import read_index, write_index
 from embedsearch.backends.flat import (
     BLOCK,
+    ahead,
     bitmap,
     blocks,
     faiss_metric,
@@ -103,7 +103,12 @@ class FaissANN:
         indexed = np.ones(count, np.bool_)
         indexed[held] = False
         settings.stage("adding vectors to the index", count - len(held))
-        for part in _ahead(vectors, indexed, metric):
+
+        def block(start: int) -> Vectors:
+            end = start + BLOCK
+            return ready(vectors[start:end][indexed[start:end]], metric)
+
+        for part in ahead(block, range(0, count, BLOCK)):
             index.add(part)
             settings.advance(len(part))
         rows = np.flatnonzero(indexed).astype(np.int32)
@@ -305,21 +310,6 @@ def _train(index: Any, vectors: Vectors, metric: Metric, memory: int) -> None:
     count = min(len(vectors), wanted, max(1000, memory // (4 * 4 * vectors.shape[1])))
     rows = np.unique(np.linspace(0, len(vectors) - 1, count).astype(np.int64))
     index.train(ready(vectors[rows], metric))
-
-
-def _ahead(vectors: Vectors, indexed: Mask, metric: Metric) -> Iterator[Vectors]:
-    """Yield blocks of the vectors to index, ready; the next one is read while the caller has one."""
-
-    def read(start: int) -> Vectors:
-        end = start + BLOCK
-        return ready(vectors[start:end][indexed[start:end]], metric)
-
-    with ThreadPoolExecutor(1, thread_name_prefix="blocks") as reader:
-        coming = reader.submit(read, 0)
-        for start in range(BLOCK, len(vectors), BLOCK):
-            part, coming = coming.result(), reader.submit(read, start)
-            yield part
-        yield coming.result()
 
 
 def _parameters(index: Any, ef_or_nprobe: int, rerank_k: int, chosen: Any) -> Any:

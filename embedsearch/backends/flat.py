@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import faiss
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from embedsearch.backends import Filter, Mask, Rows, Take
 from embedsearch.distances.metric import Metric, Vectors, from_similarity, normalized
 
+T = TypeVar("T")
 BLOCK = 16_384  # rows at a time
 CACHED = 2**19  # numbers: candidates ranked together stay in the processor's cache
 
@@ -26,6 +28,18 @@ def ready(vectors: Vectors, metric: Metric) -> Vectors:
     """Return vectors (n, d) as the index compares them: float32, of unit length for cosine."""
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     return normalized(vectors) if metric is Metric.COSINE else vectors
+
+
+def ahead(read: Callable[[int], T], starts: Iterable[int]) -> Iterator[T]:
+    """Yield what `read` returns for each start; the next one is read in a thread while the caller has one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
+        coming: deque[Future[T]] = deque()
+        for start in starts:
+            coming.append(reader.submit(read, start))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        for last in coming:
+            yield last.result()
 
 
 def taken(take: Take, rows: Rows, metric: Metric) -> Vectors:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from embedsearch.backends import Mask, Rows, taking
 from embedsearch.backends.facts import Step
-from embedsearch.backends.flat import ready, scan, to_distances
+from embedsearch.backends.flat import ahead, ready, scan, to_distances
 from embedsearch.distances.metric import Metric, Vectors
 
 K = 10  # recall@10
@@ -64,10 +64,13 @@ def truth(queries: Vectors, vectors: Vectors, allowed: Sequence[Mask], metric: M
     # negated inner products; for l2 squared distances, less the query's own square: the least are the nearest
     nearest = [np.full((len(queries), K), np.inf, np.float32) for _ in allowed]
     towards = np.float32(-2 if metric is Metric.L2 else -1) * queries
-    for start in range(0, len(vectors), TOGETHER):
+
+    def read(start: int) -> tuple[npt.NDArray[np.int64], Vectors]:
         depth = np.sum([mask[start : start + TOGETHER] for mask in allowed], axis=0)  # (m, b) -> (b,)
         deepest_first = np.argsort(-depth, kind="stable")[: np.count_nonzero(depth)]
-        part = ready(vectors[start : start + TOGETHER][deepest_first], metric)
+        return depth, ready(vectors[start : start + TOGETHER][deepest_first], metric)
+
+    for depth, part in ahead(read, range(0, len(vectors), TOGETHER)):
         far = towards @ part.T  # (q, d) (d, b) -> (q, b)
         if metric is Metric.L2:
             far += np.einsum("bd,bd->b", part, part)
