@@ -53,11 +53,11 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
     rows = batch.rows
     digits = np.stack([rows["high"], rows["low"]], 1).astype(">u8").tobytes().hex()  # (m, 2) -> 32 m digits
     hashes = [digits[at : at + 32] for at in range(0, len(digits), 32)]
-    if _is_smooth(batch, failed):
-        return _lay_columns(batch, hashes)
-    kept_items = _kept_items(batch, previous)
     starts = np.zeros(1, np.int64) if previous is None else previous.source_state.starts
-    kept_rows = starts[np.maximum(batch.kept, 0)].tolist()
+    kept_starts = starts[np.maximum(batch.kept, 0)]  # (m,)
+    if _is_smooth(batch, failed):
+        return _lay_columns(batch, hashes, kept_starts)
+    kept_items, kept_rows = _kept_items(batch, previous), kept_starts.tolist()
     parts: dict[int, list[Part]] = {}
     whole = (Part(at, 0, number) for number, at in enumerate(batch.whole.tolist()))
     for part in batch.parts if batch.parted else whole:
@@ -110,19 +110,19 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
 
 
 def _is_smooth(batch: Batch, failed: Mapping[int, str]) -> bool:
-    """Whether a batch is a block of new records, or copies of such, with a vector each."""
+    """Whether a batch is a block of records with a vector each: new ones, kept ones, or copies."""
     outcomes = batch.embedded.outcomes
     return (
         isinstance(batch.records, Block)
         and not batch.parted
         and not batch.rejected
-        and bool((batch.kept < 0).all())
+        and bool((batch.rows["rows"][batch.kept >= 0] == 1).all())
         and outcomes.count(WHOLE) == len(outcomes)
         and (not failed or failed.keys().isdisjoint(batch.copies.tolist()))
     )
 
 
-def _lay_columns(batch: Batch, hashes: list[str]) -> Laid:
+def _lay_columns(batch: Batch, hashes: list[str], kept_starts: Places) -> Laid:
     """Return the items of a smooth batch, by column; see `lay_down`."""
     block, copies = batch.records, batch.copies
     assert isinstance(block, Block)
@@ -131,7 +131,7 @@ def _lay_columns(batch: Batch, hashes: list[str]) -> Laid:
     batch.rows["rows"] = 1
     return Laid(
         items=ItemColumns(block.ids, none, none, none, hashes, block.fields, contents),
-        origins=np.where(copies >= 0, COPY - copies, NEW),
+        origins=np.where(batch.kept >= 0, kept_starts, np.where(copies >= 0, COPY - copies, NEW)),
         unknown=np.zeros(len(block), np.float16),
         vectors=batch.embedded.vectors,
         rejected=[],

@@ -130,9 +130,10 @@ def write_some(folder):
 
 
 def test_columns_make_the_same_index_as_records(tmp_path, monkeypatch):
-    """Items, source state, vectors and rejections are the same by column and record by record."""
+    """Items, source state, vectors and rejections are the same by column and by record, rebuilt too."""
     monkeypatch.setattr(shards, "SHARD_VECTORS", 3000)
     given, made = write_some(tmp_path), []
+    clean = np.load(tmp_path / "clean.npy")
     for folder in ("columns", "records"):
         if folder == "records":
             monkeypatch.setattr("embedsearch.indexing.read.Columnar", ())  # which no source is
@@ -140,12 +141,17 @@ def test_columns_make_the_same_index_as_records(tmp_path, monkeypatch):
         for number, (name, options) in enumerate(given):
             build = es.build(tmp_path / name, name=f"v{number}", indexes=tmp_path / folder, **options).build
             made.append((build.items, build.source_state.entries, build.vectors, build.rejected()))
-    for by_column, by_record in zip(made[:4], made[4:], strict=True):
+        np.save(tmp_path / "clean.npy", np.vstack([clean[:50], -clean[50:51], clean[52:], clean[:1] * 2]))
+        again = es.open("v0", tmp_path / folder).rebuild().build
+        assert again.manifest.report.reused == 8998
+        made.append((again.items, again.source_state.entries, again.vectors, again.rejected()))
+        np.save(tmp_path / "clean.npy", clean)
+    for by_column, by_record in zip(made[:5], made[5:], strict=True):
         assert by_column[0].equals(by_record[0])
         assert np.array_equal(by_column[1], by_record[1])
         assert np.array_equal(by_column[2], by_record[2])
         assert by_column[3] == by_record[3]
-    assert [len(rejected) for *_, rejected in made[:4]] == [0, 2, 0, 1]
+    assert [len(rejected) for *_, rejected in made[:5]] == [0, 2, 0, 1, 0]
 
 
 class Picky:
