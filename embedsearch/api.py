@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from dataclasses import replace as replaced
 from itertools import islice
@@ -21,9 +22,9 @@ from embedsearch.distances.metric import Metric
 from embedsearch.encoders import encoder_spec, open_encoder, preparation_of
 from embedsearch.encoders.given import query_recipe
 from embedsearch.encoders.own import OwnEncoder, identity_of, loading
-from embedsearch.errors import RecipeError, SourceError, SourceNotFoundError
+from embedsearch.errors import IndexDamagedError, RecipeError, SourceError, SourceNotFoundError
 from embedsearch.index import Index, clear_sources, open_index
-from embedsearch.indexing.build import build_index
+from embedsearch.indexing.build import build_index, recipe_of
 from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, QueryForm, Reader
 from embedsearch.models.catalog import MODELS, KnownModel
 from embedsearch.models.files import absolute_model
@@ -286,10 +287,13 @@ def _centring(options: IndexOptions, encoder: EncoderRecipe, folder: Path, *, re
     """
     if options.center is not None or options.dim:
         return replaced(options, center=options.centred or None)
-    if not replace and (folder / RECIPE_FILE).is_file():
-        before = Recipe.load(folder).index
-        return replaced(options, center=before.center, dim=before.dim)
-    usual = UNITS[encoder.unit].centred and options.metric in ("", Metric.COSINE) and not encoder.own
+    if options.metric not in ("", Metric.COSINE):
+        return options
+    if not replace:
+        with suppress(IndexDamagedError):  # there is none, or nothing of it can be read
+            before = recipe_of(folder).index
+            return replaced(options, center=before.center, dim=before.dim)
+    usual = UNITS[encoder.unit].centred and not encoder.own
     return replaced(options, center=(usual and encoder_spec(encoder).pooling != PROJECTION) or None)
 
 

@@ -398,6 +398,18 @@ def compare_index(
     return changes
 
 
+def recipe_of(folder: Path) -> Recipe:
+    """Return the recipe of an index; where its file is lost or damaged, that of the current build.
+
+    Raises:
+        IndexDamagedError: there is no build that can be read, either.
+    """
+    try:
+        return Recipe.load(folder)
+    except RecipeError:
+        return Manifest.load(current_build(folder)).recipe
+
+
 def _has_queries(recipe: Recipe, previous: PreviousBuild) -> bool:
     """Whether the build before has the vectors of the queries to tune with, where there are some."""
     build = previous.build
@@ -447,11 +459,7 @@ def _check(recipe: Recipe) -> Metric:
 
 
 def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
-    try:
-        old = Recipe.load(folder)
-    except RecipeError:  # lost or damaged: the current build was made from something, too
-        old = Manifest.load(current_build(folder)).recipe
-    asked = recipe.source
+    old, asked = recipe_of(folder), recipe.source
     same = replaced(
         old.source,
         exclude=asked.exclude,

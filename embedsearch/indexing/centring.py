@@ -12,6 +12,7 @@ from embedsearch.distances.centring import BLOCK, LEAST_ITEMS, MOST_NUMBERS, Cen
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder
 from embedsearch.errors import RecipeError
+from embedsearch.indexing.shards import as_stored
 from embedsearch.modalities import PROJECTION
 from embedsearch.recipe import IndexOptions
 from embedsearch.store.facts import CentringFacts
@@ -80,6 +81,9 @@ def fit_to(folder: Path, options: IndexOptions, dtype: npt.DTypeLike) -> Centrin
 
     Returns:
         None where there are too few of them; they are stored as they are then.
+
+    Raises:
+        RecipeError: a vector has a component that fp16 can't hold.
     """
     raw = load_array(folder / VECTORS, mapped=True)
     centring = fit(raw, options.dim)
@@ -88,7 +92,8 @@ def fit_to(folder: Path, options: IndexOptions, dtype: npt.DTypeLike) -> Centrin
     vectors = np.lib.format.open_memmap(aside, "w+", dtype, shape)
     for start in range(0, len(raw), BLOCK):
         block = raw[start : start + BLOCK]
-        vectors[start : start + BLOCK] = block if centring is None else centring.apply(block)
+        centred = block if centring is None else centring.apply(block)
+        vectors[start : start + BLOCK] = as_stored(centred, vectors.dtype)
     vectors.flush()
     del raw, vectors
     aside.replace(folder / VECTORS)

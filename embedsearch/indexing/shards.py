@@ -310,7 +310,7 @@ class Staging:
             if new.any():
                 made = load_array(stem.with_suffix(".npy"), mapped=True)
                 made = made if centring is None else centring.apply(made)
-                part[slice(None) if new.all() else new] = _stored(made, vectors.dtype)
+                part[slice(None) if new.all() else new] = as_stored(made, vectors.dtype)
             if stem.with_suffix(".unknown.npy").is_file():  # a run of 0.6 that was interrupted has none
                 shares[:] = load_array(stem.with_suffix(".unknown.npy"))
             if (origins >= 0).any() and previous is not None:
@@ -359,7 +359,7 @@ class Staging:
         shutil.rmtree(self._root, ignore_errors=True)
 
 
-def _stored(vectors: Vectors, dtype: npt.DTypeLike) -> Vectors:
+def as_stored(vectors: Vectors, dtype: npt.DTypeLike) -> Vectors:
     """Return vectors as they are stored.
 
     Raises:

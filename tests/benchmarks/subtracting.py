@@ -77,7 +77,13 @@ def main():
             if not folder.is_dir():
                 continue
             index = es.build(
-                folder, name=name, precision="fp32", engine="torch", views="centre", indexes=indexes
+                folder,
+                kind="images",
+                name=name,
+                precision="fp32",
+                engine="torch",
+                views="centre",
+                indexes=indexes,
             )
             labels = labels_of(index, folder)
             ids = index.build.items["id"].to_pylist()

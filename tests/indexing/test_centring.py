@@ -1,10 +1,13 @@
 """An index whose vectors are centred: how it is built and asked, and what a rebuild keeps."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from embedsearch.api import build
+from embedsearch.artifacts.calibration import calibrate
 from embedsearch.distances.centring import LEAST_ITEMS
 from embedsearch.distances.metric import Metric, distances
 from embedsearch.distances.verdict import closeness_of
@@ -18,8 +21,10 @@ from embedsearch.store.build import Build, open_build
 from embedsearch.store.folders import current_build
 from embedsearch.store.versions import roll_back
 from tests import fakes
+from tests.cli.conftest import Runner
 
 COUNT = 240
+letters = fakes.letters
 
 
 def texts(count=COUNT, first=0):
@@ -187,6 +192,13 @@ def test_a_centred_explanation_adds_up(make_searcher):
         assert made.note == ""
 
 
+def test_numbers_that_fp16_can_not_hold_are_refused(make_build, monkeypatch):
+    """A centred vector with a component over 65,504 is not stored as infinity: the build says what to do."""
+    monkeypatch.setattr(fakes, "letters", lambda text: 1e5 * letters(text))
+    with pytest.raises(RecipeError, match="--storage fp32"):
+        make_build(texts(), center=True, storage="fp16")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -226,6 +238,7 @@ def test_new_indexes_of_images_are_centred_and_others_are_not(tmp_path):
     folder = fakes_folder(tmp_path / "images")
     assert build(folder, name="images").manifest.recipe.index.center is True
     assert build(folder, name="plain", center=False).manifest.recipe.index.center is None
+    (tmp_path / "plain" / "recipe.toml").write_text("damaged", encoding="utf-8")
     assert build(folder, name="plain").manifest.recipe.index.center is None
     assert build(folder, name="plain", replace=True).manifest.recipe.index.center is True
     assert build(folder, name="far", metric="l2").manifest.recipe.index.center is None
@@ -280,3 +293,47 @@ def test_an_index_of_images_is_the_plain_call_centred(tmp_path, small_model):
     assert float(part.grid.sum()) + sum(each.score for each in part.rest) == pytest.approx(
         1 - found[1].distance, abs=1e-4
     )
+
+
+@pytest.mark.scale
+def test_judgements_of_other_distances_are_not_kept(make_build, tmp_path):
+    """People's scores that were fitted to plain distances go when vectors are centred, and it is said."""
+    told = fakes.Told()
+    make_build(texts())
+    pairs = tmp_path / "pairs.tsv"
+    rows = [
+        f"{one.content}\t{other.content}\t{at % 5}"
+        for at, (one, other) in enumerate(zip(texts(40), texts(41)[1:], strict=True))
+    ]
+    pairs.write_text("text1\ttext2\tscore\n" + "\n".join(rows), encoding="utf-8")
+    judged = calibrate("small", pairs=pairs, root=tmp_path, load=fakes.LetterEncoder)
+    assert judged.manifest.artifacts.scale.people.pairs == 40
+    assert make_build(texts()).manifest.artifacts.scale.people is not None
+    centred = make_build(texts(), center=True, progress=told)
+    assert centred.manifest.artifacts.scale.people is None
+    assert f"to measure it again: embedsearch calibrate small --pairs {pairs}" in told.stages
+    again = calibrate("small", pairs=pairs, root=tmp_path, load=fakes.LetterEncoder)
+    first, second = (raw(texts(41))[at : at + 40] for at in (0, 1))
+    vectors = raw(texts())
+    want = 1 - np.einsum("nd,nd->n", plainly_centred(first, vectors), plainly_centred(second, vectors))
+    middles = again.scale.people[0]
+    assert want.min() - 1e-5 <= middles.min()
+    assert middles.max() <= want.max() + 1e-5
+    assert middles.max() > 1  # which no plain distance of these is
+
+
+@pytest.mark.usefixtures("letter_model")
+def test_the_command_line_centres_and_says_so(tmp_path):
+    """`build --dim` and `rebuild --no-center` change the vectors; `info` says how they are centred."""
+    table = tmp_path / "texts.csv"
+    table.write_text("text\n" + "\n".join(each.content for each in texts()), encoding="utf-8")
+    run = Runner(tmp_path)
+    assert run("build", table, "--text", "text", "--name", "texts", "--dim", "9").exit_code == 0
+    said = run("info", "texts").stdout
+    assert "centred      the mean of 240 vectors is subtracted; 9 of 26 directions are kept, with " in said
+    facts = json.loads(run("info", "texts", "--json").stdout)["centring"]
+    assert (facts["items"], facts["numbers"]) == (240, 26)
+    assert run("rebuild", "texts", "--no-center").exit_code == 0
+    assert "centred" not in run("info", "texts").stdout
+    assert json.loads(run("info", "texts", "--json").stdout)["centring"] is None
+    assert run("rebuild", "texts", "--dry-run", "--center").exit_code == 2
