@@ -94,7 +94,6 @@ def fit_to(folder: Path, options: IndexOptions, dtype: npt.DTypeLike) -> Centrin
         block = raw[start : start + BLOCK]
         centred = block if centring is None else centring.apply(block)
         vectors[start : start + BLOCK] = as_stored(centred, vectors.dtype)
-    vectors.flush()
     del raw, vectors
     aside.replace(folder / VECTORS)
     return centring
