@@ -119,6 +119,15 @@ def test_centring_is_turned_on_and_off_without_the_model(make_build):
     np.testing.assert_allclose(off.vectors, plain, atol=1e-5)
 
 
+def test_an_approximate_index_goes_on_only_under_the_same_centring(make_build):
+    """A graph over plain vectors is not extended for centred ones; under the same centring it is."""
+    options = {"backend": "hnsw", "center": True}
+    make_build(texts(1100), backend="hnsw")
+    first = make_build(texts(1100), **options).manifest
+    assert (first.index.made, first.changes.neighbours_kept) == ("anew", None)
+    assert make_build(texts(1101), **options).manifest.index.made == "extended"
+
+
 def test_directions_that_are_dropped_are_embedded_again(make_build):
     """From fewer directions to all: everything is embedded again, and the vectors are the model's own."""
     told = fakes.Told()
