@@ -18,7 +18,10 @@ ENTRIES = [
     Rejected("c", "no reason"),
     text("d", "date", n=3),
 ]
-FILES = ["items.arrow", "vectors.npy", "ledger.npy", "ids.npy", "index.faiss", "rejected.jsonl", "probes.npz"]
+FILES = [
+    *("items.arrow", "vectors.npy", "ledger.npy", "ids.npy", "index.faiss", "rejected.jsonl", "probes.npz"),
+    *(f"lexical.{name}.npy" for name in ("terms", "spans", "rows", "scores", "size")),
+]
 
 
 @pytest.fixture
