@@ -43,7 +43,7 @@ TOGETHER = 16  # queries that are asked at a time
 ELSEWHERE = frozenset(
     {
         "add", "align", "answer", "calibrate", "changes", "delete", "diagnostics", "duplicates", "evaluate",
-        "gc", "layout", "map", "rebuild", "rejected", "remove", "rollback", "verify",
+        "gc", "layout", "map", "rebuild", "rejected", "remove", "rollback", "tune", "verify",
     }
 )  # fmt: skip
 
