@@ -106,6 +106,7 @@ def build(
     center: bool | None = None,
     dim: int = 0,
     language: str = "",
+    keep_tokens: str = "",
     index: IndexOptions | None = None,
     indexes: str | Path | None = None,
     replace: bool = False,
@@ -179,7 +180,9 @@ def build(
         dim: how many main directions of the centred vectors are kept (principal components); 0 for all.
         language: for texts, the language whose word stems are searched, a name of Snowball such as `english`;
             `none` for words as they are, empty to find out.
-        index: the options from `metric` to `language` together; an option can't be given twice.
+        keep_tokens: for texts, `int8` or `1bit` to keep the hidden states of their tokens, so that re-ranking
+            takes milliseconds; building takes about twice as long.
+        index: the options from `metric` to `keep_tokens` together; an option can't be given twice.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         replace: replace an index of that name even if it was made from something else.
         strict: fail if the index does not reach `recall`.
@@ -247,6 +250,7 @@ def build(
         center=center,
         dim=dim,
         language=language,
+        keep_tokens=keep_tokens,
     )
     if isinstance(source, str | Path):
         read = _located(source, asked)

@@ -23,6 +23,7 @@ from embedsearch.records import Unit
 RECIPE_FILE = "recipe.toml"
 MEMORY, KEPT = "memory", "source"  # the kind of source that is kept in the index's folder, and where there
 STORAGES = ("fp32", "fp16")
+KEPT_TOKENS = ("int8", "1bit")
 # What of an image its vector is made of: the middle that the model's own preprocessing takes, the whole, or
 # the mean of both; auto is both where the longer side is over 1.3 times the shorter, and else the middle.
 VIEWS = ("auto", "centre", "whole", "both")
@@ -181,6 +182,8 @@ class IndexOptions:
         dim: the number of main directions that centred vectors are reduced to; 0 for all.
         language: of texts, the language whose stems are counted as words, a name of Snowball such as
             `english`; `none` to count words as they are, empty to find out.
+        keep_tokens: of texts, `int8` or `1bit` to keep the hidden states of their tokens for re-ranking;
+            empty to compute them when asked.
     """
 
     metric: str = ""
@@ -195,6 +198,7 @@ class IndexOptions:
     center: bool | None = field(default=None, metadata=stored(optional=True))
     dim: int = field(default=0, metadata=stored(optional=True))
     language: str = field(default="", metadata=stored(optional=True))
+    keep_tokens: str = field(default="", metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -202,6 +206,11 @@ class IndexOptions:
             raise RecipeError(
                 f"Unknown storage {self.storage!r}; there are {', '.join(STORAGES)}."
                 + nearest(self.storage, STORAGES)
+            )
+        if self.keep_tokens not in ("", *KEPT_TOKENS):
+            raise RecipeError(
+                f"Tokens are kept as {' or '.join(KEPT_TOKENS)}; got {self.keep_tokens!r}."
+                + nearest(self.keep_tokens, KEPT_TOKENS)
             )
         if not 0 < self.recall <= 1:
             raise RecipeError(f"recall is a share over 0 and up to 1, such as 0.95; got {self.recall:g}.")

@@ -120,6 +120,7 @@ ARTIFACTS: dict[str, str] = {
     "crossmodal": "embedsearch.artifacts.crossmodal:refresh",
     "map": "embedsearch.artifacts.map:refresh",
     "lexical": "embedsearch.artifacts.lexical:refresh",
+    "tokens": "embedsearch.artifacts.tokens:refresh",
 }
 
 

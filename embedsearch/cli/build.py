@@ -20,7 +20,7 @@ from embedsearch.cli.options import (
     model_option,
     option,
 )
-from embedsearch.recipe import VIEWS
+from embedsearch.recipe import KEPT_TOKENS, VIEWS
 
 
 def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
@@ -224,6 +224,14 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     "are.  [default: found out]",
 )
 @option(
+    "--keep-tokens",
+    default="",
+    type=click.Choice(["", *KEPT_TOKENS]),
+    metavar="[int8|1bit]",
+    help="For texts: keep the hidden states of their tokens, so that search --rerank takes milliseconds. "
+    "Building takes about twice as long; the size is printed.",
+)
+@option(
     "--kind",
     default="",
     help="Kind of source: images, videos, sounds, texts, csv, jsonl, excel, parquet, arrow, lines, conll, "
@@ -307,6 +315,7 @@ def build_command(
     center: bool | None,
     dim: int,
     language: str,
+    keep_tokens: str,
     indexes: Path | None,
     replace: bool,
     strict: bool,
@@ -373,6 +382,7 @@ def build_command(
             center=center,
             dim=dim,
             language=language,
+            keep_tokens=keep_tokens,
             indexes=indexes,
             replace=replace,
             strict=strict,

@@ -89,6 +89,7 @@ def _facts(name: str, build: Build, crossmodal: Crossmodal | None) -> list[tuple
         ("search", _search(manifest)),
         *([("words", words)] if (words := _words(manifest)) else []),
         ("scale", _scale(build)),
+        *([("tokens", _tokens(manifest))] if manifest.artifacts.tokens else []),
         *([(f"by {crossmodal.asks}", crossed)] if crossmodal else []),
         ("model", f"{spec.model} {spec.revision}".rstrip()),
         *([("good for", good)] if (good := good_for(manifest.unit, spec.model)) else []),
@@ -201,6 +202,13 @@ def _words(manifest: Manifest) -> str:
         f"{facts.terms:,} terms, {counted}; {facts.words:,} words in the median text; searched {by}; weight "
         f"of vectors in hybrid {facts.weight:g}{tuned}"
     )
+
+
+def _tokens(manifest: Manifest) -> str:
+    """Return what is kept of tokens for re-ranking."""
+    facts = manifest.artifacts.tokens
+    assert facts is not None
+    return f"{facts.count:,} of {facts.dimension}-d, kept as {facts.kind} in {facts.size / 1e6:,.1f} MB"
 
 
 def _scale(build: Build) -> str:

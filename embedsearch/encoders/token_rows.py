@@ -48,3 +48,13 @@ def tokens_of(encoder: Encoder, items: Sequence[Any], role: Role = "passage") ->
         spans = tuple(span for span in apart.spans if span)
         tokens.append(Tokens(normalized(apart.rows[shown]), spans))
     return tokens
+
+
+def spans_of(encoder: Encoder, text: str) -> tuple[Span, ...]:
+    """Return where each token that `tokens_of` gives stands in a text; the model does not run.
+
+    Empty of an encoder that tells it only with the hidden states.
+    """
+    if not isinstance(encoder, TextEncoder):
+        return ()
+    return tuple(span for _, span in encoder.token_spans([text], "passage")[0])

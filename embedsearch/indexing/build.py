@@ -61,7 +61,7 @@ from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.models.facts import EncoderFacts
 from embedsearch.progress import Progress, Silent
 from embedsearch.recipe import EncoderRecipe, Recipe
-from embedsearch.records import Rejected
+from embedsearch.records import Rejected, Unit
 from embedsearch.sources import Source, is_labelled, open_source
 from embedsearch.sources.judgements import read_queries
 from embedsearch.store.build import Build
@@ -452,6 +452,11 @@ def _check(recipe: Recipe) -> Metric:
     if recipe.index.backend != AUTO:
         check_kind(recipe.index.backend)
     check_language(recipe.index.language)
+    if recipe.index.keep_tokens and recipe.encoder.unit is not Unit.TEXT:
+        raise RecipeError(
+            f"Tokens are kept of whole texts, and the index holds {recipe.encoder.unit}s: leave out "
+            "--keep-tokens."
+        )
     try:
         return Metric(recipe.index.metric or UNITS[recipe.encoder.unit].metric)
     except ValueError:

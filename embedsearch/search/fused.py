@@ -44,6 +44,7 @@ class Candidate:
         score: by which it was re-ranked, larger is better; None where it was not.
         lit: the spans of its text that answer the query best; empty where it was not re-ranked by tokens.
         bm25: its score by words; None where words were not searched.
+        fused: its score by vector and words together; None where words were not searched.
         found_by: what found it, for `Hit.found_by`; empty for the place.
     """
 
@@ -54,6 +55,7 @@ class Candidate:
     score: float | None = None
     lit: tuple[Span, ...] = ()
     bm25: float | None = None
+    fused: float | None = None
     found_by: str = ""
 
 

@@ -110,6 +110,7 @@ class Words:
             true = distances(space.vector, space.take(new), space.metric)[0]  # (1, d) (m, d) -> (m,)
             far = np.concatenate([far, true])
         found = scores[rows].astype(np.float64)
+        both = None
         if mode == "lexical":
             order = np.lexsort((rows, far, -found))
             order = order[found[order] > 0]
@@ -124,7 +125,14 @@ class Words:
         by_words = (np.arange(len(rows)) >= len(near)) | (mode == "lexical")
         sides = np.where(by_words, "lexical", np.where(found > 0, "both", "vector"))
         return [
-            Candidate(int(rows[at]), float(far[at]), looked, bm25=float(found[at]), found_by=str(sides[at]))
+            Candidate(
+                int(rows[at]),
+                float(far[at]),
+                looked,
+                bm25=float(found[at]),
+                fused=None if both is None else float(both[at]),
+                found_by=str(sides[at]),
+            )
             for at in order.tolist()
         ]
 

@@ -2,7 +2,8 @@
 
 By tokens: each token of the query is compared with all tokens of an item, and the mean of the largest cosines
 is the item's score (MaxSim, Khattab & Zaharia 2020, "ColBERT"). The tokens are those of the index's own
-encoder, before it takes their mean.
+encoder, before it takes their mean. Hits that were found by vectors and words together are ordered by that
+score plus `SHARE` of the new one, each less its mean and divided by its deviation.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from embedsearch.artifacts.tokens import KeptTokens
+from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.cross_encoder import open_cross_encoder
-from embedsearch.encoders.token_rows import Tokens, tokens_of
+from embedsearch.encoders.token_rows import Tokens, spans_of, tokens_of
 from embedsearch.errors import ItemError, QueryError
 from embedsearch.query import TOKENS, AnyQuery, Image, MoreLike, Text
 from embedsearch.records import Span, Unit
@@ -24,20 +28,29 @@ from embedsearch.search.fused import Candidate
 from embedsearch.splitters.words import words
 from embedsearch.store.build import Build
 
+SHARE = 0.3  # what MaxSim counts beside the score by vectors and words
 LIT = 8  # spans of a text that are lit at most
 
 
 def rerank(
-    build: Build, encoder: Callable[[], Encoder], query: AnyQuery, found: Sequence[Candidate], model: str
+    build: Build,
+    kept: KeptTokens | None,
+    encoder: Callable[[], Encoder],
+    query: AnyQuery,
+    found: Sequence[Candidate],
+    model: str,
+    shown: int,
 ) -> list[Candidate]:
     """Return candidates with their new scores, the best first; what can't be read any more comes last.
 
     Args:
         build: of the index.
+        kept: the tokens that it keeps; None to compute them now.
         encoder: loads its encoder.
         query: what was asked.
         found: the candidates.
         model: `TOKENS`, or a cross-encoder's hub id or folder.
+        shown: how many of the best get the spans of the words that answer best.
 
     Raises:
         QueryError: the query, or the index, has no tokens to compare.
@@ -46,41 +59,71 @@ def rerank(
     """
     asked = _asked(build, query, model)
     held = _contents(build, [each.row for each in found])
-    if model == TOKENS:
-        scored = _by_tokens(encoder(), asked, held, found)
-    else:
+    if model != TOKENS:
         texts = [str(each) for each in held]
         scores = open_cross_encoder(model).scores(asked, texts).tolist() if texts else []
         scored = [replace(each, score=score) for each, score in zip(found, scores, strict=True)]
-    return sorted(scored, key=lambda each: -np.inf if each.score is None else each.score, reverse=True)
+        return _best_first(scored, scores)
+    loaded = encoder()
+    (wanted,) = tokens_of(loaded, [asked], "query")
+    items = _readable(loaded, held) if kept is None else [Tokens(kept.of(each.row)) for each in found]
+    scored, places = [], {}
+    for candidate, text, tokens in zip(found, held, items, strict=True):
+        score, best = (None, []) if tokens is None else max_sim(wanted.rows, tokens.rows)
+        scored.append(replace(candidate, score=score))
+        places[candidate.row] = text, tokens, best
+    ordered = _ordered(scored)
+    return [
+        replace(each, lit=_lit(loaded, *places[each.row])) if at < shown else each
+        for at, each in enumerate(ordered)
+    ]
 
 
-def max_sim(asked: Tokens, held: Tokens) -> tuple[float, tuple[Span, ...]]:
-    """Return the score of an item for a query, and the spans of its tokens that made most of it, in order."""
-    if not len(asked.rows) or not len(held.rows):
-        return 0.0, ()
-    cosines = asked.rows @ held.rows.T  # (Q, d) (d, T) -> (Q, T)
+def max_sim(asked: Vectors, held: Vectors) -> tuple[float, list[int]]:
+    """Return the score of an item for a query, and which of its tokens made most of it.
+
+    Args:
+        asked: (Q, d) float32, the query's tokens, of unit length.
+        held: (T, d) float32, the item's.
+    """
+    if not len(asked) or not len(held):
+        return 0.0, []
+    cosines = asked @ held.T  # (Q, d) (d, T) -> (Q, T)
     best, at = cosines.max(1), cosines.argmax(1)
     strongest = dict.fromkeys(at[np.argsort(-best, kind="stable")].tolist())
-    lit = [held.spans[token] for token in list(strongest)[:LIT]] if held.spans else []
-    return float(best.mean()), tuple(sorted(lit))
+    return float(best.mean()), list(strongest)[:LIT]
 
 
-def _by_tokens(encoder: Encoder, asked: Any, held: list[Any], found: Sequence[Candidate]) -> list[Candidate]:
-    (query,) = tokens_of(encoder, [asked], "query")
-    scored = []
-    for candidate, text, tokens in zip(found, held, _readable(encoder, held), strict=True):
-        score, lit = (None, ()) if tokens is None else max_sim(query, tokens)
-        scored.append(replace(candidate, score=score, lit=_whole(text, lit)))
-    return scored
+def _best_first(scored: Sequence[Candidate], scores: Sequence[float]) -> list[Candidate]:
+    """Return candidates by these scores, the largest first; equal ones keep their order."""
+    return [scored[at] for at in np.argsort(-np.array(scores), kind="stable").tolist()]
 
 
-def _whole(text: Any, spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Return the words of a text that hold some spans; a token may be a part of a word."""
-    if not spans:
+def _ordered(scored: Sequence[Candidate]) -> list[Candidate]:
+    """Return candidates that have scores by their tokens, the best first, those without one last."""
+    new = np.array([-np.inf if each.score is None else each.score for each in scored])
+    first = [each.fused for each in scored if each.fused is not None]
+    if len(first) < len(scored) or np.isinf(new).any():
+        return _best_first(scored, new.tolist())
+    both = _standard(np.array(first)) + SHARE * _standard(new)
+    return _best_first(scored, both.tolist())
+
+
+def _standard(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    standard: npt.NDArray[np.float64] = (values - values.mean()) / (values.std() or 1.0)
+    return standard
+
+
+def _lit(encoder: Encoder, text: Any, tokens: Tokens | None, best: Sequence[int]) -> tuple[Span, ...]:
+    """Return the words of a text that hold some of its tokens; a token may be a part of a word."""
+    if tokens is None or not isinstance(text, str):
         return ()
+    spans = tokens.spans or spans_of(encoder, text)
+    if len(spans) != len(tokens.rows):  # the encoder does not tell them
+        return ()
+    strong = [spans[at] for at in best]
     return tuple(
-        word for word in words(text) if any(word[0] < end and start < word[1] for start, end in spans)
+        word for word in words(text) if any(word[0] < end and start < word[1] for start, end in strong)
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from embedsearch.artifacts.tokens import open_tokens
 from embedsearch.backends import Filter, Rows
 from embedsearch.backends.part import PartSearch
 from embedsearch.crossmodal import Crossmodal, open_crossmodal
@@ -90,6 +91,8 @@ class Searcher:
         self.captions = open_captions(build)
         # the words of texts; None where they were not indexed
         self.words = open_words(build)
+        # the tokens of texts, if the build keeps them for re-ranking
+        self.tokens = open_tokens(build)
         self.queries = QueryVectors(build, self.crossmodal, lambda: self.encoder)
 
     def __len__(self) -> int:
@@ -286,7 +289,7 @@ class Searcher:
         by_name = {place.place: place for place in places}
         true = {each.row: each for each in fused(looked, self.build.records)}
         return [
-            replace(each, distance=true[each.row].distance, looked=by_name[each.looked.place])
+            replace(each, distance=true[each.row].distance, looked=by_name[true[each.row].looked.place])
             for each in found
         ]
 
@@ -302,7 +305,8 @@ class Searcher:
         elif options.rerank:
             first, rest = candidates[: options.rerank_k], candidates[options.rerank_k :]
             by = str(options.rerank)
-            again = rerank(self.build, lambda: self.encoder, query, first, by)
+            shown = len(first) if options.close and options.k is None else options.most
+            again = rerank(self.build, self.tokens, lambda: self.encoder, query, first, by, shown)
             candidates, order = [*again, *rest], by
         if not options.close:
             candidates = candidates[: options.most]

@@ -382,7 +382,28 @@ class LexicalFacts:
     files: tuple[str, ...] = ()
 
 
-ArtifactFacts = ScaleFacts | CrossmodalFacts | MapFacts | LexicalFacts
+@dataclass(frozen=True, slots=True)
+class TokensFacts:
+    """The tokens of texts that are kept for re-ranking; see `embedsearch.artifacts.tokens`.
+
+    Attributes:
+        kind: `int8` or `1bit`.
+        dimension: numbers in a token's vector.
+        count: number of tokens of all texts.
+        size: bytes that they take.
+        computed: number of texts whose tokens this build computed; the rest is of the build before.
+        files: its files.
+    """
+
+    kind: str
+    dimension: int
+    count: int
+    size: int
+    computed: int
+    files: tuple[str, ...] = ()
+
+
+ArtifactFacts = ScaleFacts | CrossmodalFacts | MapFacts | LexicalFacts | TokensFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,11 +414,12 @@ class Artifacts:
     crossmodal: CrossmodalFacts | None = field(default=None, metadata=stored("bridge", optional=True))
     map: MapFacts | None = field(default=None, metadata=stored(optional=True))
     lexical: LexicalFacts | None = field(default=None, metadata=stored(optional=True))
+    tokens: TokensFacts | None = field(default=None, metadata=stored(optional=True))
 
     @property
     def files(self) -> frozenset[str]:
         """The files of all artifacts."""
-        every = (self.scale, self.crossmodal, self.map, self.lexical)
+        every = (self.scale, self.crossmodal, self.map, self.lexical, self.tokens)
         return frozenset(name for facts in every if facts is not None for name in facts.files)
 
     def with_(self, name: str, facts: ArtifactFacts) -> Artifacts:

@@ -7,7 +7,7 @@ from embedsearch.encoders import load_encoder
 from embedsearch.encoders.cross_encoder import open_cross_encoder
 from embedsearch.encoders.token_rows import tokens_of
 from embedsearch.errors import ModelError, QueryError
-from embedsearch.query import MoreLike, Query, WeightedTerm, Word
+from embedsearch.query import MoreLike, Query, SearchOptions, WeightedTerm, Word
 from tests.fakes import letters, text
 from tests.small_models import SENTENCES
 
@@ -18,6 +18,13 @@ def max_sim(query, item):
     """Return the score of a text for another, letters of words for tokens, by the definition."""
     rows = [normalized(np.stack([letters(word) for word in each.split()])) for each in (query, item)]
     return float((rows[0] @ rows[1].T).max(1).mean())
+
+
+def looked(index):
+    """Return where a text is compared, and what is found there."""
+    (placed,) = index.placed(["ab d"])
+    ((place,),) = index._looked([placed], 100, None, SearchOptions())
+    return placed.space, place
 
 
 @pytest.fixture
@@ -141,3 +148,20 @@ def test_what_is_no_cross_encoder_is_refused(tmp_path, small_model):
         open_cross_encoder(small_model("bert").as_posix())
     with pytest.raises(ModelError, match="sorts texts into 5 classes"):
         open_cross_encoder(cross_encoder(tmp_path, small_model, 5).as_posix())
+
+
+def test_hits_by_vectors_and_words_keep_the_order_of_both(texts):
+    """In the mode hybrid the order is that of the first score plus 0.3 of MaxSim, both standardised."""
+    first = texts.search("ab d", 5, mode="hybrid")
+    results = texts.search("ab d", 5, mode="hybrid", rerank=5)
+    assert {hit.id for hit in results} == {hit.id for hit in first}
+    assert all(hit.rerank_score == pytest.approx(max_sim("ab d", hit.id), abs=1e-6) for hit in results)
+
+    def standard(values):
+        return (np.array(values) - np.mean(values)) / np.std(values)
+
+    ids = [hit.id for hit in first]
+    found = texts.words.mixed("ab d", *looked(texts), 100, None, "hybrid", None)
+    fused = {texts.build.items["id"][each.row].as_py(): each.fused for each in found}
+    both = standard([fused[each] for each in ids]) + 0.3 * standard([max_sim("ab d", each) for each in ids])
+    assert [hit.id for hit in results] == [ids[at] for at in np.argsort(-both, kind="stable")]
