@@ -380,8 +380,6 @@ class SearchOptions:
                 raise QueryError(f"{name} must be a whole number, at least 1; got {value!r:.80}.")
         if self.close and self.feedback:
             raise QueryError("What is close is told by the query alone: leave out close or feedback.")
-        if self.close and self.mode not in (None, "vector"):
-            raise QueryError("What is close is told by distances alone: leave out close or mode.")
         ways = [name for name in ("sort", "diverse", "rerank") if getattr(self, name)]
         if len(ways) > 1:
             raise QueryError(f"Hits have one order: leave out {' or '.join(ways)}.")

@@ -56,7 +56,7 @@ class KeptTokens:
 def open_tokens(build: Build) -> KeptTokens | None:
     """Return the tokens that a build keeps; None where it keeps none."""
     facts = build.manifest.artifacts.tokens
-    return None if facts is None else _opened(build.folder, facts)
+    return None if facts is None else opened(build.folder, facts)
 
 
 def refresh(context: ArtifactContext) -> TokensFacts | None:
@@ -103,7 +103,8 @@ def unpacked(rows: Bytes, facts: TokensFacts) -> Vectors:
     return normalized(rows[:, : facts.dimension].view(np.int8).astype(np.float32))
 
 
-def _opened(folder: Path, facts: TokensFacts) -> KeptTokens:
+def opened(folder: Path, facts: TokensFacts) -> KeptTokens:
+    """Return the tokens that lie in a folder."""
     starts: Rows = load_array(folder / STARTS)
     width = -(-facts.dimension // 8) if facts.kind == "1bit" else facts.dimension + 2
     if not facts.count:  # an empty file can't be mapped
@@ -124,7 +125,7 @@ def _previous(context: ArtifactContext, kind: str) -> tuple[KeptTokens | None, R
         or not all(map(context.readable, (FILE, STARTS)))
     ):
         return None, none
-    return _opened(context.previous.build.folder, facts), context.kept
+    return opened(context.previous.build.folder, facts), context.kept
 
 
 def _computed(items: Items, rows: Rows, context: ArtifactContext, kind: str) -> Iterator[tuple[int, Bytes]]:

@@ -26,8 +26,7 @@ DEPTH = 100  # of each list, from which both scores get their mean and their dev
 def mode_of(manifest: Manifest, options: SearchOptions, query: AnyQuery) -> Mode:
     """Return how a query is searched for.
 
-    Without a mode that is the default of the index; what is not one text has only a vector, and what is close
-    is told by distances alone.
+    Without a mode that is the default of the index; what is not one text has only a vector.
 
     Args:
         manifest: of the index.
@@ -40,7 +39,7 @@ def mode_of(manifest: Manifest, options: SearchOptions, query: AnyQuery) -> Mode
     facts, asked = manifest.artifacts.lexical, options.mode
     if asked is None:
         both = facts is not None and facts.mode == "hybrid" and isinstance(query, Text)
-        return "hybrid" if both and not options.close else "vector"
+        return "hybrid" if both else "vector"
     if asked not in MODES:
         raise QueryError(f"The mode is {', '.join(MODES[:-1])} or {MODES[-1]}; got {asked!r:.40}.")
     if asked == "vector":

@@ -239,7 +239,7 @@ class Searcher:
         return [done[at] for at in range(len(placed))]
 
     def _close(self, placed: Placed, chosen: Filter | None, options: SearchOptions) -> Found:
-        """Return all candidates within the limit of the verdict."""
+        """Return all candidates within the limit of the verdict; words may order them, distances choose."""
         (looked,) = self._looked([placed], 1, chosen, options)
         limits = limits_of(self.manifest.name, looked)
         near = []
@@ -248,7 +248,16 @@ class Searcher:
             within = self.captions.within if self.captions and captioned else placed.space.backend.within
             distances, rows = self._within(within, placed, limit, chosen)
             near.append(replace(place, distances=distances, rows=rows))
-        found = fused(near, self.build.records)
+        found, mode, query = (
+            fused(near, self.build.records),
+            mode_of(self.manifest, options, placed.query),
+            placed.query,
+        )
+        if mode != "vector" and self.words is not None and isinstance(query, Text):
+            both = self.words.mixed(
+                query.text, placed.space, near[0], DEPTH, chosen, mode, self.build.records
+            )
+            found = [each for each in both if each.distance <= limits[0]]
         return Found(near, self._folded(found) if options.fold and self._has_copies else found)
 
     def _within(

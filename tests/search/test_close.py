@@ -66,6 +66,17 @@ def test_copies_are_one_hit(make_searcher):
     assert unfolded.found == results.found + sum(hit.copies for hit in results)
 
 
+@pytest.mark.scale
+def test_words_order_what_is_close_and_distances_choose_it(make_searcher):
+    """In the mode hybrid the same items are close, in the order of both scores."""
+    searcher = make_searcher(many(300))
+    near = searcher.search("abcdefab", close=True, strictness=CHOSEN)
+    both = searcher.search("abcdefab", close=True, strictness=CHOSEN, mode="hybrid")
+    assert both.mode == "hybrid"
+    assert sorted(hit.id for hit in both) == sorted(hit.id for hit in near)
+    assert {hit.id: hit.distance for hit in both} == pytest.approx({hit.id: hit.distance for hit in near})
+
+
 ENTRIES = [
     text("a", "apple", price=3.0, tags=["x", "y"], day=date(2024, 5, 1), name="b"),
     text("b", "apples", price=None, tags=["x"], day=date(2023, 5, 1), name="A"),

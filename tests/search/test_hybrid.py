@@ -87,10 +87,8 @@ def test_the_verdict_is_that_of_the_vectors(fruits):
     assert len({(each.verdict, each.foreign_rate, each.reason, each.limit) for each in every}) == 1
 
 
-def test_what_is_close_is_told_by_distances_alone(fruits):
-    """With `close` the mode is vector; another one is refused. Feedback and fields go with each mode."""
-    with pytest.raises(QueryError, match="distances alone: leave out close or mode"):
-        fruits.search("apple", close=True, mode="hybrid")
+def test_feedback_and_fields_go_with_each_mode(fruits):
+    """Hits by words too can be found with feedback; they keep their distances to the query."""
     fed = fruits.search("apple", 3, mode="hybrid", feedback=True)
     near = {hit.id: hit.distance for hit in fruits.search("apple", 10, mode="vector")}
     assert (fed.mode, fed.order, fed.feedback, fed[0].bm25 is not None) == ("hybrid", "hybrid", True, True)

@@ -62,7 +62,7 @@ def test_its_parts_have_types(load):
     [
         (("index", "shards"), 3, r"index\.shards is unknown"),
         (("shards",), 3, "shards is unknown"),
-        (("additions", "tokens"), {"files": []}, r"additions\.tokens is unknown"),
+        (("additions", "sums"), {"files": []}, r"additions\.sums is unknown"),
         (("recipe", "index", "shard"), 3, r"recipe\.index\.shard is unknown"),
         (("count",), "3", "count is '3', where a int was expected"),
         (("count",), True, "count is True, where a int was expected"),

@@ -49,7 +49,7 @@ def test_a_wrong_address_gives_a_sentence(indexes, monkeypatch, parameters, sent
         ({"index": "senses", "q": "a bank", "word": "99"}, False),
         ({"index": "questions", "plusitem": "x"}, False),
         ({"index": "questions", "item": "x"}, False),
-        ({"index": "questions", "q": "refund", "plusitem": "x"}, True),
+        ({"index": "questions", "q": "refund", "plusitem": "x", "close": "no"}, True),
         ({"index": "images", "item": "star/red star.png", "image": "0" * 32}, True),
     ],
 )
@@ -199,3 +199,15 @@ def test_the_mode_is_chosen_in_the_sidebar_and_stands_in_the_address(indexes, mo
     shown = " ".join(each.value for each in page.get("html") if hasattr(each, "value"))
     assert "Ordered by words (BM25)." in shown
     assert "found by its words · BM25" in shown
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [("f.price", "The first 12 of 22"), ("diverse", "The first 12 of 22"), ("f.nothing", "does not have")],
+)
+def test_the_address_orders_the_hits(indexes, monkeypatch, order, said):
+    """A field, or a way to order, stands in the address; one that the index does not have is reported."""
+    page = _run(indexes, monkeypatch, {"index": "questions", "q": "refund", "close": "no", "order": order})
+    assert not page.exception
+    shown = " ".join(each.value for each in [*page.warning, *page.get("html")])
+    assert said in shown.replace("\\", "").replace("\u2060", "")

@@ -144,9 +144,9 @@ def _answer(opened: Opened, query: AnyQuery, asked: Asked, where: Tree | None) -
     with st.spinner("Searching …"):
         placed = searcher.placed([query])
         (results,) = searcher.search_placed(placed, replace(options, rerank=""))
-        clear = results.verdict is Verdict.CLOSE and results.mode == "vector"
+        clear = results.verdict is Verdict.CLOSE and results.mode != "lexical"
         if asked.close or (asked.close is None and clear):
-            options = replace(options, close=True, feedback=False, mode=None)
+            options = replace(options, close=True, feedback=False)
             try:
                 (results,) = searcher.search_placed(placed, replace(options, rerank=""))
             except QueryError as error:
@@ -188,12 +188,12 @@ def _count(
     searcher, hits = opened.searcher, results.hits
     total = len(_answers(searcher, where))
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
-    if not total or not hits:
+    if not total or not (hits or results.close):
         lacks = "No item has a word of the query." if total else "No item passes the filter."
         st.info(lacks, icon=":material/filter_alt:")
         return
     if results.close:
-        of = f"{results.found:,} that are close, of {of}"
+        of = f"{results.found:,} that are close, of {of}" if hits else f"{of} is close"
     reason = "" if results.verdict is Verdict.NOTHING_CLOSE else results.reason
     means = " ".join(
         html.escape(each) for each in (reason, results.note, cards.METRIC_HELP[results.metric]) if each
@@ -201,7 +201,7 @@ def _count(
     crossed = html.escape(query_input.crossed(searcher, results.by))
     first = f"The {len(hits)} nearest" if results.order == DISTANCE else f"The first {len(hits)}"
     by = f"{mode_sentence(results.mode, results.weight)} " if searcher.words is not None else ""
-    line = f"{first} of {of}. {by}{means}{crossed}"
+    line = f"{first if hits else 'None'} of {of}. {by}{means}{crossed}"
     if results.truncated:
         limit = searcher.manifest.encoder.spec.max_length
         line += f" Your text is too long: the model reads only its first {limit} tokens."

@@ -291,7 +291,7 @@ def test_a_phone_shows_all_of_it(visit, path, parameters):
 
 def test_every_button_names_its_item(visit):
     """Each button of a card has a name of its own, which says what it is for; the page shows it short."""
-    page = visit({"index": "questions", "item": "", "q": "refund"})
+    page = visit({"index": "questions", "item": "", "q": "refund", "close": "no"})
     answered(page)
     buttons = cards(page).get_by_role("button").all()
     names = [button.text_content() for button in buttons]
@@ -323,7 +323,7 @@ def test_an_image_is_enlarged_from_its_file(visit, build, indexes, tmp_path):
 @pytest.mark.parametrize("door", ["More like this", "add", "subtract"])
 def test_the_focus_stays_with_the_results_and_they_are_announced(visit, door):
     """After a card's button the focus is on what was found, not on nothing, and a live region says it."""
-    page = visit({"index": "questions", "q": "refund"})
+    page = visit({"index": "questions", "q": "refund", "close": "no"})
     answered(page)
     button = cards(page).nth(3).get_by_role("button", name=door)
     button.focus()
@@ -335,6 +335,20 @@ def test_the_focus_stays_with_the_results_and_they_are_announced(visit, door):
     assert "The 12 nearest of 22." in before
     assert re.match(r"The 1[12] nearest of 22\.", announced(page))
     assert page.evaluate("document.activeElement !== document.body && document.activeElement.isConnected")
+
+
+def test_only_what_is_close_is_shown_until_it_is_switched_off(visit):
+    """Where the verdict is clear, the switch is on, and the hits end at the limit; off stays off."""
+    page = visit({"index": "questions", "q": "refund"})
+    answered(page)
+    close = page.get_by_role("switch", name="Only what is close")
+    expect(close).to_be_checked()
+    expect(page.get_by_text("that are close, of 22")).to_be_visible()
+    assert 0 < cards(page).count() < 12
+    page.get_by_text("Only what is close").click()
+    expect(cards(page)).to_have_count(12)
+    expect(close).not_to_be_checked()
+    expect(page).to_have_url(re.compile("close=no"))
 
 
 @pytest.mark.parametrize("width", [700, 1000, 1300, 1700])
