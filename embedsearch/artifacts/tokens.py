@@ -17,7 +17,7 @@ import numpy.typing as npt
 from embedsearch.artifacts import ArtifactContext
 from embedsearch.backends import Rows
 from embedsearch.disk.npy import load_array
-from embedsearch.distances.metric import Vectors, normalized
+from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.token_rows import tokens_of
 from embedsearch.store.build import Build
@@ -49,7 +49,7 @@ class KeptTokens:
         return self.rows[self.starts[row] : self.starts[row + 1]]
 
     def of(self, row: int) -> Vectors:
-        """Return the tokens of the text of an item, (t, d) float32 of unit length."""
+        """Return the tokens of the text of an item, (t, d) float32 of unit length but for rounding."""
         return unpacked(self.bytes_of(row), self.facts)
 
 
@@ -98,9 +98,11 @@ def unpacked(rows: Bytes, facts: TokensFacts) -> Vectors:
     """Return tokens as they were before `packed`, but for rounding: (t, b) -> (t, d) float32."""
     if facts.kind == "1bit":
         signs = np.unpackbits(rows, axis=1, count=facts.dimension)  # (t, b) -> (t, d)
-        return (signs.astype(np.float32) * 2 - 1) / np.float32(np.sqrt(facts.dimension))
-    # the length does not depend on the factor
-    return normalized(rows[:, : facts.dimension].view(np.int8).astype(np.float32))
+        size = 1 / np.sqrt(facts.dimension)
+        return np.array([-size, size], np.float32)[signs]
+    unit = rows[:, : facts.dimension].view(np.int8).astype(np.float32)
+    unit *= np.ascontiguousarray(rows[:, facts.dimension :]).view(np.float16).astype(np.float32)
+    return unit
 
 
 def opened(folder: Path, facts: TokensFacts) -> KeptTokens:
