@@ -49,6 +49,7 @@ from embedsearch.sources import memory as in_memory
 from embedsearch.sources.addresses import is_address
 from embedsearch.sources.guess import guess
 from embedsearch.sources.shards import is_pattern
+from embedsearch.splitters.passages import passages_rule
 from embedsearch.splitters.windows import seconds_of
 from embedsearch.store.folders import indexes_folder, list_names
 from embedsearch.store.versions import Freed, collect, roll_back, verify_builds
@@ -78,6 +79,7 @@ def build(
     fields: str | Path = "",
     rows: bool = False,
     columns: str | Sequence[str] = (),
+    ocr: bool = False,
     unit: Unit | str = "",
     model: str = "",
     revision: str = "",
@@ -89,6 +91,7 @@ def build(
     decoding: str = "auto",
     views: str = "auto",
     windows: str = "",
+    passages: str | int = "auto",
     weights: Mapping[str, float] | Sequence[str] = (),
     device: str = "auto",
     batch_tokens: int = 0,
@@ -120,11 +123,11 @@ def build(
     `rebuild` work later. Building again from memory under the same name embeds only what is new.
 
     Args:
-        source: a folder of images, texts or Parquet files; a .csv, .tsv, .jsonl, .json, .parquet, .xlsx or
-            .txt file (those of text packed by gzip or not); a data set saved on disk, or its id on the hub.
-            Or what is in memory: a list of texts, of dicts, of PIL images or of `Path`s of images; a pandas,
-            Arrow or Polars table; or vectors made elsewhere as (ids, vectors) or (ids, vectors, table of
-            fields), vectors of shape (n, d), real numbers.
+        source: a folder of images, of videos, of sounds, of documents and texts, or of Parquet files; a .csv,
+            .tsv, .jsonl, .json, .parquet, .xlsx or .txt file (those of text packed by gzip or not); a data
+            set saved on disk, or its id on the hub. Or what is in memory: a list of texts, of dicts, of PIL
+            images or of `Path`s of images; a pandas, Arrow or Polars table; or vectors made elsewhere as
+            (ids, vectors) or (ids, vectors, table of fields), vectors of shape (n, d), real numbers.
         name: what to call the index.
         kind: the kind of source, where it should not be guessed; see `embedsearch.sources.SOURCES`.
         text: the column, or columns joined by a newline, to embed.
@@ -143,11 +146,12 @@ def build(
         keep_na: read NA, null, None, nan and the like in CSV, TSV and Excel files as texts, not as missing.
         rows: embed the rows of a table as they are, by their columns: numbers, categories, dates and texts.
         columns: with `rows`, the columns to use; empty for all except the key.
+        ocr: read pages of PDFs that hold no text by optical character recognition; needs the extra `ocr`.
         ids: for a .npy or .npz file of vectors, a file with one id a line, or a .npy of ids.
         fields: for a .npy or .npz file of vectors, a table with one row for each vector; its column `id` may
             hold the ids.
         unit: `text`, `word`, `token`, `span` or `image`; guessed from the source without it.
-        model: as in `load_encoder`, and so are the next ten. Of vectors from memory it is the name of what
+        model: as in `load_encoder`, and so are the next eleven. Of vectors from memory it is the name of what
             made them.
         revision: see `load_encoder`.
         pooling: see `load_encoder`.
@@ -158,6 +162,8 @@ def build(
         decoding: see `load_encoder`.
         views: see `load_encoder`.
         windows: for sounds, the seconds of a window and of the step to the next; empty for `10/5`.
+        passages: how long texts are split into passages, which get a vector each: `"auto"` (a text that is
+            longer than the model reads), `"off"`, or the most tokens of a passage.
         weights: with `rows`, the weights of columns in the squared distance, as in `{"price": 2}`.
         device: see `load_encoder`.
         batch_tokens: see `load_encoder`.
@@ -215,6 +221,7 @@ def build(
         fields=_file(fields),
         rows=rows,
         columns=columns_of(columns),
+        ocr=ocr,
     )
     own = None if encoder is None or isinstance(encoder, EncoderOptions) else _checked(encoder)
     load = loading(own)
@@ -231,6 +238,7 @@ def build(
         decoding=decoding,
         views=views,
         windows=windows,
+        passages=str(passages),
         weights=_weights(weights),
         device=device,
         batch_tokens=batch_tokens,
@@ -311,6 +319,22 @@ def _splitting(unit: Unit, windows: str) -> str:
     return windows
 
 
+def _passages(recipe: EncoderRecipe, asked: str) -> str:
+    """Return how the long texts of a new index are split; empty where they are not."""
+    unit = UNITS[recipe.unit]
+    if unit.form is not QueryForm.TEXT or recipe.own:
+        if asked not in ("auto", "off"):
+            raise RecipeError(
+                f"--passages is of texts that a model of embedsearch reads, and the index is of "
+                f"{unit.plural}{' with an encoder of your own' * bool(recipe.own)}: leave it out."
+            )
+        return ""
+    spec = encoder_spec(recipe)
+    if spec.pooling == PROJECTION:  # compared with images, whose captions are short
+        return ""
+    return passages_rule(asked, spec.max_length)
+
+
 def _checked(encoder: Any) -> OwnEncoder:
     if not isinstance(encoder, OwnEncoder) or not str(encoder.name).strip():
         raise RecipeError(
@@ -350,6 +374,7 @@ def _settled(options: EncoderOptions, source: SourceRecipe, own: OwnEncoder | No
     values["unit"] = unit_of(options.unit) if options.unit else usual.unit
     values["preparation"] = preparation_of(values["unit"])
     values["splitter"] = _splitting(values["unit"], values.pop("windows"))
+    passages = values.pop("passages")
     recipe = EncoderRecipe(**values)
     if own is not None:
         if UNITS[recipe.unit].splitter or recipe.model:
@@ -358,6 +383,7 @@ def _settled(options: EncoderOptions, source: SourceRecipe, own: OwnEncoder | No
                 "unit and model."
             )
         recipe = replaced(recipe, model=str(own.name), own=identity_of(own))
+    recipe = replaced(recipe, splitter=recipe.splitter or _passages(recipe, passages))
     if modality.reader is not Reader.NONE:
         if recipe.query_model:
             raise RecipeError("--query-model belongs to vectors made elsewhere: leave it out.")

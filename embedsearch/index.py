@@ -24,6 +24,7 @@ from embedsearch.query import (
     DEFAULT_SAMPLE,
     RERANK_K,
     AnyQuery,
+    By,
     Mode,
     MoreLike,
     SearchOptions,
@@ -96,6 +97,7 @@ class Index(Searcher):
         sort: str = ...,
         facets: Sequence[str] = ...,
         mode: Mode | None = ...,
+        by: By = ...,
     ) -> list[Results]: ...
     @overload
     def search(
@@ -114,6 +116,7 @@ class Index(Searcher):
         sort: str = ...,
         facets: Sequence[str] = ...,
         mode: Mode | None = ...,
+        by: By = ...,
     ) -> Results: ...
     def search(
         self,
@@ -131,6 +134,7 @@ class Index(Searcher):
         sort: str = "",
         facets: Sequence[str] = (),
         mode: Mode | None = None,
+        by: By = "record",
     ) -> Results | list[Results]:
         """Return the `k` nearest items, and judge whether any of them is close.
 
@@ -158,6 +162,8 @@ class Index(Searcher):
             mode: what of a text is searched for: its `vector`, its words (`lexical`), or both (`hybrid`);
                 None for the default of the index, see `LexicalFacts.mode`. Hits of `hybrid` and `lexical` say
                 what found them, have a score `bm25`, and are not in the order of their distances.
+            by: `record` for one hit of each record, with its nearest passage or moment; `passage` for a hit
+                of each passage of long texts, or of each moment of sounds and videos.
 
         Raises:
             QueryError: the query does not fit this index, or an option can't be used as given.
@@ -172,7 +178,7 @@ class Index(Searcher):
         else:
             chosen = where
         options = SearchOptions(
-            k, chosen, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets, mode
+            k, chosen, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets, mode, by
         )
         if is_several(query):
             return self.search_all(query, options)

@@ -14,6 +14,9 @@ from embedsearch.records import Modality, Unit
 
 SPLITTER = "unicode"  # how texts are split into words and sentences since 0.7
 FRAMES = "1/10"  # how videos are: seconds between frames, and levels by which near-equal ones may differ
+# How long texts are: tokens of the longest text that stays whole ("model" for what the model reads), of a
+# passage, and of the overlap of two passages.
+PASSAGES = "model/64/16"
 WINDOWS = "10/5"  # how sounds are split: seconds of a window, and from one to the next
 # The embedding by which a dual encoder, such as CLIP, compares texts and images.
 PROJECTION = "projection"
@@ -74,8 +77,8 @@ class UnitRow:
         unjudged: a sentence that says why answers get no verdict; empty where they may get one.
         parts_ahead: parts of records that are prepared for the model at a time; 0 for all of those that are
             read ahead.
-        timed: whether an item is a stretch of time of its record. Its span is in milliseconds then, and a
-            search returns each record once, with the moment that is nearest.
+        grouped: whether a record may have several items, of which a search returns the nearest one alone.
+        timed: whether an item is a stretch of time of its record. Its span is in milliseconds then.
         is_labelled: whether only a source with labelled spans has it.
         votes: whether the labels of the hits say what a query is.
         spec: "module:function", from a recipe to the specification of its encoder, which is made of the
@@ -105,6 +108,7 @@ class UnitRow:
     unjudged: str = ""
     part: str = ""
     parts_ahead: int = 0
+    grouped: bool = False
     timed: bool = False
     is_labelled: bool = False
     votes: bool = False
@@ -138,7 +142,7 @@ class ModalityRow:
             item keeps of it; empty for all of them.
         found_by_texts: whether captions or class names can place its items among texts.
         facts: "module:function", from a content to fields that it has of its own; empty for none.
-        fact_names: the names of these fields.
+        fact_names: the names of these fields, and of those that a `Document` has.
         good_for: what its default model tells, and what not; empty where nothing needs to be known.
     """
 
@@ -180,6 +184,8 @@ _ROWS = (
                 declared=True,
                 general="general sentences",
                 compared="Texts",
+                part="passage",
+                grouped=True,
             ),
             UnitRow(
                 Unit.WORD,
@@ -235,6 +241,7 @@ _ROWS = (
         switching=1e-5,
         size="embedsearch.analysis.sizes:characters",
         largest="the longest",
+        fact_names=("title", "author", "date"),
         alike="Say the same",
         check="embedsearch.analysis.same_text:TextCheck",
         caution="One word can change what a text says. Read the marked words before you delete.",
@@ -284,6 +291,7 @@ _ROWS = (
                 splitting=FRAMES,
                 asked_by=Modality.TEXT,
                 parts_ahead=64,
+                grouped=True,
                 timed=True,
             ),
         ),
@@ -317,6 +325,7 @@ _ROWS = (
                 splitting=WINDOWS,
                 asked_by=Modality.TEXT,
                 parts_ahead=64,
+                grouped=True,
                 timed=True,
             ),
         ),

@@ -332,6 +332,9 @@ Mode = typing.Literal["vector", "lexical", "hybrid"]
 MODES: tuple[Mode, ...] = typing.get_args(Mode)
 
 
+By = typing.Literal["record", "passage"]
+
+
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
     """How the hits of a query are chosen; `Index.search` has the same as arguments.
@@ -352,6 +355,8 @@ class SearchOptions:
         facets: fields whose values are counted among what was found.
         mode: by `vector`, by the words that a text shares with the query (`lexical`), or by both (`hybrid`);
             None for what the index has as its default.
+        by: `record`, or `passage`: whether a record of several items is one hit, or each of its passages or
+            moments.
     """
 
     k: int | None = None
@@ -366,6 +371,7 @@ class SearchOptions:
     sort: str = ""
     facets: Sequence[str] = ()
     mode: Mode | None = None
+    by: By = "record"
 
     def __post_init__(self) -> None:
         if not isinstance(self.rerank, str):
@@ -378,6 +384,8 @@ class SearchOptions:
             value = getattr(self, name)
             if not (name == "k" and value is None) and (not hasattr(value, "__index__") or value < 1):
                 raise QueryError(f"{name} must be a whole number, at least 1; got {value!r:.80}.")
+        if self.by not in typing.get_args(By):
+            raise QueryError(f"Hits are by {' or by '.join(typing.get_args(By))}; got {self.by!r:.40}.")
         if self.close and self.feedback:
             raise QueryError("What is close is told by the query alone: leave out close or feedback.")
         ways = [name for name in ("sort", "diverse", "rerank") if getattr(self, name)]

@@ -60,6 +60,7 @@ class SourceRecipe:
         fields: of a file of vectors, an absolute table with a row for each, in their order.
         rows: whether the rows of a table are embedded as they are, by their columns.
         columns: of rows, the columns that count; empty for all but the key.
+        ocr: whether pages of PDFs that hold no text are read by optical character recognition.
     """
 
     kind: str
@@ -80,6 +81,7 @@ class SourceRecipe:
     fields: str = field(default="", metadata=stored(optional=True))
     rows: bool = field(default=False, metadata=stored(optional=True))
     columns: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
+    ocr: bool = field(default=False, metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -104,6 +106,8 @@ class EncoderOptions:
             times the side that the model sees.
         views: a name in `VIEWS`.
         windows: of sounds, seconds of a window and from one to the next, as in `10/5`; empty for these.
+        passages: how long texts are split: `auto` (what the model does not read whole), `off`, or the tokens
+            of a passage.
         weights: of rows, how often a column's squared distance counts, as in `price=2`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         batch_tokens: padded tokens (texts) in one batch; 0 lets the encoder choose.
@@ -124,6 +128,7 @@ class EncoderOptions:
     batch_tokens: int = 0
     views: str = field(default="auto", metadata=stored(optional=True))
     windows: str = field(default="", metadata=stored(optional=True))
+    passages: str = field(default="auto", metadata=stored(optional=True))
     query_model: str = field(default="", metadata=stored(optional=True))
     weights: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
 
@@ -146,8 +151,9 @@ class EncoderRecipe(EncoderOptions):
         unit: what gets a vector of its own.
         dimension: numbers in a vector that was made elsewhere; 0 where a model makes the vectors.
         preparation: the version of how images are prepared, see `PREPARATION`; 1 for other units too.
-        splitter: how texts are split where words have vectors, a name in `embedsearch.splitters.words.RULES`;
-            empty for the rule of 0.6, and where texts are not split.
+        splitter: how texts are split where words have vectors, a name in `embedsearch.splitters.words.RULES`,
+            empty for the rule of 0.6; how long texts are, a rule of `embedsearch.splitters.passages`, empty
+            where they are not; how sounds and videos are.
         own: stands for an encoder of the caller's program, called `model`, see
             `embedsearch.encoders.own.identity_of`; empty where `model` is one that can be loaded.
         table: of rows, the file of what was learnt from their table; each build has one of its own, and none

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ Content = str | Path | bytes
 Span = tuple[int, int]
 LABEL = "label"  # the field of words and spans that have one
 OUTSIDE = "O"  # the label of a word in no labelled span
+PAGE, HEADING_PATH = "page", "heading"  # the fields of a document's passages
+HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*)$", re.MULTILINE)
 MOST_UNKNOWN = 1 / 3  # share of a text that the model may not know, for its vector to be judged
 
 
@@ -75,6 +78,61 @@ class Clip:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """A text of which each passage gets a vector, where it is longer than the splitter's rule allows."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """Where in a text its pages and its sections start.
+
+    Attributes:
+        pages: the character at which each page starts, ascending; empty of a text without pages.
+        headings: the character at which each heading starts, ascending, and the headings above it and itself.
+    """
+
+    pages: tuple[int, ...] = ()
+    headings: tuple[tuple[int, tuple[str, ...]], ...] = ()
+
+    @classmethod
+    def of(cls, text: str) -> Outline:
+        """Read the outline of a text: a form feed ends a page, and headings are those of Markdown."""
+        pages = [0, *(match.end() for match in re.finditer("\f", text))] if "\f" in text else []
+        headings: list[tuple[int, tuple[str, ...]]] = []
+        above: list[tuple[int, str]] = []  # level and text
+        for match in HEADING.finditer(text):
+            level = len(match[1])
+            above = [*(each for each in above if each[0] < level), (level, match[2].strip())]
+            headings.append((match.start(), tuple(each[1] for each in above)))
+        return cls(tuple(pages), tuple(headings))
+
+    def fields(self, start: int) -> dict[str, Scalar]:
+        """Return the page, from 1, and the path of headings of what starts at a character; what there is."""
+        found: dict[str, Scalar] = {}
+        if self.pages:
+            found[PAGE] = bisect_right(self.pages, start)
+        at = bisect_right(self.headings, start, key=lambda heading: heading[0])
+        if at:
+            found[HEADING_PATH] = " > ".join(self.headings[at - 1][1])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a file of a document holds.
+
+    Attributes:
+        text: all of it, in the order of reading.
+        fields: what the file says of itself, such as its title.
+    """
+
+    text: str
+    fields: Mapping[str, Scalar] = field(default_factory=dict)
+
+
 class Deferred(Protocol):
     """A content that is read when it is needed: a text in a file, or a file in an archive or at an address.
 
@@ -88,8 +146,8 @@ class Deferred(Protocol):
             OSError: it can't be looked up.
         """
 
-    def read(self) -> str | bytes:
-        """Return the text, or the bytes of the file.
+    def read(self) -> str | bytes | Document:
+        """Return the text, the document, or the bytes of the file.
 
         Raises:
             ItemError: it holds nothing that can be used.
@@ -150,6 +208,7 @@ class Record:
             file are strings until the whole column is known.
         labels: of the words of a text; None where there are none.
         path: the file that a text lies in, where that holds no other; else None.
+        outline: of a document, once it is read; else None.
     """
 
     id: str
@@ -158,6 +217,7 @@ class Record:
     fields: Mapping[str, Value] = field(default_factory=dict)
     labels: Labels | None = field(default=None, repr=False)  # the repr is that of 0.6 where there are none
     path: Path | None = field(default=None, repr=False)
+    outline: Outline | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,7 +310,10 @@ def content_of(record: Record) -> Content:
         ItemError, OSError: as `Deferred.read`.
     """
     content = record.content
-    return content if isinstance(content, str | Path | bytes) else content.read()
+    if isinstance(content, str | Path | bytes):
+        return content
+    held = content.read()
+    return held.text if isinstance(held, Document) else held
 
 
 def content_hash(content: Content) -> str:

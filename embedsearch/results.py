@@ -7,7 +7,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -17,7 +17,7 @@ from embedsearch.distances.pairs import Closeness
 from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import MissingExtraError, UsageError
 from embedsearch.query import Mode
-from embedsearch.records import LABEL, Content, Modality, Value, as_text
+from embedsearch.records import HEADING_PATH, LABEL, PAGE, Content, Modality, Span, Value, as_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +58,31 @@ def _renamed(old: str, new: str) -> property:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of a long text.
+
+    Attributes:
+        text: what it says.
+        span: its `[start, end)` in the whole text, in characters.
+        page: the page of a document on which it begins, from 1; None without pages.
+        heading: the headings above it, as in "Usage > Options"; empty without.
+    """
+
+    text: str
+    span: tuple[int, int]
+    page: int | None = None
+    heading: str = ""
+
+    @classmethod
+    def of(cls, text: str, span: Span | None, fields: Mapping[str, Value]) -> Self | None:
+        """Return the passage that an item is; None for an item without a span, which is a whole text."""
+        if span is None:
+            return None
+        page, heading = fields.get(PAGE), fields.get(HEADING_PATH)
+        return cls(text, span, page if isinstance(page, int) else None, str(heading or ""))
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One item that a search found.
 
@@ -68,7 +93,8 @@ class Hit:
         distance: to the query, in the metric of the results; smaller is more related.
         similarity: the same, larger is more related; see `embedsearch.distances.metric.similarity`.
         modality: what the item is, `text` or `image` for example.
-        text: the text, or the sentence that holds the word; None for what is not a text.
+        text: the text, or the nearest passage of a long one, or the sentence that holds the word; None for
+            what is not a text.
         path: the item's file; None where it has none of its own.
         span: the word's `[start, end)` in `text`; None for anything but words and tokens.
         fields: the item's other columns, by name.
@@ -93,6 +119,7 @@ class Hit:
             tokens.
         bm25: how well its words answer the query, 0 or more, larger is better; None where words were not
             searched.
+        passage: of a long text that is split, the nearest passage; None for anything else.
     """
 
     rank: int
@@ -116,6 +143,7 @@ class Hit:
     rerank_score: float | None = None
     lit: tuple[tuple[int, int], ...] = ()
     bm25: float | None = None
+    passage: Passage | None = None
 
     closeness = _renamed("closeness", "label")
     score = _renamed("score", "human_score")
@@ -129,7 +157,12 @@ class Hit:
 
     @property
     def item(self) -> str:
-        """The id of the item that was found: of a moment that of its record, with `#` and the millisecond."""
+        """The id of the item that was found: of a moment that of its record, with `#` and the millisecond.
+
+        Of a passage, with `#` and its first character.
+        """
+        if self.passage is not None:
+            return f"{self.id}#{self.passage.span[0]}"
         return self.id if self.moment is None else f"{self.id}#{round(1000 * self.moment[0])}"
 
     @property
@@ -262,8 +295,8 @@ class Results(Sequence[Hit]):
         """Return the hits as an Arrow table, a row each.
 
         The columns are rank, id, row, distance, similarity, percentile, label, human_score, modality, text,
-        path and image (bytes), then `start` and `end` of words (characters) and of moments (seconds), then a
-        column for each field. A field whose name is one of these is called `fields.NAME`.
+        path and image (bytes), then `start` and `end` of words and passages (characters) and of moments
+        (seconds), then a column for each field. A field whose name is one of these is called `fields.NAME`.
         """
         import pyarrow as pa
 
@@ -272,7 +305,8 @@ class Results(Sequence[Hit]):
             if any(hit.moment for hit in self.hits):
                 columns[name] = pa.array([hit.moment and hit.moment[at] for hit in self.hits], pa.float64())
             else:
-                columns[name] = pa.array([hit.span and hit.span[at] for hit in self.hits], pa.int64())
+                spans = [hit.passage.span if hit.passage else hit.span for hit in self.hits]
+                columns[name] = pa.array([span and span[at] for span in spans], pa.int64())
         own = set(columns)
         for name in dict.fromkeys(name for hit in self.hits for name in hit.fields):
             values = pa.array([hit.fields.get(name) for hit in self.hits])

@@ -17,7 +17,7 @@ from embedsearch.modalities import UNITS
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.progress import Silent
 from embedsearch.recipe import EncoderRecipe, SourceRecipe
-from embedsearch.records import Entry, Modality, Record, Sentence, Span, Unit
+from embedsearch.records import Entry, Modality, Passages, Record, Sentence, Span, Unit
 from embedsearch.sources.table import Reading
 from embedsearch.splitters.words import words
 
@@ -83,8 +83,8 @@ class LetterEncoder:
         )
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Any]:  # noqa: ARG002
-        """See `Encoder.prepare`."""
-        return [self._prepare(item) for item in items]
+        """See `Encoder.prepare`; long texts are cut, and not split into passages."""
+        return [self._prepare(item.text if isinstance(item, Passages) else item) for item in items]
 
     def _prepare(self, item: Any) -> Prepared | ItemError:
         text = item.text if isinstance(item, Sentence) else item if isinstance(item, str) else ""

@@ -388,7 +388,8 @@ class DuplicateFinder:
     def _group(self, exact: bool, rows: Rows, distances: Distances) -> Group:
         ids = self.build.read(rows.tolist(), ["id"])["id"]
         if self.build.records is not None:
-            ids = [record_of(each) for each in ids]
+            starts = self.build.read(rows.tolist(), ["start"])["start"]
+            ids = [record_of(*each) for each in zip(ids, starts, strict=True)]
         members = zip(ids, rows.tolist(), distances.tolist(), strict=True)
         return Group(exact, tuple(Member(*each) for each in members), float(distances.max()))
 

@@ -70,7 +70,7 @@ class ArtifactContext:
     @property
     def records(self) -> Records | None:
         """Which items are stretches of time of one record; None where each is a record of its own."""
-        return records_in(self.folder, self.recipe.encoder.unit, len(self.vectors))
+        return records_in(self.folder, self.recipe.encoder, len(self.vectors))
 
     @property
     def artifacts_before(self) -> Artifacts:

@@ -151,6 +151,14 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     default="",
     help="For sounds: the length of a window, and the step to the next one.  [default: 10/5]",
 )
+@option(
+    "--passages",
+    metavar="auto|off|TOKENS",
+    default="auto",
+    show_default=True,
+    help="Split long texts into passages, each with a vector: those longer than the model reads (auto), "
+    "none (off), or those of more than this many tokens.",
+)
 @device_option
 @option(
     "--batch-tokens",
@@ -234,8 +242,8 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 @option(
     "--kind",
     default="",
-    help="Kind of source: images, videos, sounds, texts, csv, jsonl, excel, parquet, arrow, lines, conll, "
-    "webdataset, vectors, word-vectors or dataset.  [default: guessed]",
+    help="Kind of source: images, videos, sounds, documents, texts, csv, jsonl, excel, parquet, arrow, "
+    "lines, conll, webdataset, vectors, word-vectors or dataset.  [default: guessed]",
 )
 @option("--encoding", default="utf-8", show_default=True, help="Encoding of text files.")
 @option(
@@ -260,6 +268,11 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     "--keep-na",
     is_flag=True,
     help="Read NA, null, None, nan and \\N in tables as texts, not as missing values.",
+)
+@option(
+    "--ocr",
+    is_flag=True,
+    help="Read scanned pages of PDFs by optical character recognition; needs the extra ocr.",
 )
 @option("--split", default="", help="Split of a data set, or sheet of a workbook.")
 @option(
@@ -288,6 +301,7 @@ def build_command(
     fields: str,
     rows: bool,
     columns: tuple[str, ...],
+    ocr: bool,
     unit: str | None,
     model: str,
     revision: str,
@@ -299,6 +313,7 @@ def build_command(
     decoding: str,
     views: str,
     windows: str,
+    passages: str,
     weights: tuple[str, ...],
     device: str,
     batch_tokens: int,
@@ -324,11 +339,12 @@ def build_command(
 ) -> None:
     """Build an index from SOURCE.
 
-    SOURCE is a folder of images, of videos, of sounds, of text files or of Parquet files; a .zip of such
-    files; a .csv, .tsv, .jsonl, .json, .parquet, .arrow, .xlsx, .txt or .conll file; the .tar files of a
-    WebDataset, as in 'part-{000..099}.tar'; a data set saved on disk, or the id of a data set on the hub;
-    vectors made elsewhere, in a .npy or .npz file or a file of word2vec, GloVe or fastText. It may be an
-    address, such as s3://bucket/images. If the index exists already, it is brought up to date.
+    SOURCE is a folder of images, of videos, of sounds, of documents (PDF, DOCX, PPTX, HTML, Markdown, EPUB,
+    e-mail, text) or of Parquet files; a .zip of such files; a .csv, .tsv, .jsonl, .json, .parquet, .arrow,
+    .xlsx, .txt or .conll file; the .tar files of a WebDataset, as in 'part-{000..099}.tar'; a data set saved
+    on disk, or the id of a data set on the hub; vectors made elsewhere, in a .npy or .npz file or a file of
+    word2vec, GloVe or fastText. It may be an address, such as s3://bucket/images. If the index exists
+    already, it is brought up to date.
     """
     from embedsearch.api import build
     from embedsearch.cli.progress import Bar
@@ -355,6 +371,7 @@ def build_command(
             fields=fields,
             rows=rows,
             columns=columns,
+            ocr=ocr,
             unit=unit or "",
             model=model,
             revision=revision,
@@ -366,6 +383,7 @@ def build_command(
             decoding=decoding,
             views=views,
             windows=windows,
+            passages=passages,
             weights=weights,
             device=device,
             batch_tokens=batch_tokens,

@@ -27,7 +27,7 @@ from embedsearch.cli.options import (
     word_option,
 )
 from embedsearch.cli.weighted_terms import WeightedTermsCommand, query_of
-from embedsearch.query import DEFAULT_K, MODES, RERANK_K, TOKENS, Mode
+from embedsearch.query import DEFAULT_K, MODES, RERANK_K, TOKENS, By, Mode
 from embedsearch.records import as_text
 
 if TYPE_CHECKING:
@@ -103,6 +103,14 @@ MOST_VALUES = 12  # of a facet
     help="Search by vectors, by the words of texts (lexical), or by both (hybrid).  [default: as the index "
     "has it]",
 )
+@option(
+    "--by",
+    type=click.Choice(["record", "passage"]),
+    default="record",
+    show_default=True,
+    help="A hit for each text, sound or video, with its nearest passage or moment; or a hit for each passage "
+    "or moment.",
+)
 @indexes_option
 @option("--server", metavar="URL", help="Ask the server at this address, as in http://localhost:8000.")
 @token_option
@@ -128,6 +136,7 @@ def search_command(
     rerank: str,
     rerank_k: int,
     mode: Mode | None,
+    by: By,
     indexes: Path | None,
     server: str | None,
     token: str,
@@ -148,6 +157,7 @@ def search_command(
         where,
         strictness,
         fold=fold,
+        by=by,
         close=close,
         diverse=diverse,
         feedback=feedback,
@@ -253,6 +263,7 @@ def _hit(searcher: Index | ServedIndex, hit: Hit, width: int) -> Iterator[str]:
     yield head + ("\n" + " " * len(head)).join(map(plain, lines))
     # the id in full: --item and explain take it
     facts = f"id {plain(hit.id)}" + (f" | at {clock(hit.moment)}" if hit.moment else "")
+    facts += f" | from character {hit.passage.span[0]:,}" if hit.passage else ""
     known = {hit.id, Path(hit.path or hit.id).name}
     fields = [f"{name} {as_text(value)}" for name, value in hit.fields.items() if value not in (None, *known)]
     if fields and not is_row:

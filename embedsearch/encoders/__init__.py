@@ -38,6 +38,7 @@ class Prepared:
         inputs: the model's arguments, without the batch axis.
         cost: tokens (of an image, its views); batches are filled by it.
         units: the spans that get a vector each; None where the item has just one vector.
+        parts: of a long text its passages, one for each of `units`; `inputs` is empty then.
         truncated: whether the model's limit cut the text.
         lost: words of the sentence that get no vector: they lie beyond the limit, or the model does not
             know them.
@@ -52,6 +53,7 @@ class Prepared:
     lost: int = 0
     notes: tuple[str, ...] = ()
     unknown: float = 0.0
+    parts: tuple[Prepared, ...] = ()
 
     @property
     def rows(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +20,8 @@ from embedsearch.errors import ItemError, ModelError, UsageError
 from embedsearch.models.files import ModelFiles
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Sentence, Span
+from embedsearch.records import Passages, Sentence, Span
+from embedsearch.splitters.passages import Rule, rule_of, split_passages
 
 if TYPE_CHECKING:
     from torch import nn
@@ -211,6 +212,10 @@ class Tokenizer:
                 self._backend.encode_batch(texts) if offsets else self._backend.encode_batch_fast(texts)
             )
 
+    def added(self, prompt: str) -> int:
+        """Return how many tokens a prompt and the model itself add to each text."""
+        return self._least(prompt)
+
     def unknown(self, texts: Sequence[str], encodings: Sequence[Any], prompt: str) -> list[float]:
         """Return the share of each text that the tokenizer does not know, (n,); see `unknown_share`.
 
@@ -219,11 +224,10 @@ class Tokenizer:
             encodings: (n,) of these.
             prompt: is known, and does not count.
         """
-        least = self._least(prompt)  # tokens of an empty text
         return unknown_shares(
             texts,
             [encoding.ids for encoding in encodings],
-            (self.unknown_id, least, len(prompt)),
+            (self.unknown_id, self.added(prompt), len(prompt)),
             lambda odd: self(odd, offsets=True),
         )
 
@@ -324,12 +328,72 @@ class TextEncoder(TextModel):
         return tokenizer, TextPoolingHead(model, self.spec, dense)
 
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
-        """Tokenise texts, the role's prompt in front; see `Encoder.prepare`."""
+        """Tokenise texts, the role's prompt in front; `Passages` are split; see `Encoder.prepare`."""
         prompt = self.spec.prompts[role]
-        if wrong := [item for item in items if not isinstance(item, str)]:
+        held = [item.text if isinstance(item, Passages) else item for item in items]
+        if wrong := [item for item in held if not isinstance(item, str)]:
             raise UsageError(f"A text is a str; got {wrong[0]!r:.60}.")
-        texts = [prompt + text for text in items]
-        encodings = self._tokenizer(texts, offsets=False)
+        encodings = self._tokenizer([prompt + text for text in held], offsets=False)
+        ready = self._ready(held, encodings, prompt)
+        if self.spec.splitter and self.spec.max_length is not None:
+            added = self._tokenizer.added(prompt)
+            rule = rule_of(self.spec.splitter, self.spec.max_length - added)
+            for at, (item, encoding) in enumerate(zip(items, encodings, strict=True)):
+                if isinstance(item, Passages) and (
+                    len(encoding) - added > rule.whole or encoding.overflowing
+                ):
+                    ready[at] = self._split(item.text, prompt, rule)
+        return ready
+
+    def _split(self, text: str, prompt: str, rule: Rule) -> Prepared | ItemError:
+        """Return the passages of a long text; where the model knows nothing of a passage, it stays one."""
+        encoding = self._tokenizer([text], offsets=True)[0]
+        tokens = [
+            span
+            for part in (encoding, *encoding.overflowing)  # each of what the model reads at a time
+            for span, special in zip(part.offsets, part.special_tokens_mask, strict=True)
+            if not special and span[0] < span[1]
+        ]
+        offsets = np.array(tokens, np.int64)  # (t, 2)
+        spans = split_passages(text, offsets[:, 0], offsets[:, 1], rule)
+        held = [text[start:end] for start, end in spans]
+        encodings = self._tokenizer([prompt + each for each in held], offsets=False)
+        unknown = self._tokenizer.unknown([prompt + each for each in held], encodings, prompt)
+        if min(unknown) == 1:
+            return unknown_text(self.spec.model)
+        parts = tuple(
+            Prepared({"input_ids": np.asarray(each.ids, np.int64)}, cost=len(each), unknown=share)
+            for each, share in zip(encodings, unknown, strict=True)
+        )
+        is_cut = any(each.overflowing for each in encodings)
+        return Prepared({}, sum(part.cost for part in parts), tuple(spans), is_cut, parts=parts)
+
+    def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
+        """See `Encoder.run`; the passages of long texts go through the model among the other texts."""
+        owners = np.repeat(np.arange(len(prepared)), [max(1, len(each.parts)) for each in prepared])
+        if len(owners) == len(prepared):
+            yield from super().run(prepared)
+            return
+        firsts = np.searchsorted(owners, np.arange(len(prepared)))
+        made: dict[int, Vectors] = {}  # of texts of which not all passages are embedded
+        left = {at: len(each.parts) for at, each in enumerate(prepared) if each.parts}
+        for place, vectors in super().run([part for each in prepared for part in each.parts or (each,)]):
+            owner = int(owners[place])
+            if owner not in left:
+                yield owner, vectors
+                continue
+            rows = made.setdefault(
+                owner, np.empty((len(prepared[owner].parts), vectors.shape[1]), np.float32)
+            )
+            rows[place - firsts[owner]] = vectors[0]
+            left[owner] -= 1
+            if not left[owner]:
+                yield owner, made.pop(owner)
+
+    def _ready(
+        self, texts: Sequence[str], encodings: Sequence[Any], prompt: str
+    ) -> list[Prepared | ItemError]:
+        """Return whole texts, cut where the model's limit is; see `prepare`."""
         return [
             unknown_text(self.spec.model)
             if unknown == 1
@@ -340,7 +404,9 @@ class TextEncoder(TextModel):
                 unknown=unknown,
             )
             for encoding, unknown in zip(
-                encodings, self._tokenizer.unknown(texts, encodings, prompt), strict=True
+                encodings,
+                self._tokenizer.unknown([prompt + text for text in texts], encodings, prompt),
+                strict=True,
             )
         ]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders.probes import Probe
-from embedsearch.records import Block, Clip, Content, Matrix, Record, Rejected, Sentence, Span
+from embedsearch.records import Block, Clip, Content, Matrix, Passages, Record, Rejected, Sentence, Span
 from embedsearch.store.source_state import Entries, Places
 
 
@@ -20,6 +20,7 @@ class Outcome:
 
     Attributes:
         units: the spans of its vectors in the text; None where it has just one vector.
+        shares: of a long text, `unknown` of each passage; else empty.
         truncated: whether the model's limit cut it.
         lost: words that get no vector: they lie beyond the limit, or the model does not know them.
         reason: why it has no vector; empty where it has some.
@@ -33,6 +34,7 @@ class Outcome:
     reason: str = ""
     unknown: float = 0.0
     notes: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -114,7 +116,7 @@ class Batch:
     parted: bool
     whole: Places = field(default_factory=lambda: np.empty(0, np.int64))
     parts: list[Part] = field(default_factory=list)
-    contents: Sequence[Content | Sentence | Clip] = field(default_factory=list)
+    contents: Sequence[Content | Sentence | Clip | Passages] = field(default_factory=list)
     rejected: list[tuple[Rejected, int | None]] = field(default_factory=list)
     embedded: Embedded = field(default_factory=Embedded)
 

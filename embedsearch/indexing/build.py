@@ -465,8 +465,11 @@ def _check(recipe: Recipe) -> Metric:
 
 def _refuse_other_source(recipe: Recipe, folder: Path) -> None:
     old, asked = recipe_of(folder), recipe.source
+    texts = {"texts", "documents"}  # a folder of texts in which there are documents now, or no more
     same = replaced(
         old.source,
+        kind=asked.kind if {asked.kind, old.source.kind} <= texts else old.source.kind,
+        ocr=asked.ocr,
         exclude=asked.exclude,
         header=asked.header,
         decimal=asked.decimal,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from embedsearch.store.previous import Kept, PreviousBuild
 from embedsearch.store.source_state import Places
 
 NEW = -1  # the vector was embedded; a kept one has the row of the build before
+Spans = npt.NDArray[np.int32]
 COPY = -2  # and a copy this less the number of the first record with its content
 
 
@@ -41,13 +42,16 @@ class Laid:
     rejected: list[tuple[Rejected, int | None]]
 
 
-def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str], first: int) -> Laid:
+def lay_down(
+    batch: Batch, previous: PreviousBuild | None, failed: dict[int, str], split: dict[int, Spans], first: int
+) -> Laid:
     """Return the items of an embedded batch, and complete its `rows`.
 
     Args:
         batch: with its vectors.
         previous: the build that kept vectors are of.
         failed: records of this build that have no vector, and why; those of the batch are added.
+        split: the passages (p, 2) of records of this build that are embedded and split; as `failed`.
         first: the number of the batch's first record in this build.
     """
     rows = batch.rows
@@ -71,6 +75,16 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
         rejected.append((Rejected(unbroken(identity), unbroken(reason)), at))
         bad[at] += 1
 
+    def take(at: int, record: Record, content_hash: str, part: Part, outcome: Outcome) -> None:
+        counts[at] += outcome.rows
+        truncated[at] += outcome.truncated
+        lost[at] += outcome.lost
+        if outcome.shares:
+            split[first + at] = np.array(outcome.units, np.int32)
+        shares = outcome.shares or (outcome.unknown,) * outcome.rows
+        for (start, span), unknown in zip(_places(part, outcome), shares, strict=True):
+            laid.append((_item(record, content_hash, part.text, start, span), NEW, unknown))
+
     taken: list[int] = []
     places = zip(batch.records, hashes, batch.kept.tolist(), batch.copies.tolist(), strict=True)
     for at, (record, content_hash, kept, copy) in enumerate(places):
@@ -81,7 +95,10 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
             counts[at] = 0
             reject(at, record.id, failed[copy])
         elif copy >= 0:
-            laid.append((_item(record, content_hash), COPY - copy, 0.0))
+            held = _places_of(split.get(copy))
+            counts[at] = len(held)
+            for start, span in held:
+                laid.append((_item(record, content_hash, None, start, span), COPY - copy, 0.0))
         for part in parts.get(at, ()):
             outcome = batch.embedded.outcomes[part.content]
             if outcome.reason:
@@ -92,12 +109,7 @@ def lay_down(batch: Batch, previous: PreviousBuild | None, failed: dict[int, str
                     reject(at, f"{record.id}#{part.offset}", outcome.reason)
                 continue
             taken.append(part.content)
-            counts[at] += outcome.rows
-            truncated[at] += outcome.truncated
-            lost[at] += outcome.lost
-            for start, span in _places(part, outcome):
-                item = _item(record, content_hash, part.text, start, span)
-                laid.append((item, NEW, outcome.unknown))
+            take(at, record, content_hash, part, outcome)
     rows["rows"], rows["bad"], rows["truncated"], rows["lost"] = counts, bad, truncated, lost
     items, origins, unknown = zip(*laid, strict=True) if laid else ((), (), ())
     return Laid(
@@ -145,6 +157,11 @@ def _places(part: Part, outcome: Outcome) -> list[tuple[int, Span | None]]:
     return [(part.offset + span[0], span) for span in outcome.units]
 
 
+def _places_of(passages: Spans | None) -> list[tuple[int, Span | None]]:
+    """Return where each vector of a copy starts, and its span; `passages` (p, 2) of a text that is split."""
+    return [(0, None)] if passages is None else [(start, (start, end)) for start, end in passages.tolist()]
+
+
 def _in_order(batch: Batch, taken: list[int]) -> Vectors:
     """Return the vectors of contents in the order in which they are taken, (n, d)."""
     outcomes, vectors = batch.embedded.outcomes, batch.embedded.vectors
@@ -163,11 +180,15 @@ def _item(
     Args:
         record: that it is of.
         content_hash: of the record.
-        text: the sentence of a word; None for the record's own text, and for what is no text.
-        start: where a word or clip starts in its record.
+        text: the sentence of a word; None for the record's own text, a passage of it, and what is no text.
+        start: where a word, clip or passage starts in its record.
         span: its `[start, end)` in the sentence or record; None for a whole record.
     """
     content, fields = record.content, record.fields
+    if text is None and span is not None and isinstance(content, str):
+        text = content[slice(*span)]
+    if record.outline is not None:
+        fields = {**fields, **record.outline.fields(start)}
     identity = record.id if span is None else f"{record.id}#{start}"
     if span is not None and record.labels is not None:
         fields = {**fields, LABEL: record.labels.of(start, start + span[1] - span[0])}
@@ -184,10 +205,11 @@ def _kept_items(batch: Batch, previous: PreviousBuild | None) -> Mapping[int, Ke
     """Return what is known of the items of kept vectors by row, where the record alone does not tell it."""
     if previous is None:
         return {}
+    places = zip(batch.records, batch.kept.tolist(), batch.rows["rows"].tolist(), strict=True)
     wanted = [
         row
-        for record, kept in zip(batch.records, batch.kept.tolist(), strict=True)
-        if kept >= 0 and (batch.parted or not isinstance(record.content, str | bytes | Path))
+        for record, kept, count in places
+        if kept >= 0 and (batch.parted or count > 1 or not isinstance(record.content, str | bytes | Path))
         for row in range(*previous.rows(kept))
     ]
     return dict(zip(wanted, previous.items(wanted), strict=True)) if wanted else {}
@@ -197,7 +219,9 @@ def _kept_item(record: Record, content_hash: str, known: Kept | None) -> Item:
     """Return an item of the build before as its record has it now: its id, path and fields."""
     if known is None:
         return _item(record, content_hash)
-    # the id of a word or clip tells where it starts
+    if record.outline is None and not isinstance(record.content, str | bytes | Path):
+        record = replace(record, fields={**known.place, **record.fields})  # it was not read
+    # the id of a word, a clip or a passage tells where it starts
     start = 0 if known.span is None else int(known.id.rpartition("#")[2])
     item = _item(record, content_hash, known.text, start, known.span)
     return item if item.content is not None else item._replace(content=known.image)

@@ -24,7 +24,7 @@ from embedsearch.modalities import modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe
-from embedsearch.records import Block, Clip, Content, Matrix, Record, Rejected, Sentence, unbroken
+from embedsearch.records import Block, Clip, Content, Matrix, Passages, Record, Rejected, Sentence, unbroken
 from embedsearch.sources import Source
 from embedsearch.splitters import Splitter, splitter_of
 from embedsearch.store import source_state
@@ -59,6 +59,8 @@ class Plan:
         self._unit = recipe.encoder.unit
         self._modality = modality_of(self._unit)
         self._split = splitter_of(self._unit, recipe.encoder.splitter)
+        # the encoder splits what is too long, as it alone knows the tokens
+        self._has_passages = self._split is None and bool(recipe.encoder.splitter)
         nothing = SourceState(np.empty(0, source_state.ENTRY))
         self._known = nothing if self.previous is None else self.previous.source_state
         self._still = np.zeros(len(self._known), np.bool_)  # which of the known records are there
@@ -68,7 +70,7 @@ class Plan:
 
     def walk(self) -> Iterator[Walked]:
         """Go through the source, without reading what lies in files."""
-        return walk(self.source, self._unit)
+        return walk(self.source, self._unit, is_split=self._has_passages)
 
     def batches(self, walked: Iterable[Walked]) -> Iterator[Batch]:
         """Yield what is to be done for each stretch of the source; a file that is as it was is not read."""
@@ -161,11 +163,16 @@ class Plan:
 
     def _keep_facts(self, records: Sequence[Record], unread: Places, kept: Places) -> None:
         """Give records whose content is not read the fields of its own that it had in the build before."""
-        if self.previous is None or not self._modality.facts:
+        if self.previous is None or not self._modality.fact_names:
             return
         build = self.previous.build
         names = [name for name in self._modality.fact_names if name in build.manifest.fields]
-        places = [at for at in unread.tolist() if self._known.entries["rows"][kept[at]]]
+        # a text in memory has no facts of its own
+        places = [
+            at
+            for at in unread.tolist()
+            if self._known.entries["rows"][kept[at]] and not isinstance(records[at].content, str)
+        ]
         rows = self._known.starts[kept[places]].tolist() if names and places else []
         columns = build.read(rows, [f"{FIELD}{name}" for name in names]) if rows else {}
         for at, *values in zip(places, *columns.values(), strict=True) if columns else ():
@@ -241,7 +248,9 @@ class Plan:
         if isinstance(contents, Matrix):
             batch.contents = contents.take(batch.whole)
         else:
-            batch.contents = [contents[at] for at in batch.whole.tolist()]
+            held = [contents[at] for at in batch.whole.tolist()]
+            wraps = self._has_passages
+            batch.contents = [Passages(each) if wraps and isinstance(each, str) else each for each in held]
 
     def _take_parts(
         self, batch: Batch, new: Places, contents: Contents, refused: dict[int, str], split: Splitter

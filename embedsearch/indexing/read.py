@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import islice
@@ -16,14 +17,16 @@ from embedsearch.modalities import MODALITIES, UNITS, ModalityRow
 from embedsearch.records import (
     Block,
     Content,
+    Document,
     Entry,
     Matrix,
     Modality,
+    Outline,
     Record,
     Scalar,
     Unit,
     content_hash,
-    content_of,
+    stat_of,
     unbroken,
 )
 from embedsearch.sources import Columnar, Source
@@ -32,6 +35,8 @@ from embedsearch.store.source_state import Entries
 
 # Bytes of images that a batch holds, so that a file is opened once; one beyond is opened again to be decoded.
 HELD = 128 * 2**20
+# Characters or bytes of texts that are split: a killed run loses a batch, some ten thousand passages.
+HELD_TEXTS = 4 * 2**20
 Fields = Mapping[str, Scalar]
 
 
@@ -50,10 +55,19 @@ class Walked:
     digest: str
 
 
-def walk(source: Source, unit: Unit) -> Iterator[Walked]:
-    """Go through a source once, by as many entries as are embedded together."""
+def walk(source: Source, unit: Unit, *, is_split: bool = False) -> Iterator[Walked]:
+    """Go through a source once, by as many entries as are embedded together.
+
+    Args:
+        source: what is gone through.
+        unit: what has a vector.
+        is_split: whether long texts have several vectors.
+    """
     most = UNITS[unit].records_ahead
-    stretches = source.stretches(most, HELD) if isinstance(source, Columnar) else _stretches(source, most)
+    if isinstance(source, Columnar):
+        stretches = source.stretches(most, HELD)
+    else:
+        stretches = _stretches(source, most, _size_of_text if is_split else _size)
     for taken in map(_by_column, stretches):
         described = source_state.describe(taken)
         yield Walked(taken, described, source_state.digest(described))
@@ -81,24 +95,40 @@ def _by_column(entries: Sequence[Entry]) -> Sequence[Entry]:
     return Block([record.id for record in records], modality, held, digests, fields)
 
 
-def _stretches(source: Source, most: int) -> Iterator[list[Entry]]:
+def _stretches(source: Source, most: int, size: Callable[[Entry], float]) -> Iterator[list[Entry]]:
     """Yield the entries of a source, some at a time; see `Columnar.stretches`."""
     entries = iter(source)
-    while taken := _stretch(entries, most):
+    while taken := _stretch(entries, most, size):
         yield taken
 
 
-def _stretch(entries: Iterator[Entry], most: int) -> list[Entry]:
-    """Take the next entries: `most` of them, or fewer whose contents in memory reach `HELD` bytes."""
+def _stretch(entries: Iterator[Entry], most: int, size: Callable[[Entry], float]) -> list[Entry]:
+    """Take the next entries: `most` of them, or fewer whose sizes reach 1."""
     taken: list[Entry] = []
-    held = 0
+    held = 0.0
     for entry in islice(entries, most):
         taken.append(entry)
-        if isinstance(entry, Record) and isinstance(entry.content, bytes):
-            held += len(entry.content)
-            if held >= HELD:
-                break
+        held += size(entry)
+        if held >= 1:
+            break
     return taken
+
+
+def _size(entry: Entry) -> float:
+    """Return which share of a batch's memory a content takes that is held in bytes."""
+    held = entry.content if isinstance(entry, Record) else None
+    return len(held) / HELD if isinstance(held, bytes) else 0.0
+
+
+def _size_of_text(entry: Entry) -> float:
+    """Return which share of a batch a text makes, which may lie in a file."""
+    held = entry.content if isinstance(entry, Record) else None
+    if held is None or isinstance(held, bytes):
+        return 0.0
+    size = 0
+    with suppress(OSError):  # it is rejected when it is read
+        size = len(held) if isinstance(held, str) else stat_of(held)[0]
+    return size / HELD_TEXTS
 
 
 class Reader:
@@ -125,12 +155,16 @@ class Reader:
             ItemError: it holds nothing that can be used.
             OSError: a file can't be read.
         """
-        content = content_of(record)
+        held = record.content
+        content = held if isinstance(held, str | Path | bytes) else held.read()
+        if isinstance(content, Document):
+            record = replace(with_facts(record, content.fields), outline=Outline.of(content.text))
+            content = content.text
         if isinstance(content, Path):
             if self._held + content.stat().st_size <= HELD:
                 content = content.read_bytes()
                 self._held += len(content)
-        elif content is not record.content:
+        elif content is not held:
             shown = self._kept(content) if self._kept and isinstance(content, bytes) else content
             record = replace(record, content=shown)
         if self._facts is not None:

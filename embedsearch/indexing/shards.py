@@ -29,7 +29,7 @@ from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import probes
 from embedsearch.errors import RecipeError
 from embedsearch.indexing.batch import Batch
-from embedsearch.indexing.origins import COPY, NEW, lay_down
+from embedsearch.indexing.origins import COPY, NEW, Spans, lay_down
 from embedsearch.indexing.plan import Plan
 from embedsearch.indexing.read import Walked
 from embedsearch.records import MOST_UNKNOWN, Rejected
@@ -93,6 +93,7 @@ class Staging:
         self.totals = Totals()
         self._shards = 0
         self._failed: dict[int, str] = {}  # records that have no vector, and why
+        self._split: dict[int, Spans] = {}  # records that were split, and their passages
         self._waiting: list[tuple[Batch, PreviousBuild | None]] = []
         self._waits = True  # until something is embedded
         self._waiting_records = self._waiting_size = 0
@@ -184,7 +185,7 @@ class Staging:
         if batch.embedded.probes and not (self._folder / PROBES).is_file():
             probes.save(self._folder / PROBES, batch.embedded.probes)
         base = self._open.records
-        laid = lay_down(batch, previous, self._failed, self.totals.records + base)
+        laid = lay_down(batch, previous, self._failed, self._split, self.totals.records + base)
         self._items.append(laid.items)
         self._origins.append(laid.origins)
         self._unknown.append(laid.unknown)
@@ -319,8 +320,9 @@ class Staging:
                 shares[origins >= 0] = previous.build.unknown[origins[origins >= 0]]
             copies = np.flatnonzero(origins <= COPY)
             originals = COPY - origins[copies]
-            part[copies], shares[copies] = vectors[starts[originals]], unknown[starts[originals]]
             owners = np.searchsorted(starts, at + copies, side="right") - 1
+            same = starts[originals] + at + copies - starts[owners]  # of a record of several, each its own
+            part[copies], shares[copies] = vectors[same], unknown[same]
             rows["truncated"][owners] = rows["truncated"][originals]
             at += len(origins)
         self.totals.truncated = int(rows["truncated"].sum())

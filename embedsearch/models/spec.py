@@ -59,7 +59,7 @@ class EncoderSpec:
         metric: the distance that the model declares.
         views: of an image, a name in `embedsearch.recipe.VIEWS`.
         preparation: of an image, see `embedsearch.recipe.PREPARATION`.
-        splitter: how texts are split where words have vectors; see `EncoderRecipe.splitter`.
+        splitter: how texts are split; see `EncoderRecipe.splitter`.
     """
 
     model: str

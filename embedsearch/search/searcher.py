@@ -23,17 +23,17 @@ from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.query_encoder import query_encoder
 from embedsearch.errors import FilterError
 from embedsearch.modalities import UNITS, QueryForm, Reader, modality_of
-from embedsearch.query import AnyQuery, Mode, SearchOptions, Text, Tree, as_query, items_of
+from embedsearch.query import AnyQuery, By, Mode, SearchOptions, Text, Tree, as_query, items_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import MOST_UNKNOWN
-from embedsearch.results import DISTANCE, DIVERSE, Hit, Results
+from embedsearch.results import DISTANCE, DIVERSE, Hit, Passage, Results
 from embedsearch.search.close import count_by, limits_of, sorted_by
 from embedsearch.search.diverse import diverse, spread_over
 from embedsearch.search.fused import Candidate, Looked, fused, judged
 from embedsearch.search.hybrid import DEPTH, mode_of, open_words
 from embedsearch.search.query_vectors import QueryVectors, Space
 from embedsearch.search.rerank import rerank
-from embedsearch.store.build import Build, record_of
+from embedsearch.store.build import Build, Records, record_of
 from embedsearch.store.items import FIELD
 from embedsearch.store.manifest import COLUMNS, PROBES
 
@@ -220,18 +220,17 @@ class Searcher:
         """Return up to `k` candidates of each query, which are all searched for in one mode."""
         done: dict[int, Found] = {}
         folds = options.fold and self._has_copies
+        records = self._grouped(options)
         left, wanted = list(range(len(placed))), FOLDED * k if folds else k
         while left:
             wanted = wanted if mode == "vector" else max(wanted, DEPTH)
             places = self._looked([placed[at] for at in left], wanted, chosen, options)
             for at, looked in zip(left, places, strict=True):
-                near = found = fused(looked, self.build.records)
+                near = found = fused(looked, records)
                 space, _, query = placed[at]
                 if mode != "vector" and self.words is not None and isinstance(query, Text):
-                    found = self.words.mixed(
-                        query.text, space, looked[0], wanted, chosen, mode, self.build.records
-                    )
-                kept = self._folded(found) if folds else found
+                    found = self.words.mixed(query.text, space, looked[0], wanted, chosen, mode, records)
+                kept = self._folded(found, is_part=records is not None) if folds else found
                 last = found if mode == "lexical" else near
                 if not folds or len(last) < wanted or len(kept) > k or wanted >= MOST_FOLDED:
                     done[at] = Found(looked, kept[:k])
@@ -242,33 +241,39 @@ class Searcher:
         """Return all candidates within the limit of the verdict; words may order them, distances choose."""
         (looked,) = self._looked([placed], 1, chosen, options)
         limits = limits_of(self.manifest.name, looked)
+        records, folds = self._grouped(options), options.fold and self._has_copies
         near = []
         for place, limit in zip(looked, limits, strict=True):
             captioned = self.captions is not None and place.place == CAPTION
             within = self.captions.within if self.captions and captioned else placed.space.backend.within
-            distances, rows = self._within(within, placed, limit, chosen)
+            distances, rows = self._within(within, placed, limit, chosen, records)
             near.append(replace(place, distances=distances, rows=rows))
         found, mode, query = (
-            fused(near, self.build.records),
+            fused(near, records),
             mode_of(self.manifest, options, placed.query),
             placed.query,
         )
         if mode != "vector" and self.words is not None and isinstance(query, Text):
             both = self.words.mixed(
-                query.text, placed.space, near[0], DEPTH, chosen, mode, self.build.records
+                query.text, placed.space, near[0], DEPTH, chosen, mode, records
             )
             found = [each for each in both if each.distance <= limits[0]]
-        return Found(near, self._folded(found) if options.fold and self._has_copies else found)
+        return Found(near, self._folded(found, is_part=records is not None) if folds else found)
 
     def _within(
-        self, within: Within, placed: Placed, limit: float, chosen: Filter | None
+        self,
+        within: Within,
+        placed: Placed,
+        limit: float,
+        chosen: Filter | None,
+        records: Records | None,
     ) -> tuple[list[float], list[int]]:
         """Return the distances and rows of all items within a limit, without those of unknown text."""
         far, found = within(placed.space.vector, limit, chosen, placed.own)  # (1, d) -> (1, m)
         known = self.build.unknown[found[0]] <= MOST_UNKNOWN
         distances, rows = far[0][known], found[0][known]
-        if self.build.records is not None:
-            _, first = np.unique(self.build.records.of(rows), return_index=True)
+        if records is not None:
+            _, first = np.unique(records.of(rows), return_index=True)
             first.sort()
             distances, rows = distances[first], rows[first]
         return distances.tolist(), rows.tolist()
@@ -286,17 +291,18 @@ class Searcher:
             vector = (space.vector + hits.mean(0)) / 2
         moved = placed._replace(space=replace(space, vector=vector))
         (second,) = self._nearest([moved], _reach(options), chosen, options)
-        return Found(first.places, self._measured(placed, second.candidates, first.places))
+        return Found(first.places, self._measured(placed, second.candidates, first.places, options.by))
 
     def _measured(
-        self, placed: Placed, found: Sequence[Candidate], places: Sequence[Looked]
+        self, placed: Placed, found: Sequence[Candidate], places: Sequence[Looked], by: By
     ) -> list[Candidate]:
         """Return candidates in their order at their distances to a query, in the places where it looked."""
         rows = np.zeros(len(self), np.bool_)
         rows[[each.row for each in found]] = True
-        (looked,) = self._looked([placed], len(found), Filter(lambda: rows), SearchOptions())
+        (looked,) = self._looked([placed], len(found), Filter(lambda: rows), SearchOptions(by=by))
         by_name = {place.place: place for place in places}
-        true = {each.row: each for each in fused(looked, self.build.records)}
+        records = self._grouped(SearchOptions(by=by))
+        true = {each.row: each for each in fused(looked, records)}
         return [
             replace(each, distance=true[each.row].distance, looked=by_name[true[each.row].looked.place])
             for each in found
@@ -351,13 +357,14 @@ class Searcher:
         # so many hits tell whether any is close, some that the model does not know among them
         k = max(k, len(WEIGHTS) + min(self.manifest.report.unknown, MOST_PASSED))
         share = 1.0 if chosen is None else chosen.count / len(self)
-        found = self._found_together(spaces, k, chosen)
+        records = self._grouped(options)
+        found = self._found_together(spaces, k, chosen, records)
         looked = []
         for (space, own, _), nearest in zip(spaces, found, strict=True):
             if self.captions is None or not space.by or space.scale is None:
                 looked.append([self._judged("", space, space.scale, nearest, share, options)])
                 continue
-            captions = self._found(self.captions.search, space.vector, k, chosen, own)
+            captions = self._found(self.captions.search, space.vector, k, chosen, own, records)
             looked.append(
                 [
                     self._judged("image", space, space.scale, nearest, share, options),
@@ -384,14 +391,14 @@ class Searcher:
         return Looked(place, distances, rows, scale, scale.judge(judged, share, options.strictness))
 
     def _found_together(
-        self, spaces: Sequence[Placed], k: int, chosen: Filter | None
+        self, spaces: Sequence[Placed], k: int, chosen: Filter | None, records: Records | None
     ) -> list[tuple[list[float], list[int]]]:
         """Return the distances and rows of the `k` nearest of each; those of one backend in one call."""
         found: dict[int, tuple[list[float], list[int]]] = {}
         together: dict[int, list[int]] = {}
         for at, (space, own, _) in enumerate(spaces):
-            if own or self.build.records is not None:
-                found[at] = self._found(space.backend.search, space.vector, k, chosen, own)
+            if own or records is not None:
+                found[at] = self._found(space.backend.search, space.vector, k, chosen, own, records)
             else:
                 together.setdefault(id(space.backend), []).append(at)
         for places in together.values():
@@ -401,13 +408,18 @@ class Searcher:
         return [found[at] for at in range(len(spaces))]
 
     def _found(
-        self, search: Search, vector: Vectors, k: int, chosen: Filter | None, own: list[int]
+        self,
+        search: Search,
+        vector: Vectors,
+        k: int,
+        chosen: Filter | None,
+        own: list[int],
+        records: Records | None,
     ) -> tuple[list[float], list[int]]:
-        """Return the distances and rows of the `k` nearest items; of each record of clips the nearest one.
+        """Return the distances and rows of the `k` nearest items; of each of `records` the nearest one.
 
         Where the nearest rows are of fewer records, the rows of these are left out and the rest is searched.
         """
-        records = self.build.records
         if records is None:
             far, rows = search(vector, k, chosen, own)  # (1, d) -> (1, k)
             return far[0].tolist(), rows[0].tolist()
@@ -424,6 +436,10 @@ class Searcher:
             left &= ~records.mask(numbers)
         best.sort()
         return [distance for distance, _ in best[:k]], [row for _, row in best[:k]]
+
+    def _grouped(self, options: SearchOptions) -> Records | None:
+        """Return the records that are one hit each; None where each item is."""
+        return self.build.records if options.by == "record" else None
 
     def _own(self, identity: str) -> list[int]:
         """Return the rows that are not among the hits for an item: its own, and those of its whole record."""
@@ -454,16 +470,21 @@ class Searcher:
             return True
         return len(self.build.items["hash"].unique()) < self.answers
 
-    def _folded(self, found: Sequence[Candidate]) -> list[Candidate]:
-        """Return the first item of each content, with the number of the others."""
+    def _folded(self, found: Sequence[Candidate], *, is_part: bool) -> list[Candidate]:
+        """Return the first item of each content, with the number of the others.
+
+        Args:
+            found: items; of a record of several one alone where they are parts.
+            is_part: whether each stands for its whole record.
+        """
         contents: dict[Any, list[Candidate]] = {}
         columns = self.build.read([each.row for each in found], CONTENT)
-        is_timed = UNITS[self.manifest.unit].timed
+        is_split = self.build.records is not None
         for each, text, content_hash, start, end in zip(
             found, *(columns[name] for name in CONTENT), strict=True
         ):
-            span = None if is_timed else (start, end)
-            contents.setdefault((content_hash if text is None else text, span), []).append(each)
+            span = None if is_part else (start, end)
+            contents.setdefault((content_hash if text is None or is_split else text, span), []).append(each)
         return [
             same[0] if len(same) == 1 else replace(min(same, key=lambda each: each.row), copies=len(same) - 1)
             for same in contents.values()
@@ -551,7 +572,7 @@ class Searcher:
         scale: Scale | None,
         first_rank: int = 1,
     ) -> list[Hit]:
-        timed, modality = UNITS[self.manifest.unit].timed, modality_of(self.manifest.unit).modality
+        row, modality = UNITS[self.manifest.unit], modality_of(self.manifest.unit).modality
         columns = self.build.read(rows, self._columns)
         fields = [
             (name.removeprefix(FIELD), columns[name]) for name in self._columns if name.startswith(FIELD)
@@ -560,26 +581,29 @@ class Searcher:
         percentiles = scale.pairs.percentiles(distances).tolist() if scale else []
         hits = []
         for at, distance in enumerate(distances):
-            identity, start, end = (columns[name][at] for name in ("id", "start", "end"))
+            identity, text, start, end = (columns[name][at] for name in ("id", "text", "start", "end"))
+            span = None if start is None else (start, end)
+            of_hit = {name: column[at] for name, column in fields}
             judge = scale if unknown[at] <= MOST_UNKNOWN else None
             hits.append(
                 Hit(
                     rank=first_rank + at,
-                    id=record_of(identity) if timed else identity,
+                    id=record_of(identity, start) if row.grouped else identity,
                     row=rows[at],
                     distance=distance,
                     similarity=similarity(distance, metric),
                     modality=modality,
-                    text=columns["text"][at],
+                    text=text,
                     path=columns["path"][at],
-                    span=None if start is None or timed else (start, end),
-                    fields={name: column[at] for name, column in fields},
+                    span=None if row.grouped else span,
+                    fields=of_hit,
                     image=columns["picture"][at],
                     percentile=percentiles[at] if judge else None,
                     label=judge.pairs.label(distance) if judge else None,
                     human_score=judge.human_score(distance) if judge else None,
                     unknown=unknown[at],
-                    moment=(start / 1000, end / 1000) if timed else None,
+                    moment=(start / 1000, end / 1000) if row.timed else None,
+                    passage=Passage.of(text, span, of_hit) if row.grouped and not row.timed else None,
                 )
             )
         return hits

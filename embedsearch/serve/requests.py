@@ -20,6 +20,7 @@ from pydantic import (
 from embedsearch.query import (
     DEFAULT_K,
     AnyQuery,
+    By,
     Image,
     Mode,
     MoreLike,
@@ -211,6 +212,9 @@ class Finding(Request):
     facets: Annotated[
         list[Annotated[str, Field(max_length=MOST_NAME)]], Field(max_length=MOST_FACETS, fail_fast=True)
     ] = Field([], description="Fields whose values are counted among what was found.")
+    by: By = Field(
+        "record", description="Return each record once, with its nearest passage or moment, or all passages."
+    )
 
 
 class SearchRequest(Asking, Finding):

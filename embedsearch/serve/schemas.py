@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -131,6 +131,15 @@ class DryRunOutput(Output):
         return cls(index=index, dry_run=True, changes=values)
 
 
+class Passage(Model):
+    """A stretch of a long text."""
+
+    text: str
+    span: tuple[int, int]
+    page: int | None
+    heading: str
+
+
 class Hit(Model):
     """An item that a search found; an image's bytes are left out."""
 
@@ -153,6 +162,7 @@ class Hit(Model):
     rerank_score: float | None
     lit: list[tuple[int, int]]
     bm25: float | None
+    passage: Passage | None
 
     @classmethod
     def of(cls, hit: Found) -> Self:
@@ -177,6 +187,7 @@ class Hit(Model):
             rerank_score=hit.rerank_score,
             lit=list(hit.lit),
             bm25=hit.bm25,
+            passage=None if hit.passage is None else Passage(**asdict(hit.passage)),
         )
 
 

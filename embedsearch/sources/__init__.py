@@ -66,6 +66,7 @@ class Columnar(Protocol):
 SOURCES: dict[str, str] = {
     "images": "embedsearch.sources.folder:ImageFolder",
     "texts": "embedsearch.sources.folder:TextFolder",
+    "documents": "embedsearch.sources.folder:DocumentFolder",
     "videos": "embedsearch.sources.folder:VideoFolder",
     "sounds": "embedsearch.sources.folder:SoundFolder",
     "csv": "embedsearch.sources.delimited:DelimitedFile",
@@ -86,7 +87,7 @@ SOURCES: dict[str, str] = {
 }
 LABELLED = frozenset(("conll",))  # the kinds whose texts have labelled spans without a column of them
 # the kinds that read files of their own, which can be excluded
-FOLDERS = frozenset(("images", "texts", "videos", "sounds"))
+FOLDERS = frozenset(("images", "texts", "documents", "videos", "sounds"))
 # the kinds that may be compared by their columns
 WITH_COLUMNS = frozenset(("csv", "jsonl", "excel", "parquet", "arrow", "dataset", "memory"))
 # the kinds that read one file

@@ -11,7 +11,15 @@ from pathlib import Path, PurePosixPath
 
 from embedsearch.errors import EmbedsearchError, ItemError
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Deferred, Entries, Modality, Record, Rejected, Scalar, stat_of
+from embedsearch.records import Deferred, Document, Entries, Modality, Record, Rejected, Scalar, stat_of
+from embedsearch.sources.documents import (
+    DOCUMENT_LIMIT,
+    DOCUMENT_SUFFIXES,
+    MARKDOWN,
+    DocumentFile,
+    markdown,
+    suffix_of,
+)
 from embedsearch.sources.files import Files, Kind, open_files
 from embedsearch.sources.image_files import USUAL, image_suffixes, image_test
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
@@ -199,6 +207,21 @@ class TextFile:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class MarkdownFile:
+    """A Markdown file, whose headings count; see `embedsearch.records.Deferred`."""
+
+    file: TextFile
+
+    def stat(self) -> tuple[int, int]:
+        """See `Deferred.stat`."""
+        return self.file.stat()
+
+    def read(self) -> Document:
+        """See `Deferred.read`."""
+        return markdown(self.file.read())
+
+
 class TextFolder(NothingToReport):
     """The text files in a folder and the folders in it, in a zip archive or at an address.
 
@@ -207,11 +230,15 @@ class TextFolder(NothingToReport):
     """
 
     def __init__(self, recipe: SourceRecipe) -> None:
-        refuse_columns(recipe, "a folder of texts")
+        self._open(recipe, "texts", TEXT_SUFFIXES)
+
+    def _open(self, recipe: SourceRecipe, name: str, suffixes: frozenset[str]) -> None:
+        """List the files whose names end in one of `suffixes`."""
+        refuse_columns(recipe, f"a folder of {name}")
         self._encoding = recipe.encoding
         check_encoding(recipe.encoding)
-        what = f"texts; expected files that end in {', '.join(sorted(TEXT_SUFFIXES))}"
-        self._files = open_files(recipe, Kind(what, has_suffix(TEXT_SUFFIXES), TEXT_SUFFIXES))
+        what = f"{name}; expected files that end in {', '.join(sorted(suffixes))}"
+        self._files = open_files(recipe, Kind(what, has_suffix(suffixes), suffixes))
 
     def modality(self) -> Modality:
         """Texts."""
@@ -232,12 +259,42 @@ class TextFolder(NothingToReport):
                 yield file
                 continue
             name, content, size = file
-            if size > TEXT_LIMIT:
-                yield Rejected(name, f"the file is over {TEXT_LIMIT:,} bytes: split it into several texts")
+            limit = self._limit(name)
+            if size > limit:
+                yield Rejected(name, f"the file is over {limit:,} bytes: split it into several texts")
             else:
                 path = content if isinstance(content, Path) else None
-                text = TextFile(content, self._encoding)
-                yield Record(name, Modality.TEXT, text, _place(name), path=path)
+                yield Record(name, Modality.TEXT, self._file(name, content), _place(name), path=path)
+
+    def _limit(self, name: str) -> int:  # noqa: ARG002
+        """Return how many bytes a file may have."""
+        return TEXT_LIMIT
+
+    def _file(self, name: str, content: Path | Deferred) -> Deferred:  # noqa: ARG002
+        """Return what reads a file."""
+        return TextFile(content, self._encoding)
+
+
+class DocumentFolder(TextFolder):
+    """The documents and text files in a folder, as `TextFolder`; see `embedsearch.sources.documents`.
+
+    Fields beside those of `TextFolder`: `title`, `author` and `date` where the document says them, and of
+    each passage `page` and `heading`.
+    """
+
+    def __init__(self, recipe: SourceRecipe) -> None:
+        self._ocr = recipe.ocr
+        self._open(recipe, "documents", DOCUMENT_SUFFIXES | TEXT_SUFFIXES | MARKDOWN)
+
+    def _limit(self, name: str) -> int:
+        return DOCUMENT_LIMIT if suffix_of(name) in DOCUMENT_SUFFIXES else TEXT_LIMIT
+
+    def _file(self, name: str, content: Path | Deferred) -> Deferred:
+        suffix = suffix_of(name)
+        if suffix in DOCUMENT_SUFFIXES:
+            return DocumentFile(content, suffix, self._ocr)
+        text = TextFile(content, self._encoding)
+        return MarkdownFile(text) if suffix in MARKDOWN else text
 
 
 def _place(name: str) -> dict[str, Scalar]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from embedsearch.errors import SourceError
 from embedsearch.sources.addresses import Place, is_address
 from embedsearch.sources.dataset import is_saved_dataset
+from embedsearch.sources.documents import DOCUMENT_SUFFIXES, MARKDOWN
 from embedsearch.sources.files import ZIP
 from embedsearch.sources.files.zipped import zip_names
 from embedsearch.sources.folder import NOT_IMAGES, SOUND_SUFFIXES, TEXT_SUFFIXES, VIDEO_SUFFIXES
@@ -48,17 +49,17 @@ WEBDATASET = "webdataset"
 PACKED = ("csv", "jsonl", "lines", "conll", "word-vectors")
 # kinds of folders whose files are known by their suffixes, beside texts
 MEDIA = {"videos": VIDEO_SUFFIXES, "sounds": SOUND_SUFFIXES}
-_ONE_ITEM = TEXT_SUFFIXES.union(*MEDIA.values())
+_ONE_ITEM = TEXT_SUFFIXES.union(DOCUMENT_SUFFIXES, *MEDIA.values())
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def guess(location: str) -> tuple[str, str]:
     """Return the kind of source at `location`, a row of `SOURCES`, and its absolute path or hub id.
 
-    The suffix says what a file is. A folder is a saved data set; or images, videos or texts, whichever most
-    of its first 2000 files are; or Parquet files, or tar archives of WebDataset. So is a zip archive, and a
-    folder at an address. A pattern such as `part-{000..099}.tar` names tar archives; `owner/name` without
-    such a path is a data set on the hub.
+    The suffix says what a file is. A folder is a saved data set; or images, videos, sounds or documents,
+    whichever most of its first 2000 files are (plain texts alone are `texts`); or Parquet files, or tar
+    archives of WebDataset. So is a zip archive, and a folder at an address. A pattern such as
+    `part-{000..099}.tar` names tar archives; `owner/name` without such a path is a data set on the hub.
 
     Raises:
         SourceNotFoundError: there is nothing at `location`.
@@ -124,7 +125,7 @@ def _kind_at(location: str) -> str:
 
 
 def _kind_of_names(location: str, names: Iterable[str]) -> str:
-    """Whether files are images, videos or texts, whichever are more, else tar archives; by their names."""
+    """Whether files are images, videos, sounds or documents, whichever are more, else tar archives."""
     by_suffix = _kinds() | dict.fromkeys(image_suffixes(), "images")
     found = [PurePosixPath(name) for name in islice(names, FILES_LOOKED_AT)]
     paths = [path for path in found if path.suffix.lower() in by_suffix]
@@ -138,7 +139,8 @@ def _kind_of_names(location: str, names: Iterable[str]) -> str:
 def _kinds() -> dict[str, str]:
     """Return by suffix which kind of source the files of a folder are; "tables" is what a folder is not."""
     by_suffix = {suffix: kind for kind, suffixes in MEDIA.items() for suffix in suffixes}
-    return dict.fromkeys(FILE_KINDS, "tables") | by_suffix | dict.fromkeys(TEXT_SUFFIXES, "texts")
+    texts = dict.fromkeys(TEXT_SUFFIXES, "texts") | dict.fromkeys(DOCUMENT_SUFFIXES | MARKDOWN, "documents")
+    return dict.fromkeys(FILE_KINDS, "tables") | by_suffix | texts
 
 
 def _most(names: Sequence[PurePosixPath], kinds: Sequence[str]) -> str:
@@ -147,19 +149,22 @@ def _most(names: Sequence[PurePosixPath], kinds: Sequence[str]) -> str:
     A .txt beside an image or a video of the same name is its caption, and is not counted.
     """
     pairs = list(zip(names, kinds, strict=True))
-    stems = {name.with_suffix("") for name, kind in pairs if kind not in ("tables", "texts")}
+    stems = {name.with_suffix("") for name, kind in pairs if kind not in ("tables", "documents", "texts")}
     counts = Counter(
         kind
         for name, kind in pairs
         if kind != "tables" and not (kind == "texts" and name.with_suffix("") in stems)
     )
-    return max(("images", *MEDIA, "texts"), key=lambda kind: counts[kind]) if counts else ""
+    if counts["documents"]:
+        counts["documents"] += counts.pop("texts", 0)  # text files are documents, too
+    return max(("images", *MEDIA, "documents", "texts"), key=lambda kind: counts[kind]) if counts else ""
 
 
 def _expected() -> str:
     return (
         f"images ({', '.join(USUAL)} and what else Pillow reads), texts "
-        f"({', '.join(sorted(TEXT_SUFFIXES))}), {', '.join(MEDIA)}"
+        f"({', '.join(sorted(TEXT_SUFFIXES))}), documents ({', '.join(sorted(DOCUMENT_SUFFIXES))}), "
+        f"{', '.join(MEDIA)}"
     )
 
 

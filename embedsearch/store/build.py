@@ -28,7 +28,7 @@ from embedsearch.distances.metric import Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.errors import IndexDamagedError
 from embedsearch.modalities import UNITS
-from embedsearch.records import Unit
+from embedsearch.recipe import EncoderRecipe
 from embedsearch.store.folders import current_build, index_folder, list_names
 from embedsearch.store.ids import Ids
 from embedsearch.store.items import FIELD, open_table
@@ -49,9 +49,14 @@ from embedsearch.store.source_state import SourceState
 T = TypeVar("T")
 
 
-def record_of(identity: str) -> str:
-    """Return the id of the record that the item of this id is a part of."""
-    return identity.rpartition("#")[0]
+def record_of(identity: str, start: int | None) -> str:
+    """Return the id of the record that an item is a part of.
+
+    Args:
+        identity: of the item.
+        start: where it starts in its record; None for an item that is a whole record.
+    """
+    return identity if start is None else identity.rpartition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,19 @@ class Records:
         return np.repeat(chosen, sizes)  # (m,) -> (n,)
 
 
-def records_in(folder: Path, unit: Unit, count: int) -> Records | None:
-    """Return the records of a build of a timed unit, finished or not; None for another unit."""
-    return Records(Ids(folder).starts, count) if UNITS[unit].timed else None
+def records_in(folder: Path, encoder: EncoderRecipe, count: int) -> Records | None:
+    """Return the records of a build whose records may have several items; None where each item is a record.
+
+    Args:
+        folder: of the build, finished or not.
+        encoder: what it was made with.
+        count: its number of items.
+    """
+    row = UNITS[encoder.unit]
+    if not row.grouped or not (row.timed or encoder.splitter):
+        return None
+    starts = Ids(folder).starts
+    return Records(starts, count) if row.timed or len(starts) < count else None
 
 
 class Build:
@@ -207,22 +222,23 @@ class Build:
         return at if at >= 0 else None
 
     def rows_of(self, identity: str) -> range:
-        """Return the rows of an item: of a record of several clips all of them; empty for none of that id."""
-        if UNITS[self.manifest.unit].timed:
+        """Return the rows of an item: of a record of several items all of them; empty for none of that id."""
+        if self.records is not None:
             for rows in self.ids.rows(identity):
-                if record_of(self.read([rows.start], ["id"])["id"][0]) == identity:
+                first = self.read([rows.start], ["id", "start"])
+                if record_of(first["id"][0], first["start"][0]) == identity:
                     return rows
         row = self.row_of(identity)
         return range(0) if row is None else range(row, row + 1)
 
     @cached_property
     def records(self) -> Records | None:
-        """The rows of each record of a unit whose items are stretches of time; None for another unit."""
-        return records_in(self.folder, self.manifest.unit, self.manifest.count)
+        """The rows of each record, where records may have several items; None where each item is one."""
+        return records_in(self.folder, self.manifest.recipe.encoder, self.manifest.count)
 
     @property
     def answers(self) -> int:
-        """How many hits there can be: records of a timed unit, else items."""
+        """How many hits there can be: records where these may have several items, else items."""
         return self.manifest.count if self.records is None else len(self.records.starts)
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from embedsearch.records import Rejected, Span
+from embedsearch.records import HEADING_PATH, PAGE, Rejected, Span, Value
 from embedsearch.store.build import Build
+from embedsearch.store.items import FIELD
 from embedsearch.store.source_state import SourceState
 
 
@@ -19,12 +20,14 @@ class Kept(NamedTuple):
         text: the text, or the sentence that holds the word.
         span: the word's.
         image: what is kept of an image without a file of its own.
+        place: of a document, the fields that tell its page and its headings.
     """
 
     id: str
     text: str | None
     span: Span | None
     image: bytes | None
+    place: Mapping[str, Value]
 
 
 class PreviousBuild:
@@ -75,6 +78,9 @@ class PreviousBuild:
 
     def items(self, rows: Sequence[int]) -> Iterator[Kept]:
         """Yield what is known of items."""
-        columns = self.build.read(rows, ["id", "text", "start", "end", "picture"])
-        for identity, text, start, end, image in zip(*columns.values(), strict=True):
-            yield Kept(identity, text, None if start is None else (start, end), image)
+        names = ["id", "text", "start", "end", "picture"]
+        places = [name for name in (PAGE, HEADING_PATH) if f"{FIELD}{name}" in self.build.items.column_names]
+        columns = self.build.read(rows, names + [f"{FIELD}{name}" for name in places])
+        for identity, text, start, end, image, *values in zip(*columns.values(), strict=True):
+            place = {name: value for name, value in zip(places, values, strict=True) if value is not None}
+            yield Kept(identity, text, None if start is None else (start, end), image, place)

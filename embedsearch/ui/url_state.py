@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
-from embedsearch.query import DEFAULT_K, MINUS, MODES, Mode
+from embedsearch.query import DEFAULT_K, MINUS, MODES, By, Mode
 from embedsearch.ui.widgets.notes import report
 
 COUNT, MAX_COUNT = DEFAULT_K, 200  # results
@@ -87,6 +87,7 @@ class Asked:
             for the nearest first.
         feedback: whether the first hits are added to the query.
         mode: what of a text is searched, one of `MODES`; None for the default of the index.
+        by: `passage` where each passage or moment is a result; else `record`.
         where: a filter as a person wrote it.
         facets: chosen values by field, as they stand in the address.
         problems: one sentence each.
@@ -105,6 +106,7 @@ class Asked:
     order: str = ""
     feedback: bool = False
     mode: Mode | None = None
+    by: By = "record"
     where: str = ""
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -147,6 +149,7 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         order=last.get("order", ""),
         feedback=last.get("feedback", "") == "yes",
         mode=mode,
+        by="passage" if last.get("by", "") == "passage" else "record",
         where=last.get("where", ""),
         facets={
             name.removeprefix(FIELD): tuple(filter(None, values))

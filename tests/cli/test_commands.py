@@ -87,6 +87,7 @@ def test_search_prints_the_documented_object(built):
                 "rerank_score": None,
                 "lit": [],
                 "bm25": None,
+                "passage": None,
             }
         ],
     }

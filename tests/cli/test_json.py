@@ -88,6 +88,7 @@ NEW = {
     "hits[].unknown",
     "hits[].gone",
     "hits[].copies",
+    "hits[].passage",
     "hits[].moment",
     "columns",
     "diagnostics.columns",

@@ -44,12 +44,14 @@ def test_relative_paths_and_the_home_become_absolute(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_what_most_of_its_files_are(tmp_path):
-    """Images or texts, wherever they lie in it; a tie is images."""
+    """Images or texts, wherever they lie in it; a tie is images, and one document makes texts documents."""
     put(tmp_path / "a" / "b" / "1.jpg")
-    put(tmp_path / "a" / "2.md")
+    put(tmp_path / "a" / "2.txt")
     assert guess_kind(str(tmp_path)) == ("images", str(tmp_path))
     put(tmp_path / "3.rst")
     assert guess_kind(str(tmp_path)) == ("texts", str(tmp_path))
+    put(tmp_path / "4.md")
+    assert guess_kind(str(tmp_path)) == ("documents", str(tmp_path))
 
 
 def test_captions_do_not_make_a_folder_one_of_texts(tmp_path):
@@ -95,7 +97,8 @@ def test_a_saved_data_set_is_one_whatever_else_lies_there(tmp_path, files):
 
 def test_a_folder_of_nothing_known_is_refused(tmp_path):
     """The error says what was expected, and points to a table if there is one."""
-    expected = r"none of these: images \(.*\.jpg.*\), texts \(.*\.txt\), videos, sounds; and"
+    expected = r"none of these: images \(.*\.jpg.*\), texts \(.*\.txt\), documents \(.*\.pdf.*\), "
+    expected += "videos, sounds; and"
     with pytest.raises(SourceError, match=expected):
         guess_kind(str(tmp_path))
     put(tmp_path / "sub" / "questions.csv")
@@ -104,13 +107,13 @@ def test_a_folder_of_nothing_known_is_refused(tmp_path):
 
 
 def test_a_file_of_no_known_kind_is_refused(tmp_path):
-    """One image, one page, a PDF: each error says what to give instead."""
+    """One image, one PDF, a drawing: each error says what to give instead."""
     with pytest.raises(SourceError, match="is one item; give the folder"):
         guess_kind(str(put(tmp_path / "a.png")))
     with pytest.raises(SourceError, match="is one item; give the folder"):
-        guess_kind(str(put(tmp_path / "a.md")))
-    with pytest.raises(SourceError, match=r"a\.pdf is not one of the files that can be read: \.csv, \.tsv"):
         guess_kind(str(put(tmp_path / "a.pdf")))
+    with pytest.raises(SourceError, match=r"a\.dwg is not one of the files that can be read: \.csv, \.tsv"):
+        guess_kind(str(put(tmp_path / "a.dwg")))
 
 
 def test_owner_and_name_without_such_a_path_are_a_hub_id(tmp_path, monkeypatch):

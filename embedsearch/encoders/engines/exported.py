@@ -18,7 +18,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +214,8 @@ def _facts(spec: EncoderSpec) -> _Facts:
 def _folder(spec: EncoderSpec) -> Path:
     import openvino
 
-    facts = (FORMAT, spec.fingerprint, openvino.__version__, platform.node())
+    whole = replace(spec, splitter="")  # the model is the same, however texts are split
+    facts = (FORMAT, whole.fingerprint, openvino.__version__, platform.node())
     return cache_folder() / "exported" / hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

@@ -158,7 +158,14 @@ def _prepare(contents: Sequence[Any], encoder: Encoder) -> tuple[list[Prepared],
             prepared.append(each)
             said = each.units is not None or each.truncated or each.lost or each.unknown or each.notes
             outcomes.append(
-                Outcome(each.units, each.truncated, each.lost, unknown=each.unknown, notes=each.notes)
+                Outcome(
+                    each.units,
+                    each.truncated,
+                    each.lost,
+                    unknown=each.unknown,
+                    notes=each.notes,
+                    shares=tuple(part.unknown for part in each.parts),
+                )
                 if said
                 else WHOLE
             )
@@ -218,7 +225,9 @@ def _compute(
         vectors = np.concatenate([vectors[:0], *(vectors[span] for span in spans if finite[span].all())])
         prepared = [each for each, is_good in zip(prepared, good, strict=True) if is_good]
         spans = _spans(prepared)
-    probes = [(prepared[at], vectors[spans[at]]) for at in spread(len(prepared))]
+    pieces = [piece for each in prepared for piece in each.parts or (each,)]
+    spans = _spans(pieces)
+    probes = [(pieces[at], vectors[spans[at]]) for at in spread(len(pieces))]
     return Embedded(outcomes, vectors, probes, waited=work.waited)
 
 

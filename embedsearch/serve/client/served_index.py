@@ -21,6 +21,7 @@ from embedsearch.query import (
     RERANK_K,
     TOKENS,
     AnyQuery,
+    By,
     Mode,
     SearchOptions,
     as_query,
@@ -28,7 +29,7 @@ from embedsearch.query import (
     is_several,
 )
 from embedsearch.records import Content, Modality
-from embedsearch.results import Hit, Results
+from embedsearch.results import Hit, Passage, Results
 from embedsearch.serve.client.bodies import body_of, filter_of, term_of
 from embedsearch.serve.client.connection import Connection
 
@@ -179,6 +180,7 @@ class ServedIndex:
         sort: str = ...,
         facets: Sequence[str] = ...,
         mode: Mode | None = ...,
+        by: By = ...,
     ) -> list[Results]: ...
     @overload
     def search(
@@ -197,6 +199,7 @@ class ServedIndex:
         sort: str = ...,
         facets: Sequence[str] = ...,
         mode: Mode | None = ...,
+        by: By = ...,
     ) -> Results: ...
     def search(
         self,
@@ -214,6 +217,7 @@ class ServedIndex:
         sort: str = "",
         facets: Sequence[str] = (),
         mode: Mode | None = None,
+        by: By = "record",
     ) -> Results | list[Results]:
         """Return the `k` nearest items; arguments, results and errors as `Index.search`.
 
@@ -224,7 +228,7 @@ class ServedIndex:
             ServerError: the server does not answer.
         """
         options = SearchOptions(
-            k, None, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets, mode
+            k, None, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets, mode, by
         )
         if options.rerank not in ("", TOKENS):
             raise UsageError("A server re-ranks by tokens alone, not by a cross-encoder: give rerank=True.")
@@ -233,6 +237,7 @@ class ServedIndex:
             "where": filter_of(where),
             "strictness": strictness,
             "fold": fold,
+            "by": by,
             "close": close,
             "diverse": diverse,
             "feedback": feedback,
@@ -353,6 +358,7 @@ class ServedIndex:
     def _hit(self, found: Mapping[str, Any], metric: Metric) -> ServedHit:
         """Return a hit of its JSON object."""
         span, moment, identity = found["span"], found["moment"], found["id"]
+        passage = found["passage"]
         path = f"{self._path}/content/{_segment(identity)}"
         return ServedHit(
             rank=found["rank"],
@@ -375,6 +381,7 @@ class ServedIndex:
             rerank_score=found["rerank_score"],
             lit=tuple((start, end) for start, end in found["lit"]),
             bm25=found["bm25"],
+            passage=passage and Passage(**{**passage, "span": (passage["span"][0], passage["span"][1])}),
             gone=found["gone"],
             read=lambda: self._connection.request("GET", path).content,
         )

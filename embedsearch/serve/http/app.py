@@ -270,7 +270,7 @@ def _upload_schema() -> dict[str, Any]:
     own = SearchRequest.model_json_schema()["properties"]
     properties: dict[str, Any] = {name: {"type": "string", "format": "binary"} for name in FILES}
     properties["where"] = {"type": "string", "maxLength": 4000}
-    properties |= {name: own[name] for name in ("k", "fold", "mode")}
+    properties |= {name: own[name] for name in ("k", "fold", "by", "mode")}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 

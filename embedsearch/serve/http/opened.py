@@ -87,6 +87,7 @@ class Question:
             sort=finding.sort,
             facets=finding.facets,
             mode=mode,
+            by=finding.by,
         )
         return cls(query, options)
 

@@ -16,7 +16,7 @@ from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import FilterError, ItemNotFoundError, QueryError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
-from embedsearch.query import AnyQuery, SearchOptions, Text, Tree
+from embedsearch.query import AnyQuery, SearchOptions, Text, Tree, singles_of
 from embedsearch.results import DISTANCE, Hit, Results, mode_sentence
 from embedsearch.splitters.words import words
 from embedsearch.store.folders import indexes_folder
@@ -31,6 +31,7 @@ from embedsearch.ui.widgets.uploads import SOUND, find
 
 EXAMPLES = 12
 RERANKED = "search-reranked"  # what was asked, and the results, kept while the page is open
+LEAST = 4  # letters of a word that is marked
 DRAWN = 15  # items that queries to start from are drawn from
 
 
@@ -278,7 +279,15 @@ def _grid(
             else partial(weighted_terms.add, manifest.name),
         ),
         modality_of(manifest.unit).card,
+        _words(query),
     )
+
+
+def _words(query: AnyQuery | None) -> frozenset[str]:
+    """Return the words of a query's texts in lower case, without the short ones, which stand everywhere."""
+    texts = [] if query is None else [each.text for each in singles_of(query) if isinstance(each, Text)]
+    found = (text[start:end].casefold() for text in texts for start, end in words(text))
+    return frozenset(word for word in found if len(word) >= LEAST or not word.isascii())
 
 
 def _explain(searcher: Index, query: AnyQuery, hit: Hit) -> None:

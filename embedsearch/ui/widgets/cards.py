@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import streamlit as st
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
-from embedsearch.records import MOST_UNKNOWN, Span, Value, as_text, clock, described
+from embedsearch.records import HEADING_PATH, MOST_UNKNOWN, PAGE, Span, Value, as_text, clock, described
 from embedsearch.results import Hit, found_by_phrase
+from embedsearch.splitters.words import words
 from embedsearch.ui import auto_reload
 from embedsearch.ui.url_state import short
 from embedsearch.ui.widgets import player, thumbnails
@@ -58,6 +59,7 @@ def grid(
     metric: Metric | None,
     actions: Actions,
     card: Card,
+    asked: Collection[str] = (),
 ) -> None:
     """Show `hits` as a grid of cards.
 
@@ -66,6 +68,7 @@ def grid(
         metric: the distance to show; None for items that nothing was compared with.
         actions: what their buttons do.
         card: how they are shown; images, videos and sounds need less width.
+        asked: words of the query, folded to lower case, which are marked in passages.
     """
     span = _span(hits, metric)
     explained: Hit | None = None
@@ -76,7 +79,7 @@ def grid(
                 if is_image(hit):
                     image(hit, f"es-image-{place}")
                 head = _distance(hit, metric, span) if metric else ""
-                st.html(f'<div class="es-body">{head}{_content(hit)}{_copies(hit)}{fields(hit)}</div>')
+                st.html(f'<div class="es-body">{head}{_content(hit, asked)}{_copies(hit)}{fields(hit)}</div>')
                 with st.container(horizontal=True, key=f"es-actions-{place}"):
                     if _actions(hit, place, actions):
                         explained = hit
@@ -235,10 +238,11 @@ def _marked(whole: str, marks: Sequence[Span]) -> str:
 def fields(hit: Hit) -> str:
     """Return the HTML of a hit's fields, the first few at once."""
     named = title(hit)
+    shown_above = {"title", PAGE, HEADING_PATH} if _where(hit) else set()
     rows = [
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(_value(value))}</dd>"
         for name, value in hit.fields.items()
-        if value is not None and str(value).strip() and str(value) != named
+        if value is not None and str(value).strip() and str(value) != named and name not in shown_above
     ]
     first, rest = "".join(rows[:FIELDS]), "".join(rows[FIELDS:])
     shown = f'<dl class="es-fields">{first}</dl>' if first else ""
@@ -259,13 +263,34 @@ def track(share: float) -> str:
     return f'<span class="es-track" aria-hidden="true"><i style="left:{at}%"></i></span>'
 
 
-def _content(hit: Hit) -> str:
+def _content(hit: Hit, asked: Collection[str]) -> str:
     if is_image(hit):
         name = html.escape(title(hit)[:VALUE])
         kind = "es-title" if hit.fields.get("caption") else "es-name"
         when = f'<p class="es-said">{clock(hit.moment)}</p>' if hit.moment else ""
         return f'<p class="{kind}" title="{name}">{name}</p>{when}'
-    return f'<p class="es-name">{html.escape(hit.id)}</p>' if _is_row(hit) else text(hit, hit.lit)
+    if _is_row(hit):
+        return f'<p class="es-name">{html.escape(hit.id)}</p>'
+    return _where(hit) + text(hit, hit.lit or (_matching(hit, asked) if hit.passage else ()))
+
+
+def _where(hit: Hit) -> str:
+    """Return the HTML of the document of a passage, its page and its headings; empty for no document."""
+    page, heading = hit.fields.get(PAGE), hit.fields.get(HEADING_PATH)
+    if hit.passage is None and page is None and heading is None:
+        return ""
+    name = str(hit.fields.get("title") or (Path(hit.path).name if hit.path else hit.id))
+    place = " · ".join(
+        each for each in (f"page {page}" if page else "", str(heading or "")) if each and each != name
+    )
+    shown = f'<p class="es-title" title="{html.escape(hit.id)}">{html.escape(name)}</p>'
+    return shown + (f'<p class="es-said">{html.escape(place)}</p>' if place else "")
+
+
+def _matching(hit: Hit, asked: Collection[str]) -> list[Span]:
+    """Return where words of the query stand in a hit's text."""
+    whole = (hit.text or "")[:LONGEST]
+    return [(start, end) for start, end in words(whole) if whole[start:end].casefold() in asked]
 
 
 def _copies(hit: Hit) -> str:

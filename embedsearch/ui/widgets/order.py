@@ -45,6 +45,7 @@ def options(opened: Opened, asked: Asked) -> tuple[SearchOptions, tuple[str, ...
     made = SearchOptions(
         asked.count,
         fold=asked.fold,
+        by=asked.by,
         diverse=order == DIVERSE,
         rerank=TOKENS if order == TOKENS else "",
         sort=order.removeprefix(FIELD) if order.startswith(FIELD) else "",

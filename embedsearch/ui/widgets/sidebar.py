@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from embedsearch.crossmodal import summary
-from embedsearch.modalities import good_for
+from embedsearch.modalities import UNITS, good_for
 from embedsearch.query import MODES
 from embedsearch.store.facts import LexicalFacts
 from embedsearch.store.manifest import Manifest
@@ -19,7 +19,7 @@ from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.filters import Choice, Facet, Range, chosen, ends
 from embedsearch.ui.widgets.notes import literal
 
-COUNTED, FOLD, MODE, WHERE = "search-count", "search-fold", "search-mode", "search-where"
+COUNTED, FOLD, BY, MODE, WHERE = "search-count", "search-fold", "search-by", "search-mode", "search-where"
 SEARCHED = {"vector": "Vectors", "lexical": "Words", "hybrid": "Vectors and words"}
 COUNTS = (6, COUNT, 24, 48, 96, 192)
 
@@ -31,7 +31,8 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
         A sentence for each filter in the address that does not fit the index.
     """
     _facts(opened)
-    _results(asked, index)
+    row, build = UNITS[opened.searcher.manifest.unit], opened.searcher.build
+    _results(asked, index, (row.part or row.unit) if build.records is not None else "")
     if (lexical := opened.searcher.manifest.artifacts.lexical) is not None:
         _mode(lexical, asked, index)
     st.subheader("Filter", anchor=False)
@@ -78,7 +79,15 @@ def _search(manifest: Manifest) -> str:
     return f"{manifest.backend}, finds {manifest.index.recall:.1%} of the 10 nearest"
 
 
-def _results(asked: Asked, index: str) -> None:
+def _results(asked: Asked, index: str, grouped: str) -> None:
+    """Show how many results there are, and of which kind.
+
+    Args:
+        asked: what the address asks for.
+        index: the index's name.
+        grouped: what one of several items of a record is called; empty where each item is a record.
+    """
+
     def changed() -> None:
         count = st.session_state[COUNTED]
         url_state.change({"index": index, "k": "" if count == COUNT else str(count)})
@@ -92,6 +101,19 @@ def _results(asked: Asked, index: str) -> None:
     url_state.follow(FOLD, asked.fold)
     st.toggle(
         "Fold copies", key=FOLD, on_change=switched, help="Show items with the same content as one result."
+    )
+    if not grouped:
+        return
+
+    def listed() -> None:
+        url_state.change({"index": index, "by": "passage" if st.session_state[BY] else ""})
+
+    url_state.follow(BY, asked.by == "passage")
+    st.toggle(
+        f"Each {grouped}",
+        key=BY,
+        on_change=listed,
+        help=f"Show every {grouped} that is near, not only the nearest one of each item.",
     )
 
 

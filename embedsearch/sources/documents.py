@@ -1,0 +1,243 @@
+"""Documents: the text of PDF, Word, PowerPoint, HTML, EPUB and e-mail files, of Markdown and of plain text.
+
+A form feed ends a page in the text, and headings are those of Markdown: see `embedsearch.records.Outline`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from embedsearch.errors import ItemError
+from embedsearch.records import HEADING, Deferred, Document, Scalar, stat_of, unbroken
+from embedsearch.splitters.passages import unwrapped
+
+EXTRA = "pip install 'embedsearch[documents]'"
+DOCUMENT_LIMIT = 256 * 2**20  # bytes of a file
+TEXT_LIMIT = 64 * 2**20  # characters of its text
+SECONDS = 300  # that reading one file may take
+PAGE_END = "\n\f\n"
+MARKDOWN = frozenset((".md", ".markdown"))
+AHEAD = 5  # headings of which the next one may be: some are not on a line of their own
+_FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)  # what a page says of itself, before its text
+_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^()\s]*\)")
+_STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+# The first one stands before the first page; of the private use area, so that no text holds it.
+_MARKS = "\n\n\ue000{page_num}\ue001\n\n"
+_MARK = re.compile("\\s*\ue000\\d+\ue001\\s*")
+
+
+class _Format(NamedTuple):
+    """How files of a suffix are read.
+
+    Attributes:
+        name: what people call them.
+        mime: their type.
+        output: in which form the library gives their text.
+        has_pages: whether the library gives the text of each page beside the whole.
+    """
+
+    name: str
+    mime: str
+    output: str = "markdown"
+    has_pages: bool = False
+
+
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+FORMATS = {
+    ".pdf": _Format("PDF", "application/pdf", has_pages=True),
+    ".docx": _Format("Word file", f"{_OFFICE}.wordprocessingml.document"),
+    ".pptx": _Format("PowerPoint file", f"{_OFFICE}.presentationml.presentation"),
+    ".odt": _Format("OpenDocument text", "application/vnd.oasis.opendocument.text"),
+    ".rtf": _Format("RTF file", "application/rtf"),
+    # as Markdown a page's title, author and date would be mixed with its text
+    ".html": _Format("HTML page", "text/html", "djot"),
+    ".htm": _Format("HTML page", "text/html", "djot"),
+    ".xhtml": _Format("HTML page", "text/html", "djot"),
+    ".epub": _Format("EPUB book", "application/epub+zip"),
+    ".eml": _Format("e-mail", "message/rfc822"),
+    ".msg": _Format("Outlook message", "application/vnd.ms-outlook"),
+}
+DOCUMENT_SUFFIXES = frozenset(FORMATS)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFile:
+    """A document in a file; see `embedsearch.records.Deferred`.
+
+    Attributes:
+        content: the file.
+        suffix: of its name, in lower case.
+        ocr: whether pages without text are read by optical character recognition.
+    """
+
+    content: Path | Deferred
+    suffix: str
+    ocr: bool
+
+    def stat(self) -> tuple[int, int]:
+        """See `Deferred.stat`."""
+        return stat_of(self.content)
+
+    def read(self) -> Document:
+        """See `Deferred.read`."""
+        if importlib.util.find_spec("kreuzberg") is None:  # with the extra it is tried again
+            raise OSError(0, f"the extra `documents` is not installed: {EXTRA}")
+        data = self.content.read_bytes() if isinstance(self.content, Path) else self.content.read()
+        assert isinstance(data, bytes)
+        if not data:
+            raise ItemError("the file is empty")
+        made = _extracted(data, FORMATS[self.suffix])
+        text = _pages_of(made, data, ocr=self.ocr) if made.pages else _cleaned(made.content)
+        text = unbroken(text).replace("\0", "")
+        if not text.strip():
+            raise ItemError("it holds no text")
+        if len(text) > TEXT_LIMIT:
+            raise ItemError(f"its text is over {TEXT_LIMIT:,} characters: split it into several files")
+        return Document(text, _facts(made.metadata))
+
+
+def markdown(text: str) -> Document:
+    """Return the text of a Markdown file as a document; its title is the first heading of the first level."""
+    title = next((match[2].strip() for match in HEADING.finditer(text) if len(match[1]) == 1), None)
+    return Document(text, {} if title is None else {"title": title})
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a file's name, in lower case."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def _extracted(data: bytes, of: _Format) -> Any:
+    """Return what the library makes of a file.
+
+    Raises:
+        ItemError: it is damaged, is protected by a password, or takes too long.
+    """
+    import kreuzberg
+
+    pages = kreuzberg.PageConfig(
+        extract_pages=of.has_pages, insert_page_markers=not of.has_pages, marker_format=_MARKS
+    )
+    config = kreuzberg.ExtractionConfig(
+        output_format=of.output, pages=pages, use_cache=False, extraction_timeout_secs=SECONDS
+    )
+    try:
+        return kreuzberg.extract_bytes_sync(data, of.mime, config=config)
+    except kreuzberg.ExtractionTimeoutError:
+        raise ItemError(f"reading it takes over {SECONDS} seconds: split it into several files") from None
+    except kreuzberg.KreuzbergError as error:
+        if re.search(r"password|encrypt", str(error), re.IGNORECASE):
+            raise ItemError("it is protected by a password: save a copy without one") from None
+        raise ItemError(f"it is damaged, or no {of.name}: open it and save it again") from None
+
+
+def _cleaned(text: str) -> str:
+    """Return the text of a document without front matter, addresses of links, and marks of bold print."""
+    text = _FRONT.sub("", text.replace("\r\n", "\n"))
+    text = _STRONG.sub(r"\2", _LINK.sub(r"\1", text))
+    pages = _MARK.split(text)
+    return PAGE_END.join(pages if pages[0].strip() else pages[1:])
+
+
+def _pages_of(made: Any, data: bytes, *, ocr: bool) -> str:
+    """Return the text of a PDF: its pages, with the headings that the library finds by their print.
+
+    Raises:
+        ItemError: no page has a text.
+    """
+    pages = [_lines_of(page["content"]) for page in made.pages or ()]
+    blank = [at for at, page in enumerate(pages) if not any(sign.isalnum() for sign in page)]
+    if ocr and blank:
+        for at, text in zip(blank, _recognised(data, blank), strict=True):
+            pages[at] = text
+    elif len(blank) == len(pages):
+        raise ItemError("it is a scan, whose pages hold images and no text: --ocr reads it")
+    headings = [(len(match[1]), match[2].strip()) for match in HEADING.finditer(made.content)]
+    return PAGE_END.join(_with_headings(pages, headings))
+
+
+def _lines_of(page: str) -> str:
+    """Return the text of a page of a PDF; U+0002 stands for a hyphen at the end of a line."""
+    return page.replace("\r\n", "\n").replace("\r", "").replace("\x02", "").replace("\f", "\n").strip()
+
+
+def _with_headings(pages: Sequence[str], headings: Sequence[tuple[int, str]]) -> Iterator[str]:
+    """Yield pages in which the lines that are the next headings are marked as such."""
+    at = 0
+    for page in pages:
+        lines = []
+        for line in page.split("\n"):
+            ahead = headings[at : at + AHEAD]
+            found = next((place for place, each in enumerate(ahead) if each[1] == line.strip()), None)
+            if found is None:
+                lines.append(line)
+                continue
+            lines += ["", f"{'#' * ahead[found][0]} {line.strip()}", ""]
+            at += found + 1
+        yield unwrapped("\n".join(lines).strip())
+
+
+def _recognised(data: bytes, pages: Sequence[int]) -> list[str]:
+    """Return the texts of pages of a PDF by optical character recognition.
+
+    Raises:
+        OSError: the extra `ocr` is not installed; it is tried again in the next build.
+    """
+    if importlib.util.find_spec("rapidocr_onnxruntime") is None:
+        raise OSError(0, "the extra `ocr` is not installed: pip install 'embedsearch[ocr]'")
+    from tempfile import NamedTemporaryFile
+
+    import kreuzberg
+
+    read = _recogniser()
+    with NamedTemporaryFile(suffix=".pdf") as file:
+        file.write(data)
+        file.flush()
+        images = [kreuzberg.render_pdf_page(file.name, page, dpi=200) for page in pages]
+    return ["\n".join(line[1] for line in read(image)[0] or ()) for image in images]
+
+
+_loaded: list[Callable[[bytes], Any]] = []
+
+
+def _recogniser() -> Callable[[bytes], Any]:
+    """Return what reads the text of an image, loaded once."""
+    if not _loaded:
+        from rapidocr_onnxruntime import RapidOCR
+
+        _loaded.append(RapidOCR())
+    return _loaded[0]
+
+
+def _facts(metadata: Any) -> dict[str, Scalar]:
+    """Return the title, the author and the date that a document says of itself."""
+    authors = metadata.get("authors") or [metadata.get("from_email") or ""]
+    found: dict[str, Scalar] = {
+        "title": _line(metadata.get("title") or metadata.get("subject")),
+        "author": _line(", ".join(str(each) for each in authors)),
+        "date": _date(str(metadata.get("modified_at") or metadata.get("created_at") or "")),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _line(value: Any) -> str | None:
+    """Return a text in one line; None for an empty one, and for what programs write in its place."""
+    text = " ".join(unbroken(str(value or "")).split())
+    return None if text.lower() in ("", "untitled", "(unspecified)", "(anonymous)") else text
+
+
+def _date(text: str) -> date | None:
+    """Return the day of a time as documents or e-mails write it; None for anything else."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            return read(text).date()
+        except (ValueError, TypeError):
+            continue
+    return None
