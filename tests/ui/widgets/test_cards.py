@@ -1,7 +1,9 @@
 """Cards without a browser."""
 
+from dataclasses import replace
+
 from embedsearch.records import Modality
-from embedsearch.results import Hit
+from embedsearch.results import Hit, Passage
 from embedsearch.ui.widgets import cards
 
 
@@ -56,3 +58,18 @@ def test_a_text_whose_file_is_gone_says_so(tmp_path):
     assert cards.said(lost) == '<p class="es-said">its file is gone</p>'
     (tmp_path / "a.txt").touch()
     assert cards.said(lost) == cards.said(hit("a cat")) == ""
+
+
+def test_a_passage_shows_its_document_its_page_and_the_words_of_the_query():
+    """Above a passage stand the title of its document, page and headings; words of the query are lit."""
+    fields = {"title": "On <animals>", "page": 3, "heading": "Beasts > Zebras", "file": "a.pdf"}
+    found = replace(
+        hit("A zebra grazes.", fields=fields), passage=Passage("A zebra grazes.", (40, 55), 3, "B")
+    )
+    shown = cards._content(found, {"zebra"})
+    assert '<p class="es-title" title="id">On &lt;animals&gt;</p>' in shown
+    assert '<p class="es-said">page 3 · Beasts &gt; Zebras</p>' in shown
+    assert "A <mark>zebra</mark> grazes." in shown
+    assert "<dt>file</dt>" in cards.fields(found)
+    assert "<dt>page</dt>" not in cards.fields(found)
+    assert "es-title" not in cards._content(hit("A zebra grazes.", fields={"title": "x"}), {"zebra"})
