@@ -254,9 +254,7 @@ class Searcher:
             placed.query,
         )
         if mode != "vector" and self.words is not None and isinstance(query, Text):
-            both = self.words.mixed(
-                query.text, placed.space, near[0], DEPTH, chosen, mode, records
-            )
+            both = self.words.mixed(query.text, placed.space, near[0], DEPTH, chosen, mode, records)
             found = [each for each in both if each.distance <= limits[0]]
         return Found(near, self._folded(found, is_part=records is not None) if folds else found)
 
