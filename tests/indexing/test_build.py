@@ -323,9 +323,9 @@ def test_progress_counts_every_entry_once(make_recipe, tmp_path, monkeypatch, un
     build_index(make_recipe(entries, unit=unit), tmp_path, progress=listener, load=LetterEncoder)
     assert listener.total == (26, len(entries))
     assert listener.told[0] == 0
-    assert sum(listener.told[:-1]) == len(entries)
-    assert min(listener.told[:-1]) >= 0
-    assert listener.told[-1] == "writing the index"
+    read = listener.told[: listener.told.index("writing the index")]
+    assert sum(read) == len(entries)
+    assert min(read) >= 0
 
 
 def test_an_error_of_the_encoder_stops_the_build(make_build, tmp_path):
