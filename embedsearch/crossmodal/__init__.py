@@ -62,7 +62,7 @@ class Crossmodal(Protocol):
         """
 
     def project(self, vectors: Vectors) -> Vectors:
-        """Project raw vectors of the index's own encoder into the space of such queries: (n, d) -> (n, e)."""
+        """Project vectors of the index into the space of such queries: (n, d) -> (n, e)."""
 
 
 def open_crossmodal(build: Build, load: Load, own: Callable[[], Encoder]) -> Crossmodal | None:

@@ -85,13 +85,15 @@ def explain(searcher: Searcher, query: Any, hit: Hit | str) -> Explanation:
             f"embedsearch rebuild {searcher.manifest.name}"
         )
     try:
-        apart = _placed(searcher, searcher.encoder.hidden_states(content))
+        apart = searcher.encoder.hidden_states(content)
     except ItemError as error:
         raise ItemError(f"The item {item.id!r} can't be explained: {error}.") from None
     crossmodal = searcher.crossmodal
     projected = crossmodal is not None and space.by == crossmodal.by in PROJECTED and apart.views != ()
     if crossmodal is not None and projected:
-        apart = _projected(crossmodal, apart)
+        apart = _projected(searcher, crossmodal, apart)
+    else:
+        apart = _placed(searcher, apart)
     made = _explanation(searcher, space, item, apart, projected=projected)
     if apart.views:
         return _with_grid(made, None if projected else space, apart)
@@ -136,10 +138,12 @@ def _placed(searcher: Searcher, apart: HiddenStates) -> HiddenStates:
     return replace(apart, rows=rows, vector=vector[0])
 
 
-def _projected(crossmodal: Crossmodal, apart: HiddenStates) -> HiddenStates:
-    """Project each patch, and the whole image, among texts: rows (T, d) -> (T, e)."""
-    rows, vector = crossmodal.project(apart.rows), crossmodal.project(apart.vector[None])[0]
-    return replace(apart, rows=rows, vector=vector, exact=False)
+def _projected(searcher: Searcher, crossmodal: Crossmodal, apart: HiddenStates) -> HiddenStates:
+    """Project each patch as an image of its own, and the whole image, among texts: rows (T, d) -> (T, e)."""
+    rows, vector = (
+        crossmodal.project(searcher.build.placed(each)) for each in (apart.rows, apart.vector[None])
+    )
+    return replace(apart, rows=rows, vector=vector[0], exact=False)
 
 
 def _explanation(
