@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from embedsearch.results import Hit, Results
     from embedsearch.serve.client import connect
 
-__version__ = "0.9.0"
+__version__ = "0.10.0"
 
 # public name -> where it is defined
 _HOMES = {
@@ -83,7 +83,7 @@ _HOMES = {
     "rollback": "api:rollback",
     "verify": "api:verify",
 }
-# name of 0.6 -> the name that replaces it; 0.9 drops them
+# name of 0.6 -> the name that replaces it; 1.0 drops them
 _RENAMED = {
     "Answer": "Results",
     "Like": "MoreLike",
@@ -150,7 +150,7 @@ def __getattr__(name: str) -> Any:
     if name in _RENAMED:
         new = _RENAMED[name]
         warnings.warn(
-            f"embedsearch.{name} is now embedsearch.{new}; the old name goes with 0.9.",
+            f"embedsearch.{name} is now embedsearch.{new}; the old name goes with 1.0.",
             DeprecationWarning,
             stacklevel=2,
         )

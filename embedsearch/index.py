@@ -185,7 +185,7 @@ class Index(Searcher):
         return self.search_all([query], options)[0]
 
     def answer(self, query: Any, k: int = DEFAULT_K, where: Where = None) -> Results:
-        """Search, by the verb of 0.6; it goes with 0.9."""
+        """Search, by the verb of 0.6; it goes with 1.0."""
         warnings.warn("Index.answer is now Index.search.", DeprecationWarning, stacklevel=2)
         results: Results = self.search(query, k, where)
         return results

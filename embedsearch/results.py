@@ -48,7 +48,7 @@ def _renamed(old: str, new: str) -> property:
 
     def value(hit: Hit) -> Any:
         warnings.warn(
-            f"Hit.{old} is now Hit.{new}; the old name goes with 0.9.",
+            f"Hit.{old} is now Hit.{new}; the old name goes with 1.0.",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -40,9 +40,7 @@ from embedsearch.store.manifest import COLUMNS, PROBES
 MOST_PASSED = 20  # hits that are passed over for a verdict
 CAPTION = "caption"  # the place of captions, see `Looked`
 CLIPS = 4  # clips that are looked at for each record that is wanted
-FOLDED = (
-    4  # neighbours that are looked through for each hit, where copies are folded; then as many times more
-)
+FOLDED = 4  # neighbours looked through for each hit, where copies are folded; then as many times more
 MOST_FOLDED = 10_000  # neighbours that are looked through at most
 CONTENT = ("text", "hash", "start", "end")  # the columns that tell the same content
 FED = 3  # hits whose mean is added to a query by feedback
