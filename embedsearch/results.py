@@ -29,8 +29,8 @@ DISTANCE, DIVERSE = "distance", "diverse"  # orders of hits
 def mode_sentence(mode: Mode, weight: float | None) -> str:
     """Return the sentence that says what was searched."""
     if mode == "hybrid" and weight is not None:
-        return f"Ordered by vectors ({weight:.0%}) and words ({1 - weight:.0%})."
-    return "Ordered by words (BM25)." if mode == "lexical" else "Ordered by vectors."
+        return f"Searched by vectors ({weight:.0%}) and words ({1 - weight:.0%})."
+    return "Searched by words (BM25)." if mode == "lexical" else "Searched by vectors."
 
 
 def found_by_phrase(found_by: str) -> str:

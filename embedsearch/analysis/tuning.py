@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,17 +58,16 @@ def tune(searcher: Searcher, queries: Path, qrels: Path, progress: Progress | No
     placed = searcher.placed([Text(text) for text in asked.values()])
     judged = [grades[query] for query in asked]
 
+    trying = copy(searcher)  # other threads go on searching with the weight as it is
+
     def measured(mode: Mode, weight: float = 0.0) -> float:
-        searcher.words = replace(words, facts=replace(words.facts, weight=weight))
-        found = _ndcg(searcher, placed, judged, mode)
+        trying.words = replace(words, facts=replace(words.facts, weight=weight))
+        found = _ndcg(trying, placed, judged, mode)
         progress.advance(1)
         return found
 
-    try:
-        alone = {mode: measured(mode) for mode in ("vector", "lexical")}
-        tried = {weight: measured("hybrid", weight) for weight in WEIGHTS}
-    finally:
-        searcher.words = words
+    alone = {mode: measured(mode) for mode in ("vector", "lexical")}
+    tried = {weight: measured("hybrid", weight) for weight in WEIGHTS}
     best = max(WEIGHTS, key=lambda weight: (round(tried[weight], 4), -abs(weight - words.facts.weight)))
     mode: Mode = "hybrid" if tried[best] > alone["vector"] else "vector"
     figures = {name: round(value, 4) for name, value in {**alone, "hybrid": tried[best]}.items()}

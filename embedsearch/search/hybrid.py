@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,7 @@ class Words:
         chosen: Filter | None,
         mode: Mode,
         records: Records | None,
+        limit: float = math.inf,
     ) -> list[Candidate]:
         """Return what a text finds by its words, and in the mode `hybrid` also by its vector, the best first.
 
@@ -92,18 +94,21 @@ class Words:
             text: the query.
             space: where its vector is compared.
             looked: the items nearest to that, at least `DEPTH` where there are as many.
-            depth: how many items to find by words.
+            depth: how many items to find by words; of `records` how many of these.
             chosen: which items may be found; None for all.
             mode: `lexical` or `hybrid`.
             records: which rows belong to one record, of which the best is returned; None where each is one.
+            limit: the largest distance of what is returned.
         """
         scores = self.index.scores(self.analyzer.of_query(text))  # (n,)
         if chosen is not None:
             scores[~chosen.mask] = 0
-        worded = _largest(scores, depth)
+        worded = _largest(scores, depth, records)
         near = np.array(looked.rows, np.int64)
         new = worded[~np.isin(worded, near)]
         rows = np.concatenate([near, new])
+        if not len(rows):
+            return []
         far = np.array(looked.distances, np.float64)
         if len(new):
             true = distances(space.vector, space.take(new), space.metric)[0]  # (1, d) (m, d) -> (m,)
@@ -118,9 +123,9 @@ class Words:
             weight = self.facts.weight
             both = weight * _standard(-far, first) + (1 - weight) * _standard(found, first)
             order = np.lexsort((rows, far, -both))
+        order = order[far[order] <= limit]
         if records is not None:
-            _, at = np.unique(records.of(rows[order]), return_index=True)
-            order = order[np.sort(at)]
+            order = order[_firsts(rows[order], records)]
         by_words = (np.arange(len(rows)) >= len(near)) | (mode == "lexical")
         sides = np.where(by_words, "lexical", np.where(found > 0, "both", "vector"))
         return [
@@ -144,13 +149,24 @@ def open_words(build: Build) -> Words | None:
     return Words(facts, lexical_class(facts.kind).open(build.folder), Analyzer(facts.language))
 
 
-def _largest(scores: Scores, count: int) -> Rows:
-    """Return the rows of the largest scores over 0, (m,), the largest first; of equal ones the lower row."""
+def _largest(scores: Scores, count: int, records: Records | None) -> Rows:
+    """Return the rows of the largest scores over 0, (m,), the largest first; of equal ones the lower row.
+
+    Of each of `records` only the best row counts.
+    """
     rows = np.flatnonzero(scores)
-    if len(rows) > count:
+    if records is None and len(rows) > count:
         least = np.partition(scores[rows], -count)[-count]
         rows = rows[scores[rows] >= least]
-    return rows[np.argsort(-scores[rows], kind="stable")][:count]
+    rows = rows[np.argsort(-scores[rows], kind="stable")]
+    return (rows if records is None else rows[_firsts(rows, records)])[:count]
+
+
+def _firsts(rows: Rows, records: Records) -> Rows:
+    """Return where in some rows the first one of each record stands, ascending."""
+    _, firsts = np.unique(records.of(rows), return_index=True)
+    firsts.sort()
+    return firsts
 
 
 def _standard(values: npt.NDArray[np.float64], first: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -252,8 +252,11 @@ class Searcher:
             placed.query,
         )
         if mode != "vector" and self.words is not None and isinstance(query, Text):
-            both = self.words.mixed(query.text, placed.space, near[0], DEPTH, chosen, mode, records)
-            found = [each for each in both if each.distance <= limits[0]]
+            both = self.words.mixed(
+                query.text, placed.space, near[0], DEPTH, chosen, mode, records, limits[0]
+            )
+            known = self.build.unknown[[each.row for each in both]] <= MOST_UNKNOWN
+            found = [each for each, is_known in zip(both, known, strict=True) if is_known]
         return Found(near, self._folded(found, is_part=records is not None) if folds else found)
 
     def _within(
@@ -310,7 +313,7 @@ class Searcher:
         mode = mode_of(self.manifest, options, query)
         order = DISTANCE if mode == "vector" else mode
         if options.diverse:
-            k = len(candidates) if options.close and options.k is None else options.most
+            k = len(candidates) if options.close else options.most  # all are counted
             vectors = space.take(np.array([each.row for each in candidates], np.int64))
             candidates, order = diverse(candidates, vectors, space.metric, k), DIVERSE
         elif options.rerank:

@@ -7,6 +7,7 @@ from embedsearch.errors import QueryError
 from embedsearch.query import MODES, MoreLike, SearchOptions, Text, Word
 from embedsearch.records import Unit
 from embedsearch.search.hybrid import mode_of, open_words
+from embedsearch.store.build import Records
 from tests.fakes import text
 
 TEXTS = [
@@ -142,3 +143,32 @@ def test_the_default_is_what_the_manifest_says(index):
     assert index.manifest.unit is Unit.TEXT
     assert mode_of(index.manifest, SearchOptions(), Text("a")) == "vector"
     assert mode_of(index.manifest, SearchOptions(mode="hybrid"), Text("a")) == "hybrid"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_filter_that_keeps_nothing_finds_nothing_in_each_mode(index):
+    """Without any item there is no mean and no deviation, and no warning of NumPy's about that."""
+    for mode in MODES:
+        assert len(index.search("listen", where="parity = 7", mode=mode)) == 0
+
+
+def mixed(index, query, mode, records, **rest):
+    """Return the rows that a query finds by its words or both ways, where rows belong to records."""
+    (placed,) = index.placed([query])
+    ((looked,),) = index._looked([placed], 1, None, SearchOptions(by="passage"))
+    found = index.words.mixed(query, placed.space, looked, 100, None, mode, records, **rest)
+    return [each.row for each in found]
+
+
+def test_a_long_record_leaves_room_for_others(make_searcher):
+    """One record with the word in 120 passages, and one with it in a single long passage: both are found."""
+    index = make_searcher([*(text(f"p{at}", "owl owl") for at in range(120)), text("other", "owl a b c d")])
+    assert len(mixed(index, "owl", "lexical", Records(np.array([0, 120]), 121))) == 2
+
+
+def test_a_record_is_as_near_as_its_nearest_passage_with_a_limit(make_searcher):
+    """A passage within the limit is found, though words prefer a farther one of the same record."""
+    index = make_searcher([text("near", "listen silent"), text("far", "listen listen qqqqqqqq")])
+    records = Records(np.array([0]), 2)
+    assert mixed(index, "listen", "lexical", records) == [1]
+    assert mixed(index, "listen", "lexical", records, limit=0.01) == [0]

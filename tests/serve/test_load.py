@@ -135,6 +135,14 @@ def test_a_bad_query_does_not_undo_its_batch(fruits, monkeypatch):
     assert sizes == [32, 16, 16, 8, 8, 4, 4, 2, 2, 1, 1]
 
 
+def test_a_query_that_has_no_words_fails_alone(fruits):
+    """An item in the mode hybrid is refused, and a text that came with it is answered."""
+    options = SearchOptions(1, mode="hybrid")
+    asked = [opened.Question(query, options) for query in (es.Text("fig"), es.MoreLike("fig"))]
+    good, bad = opened.answers(fruits, asked)
+    assert [good.mode, good[0].id, isinstance(bad, es.EmbedsearchError)] == ["hybrid", "fig", True]
+
+
 def test_true_and_one_are_two_filters(fruits):
     """Two filters in one batch that are equal in Python stay apart where they are written apart."""
     wheres = [opened.conditions({"length": each}) for each in (1, 1.0, True)]

@@ -193,11 +193,11 @@ def _run(indexes, monkeypatch, parameters):
 def test_the_mode_is_chosen_in_the_sidebar_and_stands_in_the_address(indexes, monkeypatch):
     """Chosen, words alone are searched: only texts with a word of the query, with their scores."""
     page = _run(indexes, monkeypatch, {"index": "questions", "q": "film"})
-    assert any("Ordered by vectors." in each.value for each in page.get("html") if hasattr(each, "value"))
+    assert any("Searched by vectors." in each.value for each in page.get("html") if hasattr(each, "value"))
     page.selectbox(key="search-mode").select("lexical").run()
     assert "lexical" in page.query_params["mode"]
     shown = " ".join(each.value for each in page.get("html") if hasattr(each, "value"))
-    assert "Ordered by words (BM25)." in shown
+    assert "Searched by words (BM25)." in shown
     assert "found by its words · BM25" in shown
 
 

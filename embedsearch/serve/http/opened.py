@@ -115,14 +115,20 @@ def answers(index: Index, questions: Sequence[Question]) -> list[Results | Excep
     for group in alike.values():
         places = [at for at, _ in group]
         options = questions[places[0]].options
-        try:
-            results: Sequence[Results | Exception] = index.search_placed(
-                [placed for _, placed in group], options
-            )
-        except Exception as error:
-            results = [error] * len(group)
-        found.update(zip(places, results, strict=True))
+        found.update(zip(places, _searched(index, [placed for _, placed in group], options), strict=True))
     return [found[at] for at in range(len(questions))]
+
+
+def _searched(
+    index: Index, placed: Sequence[Placed], options: SearchOptions
+) -> Sequence[Results | Exception]:
+    """Return the results of queries; where one fails, each by itself, so that the others do not."""
+    try:
+        return index.search_placed(placed, options)
+    except Exception as error:
+        if len(placed) == 1:
+            return [error]
+        return [each for one in placed for each in _searched(index, [one], options)]
 
 
 def _placed(index: Index, queries: Sequence[AnyQuery]) -> list[Placed | Exception]:
