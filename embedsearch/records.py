@@ -23,7 +23,8 @@ Span = tuple[int, int]
 LABEL = "label"  # the field of words and spans that have one
 OUTSIDE = "O"  # the label of a word in no labelled span
 PAGE, HEADING_PATH = "page", "heading"  # the fields of a document's passages
-HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*)$", re.MULTILINE)
+# A heading of Markdown, or the line at which a block of code begins or ends.
+_HEADING = re.compile(r"^(?:(#{1,6})[ \t]+(\S.*)|[ ]{0,3}(`{3,}|~{3,})(.*))$", re.MULTILINE)
 MOST_UNKNOWN = 1 / 3  # share of a text that the model may not know, for its vector to be judged
 
 
@@ -85,6 +86,28 @@ class Passages:
     text: str
 
 
+class Heading(NamedTuple):
+    """A heading in a text: the character at which it starts, its level from 1 to 6, and its words."""
+
+    start: int
+    level: int
+    text: str
+
+
+def headings_in(text: str) -> Iterator[Heading]:
+    """Yield the headings of a text, as Markdown writes them; in blocks of code there are none."""
+    fence = ""
+    for match in _HEADING.finditer(text):
+        level, title, mark, behind = match.groups()
+        if mark is None:
+            if not fence:
+                yield Heading(match.start(), len(level), title.strip())
+        elif not fence:
+            fence = mark
+        elif mark.startswith(fence) and not behind.strip():
+            fence = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
     """Where in a text its pages and its sections start.
@@ -103,10 +126,9 @@ class Outline:
         pages = [0, *(match.end() for match in re.finditer("\f", text))] if "\f" in text else []
         headings: list[tuple[int, tuple[str, ...]]] = []
         above: list[tuple[int, str]] = []  # level and text
-        for match in HEADING.finditer(text):
-            level = len(match[1])
-            above = [*(each for each in above if each[0] < level), (level, match[2].strip())]
-            headings.append((match.start(), tuple(each[1] for each in above)))
+        for start, level, title in headings_in(text):
+            above = [*(each for each in above if each[0] < level), (level, title)]
+            headings.append((start, tuple(each[1] for each in above)))
         return cls(tuple(pages), tuple(headings))
 
     def fields(self, start: int) -> dict[str, Scalar]:

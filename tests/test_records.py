@@ -1,6 +1,6 @@
 """The outline of a document: its pages and headings, by a character of its text."""
 
-from embedsearch.records import Outline
+from embedsearch.records import Outline, headings_in
 
 
 def test_pages_are_counted_at_form_feeds():
@@ -23,3 +23,9 @@ def test_headings_form_a_path():
 def test_a_number_sign_without_a_space_is_no_heading():
     """#tag and a line in the middle of which # stands are text."""
     assert Outline.of("#tag\nsee # 3").headings == ()
+
+
+def test_a_line_of_code_is_no_heading():
+    """Comments in a block of code are no headings; a block ends with as many marks as it began with."""
+    text = "# A\n```sh\n# b\n```\n## C\n~~~~\n# d\n~~~\n```\n# e\n~~~~\n# F\n``` \n# g"
+    assert [(each.level, each.text) for each in headings_in(text)] == [(1, "A"), (2, "C"), (1, "F")]

@@ -335,9 +335,9 @@ class TextEncoder(TextModel):
             raise UsageError(f"A text is a str; got {wrong[0]!r:.60}.")
         encodings = self._tokenizer([prompt + text for text in held], offsets=False)
         ready = self._ready(held, encodings, prompt)
-        if self.spec.splitter and self.spec.max_length is not None:
-            added = self._tokenizer.added(prompt)
-            rule = rule_of(self.spec.splitter, self.spec.max_length - added)
+        if self.spec.splitter:
+            added, most = self._tokenizer.added(prompt), self.spec.max_length
+            rule = rule_of(self.spec.splitter, None if most is None else most - added)
             for at, (item, encoding) in enumerate(zip(items, encodings, strict=True)):
                 if isinstance(item, Passages) and (
                     len(encoding) - added > rule.whole or encoding.overflowing

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
@@ -20,7 +21,7 @@ from embedsearch.indexing.batch import Batch, Part
 from embedsearch.indexing.changes import Changes, sum_of
 from embedsearch.indexing.dedupe import Originals
 from embedsearch.indexing.read import Reader, Walked, is_broken, may_be_broken, walk, with_facts
-from embedsearch.modalities import modality_of
+from embedsearch.modalities import PASSAGES, modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe
@@ -39,6 +40,7 @@ from embedsearch.store.versions import builds_of
 
 # What changes the last digits of vectors, and not their meaning.
 COMPUTED_BY = ("precision", "engine", "decoding")
+UNSPLIT = ("", PASSAGES)  # rules by which a text that the model reads whole has one vector
 Describe = Callable[[EncoderRecipe], EncoderSpec]
 Contents = Mapping[int, Content] | Sequence[Content]  # by the place of a record
 
@@ -63,6 +65,7 @@ class Plan:
         self._has_passages = self._split is None and bool(recipe.encoder.splitter)
         nothing = SourceState(np.empty(0, source_state.ENTRY))
         self._known = nothing if self.previous is None else self.previous.source_state
+        self._stale = _stale(self.previous, recipe.encoder.splitter)
         self._still = np.zeros(len(self._known), np.bool_)  # which of the known records are there
         self._originals = Originals()
         self._records = 0
@@ -115,11 +118,11 @@ class Plan:
     def _batch(self, walked: Walked) -> Batch:
         records, unread, rows = _parted(walked)
         found = self._known.find(rows["key"])
-        kept = np.where(self._known.untouched(rows, found), found, -1)
+        kept = self._fitting(np.where(self._known.untouched(rows, found), found, -1))
         rows["modified"] = source_state.trusted(rows["modified"])
         contents, read, refused = self._read(records, rows, np.flatnonzero(kept < 0))
         self._copy(rows, kept, "high", "low")
-        kept[read] = self._with_same_content(rows[read], found[read])
+        kept[read] = self._fitting(self._with_same_content(rows[read], found[read]))
         others = ~self._known.same(rows, found)
         for at in np.flatnonzero(others).tolist() if self._may_be_unfit(records) else ():
             if at not in refused and (reason := self._unfit(records[at])):
@@ -239,6 +242,10 @@ class Plan:
         own &= (then["bad"] == 0) | (rows["facts"] == then["facts"])
         return np.where(own, found, elsewhere)
 
+    def _fitting(self, kept: Places) -> Places:
+        """Return known records (m,) without those that are split otherwise now, -1 in their place."""
+        return np.where((kept >= 0) & self._stale[kept], -1, kept) if self._stale.any() else kept
+
     def _take_whole(self, batch: Batch, new: Places, contents: Contents) -> None:
         """Embed each content at the places `new` (r,) that this build has not met."""
         first = self._originals.first(batch.rows["high"][new], batch.rows["low"][new], self._records + new)
@@ -269,6 +276,16 @@ class Plan:
             except ItemError as error:
                 refused[at] = str(error)
         batch.contents = list(numbers)
+
+
+def _stale(previous: PreviousBuild | None, splitter: str) -> npt.NDArray[np.bool_]:
+    """Return which records of a build that serves the rule `splitter` splits otherwise, (n,); see `suits`."""
+    if previous is None:
+        return np.zeros(0, np.bool_)
+    entries = previous.source_state.entries
+    if previous.build.manifest.recipe.encoder.splitter == splitter:
+        return np.zeros(len(entries), np.bool_)
+    return np.asarray((entries["truncated"] > 0) | (entries["rows"] > 1))
 
 
 def _parted(walked: Walked) -> tuple[Sequence[Record], Sequence[Rejected], Entries]:
@@ -337,8 +354,10 @@ class PlannedEncoder:
         if self._loaded is not None:
             return self._loaded
         assert self._previous is not None  # else it is loaded before anything is read
-        manifest = self._previous.build.manifest
-        return UnloadedEncoder(self._describe(self._asked), manifest.model_dimension, manifest.encoder)
+        manifest, spec = self._previous.build.manifest, self._describe(self._asked)
+        made = replace(manifest.encoder.spec, splitter=spec.splitter)  # see `suits`
+        known = replace(manifest.encoder, spec=made, fingerprint=spec.fingerprint)
+        return UnloadedEncoder(spec, manifest.model_dimension, known)
 
     def load(self, recipe: EncoderRecipe) -> Encoder:
         """Load the encoder, once.
@@ -423,10 +442,16 @@ def _report_lost(name: str, had: Artifacts, has: Artifacts, progress: Progress) 
 
 
 def suits(recipe: Recipe, build: Build, describe: Describe, progress: Progress) -> bool:
-    """Whether a build's vectors are those that the recipe asks for; if not, report why."""
+    """Whether a build's vectors are those that the recipe asks for; if not, report why.
+
+    They are, too, where one of the two splits what the model does not read whole and the other does not: of
+    the other texts.
+    """
     manifest = build.manifest
     why = ""
-    if describe(recipe.encoder).fingerprint != manifest.encoder.fingerprint:
+    spec = describe(recipe.encoder)
+    rules = UNSPLIT if spec.splitter in UNSPLIT else (spec.splitter,)
+    if manifest.encoder.fingerprint not in [replace(spec, splitter=rule).fingerprint for rule in rules]:
         why = "another model, unit, pooling, layer, preparation of images or columns"
     elif recipe.index.storage == "fp32" and build.vectors.dtype != np.float32:
         why = "vectors in fp16"
@@ -447,5 +472,12 @@ def suits(recipe: Recipe, build: Build, describe: Describe, progress: Progress) 
 def _meaning(encoder: EncoderRecipe) -> EncoderRecipe:
     """Return what in an encoder's recipe decides what its vectors mean, the rest as it is by default."""
     return replace(
-        encoder, precision="auto", engine="auto", decoding="auto", device="auto", batch_tokens=0, table=""
+        encoder,
+        precision="auto",
+        engine="auto",
+        decoding="auto",
+        device="auto",
+        batch_tokens=0,
+        table="",
+        splitter="" if encoder.splitter in UNSPLIT else encoder.splitter,
     )

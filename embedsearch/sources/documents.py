@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from embedsearch.errors import ItemError
-from embedsearch.records import HEADING, Deferred, Document, Scalar, stat_of, unbroken
+from embedsearch.records import Deferred, Document, Scalar, headings_in, stat_of, unbroken
 from embedsearch.splitters.passages import unwrapped
 
 EXTRA = "pip install 'embedsearch[documents]'"
@@ -105,7 +105,7 @@ class DocumentFile:
 
 def markdown(text: str) -> Document:
     """Return the text of a Markdown file as a document; its title is the first heading of the first level."""
-    title = next((match[2].strip() for match in HEADING.finditer(text) if len(match[1]) == 1), None)
+    title = next((each.text for each in headings_in(text) if each.level == 1), None)
     return Document(text, {} if title is None else {"title": title})
 
 
@@ -159,7 +159,7 @@ def _pages_of(made: Any, data: bytes, *, ocr: bool) -> str:
             pages[at] = text
     elif len(blank) == len(pages):
         raise ItemError("it is a scan, whose pages hold images and no text: --ocr reads it")
-    headings = [(len(match[1]), match[2].strip()) for match in HEADING.finditer(made.content)]
+    headings = [(each.level, each.text) for each in headings_in(made.content)]
     return PAGE_END.join(_with_headings(pages, headings))
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from embedsearch.errors import RecipeError
 from embedsearch.modalities import PASSAGES
-from embedsearch.records import HEADING, Span
+from embedsearch.records import Span, headings_in
 from embedsearch.splitters.words import sentences
 
 MODEL = "model"  # in a rule: what the model reads
@@ -66,15 +66,18 @@ def passages_rule(asked: str, limit: int | None) -> str:
     return f"{size}/{size}/{size // 4}"
 
 
-def rule_of(rule: str, limit: int) -> Rule:
+def rule_of(rule: str, limit: int | None) -> Rule:
     """Return what a rule such as "model/64/16" means for a model.
 
     Args:
         rule: see `embedsearch.recipe.EncoderRecipe.splitter`.
-        limit: the tokens of a text that the model reads, without the prompt and the special ones.
+        limit: the tokens of a text that the model reads, without the prompt and the special ones; None where
+            it reads any number.
     """
     whole, size, overlap = rule.split("/")
-    most = limit - SPARE
+    if limit is None:
+        return Rule(int(whole), int(size), int(overlap))
+    most = max(1, limit - SPARE)
     return Rule(limit if whole == MODEL else min(int(whole), limit), min(int(size), most), int(overlap))
 
 
@@ -134,9 +137,10 @@ def _back(pieces: list[_Piece], first: int, end: int, rule: Rule) -> int:
 def _pieces(text: str, starts: Offsets, ends: Offsets, size: int) -> Iterator[_Piece]:
     """Yield the sentences that hold a token, and those of more than `size` tokens in parts."""
     before = 0
+    headings = {each.start for each in headings_in(text)}
     for start, end in sentences(unwrapped(text)):
         low, high = (int(at) for at in np.searchsorted(starts, (start, end)))
-        opens = "\f" in text[before:start] or HEADING.match(text, start) is not None
+        opens = "\f" in text[before:start] or start in headings
         while low < high:
             cut = high if high - low <= size else _cut(text, starts, ends, low, low + size)
             stop = end if cut == high else int(ends[cut - 1])

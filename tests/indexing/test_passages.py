@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import embedsearch as es
 from embedsearch.cli import cli
 from embedsearch.encoders.probes import least_cosine
+from embedsearch.encoders.text import TextEncoder
 from embedsearch.errors import QueryError, RecipeError
 from tests.fakes import read_ahead
 
@@ -217,6 +218,41 @@ def test_a_rebuild_embeds_what_is_new_alone(tmp_path, monkeypatch):
     assert after.search("zebra", k=1)[0].text == before.search("zebra", k=1)[0].text
     assert es.rollback("texts", indexes=indexes).search("zebra", k=9)[0].item
     assert es.open("texts", indexes=indexes).get(names[0]).passage is not None
+
+
+def test_a_build_embeds_only_what_is_split_otherwise_now(tmp_path, monkeypatch):
+    """Where passages are turned on or off, texts that the model reads whole keep their vectors."""
+    (long,) = list(OTHERS.values())[:1]
+    texts = ["A cat sleeps.", long, ZEBRA]
+
+    def build(passages, of=texts):
+        prepared = []
+        usual = TextEncoder.prepare
+
+        def noted(encoder, items, role="passage"):
+            prepared.extend(getattr(each, "text", each) for each in items)
+            return usual(encoder, items, role)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(TextEncoder, "prepare", noted)
+            made = es.build(of, name="texts", indexes=tmp_path, passages=passages, language="none")
+        return made, [text for text in texts if text in prepared]
+
+    off, _ = build("off")
+    auto, embedded = build("auto")
+    assert embedded == [long]
+    assert auto.manifest.encoder.fingerprint != off.manifest.encoder.fingerprint
+    assert auto.manifest.encoder.fingerprint == auto.encoder.spec.fingerprint
+    assert len(auto) > len(off) == auto.answers == 3
+    np.testing.assert_array_equal(auto.build.vectors[[0, -1]], off.build.vectors[[0, -1]])
+    again, embedded = build("off")
+    assert embedded == [long]
+    assert again.build.items.equals(off.build.items)
+    short = build("off", of=[texts[0], ZEBRA])[0]
+    after, embedded = build("auto", of=[texts[0], ZEBRA])
+    assert embedded == []
+    np.testing.assert_array_equal(after.build.vectors, short.build.vectors)
+    assert es.open("texts", indexes=tmp_path).search("a zebra", k=1)[0].text == ZEBRA
 
 
 def test_an_interrupted_run_is_resumed(tmp_path, monkeypatch):

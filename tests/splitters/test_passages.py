@@ -93,3 +93,10 @@ def test_a_rule_keeps_within_what_the_model_reads():
     """With two tokens to spare a passage never exceeds the limit, whatever the rule says."""
     assert rule_of("model/64/16", 254) == Rule(254, 64, 16)
     assert rule_of("128/128/32", 50) == Rule(50, 48, 32)
+
+
+def test_a_model_without_a_limit_and_one_that_reads_next_to_nothing_have_a_rule():
+    """A number of tokens holds where the model has no limit; a passage has at least a token."""
+    assert rule_of("64/64/16", None) == Rule(64, 64, 16)
+    assert rule_of(PASSAGES, 2) == Rule(2, 1, 16)
+    assert split("one two. three", *rule_of(PASSAGES, 2)[1:]) == ["one", "two", ".", "three"]
