@@ -16,7 +16,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness
 from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import MissingExtraError, UsageError
-from embedsearch.query import Mode
+from embedsearch.query import TOKENS, Mode
 from embedsearch.records import HEADING_PATH, LABEL, PAGE, Content, Modality, Span, Value, as_text
 
 if TYPE_CHECKING:
@@ -26,11 +26,26 @@ if TYPE_CHECKING:
 DISTANCE, DIVERSE = "distance", "diverse"  # orders of hits
 
 
-def mode_sentence(mode: Mode, weight: float | None) -> str:
-    """Return the sentence that says what was searched."""
-    if mode == "hybrid" and weight is not None:
-        return f"Searched by vectors ({weight:.0%}) and words ({1 - weight:.0%})."
-    return "Searched by words (BM25)." if mode == "lexical" else "Searched by vectors."
+def order_sentences(results: Results) -> list[str]:
+    """Return sentences on what was searched, and on the order of the hits."""
+    found = "vectors"
+    if results.mode == "hybrid" and results.weight is not None:
+        found = f"vectors ({100 * results.weight:.0f} %) and words ({100 - 100 * results.weight:.0f} %)"
+    elif results.mode == "lexical":
+        found = "words (BM25)"
+    said = [f"Searched by {found}."]
+    if results.feedback:
+        said.append("The mean of the first 3 hits was added to the query.")
+    if results.order == TOKENS:
+        said.append("The first hits are re-ranked by their tokens.")
+    elif results.order == DIVERSE:
+        said.append("Each hit is near the query and unlike the hits before it.")
+    elif any(hit.rerank_score is not None for hit in results):
+        said.append(f"The first hits are re-ranked by {results.order}.")
+    elif results.order not in (DISTANCE, results.mode):
+        descends = ", descending" if results.order.startswith("-") else ""
+        said.append(f"Sorted by {results.order.removeprefix('-')}{descends}.")
+    return said
 
 
 def found_by_phrase(found_by: str) -> str:

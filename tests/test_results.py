@@ -1,5 +1,6 @@
 """What a search returns, as a sequence and as a table."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from embedsearch.distances.metric import Metric, similarity
 from embedsearch.distances.pairs import Closeness
 from embedsearch.records import Modality
-from embedsearch.results import Hit, Results
+from embedsearch.results import Hit, Results, order_sentences
 
 HITS = [
     Hit(1, "a", 7, 0.25, 0.75, Modality.TEXT, "cat", None, None, {"day": date(2020, 1, 2), "text": 3}),
@@ -66,3 +67,24 @@ def test_similarity_falls_with_distance():
     assert [similarity(d, Metric.COSINE) for d in (0, 0.25, 2)] == [1, 0.75, -1]
     assert [similarity(d, Metric.IP) for d in (-3, 0, 2)] == [3, 0, -2]
     assert [similarity(d, Metric.L2) for d in (0, 1, 3)] == [1, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, ["Searched by vectors."]),
+        ({"mode": "lexical", "order": "lexical"}, ["Searched by words (BM25)."]),
+        (
+            {"mode": "hybrid", "weight": 0.6, "order": "-price", "feedback": True},
+            [
+                "Searched by vectors (60 %) and words (40 %).",
+                "The mean of the first 3 hits was added to the query.",
+                "Sorted by price, descending.",
+            ],
+        ),
+        ({"order": "tokens"}, ["Searched by vectors.", "The first hits are re-ranked by their tokens."]),
+    ],
+)
+def test_the_order_of_hits_is_said(changed, said):
+    """What was searched stands first, then what has changed the order."""
+    assert order_sentences(replace(RESULTS, **changed)) == said

@@ -65,7 +65,7 @@ def _echo_published(index: Index) -> None:
         )
     click.echo(f"{manifest.name}: {index.build.held} in {report.seconds:.1f} s")
     if tokens := manifest.artifacts.tokens:
-        click.echo(f"{tokens.count:,} tokens are kept as {tokens.kind}: {tokens.size / 1e6:,.1f} MB")
+        click.echo(f"{tokens.count:,} tokens are kept as {tokens.kind}: {tokens.size / 1e6:,.2f} MB")
     if report.passed_over:
         click.echo(plain(f"passed over, as files of these kinds are not read: {report.passed}"))
     for note in report.notes:

@@ -196,11 +196,11 @@ def _words(manifest: Manifest) -> str:
     if facts is None:
         return ""
     counted = f"{facts.language} stems" if facts.language else "words as they are"
-    by = "by vectors alone" if facts.mode == "vector" else "hybrid"
+    by = {"vector": "vectors", "lexical": "words", "hybrid": "vectors and words"}[facts.mode]
     tuned = f", tuned with {facts.tuned.queries:,} queries of {plain(facts.tuned.of)}" if facts.tuned else ""
     return (
-        f"{facts.terms:,} terms, {counted}; {facts.words:,} words in the median text; searched {by}; weight "
-        f"of vectors in hybrid {facts.weight:g}{tuned}"
+        f"{facts.terms:,} terms, {counted}; {facts.words:,} words in the median text; searched by {by} "
+        f"without --mode; weight of vectors in hybrid {facts.weight:g}{tuned}"
     )
 
 
@@ -208,7 +208,7 @@ def _tokens(manifest: Manifest) -> str:
     """Return what is kept of tokens for re-ranking."""
     facts = manifest.artifacts.tokens
     assert facts is not None
-    return f"{facts.count:,} of {facts.dimension}-d, kept as {facts.kind} in {facts.size / 1e6:,.1f} MB"
+    return f"{facts.count:,} of {facts.dimension}-d, kept as {facts.kind} in {facts.size / 1e6:,.2f} MB"
 
 
 def _scale(build: Build) -> str:

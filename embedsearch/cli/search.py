@@ -27,8 +27,8 @@ from embedsearch.cli.options import (
     word_option,
 )
 from embedsearch.cli.weighted_terms import WeightedTermsCommand, query_of
-from embedsearch.query import DEFAULT_K, MODES, RERANK_K, TOKENS, By, Mode
-from embedsearch.records import as_text
+from embedsearch.query import DEFAULT_K, MODES, RERANK_K, By, Mode
+from embedsearch.records import PAGE, as_text
 
 if TYPE_CHECKING:
     from embedsearch.index import Index
@@ -177,7 +177,7 @@ def search_command(
 
         echo_json(SearchOutput.of(searcher.manifest, results))
     else:
-        _print(searcher, results)
+        _print(searcher, results, by)
 
 
 def _opened(name: str, indexes: Path | None, server: str | None, token: str) -> Index | ServedIndex:
@@ -196,14 +196,20 @@ def _opened(name: str, indexes: Path | None, server: str | None, token: str) -> 
     return open_index(name, indexes)
 
 
-def _print(searcher: Index | ServedIndex, results: Results) -> None:
+def _print(searcher: Index | ServedIndex, results: Results, by: By) -> None:
     from embedsearch.distances.verdict import Verdict
+    from embedsearch.results import order_sentences
 
     if results.verdict is Verdict.NOTHING_CLOSE:
         click.echo(f"nothing here is close: {results.reason}")
-    click.echo(_head(searcher, results))
-    for line in (*_order(results), *_facets(results)):
-        click.echo(line)
+    click.echo(_head(searcher, results, by))
+    said = order_sentences(results)
+    if results.mode == "vector":  # which goes without saying
+        said = said[1:]
+    for line in (*said, *_facets(results)):
+        click.echo(plain(line))
+    if results.mode == "lexical" and not results.close and not len(results):
+        click.echo("No item has a word of the query.")
     if results.verdict is None and results.reason:
         click.echo(results.reason)
     if results.truncated:
@@ -218,16 +224,19 @@ def _print(searcher: Index | ServedIndex, results: Results) -> None:
         click.echo(results.note)
 
 
-def _head(searcher: Index | ServedIndex, results: Results) -> str:
+def _head(searcher: Index | ServedIndex, results: Results, by: By) -> str:
     """Return the line that says how many hits there are, and by which distance."""
     from embedsearch.modalities import UNITS
+    from embedsearch.results import DISTANCE
 
-    plural, hits = UNITS[searcher.manifest.unit].plural, results.hits
+    unit, count, hits = UNITS[searcher.manifest.unit], searcher.manifest.count, results.hits
     found = f", found {searcher.about}" if results.by else ""
-    of = f"of {searcher.answers:,} {plural}"
+    in_parts = by == "passage" and searcher.answers != count
+    of = f"of {count:,} {unit.part or unit.unit}s" if in_parts else f"of {searcher.answers:,} {unit.plural}"
     name = searcher.manifest.name
     if not results.close:
-        how = f"by {results.metric} distance (smaller is more related)"
+        verb = "by" if results.order == DISTANCE else "with their"
+        how = f"{verb} {results.metric} distance (smaller is more related)"
         return f"{name}: {len(hits)} {of} {how}{found}"
     shown = f"; the first {len(hits):,} are shown" if len(hits) < results.found else ""
     within = f"within a {results.metric} distance of {results.limit:.4f}"
@@ -265,7 +274,8 @@ def _hit(searcher: Index | ServedIndex, hit: Hit, width: int) -> Iterator[str]:
     facts = f"id {plain(hit.id)}" + (f" | at {clock(hit.moment)}" if hit.moment else "")
     facts += f" | from character {hit.passage.span[0]:,}" if hit.passage else ""
     known = {hit.id, Path(hit.path or hit.id).name}
-    fields = [f"{name} {as_text(value)}" for name, value in hit.fields.items() if value not in (None, *known)]
+    named = sorted(hit.fields.items(), key=lambda field: field[0] != PAGE or hit.passage is None)  # first
+    fields = [f"{name} {as_text(value)}" for name, value in named if value not in (None, *known)]
     if fields and not is_row:
         rest = max(40, width - len(head) - len(facts) - 3)
         facts += " | " + plain(textwrap.shorten(" | ".join(fields), rest, placeholder=" ..."))
@@ -274,31 +284,13 @@ def _hit(searcher: Index | ServedIndex, hit: Hit, width: int) -> Iterator[str]:
             yield " " * len(head) + click.style(line, dim=True)
 
 
-def _order(results: Results) -> list[str]:
-    """Return a sentence on the order of the hits, where it is not that of their distances."""
-    from embedsearch.results import DISTANCE, DIVERSE, mode_sentence
-
-    lines = [] if results.mode == "vector" else [mode_sentence(results.mode, results.weight)]
-    lines += ["The mean of the first 3 hits was added to the query."] if results.feedback else []
-    if results.order == TOKENS:
-        lines.append("The first hits are re-ranked by their tokens.")
-    elif results.order == DIVERSE:
-        lines.append("Each hit is near the query and unlike the hits before it.")
-    elif any(hit.rerank_score is not None for hit in results):
-        lines.append(f"The first hits are re-ranked by {plain(results.order)}.")
-    elif results.order not in (DISTANCE, results.mode):
-        descends = ", descending" if results.order.startswith("-") else ""
-        lines.append(f"Sorted by {plain(results.order.removeprefix('-'))}{descends}.")
-    return lines
-
-
 def _facets(results: Results) -> list[str]:
     """Return a line for each field that was counted: its most frequent values."""
     lines = []
     for name, counts in results.facets.items():
         each = [f"{'(none)' if value is None else as_text(value)} {count:,}" for value, count in counts]
         more = f", and {len(each) - MOST_VALUES:,} more" if len(each) > MOST_VALUES else ""
-        lines.append(plain(f"{name}: {', '.join(each[:MOST_VALUES])}{more}"))
+        lines.append(f"{name}: {', '.join(each[:MOST_VALUES])}{more}")
     return lines
 
 

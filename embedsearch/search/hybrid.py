@@ -126,7 +126,8 @@ class Words:
         order = order[far[order] <= limit]
         if records is not None:
             order = order[_firsts(rows[order], records)]
-        by_words = (np.arange(len(rows)) >= len(near)) | (mode == "lexical")
+        own = rows if records is None else records.of(rows)  # the vector may find a record by another item
+        by_words = ~np.isin(own, own[: len(near)]) | (mode == "lexical")
         sides = np.where(by_words, "lexical", np.where(found > 0, "both", "vector"))
         return [
             Candidate(

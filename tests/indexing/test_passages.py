@@ -177,6 +177,9 @@ def test_the_command_line_prints_passages(home):
         "--indexes",
         str(home / "ix"),
     ]
+    count = es.open("texts", indexes=home / "ix").manifest.count
+    said = run(cli, [each for each in asked if each != "--json"]).stdout
+    assert f"texts: 3 of {count:,} passages " in said
     hits = json.loads(run(cli, asked).stdout)["hits"]
     assert [set(hit["passage"]) for hit in hits] == [{"text", "span", "page", "heading"}] * 3
     assert hits[0]["text"] == hits[0]["passage"]["text"]

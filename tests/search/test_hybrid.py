@@ -1,5 +1,7 @@
 """Words and vectors together. The vectors count letters: "listen" and "silent" are at distance 0."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -172,3 +174,21 @@ def test_a_record_is_as_near_as_its_nearest_passage_with_a_limit(make_searcher):
     records = Records(np.array([0]), 2)
     assert mixed(index, "listen", "lexical", records) == [1]
     assert mixed(index, "listen", "lexical", records, limit=0.01) == [0]
+
+
+def test_a_record_is_found_by_both_where_words_prefer_another_of_its_items(make_searcher):
+    """The vector finds the record by one passage, words choose another: both have found it."""
+    index = make_searcher([text("near", "silent"), text("worded", "listen listen qqqqqqqq")])
+    (placed,) = index.placed(["listen"])
+    ((looked,),) = index._looked([placed], 1, None, SearchOptions())
+    nearest = replace(looked, rows=looked.rows[:1], distances=looked.distances[:1])
+
+    words = replace(index.words, facts=replace(index.words.facts, weight=0.1))
+
+    def sides(records):
+        found = words.mixed("listen", placed.space, nearest, 100, None, "hybrid", records)
+        return {each.row: each.found_by for each in found}
+
+    assert nearest.rows == [0]
+    assert sides(None) == {0: "vector", 1: "lexical"}
+    assert sides(Records(np.array([0]), 2)) == {1: "both"}

@@ -16,8 +16,8 @@ from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import FilterError, ItemNotFoundError, QueryError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
-from embedsearch.query import AnyQuery, SearchOptions, Text, Tree, singles_of
-from embedsearch.results import DISTANCE, Hit, Results, mode_sentence
+from embedsearch.query import AnyQuery, By, SearchOptions, Text, Tree, singles_of
+from embedsearch.results import DISTANCE, Hit, Results, order_sentences
 from embedsearch.splitters.words import words
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import auto_reload, url_state
@@ -31,6 +31,7 @@ from embedsearch.ui.widgets.uploads import SOUND, find
 
 EXAMPLES = 12
 RERANKED = "search-reranked"  # what was asked, and the results, kept while the page is open
+FAR = "Turn off the switch to see the nearest."
 LEAST = 4  # letters of a word that is marked
 DRAWN = 15  # items that queries to start from are drawn from
 
@@ -187,7 +188,7 @@ def _count(
     opened: Opened, asked: Asked, results: Results, where: Tree | None, every: Callable[[], Results]
 ) -> None:
     searcher, hits = opened.searcher, results.hits
-    total = len(_answers(searcher, where))
+    total = len(_answers(searcher, where, asked.by))
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
     if not total or not (hits or results.close):
         lacks = "No item has a word of the query." if total else "No item passes the filter."
@@ -195,14 +196,13 @@ def _count(
         return
     if results.close:
         of = f"{results.found:,} that are close, of {of}" if hits else f"{of} is close"
-    reason = "" if results.verdict is Verdict.NOTHING_CLOSE else results.reason
-    means = " ".join(
-        html.escape(each) for each in (reason, results.note, cards.METRIC_HELP[results.metric]) if each
-    )
+    reason = "" if hits and results.verdict is Verdict.NOTHING_CLOSE else results.reason
+    said = order_sentences(results)[0 if searcher.words is not None else 1 :]
+    more = [*said, reason, results.note, cards.METRIC_HELP[results.metric]] if hits else [reason, FAR]
+    means = html.escape(" ".join(each for each in more if each)).replace(" %", "\u00a0%")
     crossed = html.escape(query_input.crossed(searcher, results.by))
     first = f"The {len(hits)} nearest" if results.order == DISTANCE else f"The first {len(hits)}"
-    by = f"{mode_sentence(results.mode, results.weight)} " if searcher.words is not None else ""
-    line = f"{first if hits else 'None'} of {of}. {by}{means}{crossed}"
+    line = f"{first if hits else 'None'} of {of}. {means}{crossed}"
     if results.truncated:
         limit = searcher.manifest.encoder.spec.max_length
         line += f" Your text is too long: the model reads only its first {limit} tokens."
@@ -225,11 +225,11 @@ def _examples(opened: Opened, where: Tree | None) -> None:
     _grid(searcher, hits, None)
 
 
-def _answers(searcher: Index, where: Tree | None) -> Rows:
-    """Return the rows that pass a filter, (n,); of a record of several clips the one in its middle."""
+def _answers(searcher: Index, where: Tree | None, by: By = "record") -> Rows:
+    """Return the rows that pass a filter, (n,); by records, of one of several items that in its middle."""
     rows = np.flatnonzero(searcher.filter(where).mask) if where else np.arange(len(searcher))
     records = searcher.build.records
-    if records is None or not len(rows):
+    if records is None or by == "passage" or not len(rows):
         return rows
     starts = np.flatnonzero(np.diff(records.of(rows), prepend=-1))  # in `rows`
     middles: Rows = rows[(starts + np.append(starts[1:], len(rows)) - 1) // 2]

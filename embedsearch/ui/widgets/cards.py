@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ METRIC_HELP = {
 }
 LONG, LONGEST, VALUE = 320, 4000, 300  # characters: folded, cut, and of a field's value
 FIELDS = 6  # shown at once; the rest folds out
+_WRAPPED = re.compile(r"(?<=[\w,])\n(?=[a-z])")  # a break inside a sentence
 AROUND = 160  # characters of a long sentence shown on each side of its word
 # percent of the accent behind the word for a distance, over which text is easy to read in both themes
 DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5, 5), strict=True))
@@ -206,7 +208,7 @@ def _is_row(hit: Hit) -> bool:
 
 def text(hit: Hit, marks: Sequence[Span] = ()) -> str:
     """Return the HTML of a hit's text, its word or the spans `marks` marked; a long one folds out."""
-    whole = title(hit)
+    whole = _unwrapped(title(hit)) if _is_of_document(hit) else title(hit)
     if hit.span:
         start, end = hit.span
         left, right = max(0, start - AROUND), min(len(whole), end + AROUND)
@@ -224,6 +226,11 @@ def text(hit: Hit, marks: Sequence[Span] = ()) -> str:
     if len(whole) <= LONG and whole.count("\n") < 6:
         return f'<p class="es-text">{shown}</p>'
     return f'<details class="es-long"><summary><p class="es-text">{shown}</p></summary></details>'
+
+
+def _unwrapped(text: str) -> str:
+    """Return a text of a document without breaks inside sentences and ends of pages, as long as before."""
+    return _WRAPPED.sub(" ", text.replace("\f", "\n"))
 
 
 def _marked(whole: str, marks: Sequence[Span]) -> str:
@@ -276,15 +283,19 @@ def _content(hit: Hit, asked: Collection[str]) -> str:
 
 def _where(hit: Hit) -> str:
     """Return the HTML of the document of a passage, its page and its headings; empty for no document."""
-    page, heading = hit.fields.get(PAGE), hit.fields.get(HEADING_PATH)
-    if hit.passage is None and page is None and heading is None:
+    if not _is_of_document(hit):
         return ""
+    page, heading = hit.fields.get(PAGE), hit.fields.get(HEADING_PATH)
+    headings = " > ".join(map(short, str(heading or "").split(" > ")))  # a PDF may have a paragraph as one
     name = str(hit.fields.get("title") or (Path(hit.path).name if hit.path else hit.id))
-    place = " · ".join(
-        each for each in (f"page {page}" if page else "", str(heading or "")) if each and each != name
-    )
+    place = " · ".join(each for each in (f"page {page}" if page else "", headings) if each and each != name)
     shown = f'<p class="es-title" title="{html.escape(hit.id)}">{html.escape(name)}</p>'
-    return shown + (f'<p class="es-said">{html.escape(place)}</p>' if place else "")
+    whole = html.escape(str(heading or ""))
+    return shown + (f'<p class="es-said" title="{whole}">{html.escape(place)}</p>' if place else "")
+
+
+def _is_of_document(hit: Hit) -> bool:
+    return hit.passage is not None or any(hit.fields.get(name) is not None for name in (PAGE, HEADING_PATH))
 
 
 def _matching(hit: Hit, asked: Collection[str]) -> list[Span]:

@@ -64,12 +64,17 @@ def _facts(opened: Opened) -> None:
         **({"source": " ".join(report.notes)} if report.notes else {}),
         **({"unknown": f"more than a third of {unknown:,} texts"} if unknown else {}),
     }
-    listed = "".join(f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in rows.items())
+    listed = "".join(f"<dt>{name}</dt><dd>{_unbroken(value)}</dd>" for name, value in rows.items())
     st.subheader(literal(manifest.name), anchor=False)
     with st.container(key="es-about-index"):
         st.html(
             f'<dl class="es-facts" title="{html.escape(cards.METRIC_HELP[manifest.metric])}">{listed}</dl>'
         )
+
+
+def _unbroken(value: str) -> str:
+    """Return a text as HTML, each percent sign on the line of its number."""
+    return html.escape(value).replace(" %", "\u00a0%")
 
 
 def _search(manifest: Manifest) -> str:

@@ -92,7 +92,7 @@ def _of_text(item: Hit, form: QueryForm) -> dict[str, str] | None:
 
 def beginning(text: str) -> str:
     """Return the beginning of a text, at most 60 characters: its first clause, or as many whole words."""
-    whole = text.strip()
+    whole = text.strip().lstrip("#").strip()  # of a Markdown heading its words
     clause = _CLAUSE.search(whole)
     first = whole[: clause.start()].strip() if clause else whole
     if len(first) > LONGEST:

@@ -29,6 +29,7 @@ def item(text=None, span=None, **fields):
     ("text", "said"),
     [
         ("A frog.", "A frog"),
+        ("## Frogs\n\nThey jump.", "Frogs"),
         ("Join two paths, then normalise them.", "Join two paths"),
         ("os.path.split  splits\na path", "os.path.split splits"),
         ("word " * 40, ("word " * 12).strip()),
