@@ -378,8 +378,11 @@ class SearchOptions:
             if not isinstance(self.rerank, bool) and self.rerank:
                 object.__setattr__(self, "rerank_k", self.rerank)
             object.__setattr__(self, "rerank", TOKENS if self.rerank else "")
-        names = (self.facets,) if isinstance(self.facets, str) else tuple(self.facets)
+        are_listed = isinstance(self.facets, Sequence) and not isinstance(self.facets, str)
+        names: tuple[Any, ...] = tuple(self.facets) if are_listed else (self.facets,)
         object.__setattr__(self, "facets", names)
+        if not all(isinstance(name, str) for name in (self.sort, *names)):
+            raise QueryError(f"sort and facets name fields; got {self.sort!r:.40} and {list(names)!r:.80}.")
         for name in ("k", "rerank_k"):
             value = getattr(self, name)
             if not (name == "k" and value is None) and (not hasattr(value, "__index__") or value < 1):

@@ -8,7 +8,7 @@ from PIL import Image
 
 import embedsearch as es
 from embedsearch.errors import FilterError, ItemError, ModelError, QueryError, RecipeError, UsageError
-from embedsearch.query import MoreLike, Text, Vector, Word, as_query
+from embedsearch.query import MoreLike, SearchOptions, Text, Vector, Word, as_query
 from tests.fakes import WORD_LIMIT, letters
 
 
@@ -174,6 +174,9 @@ def test_plain_values_become_queries(tmp_path):
         (lambda: es.Query(5), QueryError),
         (lambda: es.Query(es.WeightedTerm("a")), QueryError),
         (lambda: es.WeightedTerm("a", 10**400), QueryError),
+        (lambda: SearchOptions(sort=5), QueryError),
+        (lambda: SearchOptions(facets=None), QueryError),
+        (lambda: SearchOptions(facets=["year", 1]), QueryError),
     ],
 )
 def test_what_is_of_a_wrong_type_is_told(call, error):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from embedsearch.artifacts import ArtifactContext
 from embedsearch.backends import Rows
+from embedsearch.disk.mapped import is_small
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder, open_encoder
@@ -37,7 +38,7 @@ class KeptTokens:
     Attributes:
         facts: what the manifest says of them.
         starts: (n + 1,) int64, the first row of each text, and the number of all rows.
-        rows: (T, b) bytes, memory-mapped.
+        rows: (T, b) bytes, memory-mapped unless they are few.
     """
 
     facts: TokensFacts
@@ -111,6 +112,8 @@ def opened(folder: Path, facts: TokensFacts) -> KeptTokens:
     width = -(-facts.dimension // 8) if facts.kind == "1bit" else facts.dimension + 2
     if not facts.count:  # an empty file can't be mapped
         return KeptTokens(facts, starts, np.empty((0, width), np.uint8))
+    if is_small(folder / FILE):
+        return KeptTokens(facts, starts, np.fromfile(folder / FILE, np.uint8).reshape(facts.count, width))
     rows: Bytes = np.memmap(folder / FILE, np.uint8, "r", shape=(facts.count, width))
     return KeptTokens(facts, starts, rows)
 

@@ -84,7 +84,7 @@ MOST_VALUES = 12  # of a facet
 @option(
     "--rerank",
     is_flag=False,
-    flag_value=str(RERANK_K),
+    flag_value=TOKENS,
     default="",
     metavar="[N|MODEL]",
     help=f"Order the first N hits (default: {RERANK_K}) again by their tokens; 50 texts of 200 tokens take "
@@ -95,7 +95,7 @@ MOST_VALUES = 12  # of a facet
     type=click.IntRange(min=1),
     default=RERANK_K,
     show_default=True,
-    help="How many hits a cross-encoder orders again.",
+    help="How many hits are ordered again, where --rerank names no number.",
 )
 @option(
     "--mode",

@@ -58,14 +58,16 @@ def rerank(
         ItemError: the image of the query can't be read.
     """
     asked = _asked(build, query, model)
+    if not found:
+        return []
     held = _contents(build, [each.row for each in found])
     if model != TOKENS:
-        texts = [str(each) for each in held]
-        scores = open_cross_encoder(model).scores(asked, texts).tolist() if texts else []
+        scores = open_cross_encoder(model).scores(asked, [str(each) for each in held]).tolist()
         scored = [replace(each, score=score) for each, score in zip(found, scores, strict=True)]
         return _best_first(scored, scores)
     loaded = encoder()
     (wanted,) = tokens_of(loaded, [asked], "query")
+    build.check()  # that may have taken seconds
     items = _readable(loaded, held) if kept is None else [Tokens(kept.of(each.row)) for each in found]
     scored, places = [], {}
     for candidate, text, tokens in zip(found, held, items, strict=True):

@@ -122,6 +122,13 @@ def test_where_keeps_only_what_fits(built):
     assert [hit["text"] for hit in found["hits"]] == ["The app says that my PIN is wrong."]
 
 
+def test_rerank_k_says_how_many_are_ordered_again(built):
+    """--rerank-k counts with --rerank alone; a number that --rerank gives comes first."""
+    for options, count in (("--rerank --rerank-k 2", 2), ("--rerank 3 --rerank-k 2", 3)):
+        hits = built.json("search", "faq", "refund", "-k", "4", *options.split())["hits"]
+        assert [hit["rerank_score"] is None for hit in hits] == [at >= count for at in range(4)]
+
+
 def test_search_for_people_marks_the_word(built):
     """Without --json the matched word stands in brackets and the metric is named."""
     text = built("search", "terms", "key", "-k", "1").stdout

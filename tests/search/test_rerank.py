@@ -165,3 +165,9 @@ def test_hits_by_vectors_and_words_keep_the_order_of_both(texts):
     fused = {texts.build.items["id"][each.row].as_py(): each.fused for each in found}
     both = standard([fused[each] for each in ids]) + 0.3 * standard([max_sim("ab d", each) for each in ids])
     assert [hit.id for hit in results] == [ids[at] for at in np.argsort(-both, kind="stable")]
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_found_is_nothing_to_re_rank(texts):
+    """Where no item passes the filter there are no hits, and no mean of no scores."""
+    assert len(texts.search("ab d", where="id = 'none'", rerank=True)) == 0
