@@ -30,22 +30,24 @@ from embedsearch.distances.metric import Metric, Vectors
 ROUNDING = 1e-5
 # Numbers that one query is compared with by one thread. Several threads wait actively for each other: where
 # other programs compute too, two took ten times the processor time for 20,000 vectors of 384 (FAISS 1.15).
+# FAISS computes 10,000 vectors and more otherwise in one thread than in several, and the last digits differ:
+# so the build says which it was, and one of an earlier version answers as before.
 ALONE = 2**25
 
 
 class ExactBackend:
     """A flat FAISS index: inner products for ip and cosine (of unit vectors), squared distances for l2."""
 
-    facts = IndexFacts("exact")
-
-    def __init__(self, index: Any, metric: Metric) -> None:
+    def __init__(self, index: Any, metric: Metric, facts: IndexFacts) -> None:
         self._index = index
         self._metric = metric
+        self.facts = facts
 
     @classmethod
     def build(cls, kind: str, vectors: Vectors, metric: Metric, settings: Settings) -> Self:  # noqa: ARG003
         """See `Backend.build`."""
-        backend = cls(faiss.IndexFlat(vectors.shape[1], faiss_metric(metric)), metric)
+        facts = IndexFacts("exact", threads=int(vectors.size <= ALONE))
+        backend = cls(faiss.IndexFlat(vectors.shape[1], faiss_metric(metric)), metric, facts)
         for start in range(0, len(vectors), BLOCK):
             backend._index.add(ready(vectors[start : start + BLOCK], metric))
         return backend
@@ -53,7 +55,7 @@ class ExactBackend:
     @classmethod
     def locate(cls, path: Path, take: Take, metric: Metric, facts: IndexFacts) -> Self:  # noqa: ARG003
         """See `Backend.locate`; the index holds its vectors itself."""
-        return cls(read_index(path), metric)
+        return cls(read_index(path), metric, facts)
 
     def save(self, path: Path) -> None:
         """See `Backend.save`."""
@@ -76,7 +78,7 @@ class ExactBackend:
             return nothing(queries)
         chosen = without(None if filter is None else bitmap(filter.mask), left_out)
         parameters = None if chosen is None else faiss.SearchParameters(sel=chosen)
-        alone = len(queries) == 1 and len(self) * queries.shape[1] <= ALONE
+        alone = self.facts.threads == 1 and len(queries) == 1
         with one_thread() if alone else nullcontext():
             values, rows = self._index.search(ready(queries, self._metric), k, params=parameters)
         far = to_distances(values, self._metric)

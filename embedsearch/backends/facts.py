@@ -52,6 +52,7 @@ class IndexFacts:
         queries: number of queries that it was measured with; 0 where every vector is compared.
         made: `anew`, or `extended` from the build before.
         asked: which queries those were, for people.
+        threads: how many threads compare one query; 0 for as many as FAISS takes, as in builds of 0.9.
     """
 
     kind: str = field(default="", metadata=stored(optional=True))
@@ -60,3 +61,4 @@ class IndexFacts:
     queries: int = field(default=0, metadata=stored(optional=True))
     made: str = field(default="", metadata=stored(optional=True))
     asked: str = field(default="", metadata=stored(optional=True))
+    threads: int = field(default=0, metadata=stored(optional=True))

@@ -7,6 +7,7 @@ import pytest
 
 from embedsearch.backends import BACKENDS, Filter, Settings, backend_class, exact
 from embedsearch.backends.exact import ExactBackend
+from embedsearch.backends.facts import IndexFacts
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import IndexDamagedError, RecipeError
 
@@ -68,16 +69,34 @@ class Threads:
 
 
 def test_one_query_of_a_small_index_takes_one_thread():
-    """FAISS compares one query in the thread that asks; several, or very many vectors, in all threads."""
-    small, large = Threads(100), Threads(exact.ALONE // 24 + 1)
-    before = faiss.omp_get_max_threads()
+    """FAISS compares one query in the thread that asks; several, and those of 0.9, in all threads."""
+    now, before = IndexFacts("exact", threads=1), IndexFacts("exact")
+    index, older = Threads(100), Threads(100)
+    most = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(3)
     try:
-        for index, queries in ((small, 1), (small, 2), (large, 1)):
-            ExactBackend(index, Metric.L2).search(random_vectors(queries), 5)
-        assert (small.seen, large.seen) == ([1, 3], [3])
+        for facts, asked, queries in ((now, index, 1), (now, index, 2), (before, older, 1)):
+            ExactBackend(asked, Metric.L2, facts).search(random_vectors(queries), 5)
+        assert (index.seen, older.seen) == ([1, 3], [3])
     finally:
-        faiss.omp_set_num_threads(before)
+        faiss.omp_set_num_threads(most)
+
+
+def test_a_small_build_says_that_one_thread_compares(monkeypatch):
+    """The facts of a build keep how a single query is compared, up to so many numbers."""
+    monkeypatch.setattr(exact, "ALONE", 240)
+    built = [ExactBackend.build("exact", random_vectors(n), Metric.L2, Settings(0)) for n in (10, 11)]
+    assert [each.facts.threads for each in built] == [1, 0]
+
+
+def test_a_build_of_0_9_answers_as_before(tmp_path):
+    """Of 12,000 vectors, which FAISS compares otherwise in one thread, an older build has the same digits."""
+    vectors, query = random_vectors(12_000, 384), random_vectors(1, 384)
+    built = ExactBackend.build("exact", vectors, Metric.IP, Settings(0))
+    built.save(tmp_path / "index.faiss")
+    before = ExactBackend.locate(tmp_path / "index.faiss", vectors.take, Metric.IP, IndexFacts("exact"))
+    plain, _ = faiss.read_index(str(tmp_path / "index.faiss")).search(query, 20)
+    np.testing.assert_array_equal(before.search(query, 20)[0], -plain)
 
 
 def test_cosine_ignores_length_and_ip_does_not():
@@ -210,7 +229,7 @@ def test_a_saved_index_answers_the_same(metric, tmp_path):
     asked = random_vectors(5, seed=1)
     backend = build(random_vectors(90), metric)
     backend.save(tmp_path / "index.faiss")
-    loaded = ExactBackend.locate(tmp_path / "index.faiss", no_vectors, metric, {})
+    loaded = ExactBackend.locate(tmp_path / "index.faiss", no_vectors, metric, backend.facts)
     for want, got in zip(backend.search(asked, 9), loaded.search(asked, 9), strict=True):
         assert np.array_equal(want, got)
 
@@ -221,9 +240,9 @@ def test_a_file_that_is_no_index_is_refused(tmp_path, content):
     path = tmp_path / "index.faiss"
     path.write_bytes(content)
     with pytest.raises(IndexDamagedError, match=r"index\.faiss can't be read as a FAISS index"):
-        ExactBackend.locate(path, no_vectors, Metric.COSINE, {})
+        ExactBackend.locate(path, no_vectors, Metric.COSINE, IndexFacts("exact"))
     with pytest.raises(IndexDamagedError):
-        ExactBackend.locate(tmp_path / "nothing", no_vectors, Metric.COSINE, {})
+        ExactBackend.locate(tmp_path / "nothing", no_vectors, Metric.COSINE, IndexFacts("exact"))
 
 
 def test_indexing_leaves_the_vectors_as_they_are():

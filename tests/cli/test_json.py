@@ -116,6 +116,7 @@ NEW = {
         for name in ("", ".topic", ".weight", ".label", ".file", ".caption", ".width", ".height", ".who")
     ),
     "answers",
+    *(f"{index}.threads" for index in ("search", "additions.bridge.index")),
     "centring",
     "recipe.index.center",
     "bridge.about",
