@@ -36,6 +36,7 @@ from embedsearch.recipe import (
     MEMORY,
     RECIPE_FILE,
     EncoderRecipe,
+    IndexOptions,
     Recipe,
     SourceRecipe,
     check_name,
@@ -569,6 +570,7 @@ def rebuild(
     root = indexes_folder(indexes)
     settle(root / check_name(name))
     recipe = _stored(root, name)
+    asked = IndexOptions(center=center, dim=dim)
     options = replace(
         recipe.index,
         backend=backend or recipe.index.backend,
@@ -576,7 +578,7 @@ def rebuild(
         recall=recall or recipe.index.recall,
         queries=str(Path(queries).expanduser().resolve()) if queries else recipe.index.queries,
         keep=keep or recipe.index.keep,
-        center=(center or bool(dim) or None) if center is not None or dim else recipe.index.center,
+        center=recipe.index.center if center is None and not dim else asked.centred or None,
         dim=0 if center is False else dim or recipe.index.dim,
     )
     recipe = replace(recipe, index=options)

@@ -270,6 +270,8 @@ def test_rebuild_changes_the_recipe(tmp_path):
         (True, 0),
         (True, 0),
     ]
+    with pytest.raises(RecipeError, match="leave it out, or do not turn centring off"):
+        rebuild("texts", center=False, dim=3)
 
 
 def fakes_folder(folder):
