@@ -58,7 +58,8 @@ class Centring:
     def apply(self, vectors: Vectors) -> Vectors:
         """Centre vectors as the model gives them: (n, D) -> (n, N) float32."""
         vectors = np.asarray(vectors, np.float32)
-        return self.apply_to_parts(vectors, np.linalg.norm(vectors, axis=1, keepdims=True))
+        squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)  # float32 can't hold all of them
+        return self.apply_to_parts(vectors, np.sqrt(squares).astype(np.float32)[:, None])
 
     def apply_to_parts(self, parts: Vectors, lengths: Vectors | float) -> Vectors:
         """Centre vectors of which a mean is a vector of the model, so that the same mean of them is centred.

@@ -72,3 +72,12 @@ def test_a_centring_is_kept_on_disk(tmp_path):
         assert again.fingerprint == made.fingerprint
         assert (again.items, again.dimension, again.explained) == (400, made.dimension, made.explained)
     assert fit(apart(seed=1)).fingerprint != fit(apart()).fingerprint
+
+
+def test_huge_vectors_are_centred_too():
+    """The square of a length may be beyond float32: the vector is centred, and restored, all the same."""
+    vectors = np.random.default_rng(1).standard_normal((300, 4)).astype(np.float32)
+    vectors[1] *= 1e30
+    centred = fit(vectors[2:]).apply(vectors)
+    assert np.isfinite(centred).all()
+    np.testing.assert_allclose(centred[1] / 1e30, fit(vectors[2:]).apply(vectors[1:2] / 1e30)[0], rtol=1e-5)
