@@ -6,8 +6,13 @@ A form feed ends a page in the text, and headings are those of Markdown: see `em
 from __future__ import annotations
 
 import importlib.util
+import os
+import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +27,7 @@ EXTRA = "pip install 'embedsearch[documents]'"
 DOCUMENT_LIMIT = 256 * 2**20  # bytes of a file
 TEXT_LIMIT = 64 * 2**20  # characters of its text
 SECONDS = 300  # that reading one file may take
+DAMAGED = "it is damaged, or no {}: open it and save it again"
 PAGE_END = "\n\f\n"
 MARKDOWN = frozenset((".md", ".markdown"))
 AHEAD = 5  # headings of which the next one may be: some are not on a line of their own
@@ -93,20 +99,63 @@ class DocumentFile:
         assert isinstance(data, bytes)
         if not data:
             raise ItemError("the file is empty")
-        made = _extracted(data, FORMATS[self.suffix])
-        text = _pages_of(made, data, ocr=self.ocr) if made.pages else _cleaned(made.content)
-        text = unbroken(text).replace("\0", "")
-        if not text.strip():
-            raise ItemError("it holds no text")
-        if len(text) > TEXT_LIMIT:
-            raise ItemError(f"its text is over {TEXT_LIMIT:,} characters: split it into several files")
-        return Document(text, _facts(made.metadata))
+        try:
+            return _document(data, self.suffix, ocr=self.ocr)
+        except _StoppedError:
+            return _read_apart(data, self.suffix, ocr=self.ocr)
 
 
 def markdown(text: str) -> Document:
     """Return the text of a Markdown file as a document; its title is the first heading of the first level."""
     title = next((each.text for each in headings_in(text) if each.level == 1), None)
     return Document(text, {} if title is None else {"title": title})
+
+
+class _StoppedError(Exception):
+    """An earlier file broke the library, which reads no PDF any more in this process."""
+
+
+def _document(data: bytes, suffix: str, *, ocr: bool) -> Document:
+    """Return what a file holds.
+
+    Raises:
+        ItemError: it holds nothing that can be used.
+        OSError: the extra `ocr` is not installed.
+        _StoppedError: a process of its own has to read it.
+    """
+    made = _extracted(data, FORMATS[suffix])
+    text = _pages_of(made, data, ocr=ocr) if made.pages else _cleaned(made.content)
+    text = unbroken(text).replace("\0", "")
+    if not text.strip():
+        raise ItemError("it holds no text")
+    if len(text) > TEXT_LIMIT:
+        raise ItemError(f"its text is over {TEXT_LIMIT:,} characters: split it into several files")
+    return Document(text, _facts(made.metadata))
+
+
+def _read_apart(data: bytes, suffix: str, *, ocr: bool) -> Document:
+    """Read a file as `_document`, by a process of its own."""
+    code = f"from {__name__} import answer; answer({suffix!r}, ocr={ocr})"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    asked = subprocess.run(
+        [sys.executable, "-c", code], input=data, capture_output=True, check=False, env=environment
+    )
+    if asked.returncode:
+        raise ItemError(DAMAGED.format(FORMATS[suffix].name))
+    found: Document | ItemError | OSError = pickle.loads(asked.stdout)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def answer(suffix: str, *, ocr: bool) -> None:
+    """Write the document in the file on standard input, or the error, to standard output; `_read_apart`."""
+    found: Document | ItemError | OSError
+    try:
+        found = _document(sys.stdin.buffer.read(), suffix, ocr=ocr)
+    except (ItemError, OSError) as error:
+        found = error
+    sys.stdout.buffer.write(pickle.dumps(found))
 
 
 def suffix_of(name: str) -> str:
@@ -119,6 +168,7 @@ def _extracted(data: bytes, of: _Format) -> Any:
 
     Raises:
         ItemError: it is damaged, is protected by a password, or takes too long.
+        _StoppedError: an earlier file broke the library.
     """
     import kreuzberg
 
@@ -128,14 +178,25 @@ def _extracted(data: bytes, of: _Format) -> Any:
     config = kreuzberg.ExtractionConfig(
         output_format=of.output, pages=pages, use_cache=False, extraction_timeout_secs=SECONDS
     )
-    try:
+    with _refusing(of):
         return kreuzberg.extract_bytes_sync(data, of.mime, config=config)
+
+
+@contextmanager
+def _refusing(of: _Format) -> Iterator[None]:
+    """Raise what the library can't do with a file as an `ItemError`, or as a `_StoppedError`."""
+    import kreuzberg
+
+    try:
+        yield
     except kreuzberg.ExtractionTimeoutError:
         raise ItemError(f"reading it takes over {SECONDS} seconds: split it into several files") from None
-    except kreuzberg.KreuzbergError as error:
+    except (kreuzberg.KreuzbergError, RuntimeError, OSError) as error:  # the last two of some damaged files
+        if "poisoned" in str(error):
+            raise _StoppedError from None
         if re.search(r"password|encrypt", str(error), re.IGNORECASE):
             raise ItemError("it is protected by a password: save a copy without one") from None
-        raise ItemError(f"it is damaged, or no {of.name}: open it and save it again") from None
+        raise ItemError(DAMAGED.format(of.name)) from None
 
 
 def _cleaned(text: str) -> str:
@@ -200,8 +261,9 @@ def _recognised(data: bytes, pages: Sequence[int]) -> list[str]:
     with NamedTemporaryFile(suffix=".pdf") as file:
         file.write(data)
         file.flush()
-        images = [kreuzberg.render_pdf_page(file.name, page, dpi=200) for page in pages]
-    return ["\n".join(line[1] for line in read(image)[0] or ()) for image in images]
+        with _refusing(FORMATS[".pdf"]):
+            images = (kreuzberg.render_pdf_page(file.name, page, dpi=200) for page in pages)  # one at a time
+            return ["\n".join(line[1] for line in read(image)[0] or ()) for image in images]
 
 
 _loaded: list[Callable[[bytes], Any]] = []

@@ -1,6 +1,8 @@
 """Documents: what of each kind of file is read, and why a file is rejected."""
 
 import os
+import subprocess
+import sys
 from datetime import date
 
 import pytest
@@ -56,6 +58,30 @@ def test_addresses_and_front_matter_are_left_out(tmp_path):
         "Below",
         *TEXT.split(),
         "linked",
+    ]
+
+
+def test_a_file_that_breaks_the_library_is_rejected_and_later_ones_are_read(tmp_path):
+    """After a file at which the library for PDFs stops, it alone is rejected; the others are read apart."""
+    files = [MADE[".pdf"].replace(b"D:2026", b"D:202\xda"), MADE[".pdf"], papers.LOCKED]
+    for at, data in enumerate(files):
+        (tmp_path / f"{at}.pdf").write_bytes(data)
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from embedsearch.sources.documents import DocumentFile
+        for path in sorted(Path(sys.argv[1]).iterdir()):
+            try:
+                print(*DocumentFile(path, ".pdf", False).read().fields.values())
+            except Exception as error:
+                print(error)
+    """
+    asked = [sys.executable, "-c", code, str(tmp_path)]  # a process of its own, as the library stays broken
+    found = subprocess.run(asked, capture_output=True, check=True, text=True).stdout.splitlines()
+    assert found == [
+        "it is damaged, or no PDF: open it and save it again",
+        "A title Ada 2026-02-03",
+        "it is protected by a password: save a copy without one",
     ]
 
 
