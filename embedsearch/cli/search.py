@@ -27,7 +27,7 @@ from embedsearch.cli.options import (
     word_option,
 )
 from embedsearch.cli.weighted_terms import WeightedTermsCommand, query_of
-from embedsearch.query import DEFAULT_K, MODES, RERANK_K, By, Mode
+from embedsearch.query import DEFAULT_K, MODES, RERANK_K, TOKENS, By, Mode
 from embedsearch.records import PAGE, as_text
 
 if TYPE_CHECKING:
