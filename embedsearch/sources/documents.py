@@ -6,14 +6,14 @@ A form feed ends a page in the text, and headings are those of Markdown: see `em
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
-import pickle
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
@@ -134,7 +134,14 @@ def _document(data: bytes, suffix: str, *, ocr: bool) -> Document:
 
 
 def _read_apart(data: bytes, suffix: str, *, ocr: bool) -> Document:
-    """Read a file as `_document`, by a process of its own."""
+    """Read a file as `_document`, by a process of its own.
+
+    Raises:
+        ItemError: it holds nothing that can be used.
+        OSError: the extra `ocr` is not installed.
+    """
+    if ocr:
+        _require_ocr()
     code = f"from {__name__} import answer; answer({suffix!r}, ocr={ocr})"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     asked = subprocess.run(
@@ -142,20 +149,20 @@ def _read_apart(data: bytes, suffix: str, *, ocr: bool) -> Document:
     )
     if asked.returncode:
         raise ItemError(DAMAGED.format(FORMATS[suffix].name))
-    found: Document | ItemError | OSError = pickle.loads(asked.stdout)
-    if isinstance(found, Exception):
-        raise found
-    return found
+    found = json.loads(asked.stdout)
+    if "reason" in found:
+        raise ItemError(found["reason"])
+    day = {name: date.fromisoformat(value) for name, value in found["fields"].items() if name == "date"}
+    return Document(found["text"], found["fields"] | day)
 
 
 def answer(suffix: str, *, ocr: bool) -> None:
-    """Write the document in the file on standard input, or the error, to standard output; `_read_apart`."""
-    found: Document | ItemError | OSError
+    """Write the document in the file on standard input, or why there is none, as JSON; `_read_apart`."""
     try:
-        found = _document(sys.stdin.buffer.read(), suffix, ocr=ocr)
-    except (ItemError, OSError) as error:
-        found = error
-    sys.stdout.buffer.write(pickle.dumps(found))
+        found = asdict(_document(sys.stdin.buffer.read(), suffix, ocr=ocr))
+    except ItemError as error:
+        found = {"reason": str(error)}
+    json.dump(found, sys.stdout, default=str)  # a date is written as in ISO 8601
 
 
 def suffix_of(name: str) -> str:
@@ -251,8 +258,7 @@ def _recognised(data: bytes, pages: Sequence[int]) -> list[str]:
     Raises:
         OSError: the extra `ocr` is not installed; it is tried again in the next build.
     """
-    if importlib.util.find_spec("rapidocr_onnxruntime") is None:
-        raise OSError(0, "the extra `ocr` is not installed: pip install 'embedsearch[ocr]'")
+    _require_ocr()
     from tempfile import NamedTemporaryFile
 
     import kreuzberg
@@ -264,6 +270,11 @@ def _recognised(data: bytes, pages: Sequence[int]) -> list[str]:
         with _refusing(FORMATS[".pdf"]):
             images = (kreuzberg.render_pdf_page(file.name, page, dpi=200) for page in pages)  # one at a time
             return ["\n".join(line[1] for line in read(image)[0] or ()) for image in images]
+
+
+def _require_ocr() -> None:
+    if importlib.util.find_spec("rapidocr_onnxruntime") is None:
+        raise OSError(0, "the extra `ocr` is not installed: pip install 'embedsearch[ocr]'")
 
 
 _loaded: list[Callable[[bytes], Any]] = []
