@@ -285,12 +285,12 @@ def test_what_is_passed_over_is_reported(run, tmp_path):
     """The build, info and JSON name the kinds of files that are not read, and what is excluded."""
     folder = tmp_path / "notes"
     folder.mkdir()
-    for name in ("a.txt", "b.txt", "draft.txt", "x.pdf", "y.pdf", "z.html"):
+    for name in ("a.txt", "b.txt", "draft.txt", "x.blend", "y.blend", "z.exe"):
         (folder / name).write_text(f"a note of {name}", encoding="utf-8")
     built = run("build", folder, "--name", "notes", "--exclude", "draft*")
-    line = "passed over, as files of these kinds are not read: 2 .pdf, 1 --exclude draft*, 1 .html"
+    line = "passed over, as files of these kinds are not read: 2 .blend, 1 --exclude draft*, 1 .exe"
     assert line in built.stdout
-    assert "passed over  2 .pdf, 1 --exclude draft*, 1 .html" in run("info", "notes").stdout
-    kinds = {".pdf": 2, ".html": 1, "--exclude draft*": 1}
+    assert "passed over  2 .blend, 1 --exclude draft*, 1 .exe" in run("info", "notes").stdout
+    kinds = {".blend": 2, ".exe": 1, "--exclude draft*": 1}
     assert run.json("info", "notes")["report"]["passed_over"] == kinds
     assert run("rebuild", "notes").stdout == "notes: nothing changed, 2 texts\n"
