@@ -19,6 +19,7 @@ from pydantic import (
 
 from embedsearch.query import (
     DEFAULT_K,
+    RERANK_K,
     AnyQuery,
     By,
     Image,
@@ -55,6 +56,11 @@ def _decoded(value: Any) -> bytes:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("the text is not base64") from None
+
+
+def _first(value: Any) -> Any:
+    """Return how many hits `true` stands for, which would be 1."""
+    return RERANK_K if value is True else value
 
 
 String = Annotated[str, Field(max_length=MOST_CHARACTERS)]
@@ -203,8 +209,9 @@ class Finding(Request):
     feedback: bool = Field(
         False, description="Search again with the mean of the first three hits added to the query."
     )
-    rerank: Annotated[int, Field(ge=0, le=MOST_RERANKED)] = Field(
-        0, description="Order so many of the first hits again, by their tokens; 0 for none."
+    rerank: Annotated[int, Field(ge=0, le=MOST_RERANKED), BeforeValidator(_first)] = Field(
+        0,
+        description=f"Order so many of the first hits again, by tokens; true for {RERANK_K}, 0 for none.",
     )
     sort: Annotated[str, Field(max_length=MOST_NAME)] = Field(
         "", description="The field to sort what was found by, with - before it to descend."

@@ -13,6 +13,7 @@ from embedsearch import store
 from embedsearch.index import Index
 from embedsearch.query import SearchOptions
 from embedsearch.serve.http import opened, work
+from embedsearch.serve.requests import SearchRequest
 from tests.fakes import FRUITS, LetterEncoder, fruit_entries, text
 from tests.serve.conftest import serving, wait_until
 
@@ -141,6 +142,13 @@ def test_a_query_that_has_no_words_fails_alone(fruits):
     asked = [opened.Question(query, options) for query in (es.Text("fig"), es.MoreLike("fig"))]
     good, bad = opened.answers(fruits, asked)
     assert [good.mode, good[0].id, isinstance(bad, es.EmbedsearchError)] == ["hybrid", "fig", True]
+
+
+def test_true_re_ranks_as_many_as_in_python():
+    """In a request `true` stands for 10 hits, and not for the 1 that it would be as a number."""
+    asked = SearchRequest(text="fig", rerank=True)
+    assert opened.Question.of(asked.query(), asked).options == SearchOptions(rerank=True)
+    assert (asked.rerank, SearchRequest(text="fig", rerank=1).rerank) == (10, 1)
 
 
 def test_true_and_one_are_two_filters(fruits):
