@@ -37,6 +37,7 @@ def test_hits_are_plain_json(make_searcher):
         },
         "percentile": None, "closeness": None, "score": None, "unknown": 0.0, "gone": False,
         "found_by": "", "copies": 0, "moment": None, "rerank_score": None, "lit": [], "bm25": None,
+        "passage": None,
     }  # fmt: skip
 
 
