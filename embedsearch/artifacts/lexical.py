@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from embedsearch.artifacts import ArtifactContext, amend
 from embedsearch.errors import QueryError
@@ -97,7 +96,7 @@ def _is_same(context: ArtifactContext, items: Items, old: LexicalFacts) -> bool:
 def _titles(items: Items) -> list[str]:
     """Return the columns whose words belong to the text."""
     names = [FIELD + name for name in TITLES if FIELD + name in items.column_names]
-    return [name for name in names if pa.types.is_string(items.schema.field(name).type)]
+    return [name for name in names if str(items.schema.field(name).type) == "string"]
 
 
 def _documents(items: Items, context: ArtifactContext) -> Iterator[tuple[str, str]]:
