@@ -63,6 +63,8 @@ class ModelEncoder:
 
         recipe, spec = self._recipe, self.spec
         ready = [item for item in self.prepare(probes) if not isinstance(item, ItemError)]
+        if len(ready) < len(probes):
+            raise ModelError(f"The tokenizer of {spec.model} knows no words. Fetch or save the model again.")
         batches = [self.collate(ready[:2]), self.collate(ready[2:])]
         try:
             if recipe.engine == QUERY:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -216,6 +217,12 @@ class Tokenizer:
         """Return how many tokens a prompt and the model itself add to each text."""
         return self._least(prompt)
 
+    def known_words(self, most: int) -> list[str]:
+        """Return words of the tokenizer's own vocabulary."""
+        vocabulary = self._backend.get_vocab(with_added_tokens=False)
+        pieces = (each.removeprefix("\u2581") for each in sorted(vocabulary, key=vocabulary.__getitem__))
+        return list(islice((each for each in pieces if each.isalnum()), most))
+
     def unknown(self, texts: Sequence[str], encodings: Sequence[Any], prompt: str) -> list[float]:
         """Return the share of each text that the tokenizer does not know, (n,); see `unknown_share`.
 
@@ -240,19 +247,34 @@ class TextModel(ModelEncoder):
         recipe: EncoderRecipe,
         spec: EncoderSpec,
         files: ModelFiles,
-        probes: Sequence[str | Sentence] = PROBES,
+        probe: Callable[[str], str | Sentence] = str,
     ) -> None:
+        """Load the model, or open what was exported of it.
+
+        Args:
+            recipe: device, engine and precision.
+            spec: what the vectors mean.
+            files: of the model.
+            probe: makes what `prepare` takes of a text.
+        """
         self.spec = spec
         self._step = 1  # until the engine is known
         exported = open_exported(recipe, spec)
         if exported is not None:
             self._tokenizer = Tokenizer.kept(exported)
-            super().__init__(recipe, spec, exported, probes)
+            super().__init__(recipe, spec, exported, ())
         else:
             self._tokenizer, head = self.load(files)
-            super().__init__(recipe, spec, head, probes)
+            super().__init__(recipe, spec, head, [probe(text) for text in self._probes()])
         self.batch_budget = recipe.batch_tokens or self._engine.batch_tokens
         self._step = self._engine.length_step
+
+    def _probes(self) -> Sequence[str]:
+        """Return texts that an engine is tried on: of words of the model's own where it knows no English."""
+        if max(self._tokenizer.unknown(PROBES, self._tokenizer(PROBES, offsets=False), "")) < 1:
+            return PROBES
+        words = self._tokenizer.known_words(60)
+        return [" ".join(part) for part in (words[:8], words * 4, words[:20])]
 
     def load(self, files: ModelFiles) -> tuple[Tokenizer, PoolingHead]:
         """Load the tokenizer and the model with transformers.

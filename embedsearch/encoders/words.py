@@ -11,7 +11,6 @@ from embedsearch.encoders import Prepared
 from embedsearch.encoders.engines import Inputs
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.encoders.text import (
-    PROBES,
     TextModel,
     Tokenizer,
     load_text_model,
@@ -33,8 +32,7 @@ class WordEncoder(TextModel):
     """One vector per word of a sentence, or per sub-token where a `Sentence` names no spans."""
 
     def __init__(self, recipe: EncoderRecipe, spec: EncoderSpec, files: ModelFiles) -> None:
-        probes = [Sentence(text, words(text)) for text in PROBES]
-        super().__init__(recipe, spec, files, probes)
+        super().__init__(recipe, spec, files, lambda text: Sentence(text, words(text)))
 
     def load(self, files: ModelFiles) -> tuple[Tokenizer, PoolingHead]:
         """Load a BERT-family encoder; see `TextModel.load`."""

@@ -1,6 +1,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from embedsearch.encoders import Prepared, load_encoder
 from embedsearch.encoders.text import Padding
-from embedsearch.errors import ModelError
+from embedsearch.errors import ItemError, ModelError
+from embedsearch.records import Sentence
 from tests.small_models import SENTENCES, TEXT_MODELS
 
 LONG = " ".join(SENTENCES) * 10  # far over the limit of 128 tokens
@@ -185,3 +187,23 @@ def test_damaged_model_files_are_one_sentence(small_model, tmp_path, damage):
         (folder / "config.json").write_text('{"model_type": "no-such-model"}')
     with pytest.raises(ModelError, match="can't load the model"):
         load_encoder(folder.as_posix())
+
+
+@pytest.mark.parametrize("unit", ["text", "word"])
+def test_a_model_that_knows_no_english_is_loaded(small_model, tmp_path, unit):
+    """A model of DNA reads its own words, though it knows none of the texts that engines are tried on."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    folder = tmp_path / "dna"
+    shutil.copytree(small_model("bert"), folder)
+    words = ["[PAD]", "[UNK]", *map("".join, product("ACGT", repeat=3))]
+    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    fast.save_pretrained(folder)
+    text = Sentence if unit == "word" else str
+    encoder = load_encoder(folder.as_posix(), unit=unit, precision="fp32")
+    assert np.isfinite(encoder.encode([text("ACG TTA GGC")])).all()
+    with pytest.raises(ItemError, match="can read none of it"):
+        encoder.encode([text("How do I get my money back?")])
