@@ -71,7 +71,7 @@ def test_equal_images_are_one_hit(make_searcher, tmp_path):
 def test_the_command_says_how_many_more(make_searcher, capsys):
     """`search` prints how many items of the same content a hit stands for."""
     searcher = make_searcher(TEXTS)
-    _print(searcher, searcher.search("aab", 2))
+    _print(searcher, searcher.search("aab", 2), "record")
     assert capsys.readouterr().out.count("and 9 more with the same content") == 1
-    _print(searcher, searcher.search("aab", 2, fold=False))
+    _print(searcher, searcher.search("aab", 2, fold=False), "record")
     assert "more with the same content" not in capsys.readouterr().out
