@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Prepared, all_ready
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from embedsearch.encoders.pooling_heads import PoolingHead, TextPoolingHead, Unpooled
 
 TOKENIZER = "tokenizer.json"
+WINDOW = 2**18  # characters of a long text that are tokenised at a time
+PASSAGES_AHEAD = 1024  # passages of a text that are
 # Texts that an engine is tried on: a short and a long one together, so that some attention windows hold only
 # padding, and one alone.
 PROBES = (
@@ -213,6 +216,23 @@ class Tokenizer:
                 self._backend.encode_batch(texts) if offsets else self._backend.encode_batch_fast(texts)
             )
 
+    def offsets(self, text: str) -> npt.NDArray[np.int64]:
+        """Return `[start, end)` of each token of a text of any length, in characters, (t, 2)."""
+        found = [np.empty((0, 2), np.int64)]
+        start = 0
+        while start < len(text):
+            end = min(start + WINDOW, len(text))
+            if end < len(text):  # between words, if there are any
+                cut = max(text.rfind(sign, start + 1, end) for sign in " \n")
+                end = cut if cut > start else end
+            (encoding,) = self([text[start:end]], offsets=True)
+            for part in (encoding, *encoding.overflowing):  # each of what the model reads at a time
+                spans = np.array(part.offsets, np.int64).reshape(-1, 2)
+                good = (np.array(part.special_tokens_mask) == 0) & (spans[:, 0] < spans[:, 1])
+                found.append(start + spans[good])
+            start = end
+        return np.concatenate(found)
+
     def added(self, prompt: str) -> int:
         """Return how many tokens a prompt and the model itself add to each text."""
         return self._least(prompt)
@@ -352,7 +372,8 @@ class TextEncoder(TextModel):
     def prepare(self, items: Sequence[Any], role: Role = "passage") -> list[Prepared | ItemError]:
         """Tokenise texts, the role's prompt in front; `Passages` are split; see `Encoder.prepare`."""
         prompt = self.spec.prompts[role]
-        held = [item.text if isinstance(item, Passages) else item for item in items]
+        # the beginning of a long text tells that it is split; the tokens of all of it would fill the memory
+        held = [item.text[:WINDOW] if isinstance(item, Passages) else item for item in items]
         if wrong := [item for item in held if not isinstance(item, str)]:
             raise UsageError(f"A text is a str; got {wrong[0]!r:.60}.")
         encodings = self._tokenizer([prompt + text for text in held], offsets=False)
@@ -360,35 +381,46 @@ class TextEncoder(TextModel):
         if self.spec.splitter:
             added, most = self._tokenizer.added(prompt), self.spec.max_length
             rule = rule_of(self.spec.splitter, None if most is None else most - added)
+
+            def is_long(encoding: Any) -> bool:
+                return len(encoding) - added > rule.whole or bool(encoding.overflowing)
+
             for at, (item, encoding) in enumerate(zip(items, encodings, strict=True)):
-                if isinstance(item, Passages) and (
-                    len(encoding) - added > rule.whole or encoding.overflowing
-                ):
+                if not isinstance(item, Passages):
+                    continue
+                if is_long(encoding):
                     ready[at] = self._split(item.text, prompt, rule)
+                elif len(item.text) > WINDOW:
+                    whole = self._tokenizer([prompt + item.text], offsets=False)
+                    ready[at] = (
+                        self._split(item.text, prompt, rule)
+                        if is_long(whole[0])
+                        else self._ready([item.text], whole, prompt)[0]
+                    )
         return ready
 
     def _split(self, text: str, prompt: str, rule: Rule) -> Prepared | ItemError:
         """Return the passages of a long text; where the model knows nothing of a passage, it stays one."""
-        encoding = self._tokenizer([text], offsets=True)[0]
-        tokens = [
-            span
-            for part in (encoding, *encoding.overflowing)  # each of what the model reads at a time
-            for span, special in zip(part.offsets, part.special_tokens_mask, strict=True)
-            if not special and span[0] < span[1]
-        ]
-        offsets = np.array(tokens, np.int64)  # (t, 2)
+        offsets = self._tokenizer.offsets(text)
         spans = split_passages(text, offsets[:, 0], offsets[:, 1], rule)
-        held = [text[start:end] for start, end in spans]
-        encodings = self._tokenizer([prompt + each for each in held], offsets=False)
-        unknown = self._tokenizer.unknown([prompt + each for each in held], encodings, prompt)
-        if min(unknown) == 1:
+        parts: list[Prepared] = []
+        for first in range(0, len(spans), PASSAGES_AHEAD):
+            held = [prompt + text[start:end] for start, end in spans[first : first + PASSAGES_AHEAD]]
+            encodings = self._tokenizer(held, offsets=False)
+            unknown = self._tokenizer.unknown(held, encodings, prompt)
+            parts += (
+                Prepared(
+                    {"input_ids": np.asarray(each.ids, np.int64)},
+                    cost=len(each),
+                    truncated=bool(each.overflowing),
+                    unknown=share,
+                )
+                for each, share in zip(encodings, unknown, strict=True)
+            )
+        if all(part.unknown == 1 for part in parts):
             return unknown_text(self.spec.model)
-        parts = tuple(
-            Prepared({"input_ids": np.asarray(each.ids, np.int64)}, cost=len(each), unknown=share)
-            for each, share in zip(encodings, unknown, strict=True)
-        )
-        is_cut = any(each.overflowing for each in encodings)
-        return Prepared({}, sum(part.cost for part in parts), tuple(spans), is_cut, parts=parts)
+        cost, is_cut = sum(part.cost for part in parts), any(part.truncated for part in parts)
+        return Prepared({}, cost, tuple(spans), is_cut, parts=tuple(parts))
 
     def run(self, prepared: Sequence[Prepared]) -> Iterator[tuple[int, Vectors]]:
         """See `Encoder.run`; the passages of long texts go through the model among the other texts."""

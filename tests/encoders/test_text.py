@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from embedsearch.encoders import Prepared, load_encoder
+from embedsearch.encoders import Prepared, load_encoder, open_encoder
+from embedsearch.encoders import text as text_encoders
 from embedsearch.encoders.text import Padding
 from embedsearch.errors import ItemError, ModelError
-from embedsearch.records import Sentence
+from embedsearch.modalities import PASSAGES
+from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Passages, Sentence, Unit
 from tests.small_models import SENTENCES, TEXT_MODELS
 
 LONG = " ".join(SENTENCES) * 10  # far over the limit of 128 tokens
@@ -118,6 +121,22 @@ def test_a_long_text_is_cut_and_flagged(small_model):
     prepared = load_encoder(small_model("bert").as_posix()).prepare(["short", LONG])
     assert [item.truncated for item in prepared] == [False, True]
     assert prepared[1].cost == len(prepared[1].inputs["input_ids"]) == 128
+
+
+def test_a_very_long_text_is_tokenised_in_parts(monkeypatch):
+    """Where only so many characters are tokenised at a time, texts have the same passages, or none."""
+    encoder = open_encoder(EncoderRecipe(Unit.TEXT, splitter=PASSAGES))
+    long = "\n\n".join(f"The cat number {at} sleeps on an old mat." for at in range(300))
+    texts = [Passages(long), Passages("the " * 200), Passages(" " * 400 + "A cat."), Passages("A cat.")]
+    whole = encoder.prepare(texts)
+    monkeypatch.setattr(text_encoders, "WINDOW", 300)
+    monkeypatch.setattr(text_encoders, "PASSAGES_AHEAD", 7)
+    parts = encoder.prepare(texts)
+    assert [each.units for each in parts] == [each.units for each in whole]
+    assert [len(each.parts) for each in parts] == [len(whole[0].parts), 0, 0, 0]
+    assert len(whole[0].parts) > 50
+    for one, other in zip(parts, whole, strict=True):
+        np.testing.assert_array_equal(one.inputs.get("input_ids", []), other.inputs.get("input_ids", []))
 
 
 def test_a_prompt_stands_before_its_role_only(small_model, tmp_path):
