@@ -14,7 +14,7 @@ from embedsearch.cli import COMMANDS
 from embedsearch.cli.search import search_command
 from embedsearch.distances.metric import Metric, distances
 from embedsearch.errors import QueryError, RecipeError, SourceError, SourceNotFoundError
-from embedsearch.query import DEFAULT_K
+from embedsearch.query import DEFAULT_K, SearchOptions
 from embedsearch.recipe import Recipe, joined
 from tests.fakes import FRUITS, letters, text
 
@@ -65,7 +65,8 @@ def test_one_number_of_hits_is_the_default_everywhere(make_searcher):
     from embedsearch.ui.url_state import Asked
 
     option = next(each for each in search_command.params if each.name == "k")
-    assert option.default == Asked().count == DEFAULT_K == 12
+    assert "default: 12;" in option.help
+    assert SearchOptions(k=None).most == Asked().count == DEFAULT_K == 12
     searcher = make_searcher([text(str(number), "a" * (number + 1)) for number in range(30)])
     assert len(searcher.search("a")) == len(searcher.similar("0")) == DEFAULT_K
 

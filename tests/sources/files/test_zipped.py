@@ -30,7 +30,7 @@ def test_images_in_a_zip_are_records_as_in_a_folder(tmp_path):
 
 def test_texts_in_a_zip_are_read_when_they_are_asked_for(tmp_path):
     """A zip that holds more texts than images is one of texts."""
-    path = zipped(tmp_path / "a.zip", {"x/a.md": b"One.", "b.txt": b"Two.", "c.txt": b" "})
+    path = zipped(tmp_path / "a.zip", {"x/a.txt": b"One.", "b.txt": b"Two.", "c.txt": b" "})
     assert guess(str(path)) == ("texts", str(path))
     entries = read("texts", path)
     assert contents(entries) == ["Two.", "One."]
@@ -85,10 +85,10 @@ def test_a_zip_that_is_cut_off_says_so(tmp_path):
 
 def test_a_zip_of_neither_images_nor_texts_says_so(tmp_path):
     """The message names what was expected."""
-    path = zipped(tmp_path / "a.zip", {"a.pdf": b"x"})
+    path = zipped(tmp_path / "a.zip", {"a.blend": b"x"})
     with pytest.raises(SourceError, match=r"holds none of these: images .*, texts"):
         guess(str(path))
-    with pytest.raises(SourceError, match=r"holds no images; expected .* It holds 1 \.pdf\."):
+    with pytest.raises(SourceError, match=r"holds no images; expected .* It holds 1 \.blend\."):
         source("images", path)
 
 
