@@ -33,7 +33,8 @@ MARKDOWN = frozenset((".md", ".markdown"))
 AHEAD = 5  # headings of which the next one may be: some are not on a line of their own
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)  # what a page says of itself, before its text
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^()\s]*\)")
-_STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+# Names such as __init__ and powers such as 2**3 stay.
+_STRONG = re.compile(r"(?<![\w*])(\*{1,2})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])")
 # The first one stands before the first page; of the private use area, so that no text holds it.
 _MARKS = "\n\n\ue000{page_num}\ue001\n\n"
 _MARK = re.compile("\\s*\ue000\\d+\ue001\\s*")

@@ -61,6 +61,12 @@ def test_addresses_and_front_matter_are_left_out(tmp_path):
     ]
 
 
+def test_marks_of_bold_print_are_left_out_and_names_are_whole(tmp_path):
+    """Bold print leaves no marks; underscores and asterisks within names and formulas stay."""
+    page = papers.html("<p>A <b>bold</b> class has __init__ and snake__case__name; 2**3**4.</p>", "", "")
+    assert "A bold class has __init__ and snake__case__name; 2**3**4." in read(tmp_path, page, ".html").text
+
+
 def test_a_file_that_breaks_the_library_is_rejected_and_later_ones_are_read(tmp_path):
     """After a file at which the library for PDFs stops, it alone is rejected; the others are read apart."""
     files = [MADE[".pdf"].replace(b"D:2026", b"D:202\xda"), MADE[".pdf"], papers.LOCKED]
