@@ -263,7 +263,7 @@ def build(
     if isinstance(source, str | Path):
         read = _located(source, asked)
         settled = _settled(encoding_with, read, own)
-        recipe = Recipe(name, read, settled, _centring(indexing_with, settled, folder, replace=replace))
+        recipe = Recipe(name, read, settled, _centring(indexing_with, settled, folder, read, replace=replace))
         made = build_index(
             recipe,
             root,
@@ -278,7 +278,7 @@ def build(
     try:
         read = in_memory.keep(source, asked, folder)
         settled = _settled(encoding_with, read, own)
-        recipe = Recipe(name, read, settled, _centring(indexing_with, settled, folder, replace=replace))
+        recipe = Recipe(name, read, settled, _centring(indexing_with, settled, folder, read, replace=replace))
         again = replace or _is_like(folder, recipe)
         built = build_index(
             recipe, root, replace=again, strict=strict, allow_removal=True, progress=progress, load=load
@@ -291,22 +291,28 @@ def build(
     return Index(built, load)
 
 
-def _centring(options: IndexOptions, encoder: EncoderRecipe, folder: Path, *, replace: bool) -> IndexOptions:
+def _centring(
+    options: IndexOptions, encoder: EncoderRecipe, folder: Path, source: SourceRecipe, *, replace: bool
+) -> IndexOptions:
     """Return the options with what they leave open about centring.
 
-    An index that is there stays as it is. A new one is centred where that was measured to help: by default
-    images, except for models whose texts have the same space, and encoders that are not known.
+    An index that is there stays as it is, unless one of another source or unit takes its place. A new one is
+    centred where that was measured to help: by default images, except for encoders that are not known. A
+    model whose texts and images have one space is never centred.
     """
     if options.center is not None or options.dim:
         return replaced(options, center=options.centred or None)
     if options.metric not in ("", Metric.COSINE):
         return options
-    if not replace:
-        with suppress(IndexDamagedError):  # there is none, or nothing of it can be read
-            before = recipe_of(folder).index
-            return replaced(options, center=before.center, dim=before.dim)
-    usual = UNITS[encoder.unit].centred and not encoder.own
-    return replaced(options, center=(usual and encoder_spec(encoder).pooling != PROJECTION) or None)
+    centred, dim = UNITS[encoder.unit].centred and not encoder.own, 0
+    with suppress(IndexDamagedError):  # there is none, or nothing of it can be read
+        before = recipe_of(folder)
+        same = (before.encoder.unit, before.source.location) == (encoder.unit, source.location)
+        if same or not replace:
+            centred, dim = before.index.centred, before.index.dim
+    if centred and not encoder.own and encoder_spec(encoder).pooling == PROJECTION:
+        return options
+    return replaced(options, center=centred or None, dim=dim)
 
 
 def _splitting(unit: Unit, windows: str) -> str:

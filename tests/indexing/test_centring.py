@@ -249,6 +249,8 @@ def test_new_indexes_of_images_are_centred_and_others_are_not(tmp_path):
     assert build(folder, name="plain", center=False).manifest.recipe.index.center is None
     (tmp_path / "plain" / "recipe.toml").write_text("damaged", encoding="utf-8")
     assert build(folder, name="plain").manifest.recipe.index.center is None
+    assert build(folder, name="plain", replace=True).manifest.recipe.index.center is None
+    assert build(table, name="plain", text="text", replace=True).manifest.recipe.index.center is None
     assert build(folder, name="plain", replace=True).manifest.recipe.index.center is True
     assert build(folder, name="far", metric="l2").manifest.recipe.index.center is None
 
@@ -348,3 +350,11 @@ def test_the_command_line_centres_and_says_so(tmp_path):
     assert "centred" not in run("info", "texts").stdout
     assert json.loads(run("info", "texts", "--json").stdout)["centring"] is None
     assert run("rebuild", "texts", "--dry-run", "--center").exit_code == 2
+
+
+def test_a_model_of_two_towers_takes_the_place_of_a_centred_one(tmp_path, small_model):
+    """Nobody asked to centre, so an index that was centred by default is not, with such a model."""
+    folder = fakes_folder(tmp_path / "images")
+    assert build(folder, name="images", model=small_model("vit").as_posix()).manifest.recipe.index.center
+    towers = build(folder, name="images", model=small_model("clip").as_posix(), pooling="projection")
+    assert towers.manifest.recipe.index.center is None
