@@ -390,7 +390,7 @@ class SearchOptions:
         if self.by not in typing.get_args(By):
             raise QueryError(f"Hits are by {' or by '.join(typing.get_args(By))}; got {self.by!r:.40}.")
         if self.close and self.feedback:
-            raise QueryError("What is close is told by the query alone: leave out close or feedback.")
+            raise QueryError("What is close depends on the query alone: leave out close or feedback.")
         ways = [name for name in ("sort", "diverse", "rerank") if getattr(self, name)]
         if len(ways) > 1:
             raise QueryError(f"Hits have one order: leave out {' or '.join(ways)}.")

@@ -32,7 +32,7 @@ PAGE_END = "\n\f\n"
 MARKDOWN = frozenset((".md", ".markdown"))
 AHEAD = 5  # headings of which the next one may be: some are not on a line of their own
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)  # what a page says of itself, before its text
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^()\s]*\)")
+_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^()\s]*(?: \"[^\"\n]*\")?\)")  # with or without a title
 # Names such as __init__ and powers such as 2**3 stay.
 _STRONG = re.compile(r"(?<![\w*])(\*{1,2})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])")
 # The first one stands before the first page; of the private use area, so that no text holds it.

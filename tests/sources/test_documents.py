@@ -162,3 +162,9 @@ def test_a_folder_of_documents_is_guessed_and_read(tmp_path):
     assert [each.id for each in records] == ["a.txt", "b.pdf", "c.md"]
     assert [type(each.content.read()) for each in records] == [str, Document, Document]
     assert records[2].content.read().fields == {"title": "Title"}
+
+
+def test_links_are_their_words():
+    """An address is left out, also one with a title."""
+    text = 'See [the file](#ref "A title") and [more](https://example.org/a_b).'
+    assert documents._cleaned(text) == "See the file and more."

@@ -195,7 +195,11 @@ def _count(
         st.info(lacks, icon=":material/filter_alt:")
         return
     if results.close:
-        of = f"{results.found:,} that are close, of {of}" if hits else f"{of} is close"
+        of = (
+            f"{results.found:,} that {'is' if results.found == 1 else 'are'} close, of {of}"
+            if hits
+            else f"{of} is close"
+        )
     reason = "" if hits and results.verdict is Verdict.NOTHING_CLOSE else results.reason
     said = order_sentences(results)[0 if searcher.words is not None else 1 :]
     more = [*said, reason, results.note, cards.METRIC_HELP[results.metric]] if hits else [reason, FAR]

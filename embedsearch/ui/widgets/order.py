@@ -114,6 +114,8 @@ def show(opened: Opened, asked: Asked, results: Results, every: Callable[[], Res
 def _counts(results: Results) -> None:
     """Show how many of what was found have each value of a field."""
     for name, counts in results.facets.items():
+        if all(count < 2 or value is None for value, count in counts):
+            continue  # each hit has its own
         each = [f"{'none' if value is None else as_text(value)} {count:,}" for value, count in counts]
         more = f" and {len(each) - MOST_VALUES:,} more" if len(each) > MOST_VALUES else ""
         text = html.escape(", ".join(each[:MOST_VALUES]) + more)
