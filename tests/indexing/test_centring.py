@@ -352,6 +352,7 @@ def test_the_command_line_centres_and_says_so(tmp_path):
     assert run("rebuild", "texts", "--dry-run", "--center").exit_code == 2
 
 
+@pytest.mark.usefixtures("here")
 def test_a_model_of_two_towers_takes_the_place_of_a_centred_one(tmp_path, small_model):
     """Nobody asked to centre, so an index that was centred by default is not, with such a model."""
     folder = fakes_folder(tmp_path / "images")
