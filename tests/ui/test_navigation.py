@@ -71,7 +71,7 @@ def test_the_way_round_the_pages_keeps_index_and_query(visit):
     page = visit({"t": ["a cat", "a kitten"]}, "relatedness")
     go(page, "Search")
     is_at(page, "/", {})
-    page = visit({"index": "questions", "q": "refund", "k": 6})
+    page = visit({"index": "questions", "q": "refund", "k": 6, "close": "no"})
     answered(page)
     go(page, "Map")
     is_at(page, "/map", {"index": ["questions"]})
@@ -83,7 +83,7 @@ def test_the_way_round_the_pages_keeps_index_and_query(visit):
     go(page, "Duplicates")
     is_at(page, "/duplicates", {"index": ["questions"]})
     go(page, "Search")
-    is_at(page, "/", {"index": ["questions"], "q": ["refund"], "k": ["6"]})
+    is_at(page, "/", {"index": ["questions"], "q": ["refund"], "k": ["6"], "close": ["no"]})
     answered(page)
     assert cards(page).count() == 6
     go(page, "Relatedness")
