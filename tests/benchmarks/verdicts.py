@@ -213,7 +213,7 @@ def by_text(searcher, name, own, foreign):
     limit = known.limit(Strictness())
 
     def far(texts):
-        vectors = np.concatenate([searcher.crossmodal.embed(Text(text)) for text in texts])
+        vectors, _ = searcher.crossmodal.embed([Text(text) for text in texts])
         return searcher.crossmodal.backend.search(vectors, 3)[0]
 
     shown = ", ".join(f"{other} {told(far(texts), limit):.3f}" for other, texts in foreign.items())
