@@ -1,16 +1,20 @@
 """BM25 in Lucene's form, with the scores of each term worked out when the index is built.
 
-A query then only adds up a few columns of a matrix, documents by terms. `bm25s` makes the matrix (Lu, 2024,
-arXiv:2407.03618; the form is called Lucene in Kamphuis et al., 2020). A query reads its columns from the
-mapped files: to import bm25s takes half a second where SciPy and Numba are installed, which it loads then.
+A query then only adds up a few columns of a matrix, documents by terms, which it reads from mapped files (the
+way of bm25s: Lu, 2024, arXiv:2407.03618; the form is called Lucene in Kamphuis et al., 2020). bm25s holds all
+texts and the whole matrix in memory. Here postings go to files by their terms, and one is sorted at a time.
 """
 
 from __future__ import annotations
 
+import tempfile
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +26,10 @@ TERMS, SPANS, ROWS, SCORES, SIZE = (
     f"lexical.{name}.npy" for name in ("terms", "spans", "rows", "scores", "size")
 )
 K1, B = 1.2, 0.75  # as in Lucene; 1.5 for K1 loses 0.1 point on XQuAD
+PARTS = 64  # files of postings, by the first 6 bits of the term
+BLOCK = 1 << 18  # postings that are written at a time
+# that a document, by its row, has a term so many times
+POSTING = np.dtype([("term", np.uint64), ("row", np.int32), ("count", np.int32)])
 
 
 class BM25Index:
@@ -38,24 +46,12 @@ class BM25Index:
     @classmethod
     def build(cls, folder: Path, documents: Iterable[Sequence[str]]) -> Self:
         """Write the index of documents into `folder`; see `LexicalIndex`."""
-        from bm25s import BM25
-
-        numbers: dict[str, int] = {}
-        # the numbers are shared objects: a term of a document takes 8 bytes
-        corpus = [[numbers.setdefault(term, len(numbers)) for term in terms] for terms in documents]
-        hashes = np.fromiter((_hash(term) for term in numbers), np.uint64, len(numbers))
-        order = np.argsort(hashes)
-        matrix = BM25(k1=K1, b=B, method="lucene", backend="numpy")
-        with np.errstate(invalid="ignore"):  # texts that hold no word at all are 0 words long on average
-            made: dict[str, Any] = matrix.build_index_from_ids(
-                range(len(numbers)), corpus, show_progress=False
-            )
-        starts = made["indptr"].astype(np.int64)
-        np.save(folder / TERMS, hashes[order])
-        np.save(folder / SPANS, np.stack([starts[:-1], starts[1:]], axis=1)[order])  # 2 x (t,) -> (t, 2)
-        np.save(folder / ROWS, made["indices"].astype(np.int32))
-        np.save(folder / SCORES, made["data"].astype(np.float32))
-        np.save(folder / SIZE, np.array([len(corpus)], np.int64))
+        with tempfile.TemporaryDirectory(dir=folder) as staging:
+            files = [Path(staging) / str(part) for part in range(PARTS)]
+            with ExitStack() as opened:
+                lengths = _stage([opened.enter_context(file.open("wb")) for file in files], documents)
+            _join(folder, files, lengths)
+        np.save(folder / SIZE, np.array([len(lengths)], np.int64))
         return cls(folder)
 
     @classmethod
@@ -76,6 +72,64 @@ class BM25Index:
         for start, end in self._spans[at[found]].tolist():
             total[self._rows[start:end]] += self._scores[start:end]  # a document is in a column once
         return total
+
+
+def _stage(files: Sequence[BinaryIO], documents: Iterable[Sequence[str]]) -> npt.NDArray[np.int32]:
+    """Write the postings of documents into files by their terms; return the length of each document, (n,)."""
+    lengths, terms, rows, counts = array("i"), array("Q"), array("i"), array("i")
+    known: dict[str, int] = {}
+
+    def flush() -> None:
+        postings = np.empty(len(terms), POSTING)
+        for name, values in (("term", terms), ("row", rows), ("count", counts)):
+            postings[name] = values
+            del values[:]
+        parts = postings["term"] // np.uint64(2**64 // PARTS)
+        ends = np.bincount(parts.astype(np.int64), minlength=PARTS).cumsum()
+        by_part = postings[np.argsort(parts, kind="stable")]
+        for file, piece in zip(files, np.split(by_part, ends[:-1]), strict=True):
+            file.write(piece.tobytes())
+        known.clear()
+
+    for row, document in enumerate(documents):
+        lengths.append(len(document))
+        for term, count in Counter(document).items():
+            if (hashed := known.get(term)) is None:
+                hashed = known[term] = _hash(term)
+            terms.append(hashed)
+            rows.append(row)
+            counts.append(count)
+        if len(terms) >= BLOCK:
+            flush()
+    flush()
+    return np.array(lengths, np.int32)
+
+
+def _join(folder: Path, files: Sequence[Path], lengths: npt.NDArray[np.int32]) -> None:
+    """Write the matrix: of each term the rows that have it, ascending, and their scores; terms ascend."""
+    total = sum(file.stat().st_size for file in files) // POSTING.itemsize
+    saturation = (K1 * (1 - B + B * lengths / (lengths.mean() or 1))).astype(np.float32)  # (n,)
+    terms: list[npt.NDArray[np.uint64]] = []
+    frequencies: list[npt.NDArray[np.int64]] = []
+    with (folder / ROWS).open("wb") as rows, (folder / SCORES).open("wb") as scores:
+        for file, kind in ((rows, "<i4"), (scores, "<f4")):
+            head: dict[str, Any] = {"descr": kind, "fortran_order": False, "shape": (total,)}
+            np.lib.format.write_array_header_1_0(file, head)
+        for part in files:
+            postings = np.fromfile(part, POSTING)
+            postings = postings[np.argsort(postings["term"], kind="stable")]  # rows ascend within a term
+            found, frequency = np.unique(postings["term"], return_counts=True)
+            rare = np.log1p((len(lengths) - frequency + 0.5) / (frequency + 0.5))  # (t,)
+            counts = postings["count"].astype(np.float32)
+            share = counts / (counts + saturation[postings["row"]])  # (p,)
+            rows.write(postings["row"].astype("<i4").tobytes())
+            scores.write((np.repeat(rare, frequency) * share).astype("<f4").tobytes())
+            terms.append(found)
+            frequencies.append(frequency)
+    each = np.concatenate(frequencies)  # (t,)
+    ends = each.cumsum(dtype=np.int64)
+    np.save(folder / TERMS, np.concatenate(terms))
+    np.save(folder / SPANS, np.stack([ends - each, ends], axis=1))  # 2 x (t,) -> (t, 2)
 
 
 def _hash(term: str) -> int:

@@ -2,18 +2,21 @@ import bm25s
 import numpy as np
 import pytest
 
-from embedsearch.lexical import LEXICAL, lexical_class
+from embedsearch.lexical import LEXICAL, bm25, lexical_class
 from embedsearch.lexical.bm25 import K1, B, BM25Index
 
 DOCUMENTS = [["cat", "sat", "cat"], ["dog", "sat", "on", "mat"], [], ["cat", "dog", "dog", "bird"]]
 
 
-def test_scores_are_those_of_bm25s(tmp_path):
-    """A query's scores are those that bm25s gives in Lucene's form; a term that no document has adds none."""
+@pytest.mark.parametrize("block", [2, bm25.BLOCK])
+def test_scores_are_those_of_bm25s(block, tmp_path, monkeypatch):
+    """A query's scores are those of bm25s in Lucene's form, in blocks too; an unknown term adds none."""
+    monkeypatch.setattr(bm25, "BLOCK", block)
     oracle = bm25s.BM25(k1=K1, b=B, method="lucene", backend="numpy")
     oracle.index(DOCUMENTS, show_progress=False)
     index = BM25Index.build(tmp_path, iter(DOCUMENTS))
     assert (len(index), index.terms) == (4, 6)
+    assert sorted(each.suffix for each in tmp_path.iterdir()) == [".npy"] * 5  # postings are gone
     for query in (["cat"], ["dog", "sat"], ["bird", "on", "cat"]):
         expected = oracle.get_scores(query)
         for each in (index, BM25Index.open(tmp_path)):
