@@ -40,7 +40,8 @@ def refresh(context: ArtifactContext) -> LexicalFacts | None:
         context.progress.stage("indexing the words of the texts", len(items))
         texts = items["text"]
         step = max(1, len(texts) // 10_000)
-        sample = [text or "" for text in texts.take(np.arange(0, len(texts), step)).to_pylist()]
+        # one by one: `take` would copy all texts
+        sample = [texts[row].as_py() or "" for row in range(0, len(texts), step)]
         language = ("" if given == NONE else given) or ("" if given else detect(sample))
         index = lexical_class(KIND).build(
             context.folder, Analyzer(language).of_items(_documents(items, context))

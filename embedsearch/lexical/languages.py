@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from runpy import run_path
 
 import regex
 
@@ -39,16 +42,20 @@ def detect(texts: Sequence[str]) -> str:
     The lists of frequent words are those of bm25s: of English, German, Dutch, French, Spanish, Portuguese,
     Italian, Russian, Swedish, Norwegian, Danish and Turkish.
     """
-    from bm25s import stopwords
     from Stemmer import algorithms
+
+    package = find_spec("bm25s")
+    assert package is not None and package.origin is not None
+    # of the package this file alone is run: the others load Numba, and 40 MB with it
+    lists = run_path(str(Path(package.origin).with_name("stopwords.py")))
 
     step = max(1, len(texts) // SAMPLE)
     words = Counter(word for text in texts[::step] for word in _WORD.findall(text.casefold()))
     shares = {
-        language: sum(words[word] for word in set(getattr(stopwords, f"STOPWORDS_{name}")))
+        language: sum(words[word] for word in set(lists[f"STOPWORDS_{name}"]))
         for language in algorithms()
         for name in [("EN_PLUS" if language == "english" else language.upper())]
-        if hasattr(stopwords, f"STOPWORDS_{name}")
+        if f"STOPWORDS_{name}" in lists
     }
     best = max(shares, key=lambda language: shares[language])
     return best if shares[best] > LEAST * words.total() else ""
