@@ -136,9 +136,10 @@ def _previous(context: ArtifactContext, kind: str) -> tuple[KeptTokens | None, R
 def _computed(items: Items, rows: Rows, context: ArtifactContext, kind: str) -> Iterator[tuple[int, Bytes]]:
     """Yield the dimension of the tokens of some items, and the tokens as they are kept, (t, b)."""
     encoder: Encoder | None = context.encoder if context.embeds else None
+    column = items["text"]
     for start in range(0, len(rows), TOGETHER):
         part = rows[start : start + TOGETHER]
-        texts = items["text"].take(part).to_pylist()
+        texts = [column[row].as_py() for row in part.tolist()]  # `take` would copy all texts
         encoder = encoder or open_encoder(context.recipe.encoder)
         for tokens in tokens_of(encoder, texts):
             yield tokens.rows.shape[1], packed(tokens.rows, kind)

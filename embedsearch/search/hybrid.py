@@ -121,7 +121,7 @@ class Words:
         else:
             first = np.isin(rows, np.concatenate([near[:DEPTH], worded[:DEPTH]]))
             weight = self.facts.weight
-            both = weight * _standard(-far, first) + (1 - weight) * _standard(found, first)
+            both = weight * standard(-far, first) + (1 - weight) * standard(found, first)
             order = np.lexsort((rows, far, -both))
         order = order[far[order] <= limit]
         if records is not None:
@@ -170,7 +170,9 @@ def _firsts(rows: Rows, records: Records) -> Rows:
     return firsts
 
 
-def _standard(values: npt.NDArray[np.float64], first: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return values less the mean of some of them, divided by their deviation where there is one."""
+def standard(
+    values: npt.NDArray[np.float64], first: npt.NDArray[np.bool_] | slice = slice(None)
+) -> npt.NDArray[np.float64]:
+    """Return values less the mean of some of them, or of all, divided by their deviation if there is one."""
     mean, deviation = float(values[first].mean()), float(values[first].std())
     return (values - mean) / (deviation or 1.0)

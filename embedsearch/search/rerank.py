@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from embedsearch.artifacts.tokens import KeptTokens
 from embedsearch.distances.metric import Vectors
@@ -25,6 +24,7 @@ from embedsearch.errors import ItemError, QueryError
 from embedsearch.query import TOKENS, AnyQuery, Image, MoreLike, Text
 from embedsearch.records import Span, Unit
 from embedsearch.search.fused import Candidate
+from embedsearch.search.hybrid import standard
 from embedsearch.splitters.words import words
 from embedsearch.store.build import Build
 
@@ -107,13 +107,8 @@ def _ordered(scored: Sequence[Candidate]) -> list[Candidate]:
     first = [each.fused for each in scored if each.fused is not None]
     if len(first) < len(scored) or np.isinf(new).any():
         return _best_first(scored, new.tolist())
-    both = _standard(np.array(first)) + SHARE * _standard(new)
+    both = standard(np.array(first)) + SHARE * standard(new)
     return _best_first(scored, both.tolist())
-
-
-def _standard(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    standard: npt.NDArray[np.float64] = (values - values.mean()) / (values.std() or 1.0)
-    return standard
 
 
 def _lit(encoder: Encoder, text: Any, tokens: Tokens | None, best: Sequence[int]) -> tuple[Span, ...]:
