@@ -21,7 +21,7 @@ from embedsearch.errors import ItemError, MissingExtraError, QueryError, SourceE
 from embedsearch.modalities import UNITS, QueryForm
 from embedsearch.progress import Progress
 from embedsearch.query import DEFAULT_SAMPLE, SearchOptions, Text
-from embedsearch.results import Hit
+from embedsearch.results import Hit, Results
 from embedsearch.search.searcher import CLIPS, Searcher
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
 from embedsearch.store.build import Build
@@ -238,6 +238,28 @@ def precision(searcher: Searcher, field: str, k: int = 10) -> dict[str, float]:
     return {"P@1": round(float(np.mean(first)), 4), f"P@{k}": round(float(np.mean(share)), 4)}
 
 
+def ir_measures() -> Any:
+    """Return the library ir-measures.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import ir_measures
+    except ImportError:
+        raise MissingExtraError("Judged queries need ir-measures: pip install 'embedsearch[eval]'") from None
+    return ir_measures
+
+
+def run_of(queries: Sequence[str], answers: Sequence[Results]) -> list[Any]:
+    """Return the hits of some queries, given by their ids, as ir-measures takes them."""
+    return [
+        ir_measures().ScoredDoc(query, hit.id, -hit.rank)
+        for query, results in zip(queries, answers, strict=True)
+        for hit in results
+    ]
+
+
 def judged(searcher: Searcher, queries: Path, qrels: Path) -> dict[str, float]:
     """Return nDCG@10, MRR and recall@100 over judged queries, by ir-measures.
 
@@ -253,12 +275,9 @@ def judged(searcher: Searcher, queries: Path, qrels: Path) -> dict[str, float]:
         SourceNotFoundError, SourceError: a file is missing or can't be read as such.
         MissingExtraError: ir-measures is not installed.
     """
-    try:
-        import ir_measures
-        from ir_measures import RR, R, nDCG
-    except ImportError:
-        raise MissingExtraError("Judged queries need ir-measures: pip install 'embedsearch[eval]'") from None
-    judgements = [ir_measures.Qrel(*each) for each in read_qrels(qrels)]
+    measures = ir_measures()
+    ndcg, mrr, reached = measures.nDCG @ 10, measures.RR, measures.R @ DEEP
+    judgements = [measures.Qrel(*each) for each in read_qrels(qrels)]
     known = {each.query_id for each in judgements}
     found = {identity: text for identity, text in read_queries(queries) if identity in known}
     if not found:
@@ -268,15 +287,14 @@ def judged(searcher: Searcher, queries: Path, qrels: Path) -> dict[str, float]:
     for start in range(0, len(asked), QUERIES):
         part = list(asked.items())[start : start + QUERIES]
         answers = searcher.search_all([Text(text) for _, text in part], options)
-        for (identity, _), results in zip(part, answers, strict=True):
-            run += [ir_measures.ScoredDoc(identity, hit.id, -hit.rank) for hit in results]
+        run += run_of([identity for identity, _ in part], answers)
     judgements = [each for each in judgements if each.query_id in asked]
-    measured = ir_measures.calc_aggregate([nDCG @ 10, RR, R @ DEEP], judgements, run)
+    measured = measures.calc_aggregate([ndcg, mrr, reached], judgements, run)
     return {
         "queries": len(asked),
-        "nDCG@10": round(measured[nDCG @ 10], 4),
-        "MRR": round(measured[RR], 4),
-        f"recall@{DEEP}": round(measured[R @ DEEP], 4),
+        "nDCG@10": round(measured[ndcg], 4),
+        "MRR": round(measured[mrr], 4),
+        f"recall@{DEEP}": round(measured[reached], 4),
     }
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from embedsearch.analysis.evaluate import ir_measures, run_of
 from embedsearch.artifacts.lexical import set_weight
 from embedsearch.errors import QueryError, SourceError
 from embedsearch.progress import Progress, Silent
 from embedsearch.query import Mode, SearchOptions, Text
-from embedsearch.search.searcher import Placed, Searcher
+from embedsearch.search.searcher import Searcher
 from embedsearch.sources.judgements import read_qrels, read_queries
 from embedsearch.store.build import Build
 from embedsearch.store.facts import TunedFacts
@@ -37,6 +35,7 @@ def tune(searcher: Searcher, queries: Path, qrels: Path, progress: Progress | No
     Raises:
         QueryError: the index has no words.
         SourceNotFoundError, SourceError: a file is missing, can't be read, or judges fewer than 10 queries.
+        MissingExtraError: ir-measures is not installed.
         IndexBusyError: another process is writing the index.
     """
     words, progress = searcher.words, progress or Silent()
@@ -45,26 +44,24 @@ def tune(searcher: Searcher, queries: Path, qrels: Path, progress: Progress | No
             f"The index {searcher.manifest.name!r} has no words to weigh. If it holds texts, add them: "
             f"embedsearch rebuild {searcher.manifest.name}"
         )
-    grades: dict[str, dict[str, int]] = {}
-    for query, item, grade in read_qrels(qrels):
-        if grade > 0:
-            grades.setdefault(query, {})[item] = grade
-    asked = {query: text for query, text in read_queries(queries) if query in grades and text.strip()}
+    measures = ir_measures()
+    ndcg, judgements = measures.nDCG @ 10, [measures.Qrel(*each) for each in read_qrels(qrels)]
+    known = {each.query_id for each in judgements if each.relevance > 0}
+    asked = {query: text for query, text in read_queries(queries) if query in known and text.strip()}
     if len(asked) < LEAST:
         raise SourceError(
             f"{qrels} judges {len(asked)} queries of {queries}; at least {LEAST} are needed to tune with."
         )
     progress.stage(f"asking {len(asked):,} queries in each mode", len(WEIGHTS) + 2)
     placed = searcher.placed([Text(text) for text in asked.values()])
-    judged = [grades[query] for query in asked]
-
+    judgements = [each for each in judgements if each.query_id in asked]
     trying = copy(searcher)  # other threads go on searching with the weight as it is
 
     def measured(mode: Mode, weight: float = 0.0) -> float:
         trying.words = replace(words, facts=replace(words.facts, weight=weight))
-        found = _ndcg(trying, placed, judged, mode)
+        found = run_of([*asked], trying.search_placed(placed, SearchOptions(10, fold=False, mode=mode)))
         progress.advance(1)
-        return found
+        return float(measures.calc_aggregate([ndcg], judgements, found)[ndcg])
 
     alone = {mode: measured(mode) for mode in ("vector", "lexical")}
     tried = {weight: measured("hybrid", weight) for weight in WEIGHTS}
@@ -74,20 +71,3 @@ def tune(searcher: Searcher, queries: Path, qrels: Path, progress: Progress | No
     home = searcher.build.folder.parents[1]
     tuned = TunedFacts(str(queries.resolve()), len(asked), figures)
     return set_weight(home.parent, home.name, mode, best, tuned)
-
-
-def _ndcg(
-    searcher: Searcher, placed: Sequence[Placed], judged: Sequence[Mapping[str, int]], mode: Mode
-) -> float:
-    """Return the mean nDCG@10 of queries, with the grades of their items."""
-    every = searcher.search_placed(placed, SearchOptions(10, fold=False, mode=mode))
-    shares = []
-    for results, grades in zip(every, judged, strict=True):
-        best = _gain(sorted(grades.values(), reverse=True)[:10])
-        shares.append(_gain([grades.get(hit.id, 0) for hit in results]) / best)
-    return float(np.mean(shares))
-
-
-def _gain(grades: Sequence[int]) -> float:
-    """Return the discounted gain of grades in the order of their items."""
-    return float(sum(grade / np.log2(at + 2) for at, grade in enumerate(grades)))
