@@ -74,7 +74,7 @@ def duplicates_page() -> None:
                 finder.compare(2 * automatic, bar)
                 finder.check_nearest(bar)
             threshold, keep = _settings(searcher, said, automatic)
-        with st.spinner("Grouping what was found …"):
+        with st.container(key="es-grouping"), st.spinner("Grouping what was found …"):
             found = duplicates(finder, AUTO if threshold is None else threshold, keep)
         _show(searcher, found, said)
 

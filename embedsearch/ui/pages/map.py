@@ -68,7 +68,7 @@ def map_page() -> None:
             return
         name = asked.index or first_index(known)
         choose, about = st.columns([1, 3], vertical_alignment="top")
-        with choose:
+        with choose, st.container(key="es-map-index"):
             query_input.choose_index(known, name)
         show_notices(asked.problems)
         searcher = open_index(indexes, name).searcher
@@ -77,7 +77,7 @@ def map_page() -> None:
             _about(searcher, drawn)
         chosen, nearest = _chosen(searcher, asked.item)
         plot, side = st.columns([3, 1], gap="medium")
-        with plot:
+        with plot, st.container(key="es-map-plot"):
             _plot(searcher, drawn, chosen, nearest)
         with side:
             _side(searcher, chosen, nearest)
@@ -98,7 +98,7 @@ def _shown(inputs: MapInputs, made: Map) -> Rows:
 
 
 def _about(searcher: Index, drawn: Drawn) -> None:
-    """Say what the map is, and how much it keeps."""
+    """Say what the map is, and how much it keeps, in one piece: parts that come one by one move the plot."""
     facts, count = drawn.map.facts, len(searcher)
     k = facts.neighbours
     method = "PCA" if facts.method == Method.PCA else "UMAP"
@@ -110,7 +110,7 @@ def _about(searcher: Index, drawn: Drawn) -> None:
         detail = "Distances between far groups mean little."
     kept = facts.preserved
     low = " Dots near each other are often not related." if kept < LOW else ""
-    st.html(
+    said = (
         '<p class="es-about"><b>What lies near what.</b> Each dot is an item; colours are groups of related '
         f'ones.</p><p class="es-quiet">A flat map keeps only part of this: <b>{100 * kept:.0f}\u00a0%</b> of '
         f"each item’s {k} nearest neighbours are among its {k} nearest here{of}.{low} Method: {method}. "
@@ -119,10 +119,11 @@ def _about(searcher: Index, drawn: Drawn) -> None:
     )
     if facts.method == Method.PCA:
         install = "" if is_installed() else "pip install 'embedsearch[umap]', then "
-        st.html(
+        said += (
             f'<p class="es-quiet">A map that keeps more neighbours together: <code>{install}embedsearch map '
             f"{html.escape(searcher.manifest.name)} --method umap</code></p>"
         )
+    st.html(said)
 
 
 def _chosen(searcher: Index, item: str) -> tuple[Hit | None, list[Hit]]:
