@@ -37,6 +37,7 @@ from embedsearch.recipe import (
     IndexOptions,
     Recipe,
     SourceRecipe,
+    absolute_uri,
     check_name,
     columns_of,
     joined,
@@ -110,6 +111,8 @@ def build(
     dim: int = 0,
     language: str = "",
     keep_tokens: str = "",
+    uri: str = "",
+    items: str = "local",
     index: IndexOptions | None = None,
     indexes: str | Path | None = None,
     replace: bool = False,
@@ -172,7 +175,8 @@ def build(
             encoder of your own, anything with a `name` and `encode(list)` that returns (n, d) numbers: it is
             given texts, PIL images or vectors, as the source holds, and `open` and `rebuild` need it again.
         metric: `cosine`, `l2` or `ip`; empty for `l2` of rows and `cosine` of all else.
-        backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq` or `ivf-pq`.
+        backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq` or `ivf-pq`; or `milvus`,
+            with `uri`.
         memory: the memory limit for building and searching, such as `4GB`; empty for half of what is free.
         recall: the recall@10 that an approximate index is tuned to reach, (0, 1].
         queries: a file of queries (JSONL with id and text, or a table of both) to tune with.
@@ -188,7 +192,10 @@ def build(
             `none` for words as they are, empty to find out.
         keep_tokens: for texts, `int8` or `1bit` to keep the hidden states of their tokens, so that re-ranking
             takes milliseconds; building takes about twice as long.
-        index: the options from `metric` to `keep_tokens` together; an option can't be given twice.
+        uri: the server that keeps the vectors, such as `http://localhost:19530`, or a file for Milvus Lite.
+        items: `remote` to put the items on that server too, so that `open("milvus://host/name")` needs no
+            folder.
+        index: the options from `metric` to `items` together; an option can't be given twice.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         replace: replace an index of that name even if it was made from something else.
         strict: fail if the index does not reach `recall`.
@@ -259,6 +266,8 @@ def build(
         dim=dim,
         language=language,
         keep_tokens=keep_tokens,
+        uri=absolute_uri(uri),
+        items=items,
     )
     if isinstance(source, str | Path):
         read = _located(source, asked)

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from embedsearch.backends import fetch, is_elsewhere
+from embedsearch.disk.cache import cache_folder
 from embedsearch.disk.lock import write_lock
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.own import OwnEncoder, loading
@@ -39,6 +41,7 @@ from embedsearch.recipe import (
     IndexOptions,
     Recipe,
     SourceRecipe,
+    absolute_uri,
     check_name,
     layers_of,
 )
@@ -380,6 +383,8 @@ class Index(Searcher):
         strict: bool = False,
         allow_removal: bool = False,
         backend: str = "",
+        uri: str = "",
+        items: str = "",
         memory: str = "",
         recall: float = 0,
         queries: str | Path = "",
@@ -395,6 +400,8 @@ class Index(Searcher):
             strict=strict,
             allow_removal=allow_removal,
             backend=backend,
+            uri=uri,
+            items=items,
             memory=memory,
             recall=recall,
             queries=queries,
@@ -504,13 +511,14 @@ def open_index(
     """Open an index for searching.
 
     Args:
-        name: the index's name.
+        name: the index's name; or `milvus://host/name` for one on a server that holds its items too.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         encoder: the encoder of your own that the index was built with, see `embedsearch.build`.
         load: what makes the encoder, for callers that share encoders.
 
     Raises:
         IndexNotFoundError: there is none of that name.
+        ServerError: a server does not answer.
         IndexDamagedError: its files are missing, truncated or altered.
 
     Example:
@@ -518,6 +526,8 @@ def open_index(
         'I want a refund'
     """
     making = load if encoder is None else loading(encoder)
+    if "://" in name:
+        return Index(Build(fetch(name, cache_folder() / "fetched")), making)
     return open_current(indexes_folder(indexes), name, lambda build: Index(Build(build), making))
 
 
@@ -528,6 +538,8 @@ def rebuild(
     strict: bool = False,
     allow_removal: bool = False,
     backend: str = "",
+    uri: str = "",
+    items: str = "",
     memory: str = "",
     recall: float = 0,
     queries: str | Path = "",
@@ -548,8 +560,10 @@ def rebuild(
         full: embed everything again.
         strict: fail where the recall asked for is not reached.
         allow_removal: whether more than 20 percent of the records may be gone from the source.
-        backend: change the index type, see `embedsearch.build`; this and the next six are saved in the
+        backend: change the index type, see `embedsearch.build`; this and the next eight are saved in the
             recipe. Empty, 0 or None for what the recipe says.
+        uri: see `embedsearch.build`.
+        items: see `embedsearch.build`.
         memory: see `embedsearch.build`.
         recall: see `embedsearch.build`.
         queries: see `embedsearch.build`.
@@ -571,9 +585,13 @@ def rebuild(
     settle(root / check_name(name))
     recipe = _stored(root, name)
     asked = IndexOptions(center=center, dim=dim)
+    kind = backend or recipe.index.backend
+    elsewhere = bool(uri) or is_elsewhere(kind)
     options = replace(
         recipe.index,
-        backend=backend or recipe.index.backend,
+        backend=kind,
+        uri=absolute_uri(uri) or (recipe.index.uri if elsewhere else ""),
+        items=items or (recipe.index.items if elsewhere else "local"),
         memory=memory or recipe.index.memory,
         recall=recall or recipe.index.recall,
         queries=str(Path(queries).expanduser().resolve()) if queries else recipe.index.queries,

@@ -24,6 +24,7 @@ RECIPE_FILE = "recipe.toml"
 MEMORY, KEPT = "memory", "source"  # the kind of source that is kept in the index's folder, and where there
 STORAGES = ("fp32", "fp16")
 KEPT_TOKENS = ("int8", "1bit")
+ITEMS = ("local", "remote")  # where the items of an index on a server can be had
 # What of an image its vector is made of: the middle that the model's own preprocessing takes, the whole, or
 # the mean of both; auto is both where the longer side is over 1.3 times the shorter, and else the middle.
 VIEWS = ("auto", "centre", "whole", "both")
@@ -190,6 +191,9 @@ class IndexOptions:
             `english`; `none` to count words as they are, empty to find out.
         keep_tokens: of texts, `int8` or `1bit` to keep the hidden states of their tokens for re-ranking;
             empty to compute them when asked.
+        uri: of the server that keeps the vectors, or the absolute path of a file for an embedded one; empty
+            for a backend that needs none.
+        items: `remote` where the server holds the items too, so that a reader needs no folder; else `local`.
     """
 
     metric: str = ""
@@ -205,6 +209,8 @@ class IndexOptions:
     dim: int = field(default=0, metadata=stored(optional=True))
     language: str = field(default="", metadata=stored(optional=True))
     keep_tokens: str = field(default="", metadata=stored(optional=True))
+    uri: str = field(default="", metadata=stored(optional=True))
+    items: str = field(default="local", metadata=stored(optional=True))
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -218,6 +224,12 @@ class IndexOptions:
                 f"Tokens are kept as {' or '.join(KEPT_TOKENS)}; got {self.keep_tokens!r}."
                 + nearest(self.keep_tokens, KEPT_TOKENS)
             )
+        if self.items not in ITEMS:
+            raise RecipeError(
+                f"Items are {' or '.join(ITEMS)}; got {self.items!r}.{nearest(self.items, ITEMS)}"
+            )
+        if self.items == "remote" and not self.uri:
+            raise RecipeError("Items are remote where a server holds them: name it with --uri.")
         if not 0 < self.recall <= 1:
             raise RecipeError(f"recall is a share over 0 and up to 1, such as 0.95; got {self.recall:g}.")
         if not 0 <= self.max_rejected <= 1:
@@ -315,6 +327,11 @@ def check_name(name: str) -> str:
             "a letter or digit first, as in 'holidays-2026'."
         )
     return name
+
+
+def absolute_uri(uri: str) -> str:
+    """Return the URI of a server as it is, and the path of a file as an absolute one; empty for none."""
+    return uri if not uri or "://" in uri else str(Path(uri).expanduser().resolve())
 
 
 def parse_memory(text: str) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, Self, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from embedsearch.backends.facts import IndexFacts
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import RecipeError, nearest
 from embedsearch.query import Tree
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Rows = npt.NDArray[np.int64]
 Nodes = npt.NDArray[np.int32]
@@ -32,6 +35,25 @@ FIRST_NEAREST = 100  # neighbours that are searched first for all within a limit
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """What a backend that keeps its vectors elsewhere knows of the build that it is a part of.
+
+    Attributes:
+        uri: of the server, or the path of an embedded one's file.
+        name: of the index.
+        folder: of the index.
+        items: returns the items, a row for each vector; it waits until they are written.
+        before: returns those of the build that an index is extended from; None without one.
+    """
+
+    uri: str
+    name: str
+    folder: Path
+    items: Callable[[], pa.Table]
+    before: Callable[[], pa.Table] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How to build an index.
 
@@ -41,6 +63,7 @@ class Settings:
         queries: (q, d) float32, raw, to tune with; None to hold out vectors of the index.
         stage: called with a line that says what starts, and with its number of vectors where that is known.
         advance: called with the number of vectors that are done since the last call.
+        place: where a server keeps the index; None for one in files.
     """
 
     memory: int
@@ -48,6 +71,7 @@ class Settings:
     queries: Vectors | None = None
     stage: Callable[[str, int | None], None] = lambda _text, _total: None
     advance: Callable[[int], None] = lambda _vectors: None
+    place: Place | None = None
 
 
 def grown(search: Callable[[int], tuple[Vectors, Rows]], limit: float) -> tuple[Vectors, Rows]:
@@ -80,7 +104,8 @@ class Filter:
     A server evaluates the condition where its vectors are; an index in memory asks for the mask.
 
     Attributes:
-        tree: the condition; None where rows were chosen in another way.
+        tree: the condition over columns of the items, with values of their types, moments as whole numbers;
+            None where rows were chosen in another way.
     """
 
     def __init__(self, mask: Callable[[], Mask], tree: Tree | None = None) -> None:
@@ -184,6 +209,39 @@ class Backend(Protocol):
         """
 
 
+class Elsewhere(Backend, Protocol):
+    """A backend whose vectors a server keeps, for readers that may have no folder of the index.
+
+    The methods without an instance take paths that `save` was given, as they serve builds that are not open.
+    """
+
+    def take(self, rows: Rows) -> Vectors:
+        """Return the vectors of some rows as the server has them: (m,) -> (m, d) float32."""
+
+    @staticmethod
+    def publish(path: Path, files: Sequence[Path]) -> None:
+        """Make a build the one that readers find under the name of the index.
+
+        Doing it again changes nothing. Killed at any moment, readers find this build or the one before.
+
+        Args:
+            path: of the build's index.
+            files: what readers without a folder need of the build, its manifest last.
+
+        Raises:
+            ServerError: the server does not answer, or no longer has the vectors.
+            RecipeError: another folder publishes an index of this name there.
+        """
+
+    @staticmethod
+    def withdraw(path: Path) -> None:
+        """Have readers find no build under the name of the index, as the current one is in files."""
+
+    @staticmethod
+    def tidy(gone: Sequence[Path], kept: Sequence[Path]) -> None:
+        """Delete from servers what builds that are gone needed, and no kept one does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A row of `BACKENDS`.
@@ -191,10 +249,12 @@ class Kind:
     Attributes:
         implementation: "module:class", imported on first use.
         bytes: a function of the dimension: the memory that building takes for each vector.
+        elsewhere: whether the class is one of `Elsewhere`: a server keeps the vectors.
     """
 
     implementation: str
     bytes: Callable[[int], float]
+    elsewhere: bool = False
 
 
 _FAISS_ANN = "embedsearch.backends.faiss_ann:FaissANN"
@@ -206,6 +266,7 @@ BACKENDS: dict[str, Kind] = {
     "hnsw-sq8": Kind(_FAISS_ANN, lambda d: d + 160),  # a graph over codes of 8 bits a component
     "ivf-rabitq": Kind(_FAISS_ANN, lambda d: d / 8 + 24),  # lists of RaBitQ codes, 1 bit a component
     "ivf-pq": Kind(_FAISS_ANN, lambda d: d / 4 + 16),  # lists of PQ codes, 2 bits a component
+    "milvus": Kind("embedsearch.backends.milvus:Milvus", lambda _: 0, elsewhere=True),  # a Milvus server
 }
 
 
@@ -217,6 +278,32 @@ def backend_class(name: str) -> type[Backend]:
     """
     module, attribute = BACKENDS[check_kind(name)].implementation.split(":")
     return cast(type[Backend], getattr(import_module(module), attribute))
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether a server keeps the vectors of the backend `name`."""
+    return name in BACKENDS and BACKENDS[name].elsewhere
+
+
+def elsewhere_class(name: str) -> type[Elsewhere]:
+    """Return the class of a backend whose vectors a server keeps."""
+    return cast(type[Elsewhere], backend_class(name))
+
+
+def fetch(address: str, into: Path) -> Path:
+    """Return the folder of the current build of an index on a server, read into a folder of this machine.
+
+    Args:
+        address: such as milvus://host/name.
+        into: the folder that holds what was read before.
+
+    Raises:
+        RecipeError: it is no such address, or its items are not on the server.
+        IndexNotFoundError, ServerError: the server has no such index, or does not answer.
+    """
+    from embedsearch.backends.milvus.published import fetch
+
+    return fetch(address, into)
 
 
 def check_kind(name: str) -> str:

@@ -39,12 +39,17 @@ def hold_out(count: int, seed: int = 0) -> Rows:
     return np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
 
 
-def masks(count: int, seed: int = 1) -> Iterator[tuple[float, Mask | None]]:
+def draws(count: int, seed: int = 1) -> Vectors:
+    """Return a random number from 0 to 1 for each row, (n,) float32; a share has the rows below it."""
+    return np.random.default_rng(seed).random(count, dtype=np.float32)
+
+
+def masks(count: int) -> Iterator[tuple[float, Mask | None]]:
     """Yield each share with a random mask of as many rows, (n,) of truth values; None for all.
 
     The rows of a smaller share are among the rows of a larger one.
     """
-    draw = np.random.default_rng(seed).random(count, dtype=np.float32)
+    draw = draws(count)
     for share in SHARES:
         yield share, None if share == 1 else draw < share
 
@@ -145,6 +150,43 @@ def tune(
         if found is None or trials.single(found.step) > scanned * share * len(vectors):
             break
         steps.append(found.step)
+    return steps
+
+
+def tune_each(
+    trial: Trial,
+    queries: Vectors,
+    vectors: Vectors,
+    indexed: Mask,
+    metric: Metric,
+    wanted: float,
+    efs: Sequence[int],
+) -> list[Step]:
+    """Find the least efSearch that reaches the wanted recall for each share, for hits that are not re-ranked.
+
+    Args:
+        trial: searches the index.
+        queries: (q, d) float32, ready; none of them is in the index.
+        vectors: (n, d) raw.
+        indexed: (n,) which of them the index holds.
+        metric: which distance.
+        wanted: recall@10.
+        efs: values of efSearch to try, ascending.
+
+    Returns:
+        Steps by falling share, without those shares where no value reaches the recall. The first is for all
+        rows; where none reaches it, it holds the largest.
+    """
+    shares = list(masks(len(vectors)))
+    allowed = [indexed if mask is None else indexed & mask for _, mask in shares]
+    steps: list[Step] = []
+    for (share, mask), nearest in zip(shares, truth(queries, vectors, allowed, metric), strict=True):
+        trials = _Trials(trial, queries, nearest, mask, share, wanted)
+        found = trials.least(efs, K)
+        if found is None and not steps:
+            found = trials.run(efs[-1], K)
+        if found is not None:
+            steps.append(found.step)
     return steps
 
 

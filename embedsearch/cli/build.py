@@ -15,10 +15,12 @@ from embedsearch.cli.options import (
     dim_option,
     example,
     indexes_option,
+    items_option,
     json_option,
     layers_given,
     model_option,
     option,
+    uri_option,
 )
 from embedsearch.recipe import KEPT_TOKENS, VIEWS
 
@@ -198,6 +200,8 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     metavar="FILE",
     help="Queries for the tuning: JSONL with id and text, or a table of id and text.",
 )
+@uri_option
+@items_option
 @option("--strict", is_flag=True, help="Fail if the index does not reach the recall of --recall.")
 @option(
     "--storage",
@@ -331,6 +335,8 @@ def build_command(
     dim: int,
     language: str,
     keep_tokens: str,
+    uri: str,
+    items: str | None,
     indexes: Path | None,
     replace: bool,
     strict: bool,
@@ -401,6 +407,8 @@ def build_command(
             dim=dim,
             language=language,
             keep_tokens=keep_tokens,
+            uri=uri,
+            items=items or "local",
             indexes=indexes,
             replace=replace,
             strict=strict,

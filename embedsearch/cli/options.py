@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from embedsearch.recipe import ITEMS
+
 if TYPE_CHECKING:
     from embedsearch.serve.schemas import Output
 
@@ -80,7 +82,22 @@ dim_option = option(
     metavar="NUMBER",
     help="Keep so many main directions of the centred vectors (PCA).  [default: all]",
 )
-backend_names = click.Choice(["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq"])
+backend_names = click.Choice(
+    ["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq", "milvus"]
+)
+uri_option = option(
+    "--uri",
+    default="",
+    metavar="URI",
+    help="With --backend milvus: the server that keeps the vectors, as in http://localhost:19530, or a file "
+    "for Milvus Lite.",
+)
+items_option = option(
+    "--items",
+    type=click.Choice(ITEMS),
+    help="With --uri: remote puts the items on the server too, so that readers need no folder.  "
+    "[default: local]",
+)
 
 
 host_option = option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

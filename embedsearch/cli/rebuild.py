@@ -15,9 +15,11 @@ from embedsearch.cli.options import (
     echo_json,
     example,
     indexes_option,
+    items_option,
     json_option,
     option,
     plain,
+    uri_option,
 )
 
 
@@ -31,6 +33,8 @@ from embedsearch.cli.options import (
 @option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 @option("--strict", is_flag=True, help="Fail if the index does not reach the recall asked for.")
 @option("--backend", type=backend_names, help="Change the index type (saved in the recipe).")
+@uri_option
+@items_option
 @option("--memory", default="", metavar="SIZE", help="Change the memory limit (saved in the recipe).")
 @option(
     "--recall",
@@ -52,6 +56,8 @@ def rebuild_command(
     dry_run: bool,
     strict: bool,
     backend: str | None,
+    uri: str,
+    items: str | None,
     memory: str,
     recall: float | None,
     queries: str,
@@ -71,7 +77,7 @@ def rebuild_command(
     from embedsearch.index import rebuild
 
     if dry_run:
-        if any((strict, backend, memory, recall, queries, keep, center is not None, dim)):
+        if any((strict, backend, uri, items, memory, recall, queries, keep, center is not None, dim)):
             raise click.UsageError(
                 "--dry-run only shows what changed in the source. Of the options, only --full fits."
             )
@@ -85,6 +91,8 @@ def rebuild_command(
             strict=strict,
             allow_removal=allow_removal,
             backend=backend or "",
+            uri=uri,
+            items=items or "",
             memory=memory,
             recall=recall or 0,
             queries=queries,

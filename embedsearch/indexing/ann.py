@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from embedsearch.backends import AUTO, Backend, Rows, Settings, backend_class, choose, free_memory, needed
+from embedsearch.backends import (
+    AUTO,
+    Backend,
+    Place,
+    Rows,
+    Settings,
+    backend_class,
+    choose,
+    free_memory,
+    is_elsewhere,
+    needed,
+)
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.centring import Centring, fingerprint_of
@@ -16,6 +28,7 @@ from embedsearch.errors import RecipeError
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe, parse_memory
 from embedsearch.store.facts import NeighboursKept
+from embedsearch.store.items import Items
 from embedsearch.store.manifest import INDEX, QUERIES, VECTORS
 from embedsearch.store.previous import PreviousBuild
 
@@ -46,7 +59,8 @@ def make_index(
     previous: PreviousBuild | None,
     kept: Rows,
     progress: Progress,
-    centring: Centring | None = None,
+    centring: Centring | None,
+    items: Callable[[], Items],
 ) -> MadeIndex:
     """Make the index over the vectors in `aside`, from the one of the build before where that serves.
 
@@ -58,6 +72,7 @@ def make_index(
         kept: (n,) which row of it holds the same vector, -1 for none.
         progress: is told how it goes on.
         centring: what the vectors were centred by; None for nothing.
+        items: returns the items of the build, once they are written.
     """
     vectors = load_array(aside / VECTORS, mapped=True)
     count, dimension = vectors.shape
@@ -65,7 +80,11 @@ def make_index(
     queries = load_array(aside / QUERIES) if (aside / QUERIES).is_file() else None
     if queries is not None and centring is not None:
         queries = centring.apply(queries)
-    settings = Settings(memory, recipe.index.recall, queries, progress.stage, progress.advance)
+    place = None
+    if is_elsewhere(recipe.index.backend):
+        last_items = None if previous is None else (lambda build=previous.build: build.items)
+        place = Place(recipe.index.uri, recipe.name, aside.parents[1], items, last_items)
+    settings = Settings(memory, recipe.index.recall, queries, progress.stage, progress.advance, place)
     kind = recipe.index.backend
     last = previous.build.manifest.backend if previous else ""
     if kind == AUTO:

@@ -27,7 +27,7 @@ import numpy as np
 
 from embedsearch.artifacts import ArtifactContext, is_complete, refresh
 from embedsearch.artifacts.exports import export_for_queries
-from embedsearch.backends import AUTO, check_kind
+from embedsearch.backends import AUTO, check_kind, is_elsewhere
 from embedsearch.crossmodal.projection import tower_recipe
 from embedsearch.disk.checksums import file_facts, sha256_of
 from embedsearch.disk.lock import write_lock
@@ -67,8 +67,17 @@ from embedsearch.sources.judgements import read_queries
 from embedsearch.store.build import Build
 from embedsearch.store.facts import BuildReport, NeighboursKept, SourceChanges
 from embedsearch.store.folders import current_build, current_id, is_published
-from embedsearch.store.items import FIELD
-from embedsearch.store.manifest import BUILDS, COLUMNS, PROBES, QUERIES, SOURCE_STATE, VECTORS, Manifest
+from embedsearch.store.items import FIELD, Items, open_table
+from embedsearch.store.manifest import (
+    BUILDS,
+    COLUMNS,
+    ITEMS,
+    PROBES,
+    QUERIES,
+    SOURCE_STATE,
+    VECTORS,
+    Manifest,
+)
 from embedsearch.store.previous import PreviousBuild
 from embedsearch.store.versions import ASIDE, STAGING, publish, recover, settle
 
@@ -299,7 +308,12 @@ class _Task:
         _save_queries(recipe, encoder, plan.previous, aside, self.load)
         with ThreadPoolExecutor(1, thread_name_prefix="items") as beside:
             items = beside.submit(staging.join_items, aside, cells)
-            made = make_index(recipe, self.metric, aside, self.previous, kept, self.progress, centring)
+
+            def held() -> Items:
+                items.result()
+                return open_table(aside / ITEMS)
+
+            made = make_index(recipe, self.metric, aside, self.previous, kept, self.progress, centring, held)
         schema, files = items.result()
         index = made.facts
         if self.strict and index.recall < recipe.index.recall:
@@ -451,6 +465,11 @@ def _check(recipe: Recipe) -> Metric:
     """Return the recipe's metric; what it can't mean is refused."""
     if recipe.index.backend != AUTO:
         check_kind(recipe.index.backend)
+    if recipe.index.uri and not is_elsewhere(recipe.index.backend):
+        raise RecipeError(
+            f"--uri names a server, and the backend {recipe.index.backend} keeps its vectors in files: add "
+            "--backend milvus, or leave --uri out."
+        )
     check_language(recipe.index.language)
     if recipe.index.keep_tokens and recipe.encoder.unit is not Unit.TEXT:
         raise RecipeError(

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, cast
 from unicodedata import normalize
 
 import numpy as np
@@ -244,7 +244,42 @@ def as_filter(where: str | Tree, items: pa.Table, types: Mapping[str, pa.DataTyp
                 held.append(step(items))
         return pc.fill_null(held.pop(), False).to_numpy()  # type: ignore[no-any-return]
 
-    return Filter(mask, tree)
+    return Filter(mask, _settled(tree, types))
+
+
+def _settled(tree: Tree, types: Mapping[str, pa.DataType]) -> Tree:
+    """Return a filter over columns of the items, whose values have the types of the columns.
+
+    A comparison that has the same outcome for every value is `IN ()`, or not that.
+    """
+    match tree:
+        case Both(left, right) | Either(left, right):
+            return type(tree)(_settled(left, types), _settled(right, types))
+        case Not(part):
+            return Not(_settled(part, types))
+    column, kind = _column(tree.field, types)
+    if isinstance(tree, IsNull) or pa.types.is_list(kind):
+        return replace(tree, field=column)
+    if isinstance(tree, In):
+        pairs = [around(tree.field, kind, value) for value in tree.values]
+        exact = (_plain(kind, below) for below, above in pairs if below is not None and below == above)
+        return In(column, tuple(exact))
+    if isinstance(tree, Like):
+        return replace(tree, field=column, pattern=normalize("NFC", tree.pattern))
+    if isinstance(tree, Has):
+        return Has(column, normalize("NFC", str(tree.value)))
+    found = _compared(tree.field, kind, tree.operator, tree.value)
+    if isinstance(found, bool):
+        return Not(In(column, ())) if found else In(column, ())
+    return Compare(column, found[0], _plain(kind, found[1]))
+
+
+def _plain(kind: pa.DataType, value: Any) -> Literal:
+    """Return a value of a type as a filter holds it: a day or a moment as a whole number."""
+    if not pa.types.is_temporal(kind):
+        return cast(Literal, value)
+    whole = pa.int32() if kind.bit_width == 32 else pa.int64()
+    return int(pa.scalar(value.as_py() if isinstance(value, pa.Scalar) else value, kind).cast(whole).as_py())
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,18 +360,27 @@ def _listing(names: Iterable[str]) -> str:
 
 def _test(field: str, kind: pa.DataType, sign: str, value: Literal) -> _Test:
     """Return what compares values of a type with a literal."""
+    found = _compared(field, kind, sign, value)
+    if isinstance(found, bool):
+        return lambda column: _constant(column, found)
+    compute, bound = _COMPUTE[found[0]], pa.scalar(found[1], kind)
+    return lambda column: compute(_texts(column), bound)
+
+
+def _compared(field: str, kind: pa.DataType, sign: str, value: Literal) -> tuple[str, Any] | bool:
+    """Return the operator and the value of a type that mean the same as those given.
+
+    True or False where the outcome is the same for every value of the type.
+    """
     if sign not in _COMPUTE:
         raise FilterError(f"{sign!r:.20} compares nothing; there are {', '.join(_COMPUTE)}.")
     below, above = around(field, kind, value)
-    exact = below is not None and below == above
-    if exact:
-        return lambda column: _COMPUTE[sign](_texts(column), pa.scalar(below, kind))
+    if below is not None and below == above:
+        return sign, below
     if sign in ("=", "!="):
-        return lambda column: _constant(column, sign == "!=")
+        return sign == "!="
     bound, sign = (below, "<=") if sign in ("<", "<=") else (above, ">=")
-    if bound is None:
-        return lambda column: _constant(column, False)
-    return lambda column: _COMPUTE[sign](column, pa.scalar(bound, kind))
+    return False if bound is None else (sign, bound)
 
 
 def _one_of_test(field: str, kind: pa.DataType, values: Iterable[Literal]) -> _Test:

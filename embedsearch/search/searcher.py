@@ -78,7 +78,7 @@ class Searcher:
     def __init__(self, build: Build, load: Callable[[EncoderRecipe], Encoder] = open_encoder) -> None:
         self.build = build
         # Opened now, not by the first query: two rebuilds later the build's files are gone.
-        _ = build.items, build.ids, build.vectors, build.centring, build.backend, build.scale, build.unknown
+        _ = build.items, build.ids, build.take, build.centring, build.backend, build.scale, build.unknown
         self.manifest = build.manifest
         self._load = load
         self._encoder: Encoder | None = None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from unicodedata import normalize
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedsearch.backends import Backend, Take, backend_class, taking
+from embedsearch.backends import Backend, Elsewhere, Take, backend_class, is_elsewhere, taking
 from embedsearch.disk.checksums import verify
 from embedsearch.disk.mapped import MappedFiles
 from embedsearch.disk.npy import load_array
@@ -36,6 +36,7 @@ from embedsearch.store.manifest import (
     CENTRING,
     INDEX,
     ITEMS,
+    NOT_READ,
     REJECTED,
     SCALE,
     SOURCE_STATE,
@@ -124,9 +125,18 @@ class Build:
         """
         self.folder = folder
         self.manifest = Manifest.load(folder)
+        # read from a server, which keeps the vectors
+        self._is_fetched = is_elsewhere(self.manifest.backend) and not any(
+            (folder / name).exists() for name in NOT_READ
+        )
+        files = {
+            name: facts
+            for name, facts in self.manifest.files.items()
+            if not self._is_fetched or name not in NOT_READ
+        }
         spared = self.manifest.artifacts.files if spare else frozenset()
         damaged = set()
-        for name, facts in self.manifest.files.items():
+        for name, facts in files.items():
             try:
                 verify(folder / name, facts, mend(folder.parent.parent.name), whole=whole)
             except IndexDamagedError:
@@ -135,7 +145,7 @@ class Build:
                 damaged.add(name)
         self.damaged = frozenset(damaged)
         self.bytes_on_disk = sum(path.stat().st_size for path in folder.iterdir())
-        sizes = {name: facts.size for name, facts in self.manifest.files.items() if name not in damaged}
+        sizes = {name: facts.size for name, facts in files.items() if name not in damaged}
         self._files = MappedFiles(folder, sizes, mend(folder.parent.parent.name))
 
     def check(self) -> None:
@@ -250,12 +260,17 @@ class Build:
 
     @property
     def vectors(self) -> Vectors:
-        """The vectors that are compared, (n, d) float32 or float16, memory-mapped; raw unless centred."""
+        """The vectors that are compared, (n, d) float32 or float16, memory-mapped; raw unless centred.
+
+        Those of a build that was fetched from a server are read from there into memory.
+        """
         self.check()
         return self._vectors
 
     @cached_property
     def _vectors(self) -> Vectors:
+        if self._is_fetched:
+            return self.take(np.arange(self.manifest.count))
         vectors: Vectors = load_array(self.folder / VECTORS, mapped=True)
         return vectors
 
@@ -271,6 +286,8 @@ class Build:
     @property
     def take(self) -> Take:
         """Gives these vectors of rows: (m,) -> (m, d) float32."""
+        if self._is_fetched:
+            return lambda rows: cast(Elsewhere, self.backend).take(rows)
         return taking(self.vectors)
 
     @cached_property

@@ -25,6 +25,7 @@ INDEX, PROBES, QUERIES, SCALE = "index.faiss", "probes.npz", "queries.npy", "sca
 CENTRING = "centring.npz"  # there only where vectors are centred
 COLUMNS = "columns.npz"  # what was learnt from the columns of a table; there only where rows have vectors
 UNKNOWN = "unknown.npy"  # there only where the model does not know all of some text
+NOT_READ = frozenset({VECTORS, SOURCE_STATE, QUERIES})  # what a reader of an index on a server does without
 SCHEMA = 2
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 

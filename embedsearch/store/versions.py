@@ -10,16 +10,27 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from embedsearch.backends import Elsewhere, elsewhere_class, is_elsewhere
 from embedsearch.disk.checksums import note
 from embedsearch.disk.lock import write_lock
-from embedsearch.errors import EmbedsearchError, IndexDamagedError, RecipeError, nearest
+from embedsearch.errors import EmbedsearchError, IndexDamagedError, RecipeError, ServerError, nearest
 from embedsearch.recipe import RECIPE_FILE, Recipe, check_name
 from embedsearch.store.build import Build
 from embedsearch.store.folders import BUILD_RULE, check_pointer, current_build, current_id, index_folder
-from embedsearch.store.manifest import BUILDS, CURRENT, ITEMS, VECTORS, Manifest
+from embedsearch.store.manifest import (
+    BUILDS,
+    CURRENT,
+    INDEX,
+    ITEMS,
+    MANIFEST,
+    NOT_READ,
+    VECTORS,
+    Manifest,
+)
 
 COMING = f".{CURRENT}.new"
 ASIDE, STAGING = ".new-", ".staging"
@@ -39,8 +50,7 @@ def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
     _make_current(folder, recipe)
     for name, facts in Manifest.load(target).files.items():
         note(target / name, facts.sha256)
-    for old in _surplus(folder, recipe.index.keep, before if _is_whole(before) else None):
-        shutil.rmtree(old)
+    _delete(folder, _surplus(folder, recipe.index.keep, before if _is_whole(before) else None))
     return target
 
 
@@ -185,8 +195,8 @@ def collect(indexes: Path, name: str, keep: int | None = None, *, unfinished: bo
             gone.append(folder / BUILDS / STAGING)
         for each in gone:
             freed.bytes += sum(path.stat().st_size for path in each.rglob("*") if path.is_file())
-            shutil.rmtree(each)
             freed.folders.append(each)
+        _delete(folder, gone)
     return freed
 
 
@@ -203,6 +213,7 @@ def remove(indexes: Path, name: str) -> Path:
     with write_lock(folder):
         if not (folder / CURRENT).is_dir():
             (folder / CURRENT).unlink(missing_ok=True)  # first, so that no reader finds half of it
+        _delete(folder, builds_of(folder))
         shutil.rmtree(folder)
     return folder
 
@@ -246,10 +257,44 @@ def _is_whole(build: Path) -> bool:
 
 
 def _make_current(folder: Path, recipe: Recipe) -> None:
-    """Make the coming build, which `recipe` made, the current one."""
+    """Make the coming build, which `recipe` made, the current one; first where a server keeps it."""
     recipe.save(folder)
+    _publish_elsewhere(folder)
     (folder / COMING).replace(folder / CURRENT)
     _sync(folder)
+
+
+def _publish_elsewhere(folder: Path) -> None:
+    """Make the coming build the current one on its server; withdraw the current one where that has none."""
+    coming = folder / BUILDS / (folder / COMING).read_text(encoding="utf-8").strip()
+    manifest = Manifest.load(coming)
+    if is_elsewhere(manifest.backend):
+        remote = manifest.recipe.index.items == "remote"
+        names = sorted(manifest.files.keys() - NOT_READ) if remote else []
+        files = [coming / name for name in (*names, MANIFEST)]
+        elsewhere_class(manifest.backend).publish(coming / INDEX, files)
+    elif server := _server_of(current := folder / BUILDS / (current_id(folder) or ASIDE)):
+        with contextlib.suppress(ServerError):  # a server that is gone finds nothing either
+            server.withdraw(current / INDEX)
+
+
+def _server_of(build: Path) -> type[Elsewhere] | None:
+    """Return the class that keeps the vectors of a build on a server; None where they are in files."""
+    try:
+        kind = Manifest.load(build).backend
+    except IndexDamagedError:
+        return None
+    return elsewhere_class(kind) if is_elsewhere(kind) else None
+
+
+def _delete(folder: Path, gone: Sequence[Path]) -> None:
+    """Delete builds of the index in `folder`, and what servers keep of them alone."""
+    kept = [build / INDEX for build in builds_of(folder) if build not in gone and _server_of(build)]
+    for build in gone:
+        if server := _server_of(build):
+            with contextlib.suppress(ServerError):  # what is left there takes place, and nothing else
+                server.tidy([build / INDEX], kept)
+        shutil.rmtree(build)
 
 
 def _named_build(folder: Path, pointer: Path) -> Manifest | None:

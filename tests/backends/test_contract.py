@@ -1,0 +1,255 @@
+"""What every backend does: one suite over exact search, a graph of FAISS, Milvus Lite and a Milvus server."""
+
+import datetime
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import embedsearch as es
+from tests.backends.milvus_server import running
+
+COUNT, DIMENSION, ASKED = 1500, 16, 40
+TEXTS = [
+    'a "quoted" text',
+    "it's",
+    "line\nbreak",
+    "back\\slash",
+    "\u00fc",
+    'x" or node >= 0 or c0 == "',
+    None,
+]
+ENGINES = ["exact", "hnsw", "milvus-lite", "milvus-server"]
+SERVED = ["milvus-lite", "milvus-server"]
+
+
+def vectors_of(count, seed=0):
+    """Return vectors (n, d) float32 around some centres."""
+    random = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(60, DIMENSION))
+    return (centres[random.integers(60, size=count)] + 0.6 * random.normal(size=(count, DIMENSION))).astype(
+        np.float32
+    )
+
+
+def fields_of(count):
+    """Return fields of all types, with values missing."""
+    first = datetime.date(2020, 1, 1)
+    return pa.table(
+        {
+            "price": pa.array([None if at % 7 == 0 else at % 100 / 3 for at in range(count)]),
+            "year": pa.array([1990 + at % 30 for at in range(count)]),
+            "good": pa.array([None if at % 5 == 0 else at % 2 == 0 for at in range(count)]),
+            "note": pa.array([TEXTS[at % len(TEXTS)] for at in range(count)]),
+            "day": pa.array([first + datetime.timedelta(at % 400) for at in range(count)]),
+            "tags": pa.array([["a", "b"] if at % 3 == 0 else [] for at in range(count)]),
+        }
+    )
+
+
+def ids_of(count):
+    """Return the ids of as many items."""
+    return [f"i{at}" for at in range(count)]
+
+
+def source_of(count):
+    """Return what an index of as many items is built from."""
+    return ids_of(count), vectors_of(COUNT)[:count], fields_of(count)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """Return a function that gives the options of an engine; a server is started once."""
+    started, made = [], {}
+
+    def options(engine):
+        if engine not in made:
+            if engine == "milvus-server":
+                context = running(tmp_path_factory.mktemp("milvus"))
+                made[engine] = {"backend": "milvus", "uri": context.__enter__().uri}
+                started.append(context)
+            elif engine == "milvus-lite":
+                file = tmp_path_factory.mktemp("lite") / "vectors.db"
+                made[engine] = {"backend": "milvus", "uri": str(file)}
+            else:
+                made[engine] = {"backend": engine}
+        return made[engine]
+
+    yield options
+    for context in started:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    """The items by exact search."""
+    return es.build(source_of(COUNT), name="truth", backend="exact", indexes=tmp_path_factory.mktemp("truth"))
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def index(request, servers, tmp_path_factory):
+    """An index of all items by each engine."""
+    options = servers(request.param)
+    return es.build(source_of(COUNT), name="whole", indexes=tmp_path_factory.mktemp("whole"), **options)
+
+
+QUERIES = [es.Vector(vector) for vector in vectors_of(ASKED, seed=1)]
+
+
+def ids(results):
+    """Return the ids of the hits of each query."""
+    return [[hit.id for hit in each] for each in results]
+
+
+def share_found(got, want):
+    """Return the share of the hits of exact search that were found."""
+    return float(
+        np.mean(
+            [len(set(one) & set(other)) / len(other) for one, other in zip(got, want, strict=True) if other]
+        )
+    )
+
+
+def test_the_nearest_are_found_at_their_distances(index, truth):
+    """At a recall of 0.95, measured and told; distances are those of exact search, ascending."""
+    got, want = index.search(QUERIES, k=10), truth.search(QUERIES, k=10)
+    assert share_found(ids(got), ids(want)) >= 0.93
+    assert index.info().index.recall >= 0.95
+    for one, other in zip(got, want, strict=True):
+        far = [hit.distance for hit in one]
+        assert far == sorted(far)
+        true = {hit.id: hit.distance for hit in other}
+        assert all(hit.distance == pytest.approx(true[hit.id], abs=2e-6) for hit in one if hit.id in true)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "price < 5",
+        "not (price < 5)",
+        "price is null or good",
+        "not good and year in (1991, 1993, 1999)",
+        "year between 1995 and 1999.5",
+        "year = 1990.5",
+        "not (year = 1990.5)",
+        "note = 'a \"quoted\" text'",
+        "note in ('it''s', 'back\\slash')",
+        "note = 'u\u0308'",
+        "note != 'x\" or node >= 0 or c0 == \"'",
+        "note like 'a%'",
+        "note like '%slash'",
+        "day < '2020-02-01'",
+        "day >= '2020-12-31' and price > 20",
+        "'a' in tags",
+        "id = 'i77'",
+        "id in ('i1', 'i2', 'i3') and year > 1990",
+        "price > 1000",
+    ],
+)
+def test_a_filter_keeps_what_it_keeps_everywhere(index, truth, where):
+    """Each condition, quoted and typed, means the same to a server as here; nothing else is found."""
+    got, want = index.search(QUERIES, k=10, where=where), truth.search(QUERIES, k=10, where=where)
+    assert [len(each) for each in got] == [len(each) for each in want]
+    allowed = set(ids([truth.search(QUERIES[0], k=COUNT, where=where)])[0])
+    assert all(set(each) <= allowed for each in ids(got))
+    if allowed:
+        assert share_found(ids(got), ids(want)) >= 0.9
+
+
+@pytest.mark.parametrize("note", TEXTS)
+def test_any_text_can_be_asked_for(index, truth, note):
+    """Quotes, line breaks and what looks like a condition are texts, and nothing else."""
+    want = truth.search(QUERIES[0], k=COUNT, where={"note": note})
+    got = index.search(QUERIES[0], k=COUNT, where={"note": note})
+    assert set(ids([got])[0]) == set(ids([want])[0]) != set()
+
+
+def test_an_item_is_not_among_its_own_hits(index, truth):
+    """What is excluded is excluded by whoever searches, with a filter and without."""
+    for where in (None, "year < 2000"):
+        found = ids([index.similar("i3", k=8, where=where)])[0]
+        assert "i3" not in found
+        assert len(found) == 8
+        assert share_found([found], ids([truth.similar("i3", k=8, where=where)])) >= 0.75
+
+
+def test_all_within_a_limit_are_found(index):
+    """`within` finds what exact comparison finds at that distance."""
+    build = index.build
+    query = np.asarray(build.vectors[5:6], np.float32)
+    far, rows = build.backend.within(query, 0.2)
+    unit = build.vectors / np.linalg.norm(build.vectors, axis=1, keepdims=True)
+    exact = 1 - unit @ unit[5]
+    want = set(np.flatnonzero(exact <= 0.2).tolist())
+    assert (far <= 0.2).all()
+    assert set(rows[0].tolist()) <= set(np.flatnonzero(exact <= 0.2 + 1e-5).tolist())
+    assert len(want & set(rows[0].tolist())) >= 0.9 * len(want)
+
+
+def test_more_hits_than_items(index):
+    """A search for more than there is finds all, each once."""
+    found = ids([index.search(QUERIES[0], k=3 * COUNT)])[0]
+    assert sorted(found) == sorted(ids_of(COUNT))
+
+
+def test_threads_share_an_index(index):
+    """Searches of several threads answer as one alone does."""
+    want = ids(index.search(QUERIES[:4], k=5))
+    found = [None] * 4
+
+    def ask(at):
+        found[at] = ids([index.search(QUERIES[at], k=5)])[0]
+
+    threads = [threading.Thread(target=ask, args=(at,)) for at in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert found == want
+
+
+# fewer items: every one is compared, and a server takes a second for each build
+FEW = 60
+
+
+def asked(index, at):
+    """Return the id of what is nearest to an item's vector."""
+    return index.search(es.Vector(vectors_of(COUNT)[at]), k=1)[0].id
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, servers):
+    """The options of each engine."""
+    return servers(request.param)
+
+
+@pytest.fixture
+def build(engine, tmp_path, request):
+    """Return a function that builds an index of a range of the items."""
+    name = f"few{abs(hash(request.node.name)) % 10**8}"
+
+    def make(first, last, **more):
+        held = [column[first:last] for column in source_of(COUNT)]
+        return es.build(tuple(held), name=name, indexes=tmp_path, **engine, **more)
+
+    return make
+
+
+def test_a_rebuild_and_the_way_back(build):
+    """A rebuild finds what is new, not what is gone; the build before answers on, and comes back."""
+    first = build(0, FEW)
+    second = build(3, FEW + 3)
+    assert asked(second, FEW + 1) == f"i{FEW + 1}"
+    assert asked(second, 1) != "i1"
+    assert len(second.search(QUERIES[0], k=COUNT)) == FEW
+    assert asked(first, 1) == "i1"
+    assert asked(first, FEW + 1) != f"i{FEW + 1}"
+    back = second.rollback()
+    assert asked(back, 1) == "i1"
+    assert len(back.search(QUERIES[0], k=COUNT)) == FEW
+    third = build(2, FEW + 2)  # from the first build, though the second is there still
+    assert asked(third, FEW + 1) == f"i{FEW + 1}"
+    assert asked(third, 2) == "i2"
+    assert len(third.search(QUERIES[0], k=COUNT)) == FEW
+    assert asked(second, FEW + 2) == f"i{FEW + 2}"
