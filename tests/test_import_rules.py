@@ -35,8 +35,9 @@ ROOMS = {
     "rapidfuzz": {"analysis"},
     "pandas": set(),
     "pickle": {"encoders"},  # to catch its errors
-    # the items of a build and results are Arrow tables; the page counts the values of fields
-    "pyarrow": {"results.py", "sources", "store", "search", "indexing", "maps", "ui"},
+    # the items of a build and results are Arrow tables; a server filters by them, the page counts their values
+    "pyarrow": {"results.py", "backends", "sources", "store", "search", "indexing", "maps", "ui"},
+    "pymilvus": {"backends"},
     "pyarrow.csv": {"sources"},
     "pyarrow.json": {"sources"},
 }
