@@ -35,7 +35,7 @@ ROOMS = {
     "rapidfuzz": {"analysis"},
     "pandas": set(),
     "pickle": {"encoders"},  # to catch its errors
-    # the items of a build and results are Arrow tables; a server filters by them, the page counts their values
+    # the items of a build and results are Arrow tables; servers filter by them, the page counts values
     "pyarrow": {"results.py", "backends", "sources", "store", "search", "indexing", "maps", "ui"},
     "pymilvus": {"backends"},
     "pyarrow.csv": {"sources"},
