@@ -67,6 +67,7 @@ def build(
     text: str | Sequence[str] = (),
     image: str = "",
     sound: str = "",
+    document: str = "",
     vector: str = "",
     spans: str = "",
     id: str = "",
@@ -136,6 +137,8 @@ def build(
         text: the column, or columns joined by a newline, to embed.
         image: the column that holds images, as paths, as bytes or, in memory, as PIL images.
         sound: the column that holds sounds, as paths or as bytes of sound files.
+        document: the column that holds paths or addresses of documents: PDF, Word, HTML, Markdown, plain text
+            and what else a folder of documents is read for.
         vector: the column that holds vectors made elsewhere, as lists of numbers.
         spans: the column that holds the labelled spans of the text, `[[start, end, label], ...]` in
             characters. Each span gets a vector and the field `label`; with `unit="word"` each word does.
@@ -215,6 +218,7 @@ def build(
         text=columns_of(text),
         image=image,
         sound=sound,
+        document=document,
         id=id,
         encoding=encoding,
         split=split,

@@ -49,6 +49,7 @@ class SourceRecipe:
         image: the column that holds the image, as a path or as bytes.
         vector: the column that holds a vector made elsewhere.
         sound: the column that holds the sound, as a path or as bytes.
+        document: the column that holds the path of a document.
         spans: the column that holds the labelled spans of the text.
         exclude: patterns of paths and names in a folder that are not read, as of a shell.
         id: the column that holds the key; empty for the hash of the content.
@@ -73,6 +74,7 @@ class SourceRecipe:
     split: str = ""
     vector: str = field(default="", metadata=stored(optional=True))
     sound: str = field(default="", metadata=stored(optional=True))
+    document: str = field(default="", metadata=stored(optional=True))
     spans: str = field(default="", metadata=stored(optional=True))
     exclude: tuple[str, ...] = field(default=(), metadata=stored(optional=True))
     header: str = field(default="", metadata=stored(optional=True))

@@ -227,7 +227,8 @@ EXPORTS = (".csv", ".jsonl", ".parquet")
 _COLUMNS = (
     ("rank", "int64"), ("id", "string"), ("row", "int64"), ("distance", "double"), ("similarity", "double"),
     ("percentile", "double"), ("label", "string"), ("human_score", "double"), ("modality", "string"),
-    ("text", "string"), ("path", "string"), ("image", "binary"),
+    ("text", "string"), ("path", "string"), ("image", "binary"), ("found_by", "string"), ("bm25", "double"),
+    ("rerank_score", "double"),
 )  # fmt: skip
 
 
@@ -310,8 +311,9 @@ class Results(Sequence[Hit]):
         """Return the hits as an Arrow table, a row each.
 
         The columns are rank, id, row, distance, similarity, percentile, label, human_score, modality, text,
-        path and image (bytes), then `start` and `end` of words and passages (characters) and of moments
-        (seconds), then a column for each field. A field whose name is one of these is called `fields.NAME`.
+        path, image (bytes), found_by, bm25 and rerank_score, then `start` and `end` of words and passages
+        (characters) and of moments (seconds), then a column for each field. A field whose name is one of
+        these is called `fields.NAME`.
         """
         import pyarrow as pa
 

@@ -54,6 +54,15 @@ def test_a_table_has_a_row_for_each_hit():
     assert Results([], Metric.L2).to_arrow().num_rows == 0
 
 
+def test_a_table_says_what_found_each_hit_and_how_well():
+    """What found a hit, its score by words and that by which it was re-ranked are columns, in files too."""
+    scored = replace(HITS[0], found_by="both", bm25=4.5, rerank_score=0.75)
+    table = Results([scored, HITS[1]], Metric.COSINE).to_arrow()
+    assert table["found_by"].to_pylist() == ["both", ""]
+    assert table["bm25"].to_pylist() == [4.5, None]
+    assert table["rerank_score"].to_pylist() == [0.75, None]
+
+
 def test_pandas_gets_the_same_columns():
     """A data frame of the hits, in their order."""
     pytest.importorskip("pandas")

@@ -19,6 +19,7 @@ from embedsearch.store.build import Build
 from embedsearch.store.facts import LexicalFacts, TunedFacts
 from embedsearch.store.items import FIELD, Items, open_table
 from embedsearch.store.manifest import ITEMS
+from embedsearch.store.previous import PreviousBuild
 
 KIND = "bm25"
 TITLES = ("title",)  # fields whose words belong to the text
@@ -70,6 +71,18 @@ def set_weight(indexes: Path, name: str, mode: str, weight: float, tuned: TunedF
         return replace(facts, mode=mode, weight=weight, tuned=tuned)
 
     return amend(indexes, name, "lexical", make)
+
+
+def mode_note(facts: LexicalFacts | None, previous: PreviousBuild | None) -> str:
+    """Return the sentence that says that texts are searched otherwise than before; often empty."""
+    if facts is None or previous is None:
+        return ""
+    old = previous.build.manifest.artifacts.lexical
+    before = "vector" if old is None else old.mode
+    if facts.mode == before:
+        return ""
+    now = {"hybrid": "vectors and words", "vector": "vectors alone", "lexical": "words alone"}[facts.mode]
+    return f"Texts are searched by {now} from now on ({facts.mode}). To search as before: --mode {before}."
 
 
 def _chosen(words: int) -> tuple[str, float]:

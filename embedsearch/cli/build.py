@@ -41,6 +41,7 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 @option("--text", multiple=True, metavar="COLUMN", help="Column to embed; several are joined by line breaks.")
 @option("--image", metavar="COLUMN", default="", help="Column of images, as paths or bytes.")
 @option("--sound", metavar="COLUMN", default="", help="Column of sounds, as paths or bytes.")
+@option("--document", metavar="COLUMN", default="", help="Column of paths of documents: PDF, DOCX, ...")
 @option(
     "--vectors",
     "--vector",
@@ -292,6 +293,7 @@ def build_command(
     text: tuple[str, ...],
     image: str,
     sound: str,
+    document: str,
     vector: str,
     spans: str,
     id: str,
@@ -364,6 +366,7 @@ def build_command(
             text=text,
             image=image,
             sound=sound,
+            document=document,
             vector=vector,
             spans=spans,
             id=id,

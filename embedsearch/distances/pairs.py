@@ -96,6 +96,11 @@ class Pairs:
         """Return the percentile of one distance."""
         return float(self.percentiles([distance])[0])
 
+    def distances_at(self, percentiles: Sequence[float] | Numbers) -> Numbers:
+        """Return the distance of each percentile, the inverse of `percentiles`, float32 of the same shape."""
+        shares = 1 - np.asarray(percentiles, np.float64) / 100
+        return np.asarray(np.interp(shares, self.shares, self.distances), np.float32)
+
     @cached_property
     def same(self) -> float:
         """The largest distance of what is the same; without end below for inner products, which have none."""

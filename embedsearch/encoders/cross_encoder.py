@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from embedsearch.errors import ModelError
+from embedsearch.errors import ModelError, ModelUnreachableError
 from embedsearch.models.files import find_files
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Unit
@@ -94,5 +94,12 @@ def open_cross_encoder(model: str) -> CrossEncoder:
         ModelError: it can't be found or loaded, or is no model for sequence classification of one or two
             outputs.
     """
-    files = find_files(EncoderRecipe(unit=Unit.TEXT, model=model))
+    try:
+        files = find_files(EncoderRecipe(unit=Unit.TEXT, model=model))
+    except ModelUnreachableError as error:
+        raise ModelUnreachableError(
+            f"The cross-encoder {model!r:.80} is not on this machine, and can't be fetched from the hub. "
+            "Give its folder, as `save_pretrained` writes it: --rerank /path/to/folder. Re-ranking by tokens "
+            "needs no other model: --rerank."
+        ) from error
     return CrossEncoder(files.folder, model)

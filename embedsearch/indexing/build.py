@@ -27,6 +27,7 @@ import numpy as np
 
 from embedsearch.artifacts import ArtifactContext, is_complete, refresh
 from embedsearch.artifacts.exports import export_for_queries
+from embedsearch.artifacts.lexical import mode_note
 from embedsearch.backends import AUTO, check_kind, is_elsewhere
 from embedsearch.crossmodal.projection import tower_recipe
 from embedsearch.disk.checksums import file_facts, sha256_of
@@ -43,7 +44,7 @@ from embedsearch.errors import (
     TooManyRemovedError,
 )
 from embedsearch.indexing.ann import make_index
-from embedsearch.indexing.centring import carried, check_centring, described, fit_to, too_few
+from embedsearch.indexing.centring import carried, check_centring, described, fit_to, outgrown, too_few
 from embedsearch.indexing.changes import Changes, final
 from embedsearch.indexing.learn import known_table, learning
 from embedsearch.indexing.plan import (
@@ -340,6 +341,8 @@ class _Task:
         was_asked = options.dim or not UNITS[recipe.encoder.unit].centred
         if options.centred and centring is None and was_asked:
             notes = (*notes, too_few(options, totals.items))
+        later = (outgrown(recipe.name, centring, totals.items), mode_note(artifacts.lexical, self.previous))
+        notes = (*notes, *filter(None, later))
         created = datetime.now(UTC)
         build = f"{created:%Y%m%d-%H%M%S-%f}-{encoder.spec.fingerprint[:6]}"
         Manifest(

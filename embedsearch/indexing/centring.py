@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedsearch.disk.npy import load_array
-from embedsearch.distances.centring import BLOCK, LEAST_ITEMS, MOST_NUMBERS, Centring, fit
+from embedsearch.distances.centring import BLOCK, LEAST_ITEMS, MOST_ITEMS, MOST_NUMBERS, Centring, fit
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder
 from embedsearch.errors import RecipeError
@@ -58,17 +58,21 @@ def carried(
 ) -> Centring | None:
     """Return the centring of the build before where it serves this one; None to fit one, or for none.
 
+    Main directions serve as long as a vector is kept: one that was reduced to them has lost all others, so
+    that new directions could not be fitted to it.
+
     Args:
         options: what is asked for.
         previous: the build that vectors are kept of.
         items: the number of all vectors.
         reused: the number of those kept.
     """
-    if previous is None or previous.build.centring is None or items - reused > MOST_NEW * items:
+    if previous is None or previous.build.centring is None:
         return None
-    before = previous.build.manifest.recipe.index
+    before, centring = previous.build.manifest.recipe.index, previous.build.centring
     same = (options.centred, options.dim) == (before.centred, before.dim)
-    return previous.build.centring if same else None
+    serves = reused > 0 if centring.basis is not None else items - reused <= MOST_NEW * items
+    return centring if same and serves else None
 
 
 def fit_to(folder: Path, options: IndexOptions, dtype: npt.DTypeLike) -> Centring | None:
@@ -107,6 +111,19 @@ def described(centring: Centring, folder: Path) -> CentringFacts:
         items=centring.items,
         numbers=len(centring.mean),
         explained=round(centring.explained, 4),
+    )
+
+
+def outgrown(name: str, centring: Centring | None, items: int) -> str:
+    """Return the sentence that says that main directions are of few of the items; often empty."""
+    if centring is None or centring.basis is None or items - centring.items <= MOST_NEW * items:
+        return ""
+    if centring.items >= MOST_ITEMS:
+        return ""
+    dim = len(centring.basis)
+    return (
+        f"The {dim:,} main directions were fitted to {centring.items:,} of the {items:,} vectors. To fit "
+        f"them again: embedsearch rebuild {name} --no-center, then embedsearch rebuild {name} --dim {dim}."
     )
 
 

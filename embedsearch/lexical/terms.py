@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from unicodedata import normalize
 
 import regex
+
+from embedsearch.records import Span
+from embedsearch.splitters.words import words
 
 # A word, with what joins the parts of an identifier, a number or an address: ERR_42, 1,000, $200, C++, a@b.c
 _JOINED = regex.compile(r"[\p{Sc}#@]?\w+(?:(?:[.\-/:@&+]|(?<=\d),(?=\d))\w+)*(?:\+\+|[#%])?")
@@ -18,6 +22,7 @@ _WORD = regex.compile(r"\w+")
 # parts of one word: of snake_case, of CamelCase, of letters beside digits
 _PART = regex.compile(r"\p{Lu}+(?!\p{Ll})\p{M}*|\p{Lu}?[[\p{L}\p{M}]--\p{Lu}]+|\d+|[^\W_]+", regex.VERSION1)
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Line_Break=Complex_Context}]+")
+RARE = 4  # letters of a word that is looked for in texts
 _KEY = "\0"  # before the whole id of an item; no text holds it
 
 
@@ -43,6 +48,23 @@ class Analyzer:
         terms = self._stems()(list(_terms(text)))
         return list(dict.fromkeys([key(text), *terms]))
 
+    def marker(self, texts: Iterable[str]) -> Callable[[str], list[Span]]:
+        """Return a function that returns where words of some texts stand in another, by their stems.
+
+        Short words without a digit, which stand everywhere, are not looked for.
+        """
+        stem = self._stems()
+
+        @cache
+        def terms(word: str) -> frozenset[str]:
+            return frozenset(stem(list(_terms(word))))
+
+        wanted: set[str] = set()
+        for text in texts:
+            found = (text[start:end] for start, end in words(text))
+            wanted.update(term for word in found if _is_rare(word) for term in terms(word))
+        return lambda text: [span for span in words(text) if not wanted.isdisjoint(terms(text[slice(*span)]))]
+
     def _stems(self) -> Callable[[list[str]], list[str]]:
         if not self.language:
             return lambda terms: terms
@@ -50,6 +72,11 @@ class Analyzer:
 
         stem: Callable[[list[str]], list[str]] = Stemmer(self.language).stemWords
         return stem  # of a new stemmer: threads may not share one
+
+
+def _is_rare(word: str) -> bool:
+    """Whether a word may tell texts apart, by its letters."""
+    return len(word) >= RARE or not word.isascii() or any(sign.isdigit() for sign in word)
 
 
 def key(identity: str) -> str:
@@ -70,10 +97,10 @@ def _terms(text: str, *, single: bool = False) -> Iterator[str]:
         ):
             yield joined.lower()
             continue
-        words = _WORD.findall(joined)
-        if words != [joined]:
+        parts = _WORD.findall(joined)
+        if parts != [joined]:
             yield joined.casefold()
-        for word in words:
+        for word in parts:
             yield from _of_word(word, single)
 
 

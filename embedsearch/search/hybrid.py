@@ -12,7 +12,7 @@ from embedsearch.backends import Filter, Rows
 from embedsearch.distances.metric import distances
 from embedsearch.errors import QueryError
 from embedsearch.lexical import LexicalIndex, Scores, lexical_class
-from embedsearch.lexical.terms import Analyzer
+from embedsearch.lexical.terms import Analyzer, key
 from embedsearch.modalities import UNITS
 from embedsearch.query import MODES, AnyQuery, Mode, SearchOptions, Text
 from embedsearch.search.fused import Candidate, Looked
@@ -84,6 +84,7 @@ class Words:
         mode: Mode,
         records: Records | None,
         limit: float = math.inf,
+        kept: Rows | None = None,
     ) -> list[Candidate]:
         """Return what a text finds by its words, and in the mode `hybrid` also by its vector, the best first.
 
@@ -99,6 +100,7 @@ class Words:
             mode: `lexical` or `hybrid`.
             records: which rows belong to one record, of which the best is returned; None where each is one.
             limit: the largest distance of what is returned.
+            kept: rows that are returned beyond that, too.
         """
         scores = self.index.scores(self.analyzer.of_query(text))  # (n,)
         if chosen is not None:
@@ -123,7 +125,8 @@ class Words:
             weight = self.facts.weight
             both = weight * standard(-far, first) + (1 - weight) * standard(found, first)
             order = np.lexsort((rows, far, -both))
-        order = order[far[order] <= limit]
+        within = far <= limit if kept is None else (far <= limit) | np.isin(rows, kept)
+        order = order[within[order]]
         if records is not None:
             order = order[_firsts(rows[order], records)]
         own = rows if records is None else records.of(rows)  # the vector may find a record by another item
@@ -140,6 +143,10 @@ class Words:
             )
             for at in order.tolist()
         ]
+
+    def named(self, text: str) -> Rows:
+        """Return the rows of what has a text as its whole id, (m,); upper and lower case are the same."""
+        return np.flatnonzero(self.index.scores([key(text)]))
 
 
 def open_words(build: Build) -> Words | None:

@@ -236,7 +236,10 @@ class Searcher:
         return [done[at] for at in range(len(placed))]
 
     def _close(self, placed: Placed, chosen: Filter | None, options: SearchOptions) -> Found:
-        """Return all candidates within the limit of the verdict; words may order them, distances choose."""
+        """Return all candidates within the limit of the verdict; words may order them, distances choose.
+
+        Where words are searched, an item whose whole id is the query is there in any case.
+        """
         (looked,) = self._looked([placed], 1, chosen, options)
         limits = limits_of(self.manifest.name, looked)
         records, folds = self._grouped(options), options.fold and self._has_copies
@@ -252,11 +255,13 @@ class Searcher:
             placed.query,
         )
         if mode != "vector" and self.words is not None and isinstance(query, Text):
+            named = self.words.named(query.text)  # who types an id wants its item, however far it is
             both = self.words.mixed(
-                query.text, placed.space, near[0], DEPTH, chosen, mode, records, limits[0]
+                query.text, placed.space, near[0], DEPTH, chosen, mode, records, limits[0], named
             )
-            known = self.build.unknown[[each.row for each in both]] <= MOST_UNKNOWN
-            found = [each for each, is_known in zip(both, known, strict=True) if is_known]
+            known = self.build.unknown <= MOST_UNKNOWN
+            known[named] = True
+            found = [each for each in both if known[each.row]]
         return Found(near, self._folded(found, is_part=records is not None) if folds else found)
 
     def _within(
@@ -315,7 +320,7 @@ class Searcher:
         if options.diverse:
             k = len(candidates) if options.close else options.most  # all are counted
             vectors = space.take(np.array([each.row for each in candidates], np.int64))
-            candidates, order = diverse(candidates, vectors, space.metric, k), DIVERSE
+            candidates, order = diverse(candidates, vectors, space.metric, space.scale, k), DIVERSE
         elif options.rerank:
             first, rest = candidates[: options.rerank_k], candidates[options.rerank_k :]
             by = str(options.rerank)

@@ -86,6 +86,17 @@ Close = Annotated[
     bool, Field(description="Return only items that are close to the query; count says how many there are.")
 ]
 Diverse = Annotated[bool, Field(description="Return items that differ from one another.")]
+Rerank = Annotated[
+    bool,
+    Field(description="Order the first hits again, word by word. Good for long texts; takes about a second."),
+]
+Feedback = Annotated[
+    bool, Field(description="Search a second time with the mean of the first 3 hits added to the query.")
+]
+Sort = Annotated[
+    str,
+    Field(description="A field to sort the hits by; - before it descends. Empty for the nearest first."),
+]
 By = Annotated[
     Mode | None,
     Field(
@@ -198,6 +209,9 @@ class Tools:
         close: Close = False,
         diverse: Diverse = False,
         mode: By = None,
+        rerank: Rerank = False,
+        feedback: Feedback = False,
+        sort: Sort = "",
     ) -> CallToolResult:
         """Find the items of an index that are nearest to a text by what they mean, nearest first.
 
@@ -206,7 +220,18 @@ class Tools:
 
         def found(opened: Index) -> CallToolResult:
             asked = _query(opened, query, word)
-            return _found(opened, opened.search(asked, k, where, close=close, diverse=diverse, mode=mode))
+            results = opened.search(
+                asked,
+                k,
+                where,
+                close=close,
+                diverse=diverse,
+                mode=mode,
+                rerank=rerank,
+                feedback=feedback,
+                sort=sort,
+            )
+            return _found(opened, results)
 
         return await self._of(index, self._server.search_threads, found)
 

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,19 +20,24 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import yaml
+
 from embedsearch.errors import ItemError
 from embedsearch.records import Deferred, Document, Scalar, headings_in, stat_of, unbroken
+from embedsearch.sources.lines import open_text, problem_of
 from embedsearch.splitters.passages import unwrapped
 
 EXTRA = "pip install 'embedsearch[documents]'"
-DOCUMENT_LIMIT = 256 * 2**20  # bytes of a file
+DOCUMENT_LIMIT, FILE_LIMIT = 256 * 2**20, 64 * 2**20  # bytes of a document, and of a file of plain text
 TEXT_LIMIT = 64 * 2**20  # characters of its text
 SECONDS = 300  # that reading one file may take
 DAMAGED = "it is damaged, or no {}: open it and save it again"
 PAGE_END = "\n\f\n"
 MARKDOWN = frozenset((".md", ".markdown"))
+TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".text"))
 AHEAD = 5  # headings of which the next one may be: some are not on a line of their own
-_FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)  # what a page says of itself, before its text
+# what a page says of itself, before its text; a long one is text
+_FRONT = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.{0,20000}?)^\1[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^()\s]*(?: \"[^\"\n]*\")?\)")  # with or without a title
 # Names such as __init__ and powers such as 2**3 stay.
 _STRONG = re.compile(r"(?<![\w*])(\*{1,2})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])")
@@ -72,6 +78,7 @@ FORMATS = {
     ".msg": _Format("Outlook message", "application/vnd.ms-outlook"),
 }
 DOCUMENT_SUFFIXES = frozenset(FORMATS)
+READ_SUFFIXES = DOCUMENT_SUFFIXES | TEXT_SUFFIXES | MARKDOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,99 @@ class DocumentFile:
             return _read_apart(data, self.suffix, ocr=self.ocr)
 
 
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A text in a file of its own; see `embedsearch.records.Deferred`."""
+
+    path: Path | Deferred
+    encoding: str
+
+    def stat(self) -> tuple[int, int]:
+        """See `Deferred.stat`."""
+        return stat_of(self.path)
+
+    def read(self) -> str:
+        """See `Deferred.read`."""
+        with open_text(self.path, self.encoding, "embedsearch.mark") as (file, encoding):
+            text = file.read()
+        if problem := problem_of(text, encoding):
+            raise ItemError(f"the file {problem}")
+        if not text.strip():
+            raise ItemError("the file is empty")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class MarkdownFile:
+    """A Markdown file, whose headings count; see `embedsearch.records.Deferred`."""
+
+    file: TextFile
+
+    def stat(self) -> tuple[int, int]:
+        """See `Deferred.stat`."""
+        return self.file.stat()
+
+    def read(self) -> Document:
+        """See `Deferred.read`."""
+        return markdown(self.file.read())
+
+
+def file_of(name: str, content: Path | Deferred, encoding: str, *, ocr: bool) -> Deferred:
+    """Return what reads a file as a document or as a plain text.
+
+    Args:
+        name: of the file; it ends in one of `READ_SUFFIXES`.
+        content: the file.
+        encoding: of texts.
+        ocr: see `DocumentFile`.
+    """
+    suffix = suffix_of(name)
+    if suffix in DOCUMENT_SUFFIXES:
+        return DocumentFile(content, suffix, ocr)
+    text = TextFile(content, encoding)
+    return MarkdownFile(text) if suffix in MARKDOWN else text
+
+
+def limit_of(name: str) -> int:
+    """Return how many bytes a file of this name may have."""
+    return DOCUMENT_LIMIT if suffix_of(name) in DOCUMENT_SUFFIXES else FILE_LIMIT
+
+
 def markdown(text: str) -> Document:
-    """Return the text of a Markdown file as a document; its title is the first heading of the first level."""
+    """Return the text of a Markdown file as a document, with what its front matter says of it.
+
+    Without a title there, the first heading of the first level is the title.
+    """
+    text, said = _front_matter(text)
     title = next((each.text for each in headings_in(text) if each.level == 1), None)
-    return Document(text, {} if title is None else {"title": title})
+    fields: dict[str, Scalar] = {} if title is None else {"title": title}
+    return Document(text, fields | _facts(said))
+
+
+def _front_matter(text: str) -> tuple[str, dict[str, Any]]:
+    """Return a text without its front matter, and what that says; it is YAML or, between `+++`, TOML."""
+    match = _FRONT.match(text)
+    if match is None:
+        return text, {}
+    mark, held = match.groups()
+    try:
+        said = tomllib.loads(held) if mark == "+++" else yaml.safe_load(held)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError, RecursionError):  # of a date that is none
+        return text, {}
+    if not isinstance(said, dict):  # two lines across a page, with text between them
+        return text, {}
+    found = {str(name).casefold(): value for name, value in said.items()}
+    authors = found.get("authors", found.get("author"))
+    return text[match.end() :], {
+        "title": found.get("title"),
+        "authors": [_name(each) for each in (authors if isinstance(authors, list) else [authors]) if each],
+        "modified_at": found.get("date"),
+    }
+
+
+def _name(author: Any) -> Any:
+    """Return the name of an author, who may be given with more, such as an address."""
+    return author.get("name", "") if isinstance(author, dict) else author
 
 
 class _StoppedError(Exception):

@@ -5,24 +5,23 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from embedsearch.errors import EmbedsearchError, ItemError
+from embedsearch.errors import EmbedsearchError
 from embedsearch.recipe import SourceRecipe
-from embedsearch.records import Deferred, Document, Entries, Modality, Record, Rejected, Scalar, stat_of
+from embedsearch.records import Deferred, Entries, Modality, Record, Rejected, Scalar
 from embedsearch.sources.documents import (
-    DOCUMENT_LIMIT,
-    DOCUMENT_SUFFIXES,
-    MARKDOWN,
-    DocumentFile,
-    markdown,
-    suffix_of,
+    FILE_LIMIT,
+    READ_SUFFIXES,
+    TEXT_SUFFIXES,
+    TextFile,
+    file_of,
+    limit_of,
 )
 from embedsearch.sources.files import Files, Kind, open_files
 from embedsearch.sources.image_files import USUAL, image_suffixes, image_test
-from embedsearch.sources.lines import check_encoding, open_text, problem_of
+from embedsearch.sources.lines import check_encoding, open_text
 from embedsearch.sources.metadata import METADATA, Metadata
 from embedsearch.sources.paths import Beside, Wanted, existing_folder, refuse_columns
 from embedsearch.sources.table import NothingToReport, Reading
@@ -35,7 +34,6 @@ SOUND_SUFFIXES = frozenset(
         ".caf", ".wma", ".mka", ".w64", ".amr",
     )
 )  # fmt: skip
-TEXT_SUFFIXES = frozenset((".txt", ".md", ".rst", ".text"))
 VIDEO_SUFFIXES = frozenset(
     (
         ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".3gp", ".flv", ".wmv",
@@ -48,7 +46,6 @@ NOT_IMAGES = TEXT_SUFFIXES | VIDEO_SUFFIXES | SOUND_SUFFIXES | {
     ".zip", ".gz",
 }  # fmt: skip
 CAPTION_LIMIT = 64 * 2**10  # bytes; a longer .txt is no caption, and only its beginning is kept
-TEXT_LIMIT = 64 * 2**20
 # A translated caption of a Tux Paint stamp: `pt_BR.utf8=Um pardal.`
 _TRANSLATION = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2})?(\.[\w-]+)?(@\w+)?(\.[\w-]+)?=")
 
@@ -185,43 +182,6 @@ class SoundFolder(CaptionedFolder):
         super().__init__(recipe, Modality.SOUND, has_suffix(SOUND_SUFFIXES), SOUND_SUFFIXES, expected)
 
 
-@dataclass(frozen=True, slots=True)
-class TextFile:
-    """A text in a file of its own; see `embedsearch.records.Deferred`."""
-
-    path: Path | Deferred
-    encoding: str
-
-    def stat(self) -> tuple[int, int]:
-        """See `Deferred.stat`."""
-        return stat_of(self.path)
-
-    def read(self) -> str:
-        """See `Deferred.read`."""
-        with open_text(self.path, self.encoding, "embedsearch.mark") as (file, encoding):
-            text = file.read()
-        if problem := problem_of(text, encoding):
-            raise ItemError(f"the file {problem}")
-        if not text.strip():
-            raise ItemError("the file is empty")
-        return text
-
-
-@dataclass(frozen=True, slots=True)
-class MarkdownFile:
-    """A Markdown file, whose headings count; see `embedsearch.records.Deferred`."""
-
-    file: TextFile
-
-    def stat(self) -> tuple[int, int]:
-        """See `Deferred.stat`."""
-        return self.file.stat()
-
-    def read(self) -> Document:
-        """See `Deferred.read`."""
-        return markdown(self.file.read())
-
-
 class TextFolder(NothingToReport):
     """The text files in a folder and the folders in it, in a zip archive or at an address.
 
@@ -268,7 +228,7 @@ class TextFolder(NothingToReport):
 
     def _limit(self, name: str) -> int:  # noqa: ARG002
         """Return how many bytes a file may have."""
-        return TEXT_LIMIT
+        return FILE_LIMIT
 
     def _file(self, name: str, content: Path | Deferred) -> Deferred:  # noqa: ARG002
         """Return what reads a file."""
@@ -284,17 +244,13 @@ class DocumentFolder(TextFolder):
 
     def __init__(self, recipe: SourceRecipe) -> None:
         self._ocr = recipe.ocr
-        self._open(recipe, "documents", DOCUMENT_SUFFIXES | TEXT_SUFFIXES | MARKDOWN)
+        self._open(recipe, "documents", READ_SUFFIXES)
 
     def _limit(self, name: str) -> int:
-        return DOCUMENT_LIMIT if suffix_of(name) in DOCUMENT_SUFFIXES else TEXT_LIMIT
+        return limit_of(name)
 
     def _file(self, name: str, content: Path | Deferred) -> Deferred:
-        suffix = suffix_of(name)
-        if suffix in DOCUMENT_SUFFIXES:
-            return DocumentFile(content, suffix, self._ocr)
-        text = TextFile(content, self._encoding)
-        return MarkdownFile(text) if suffix in MARKDOWN else text
+        return file_of(name, content, self._encoding, ocr=self._ocr)
 
 
 def _place(name: str) -> dict[str, Scalar]:

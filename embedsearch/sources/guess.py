@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from embedsearch.errors import SourceError
 from embedsearch.sources.addresses import Place, is_address
 from embedsearch.sources.dataset import is_saved_dataset
-from embedsearch.sources.documents import DOCUMENT_SUFFIXES, MARKDOWN
+from embedsearch.sources.documents import DOCUMENT_SUFFIXES, MARKDOWN, TEXT_SUFFIXES
 from embedsearch.sources.files import ZIP
 from embedsearch.sources.files.zipped import zip_names
-from embedsearch.sources.folder import NOT_IMAGES, SOUND_SUFFIXES, TEXT_SUFFIXES, VIDEO_SUFFIXES
+from embedsearch.sources.folder import NOT_IMAGES, SOUND_SUFFIXES, VIDEO_SUFFIXES
 from embedsearch.sources.image_files import HEIF_SUFFIXES, USUAL, image_suffixes, image_test
 from embedsearch.sources.paths import PassedOver, listed, not_found, walk
 from embedsearch.sources.shards import TAR, is_pattern, is_tar

@@ -95,11 +95,11 @@ def without_items(recipe: SourceRecipe, ids: Sequence[str], folder: Path) -> Sou
 
 
 def _names(recipe: SourceRecipe) -> tuple[object, ...]:
-    return recipe.text, recipe.image, recipe.sound, recipe.vector, recipe.id
+    return recipe.text, recipe.image, recipe.sound, recipe.document, recipe.vector, recipe.id
 
 
 def _content(recipe: SourceRecipe) -> str:
-    names = ("text", "image", "sound", "vector", "rows", "id")
+    names = ("text", "image", "sound", "document", "vector", "rows", "id")
     return ", ".join(f"{name} {value!r}" for name in names if (value := getattr(recipe, name)))
 
 
@@ -151,7 +151,13 @@ def _table(items: Any, asked: SourceRecipe, *, more: bool = False) -> tuple[pa.T
         ids = ["" if isinstance(entry, Rejected) else entry.id for entry in entries]
         table = table.append_column(key, pa.array(ids, pa.string()))
     recipe = replace(
-        asked, text=chosen.text, image=chosen.image, sound=chosen.sound, vector=chosen.vector, id=key
+        asked,
+        text=chosen.text,
+        image=chosen.image,
+        sound=chosen.sound,
+        document=chosen.document,
+        vector=chosen.vector,
+        id=key,
     )
     return table, recipe
 

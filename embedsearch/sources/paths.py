@@ -75,6 +75,7 @@ def refuse_columns(recipe: SourceRecipe, what: str) -> None:
         "--text": recipe.text,
         "--image": recipe.image,
         "--sound": recipe.sound,
+        "--document": recipe.document,
         "--spans": recipe.spans,
         "--id": recipe.id,
     }

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from os.path import relpath
 from pathlib import Path
@@ -126,6 +127,8 @@ class Columns:
         spans: the column with the labelled spans of the text; empty for none.
         beside: whether the table holds nothing but fields, and perhaps keys, of vectors in another file.
         rows: the columns that count where rows are embedded as they are; empty for a table of something else.
+        document: the column with the path of a document; empty for a table of something else.
+        ocr: whether pages of documents without text are read by optical character recognition.
     """
 
     text: tuple[str, ...]
@@ -136,6 +139,8 @@ class Columns:
     beside: bool = False
     rows: tuple[str, ...] = ()
     sound: str = ""
+    document: str = ""
+    ocr: bool = False
 
     @property
     def modality(self) -> Modality:
@@ -151,7 +156,7 @@ class Columns:
     @property
     def file(self) -> str:
         """The column whose values are files, as paths or as bytes; empty for none."""
-        return self.image or self.sound
+        return self.image or self.sound or self.document
 
     @property
     def used(self) -> frozenset[str]:
@@ -189,7 +194,7 @@ def choose_columns(
     check_width(len(columns), where)
     if recipe.fields and (recipe.text or recipe.image or recipe.spans):
         raise SourceError(f"{where} holds the fields of vectors: leave out --text, --image and --spans.")
-    others = (recipe.image, recipe.sound, recipe.vector, recipe.spans, recipe.id)
+    others = (recipe.image, recipe.sound, recipe.document, recipe.vector, recipe.spans, recipe.id)
     asked = [*recipe.text, *recipe.columns, *filter(None, others)]
     known = {*columns, *objects}
     for name in asked:
@@ -197,11 +202,11 @@ def choose_columns(
             raise SourceError(
                 f"{where} has no column {name!r}; it has {_listing(columns)}.{nearest(name, columns)}"
             )
-    given = [name for name in ("text", "image", "sound", "vector") if getattr(recipe, name)]
+    given = [name for name in ("text", "image", "sound", "document", "vector") if getattr(recipe, name)]
     if len(given) > 1:
         raise SourceError(
-            f"{where}: a record is one of text, image, sound and vector, but --{' and --'.join(given)} were "
-            "given. Give one; the other columns are kept as fields."
+            f"{where}: a record is one of text, image, sound, document and vector, but "
+            f"--{' and --'.join(given)} were given. Give one; the other columns are kept as fields."
         )
     if recipe.spans and given not in ([], ["text"]):
         raise SourceError(f"{where}: labelled spans are of a text: give --text COLUMN with --spans.")
@@ -210,7 +215,16 @@ def choose_columns(
     if recipe.rows or recipe.columns:
         return _of_rows(recipe, columns, where, [*given, *["spans"] * bool(recipe.spans)])
     if given:
-        return Columns(recipe.text, recipe.image, recipe.id, recipe.vector, recipe.spans, sound=recipe.sound)
+        return Columns(
+            recipe.text,
+            recipe.image,
+            recipe.id,
+            recipe.vector,
+            recipe.spans,
+            sound=recipe.sound,
+            document=recipe.document,
+            ocr=recipe.ocr,
+        )
     free = [name for name in columns if name not in (recipe.id, recipe.spans)]
     vectors = [name for name in free if name.casefold() in VECTOR_NAMES]
     candidates = (
@@ -227,8 +241,8 @@ def choose_columns(
         return Columns((), "", recipe.id, vectors[0])
     raise SourceError(
         f"{where} has {'the columns ' if columns else ''}{_listing(columns)}: say which one to embed with "
-        "--text COLUMN (several are joined), for images --image COLUMN, for"
-        " sounds --sound COLUMN or, for vectors, --vectors COLUMN."
+        "--text COLUMN (several are joined), for images --image COLUMN, for sounds --sound COLUMN, for "
+        "documents --document COLUMN or, for vectors, --vectors COLUMN."
     )
 
 
@@ -384,7 +398,7 @@ class RowReader:
 
         Args:
             columns: which columns are what.
-            folder: what paths of images are relative to.
+            folder: what paths of files are relative to.
             dates: takes the fields whose texts may all be dates; None where dates have a type of their own.
         """
         self._columns = columns
@@ -410,6 +424,8 @@ class RowReader:
         content = self._content(row)
         if isinstance(content, _Problem):
             return Rejected(place, content.reason)
+        if columns.document and isinstance(content, bytes):
+            return Rejected(place, f"the document column {columns.document!r} holds bytes; expected a path")
         labels: Labels | str | None = None
         if columns.spans and isinstance(content, str):
             labels = labels_of(row.get(columns.spans), content)
@@ -433,7 +449,28 @@ class RowReader:
             for name, value in row.items()
             if name not in used
         }
+        if columns.document and isinstance(content, Path | NamedFile):
+            return self._document(key, content, fields, place)
         return Record(key, columns.modality, content, fields, labels)
+
+    def _document(
+        self, key: str, content: Path | NamedFile, fields: Mapping[str, Value], place: str
+    ) -> Record | Rejected:
+        """Return the record of a document, which is read when its text is needed."""
+        from embedsearch.sources import documents  # which reads files by lines, as tables do
+
+        path = content if isinstance(content, Path) else None
+        name = content.name if isinstance(content, Path) else urlsplit(content.address).path
+        if documents.suffix_of(name) not in documents.READ_SUFFIXES:
+            read = ", ".join(sorted(documents.READ_SUFFIXES))
+            return Rejected(place, f"the file {name} is no document that can be read: {read}")
+        limit, size = documents.limit_of(name), 0
+        with suppress(OSError):  # it is rejected when it is read
+            size = 0 if path is None else path.stat().st_size
+        if size > limit:
+            return Rejected(place, f"the file {path} is over {limit:,} bytes: split it into several")
+        file = documents.file_of(name, content, "utf-8", ocr=self._columns.ocr)
+        return Record(key, Modality.TEXT, file, fields, path=path)
 
     def _key(self, content: str | Path | bytes | NamedFile) -> str:
         """Return an id for a row that has none: where its content lies, or the hash of it."""
@@ -514,8 +551,8 @@ class RowReader:
         return _Problem(f"{column}: {problem}") if problem else numbers.tobytes()
 
     def _held(self, value: Any) -> Path | bytes | NamedFile | _Problem:
-        """Return the image or the sound that a cell holds, or names."""
-        what = self._columns.modality
+        """Return the image, the sound or the document that a cell holds, or names."""
+        what = "document" if self._columns.document else str(self._columns.modality)
         column = f"the {what} column {self._columns.file!r}"
         if isinstance(value, Mapping) and (value.keys() & {"bytes", "path"}):
             value = value.get("bytes") or value.get("path")
@@ -526,7 +563,7 @@ class RowReader:
         if not isinstance(value, str):
             return _Problem(
                 f"{column} holds a value of type {type(value).__name__}; expected a path, the bytes "
-                f'of {"an" if what is Modality.IMAGE else "a"} {what} file, or {{"bytes": ..., "path": ...}}'
+                f'of {"an" if what == "image" else "a"} {what} file, or {{"bytes": ..., "path": ...}}'
             )
         if not value.strip():
             return _Problem(f"{column} is empty")

@@ -16,8 +16,9 @@ from embedsearch.errors import ItemError, SourceError, SourceNotFoundError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Deferred, Entries, Entry, Modality, Record, Rejected, Value
 from embedsearch.sources.addresses import MOST_BYTES
+from embedsearch.sources.documents import FILE_LIMIT, TEXT_SUFFIXES
 from embedsearch.sources.files import leads_out
-from embedsearch.sources.folder import CAPTION_LIMIT, SOUND_SUFFIXES, TEXT_LIMIT, TEXT_SUFFIXES
+from embedsearch.sources.folder import CAPTION_LIMIT, SOUND_SUFFIXES
 from embedsearch.sources.image_files import image_suffixes
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
 from embedsearch.sources.paths import PassedOver
@@ -191,7 +192,7 @@ class WebDataset(NothingToReport):
             raise ItemError(f"its {found} is over {MOST_BYTES:,} bytes")
         if self._modality is not Modality.TEXT:
             return found, member
-        text = _text(member, self._recipe.encoding, TEXT_LIMIT)
+        text = _text(member, self._recipe.encoding, FILE_LIMIT)
         if not text.strip():
             raise ItemError(f"its {found} is empty")
         return found, text
@@ -200,7 +201,7 @@ class WebDataset(NothingToReport):
         """Return a text of a sample: a file by its suffix, or a key of its JSON, which is no field then."""
         suffix = f".{name.lower().lstrip('.')}"
         if suffix in files:
-            return _text(files[suffix], self._recipe.encoding, TEXT_LIMIT)
+            return _text(files[suffix], self._recipe.encoding, FILE_LIMIT)
         if name not in fields:
             raise ItemError(f"it has neither a file {suffix} nor a key {name!r} in its .json")
         value = fields.pop(name)
@@ -258,7 +259,7 @@ def _json_fields(member: TarMember | None, nested: Nested) -> dict[str, Value]:
     if member is None:
         return {}
     try:
-        row = json.loads(_text(member, "utf-8", TEXT_LIMIT))
+        row = json.loads(_text(member, "utf-8", FILE_LIMIT))
     except (ValueError, RecursionError) as error:
         raise ItemError(f"{member.name} is not JSON: {error}") from None
     if not isinstance(row, dict):

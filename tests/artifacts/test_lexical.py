@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import embedsearch as es
+from embedsearch import artifacts
 from embedsearch.artifacts import lexical
 from embedsearch.errors import IndexDamagedError
 from embedsearch.lexical.bm25 import ROWS, SCORES
@@ -42,6 +43,21 @@ def test_a_rebuild_indexes_the_words_again_only_where_texts_changed(make_searche
     )
     assert kept.build.folder != again.build.folder
     assert ids(kept, "wolf") == ["c"]
+
+
+def test_a_rebuild_says_when_texts_are_searched_otherwise(make_build, monkeypatch):
+    """Where an index without words gets them, or its texts grow long, the report says how it is searched."""
+    entries = [text(str(at), LONG + str(at)) for at in range(4)]
+    with monkeypatch.context() as before:
+        before.delitem(artifacts.ARTIFACTS, "lexical")  # as in versions before 0.10
+        assert make_build(entries).manifest.artifacts.lexical is None
+    now = "Texts are searched by vectors and words from now on (hybrid). To search as before: --mode vector."
+    assert make_build(entries).manifest.report.notes == (now,)
+    assert make_build(entries, storage="fp16").manifest.report.notes == ()
+    short = make_build(fruit_entries()).manifest.report.notes
+    assert short == (
+        "Texts are searched by vectors alone from now on (vector). To search as before: --mode hybrid.",
+    )
 
 
 def test_a_rollback_brings_back_the_words_of_before(make_searcher, tmp_path):

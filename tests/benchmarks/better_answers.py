@@ -5,14 +5,17 @@ Each folder holds corpus.jsonl (`_id`, `title`, `text`), queries.jsonl (`_id`, `
 reciprocal rank fusion (of the first 100 of both lists, with 60), which is reckoned here from both. Re-ranked
 are the first 50, by tokens that the index keeps as int8.
 
-Arguments: folders; `xquad` makes one of the shared data; `ids` asks for 300 items of Python's documentation
-by their ids; `million` indexes the words of that many texts, with the lexical index alone.
+Arguments: folders; `xquad` makes one of the shared data, `docs` of Python's documentation (the first sentence
+of an entry asks for the rest of it), `packages` of the Debian packages of this machine (a synopsis asks for
+the description), `intents` of questions to a bank, which are short (a question asks for those of its intent);
+`ids` asks for 300 items of Python's documentation by their ids; `million` indexes the words of that many
+texts, with the lexical index alone.
 """
 
 import json
 import random
+import re
 import resource
-import shutil
 import sys
 import tempfile
 import time
@@ -30,21 +33,81 @@ from embedsearch.records import Record
 from tests.benchmarks.common import need, read_jsonl
 
 DEEP, K, RERANKED = 100, 60, 50
-SENTENCES = Path("/usr/share/wordnet")
+QUERIES, WORDS, BODY = 300, 5, 40  # of a set; words of a query, and of a text, at least
+SENTENCES, STATUS = Path("/usr/share/wordnet"), Path("/var/lib/dpkg/status")
 
 
-def folder_of_xquad(root):
-    """Return XQuAD's English passages and questions as a folder of BEIR's shape."""
-    folder = root / "xquad"
+def xquad():
+    """Return XQuAD's English passages by id, and its questions with the passages that answer them."""
+    corpus, queries = (
+        read_jsonl(need("text", "xquad_en", f"{name}.jsonl")) for name in ("corpus", "queries")
+    )
+    return {each["_id"]: each["text"] for each in corpus}, [(q["text"], [q["positive"]]) for q in queries]
+
+
+def docs():
+    """Return the entries of Python's documentation without their first sentence, and some of these."""
+    items, asked = {}, []
+    for each in PythonDocs(SourceRecipe("python-docs", "")):
+        if isinstance(each, Record):
+            first, _, rest = str(each.content).partition(": ")[2].partition(". ")
+            if len(first.split()) >= WORDS and len(rest.split()) >= BODY:
+                items[each.id] = rest
+                asked.append((first, [each.id]))
+    return items, random.Random(0).sample(asked, QUERIES)
+
+
+def packages():
+    """Return the descriptions of installed packages, one of each source, and their synopses."""
+    items, asked, sources = {}, [], set()
+    for block in need_file(STATUS).read_text(encoding="utf-8").split("\n\n"):
+        field = dict(re.findall(r"^([\w-]+): (.*(?:\n .*)*)", block, re.MULTILINE))
+        synopsis, _, rest = field.get("Description", "").partition("\n")
+        source = field.get("Source", field.get("Package", "")).split(" ")[0]
+        body = " ".join(rest.replace("\n .", " ").split())
+        if source not in sources and len(body.split()) >= BODY:
+            sources.add(source)
+            items[field["Package"]] = body
+            asked.append((synopsis, [field["Package"]]))
+    return items, asked
+
+
+def intents():
+    """Return questions to a bank, and others of their intents."""
+    rows = [line.split("\t") for line in need("text", "banking77_train.tsv").read_text().splitlines()[1:]]
+    random.Random(0).shuffle(rows)
+    asked, held = rows[:QUERIES], rows[QUERIES : 10 * QUERIES]
+    by_intent = {}
+    for at, (intent, _) in enumerate(held):
+        by_intent.setdefault(intent, []).append(f"b{at}")
+    items = {f"b{at}": text for at, (_, text) in enumerate(held)}
+    return items, [(text, by_intent[intent]) for intent, text in asked if intent in by_intent]
+
+
+def folder_of(root, name):
+    """Write a set of items and queries as a folder of BEIR's shape; return the folder."""
+    items, queries = SETS[name]()
+    folder = root / name
     (folder / "qrels").mkdir(parents=True)
-    shutil.copy(need("text", "xquad_en", "corpus.jsonl"), folder / "corpus.jsonl")
-    queries = read_jsonl(need("text", "xquad_en", "queries.jsonl"))
-    lines = [json.dumps({"_id": each["_id"], "text": each["text"]}) for each in queries]
-    (folder / "queries.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    judged = [f"{each['_id']}\t{each['positive']}\t1" for each in queries]
-    text = "\n".join(["query-id\tcorpus-id\tscore", *judged]) + "\n"
-    (folder / "qrels" / "test.tsv").write_text(text, encoding="utf-8")
+    judged = [f"q{at}\t{item}\t1" for at, (_, wanted) in enumerate(queries) for item in wanted]
+    files = {
+        "corpus.jsonl": [json.dumps({"_id": key, "text": text}) for key, text in items.items()],
+        "queries.jsonl": [json.dumps({"_id": f"q{at}", "text": each[0]}) for at, each in enumerate(queries)],
+        "qrels/test.tsv": ["query-id\tcorpus-id\tscore", *judged],
+    }
+    for path, lines in files.items():
+        (folder / path).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+def need_file(path):
+    """Return a file of this machine, or end with a line that says it is missing."""
+    if not path.is_file():
+        sys.exit(f"skipped: {path} is missing")
+    return path
+
+
+SETS = {"xquad": xquad, "docs": docs, "packages": packages, "intents": intents}
 
 
 def read(folder):
@@ -175,9 +238,8 @@ def main():
             elif each == "ids":
                 by_id(Path(root))
             else:
-                measure(
-                    folder_of_xquad(Path(root)) if each == "xquad" else Path(each), Path(root) / "indexes"
-                )
+                folder = folder_of(Path(root), each) if each in SETS else Path(each)
+                measure(folder, Path(root) / "indexes")
 
 
 if __name__ == "__main__":

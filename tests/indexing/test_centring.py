@@ -106,6 +106,24 @@ def test_a_rebuild_fits_again_when_most_items_are_new(make_build):
     assert after.manifest.index.made == "anew"
 
 
+def test_main_directions_stay_while_a_vector_is_kept(make_build):
+    """More than half of the items new: the directions stay, as kept vectors have no others; it is said."""
+    before = make_build(texts(), dim=9)
+    entries = texts(2 * COUNT + 10)
+    after = make_build(entries, dim=9)
+    assert after.centring.fingerprint == before.centring.fingerprint
+    np.testing.assert_allclose(after.vectors, before.centring.apply(raw(entries)), atol=1e-5)
+    assert after.manifest.report.notes == (
+        "The 9 main directions were fitted to 240 of the 490 vectors. To fit them again: embedsearch rebuild "
+        "small --no-center, then embedsearch rebuild small --dim 9.",
+    )
+    make_build(entries)
+    again = make_build(entries, dim=9)
+    assert (again.manifest.centring.items, again.manifest.report.notes) == (len(entries), ())
+    other = make_build(texts(COUNT, first=COUNT + 10), dim=9)  # 230 of 240 are kept
+    assert other.centring.fingerprint == again.centring.fingerprint
+
+
 def test_centring_is_turned_on_and_off_without_the_model(make_build):
     """A rebuild with another choice embeds nothing; the distances are those of a first build."""
     entries = texts()

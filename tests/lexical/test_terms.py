@@ -59,3 +59,16 @@ def test_a_language_that_has_no_stemmer_is_refused():
 def test_length_counts_words_of_all_scripts():
     """A text without spaces has a word for each two characters."""
     assert (length("three short words"), length("我喜欢在北京吃烤鸭"), length("")) == (3, 5, 0)
+
+
+def test_words_of_a_query_are_marked_by_their_stems():
+    """`cancel` marks `cancelled`; short words, which stand everywhere, mark nothing; identifiers do."""
+    text = "The order was cancelled in 2024 by ERR_42, cancelling all."
+
+    def marked(language, *queries):
+        return [text[start:end] for start, end in Analyzer(language).marker(queries)(text)]
+
+    assert marked("english", "how to cancel in the year 2024") == ["cancelled", "2024", "cancelling"]
+    assert marked("english", "ERR_42", "orders") == ["order", "ERR_42"]
+    assert marked("", "cancel", "Order") == ["order"]
+    assert [len(Analyzer("").marker(["睡觉"])("猫在睡觉"))] == [1]

@@ -50,6 +50,19 @@ def test_a_filter_and_the_own_item_hold(make_searcher):
     assert "7" not in {hit.id for hit in searcher.search(MoreLike("7"), close=True, strictness=CHOSEN)}
 
 
+@pytest.mark.scale
+def test_an_item_whose_id_is_typed_stays(make_searcher):
+    """Beyond the limit the item whose whole id is the query is a hit where words are searched, no other."""
+    searcher = make_searcher([*many(300), text("zz-1", "abab ab"), text("zz-2", "baba ab zz-1")])
+    plain = searcher.search("ZZ-1", close=True, strictness=0.999, mode="vector")
+    results = searcher.search("ZZ-1", close=True, strictness=0.999, mode="hybrid", fold=False)
+    assert "zz-1" not in [hit.id for hit in plain]
+    (hit,) = [hit for hit in results if hit.distance > results.limit]
+    assert (hit.id, hit.found_by) == ("zz-1", "lexical")
+    among = searcher.search("ZZ-1", close=True, strictness=0.9, mode="hybrid", where="number >= 0")
+    assert "zz-1" not in [hit.id for hit in among]
+
+
 def test_without_a_limit_a_sentence_names_the_way(fruits):
     """An index that has no verdict can't tell what is close, and says how to set a limit."""
     with pytest.raises(QueryError, match=r"can't be told in small.*embedsearch calibrate small --own"):

@@ -1,7 +1,11 @@
 import numpy as np
 
-from embedsearch.distances.metric import normalized
-from embedsearch.search.diverse import TRADE
+from embedsearch.distances.metric import Metric, normalized
+from embedsearch.distances.pairs import pairs_of
+from embedsearch.distances.scale import Scale
+from embedsearch.distances.verdict import Judgement
+from embedsearch.search.diverse import TRADE, diverse
+from embedsearch.search.fused import Candidate, Looked
 from tests.fakes import letters, text
 
 TEXTS = {"one": "aab", "two": "aabb", "again": "baa", "other": "aacc", "far": "ddda"}
@@ -38,3 +42,19 @@ def test_a_group_of_copies_is_one_hit(make_searcher):
     assert [(hit.id, hit.copies) for hit in results if hit.copies] == [("one", 1)]
     assert np.isclose(results[0].distance, 0, atol=1e-6)
     assert "again" not in {hit.id for hit in results}
+
+
+def test_what_two_scales_found_is_compared_by_percentiles():
+    """A distance of another scale counts as the one that as many random pairs exceed in that of the items."""
+
+    def scale(most):
+        return Scale(pairs_of(np.linspace(0, most, 1001, dtype=np.float32)), (), (), np.empty((2, 0)))
+
+    images, captions = scale(1.0), scale(0.5)
+    places = [Looked(name, [], [], each, Judgement(None, None, None, ""))
+              for name, each in (("image", images), ("caption", captions))]  # fmt: skip
+    far = [(0.40, 0), (0.25, 1), (0.30, 0)]  # 0.25 of captions is 0.5 of images: the farthest
+    found = [Candidate(row, distance, places[at]) for row, (distance, at) in enumerate(far)]
+    chosen = diverse(found, np.eye(3, dtype=np.float32), Metric.COSINE, images, 3)
+    assert [each.row for each in chosen] == [2, 0, 1]
+    assert [each.distance for each in chosen] == [0.30, 0.40, 0.25]

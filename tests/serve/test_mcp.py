@@ -94,6 +94,14 @@ def test_a_search_answers_as_the_command_line_does(call, fruits):
     assert all(hit["fields"]["length"] > 5 for hit in kept)
 
 
+@pytest.mark.parametrize("asked", [{"sort": "-length"}, {"feedback": True}, {"mode": "lexical"}])
+def test_the_options_of_a_search_are_passed_on(call, fruits, asked):
+    """A search by a tool takes a sort, feedback and a mode as the library does."""
+    printed = schemas.SearchOutput.of(fruits.manifest, fruits.search("apple", 3, **asked)).printed()
+    assert read(call("search", index="small", query="apple", k=3, **asked)) == json.loads(json.dumps(printed))
+    assert call("search", index="small", query="apple", rerank=True, sort="length").is_error
+
+
 def test_errors_are_sentences(call, fruits):  # noqa: ARG001
     """What can't be answered is an error that says why; a name that is a path names no index."""
     for tool, arguments, said in (

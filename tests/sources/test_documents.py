@@ -168,3 +168,28 @@ def test_links_are_their_words():
     """An address is left out, also one with a title."""
     text = 'See [the file](#ref "A title") and [more](https://example.org/a_b).'
     assert documents._cleaned(text) == "See the file and more."
+
+
+@pytest.mark.parametrize(
+    ("front", "fields"),
+    [
+        ("---\ntitle: A: b\n---\n", None),  # no YAML: it is text
+        ("---\nTitle: 'A title'\nauthor: Ada\ndate: 2026-02-03\ntags: [x]\n---\n", "Ada"),
+        ("---\r\ntitle: A title\r\nauthors: [name: Ada, Grace]\r\ndate: 2026-02-03\r\n---\r\n", "Ada, Grace"),
+        ('+++\ntitle = "A title"\nauthor = "Ada"\ndate = 2026-02-03T04:05:06Z\n+++\n', "Ada"),
+        ("---\nonly a sentence\n---\n", None),
+        ("---\ntitle: never closed\n", None),
+        ("---\ndate: 2026-99-99\n---\n", None),
+    ],
+)  # fmt: skip
+def test_front_matter_is_fields_and_not_text(tmp_path, front, fields):
+    """YAML or TOML before a Markdown text gives title, author and date; what is neither stays text."""
+    (tmp_path / "a.md").write_text(f"{front}# First\n\n{TEXT}\n", newline="")
+    (record,) = open_source(SourceRecipe("documents", str(tmp_path)))
+    found = record.content.read()
+    if fields is None:
+        assert found.text.startswith("---")
+        assert found.fields == {"title": "First"}
+    else:
+        assert found.text == f"# First\n\n{TEXT}\n"
+        assert found.fields == {"title": "A title", "author": fields, "date": date(2026, 2, 3)}

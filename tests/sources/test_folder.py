@@ -284,7 +284,7 @@ def test_a_text_file_is_one_text(tmp_path):
 
 def test_texts_that_can_not_be_read_are_rejected(tmp_path, monkeypatch):
     """Another encoding, nothing but blanks, NUL bytes, too large: each has its reason."""
-    monkeypatch.setattr(folder, "TEXT_LIMIT", 40)
+    monkeypatch.setattr(folder, "FILE_LIMIT", 40)
     put(tmp_path / "a.txt", b"caf\xe9")
     put(tmp_path / "b.txt", b"")
     put(tmp_path / "c.txt", b" \n ")

@@ -15,6 +15,7 @@ from embedsearch.backends import Rows
 from embedsearch.distances.verdict import Verdict
 from embedsearch.errors import FilterError, ItemNotFoundError, QueryError
 from embedsearch.index import Index
+from embedsearch.lexical.terms import Analyzer
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
 from embedsearch.query import AnyQuery, By, SearchOptions, Text, Tree, singles_of
 from embedsearch.results import DISTANCE, Hit, Results, order_sentences
@@ -32,7 +33,6 @@ from embedsearch.ui.widgets.uploads import SOUND, find
 EXAMPLES = 12
 RERANKED = "search-reranked"  # what was asked, and the results, kept while the page is open
 FAR = "Turn off the switch to see the nearest."
-LEAST = 4  # letters of a word that is marked
 DRAWN = 15  # items that queries to start from are drawn from
 
 
@@ -194,19 +194,12 @@ def _count(
         lacks = "No item has a word of the query." if total else "No item passes the filter."
         st.info(lacks, icon=":material/filter_alt:")
         return
-    if results.close:
-        of = (
-            f"{results.found:,} that {'is' if results.found == 1 else 'are'} close, of {of}"
-            if hits
-            else f"{of} is close"
-        )
     reason = "" if hits and results.verdict is Verdict.NOTHING_CLOSE else results.reason
     said = order_sentences(results)[0 if searcher.words is not None else 1 :]
     more = [*said, reason, results.note, cards.METRIC_HELP[results.metric]] if hits else [reason, FAR]
     means = html.escape(" ".join(each for each in more if each)).replace(" %", "\u00a0%")
     crossed = html.escape(query_input.crossed(searcher, results.by))
-    first = f"The {len(hits)} nearest" if results.order == DISTANCE else f"The first {len(hits)}"
-    line = f"{first if hits else 'None'} of {of}. {means}{crossed}"
+    line = f"{_head(results, of)}. {means}{crossed}"
     if results.truncated:
         limit = searcher.manifest.encoder.spec.max_length
         line += f" Your text is too long: the model reads only its first {limit} tokens."
@@ -214,6 +207,17 @@ def _count(
         st.html(f'<p class="es-quiet es-announced">{line}</p>')
     with st.container(horizontal=True, vertical_alignment="center", key="es-order"):
         order.show(opened, asked, results, every)
+
+
+def _head(results: Results, of: str) -> str:
+    """Return how many hits are shown, of how many, as a sentence without its full stop."""
+    count, found = len(results), results.found
+    if not results.close:
+        return f"The {count} nearest of {of}" if results.order == DISTANCE else f"The first {count} of {of}"
+    if count == found:
+        return f"{count or 'None'} of {of} {'are' if count > 1 else 'is'} close"
+    shown = f"the {count} nearest" if results.order == DISTANCE else f"the first {count}"
+    return f"{found:,} of {of} are close; {shown} are shown"
 
 
 def _examples(opened: Opened, where: Tree | None) -> None:
@@ -283,15 +287,15 @@ def _grid(
             else partial(weighted_terms.add, manifest.name),
         ),
         modality_of(manifest.unit).card,
-        _words(query),
+        _marks(searcher, query),
     )
 
 
-def _words(query: AnyQuery | None) -> frozenset[str]:
-    """Return the words of a query's texts in lower case, without the short ones, which stand everywhere."""
+def _marks(searcher: Index, query: AnyQuery | None) -> cards.Marks | None:
+    """Return what marks the words of a query's texts in hits; None for a query without a text."""
     texts = [] if query is None else [each.text for each in singles_of(query) if isinstance(each, Text)]
-    found = (text[start:end].casefold() for text in texts for start, end in words(text))
-    return frozenset(word for word in found if len(word) >= LEAST or not word.isascii())
+    analyzer = Analyzer("") if searcher.words is None else searcher.words.analyzer
+    return analyzer.marker(texts) if texts else None
 
 
 def _explain(searcher: Index, query: AnyQuery, hit: Hit) -> None:

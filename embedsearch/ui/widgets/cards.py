@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from embedsearch.distances.pairs import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import HEADING_PATH, MOST_UNKNOWN, PAGE, Span, Value, as_text, clock, described
 from embedsearch.results import Hit, found_by_phrase
-from embedsearch.splitters.words import words
 from embedsearch.ui import auto_reload
 from embedsearch.ui.url_state import short
 from embedsearch.ui.widgets import player, thumbnails
@@ -32,6 +31,7 @@ _WRAPPED = re.compile(r"(?<=[\w,])\n(?=[a-z])")  # a break inside a sentence
 AROUND = 160  # characters of a long sentence shown on each side of its word
 # percent of the accent behind the word for a distance, over which text is easy to read in both themes
 DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5, 5), strict=True))
+Marks = Callable[[str], list[Span]]
 LIKE = "*More* like this"  # a narrow card leaves the first word out
 SIGNS = ((True, "plus", "\\+", "add {} to the query"), (False, "minus", "−", "subtract {} from the query"))
 
@@ -61,7 +61,7 @@ def grid(
     metric: Metric | None,
     actions: Actions,
     card: Card,
-    asked: Collection[str] = (),
+    marks: Marks | None = None,
 ) -> None:
     """Show `hits` as a grid of cards.
 
@@ -70,7 +70,7 @@ def grid(
         metric: the distance to show; None for items that nothing was compared with.
         actions: what their buttons do.
         card: how they are shown; images, videos and sounds need less width.
-        asked: words of the query, folded to lower case, which are marked in passages.
+        marks: returns where words of the query stand in a text; None where nothing was asked in words.
     """
     span = _span(hits, metric)
     explained: Hit | None = None
@@ -81,7 +81,7 @@ def grid(
                 if is_image(hit):
                     image(hit, f"es-image-{place}")
                 head = _distance(hit, metric, span) if metric else ""
-                st.html(f'<div class="es-body">{head}{_content(hit, asked)}{_copies(hit)}{fields(hit)}</div>')
+                st.html(f'<div class="es-body">{head}{_content(hit, marks)}{_copies(hit)}{fields(hit)}</div>')
                 with st.container(horizontal=True, key=f"es-actions-{place}"):
                     if _actions(hit, place, actions):
                         explained = hit
@@ -270,7 +270,7 @@ def track(share: float) -> str:
     return f'<span class="es-track" aria-hidden="true"><i style="left:{at}%"></i></span>'
 
 
-def _content(hit: Hit, asked: Collection[str]) -> str:
+def _content(hit: Hit, marks: Marks | None = None) -> str:
     if is_image(hit):
         name = html.escape(title(hit)[:VALUE])
         kind = "es-title" if hit.fields.get("caption") else "es-name"
@@ -278,7 +278,7 @@ def _content(hit: Hit, asked: Collection[str]) -> str:
         return f'<p class="{kind}" title="{name}">{name}</p>{when}'
     if _is_row(hit):
         return f'<p class="es-name">{html.escape(hit.id)}</p>'
-    return _where(hit) + text(hit, hit.lit or (_matching(hit, asked) if hit.passage else ()))
+    return _where(hit) + text(hit, hit.lit or _matching(hit, marks))
 
 
 def _where(hit: Hit) -> str:
@@ -298,10 +298,11 @@ def _is_of_document(hit: Hit) -> bool:
     return hit.passage is not None or any(hit.fields.get(name) is not None for name in (PAGE, HEADING_PATH))
 
 
-def _matching(hit: Hit, asked: Collection[str]) -> list[Span]:
-    """Return where words of the query stand in a hit's text."""
-    whole = (hit.text or "")[:LONGEST]
-    return [(start, end) for start, end in words(whole) if whole[start:end].casefold() in asked]
+def _matching(hit: Hit, marks: Marks | None) -> list[Span]:
+    """Return where words of the query stand in a passage, or in a text that was searched by its words."""
+    if marks is None or (hit.passage is None and hit.bm25 is None):
+        return []
+    return marks((hit.text or "")[:LONGEST])
 
 
 def _copies(hit: Hit) -> str:

@@ -16,7 +16,6 @@ from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
 from embedsearch.ui.url_state import FIELD, Asked
 from embedsearch.ui.widgets.filters import Choice
-from embedsearch.ui.widgets.notes import literal
 
 CLOSE, ORDER, FEEDBACK = "search-close", "search-order", "search-feedback"
 MOST_COUNTED, MOST_VALUES = 4, 8  # fields, and values of each
@@ -75,7 +74,8 @@ def show(opened: Opened, asked: Asked, results: Results, every: Callable[[], Res
     def fed() -> None:
         url_state.change({"index": index, "feedback": "yes" if st.session_state[FEEDBACK] else ""})
 
-    url_state.follow(CLOSE, results.close)
+    # Written on each run: the popover mounts its widgets when it is opened, with what the last run wrote.
+    st.session_state[CLOSE] = results.close
     st.toggle(
         "Only what is close",
         key=CLOSE,
@@ -84,15 +84,15 @@ def show(opened: Opened, asked: Asked, results: Results, every: Callable[[], Res
     )
     with st.popover("Order", icon=":material/sort:"):
         known = choices(opened)
-        url_state.follow(ORDER, asked.order if asked.order in known else "")
+        st.session_state[ORDER] = asked.order if asked.order in known else ""
         st.selectbox(
             "Order",
             list(known),
             key=ORDER,
-            format_func=lambda order: literal(known[order]),
+            format_func=known.__getitem__,
             on_change=ordered,
         )
-        url_state.follow(FEEDBACK, results.feedback)
+        st.session_state[FEEDBACK] = results.feedback
         st.toggle(
             "Add the first 3 hits to the query",
             key=FEEDBACK,

@@ -343,12 +343,21 @@ def test_only_what_is_close_is_shown_until_it_is_switched_off(visit):
     answered(page)
     close = page.get_by_role("switch", name="Only what is close")
     expect(close).to_be_checked()
-    expect(page.get_by_text("that are close, of 22")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^\d of 22 are close\."))).to_be_visible()
     assert 0 < cards(page).count() < 12
     page.get_by_text("Only what is close").click()
     expect(cards(page)).to_have_count(12)
     expect(close).not_to_be_checked()
     expect(page).to_have_url(re.compile("close=no"))
+
+
+def test_the_menu_names_the_order_of_hits_that_were_re_ranked(visit):
+    """The menu, which is mounted when it is opened, says the order of the address, not the first of all."""
+    page = visit({"index": "questions", "q": "refund", "order": "tokens"})
+    expect(page.get_by_text("The first hits are re-ranked by their tokens.")).to_be_visible()
+    shown(page)
+    page.get_by_role("button", name="Order").click()
+    expect(page.get_by_role("combobox", name="Order")).to_have_value("Re-ranked by tokens")
 
 
 @pytest.mark.parametrize("width", [700, 1000, 1300, 1700])
