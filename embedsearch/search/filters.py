@@ -229,6 +229,7 @@ def as_filter(where: str | Tree, items: pa.Table, types: Mapping[str, pa.DataTyp
     program: list[_Step | _Join] = []
     try:
         _compile(tree, types, program)
+        settled = _settled(tree, types)
     except FilterError as error:
         hint = _quotes_needed(where, types) if isinstance(where, str) else ""
         raise FilterError(f"{error}{hint}") from None
@@ -244,7 +245,7 @@ def as_filter(where: str | Tree, items: pa.Table, types: Mapping[str, pa.DataTyp
                 held.append(step(items))
         return pc.fill_null(held.pop(), False).to_numpy()  # type: ignore[no-any-return]
 
-    return Filter(mask, _settled(tree, types))
+    return Filter(mask, settled)
 
 
 def _settled(tree: Tree, types: Mapping[str, pa.DataType]) -> Tree:
@@ -279,7 +280,9 @@ def _plain(kind: pa.DataType, value: Any) -> Literal:
     if not pa.types.is_temporal(kind):
         return cast(Literal, value)
     whole = pa.int32() if kind.bit_width == 32 else pa.int64()
-    return int(pa.scalar(value.as_py() if isinstance(value, pa.Scalar) else value, kind).cast(whole).as_py())
+    # not by way of Python, whose dates end with the year 9999
+    held = value.cast(kind) if isinstance(value, pa.Scalar) else pa.scalar(value, kind)
+    return int(held.cast(whole).as_py())
 
 
 @dataclass(frozen=True, slots=True)
