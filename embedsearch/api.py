@@ -119,6 +119,8 @@ def build(
     replace: bool = False,
     strict: bool = False,
     allow_removal: bool = False,
+    runner: str = "local",
+    address: str = "",
     progress: Progress | None = None,
 ) -> Index:
     """Make the index `name`, or bring it up to date, and open it.
@@ -204,6 +206,8 @@ def build(
         strict: fail if the index does not reach `recall`.
         allow_removal: whether more than 20 percent of the records of an index that is there may be gone from
             its source. What is given in memory may remove any number.
+        runner: who embeds: `local` (this process) or `ray` (the workers of a Ray cluster).
+        address: with `ray`, the cluster: `auto`, `host:6379` or `ray://host:10001`; empty to start Ray here.
         progress: gets the progress reports.
 
     Raises:
@@ -285,6 +289,8 @@ def build(
             allow_removal=allow_removal,
             progress=progress,
             load=load,
+            runner=runner,
+            address=address,
         )
         return Index(made, load)
     is_new = not folder.exists()
@@ -294,7 +300,15 @@ def build(
         recipe = Recipe(name, read, settled, _centring(indexing_with, settled, folder, read, replace=replace))
         again = replace or _is_like(folder, recipe)
         built = build_index(
-            recipe, root, replace=again, strict=strict, allow_removal=True, progress=progress, load=load
+            recipe,
+            root,
+            replace=again,
+            strict=strict,
+            allow_removal=True,
+            progress=progress,
+            load=load,
+            runner=runner,
+            address=address,
         )
     except BaseException:
         if is_new and not (folder / RECIPE_FILE).is_file():

@@ -391,6 +391,8 @@ class Index(Searcher):
         keep: int = 0,
         center: bool | None = None,
         dim: int = 0,
+        runner: str = "local",
+        address: str = "",
         progress: Progress | None = None,
     ) -> Index:
         """Bring the index up to date with its source; arguments and errors as `embedsearch.rebuild`."""
@@ -408,6 +410,8 @@ class Index(Searcher):
             keep=keep,
             center=center,
             dim=dim,
+            runner=runner,
+            address=address,
             indexes=self._home.parent,
             progress=progress,
             load=self._load,
@@ -546,6 +550,8 @@ def rebuild(
     keep: int = 0,
     center: bool | None = None,
     dim: int = 0,
+    runner: str = "local",
+    address: str = "",
     indexes: str | Path | None = None,
     progress: Progress | None = None,
     encoder: OwnEncoder | None = None,
@@ -570,6 +576,8 @@ def rebuild(
         keep: see `embedsearch.build`.
         center: see `embedsearch.build`; False also takes `dim` back.
         dim: see `embedsearch.build`.
+        runner: who embeds, see `embedsearch.build`; it is not saved.
+        address: see `embedsearch.build`.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         progress: gets the progress reports.
         encoder: the encoder of your own that the index was built with, see `embedsearch.build`.
@@ -602,7 +610,15 @@ def rebuild(
     recipe = replace(recipe, index=options)
     making = load if encoder is None else loading(encoder)
     made = build_index(
-        recipe, root, full=full, strict=strict, allow_removal=allow_removal, progress=progress, load=making
+        recipe,
+        root,
+        full=full,
+        strict=strict,
+        allow_removal=allow_removal,
+        progress=progress,
+        load=making,
+        runner=runner,
+        address=address,
     )
     return Index(made, making)
 

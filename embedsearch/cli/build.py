@@ -8,6 +8,7 @@ import click
 
 from embedsearch.cli.built import current, echo_built
 from embedsearch.cli.options import (
+    address_option,
     allow_removal_option,
     backend_names,
     center_option,
@@ -20,6 +21,7 @@ from embedsearch.cli.options import (
     layers_given,
     model_option,
     option,
+    runner_option,
     uri_option,
 )
 from embedsearch.recipe import KEPT_TOKENS, VIEWS
@@ -284,6 +286,8 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     "--replace", is_flag=True, help="Replace an index of this name even if it has another source or unit."
 )
 @allow_removal_option
+@runner_option
+@address_option
 @indexes_option
 @json_option
 def build_command(
@@ -343,6 +347,8 @@ def build_command(
     replace: bool,
     strict: bool,
     allow_removal: bool,
+    runner: str,
+    address: str,
     json: bool,
 ) -> None:
     """Build an index from SOURCE.
@@ -416,6 +422,8 @@ def build_command(
             replace=replace,
             strict=strict,
             allow_removal=allow_removal,
+            runner=runner,
+            address=address,
             progress=bar,
         )
     echo_built(index, json, before)

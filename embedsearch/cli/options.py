@@ -40,6 +40,20 @@ json_option = option("--json", "json", is_flag=True, help="Print one JSON object
 device_option = option(
     "--device", default="auto", help="Where to compute: auto, cpu, cuda, cuda:N or mps.", show_default=True
 )
+runner_option = option(
+    "--runner",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What embeds: this process, or the workers of a Ray cluster.",
+)
+address_option = option(
+    "--address",
+    default="",
+    metavar="ADDRESS",
+    help="With --runner ray: the cluster, as auto, HOST:6379 or ray://HOST:10001.  "
+    "[default: start Ray on this machine]",
+)
 model_option = option(
     "--model",
     default="",

@@ -8,6 +8,7 @@ import click
 
 from embedsearch.cli.built import counted, current, echo_built
 from embedsearch.cli.options import (
+    address_option,
     allow_removal_option,
     backend_names,
     center_option,
@@ -19,6 +20,7 @@ from embedsearch.cli.options import (
     json_option,
     option,
     plain,
+    runner_option,
     uri_option,
 )
 
@@ -48,6 +50,8 @@ from embedsearch.cli.options import (
 @center_option
 @dim_option
 @allow_removal_option
+@runner_option
+@address_option
 @indexes_option
 @json_option
 def rebuild_command(
@@ -65,6 +69,8 @@ def rebuild_command(
     center: bool | None,
     dim: int,
     allow_removal: bool,
+    runner: str,
+    address: str,
     indexes: Path | None,
     json: bool,
 ) -> None:
@@ -90,6 +96,8 @@ def rebuild_command(
             full=full,
             strict=strict,
             allow_removal=allow_removal,
+            runner=runner,
+            address=address,
             backend=backend or "",
             uri=uri,
             items=items or "",

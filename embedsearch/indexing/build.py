@@ -55,13 +55,13 @@ from embedsearch.indexing.plan import (
     find_previous,
     suits,
 )
-from embedsearch.indexing.runners import runner_class
+from embedsearch.indexing.runners import check_runner, open_runner
 from embedsearch.indexing.shards import STORAGE, Staging, Totals
 from embedsearch.lexical.languages import check_language
 from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.models.facts import EncoderFacts
-from embedsearch.progress import Progress, Silent
-from embedsearch.recipe import EncoderRecipe, Recipe
+from embedsearch.progress import Computing, Progress, Silent
+from embedsearch.recipe import Recipe
 from embedsearch.records import Rejected, Unit
 from embedsearch.sources import Source, is_labelled, open_source
 from embedsearch.sources.judgements import read_queries
@@ -97,6 +97,8 @@ def build_index(
     progress: Progress | None = None,
     load: Callable[..., Encoder] = open_encoder,
     describe: Describe = encoder_spec,
+    runner: str = "local",
+    address: str = "",
 ) -> Build:
     """Bring the index that `recipe` describes up to date, and make it current.
 
@@ -114,6 +116,8 @@ def build_index(
         progress: is told how it goes on.
         load: what makes the encoder.
         describe: what tells of an encoder's meaning without loading it.
+        runner: who embeds, a name in `embedsearch.indexing.runners.RUNNERS`.
+        address: of a Ray cluster; empty for this machine.
 
     Returns:
         The current build: a new one, or the old one where nothing had changed.
@@ -129,6 +133,7 @@ def build_index(
     started = time.perf_counter()
     progress = progress or Silent()
     metric = _check(recipe)
+    check_runner(runner, address)
     recipe = replaced(recipe, index=replaced(recipe.index, metric=str(metric)))
     source = _source(recipe)
     folder = indexes / recipe.name
@@ -164,6 +169,8 @@ def build_index(
                 previous,
                 ready.notes,
                 started,
+                runner,
+                address,
             ).made()
     embedded = encoder.is_loaded
     del ready, loaded, encoder  # the model of the build leaves the memory
@@ -191,6 +198,9 @@ class _Task:
         previous: the build before; None for a first one.
         notes: what a person should know of what the encoder has learnt; sentences.
         started: when the build was asked for, in seconds.
+        runner: who embeds.
+        address: of a Ray cluster; empty for this machine.
+        computing: what has embedded; None where nothing was.
     """
 
     recipe: Recipe
@@ -207,6 +217,9 @@ class _Task:
     previous: PreviousBuild | None
     notes: tuple[str, ...]
     started: float
+    runner: str
+    address: str
+    computing: Computing | None = None
 
     def made(self) -> Build:
         """Plan, run and finish; return the current build."""
@@ -251,12 +264,19 @@ class _Task:
         walked = staging.resume(plan.walk(), plan)
         self.progress.advance(staging.entries)
 
-        def load(recipe: EncoderRecipe) -> Encoder:
-            encoder = self.encoder.load(recipe)
-            self.progress.start(encoder, total, staging.entries)
-            return encoder
+        def started(computing: Computing) -> None:
+            self.computing = computing
+            self.progress.start(computing, total, staging.entries)
 
-        runner = runner_class("local")(load, self.progress.advance)
+        runner = open_runner(
+            self.runner,
+            self.address,
+            self.encoder.load,
+            self.load,
+            self.progress.advance,
+            started,
+            self.progress.stage,
+        )
         waiting = computing = 0.0
         try:
             for batch in runner.map(plan.batches(walked), self.encoder.recipe):
@@ -355,7 +375,7 @@ class _Task:
             backend=index.kind,
             count=staging.totals.items,
             dimension=made.vectors.shape[1],
-            encoder=_describe(encoder),
+            encoder=_describe(encoder, self.computing),
             recipe=recipe,
             fields={
                 column.name.removeprefix(FIELD): str(column.type)
@@ -544,16 +564,18 @@ def _key(recipe: Recipe, plan: Plan, encoder: Encoder, full: bool) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def _describe(encoder: Encoder) -> EncoderFacts:
+def _describe(encoder: Encoder, computing: Computing | None) -> EncoderFacts:
+    """Return what a manifest says of the encoder; how it computed as what has embedded did."""
     if isinstance(encoder, UnloadedEncoder):
         return encoder.made
+    how = computing or encoder
     return EncoderFacts(
         spec=encoder.spec,
         fingerprint=encoder.spec.fingerprint,
-        precision=encoder.precision,
-        engine=encoder.engine,
-        decoding=encoder.decoding,
-        device=encoder.device,
+        precision=how.precision,
+        engine=how.engine,
+        decoding=how.decoding,
+        device=how.device,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,10 @@ class OpenVinoEngine:
         if compiled is not None:
             size = {"CACHE_MODE": "OPTIMIZE_SIZE"}  # the weights are read from the model itself
             options |= {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(compiled), **size}
+        elif threads := os.environ.get(
+            "OMP_NUM_THREADS", ""
+        ):  # several processes share the cores, as Ray's do
+            options |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": "NO"}
         import openvino
 
         try:

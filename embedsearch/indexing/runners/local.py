@@ -25,6 +25,7 @@ from embedsearch.encoders.probes import spread
 from embedsearch.errors import ItemError
 from embedsearch.indexing.batch import WHOLE, Batch, Embedded, Outcome
 from embedsearch.modalities import UNITS, modality_of
+from embedsearch.progress import Computing
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Matrix
 
@@ -32,7 +33,7 @@ REPORTED_EVERY = 16  # entries; a progress bar needs no more
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """Contents of a batch on their way: what the encoder prepared of them, and why of the others nothing.
 
     Attributes:
@@ -58,13 +59,16 @@ class LocalRunner:
 
     load: Callable[[EncoderRecipe], Encoder]
     on_progress: Callable[[int], None]
+    on_start: Callable[[Computing], None]
 
     def map(self, batches: Iterable[Batch], recipe: EncoderRecipe) -> Iterator[Batch]:
         """See `Runner.map`."""
         batches = iter(batches)
         for batch in batches:
             if batch.contents:
-                yield from self._embed(chain([batch], batches), self.load(recipe))
+                encoder = self.load(recipe)
+                self.on_start(encoder)
+                yield from self._embed(chain([batch], batches), encoder)
             else:
                 self.on_progress(batch.entries)
                 yield batch
@@ -74,14 +78,14 @@ class LocalRunner:
         # On a GPU the next batch is launched while the last vectors of this one are fetched.
         computers = 2 if encoder.device.startswith("cuda") else 1
         with (
-            _quick_switching(modality_of(encoder.spec.unit).switching),
+            quick_switching(modality_of(encoder.spec.unit).switching),
             ThreadPoolExecutor(1, thread_name_prefix="read") as reader,
             ThreadPoolExecutor(computers, thread_name_prefix="compute") as computer,
         ):
             # While the caller stores one batch, the next ones are computed and the one after them is read.
-            works = _works(batches, encoder)
-            reading = reader.submit(next, works, None)
-            computing: deque[tuple[_Work, Future[Embedded]]] = deque()
+            coming = works(batches, encoder)
+            reading = reader.submit(next, coming, None)
+            computing: deque[tuple[Work, Future[Embedded]]] = deque()
             parts: list[Embedded] = []
             try:
                 while True:
@@ -89,8 +93,8 @@ class LocalRunner:
                     work = reading.result()
                     if work is not None:
                         work.waited = time.perf_counter() - started
-                        reading = reader.submit(next, works, None)
-                        made = computer.submit(_compute, work, encoder, self.on_progress, stopped)
+                        reading = reader.submit(next, coming, None)
+                        made = computer.submit(compute, work, encoder, self.on_progress, stopped)
                         computing.append((work, made))
                     while len(computing) > computers or (computing and work is None):
                         started = time.perf_counter()
@@ -100,7 +104,7 @@ class LocalRunner:
                         if any(part.probes for part in parts[:-1]):
                             parts[-1].probes = []  # a few of a batch do; each takes what the model reads
                         if done.entries[1] == done.batch.entries:
-                            done.batch.embedded, parts = _joined(parts), []
+                            done.batch.embedded, parts = joined(parts), []
                             yield done.batch
                     if work is None:
                         return
@@ -109,7 +113,7 @@ class LocalRunner:
 
 
 @contextmanager
-def _quick_switching(seconds: float) -> Iterator[None]:
+def quick_switching(seconds: float) -> Iterator[None]:
     """Let a thread wait for Python's lock for so long at most, where it is 5 milliseconds by default.
 
     torch gives the lock away at every kernel that it launches, and would wait for the reading thread each
@@ -124,7 +128,7 @@ def _quick_switching(seconds: float) -> Iterator[None]:
         sys.setswitchinterval(usual)
 
 
-def _works(batches: Iterator[Batch], encoder: Encoder) -> Iterator[_Work]:
+def works(batches: Iterator[Batch], encoder: Encoder) -> Iterator[Work]:
     """Prepare the contents of batches for the model, those of one by a few where the unit asks so."""
     ahead = UNITS[encoder.spec.unit].parts_ahead
     for batch in batches:
@@ -133,7 +137,7 @@ def _works(batches: Iterator[Batch], encoder: Encoder) -> Iterator[_Work]:
             vectors = encoder.encode_matrix(contents)
             if vectors is not None:
                 probes = encoder.prepare([contents[at] for at in spread(len(contents))])
-                yield _Work(batch, probes, [WHOLE] * len(contents), (0, batch.entries), vectors=vectors)
+                yield Work(batch, probes, [WHOLE] * len(contents), (0, batch.entries), vectors=vectors)
                 continue
         count, start = len(contents), 0
         while True:
@@ -142,7 +146,7 @@ def _works(batches: Iterator[Batch], encoder: Encoder) -> Iterator[_Work]:
             end = batch.entries * (count - len(contents)) // count if count else batch.entries
             prepared, outcomes = _prepare(part, encoder)
             del part
-            yield _Work(batch, prepared, outcomes, (start, end))
+            yield Work(batch, prepared, outcomes, (start, end))
             start = end
             if not contents:
                 break
@@ -172,7 +176,7 @@ def _prepare(contents: Sequence[Any], encoder: Encoder) -> tuple[list[Prepared],
     return prepared, outcomes
 
 
-def _joined(parts: list[Embedded]) -> Embedded:
+def joined(parts: list[Embedded]) -> Embedded:
     """Return what was made of a batch by a few of its contents as one."""
     if len(parts) == 1:
         return parts[0]
@@ -185,8 +189,8 @@ def _joined(parts: list[Embedded]) -> Embedded:
     )
 
 
-def _compute(
-    work: _Work, encoder: Encoder, on_progress: Callable[[int], None], stopped: threading.Event
+def compute(
+    work: Work, encoder: Encoder, on_progress: Callable[[int], None], stopped: threading.Event
 ) -> Embedded:
     """Run the model over contents of a batch."""
     prepared, outcomes = work.prepared, work.outcomes

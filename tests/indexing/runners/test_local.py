@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedsearch.indexing.plan import Plan
-from embedsearch.indexing.runners import RUNNERS, runner_class
+from embedsearch.indexing.runners import RUNNERS, open_runner
 from embedsearch.indexing.runners.local import LocalRunner
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Rejected, Unit
@@ -42,16 +42,21 @@ def vectors(batches):
 
 
 def test_each_runner_of_the_table_is_there():
-    """Each name leads to a class with the contract's one method."""
-    assert {name: callable(runner_class(name).map) for name in RUNNERS} == dict.fromkeys(RUNNERS, True)
+    """Each name leads to a runner with the contract's one method."""
+    made = {
+        name: open_runner(name, "", LetterEncoder, LetterEncoder, nobody, nobody, nobody) for name in RUNNERS
+    }
+    assert {name: callable(runner.map) for name, runner in made.items()} == dict.fromkeys(RUNNERS, True)
 
 
 @pytest.mark.parametrize("unit", [Unit.TEXT, Unit.WORD])
 def test_a_pickled_runner_maps_pickled_batches_alike(batches, unit):
     """Runner and batches survive pickling on both ways, and the vectors are the same to the last bit."""
     recipe = EncoderRecipe(unit)
-    here = list(LocalRunner(LetterEncoder, nobody).map(batches(ENTRIES, unit), recipe))
-    runner, sent = pickle.loads(pickle.dumps((LocalRunner(LetterEncoder, nobody), batches(ENTRIES, unit))))
+    here = list(LocalRunner(LetterEncoder, nobody, nobody).map(batches(ENTRIES, unit), recipe))
+    runner, sent = pickle.loads(
+        pickle.dumps((LocalRunner(LetterEncoder, nobody, nobody), batches(ENTRIES, unit)))
+    )
     there = pickle.loads(pickle.dumps(list(runner.map(sent, recipe))))
     assert np.array_equal(vectors(here), vectors(there))
     assert [batch.embedded.outcomes for batch in here] == [batch.embedded.outcomes for batch in there]
@@ -60,7 +65,7 @@ def test_a_pickled_runner_maps_pickled_batches_alike(batches, unit):
 
 def test_a_batch_depends_on_no_other(batches):
     """Batches mapped one by one, the last one first, have the vectors that they have in one go."""
-    recipe, runner = EncoderRecipe(Unit.TEXT), LocalRunner(LetterEncoder, nobody)
+    recipe, runner = EncoderRecipe(Unit.TEXT), LocalRunner(LetterEncoder, nobody, nobody)
     together = list(runner.map(batches(ENTRIES), recipe))
     alone = [next(runner.map([batch], recipe)) for batch in reversed(batches(ENTRIES))][::-1]
     assert np.array_equal(vectors(together), vectors(alone))
@@ -75,7 +80,7 @@ def test_the_encoder_is_loaded_for_the_first_content(batches):
         loaded.append(recipe)
         return LetterEncoder(recipe)
 
-    runner, recipe = LocalRunner(load, reported.append), EncoderRecipe(Unit.TEXT)
+    runner, recipe = LocalRunner(load, reported.append, nobody), EncoderRecipe(Unit.TEXT)
     torn = [Rejected(f"r{at}", "torn") for at in range(3)]
     assert len(list(runner.map(batches(torn), recipe))) == 1
     assert (loaded, reported) == ([], [3])
@@ -94,7 +99,7 @@ def test_what_has_no_vector_says_why(batches):
                 yield position, np.where(found[:, 25:] > 0, np.nan, found)
 
     given = batches([text("a", "a"), text("b", UNREADABLE), text("c", "zoo"), text("d", "bee")])
-    made = list(LocalRunner(Overflowing, nobody).map(given, EncoderRecipe(Unit.TEXT)))
+    made = list(LocalRunner(Overflowing, nobody, nobody).map(given, EncoderRecipe(Unit.TEXT)))
     assert [outcome.reason for batch in made for outcome in batch.embedded.outcomes] == [
         "", "the text holds a skull", "the model gives it a vector with infinite or undefined numbers", "",
     ]  # fmt: skip

@@ -1,0 +1,264 @@
+"""Builds on a Ray cluster of two nodes, in a process in a network namespace of its own.
+
+    unshare -n python -m tests.indexing.runners.ray_session FOLDER TEMPORARY_FOLDER NAME...
+
+Ray listens on every interface, and here there is the loopback alone. What each build made is printed as JSON.
+"""
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedsearch.artifacts import ARTIFACTS
+from embedsearch.errors import EmbedsearchError
+from embedsearch.indexing import shards as staging
+from embedsearch.indexing.build import build_index
+from embedsearch.indexing.runners import ray as ray_runner
+from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
+from embedsearch.records import Unit
+from tests.fakes import UNREADABLE, LetterEncoder, Told, read_ahead
+
+ROOT = Path(__file__).parents[3]
+RECORDS, BATCH, SHARD = 800, 16, 64
+STORE = 120 * 2**20
+
+
+class LoggedEncoder(LetterEncoder):
+    """Writes down who embeds which text, and takes its time."""
+
+    def __init__(self, recipe, log, pause=0.0):
+        super().__init__(recipe)
+        self._log, self._pause = log, pause
+
+    def run(self, prepared):
+        """See `Encoder.run`."""
+        for position, vectors in super().run(prepared):
+            with Path(self._log).open("a") as file:
+                file.write(f"{os.getpid()} {str(self.embedded[-1]).split()[0]}\n")
+            time.sleep(self._pause)
+            yield position, vectors
+
+
+class Reported(Told):
+    """Counts entries, and remembers what was said to compute them."""
+
+    def __init__(self):
+        super().__init__()
+        self.entries, self.computing, self.done = 0, [], []
+
+    def start(self, encoder, total, done):  # noqa: ARG002
+        """See `Progress.start`."""
+        self.computing.append([encoder.spec.model, encoder.precision, encoder.device, encoder.engine])
+        self.done.append(done)
+
+    def advance(self, entries):
+        """See `Progress.advance`."""
+        self.entries += entries
+
+
+def write_texts(path):
+    """Write numbered texts, among them some that the encoder rejects, and some that are there twice."""
+    draw = random.Random(1)
+    lines = []
+    for number in range(RECORDS):
+        words = " ".join("".join(draw.choices("abcdefghij", k=5)) for _ in range(draw.randrange(1, 6)))
+        lines.append(f"{number} {words}{UNREADABLE * (draw.random() < 0.05)}\n")
+        if draw.random() < 0.1:
+            lines.append(draw.choice(lines))
+    path.write_text("".join(lines))
+
+
+def build(source, folder, log, runner="local", address="", pause=0.0):
+    """Build an index, and return what it holds."""
+    told = Reported()
+    kind = "lines" if source.is_file() else "images"
+    unit = Unit.TEXT if source.is_file() else Unit.IMAGE
+    recipe = Recipe("small", SourceRecipe(kind, str(source)), EncoderRecipe(unit))
+    made = build_index(
+        recipe,
+        folder,
+        progress=told,
+        load=partial(LoggedEncoder, log=str(log), pause=pause),
+        runner=runner,
+        address=address,
+    )
+    return {**contents(made), "told": vars(told)}
+
+
+def contents(build):
+    """Return what a build holds, to be compared: ids and vectors in their order, and what was rejected."""
+    rows = range(build.manifest.count)
+    return {
+        "ids": build.read(list(rows), ["id"])["id"],
+        "vectors": np.asarray(build.vectors, np.float32).tolist(),
+        "rejected": [[each["id"], each["reason"]] for each in build.rejected()],
+    }
+
+
+def child(*arguments):
+    """Build in a process of its own; see `build`."""
+    settle()
+    source, folder, log, runner, address, pause = arguments
+    build(Path(source), Path(folder), Path(log), runner, address, float(pause))
+
+
+def settle():
+    """Make batches and shards small, and build vectors alone."""
+    read_ahead(pytest.MonkeyPatch(), BATCH)
+    staging.SHARD_VECTORS, staging.SHARD_SECONDS = SHARD, math.inf
+    ARTIFACTS.clear()
+
+
+def lines_of(log):
+    """Return who embedded what, as pairs of texts."""
+    return [line.split(" ", 1) for line in log.read_text().splitlines()] if log.is_file() else []
+
+
+def when(log, count, act):
+    """Act when a log has so many lines; what it returns is a thread."""
+
+    def wait():
+        while len(lines_of(log)) < count:
+            time.sleep(0.02)
+        act()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+class Session:
+    """What is tried on the cluster, each under its name."""
+
+    def __init__(self, folder):
+        from ray.cluster_utils import Cluster
+
+        self.folder = folder
+        self.texts = folder / "texts.txt"
+        write_texts(self.texts)
+        self.cluster = Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 1,
+                "object_store_memory": STORE,
+                "include_dashboard": False,
+                "temp_dir": sys.argv[2],
+                "ray_client_server_port": 10001,
+            },
+        )
+        self.node = self.cluster.add_node(num_cpus=1, object_store_memory=STORE)
+        self.address = self.cluster.address
+
+    def build(self, name, **options):
+        """Build the texts under a name."""
+        return build(self.texts, self.folder / name, self.folder / f"{name}.log", **options)
+
+    def local(self):
+        """Build without Ray."""
+        return self.build("local")
+
+    def ray(self):
+        """Build on the cluster."""
+        made = self.build("ray", runner="ray", address=self.address)
+        return {**made, "log": lines_of(self.folder / "ray.log")}
+
+    def model(self):
+        """Embed with a real model, here and on the cluster."""
+        texts = self.folder / "few.txt"
+        texts.write_text("".join(f"{number} {'a word and ' * (number % 7)}more\n" for number in range(120)))
+        encoder = EncoderRecipe(Unit.TEXT, model="all-MiniLM-L6-v2", engine="torch", precision="fp32")
+        recipe = Recipe("model", SourceRecipe("lines", str(texts)), encoder)
+        here = build_index(recipe, self.folder / "here")
+        there = build_index(recipe, self.folder / "there", runner="ray", address=self.address)
+        return {
+            "equal": np.array_equal(here.vectors, there.vectors),
+            "shape": here.vectors.shape,
+            "encoders": [str(here.manifest.encoder), str(there.manifest.encoder)],
+        }
+
+    def images(self):
+        """Build from files, one of them damaged, here and on the cluster."""
+        source = self.folder / "images"
+        source.mkdir()
+        for number in range(40):
+            Image.new("RGB", (8, 8), (number * 6, 0, 255)).save(source / f"{number:02}.png")
+        (source / "07.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
+        here = build(source, self.folder / "near", self.folder / "near.log")
+        there = build(source, self.folder / "far", self.folder / "far.log", "ray", self.address)
+        return {"here": here, "there": there}
+
+    def other_version(self):
+        """Build where the nodes have another version than the driver."""
+        with pytest.MonkeyPatch().context() as patch:
+            patch.setattr(ray_runner, "version", lambda _: "99.0")
+            return self.build("version", runner="ray", address=self.address)
+
+    def client(self):
+        """Build on the cluster as one who is not part of it."""
+        return self.build("client", runner="ray", address="ray://127.0.0.1:10001")
+
+    def actor(self):
+        """Build while a worker is killed."""
+        log = self.folder / "actor.log"
+        when(log, 100, lambda: os.kill(int(lines_of(log)[-1][0]), signal.SIGKILL))
+        made = self.build("actor", runner="ray", address=self.address, pause=0.004)
+        return {**made, "log": lines_of(log)}
+
+    def driver(self):
+        """Build, kill that, and build again without Ray."""
+        log = self.folder / "driver.log"
+        arguments = [self.texts, self.folder / "driver", log, "ray", self.address, 0.004]
+        code = f"from {__spec__.name} import child; import sys; child(*sys.argv[1:])"
+        with subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT) as process:
+            when(log, 300, process.kill).join(60)
+        time.sleep(1)  # its workers end
+        before = lines_of(log)
+        made = self.build("driver")
+        return {**made, "killed": process.returncode, "before": before, "log": lines_of(log)}
+
+    def raylet(self):
+        """Build while a node is killed."""
+        log = self.folder / "raylet.log"
+        pid = self.node.all_processes["raylet"][0].process.pid
+        when(log, 100, lambda: os.kill(pid, signal.SIGKILL))
+        made = self.build("raylet", runner="ray", address=self.address, pause=0.004)
+        return {**made, "log": lines_of(log)}
+
+
+def main():
+    """Run what is asked for, and print what it made."""
+    settle()
+    folder = Path(sys.argv[1])
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=str(ROOT), RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"
+    )
+    found = {}
+    session = Session(folder)
+    for name in sys.argv[3:]:
+        since = time.monotonic()
+        try:
+            found[name] = getattr(session, name)()
+        except EmbedsearchError as error:
+            found[name] = {"error": f"{type(error).__name__}: {error}"}
+        except Exception:
+            found[name] = {"error": traceback.format_exc()}
+        found[name]["seconds"] = time.monotonic() - since
+    (folder / "made.json").write_text(json.dumps(found))
+    session.cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main()
