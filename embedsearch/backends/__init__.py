@@ -31,6 +31,7 @@ Take = Callable[[Rows], Vectors]
 AUTO = "auto"
 EXACT_UP_TO = 50_000  # vectors, which are all compared within milliseconds
 GRAPH_UP_TO = 300_000
+LENGTHS = 256  # vectors that are copied at a time, so that they stay in the cache
 FIRST_NEAREST = 100  # neighbours that are searched first for all within a limit
 
 
@@ -93,9 +94,37 @@ def grown(search: Callable[[int], tuple[Vectors, Rows]], limit: float) -> tuple[
         k *= 4
 
 
+class Stored:
+    """Gives rows of an array: a `Take` whose vectors can be read where they are.
+
+    Attributes:
+        vectors: (n, d) float32 or float16, raw.
+    """
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = vectors
+
+    def __call__(self, rows: Rows) -> Vectors:
+        """See `Take`."""
+        return np.take(self.vectors, rows, axis=0).astype(np.float32, copy=False)  # (n, d) -> (m, d)
+
+    @cached_property
+    def _lengths(self) -> Vectors:
+        return np.zeros(len(self.vectors), np.float32)  # takes no memory before a row is asked for
+
+    def lengths(self, rows: Rows) -> Vectors:
+        """Return the lengths of some vectors, (m,) float32; 1 for a zero vector. They are kept."""
+        new = rows[self._lengths[rows] == 0]
+        for start in range(0, len(new), LENGTHS):
+            part = self(new[start : start + LENGTHS])
+            lengths = np.sqrt(np.einsum("nd,nd->n", part, part))  # (m, d) -> (m,)
+            self._lengths[new[start : start + LENGTHS]] = np.where(lengths > 0, lengths, 1)
+        return self._lengths[rows]
+
+
 def taking(vectors: Vectors) -> Take:
     """Return what gives rows of an array of raw vectors, (n, d) float32 or float16."""
-    return lambda rows: np.take(vectors, rows, axis=0).astype(np.float32, copy=False)  # (n, d) -> (m, d)
+    return Stored(vectors)
 
 
 class Filter:
@@ -119,9 +148,14 @@ class Filter:
         return self._make()
 
     @cached_property
+    def rows(self) -> Rows:
+        """The rows that may be found, ascending, (m,)."""
+        return np.flatnonzero(self.mask)
+
+    @property
     def count(self) -> int:
         """How many rows may be found."""
-        return int(np.count_nonzero(self.mask))
+        return len(self.rows)
 
 
 class Backend(Protocol):

@@ -76,7 +76,7 @@ class ExactBackend:
         k = min(k, findable(len(self), filter, left_out))
         if k == 0:
             return nothing(queries)
-        chosen = without(None if filter is None else bitmap(filter.mask), left_out)
+        chosen = _chosen(filter, left_out, k)
         parameters = None if chosen is None else faiss.SearchParameters(sel=chosen)
         alone = self.facts.threads == 1 and len(queries) == 1
         with one_thread() if alone else nullcontext():
@@ -99,3 +99,16 @@ class ExactBackend:
         order = np.lexsort((rows, far[0]))
         order = order[far[0][order] <= limit]
         return far[:, order], rows[None, order]
+
+
+def _chosen(filter: Filter | None, left_out: Rows, k: int) -> Any:
+    """Return the FAISS selector of the rows that may be found; None for all.
+
+    FAISS reads the rows of a list alone, and tests each row of the index against a bitmap: distances are the
+    same to the last digit. For as many neighbours as it collects in a reservoir it keeps other rows of equal
+    distances, so a bitmap stays there.
+    """
+    if filter is None or k >= faiss.cvar.distance_compute_min_k_reservoir:
+        return without(None if filter is None else bitmap(filter.mask), left_out)
+    rows = filter.rows[~np.isin(filter.rows, left_out)] if len(left_out) else filter.rows
+    return faiss.IDSelectorArray(rows)

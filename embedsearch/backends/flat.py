@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import faiss
 import numpy as np
 
-from embedsearch.backends import Filter, Mask, Rows, Take
+from embedsearch.backends import Filter, Mask, Rows, Stored, Take
+from embedsearch.backends.threads import one_thread
 from embedsearch.distances.metric import Metric, Vectors, from_similarity, normalized
 
 T = TypeVar("T")
 BLOCK = 16_384  # rows at a time
 CACHED = 2**19  # numbers: candidates ranked together stay in the processor's cache
+PIECE = 2**16  # numbers: rows that are copied to be compared with one query stay near the processor
 
 
 def faiss_metric(metric: Metric) -> int:
@@ -78,8 +80,8 @@ def blocks(count: int, filter: Filter | None, exclude: Rows) -> Iterator[Rows]:
         filter: which of them may be found; None for all.
         exclude: rows left out, ascending, each once.
     """
-    allowed = None if filter is None else np.flatnonzero(filter.mask)
-    gaps = exclude if allowed is None else np.flatnonzero(np.isin(allowed, exclude))
+    allowed = None if filter is None else filter.rows
+    gaps = exclude if allowed is None or not len(exclude) else np.flatnonzero(np.isin(allowed, exclude))
     total = (count if allowed is None else len(allowed)) - len(gaps)
     for start in range(0, total, BLOCK):
         rows = np.arange(start, min(start + BLOCK, total))
@@ -168,6 +170,8 @@ def scan(
     Returns:
         Distances (q, k) float32, ascending, and rows (q, k).
     """
+    if len(queries) == 1:
+        return _scan_one(queries[0], blocks, take, metric, k)
     best = np.full((len(queries), k), np.inf, np.float32)
     which = np.full((len(queries), k), -1, np.int64)
     for block in blocks:
@@ -178,3 +182,50 @@ def scan(
         nearest = np.argsort(best, axis=1, kind="stable")[:, :k]
         best, which = np.take_along_axis(best, nearest, 1), np.take_along_axis(which, nearest, 1)
     return best, which
+
+
+def _scan_one(
+    query: Vectors, blocks: Iterable[Rows], take: Take, metric: Metric, k: int
+) -> tuple[Vectors, Rows]:
+    """Compare one query (d,) with every row of some blocks; see `scan`. Blocks are shared among threads."""
+
+    def nearest(rows: Rows) -> tuple[Vectors, Rows]:
+        far = _far(query, rows, take, metric)
+        if k >= len(rows):
+            return far, rows
+        near = np.flatnonzero(far <= np.partition(far, k - 1)[k - 1])
+        return far[near], rows[near]
+
+    first, *others = blocks
+    found = [nearest(first)]
+    if others:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            found.extend(threads.map(nearest, others))
+    far, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((rows, far))[:k]
+    return far[None, order], rows[None, order]
+
+
+def _far(query: Vectors, rows: Rows, take: Take, metric: Metric) -> Vectors:
+    """Return the distances of (d,) to (m,) rows, (m,) float32.
+
+    FAISS reads float32 where it is; other vectors are copied in pieces that stay in the cache.
+    """
+    values = np.empty(len(rows), np.float32)
+    if isinstance(take, Stored) and take.vectors.dtype == np.float32 and take.vectors.flags.c_contiguous:
+        _compare(query, np.asarray(take.vectors), rows, metric, values)
+        if metric is Metric.COSINE:
+            values /= take.lengths(rows)
+        return to_distances(values, metric)
+    step = max(1, PIECE // len(query))
+    for start in range(0, len(rows), step):
+        part = taken(take, rows[start : start + step], metric)
+        _compare(query, part, np.arange(len(part)), metric, values[start : start + step])
+    return to_distances(values, metric)
+
+
+def _compare(query: Vectors, vectors: Vectors, rows: Rows, metric: Metric, to: Vectors) -> None:
+    """Write what FAISS compares (d,) and the rows (m,) of (n, d) by to `to` (m,), in the calling thread."""
+    compare = faiss.fvec_L2sqr_by_idx if metric is Metric.L2 else faiss.fvec_inner_products_by_idx
+    with one_thread():
+        compare(*map(faiss.swig_ptr, (to, query, vectors, rows)), len(query), 1, len(rows))
