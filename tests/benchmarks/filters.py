@@ -59,8 +59,8 @@ def main():
                 peer.append(timed(partial(alone, flat, chosen), query))
             ratio = statistics.median(b / a for a, b in zip(ours, peer, strict=True))
             print(
-                f"filters_{kind}_{100 * share:g}pct ratio={ratio:.2f} (ours {statistics.median(ours):.2f} ms at "
-                f"recall@10 {recall:.4f}, peer {statistics.median(peer):.2f} ms by FAISS's exact search)",
+                f"filters_{kind}_{100 * share:g}pct ratio={ratio:.2f} (ours {statistics.median(ours):.2f} ms "
+                f"at recall@10 {recall:.4f}, peer {statistics.median(peer):.2f} ms by FAISS's exact search)",
                 flush=True,
             )
 
