@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any, TypeVar
 
 import faiss
@@ -18,6 +19,7 @@ from embedsearch.distances.metric import Metric, Vectors, from_similarity, norma
 T = TypeVar("T")
 BLOCK = 16_384  # rows at a time
 CACHED = 2**19  # numbers: candidates ranked together stay in the processor's cache
+TOGETHER = 4  # blocks whose rows are listed ahead for the threads that compare them
 PIECE = 2**16  # numbers: rows that are copied to be compared with one query stay near the processor
 
 
@@ -196,11 +198,13 @@ def _scan_one(
         near = np.flatnonzero(far <= np.partition(far, k - 1)[k - 1])
         return far[near], rows[near]
 
-    first, *others = blocks
-    found = [nearest(first)]
-    if others:
+    coming = iter(blocks)
+    found = [nearest(next(coming))]
+    if some := list(islice(coming, TOGETHER)):
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            found.extend(threads.map(nearest, others))
+            while some:
+                found.extend(threads.map(nearest, some))
+                some = list(islice(coming, TOGETHER))
     far, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((rows, far))[:k]
     return far[None, order], rows[None, order]
