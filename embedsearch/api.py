@@ -112,6 +112,7 @@ def build(
     dim: int = 0,
     language: str = "",
     keep_tokens: str = "",
+    shard_size: int = 10_000_000,
     uri: str = "",
     items: str = "local",
     index: IndexOptions | None = None,
@@ -180,8 +181,8 @@ def build(
             encoder of your own, anything with a `name` and `encode(list)` that returns (n, d) numbers: it is
             given texts, PIL images or vectors, as the source holds, and `open` and `rebuild` need it again.
         metric: `cosine`, `l2` or `ip`; empty for `l2` of rows and `cosine` of all else.
-        backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq` or `ivf-pq`; or `milvus`,
-            with `uri`.
+        backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq`, `ivf-pq` or `sharded`; or
+            `milvus`, with `uri`.
         memory: the memory limit for building and searching, such as `4GB`; empty for half of what is free.
         recall: the recall@10 that an approximate index is tuned to reach, (0, 1].
         queries: a file of queries (JSONL with id and text, or a table of both) to tune with.
@@ -197,6 +198,7 @@ def build(
             `none` for words as they are, empty to find out.
         keep_tokens: for texts, `int8` or `1bit` to keep the hidden states of their tokens, so that re-ranking
             takes milliseconds; building takes about twice as long.
+        shard_size: for `sharded`, the most vectors in a shard.
         uri: the server that keeps the vectors, such as `http://localhost:19530`, or a file for Milvus Lite.
         items: `remote` to put the items on that server too, so that `open("milvus://host/name")` needs no
             folder.
@@ -274,6 +276,7 @@ def build(
         dim=dim,
         language=language,
         keep_tokens=keep_tokens,
+        shard_size=shard_size,
         uri=absolute_uri(uri),
         items=items,
     )

@@ -191,6 +191,7 @@ class IndexOptions:
         dim: the number of main directions that centred vectors are reduced to; 0 for all.
         language: of texts, the language whose stems are counted as words, a name of Snowball such as
             `english`; `none` to count words as they are, empty to find out.
+        shard_size: the most vectors in a shard, where the backend is `sharded`.
         keep_tokens: of texts, `int8` or `1bit` to keep the hidden states of their tokens for re-ranking;
             empty to compute them when asked.
         uri: of the server that keeps the vectors, or the absolute path of a file for an embedded one; empty
@@ -211,6 +212,7 @@ class IndexOptions:
     dim: int = field(default=0, metadata=stored(optional=True))
     language: str = field(default="", metadata=stored(optional=True))
     keep_tokens: str = field(default="", metadata=stored(optional=True))
+    shard_size: int = field(default=10_000_000, metadata=stored(optional=True))
     uri: str = field(default="", metadata=stored(optional=True))
     items: str = field(default="local", metadata=stored(optional=True))
 
@@ -240,6 +242,8 @@ class IndexOptions:
             raise RecipeError(f"keep is {self.keep}, and the current build is always kept. Give 1 or more.")
         if self.memory:
             parse_memory(self.memory)
+        if self.shard_size < 1:
+            raise RecipeError(f"shard_size is a number of vectors, 1 or more; got {self.shard_size}.")
         if self.dim < 0:
             raise RecipeError(f"dim is a number of dimensions, 1 or more; got {self.dim}.")
         if self.dim and self.center is False:

@@ -5,6 +5,7 @@ To add one: a file here with a class of the shape of `Backend`, and a row in `BA
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,7 @@ AUTO = "auto"
 EXACT_UP_TO = 50_000  # vectors, which are all compared within milliseconds
 GRAPH_UP_TO = 300_000
 LENGTHS = 256  # vectors that are copied at a time, so that they stay in the cache
+SHARD = 10_000_000  # vectors
 FIRST_NEAREST = 100  # neighbours that are searched first for all within a limit
 
 
@@ -65,6 +67,8 @@ class Settings:
         stage: called with a line that says what starts, and with its number of vectors where that is known.
         advance: called with the number of vectors that are done since the last call.
         place: where a server keeps the index; None for one in files.
+        shard_size: the most vectors in a shard of an index in shards.
+        path: where the index will be saved; what is made in parts writes each there. None to keep them.
     """
 
     memory: int
@@ -73,6 +77,8 @@ class Settings:
     stage: Callable[[str, int | None], None] = lambda _text, _total: None
     advance: Callable[[int], None] = lambda _vectors: None
     place: Place | None = None
+    shard_size: int = SHARD
+    path: Path | None = None
 
 
 def grown(search: Callable[[int], tuple[Vectors, Rows]], limit: float) -> tuple[Vectors, Rows]:
@@ -284,11 +290,13 @@ class Kind:
         implementation: "module:class", imported on first use.
         bytes: a function of the dimension: the memory that building takes for each vector.
         elsewhere: whether the class is one of `Elsewhere`: a server keeps the vectors.
+        together: the most vectors that building holds at a time.
     """
 
     implementation: str
     bytes: Callable[[int], float]
     elsewhere: bool = False
+    together: float = math.inf
 
 
 _FAISS_ANN = "embedsearch.backends.faiss_ann:FaissANN"
@@ -300,6 +308,7 @@ BACKENDS: dict[str, Kind] = {
     "hnsw-sq8": Kind(_FAISS_ANN, lambda d: d + 160),  # a graph over codes of 8 bits a component
     "ivf-rabitq": Kind(_FAISS_ANN, lambda d: d / 8 + 24),  # lists of RaBitQ codes, 1 bit a component
     "ivf-pq": Kind(_FAISS_ANN, lambda d: d / 4 + 16),  # lists of PQ codes, 2 bits a component
+    "sharded": Kind("embedsearch.backends.sharded:Sharded", lambda d: d / 8 + 24, together=SHARD),
     "milvus": Kind("embedsearch.backends.milvus:Milvus", lambda _: 0, elsewhere=True),  # a Milvus server
 }
 
@@ -360,7 +369,8 @@ def choose(count: int, dimension: int, memory: int) -> str:
     Exact search while it takes milliseconds. Then a graph over 8-bit codes: at the same recall it measured
     faster than a graph over float32, as the hits are ranked again by the stored vectors. For many vectors,
     and where the graph does not fit into memory, lists of 2-bit codes: at a million vectors they measured as
-    fast, and are built in a quarter of the time. Codes of 1 bit where codes of 2 bits do not fit.
+    fast, and are built in a quarter of the time. Codes of 1 bit where codes of 2 bits do not fit, and shards
+    where these do not fit either.
 
     Args:
         count: the number of vectors.
@@ -369,13 +379,17 @@ def choose(count: int, dimension: int, memory: int) -> str:
     """
     if count <= EXACT_UP_TO and needed("exact", count, dimension) <= memory:
         return "exact"
-    kinds = ("hnsw-sq8", "ivf-pq") if count <= GRAPH_UP_TO else ("ivf-pq",)
-    return next((kind for kind in kinds if needed(kind, count, dimension) <= memory), "ivf-rabitq")
+    kinds = ["ivf-pq", "ivf-rabitq"]
+    if count <= GRAPH_UP_TO:
+        kinds.insert(0, "hnsw-sq8")
+    if count > SHARD:
+        kinds.append("sharded")
+    return next((kind for kind in kinds if needed(kind, count, dimension) <= memory), kinds[-1])
 
 
 def needed(kind: str, count: int, dimension: int) -> int:
     """Return about how many bytes of memory building an index of this kind takes."""
-    return int(1.1 * count * BACKENDS[kind].bytes(dimension))
+    return int(1.1 * min(count, BACKENDS[kind].together) * BACKENDS[kind].bytes(dimension))
 
 
 def free_memory() -> int:

@@ -203,6 +203,14 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     metavar="FILE",
     help="Queries for the tuning: JSONL with id and text, or a table of id and text.",
 )
+@option(
+    "--shard-size",
+    type=click.IntRange(min=1),
+    default=10_000_000,
+    show_default=True,
+    metavar="N",
+    help="With --backend sharded: the most vectors in a shard.",
+)
 @uri_option
 @items_option
 @option("--strict", is_flag=True, help="Fail if the index does not reach the recall of --recall.")
@@ -341,6 +349,7 @@ def build_command(
     dim: int,
     language: str,
     keep_tokens: str,
+    shard_size: int,
     uri: str,
     items: str | None,
     indexes: Path | None,
@@ -416,6 +425,7 @@ def build_command(
             dim=dim,
             language=language,
             keep_tokens=keep_tokens,
+            shard_size=shard_size,
             uri=uri,
             items=items or "local",
             indexes=indexes,

@@ -84,7 +84,16 @@ def make_index(
     if is_elsewhere(recipe.index.backend):
         last_items = None if previous is None else (lambda build=previous.build: build.items)
         place = Place(recipe.index.uri, recipe.name, aside.parents[1], items, last_items)
-    settings = Settings(memory, recipe.index.recall, queries, progress.stage, progress.advance, place)
+    settings = Settings(
+        memory,
+        recipe.index.recall,
+        queries,
+        progress.stage,
+        progress.advance,
+        place,
+        recipe.index.shard_size,
+        aside / INDEX,
+    )
     kind = recipe.index.backend
     last = previous.build.manifest.backend if previous else ""
     if kind == AUTO:

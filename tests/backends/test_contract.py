@@ -1,4 +1,4 @@
-"""What every backend does: one suite over exact search, a graph of FAISS, Milvus Lite and a Milvus server."""
+"""What every backend does: one suite over exact search, a graph, shards, Milvus Lite and a Milvus server."""
 
 import datetime
 import threading
@@ -20,7 +20,7 @@ TEXTS = [
     'x" or node >= 0 or c0 == "',
     None,
 ]
-ENGINES = ["exact", "hnsw", "milvus-lite", "milvus-server"]
+ENGINES = ["exact", "hnsw", "sharded", "milvus-lite", "milvus-server"]
 SERVED = ["milvus-lite", "milvus-server"]
 
 
@@ -72,6 +72,8 @@ def servers(tmp_path_factory):
             elif engine == "milvus-lite":
                 file = tmp_path_factory.mktemp("lite") / "vectors.db"
                 made[engine] = {"backend": "milvus", "uri": str(file)}
+            elif engine == "sharded":
+                made[engine] = {"backend": engine, "shard_size": 400}
             else:
                 made[engine] = {"backend": engine}
         return made[engine]
