@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from embedsearch.backends import Mask, Rows, taking
 from embedsearch.backends.facts import Step
-from embedsearch.backends.flat import ahead, ready, scan, to_distances
+from embedsearch.backends.flat import ahead, scan, taken, to_distances
 from embedsearch.distances.metric import Metric, Vectors
 
 K = 10  # recall@10
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 MAX_QUERIES, QUERY_SHARE = 1000, 0.02
-MOST_PAIRS, SURE_QUERIES = 500_000_000, 500  # above so many pairs of a query and a row, fewer queries serve
+MOST_PAIRS, SURE_QUERIES = 250_000_000, 250  # above so many pairs of a query and a row, fewer queries serve
 TOGETHER = 4096  # rows that are compared with all queries together: what comes of it stays in the cache
 TIMED = 100  # single queries
 MOST_TIMES = 4  # the efSearch, or nprobe, of a larger rerank_k
@@ -70,19 +70,26 @@ def truth(queries: Vectors, vectors: Vectors, allowed: Sequence[Mask], metric: M
     nearest = [np.full((len(queries), K), np.inf, np.float32) for _ in allowed]
     towards = np.float32(-2 if metric is Metric.L2 else -1) * queries
 
-    def read(start: int) -> tuple[npt.NDArray[np.int64], Vectors]:
-        depth = np.sum([mask[start : start + TOGETHER] for mask in allowed], axis=0)  # (m, b) -> (b,)
-        deepest_first = np.argsort(-depth, kind="stable")[: np.count_nonzero(depth)]
-        return depth, ready(vectors[start : start + TOGETHER][deepest_first], metric)
+    take = taking(vectors)
+    held = np.empty((len(queries), min(TOGETHER, len(vectors))), np.float32)
 
-    for depth, part in ahead(read, range(0, len(vectors), TOGETHER)):
-        far = towards @ part.T  # (q, d) (d, b) -> (q, b)
+    def read(start: int) -> tuple[list[int], Vectors]:
+        depth = np.sum([mask[start : start + TOGETHER] for mask in allowed], axis=0)  # (m, b) -> (b,)
+        ends = [int(np.count_nonzero(depth > number)) for number in range(len(allowed))]
+        deepest_first = np.argsort(-depth, kind="stable")[: ends[0]]
+        return ends, taken(take, start + deepest_first, metric)
+
+    for ends, part in ahead(read, range(0, len(vectors), TOGETHER)):
+        far = np.matmul(towards, part.T, out=held[:, : ends[0]])  # (q, d) (d, b) -> (q, b)
         if metric is Metric.L2:
             far += np.einsum("bd,bd->b", part, part)
-        for number, least in enumerate(nearest):
-            there = far[:, : np.count_nonzero(depth > number)]
-            closer = np.flatnonzero(there.min(1, initial=np.inf) < least[:, -1])
-            both = np.concatenate([least[closer], there[closer]], 1)
+        here, start = np.full(len(queries), np.inf, np.float32), 0  # the nearest under a mask, (q,)
+        for least, end in zip(reversed(nearest), reversed(ends), strict=True):  # from the deepest mask on
+            if end > start:
+                np.minimum(here, far[:, start:end].min(1), out=here)
+                start = end
+            closer = np.flatnonzero(here < least[:, -1])
+            both = np.concatenate([least[closer], far[closer, :end]], 1)
             least[closer] = np.sort(np.partition(both, K - 1, axis=1)[:, :K], axis=1)
     if metric is Metric.L2:
         squares = np.einsum("qd,qd->q", queries, queries)[:, None]

@@ -19,6 +19,7 @@ from embedsearch.backends import (
     free_memory,
     is_elsewhere,
     needed,
+    taking,
 )
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.npy import load_array
@@ -57,7 +58,7 @@ def make_index(
     metric: Metric,
     aside: Path,
     previous: PreviousBuild | None,
-    kept: Rows,
+    kept: Rows | None,
     progress: Progress,
     centring: Centring | None,
     items: Callable[[], Items],
@@ -69,7 +70,7 @@ def make_index(
         metric: which distance.
         aside: the folder of the build.
         previous: the build before.
-        kept: (n,) which row of it holds the same vector, -1 for none.
+        kept: (n,) which row of it holds the same vector, -1 for none; None where all are new.
         progress: is told how it goes on.
         centring: what the vectors were centred by; None for nothing.
         items: returns the items of the build, once they are written.
@@ -116,17 +117,20 @@ def make_index(
         before = None
     if before is not None and before.vectors.dtype != vectors.dtype:
         kept = np.full(count, -1, np.int64)
-    index = None
-    if before is not None and last == kind:
+    index: Backend | None = None
+    if before is not None and kept is not None and last == kind:
         index = before.backend.extend(before.folder / INDEX, vectors, kept, settings)
     made = "extended" if index is not None else "anew"
     if index is None:
         index = backend_class(kind).build(kind, vectors, metric, settings)
     index.save(aside / INDEX)
-    moved = None if before is None else neighbours_kept(index, before.backend, vectors, kept)
     asked = f"queries of {recipe.index.queries}" if recipe.index.queries else "items held out"
     facts = replace(index.facts, made=made, asked=asked)
-    return MadeIndex(vectors, index, facts, None if before is None else kept, moved)
+    if not is_elsewhere(kind):  # memory-mapped from here on: in memory it takes as much as its file
+        index = backend_class(kind).locate(aside / INDEX, taking(vectors), metric, facts)
+    if before is None or kept is None:
+        return MadeIndex(vectors, index, facts, None, None)
+    return MadeIndex(vectors, index, facts, kept, neighbours_kept(index, before.backend, vectors, kept))
 
 
 SAMPLE, NEIGHBOURS = 200, 10

@@ -83,6 +83,7 @@ from embedsearch.store.previous import PreviousBuild
 from embedsearch.store.versions import ASIDE, STAGING, publish, recover, settle
 
 MOST_QUERIES = 1000  # to tune with
+STAGED = "one file of vectors"  # how unfinished work lies; what lies otherwise is not taken up
 MOST_REMOVED = 0.2  # share of the records that may be gone without a question
 
 
@@ -557,7 +558,7 @@ def _content(recipe: Recipe) -> tuple[Any, ...]:
 
 def _key(recipe: Recipe, plan: Plan, encoder: Encoder, full: bool) -> str:
     """Return a hash of all that decides which vectors a run makes, in which order."""
-    made = (encoder.spec.fingerprint, encoder.precision, encoder.engine, encoder.decoding, full)
+    made = (encoder.spec.fingerprint, encoder.precision, encoder.engine, encoder.decoding, full, STAGED)
     files = {} if plan.previous is None else plan.previous.build.manifest.files
     kept = [files[name].sha256 for name in (VECTORS, SOURCE_STATE) if files]
     content = json.dumps([asdict(recipe.source), recipe.index.storage, *made, *kept])

@@ -1,7 +1,7 @@
 """The unfinished work of a build: shards on disk, found again by the next run of the same recipe, and joined.
 
-Each shard is six files; the last one written, `N.json`, makes it count. A killed run leaves whole shards,
-and perhaps one without its `.json`, which the next run overwrites.
+Each shard is five files, and a stretch of the one file of vectors. The last one written, `N.json`, makes it
+count. A killed run leaves whole shards, and perhaps one without its `.json`, which the next run overwrites.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from embedsearch.disk.checksums import FileFacts, flushed, sha256_of
 from embedsearch.disk.npy import load_array
@@ -32,6 +31,7 @@ from embedsearch.indexing.batch import Batch
 from embedsearch.indexing.origins import COPY, NEW, Spans, lay_down
 from embedsearch.indexing.plan import Plan
 from embedsearch.indexing.read import Walked
+from embedsearch.indexing.staged_vectors import StagedVectors, take_over
 from embedsearch.records import MOST_UNKNOWN, Rejected
 from embedsearch.sources.text_cells import CellType
 from embedsearch.store import items as tables
@@ -90,6 +90,7 @@ class Staging:
         """
         self._root, self._folder = folder, folder / key
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._vectors = StagedVectors(self._folder / VECTORS)
         self.totals = Totals()
         self._shards = 0
         self._failed: dict[int, str] = {}  # records that have no vector, and why
@@ -141,8 +142,12 @@ class Staging:
             if hashlib.sha256(text.encode()).hexdigest() != checksum:
                 return None
             shard: dict[str, Any] = json.loads(text)
-            files = shard["files"].items()
-            return shard if all(sha256_of(self._folder / name) == known for name, known in files) else None
+            if any(sha256_of(self._folder / name) != known for name, known in shard["files"].items()):
+                return None
+            origins = load_array(self._folder / f"{number}.origins.npy")
+            held = shard["vectors"]
+            found = self._vectors.checksum(self.totals.items, origins, held["dimension"])
+            return shard if found == held["checksum"] else None
         except (OSError, ValueError):  # a disk that was full, or a power cut
             return None
 
@@ -150,7 +155,7 @@ class Staging:
         self._items: list[ItemColumns] = []
         self._origins: list[Places] = []
         self._unknown: list[npt.NDArray[np.float16]] = []
-        self._vectors: list[Vectors] = []
+        self._dimension = self._checksum = self._bytes = 0  # of the vectors
         self._rows: list[Entries] = []
         self._rejected: list[tuple[Rejected, int | None]] = []
         self._batches: list[tuple[int, str]] = []
@@ -190,7 +195,11 @@ class Staging:
         self._origins.append(laid.origins)
         self._unknown.append(laid.unknown)
         if len(laid.vectors):
-            self._vectors.append(laid.vectors)
+            self._dimension = laid.vectors.shape[1]
+            self._bytes += laid.vectors.nbytes
+            self._checksum = self._vectors.write(
+                self.totals.items + self._open.items, laid.origins, laid.vectors, self._checksum
+            )
         self._rows.append(batch.rows)
         self._rejected += [(each, at if at is None else at + base) for each, at in laid.rejected]
         self._batches.append((len(batch.rows), batch.digest))
@@ -206,9 +215,7 @@ class Staging:
                 prepared=dict(Counter(note for each in batch.embedded.outcomes for note in each.notes)),
             )
         )
-        is_large = (
-            self._open.items >= SHARD_VECTORS or sum(each.nbytes for each in self._vectors) >= SHARD_BYTES
-        )
+        is_large = self._open.items >= SHARD_VECTORS or self._bytes >= SHARD_BYTES
         if is_large or time.monotonic() - self._since > SHARD_SECONDS:
             self.close_shard()
 
@@ -218,9 +225,6 @@ class Staging:
         if self._open.entries:
             stem = str(self._shards)
             arrays: dict[str, npt.NDArray[Any]] = {
-                f"{stem}.npy": np.concatenate(self._vectors)
-                if self._vectors
-                else np.empty((0, 0), np.float32),
                 f"{stem}.origins.npy": np.concatenate(self._origins),
                 f"{stem}.unknown.npy": np.concatenate(self._unknown),
                 f"{stem}.state.npy": np.concatenate(self._rows),
@@ -229,12 +233,13 @@ class Staging:
                 np.save(self._folder / name, array)
             columns = zip(*self._items, strict=True)  # a few batches of each column
             items = ItemColumns(*(list(chain.from_iterable(parts)) for parts in columns))
-            pq.write_table(tables.to_table(items), self._folder / f"{stem}.parquet")
+            tables.write_table(tables.to_table(items), self._folder / f"{stem}.arrow")
             shard = {
                 "totals": asdict(self._open),
                 "batches": self._batches,
                 "rejected": [{**asdict(each), "entry": entry} for each, entry in self._rejected],
-                "files": {name: sha256_of(self._folder / name) for name in (*arrays, f"{stem}.parquet")},
+                "vectors": {"dimension": self._dimension, "checksum": self._checksum},
+                "files": {name: sha256_of(self._folder / name) for name in (*arrays, f"{stem}.arrow")},
             }
             text = json.dumps(shard, ensure_ascii=False)
             aside = self._folder / f".{stem}.json"
@@ -271,7 +276,7 @@ class Staging:
         dimension: int,
         storage: str,
         centring: Centring | None = None,
-    ) -> Places:
+    ) -> Places | None:
         """Join the shards into the vectors, source state, probes and rejections of a build.
 
         Vectors are new, kept of the build before, or copies of others in this build.
@@ -285,7 +290,7 @@ class Staging:
                 the vectors as the model gives them.
 
         Returns:
-            Which row of the build before holds the same vector, (n,); -1 for none.
+            Which row of the build before holds the same vector, (n,); -1 for none. None without one.
 
         Raises:
             RecipeError: a vector has a component that fp16 can't hold.
@@ -298,22 +303,28 @@ class Staging:
             at += len(part)
         starts = np.concatenate([[0], np.cumsum(rows["rows"], dtype=np.int64)])  # (m,) -> (m + 1,)
         before = None if previous is None or centring is not None else previous.build.centring
-        shape = (self.totals.items, dimension if centring is None else centring.dimension)
-        vectors = np.lib.format.open_memmap(folder / VECTORS, "w+", STORAGE[storage], shape)
-        kept = np.empty(self.totals.items, np.int64)
+        staged = self._vectors.finish(self.totals.items, dimension)
+        made = None
+        if centring is None and storage == "fp32":  # the staged vectors are those of the build
+            take_over(staged, folder / VECTORS)
+            vectors = np.lib.format.open_memmap(folder / VECTORS, "r+")
+        else:
+            made = load_array(staged, mapped=True)
+            shape = (self.totals.items, dimension if centring is None else centring.dimension)
+            vectors = np.lib.format.open_memmap(folder / VECTORS, "w+", STORAGE[storage], shape)
+        kept = None if previous is None else np.empty(self.totals.items, np.int64)
         unknown = np.zeros(self.totals.items, np.float16)
         at = 0
         for stem in stems:
             origins = load_array(stem.with_suffix(".origins.npy"))
             part, shares = vectors[at : at + len(origins)], unknown[at : at + len(origins)]
-            kept[at : at + len(origins)] = np.maximum(origins, NEW)
+            if kept is not None:
+                kept[at : at + len(origins)] = np.maximum(origins, NEW)
             new = origins == NEW
-            if new.any():
-                made = load_array(stem.with_suffix(".npy"), mapped=True)
-                made = made if centring is None else centring.apply(made)
-                part[slice(None) if new.all() else new] = as_stored(made, vectors.dtype)
-            if stem.with_suffix(".unknown.npy").is_file():  # a run of 0.6 that was interrupted has none
-                shares[:] = load_array(stem.with_suffix(".unknown.npy"))
+            if made is not None and new.any():
+                raw = made[at : at + len(origins)][new]
+                part[new] = as_stored(raw if centring is None else centring.apply(raw), vectors.dtype)
+            shares[:] = load_array(stem.with_suffix(".unknown.npy"))
             if (origins >= 0).any() and previous is not None:
                 old = previous.build.vectors[origins[origins >= 0]]
                 part[origins >= 0] = old if before is None else before.restore(old)
@@ -336,7 +347,7 @@ class Staging:
         with (folder / REJECTED).open("w", encoding="utf-8") as file:
             for each in self.rejected():
                 file.write(json.dumps(each, ensure_ascii=False) + "\n")
-        return _each_once(kept)
+        return None if kept is None else _each_once(kept)
 
     def join_items(
         self, folder: Path, cells: Mapping[str, CellType]
@@ -352,7 +363,7 @@ class Staging:
         Returns:
             The schema of the items, and the facts of both files by name.
         """
-        shards = [self._folder / f"{shard}.parquet" for shard in range(self._shards)]
+        shards = [self._folder / f"{shard}.arrow" for shard in range(self._shards)]
         schema = tables.merge(shards, folder / ITEMS, cells)
         return schema, {name: flushed(folder / name) for name in (ITEMS, VECTORS)}
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -27,7 +27,7 @@ TERMS, SPANS, ROWS, SCORES, SIZE = (
 )
 K1, B = 1.2, 0.75  # as in Lucene; 1.5 for K1 loses 0.1 point on XQuAD
 PARTS = 64  # files of postings, by the first 6 bits of the term
-BLOCK = 1 << 18  # postings that are written at a time
+BLOCK = 1 << 16  # postings that are written at a time
 # that a document, by its row, has a term so many times
 POSTING = np.dtype([("term", np.uint64), ("row", np.int32), ("count", np.int32)])
 
@@ -108,28 +108,38 @@ def _stage(files: Sequence[BinaryIO], documents: Iterable[Sequence[str]]) -> npt
 def _join(folder: Path, files: Sequence[Path], lengths: npt.NDArray[np.int32]) -> None:
     """Write the matrix: of each term the rows that have it, ascending, and their scores; terms ascend."""
     total = sum(file.stat().st_size for file in files) // POSTING.itemsize
-    saturation = (K1 * (1 - B + B * lengths / (lengths.mean() or 1))).astype(np.float32)  # (n,)
+    mean = lengths.mean() or 1
     terms: list[npt.NDArray[np.uint64]] = []
-    frequencies: list[npt.NDArray[np.int64]] = []
-    with (folder / ROWS).open("wb") as rows, (folder / SCORES).open("wb") as scores:
-        for file, kind in ((rows, "<i4"), (scores, "<f4")):
-            head: dict[str, Any] = {"descr": kind, "fortran_order": False, "shape": (total,)}
-            np.lib.format.write_array_header_1_0(file, head)
+    frequencies: list[npt.NDArray[np.int32]] = []
+    with _array(folder / ROWS, "<i4", total) as rows, _array(folder / SCORES, "<f4", total) as scores:
         for part in files:
             postings = np.fromfile(part, POSTING)
             postings = postings[np.argsort(postings["term"], kind="stable")]  # rows ascend within a term
             found, frequency = np.unique(postings["term"], return_counts=True)
             rare = np.log1p((len(lengths) - frequency + 0.5) / (frequency + 0.5))  # (t,)
+            saturation = (K1 * (1 - B + B * lengths[postings["row"]] / mean)).astype(np.float32)  # (p,)
             counts = postings["count"].astype(np.float32)
-            share = counts / (counts + saturation[postings["row"]])  # (p,)
+            share = counts / (counts + saturation)  # (p,)
             rows.write(postings["row"].astype("<i4").tobytes())
             scores.write((np.repeat(rare, frequency) * share).astype("<f4").tobytes())
             terms.append(found)
-            frequencies.append(frequency)
-    each = np.concatenate(frequencies)  # (t,)
-    ends = each.cumsum(dtype=np.int64)
-    np.save(folder / TERMS, np.concatenate(terms))
-    np.save(folder / SPANS, np.stack([ends - each, ends], axis=1))  # 2 x (t,) -> (t, 2)
+            frequencies.append(frequency.astype(np.int32))
+    count, end = sum(map(len, terms)), 0
+    with _array(folder / TERMS, "<u8", count) as hashes, _array(folder / SPANS, "<i8", count, 2) as spans:
+        for found, frequency in zip(terms, frequencies, strict=True):
+            ends = end + frequency.cumsum(dtype=np.int64)  # (t,)
+            hashes.write(found.tobytes())
+            spans.write(np.stack([ends - frequency, ends], axis=1).tobytes())  # 2 x (t,) -> (t, 2)
+            end += int(frequency.sum(dtype=np.int64))
+
+
+@contextmanager
+def _array(path: Path, kind: str, *shape: int) -> Iterator[BinaryIO]:
+    """Open a .npy file whose numbers are written a part at a time."""
+    with path.open("wb") as file:
+        head: dict[str, Any] = {"descr": kind, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, head)
+        yield file
 
 
 def _hash(term: str) -> int:

@@ -1,7 +1,7 @@
 """Items as an Arrow table: one row per vector, one column per field.
 
-Shards of a build under way are Parquet; a finished build holds one Arrow file, uncompressed, which is
-memory-mapped: what is not looked at takes no memory, and a hit's fields are read where they lie.
+Shards of a build under way are Arrow files, and so is that of a finished build: uncompressed and
+memory-mapped. What is not looked at takes no memory, and a hit's fields are read where they lie.
 
 Columns: `id`, `text`, `path`, `start`, `end`, `hash`, `picture`, and `field:NAME` for each field.
 """
@@ -77,8 +77,14 @@ def by_column(items: Sequence[Item]) -> ItemColumns:
     return ItemColumns(*zip(*items, strict=True)) if items else ItemColumns()
 
 
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write items into an Arrow file."""
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+
+
 def open_table(path: Path) -> pa.Table:
-    """Return the items in an Arrow file that `merge` wrote, memory-mapped unless the file is small."""
+    """Return the items in an Arrow file, memory-mapped unless the file is small."""
     file = pa.BufferReader(path.read_bytes()) if is_small(path) else pa.memory_map(str(path))
     return pa.ipc.open_file(file).read_all()
 
@@ -133,24 +139,22 @@ def _lists(values: list[Any]) -> pa.Array:
 
 
 def merge(shards: Sequence[Path], target: Path, cells: Mapping[str, CellType]) -> pa.Schema:
-    """Join the Parquet files `shards` into the Arrow file `target`, one shard in memory at a time.
+    """Join the Arrow files `shards` into the Arrow file `target`, one shard in memory at a time.
 
     A field whose type differs between shards takes what one shard would have made of it: float where
     that rounds no whole number, else text.
 
     Args:
-        shards: what `to_table` made.
+        shards: what `write_table` wrote of what `to_table` made.
         target: the file to write.
         cells: by field, the type of cells of text that no reading of a single one tells.
 
     Returns:
         The schema of `target`.
     """
-    import pyarrow.parquet as pq
-
     types: dict[str, set[pa.DataType]] = {}
     for shard in shards:
-        for column in pq.read_schema(shard):
+        for column in open_table(shard).schema:
             types.setdefault(column.name, set()).add(column.type)
     joined = {name: _join(name, found, shards) for name, found in types.items() if name.startswith(FIELD)}
     parsed = {
@@ -162,7 +166,7 @@ def merge(shards: Sequence[Path], target: Path, cells: Mapping[str, CellType]) -
     schema = pa.schema([*_FIXED, *joined.items()])
     with pa.ipc.new_file(target, schema) as writer:
         for shard in shards:
-            table = pq.read_table(shard)
+            table = open_table(shard)
             held = dict(zip(table.column_names, table.columns, strict=True))
             rows = []
             for column in schema:
@@ -190,12 +194,11 @@ def _join(name: str, types: Iterable[pa.DataType], shards: Sequence[Path]) -> pa
 
 
 def _fits_floats(shard: Path, name: str) -> bool:
-    import pyarrow.parquet as pq
-
-    if name not in pq.read_schema(shard).names:
+    table = open_table(shard)
+    if name not in table.column_names:
         return True
     try:
-        pq.read_table(shard, columns=[name])[name].cast(pa.float64())
+        table[name].cast(pa.float64())
     except pa.ArrowInvalid:  # a whole number over 2^53
         return False
     return True

@@ -1,11 +1,10 @@
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from embedsearch.sources.text_cells import DATES, CellType, parsers
-from embedsearch.store.items import FIELD, Item, by_column, merge, to_table
+from embedsearch.store.items import FIELD, Item, by_column, merge, to_table, write_table
 
 
 def item(identity="a", **fields):
@@ -28,12 +27,12 @@ def merged(tmp_path, *shards):
     """Return the type and values of field `x` after shards that each hold the values given are joined."""
     paths = []
     for number, values in enumerate(shards):
-        paths.append(tmp_path / f"{number}.parquet")
+        paths.append(tmp_path / f"{number}.arrow")
         items = [
             item(f"{number}-{at}", **({} if value is ... else {"x": value}))
             for at, value in enumerate(values)
         ]
-        pq.write_table(to_table(by_column(items)), paths[-1])
+        write_table(to_table(by_column(items)), paths[-1])
     schema = merge(paths, tmp_path / "all.arrow", {})
     table = read(tmp_path / "all.arrow")
     assert table.schema.equals(schema)
@@ -138,9 +137,9 @@ def test_cells_of_text_become_values_of_their_column(tmp_path):
         for row in rows:
             for name, cell in zip(names, row, strict=True):
                 cells[name].see(cell) if isinstance(cell, str) else None
-        paths.append(tmp_path / f"{number}.parquet")
+        paths.append(tmp_path / f"{number}.arrow")
         items = [item(str(at), **dict(zip(names, row, strict=True))) for at, row in enumerate(rows)]
-        pq.write_table(to_table(by_column(items)), paths[-1])
+        write_table(to_table(by_column(items)), paths[-1])
     merge(paths, tmp_path / "all.arrow", cells)
     table = read(tmp_path / "all.arrow")
     assert table[FIELD + "n"].type == pa.int64()
@@ -155,8 +154,8 @@ def test_joining_keeps_the_order_of_items(tmp_path):
     """Rows follow the shards, and rows of a shard their order; shards without a row are passed over."""
     paths = []
     for number, count in enumerate((3, 0, 2)):
-        paths.append(tmp_path / f"{number}.parquet")
-        pq.write_table(to_table(by_column([item(f"{number}-{at}", n=at) for at in range(count)])), paths[-1])
+        paths.append(tmp_path / f"{number}.arrow")
+        write_table(to_table(by_column([item(f"{number}-{at}", n=at) for at in range(count)])), paths[-1])
     merge(paths, tmp_path / "all.arrow", {})
     table = read(tmp_path / "all.arrow")
     assert table["id"].to_pylist() == ["0-0", "0-1", "0-2", "2-0", "2-1"]
