@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 
 from embedsearch.backends import taking
@@ -48,7 +47,7 @@ class Aligned:
         # opened now: two rebuilds later the build's files are gone
         self.backend, self.scale = open_index(build), open_scale(build)
         if self.scale and facts.align is None:
-            self.scale = replace(self.scale, unjudged=UNJUDGED)
+            self.scale = self.scale.by_class_names(UNJUDGED)
         self.take = taking(open_projected(build))
         self._projection = Projection.load(build.folder)
 

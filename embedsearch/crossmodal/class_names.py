@@ -91,7 +91,7 @@ class ClassNames:
         nobody = np.empty((2, 0), np.float32)
         # a projection has no length of its own, on which other distances depend
         scale = build.scale if build.manifest.metric is Metric.COSINE else None
-        self.scale = scale and replace(scale, people=nobody, unjudged=UNJUDGED)
+        self.scale = scale and replace(scale, people=nobody).by_class_names(UNJUDGED)
         self.backend, self.take, self.metric = build.backend, build.take, build.manifest.metric
 
     @cached_property

@@ -56,6 +56,7 @@ class Pairs:
         compared: the number of all pairs.
         of: where they are from, for people, such as "general sentences"; empty for the index's own.
         general: whether they are of general things, and not of an index's items, which may be few.
+        strongest: the label that the nearest get, where no stronger one is warranted.
     """
 
     distances: Numbers
@@ -63,6 +64,7 @@ class Pairs:
     compared: int
     of: str = ""
     general: bool = False
+    strongest: Closeness = Closeness.SAME
 
     @property
     def enough(self) -> bool:
@@ -118,7 +120,8 @@ class Pairs:
         copies = float(np.interp(self.same, self.distances, self.shares, left=0))
         ends = [self.same, *(self._pair(copies + share * (1 - copies)) for share in AT_MOST.values())]
         names = [Closeness.SAME, *AT_MOST]
-        return tuple(zip(np.maximum.accumulate(ends).tolist(), names, strict=True))
+        labels = zip(np.maximum.accumulate(ends).tolist(), names, strict=True)
+        return tuple(labels)[names.index(self.strongest) :]
 
     def label(self, distance: float) -> Closeness | None:
         """Return the label of a distance, no weaker at a smaller distance; None where pairs are too few."""

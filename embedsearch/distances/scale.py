@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from embedsearch.disk.npy import load_arrays
-from embedsearch.distances.pairs import FEW_ITEMS, Numbers, Pairs
+from embedsearch.distances.pairs import FEW_ITEMS, Closeness, Numbers, Pairs
 from embedsearch.distances.verdict import LOST, Answers, Judgement, Strictness, judge, shown_rate
 from embedsearch.errors import IndexDamagedError
 
@@ -42,6 +42,17 @@ class Scale:
     people: Numbers
     strictness: Strictness = field(default_factory=Strictness)
     unjudged: str = ""
+
+    def by_class_names(self, why: str) -> Scale:
+        """Return the scale of images that are placed among texts by class names.
+
+        These say what kind of thing is in an image, and not its colour, its number or what it does: the
+        nearest are `related` at most. There is no verdict.
+
+        Args:
+            why: the sentence that says why there is no verdict.
+        """
+        return replace(self, unjudged=why, pairs=replace(self.pairs, strongest=Closeness.RELATED))
 
     def human_score(self, distance: float) -> float | None:
         """Return the human score of pairs at a distance; None without human scores."""

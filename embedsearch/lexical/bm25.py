@@ -126,11 +126,11 @@ def _join(folder: Path, files: Sequence[Path], lengths: npt.NDArray[np.int32]) -
             frequencies.append(frequency.astype(np.int32))
     count, end = sum(map(len, terms)), 0
     with _array(folder / TERMS, "<u8", count) as hashes, _array(folder / SPANS, "<i8", count, 2) as spans:
-        for found, frequency in zip(terms, frequencies, strict=True):
-            ends = end + frequency.cumsum(dtype=np.int64)  # (t,)
+        for found, held in zip(terms, frequencies, strict=True):
+            ends = end + held.cumsum(dtype=np.int64)  # (t,)
             hashes.write(found.tobytes())
-            spans.write(np.stack([ends - frequency, ends], axis=1).tobytes())  # 2 x (t,) -> (t, 2)
-            end += int(frequency.sum(dtype=np.int64))
+            spans.write(np.stack([ends - held, ends], axis=1).tobytes())  # 2 x (t,) -> (t, 2)
+            end = int(ends[-1]) if len(ends) else end
 
 
 @contextmanager

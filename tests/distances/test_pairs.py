@@ -1,5 +1,7 @@
 """Percentiles, and labels that rest on them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,16 @@ def test_no_label_rests_on_too_few_pairs(count, general):
     assert enough.label(0.1) is Closeness.SIMILAR or enough.label(0.1) is Closeness.VERY_SIMILAR
     assert enough.note == "The random pairs are of texts, as the index has under 200 items."
     assert pairs_of(np.append(apart, 2), general=general).note == ""
+
+
+def test_labels_end_at_the_strongest_that_is_warranted():
+    """Where class names place images, the nearest are related at most; the labels behind it stay."""
+    pairs = replace(even(), strongest=Closeness.RELATED)
+    assert [label for _, label in pairs.labels] == [Closeness.RELATED, Closeness.LOOSELY]
+    assert pairs.labels == even().labels[3:]
+    assert [pairs.label(at) for at in (0.0, 0.0001, 0.05, 0.5)] == [
+        Closeness.RELATED,
+        Closeness.RELATED,
+        Closeness.LOOSELY,
+        Closeness.UNRELATED,
+    ]
