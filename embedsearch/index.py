@@ -8,13 +8,14 @@ A verb imports what it needs when it is called: a search needs neither SciPy nor
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from embedsearch.backends import fetch, is_elsewhere
+from embedsearch.backends import is_address, is_elsewhere
 from embedsearch.disk.cache import cache_folder
 from embedsearch.disk.lock import write_lock
 from embedsearch.encoders import Encoder, open_encoder
@@ -48,7 +49,8 @@ from embedsearch.recipe import (
 from embedsearch.results import Hit, Results
 from embedsearch.search.searcher import Searcher
 from embedsearch.store.build import Build, open_current
-from embedsearch.store.folders import index_folder, indexes_folder
+from embedsearch.store.fetched import fetch_into, is_fetched
+from embedsearch.store.folders import current_build, index_folder, indexes_folder
 from embedsearch.store.manifest import Manifest
 from embedsearch.store.versions import Freed, builds_of, collect, remove, roll_back, settle, verify_builds
 
@@ -530,8 +532,9 @@ def open_index(
         'I want a refund'
     """
     making = load if encoder is None else loading(encoder)
-    if "://" in name:
-        return Index(Build(fetch(name, cache_folder() / "fetched")), making)
+    if is_address(name):
+        home = cache_folder() / "fetched" / hashlib.sha256(name.encode()).hexdigest()[:16]
+        return Index(Build(fetch_into(home, name)), making)
     return open_current(indexes_folder(indexes), name, lambda build: Index(Build(build), making))
 
 
@@ -654,4 +657,8 @@ def _stored(root: Path, name: str) -> Recipe:
     folder = root / check_name(name)
     if not (folder / RECIPE_FILE).is_file():
         folder = index_folder(root, name)
+        if is_fetched(current_build(folder)):
+            raise RecipeError(
+                f"{name} was fetched from a server. Rebuild it where it was built, then fetch it again."
+            )
     return Recipe.load(folder)

@@ -259,6 +259,16 @@ class Elsewhere(Backend, Protocol):
         """Return the vectors of some rows as the server has them: (m,) -> (m, d) float32."""
 
     @staticmethod
+    def check(uri: str) -> None:
+        """Check that a server answers, before anything is embedded.
+
+        Raises:
+            RecipeError: the URI names no server.
+            MissingExtraError: what speaks to it is not installed.
+            ServerError, IndexBusyError: it does not answer.
+        """
+
+    @staticmethod
     def publish(path: Path, files: Sequence[Path]) -> None:
         """Make a build the one that readers find under the name of the index.
 
@@ -333,12 +343,24 @@ def elsewhere_class(name: str) -> type[Elsewhere]:
     return cast(type[Elsewhere], backend_class(name))
 
 
-def fetch(address: str, into: Path) -> Path:
-    """Return the folder of the current build of an index on a server, read into a folder of this machine.
+def is_address(name: str) -> bool:
+    """Whether the name of an index is the address of one on a server, such as milvus://host/name."""
+    return "://" in name
 
-    Args:
-        address: such as milvus://host/name.
-        into: the folder that holds what was read before.
+
+def name_at(address: str) -> str:
+    """Return the name of an index from its address on a server.
+
+    Raises:
+        RecipeError: it is no such address.
+    """
+    from embedsearch.backends.milvus.published import parse_location
+
+    return parse_location(address)[1]
+
+
+def fetch(address: str, folder: Path) -> Path:
+    """Return the folder of the current build of an index on a server, read into `folder` unless it is there.
 
     Raises:
         RecipeError: it is no such address, or its items are not on the server.
@@ -346,7 +368,14 @@ def fetch(address: str, into: Path) -> Path:
     """
     from embedsearch.backends.milvus.published import fetch
 
-    return fetch(address, into)
+    return fetch(address, folder)
+
+
+def delete_at(address: str) -> None:
+    """Delete an index on a server, whoever built it; errors as `fetch`."""
+    from embedsearch.backends.milvus.published import delete
+
+    delete(address)
 
 
 def check_kind(name: str) -> str:

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "map": "Make a map of an index in two dimensions.",
     "verify": "Check every file of an index.",
     "rollback": "Go back to an earlier build.",
+    "fetch": "Read an index from a server that keeps its vectors.",
     "gc": "Delete builds that are no longer kept.",
     "models": "List the models known by name.",
     "ui": "Open the page in the browser.",

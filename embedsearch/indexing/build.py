@@ -28,7 +28,7 @@ import numpy as np
 from embedsearch.artifacts import ArtifactContext, is_complete, refresh
 from embedsearch.artifacts.exports import export_for_queries
 from embedsearch.artifacts.lexical import mode_note
-from embedsearch.backends import AUTO, check_kind, is_elsewhere
+from embedsearch.backends import AUTO, check_kind, elsewhere_class, is_elsewhere
 from embedsearch.crossmodal.projection import tower_recipe
 from embedsearch.disk.checksums import file_facts, sha256_of
 from embedsearch.disk.lock import write_lock
@@ -136,6 +136,8 @@ def build_index(
     metric = _check(recipe)
     check_runner(runner, address)
     recipe = replaced(recipe, index=replaced(recipe.index, metric=str(metric)))
+    if is_elsewhere(recipe.index.backend):
+        elsewhere_class(recipe.index.backend).check(recipe.index.uri)
     source = _source(recipe)
     folder = indexes / recipe.name
     settle(folder)

@@ -702,7 +702,7 @@ class VerifyOutput(Output):
 
 
 class RollbackOutput(Output):
-    """`rollback`: the build that is current now."""
+    """`rollback` and `fetch`: the build that is current now."""
 
     index: str
     build: str

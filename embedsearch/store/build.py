@@ -29,6 +29,7 @@ from embedsearch.distances.scale import Scale
 from embedsearch.errors import IndexDamagedError
 from embedsearch.modalities import UNITS
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.store.fetched import is_fetched
 from embedsearch.store.folders import current_build, index_folder, list_names
 from embedsearch.store.ids import Ids
 from embedsearch.store.items import FIELD, open_table
@@ -126,9 +127,7 @@ class Build:
         self.folder = folder
         self.manifest = Manifest.load(folder)
         # read from a server, which keeps the vectors
-        self._is_fetched = is_elsewhere(self.manifest.backend) and not any(
-            (folder / name).exists() for name in NOT_READ
-        )
+        self._is_fetched = is_elsewhere(self.manifest.backend) and is_fetched(folder)
         files = {
             name: facts
             for name, facts in self.manifest.files.items()

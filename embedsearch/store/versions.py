@@ -20,6 +20,7 @@ from embedsearch.disk.lock import write_lock
 from embedsearch.errors import EmbedsearchError, IndexDamagedError, RecipeError, ServerError, nearest
 from embedsearch.recipe import RECIPE_FILE, Recipe, check_name
 from embedsearch.store.build import Build
+from embedsearch.store.fetched import is_fetched
 from embedsearch.store.folders import BUILD_RULE, check_pointer, current_build, current_id, index_folder
 from embedsearch.store.manifest import (
     BUILDS,
@@ -268,6 +269,8 @@ def _publish_elsewhere(folder: Path) -> None:
     """Make the coming build the current one on its server; withdraw the current one where that has none."""
     coming = folder / BUILDS / (folder / COMING).read_text(encoding="utf-8").strip()
     manifest = Manifest.load(coming)
+    if is_fetched(coming):
+        return
     if is_elsewhere(manifest.backend):
         remote = manifest.recipe.index.items == "remote"
         names = sorted(manifest.files.keys() - NOT_READ) if remote else []
@@ -279,7 +282,12 @@ def _publish_elsewhere(folder: Path) -> None:
 
 
 def _server_of(build: Path) -> type[Elsewhere] | None:
-    """Return the class that keeps the vectors of a build on a server; None where they are in files."""
+    """Return the class that keeps the vectors of a build on a server; None where they are in files.
+
+    None too of a build that was fetched: what its server does is not for its readers to say.
+    """
+    if is_fetched(build):
+        return None
     try:
         kind = Manifest.load(build).backend
     except IndexDamagedError:

@@ -8,6 +8,11 @@ import pyarrow as pa
 import pytest
 
 import embedsearch as es
+from embedsearch.backends.milvus import published
+from embedsearch.backends.milvus.server import Server, connect
+from embedsearch.store import versions
+from embedsearch.store.build import Build
+from embedsearch.store.folders import current_build
 from tests.backends.milvus_server import running
 
 COUNT, DIMENSION, ASKED = 1500, 16, 40
@@ -67,7 +72,8 @@ def servers(tmp_path_factory):
         if engine not in made:
             if engine == "milvus-server":
                 context = running(tmp_path_factory.mktemp("milvus"))
-                made[engine] = {"backend": "milvus", "uri": context.__enter__().uri}
+                options.server = context.__enter__()
+                made[engine] = {"backend": "milvus", "uri": options.server.uri}
                 started.append(context)
             elif engine == "milvus-lite":
                 file = tmp_path_factory.mktemp("lite") / "vectors.db"
@@ -255,3 +261,175 @@ def test_a_rebuild_and_the_way_back(build):
     assert asked(third, 2) == "i2"
     assert len(third.search(QUERIES[0], k=COUNT)) == FEW
     assert asked(second, FEW + 2) == f"i{FEW + 2}"
+
+
+@pytest.fixture(params=SERVED)
+def served(request, servers, tmp_path, monkeypatch):
+    """Return a function that builds an index on a server, and the address of that index."""
+    options = servers(request.param)
+    name = f"served{abs(hash(request.node.name)) % 10**8}"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def make(first, last, **more):
+        held = tuple(column[first:last] for column in source_of(COUNT))
+        return es.build(held, name=name, indexes=tmp_path / "ix", **({"items": "remote"} | options | more))
+
+    return make, f"milvus://{options['uri'].removeprefix('http://')}/{name}"
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """The rows that were sent to servers, by collection."""
+    sent = []
+    insert = Server.insert
+
+    def noted(server, collection, rows):
+        sent.extend((collection, row["node"]) for row in rows)
+        return insert(server, collection, rows)
+
+    monkeypatch.setattr(Server, "insert", noted)
+    return sent
+
+
+def test_a_reader_needs_no_folder(served, tmp_path):
+    """Hits, texts, fields and filters come from the server, also after a rebuild and after the way back."""
+    make, address = served
+    built = make(0, FEW)
+    (tmp_path / "ix").rename(tmp_path / "gone")
+    reader = es.open(address)
+    assert not (reader.build.folder / "vectors.npy").exists()
+    for where in (None, "year < 2000 and note is not null"):
+        got, want = (each.search(QUERIES[0], k=5, where=where) for each in (reader, built))
+        assert [(hit.id, hit.fields) for hit in got] == [(hit.id, hit.fields) for hit in want]
+    assert ids([reader.similar("i3", k=5)]) == ids([built.similar("i3", k=5)])
+    some = vectors_of(COUNT)[[7, 3]]
+    some /= np.linalg.norm(some, axis=1, keepdims=True)
+    assert np.allclose(reader.build.take(np.array([7, 3])), some, atol=1e-6)
+    (tmp_path / "gone").rename(tmp_path / "ix")
+    rebuilt = make(1, FEW + 1)
+    assert asked(es.open(address), FEW) == f"i{FEW}"
+    rebuilt.rollback()
+    assert asked(es.open(address), FEW) != f"i{FEW}"
+    with pytest.raises(es.errors.RecipeError, match=r"fetched from a server\. Rebuild it where it was built"):
+        es.open(address).rebuild()
+
+
+def test_a_rebuild_writes_only_what_changed(served, written):
+    """Of 60 items, one is new, one has another field, one is gone: two rows come and two are marked."""
+    make, _ = served
+    first = make(0, FEW)
+    vectors = first.build.backend.address.vectors
+    assert [node for collection, node in written if collection == vectors] == list(range(FEW))
+    written.clear()
+    held = [column[1 : FEW + 1] for column in source_of(COUNT)]
+    years = [1900 if at == 5 else year for at, year in enumerate(held[2]["year"].to_pylist())]
+    held[2] = held[2].set_column(1, "year", pa.array(years))
+    second = es.build(
+        tuple(held), name=first.name, indexes=first.build.folder.parents[2], **options_of(first)
+    )
+    assert second.build.backend.address.vectors == vectors
+    assert second.info().index.made == "extended"
+    sent = [node for collection, node in written if collection == vectors]
+    assert sorted(sent) == [0, 6, FEW, FEW + 1]
+    assert ids([second.search(QUERIES[0], k=5, where="year = 1900")]) == [["i6"]]
+    assert ids([first.search(QUERIES[0], k=5, where="year = 1900")]) == [[]]
+
+
+def options_of(index):
+    """Return the options that an index on a server was built with."""
+    chosen = index.info().recipe.index
+    return {"backend": "milvus", "uri": chosen.uri, "items": chosen.items}
+
+
+# all steps in Lite; on a server, which takes seconds for each build, the one that counts
+STEPS = ["sending", "sent", "the build's collection", "renamed", "alias", "pointer", "tidying"]
+KILLS = [*(("milvus-lite", step) for step in STEPS), ("milvus-server", "pointer")]
+in_lite = pytest.mark.parametrize("served", ["milvus-lite"], indirect=True)
+
+
+@pytest.mark.parametrize(("served", "step"), KILLS, indirect=["served"])
+def test_killed_at_any_step_a_whole_build_is_found(served, monkeypatch, step, tmp_path):
+    """The alias stands for the old build or for the new one, and the next run publishes the new one."""
+    make, address = served
+    make(0, FEW)
+    kill = {
+        "sending": (Server, "delete"),
+        "sent": (versions, "publish"),
+        "the build's collection": (published, "_write"),
+        "renamed": (Server, "rename"),
+        "alias": (Server, "point"),
+        "pointer": (versions.Path, "replace"),
+        "tidying": (versions, "_delete"),
+    }[step]
+    real = getattr(*kill)
+
+    def dies(*arguments, **more):
+        if step != "pointer" or arguments[1].name == "current":
+            raise KeyboardInterrupt
+        return real(*arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*kill, dies)
+        if step == "sent":
+            patched.setattr("embedsearch.indexing.build.publish", dies)
+        with pytest.raises(KeyboardInterrupt):
+            make(2, FEW + 2)
+    local = es.open(address.rpartition("/")[2], tmp_path / "ix")
+    for index in (local, es.open(address)):
+        new = asked(index, FEW + 1) == f"i{FEW + 1}"
+        assert new == (asked(index, 1) != "i1")
+        assert len(index.search(QUERIES[0], k=COUNT)) == FEW
+    assert (step in ("pointer", "tidying")) == (asked(es.open(address), FEW + 1) == f"i{FEW + 1}")
+    make(2, FEW + 2)
+    assert asked(es.open(address), FEW + 1) == f"i{FEW + 1}"
+    assert Build(current_build(tmp_path / "ix" / local.name)).manifest.count == FEW
+
+
+@in_lite
+def test_what_no_build_needs_is_deleted(served):
+    """Removing an index leaves nothing of it on the server; going back to files withdraws the alias."""
+    make, address = served
+    index = make(0, FEW)
+    server = connect(index.info().recipe.index.uri)
+    ours = published.prefix(index.name, index.build.backend.address.owner)
+    for first in (1, 2):
+        make(first, FEW + first)
+    current = make(3, FEW + 3)
+    assert server.rows(current.build.backend.address.vectors, "gone < 4", ["node"]) == []
+    filed = make(3, FEW + 3, backend="exact", uri="", items="local")
+    with pytest.raises(es.errors.IndexNotFoundError, match=r"no index .* Build it there: embedsearch build"):
+        es.open(address)
+    filed.remove()
+    assert [each for each in server.collections if each.startswith(ours)] == []
+
+
+@in_lite
+def test_a_name_that_another_folder_publishes_is_refused(served, tmp_path):
+    """The build fails with a sentence that says what to do; after that, the name is free."""
+    make, address = served
+    index = make(0, FEW)
+    held = tuple(column[:FEW] for column in source_of(COUNT))
+    with pytest.raises(es.errors.RecipeError, match=r"another folder .* publishes.* remove"):
+        es.build(held, name=index.name, indexes=tmp_path / "other", **options_of(index))
+    assert asked(es.open(address), 1) == "i1"
+
+
+@in_lite
+def test_items_that_are_not_sent_are_asked_for(served):
+    """A reader of an index with local items is told where they are."""
+    make, address = served
+    make(0, FEW, items="local")
+    with pytest.raises(es.errors.RecipeError, match=r"its items lie where it was built.*--items remote"):
+        es.open(address)
+
+
+def test_a_server_that_restarts_is_asked_again(servers, tmp_path):
+    """While it is gone, a search says so in a sentence; once it is back, the same index answers."""
+    options = servers("milvus-server")
+    held = tuple(column[:FEW] for column in source_of(COUNT))
+    index = es.build(held, name="restarted", indexes=tmp_path, **options)
+    servers.server.stop()
+    with pytest.raises(es.errors.ServerError, match="Milvus server at http://127"):
+        asked(index, 1)
+    servers.server.start()
+    assert asked(index, 1) == "i1"

@@ -38,7 +38,6 @@ from embedsearch.backends.milvus.server import (
     ROWS,
     VECTOR,
     Server,
-    check_uri,
     connect,
 )
 from embedsearch.backends.tuning import SHARES, K, draws, hold_out, recall, truth, tune_each
@@ -61,6 +60,11 @@ class Milvus:
     """A build's vectors on a server, and which row each of the server's rows stands for."""
 
     publish, withdraw, tidy = staticmethod(publish), staticmethod(withdraw), staticmethod(tidy)
+
+    @staticmethod
+    def check(uri: str) -> None:
+        """See `Elsewhere.check`."""
+        connect(uri)
 
     def __init__(self, address: Address, rows: Nodes, take: Take, metric: Metric, facts: IndexFacts) -> None:
         """Keep the parts of an index; the server is asked by the first search.
@@ -87,7 +91,7 @@ class Milvus:
         address = Address.new(
             place.uri, place.name, owner_of(place.folder), EXACT if count < LEAST else GRAPH, columns
         )
-        check_owner(server, address)
+        check_owner(server, place.name, place.folder)
         facts = IndexFacts(kind, Tuned(settings.recall))
         index = cls(address, np.arange(count, dtype=np.int32), taking(vectors), metric, facts)
         known = [(BORN, "INT64"), (GONE, "INT64"), (DRAW, "FLOAT")]
@@ -142,8 +146,9 @@ class Milvus:
         if not fits(old.columns, items) or (len(vectors) >= LEAST) != (old.kind == GRAPH):
             return None
         server = connect(place.uri)
-        check_owner(server, old)
-        if not server.has(old.vectors) or newest(server, old) > old.generation:
+        check_owner(server, place.name, place.folder)
+        is_ours = old.owner == owner_of(place.folder)
+        if not is_ours or not server.has(old.vectors) or newest(server, old) > old.generation:
             return None
         stays = np.flatnonzero(~changed(list(old.columns), items, before, kept))
         row_now = np.full(len(self), -1, np.int32)
@@ -373,7 +378,6 @@ class Milvus:
 
 def _place(settings: Settings) -> Place:
     assert settings.place is not None  # which every build has
-    check_uri(settings.place.uri)
     return settings.place
 
 

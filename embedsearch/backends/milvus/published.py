@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import shutil
 import zlib
@@ -16,7 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from embedsearch.backends.milvus.address import Address, alias_of, owner_in, prefix
+from embedsearch.backends.milvus.address import Address, alias_of, owner_in, owner_of, prefix
 from embedsearch.backends.milvus.server import EXACT, GONE, NODE, VECTOR, Server, connect
 from embedsearch.errors import IndexNotFoundError, RecipeError, ServerError
 
@@ -25,31 +24,35 @@ PART = 48_000  # bytes of a part, which are 64,000 characters
 AT_ONCE = 100  # parts in a message
 SCHEME = "milvus"  # of an address of an index: milvus://host:port/name
 PORT = 19530
-BUILDS, KEPT = "builds", 2  # where a reader keeps builds, and how many: one may be open still
 _GENERATION = re.compile(r"_b(\d+)")
 
 
-def check_owner(server: Server, address: Address) -> None:
+def check_owner(server: Server, name: str, folder: Path) -> None:
     """Check that no other folder publishes an index of the same name on a server.
+
+    Args:
+        server: the server.
+        name: of the index.
+        folder: of the index that is to be published.
 
     Raises:
         RecipeError: one does.
     """
-    current = server.alias(address.alias)
-    if current and owner_in(current, address.name) != address.owner:
+    current = server.alias(alias_of(name))
+    if current and owner_in(current, name) != owner_of(folder):
         raise RecipeError(
-            f"{address.uri} holds an index {address.name!r} that another folder or machine publishes. Use "
-            f"another --name, or delete it there: embedsearch remove {location(address)}"
+            f"{server.uri} holds an index {name!r} that another folder or machine publishes. Use another "
+            f"--name, or delete it there: embedsearch remove {location(server.uri, name)}"
         )
 
 
-def location(address: Address) -> str:
+def location(uri: str, name: str) -> str:
     """Return how readers name an index on a server."""
-    if "://" not in address.uri:
-        return f"{SCHEME}://{address.uri}/{address.name}"
-    parts = urlsplit(address.uri)
+    if "://" not in uri:
+        return f"{SCHEME}://{uri}/{name}"
+    parts = urlsplit(uri)
     secure = "+https" if parts.scheme == "https" else ""
-    return f"{SCHEME}{secure}://{parts.netloc}/{address.name}"
+    return f"{SCHEME}{secure}://{parts.netloc}{parts.path.rstrip('/')}/{name}"
 
 
 def parse_location(text: str) -> tuple[str, str]:
@@ -81,7 +84,7 @@ def publish(path: Path, files: Sequence[Path]) -> None:
     """See `Elsewhere.publish`."""
     address = Address.load(path)
     server = connect(address.uri)
-    check_owner(server, address)
+    check_owner(server, address.name, _folder(path))
     if not server.has(address.vectors):
         raise ServerError(
             f"{address.uri} no longer has the vectors of this build ({address.vectors}). Build it again: "
@@ -104,9 +107,12 @@ def withdraw(path: Path) -> None:
 
 
 def tidy(gone: Sequence[Path], kept: Sequence[Path]) -> None:
-    """See `Elsewhere.tidy`; what a killed run left is deleted too."""
+    """See `Elsewhere.tidy`; what a killed run left is deleted too. A copy of a folder deletes nothing."""
     staying = [Address.load(path) for path in kept]
-    for address in map(Address.load, gone):
+    for path in gone:
+        address = Address.load(path)
+        if address.owner != owner_of(_folder(path)):
+            continue
         server = connect(address.uri)
         alike = [each for each in staying if each.uri == address.uri]
         needed = {each.vectors for each in alike} | {each.build for each in alike}
@@ -130,30 +136,37 @@ def newest(server: Server, address: Address) -> int:
     return max((int(match[1]) for match in found if match), default=address.generation)
 
 
-def fetch(text: str, into: Path) -> Path:
-    """Return the folder of the current build of an index on a server, read into a folder of this machine.
-
-    Args:
-        text: the address of the index.
-        into: the folder that holds what was read before, and a new build.
+def delete(text: str) -> None:
+    """Delete an index on a server, whoever built it.
 
     Raises:
-        RecipeError: it is no address of an index, or the items are not on the server.
+        RecipeError: `text` is no address of an index.
         IndexNotFoundError: the server has no index of that name.
         ServerError: the server does not answer.
     """
     uri, name = parse_location(text)
     server = connect(uri)
-    current = server.alias(alias_of(name))
-    if not current:
-        raise IndexNotFoundError(
-            f"{uri} has no index {name!r}. Build it there: embedsearch build SOURCE --name {name} --backend "
-            f"milvus --uri {uri} --items remote"
-        )
-    home = into / hashlib.sha256(uri.encode()).hexdigest()[:16] / name
-    target = home / BUILDS / current.removeprefix("es_")[-99:]
+    current = _current(server, name)
+    server.unpoint(alias_of(name))
+    for collection in server.collections:
+        if collection.startswith(prefix(name, owner_in(current, name))):
+            server.drop(collection)
+
+
+def fetch(text: str, folder: Path) -> Path:
+    """Return the folder of the current build of an index on a server, read into `folder` unless it is there.
+
+    Raises:
+        RecipeError: `text` is no address of an index, or the items are not on the server.
+        IndexNotFoundError: the server has no index of that name.
+        ServerError: the server does not answer.
+    """
+    uri, name = parse_location(text)
+    server = connect(uri)
+    current = _current(server, name)
+    target = folder / current.removeprefix("es_")[-99:]
     if not target.is_dir():
-        aside = home / BUILDS / f".new-{uuid4().hex}"
+        aside = folder / f".new-{uuid4().hex}"
         aside.mkdir(parents=True)
         try:
             if _read(server, current, aside) < 2:
@@ -165,9 +178,23 @@ def fetch(text: str, into: Path) -> Path:
                 aside.rename(target)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        for old in sorted(home.glob(f"{BUILDS}/[!.]*"), key=lambda each: each.stat().st_mtime)[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def _current(server: Server, name: str) -> str:
+    """Return the collection of the current build of an index."""
+    current = server.alias(alias_of(name))
+    if not current:
+        raise IndexNotFoundError(
+            f"{server.uri} has no index {name!r}. Build it there: embedsearch build SOURCE --name {name} "
+            f"--backend milvus --uri {server.uri} --items remote"
+        )
+    return current
+
+
+def _folder(path: Path) -> Path:
+    """Return the folder of an index from the path of a build's index."""
+    return path.parents[2]
 
 
 def _read(server: Server, collection: str, folder: Path) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -18,9 +18,10 @@ from embedsearch.backends import Rows
 from embedsearch.distances.metric import Vectors
 from embedsearch.errors import IndexBusyError, MissingExtraError, RecipeError, ServerError
 
+T = TypeVar("T")
 TOKEN = "EMBEDSEARCH_MILVUS_TOKEN"  # "user:password", or a key; never kept in a recipe
 SCHEMES = ("http", "https", "tcp", "unix")
-CONNECTING, ANSWERING, LOADING = 5.0, 60.0, 600.0  # seconds
+CONNECTING, ANSWERING, STARTING, LOADING = 5.0, 60.0, 60.0, 600.0  # seconds
 MOST_HITS = 16_384  # that a server returns for one query, and rows for one question
 TOGETHER = 200_000  # hits that are asked for at a time, of several queries
 ROWS = 500  # that are written at a time; a message holds at most 64 MB
@@ -76,11 +77,6 @@ def speaking(uri: str) -> Iterator[None]:
         yield
     except (MilvusException, RpcError, ConnectionError) as error:
         why = (getattr(error, "message", "") or str(error) or type(error).__name__).strip().splitlines()[0]
-        if "holds the lock" in str(error) or "locked" in str(error):
-            raise IndexBusyError(
-                f"Another process has {uri} open. Milvus Lite serves one process at a time: close the other "
-                "one, or use a server."
-            ) from None
         raise ServerError(f"The Milvus server at {uri} did not do what was asked: {why:.200}") from None
 
 
@@ -95,8 +91,6 @@ def connect(uri: str) -> Server:
     """
     check_uri(uri)
     try:
-        for name in ("pymilvus", "milvus_lite"):  # they write each error, with its traceback, to the log too
-            logging.getLogger(name).setLevel(logging.CRITICAL)
         from pymilvus import MilvusClient
         from pymilvus.exceptions import MilvusException
 
@@ -106,18 +100,17 @@ def connect(uri: str) -> Server:
         raise MissingExtraError(
             "The backend milvus needs the extra milvus: pip install 'embedsearch[milvus]'"
         ) from None
-    for name in ("pymilvus", "milvus_lite"):  # importing sets them again
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("pymilvus", "milvus_lite", *(() if "://" in uri else ("grpc",))):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log each error too, with its traceback
     try:
         client = MilvusClient(uri, token=os.environ.get(TOKEN, ""), timeout=CONNECTING)
     except (MilvusException, OSError, RuntimeError) as error:
-        text = str(error)
-        if "lock" in text.lower() and "://" not in uri:
+        if "://" not in uri:
             raise IndexBusyError(
-                f"Another process has {uri} open. Milvus Lite serves one process at a time: close the other "
-                "one, or use a server."
+                f"Milvus Lite can't open {uri}. It serves one process at a time: close the other one, or use "
+                "a server. Or the file is damaged, or not of Milvus Lite."
             ) from None
-        if "auth" in text.lower():
+        if "auth" in str(error).lower():
             raise ServerError(f"The Milvus server at {uri} wants a password: set {TOKEN}.") from None
         raise ServerError(
             f"No Milvus server answers at {uri}. Start it, or name another with --uri."
@@ -220,12 +213,6 @@ class Server:
         with speaking(self.uri):
             self._client.rename_collection(collection, name, timeout=ANSWERING)
 
-    def load(self, collection: str) -> None:
-        """Have the server hold a collection in memory."""
-        with speaking(self.uri):
-            self._client.load_collection(collection, timeout=LOADING)
-        self._loaded.add(collection)
-
     def delete(self, collection: str, condition: str) -> None:
         """Delete rows."""
         with speaking(self.uri):
@@ -241,18 +228,19 @@ class Server:
         behind: bool = False,
     ) -> list[dict[str, Any]]:
         """Return columns of up to `most` rows: as the last write left them, or `behind`, as readers do."""
-        self._ready(collection)
-        with speaking(self.uri):
-            return list(
-                self._client.query(
+        return list(
+            self._answer(
+                collection,
+                lambda: self._client.query(
                     collection,
                     filter=condition,
                     output_fields=list(columns),
                     limit=most,
                     consistency_level="Bounded" if behind else "Strong",
                     timeout=ANSWERING,
-                )
+                ),
             )
+        )
 
     def wait(self, collection: str, condition: str) -> None:
         """Wait until readers, who may be some seconds behind, find a row; none of them then finds less.
@@ -269,24 +257,16 @@ class Server:
 
     def vectors(self, collection: str, nodes: Rows, dimension: int) -> Vectors:
         """Return the vectors of rows by their number: (m,) -> (m, d) float32."""
-        self._ready(collection)
         found = np.empty((len(nodes), dimension), np.float32)
         wanted = nodes.tolist()
         for start in range(0, len(nodes), ROWS):
             part = wanted[start : start + ROWS]
-            with speaking(self.uri):
-                rows = self._client.query(
-                    collection,
-                    filter=f"{NODE} in {part}",
-                    output_fields=[NODE, VECTOR],
-                    limit=len(part),
-                    timeout=ANSWERING,
-                )
+            rows = self.rows(collection, f"{NODE} in {part}", [NODE, VECTOR], most=len(part), behind=True)
             by_node = {row[NODE]: row[VECTOR] for row in rows}
-            if len(by_node) < len(set(part)):
+            if missing := len(set(part) - by_node.keys()):
                 raise ServerError(
-                    f"The Milvus server at {self.uri} lacks {len(set(part)) - len(by_node)} vectors of "
-                    f"{collection}. Build the index again: embedsearch rebuild NAME --full"
+                    f"The Milvus server at {self.uri} lacks {missing} vectors of {collection}. Build the "
+                    "index again: embedsearch rebuild NAME --full"
                 )
             found[start : start + ROWS] = [by_node[node] for node in part]
         return found
@@ -313,27 +293,41 @@ class Server:
         Returns:
             (q, k) float32 each, the nearest first; the numbers are -1 where there are no more.
         """
-        self._ready(collection)
         far = np.full((len(queries), k), np.nan, np.float32)
         nodes = np.full((len(queries), k), -1, np.int64)
         parameters = {"metric_type": measure, "params": {"ef": max(ef, k)} if ef else {}}
         together = max(1, TOGETHER // k)
         for start in range(0, len(queries), together):
-            with speaking(self.uri):
-                found = self._client.search(
+            asked = list(queries[start : start + together])
+            found = self._answer(
+                collection,
+                lambda asked=asked: self._client.search(
                     collection,
-                    data=list(queries[start : start + together]),
+                    data=asked,
                     anns_field=VECTOR,
                     limit=k,
                     filter=condition,
                     output_fields=[NODE],
                     search_params=parameters,
                     timeout=ANSWERING,
-                )
+                ),
+            )
             for at, hits in enumerate(found, start):
                 nodes[at, : len(hits)] = [hit.id for hit in hits]
                 far[at, : len(hits)] = [hit.distance for hit in hits]
         return far, nodes
+
+    def _answer(self, collection: str, ask: Callable[[], T]) -> T:
+        """Return the answer to a question; a server that has restarted since the last one is asked again."""
+        self._ready(collection)
+        try:
+            with speaking(self.uri):
+                return ask()
+        except ServerError:
+            self._loaded.discard(collection)
+            self._ready(collection)
+            with speaking(self.uri):
+                return ask()
 
     def _ready(self, collection: str) -> None:
         """Have a collection loaded; what says that it is so is a question that it answers.
@@ -348,17 +342,17 @@ class Server:
                 f"The Milvus server at {self.uri} no longer has {collection}, which this build needs. "
                 "Build the index again: embedsearch rebuild NAME --full"
             )
-        self.load(collection)
         started = time.monotonic()
         while True:
             try:
                 with speaking(self.uri):
+                    self._client.load_collection(collection, timeout=LOADING)
                     self._client.query(
                         collection, filter=f"{NODE} >= 0", output_fields=[NODE], limit=1, timeout=ANSWERING
                     )
+                self._loaded.add(collection)
                 return
             except ServerError:
-                if time.monotonic() - started > LOADING / 10:
-                    self._loaded.discard(collection)
+                if time.monotonic() - started > STARTING:
                     raise
                 time.sleep(0.5)
