@@ -39,6 +39,7 @@ COUNTERPARTS = {
     "map": "embedsearch:Index.map",
     "verify": "embedsearch:Index.verify",
     "rollback": "embedsearch:Index.rollback",
+    "fetch": "embedsearch:open",
     "gc": "embedsearch:Index.gc",
     "models": "embedsearch:list_models",
     "ui": "embedsearch.ui.launch:launch",

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -301,7 +301,8 @@ class Server:
             asked = list(queries[start : start + together])
             found = self._answer(
                 collection,
-                lambda asked=asked: self._client.search(
+                partial(
+                    self._client.search,
                     collection,
                     data=asked,
                     anns_field=VECTOR,
