@@ -56,7 +56,7 @@ class Shell:
         base = "/" + str(st.get_option("server.baseUrlPath")).strip("/")
         path = "/" + scope.get("path", "").removeprefix(base).lstrip("/")
         if scope["type"] == "http" and path.startswith(media.PATH):
-            answer = media.answer(path)
+            answer = await media.answer(path)
         elif scope["type"] == "http" and _opens(scope):
             if path in PATHS:
                 answer = HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
@@ -87,7 +87,7 @@ def _opens(scope: Any) -> bool:
 def _page() -> str:
     nav, style, *scripts = (
         (ASSETS / name).read_text(encoding="utf-8")
-        for name in ("nav.css", "style.css", "ready.js", "video.js")
+        for name in ("nav.css", "style.css", "ready.js", "video.js", "lightbox.js")
     )
     files = sorted((_STATIC / "static" / "js").glob("*.js"))
     wanted = (file.name for file in files if file.name.partition(".")[0] in _ELEMENTS)

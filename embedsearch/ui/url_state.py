@@ -12,7 +12,7 @@ import streamlit as st
 from embedsearch.query import DEFAULT_K, MINUS, MODES, By, Mode
 from embedsearch.ui.widgets.notes import report
 
-COUNT, MAX_COUNT = DEFAULT_K, 200  # results
+COUNT, MAX_COUNT = DEFAULT_K, 10_000  # results
 FIELD = "f."
 TERMS = ("plus", "plusitem", "minus", "minusitem")
 MAX_TERMS = 8
@@ -26,6 +26,7 @@ OF_INDEX = (
     "within",
     "page",
     "order",
+    "show",
     *TERMS,
 )  # parameters that mean one index's items
 SHORT = 40  # characters of a value in a sentence
@@ -89,6 +90,9 @@ class Asked:
         mode: what of a text is searched, one of `MODES`; None for the default of the index.
         by: `passage` where each passage or moment is a result; else `record`.
         where: a filter as a person wrote it.
+        rows: whether the hits are rows of a list, and not cards of a grid.
+        dense: whether as many hits as possible stand on a screen.
+        show: the fields that hits are shown with; None for all, and one empty name for none.
         facets: chosen values by field, as they stand in the address.
         problems: one sentence each.
     """
@@ -108,6 +112,9 @@ class Asked:
     mode: Mode | None = None
     by: By = "record"
     where: str = ""
+    rows: bool = False
+    dense: bool = False
+    show: tuple[str, ...] | None = None
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
@@ -118,7 +125,7 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     last = {name: values[-1] for name, values in parameters.items() if values}
     count = _number(last, "k", COUNT, problems)
     if not 1 <= count <= MAX_COUNT:
-        problems.append(f"The address asks for k={count} results; the page shows 1 to {MAX_COUNT}.")
+        problems.append(f"The address asks for k={count} results; the page shows 1 to {MAX_COUNT:,}.")
         count = min(max(count, 1), MAX_COUNT)
     image = last.get("image", "")
     if image and not is_kept_name(image):
@@ -151,6 +158,9 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         mode=mode,
         by="passage" if last.get("by", "") == "passage" else "record",
         where=last.get("where", ""),
+        rows=last.get("view", "") == "list",
+        dense=last.get("dense", "") == "yes",
+        show=tuple(parameters["show"]) if parameters.get("show") else None,
         facets={
             name.removeprefix(FIELD): tuple(filter(None, values))
             for name, values in parameters.items()

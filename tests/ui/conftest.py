@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import json
 import os
 import socket
 import subprocess
@@ -226,6 +227,14 @@ def visit(browser, site):
     yield go
     for page in pages:
         page.close()
+
+
+def html_of(page) -> str:
+    """All HTML that the page of an `AppTest` shows, the hits at the end."""
+    assert not page.exception
+    mounted = [each.proto for each in page.get("bidi_component")]
+    hits = [json.loads(each.json)["html"] for each in mounted if each.component_name.endswith(".hits")]
+    return " ".join([each.proto.body for each in page.get("html")] + hits)
 
 
 def shown(page) -> None:

@@ -16,7 +16,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 expect.set_options(timeout=60_000)
 
-LIKE, ADD = "[class*=st-key-like-] button:visible", "[class*=st-key-plus-] button:visible"
+LIKE, ADD = "[data-act=like]", "[data-act=plus]"
 
 
 def go(page, name):

@@ -294,7 +294,7 @@ def _member(hit: Hit, exact: bool, metric: Metric, key: str, marks: Sequence[Spa
         )
     with st.container(key=f"es-copy-{key}"):
         if cards.is_image(hit):
-            cards.image(hit, f"es-image-copy-{key}")
+            st.html(cards.image(hit))
             name = html.escape(hit.id[: cards.VALUE])
             said = f'<p class="es-id" title="{name}">{name}</p>'
         else:

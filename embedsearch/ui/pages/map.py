@@ -162,7 +162,7 @@ def _side(searcher: Index, chosen: Hit | None, nearest: list[Hit]) -> None:
         return
     with st.container(border=True, key="es-card-chosen"):
         if cards.is_image(chosen):
-            cards.image(chosen, "es-image-chosen")
+            st.html(cards.image(chosen))
         said = f'<p class="es-title">{html.escape(cards.title(chosen))}</p>'
         body = said if cards.is_image(chosen) else cards.text(chosen)
         st.html(f'<div class="es-body">{body}{cards.fields(chosen)}</div>')

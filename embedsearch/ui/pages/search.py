@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from embedsearch.backends import Rows
 from embedsearch.distances.verdict import Verdict
@@ -24,8 +25,20 @@ from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import auto_reload, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
 from embedsearch.ui.url_state import Asked
-from embedsearch.ui.widgets import cards, order, query_input, row_form, sidebar, vote, weighted_terms, why
-from embedsearch.ui.widgets.filters import condition
+from embedsearch.ui.widgets import (
+    cards,
+    facets,
+    hits,
+    look,
+    order,
+    query_input,
+    row_form,
+    sidebar,
+    vote,
+    weighted_terms,
+    why,
+)
+from embedsearch.ui.widgets.filters import choices, condition
 from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
 from embedsearch.ui.widgets.starters import starters
 from embedsearch.ui.widgets.uploads import SOUND, find
@@ -55,6 +68,7 @@ def search_page() -> None:
         asked, lost = _there(searcher, asked, indexes)
         with st.sidebar:
             filters = sidebar.show(opened, asked, name)
+            values = st.container(key="es-values")  # filled when it is known what was found
         with row:
             query_input.ask(searcher, asked, indexes)
         query_input.pick_word(searcher, asked)
@@ -66,7 +80,7 @@ def search_page() -> None:
         weighted_terms.show(searcher, asked)
         query = weighted_terms.whole(query_input.query(searcher, asked, indexes), asked)
         if query is not None:
-            _answer(opened, query, asked, where)
+            _answer(opened, query, asked, where, values)
             return
         if asked.terms:
             show_notices((weighted_terms.LACKING,))
@@ -75,7 +89,11 @@ def search_page() -> None:
                 '<p class="es-quiet">To search images as well, index a folder of them: '
                 "<code>embedsearch build ~/Pictures --name images</code></p>"
             )
-        _examples(opened, where)
+        with values:
+            lists = choices(opened.facets)
+            counts = facets.passing(searcher, lists, lambda field: _filter(opened, asked, field)[0])
+            facets.show(name, lists, asked.facets, counts)
+        _examples(opened, asked, where)
 
 
 def _there(searcher: Index, asked: Asked, indexes: Path) -> tuple[Asked, tuple[str, ...]]:
@@ -117,14 +135,18 @@ def _there(searcher: Index, asked: Asked, indexes: Path) -> tuple[Asked, tuple[s
     return asked, tuple(lost)
 
 
-def _filter(opened: Opened, asked: Asked) -> tuple[Tree | None, tuple[str, ...]]:
-    """Return the filter, without a condition that can't be understood, and a sentence that says so."""
+def _filter(opened: Opened, asked: Asked, but: str = "") -> tuple[Tree | None, tuple[str, ...]]:
+    """Return the filter, without a condition that can't be understood, and a sentence that says so.
+
+    What is picked in the field `but` does not count.
+    """
+    picked = {field: values for field, values in asked.facets.items() if field != but}
     try:
-        where = condition(opened.facets, asked.facets, asked.where, opened.searcher.manifest.fields)
+        where = condition(opened.facets, picked, asked.where, opened.searcher.manifest.fields)
         if where is not None:
             opened.searcher.filter(where)
     except FilterError as error:
-        return condition(opened.facets, asked.facets), (f"{error} The condition is ignored.",)
+        return condition(opened.facets, picked), (f"{error} The condition is ignored.",)
     return where, ()
 
 
@@ -138,7 +160,9 @@ def _welcome(indexes: Path) -> None:
     st.html(f'<p class="es-quiet">Folder of indexes: {html.escape(str(indexes))}</p>')
 
 
-def _answer(opened: Opened, query: AnyQuery, asked: Asked, where: Tree | None) -> None:
+def _answer(
+    opened: Opened, query: AnyQuery, asked: Asked, where: Tree | None, values: DeltaGenerator
+) -> None:
     searcher = opened.searcher
     options, problems = order.options(opened, asked)
     worded = searcher.words is not None and isinstance(query, Text)  # the address may be of another query
@@ -165,7 +189,17 @@ def _answer(opened: Opened, query: AnyQuery, asked: Asked, where: Tree | None) -
         )
     vote.show(searcher, results)
     _count(opened, asked, results, where, lambda: searcher.search_placed(placed, replace(options, k=None))[0])
-    _grid(searcher, results.hits, query, results)
+
+    def without(field: str) -> Results:
+        wider = replace(options, where=_filter(opened, asked, field)[0], rerank="", facets=[field])
+        return searcher.search_placed(placed, wider)[0]
+
+    with values:
+        lists = choices(opened.facets)
+        counts = facets.found(lists, asked.facets, results, without)
+        facets.show(searcher.manifest.name, lists, asked.facets, counts)
+    _list(opened, asked, results.hits, query, results)
+    look.more(searcher, asked, results, len(_answers(searcher, where, asked.by)))
     if waits:  # the nearest are shown first: re-ranking takes a second or two
         with st.spinner("Re-ranking …"):
             (again,) = searcher.search_placed(placed, options)
@@ -187,16 +221,16 @@ def _reranked(searcher: Index, query: AnyQuery, options: SearchOptions) -> Resul
 def _count(
     opened: Opened, asked: Asked, results: Results, where: Tree | None, every: Callable[[], Results]
 ) -> None:
-    searcher, hits = opened.searcher, results.hits
+    searcher, found = opened.searcher, results.hits
     total = len(_answers(searcher, where, asked.by))
     of = f"{total:,} that pass the filter" if where else f"{total:,}"
-    if not total or not (hits or results.close):
+    if not total or not (found or results.close):
         lacks = "No item has a word of the query." if total else "No item passes the filter."
         st.info(lacks, icon=":material/filter_alt:")
         return
-    reason = "" if hits and results.verdict is Verdict.NOTHING_CLOSE else results.reason
+    reason = "" if found and results.verdict is Verdict.NOTHING_CLOSE else results.reason
     said = order_sentences(results)[0 if searcher.words is not None else 1 :]
-    more = [*said, reason, results.note, cards.METRIC_HELP[results.metric]] if hits else [reason, FAR]
+    more = [*said, reason, results.note, cards.METRIC_HELP[results.metric]] if found else [reason, FAR]
     means = html.escape(" ".join(each for each in more if each)).replace(" %", "\u00a0%")
     crossed = html.escape(query_input.crossed(searcher, results.by))
     line = f"{_head(results, of)}. {means}{crossed}"
@@ -207,6 +241,7 @@ def _count(
         st.html(f'<p class="es-quiet es-announced">{line}</p>')
     with st.container(horizontal=True, vertical_alignment="center", key="es-order"):
         order.show(opened, asked, results, every)
+        look.show(opened, asked)
 
 
 def _head(results: Results, of: str) -> str:
@@ -220,7 +255,7 @@ def _head(results: Results, of: str) -> str:
     return f"{found:,} of {of} are close; {shown} are shown"
 
 
-def _examples(opened: Opened, where: Tree | None) -> None:
+def _examples(opened: Opened, asked: Asked, where: Tree | None) -> None:
     """Show queries and items from the whole index, so that a page without a query has something to click."""
     searcher = opened.searcher
     rows = _answers(searcher, where)
@@ -228,9 +263,8 @@ def _examples(opened: Opened, where: Tree | None) -> None:
         st.info("No item passes the filter.", icon=":material/filter_alt:")
         return
     _starters(opened, rows)
-    hits = _spread(searcher, rows, EXAMPLES)
     st.html('<p class="es-quiet">Some items: pick one to see what is related.</p>')
-    _grid(searcher, hits, None)
+    _list(opened, asked, _spread(searcher, rows, EXAMPLES))
 
 
 def _answers(searcher: Index, where: Tree | None, by: By = "record") -> Rows:
@@ -266,29 +300,26 @@ def _starters(opened: Opened, rows: Rows) -> None:
             )
 
 
-def _grid(
-    searcher: Index,
-    hits: list[Hit],
-    query: AnyQuery | None,
+def _list(
+    opened: Opened,
+    asked: Asked,
+    found: Sequence[Hit],
+    query: AnyQuery | None = None,
     results: Results | None = None,
 ) -> None:
     """Show the hits of `results`; without a query there is nothing to explain or to add to."""
-    manifest = searcher.manifest
-    cards.grid(
-        hits,
-        results.metric if results is not None else None,
-        cards.Actions(
-            partial(query_input.like, manifest.name),
-            None
-            if query is None or query_input.own_form(searcher) is QueryForm.VECTOR
-            else partial(_explain, searcher, query),
-            None
-            if query is None or UNITS[manifest.unit].form is QueryForm.WORD
-            else partial(weighted_terms.add, manifest.name),
-        ),
-        modality_of(manifest.unit).card,
-        _marks(searcher, query),
+    searcher = opened.searcher
+    name, unit = searcher.manifest.name, searcher.manifest.unit
+    explains = query is not None and query_input.own_form(searcher) is not QueryForm.VECTOR
+    adds = query is not None and UNITS[unit].form is not QueryForm.WORD
+    actions = hits.Actions(
+        partial(query_input.like, name),
+        partial(_explain, searcher, query) if explains and query is not None else None,
+        partial(weighted_terms.add, name) if adds else None,
+        partial(look.pick, name),
     )
+    metric = None if results is None else results.metric
+    hits.show(found, look.of(opened, asked, metric, _marks(searcher, query)), actions)
 
 
 def _marks(searcher: Index, query: AnyQuery | None) -> cards.Marks | None:

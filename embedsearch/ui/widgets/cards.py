@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-
-import streamlit as st
 
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import HEADING_PATH, MOST_UNKNOWN, PAGE, Span, Value, as_text, clock, described
 from embedsearch.results import Hit, found_by_phrase
-from embedsearch.ui import auto_reload
+from embedsearch.ui import media
 from embedsearch.ui.url_state import short
-from embedsearch.ui.widgets import player, thumbnails
-from embedsearch.ui.widgets.notes import literal
+from embedsearch.ui.widgets import player
 
 METRIC_HELP = {
     Metric.COSINE: "Cosine distance, 0 to 2: smaller is more related.",
@@ -27,102 +23,17 @@ METRIC_HELP = {
 }
 LONG, LONGEST, VALUE = 320, 4000, 300  # characters: folded, cut, and of a field's value
 FIELDS = 6  # shown at once; the rest folds out
+Marks = Callable[[str], list[Span]]
+Link = Callable[[str, Value], str]
 _WRAPPED = re.compile(r"(?<=[\w,])\n(?=[a-z])")  # a break inside a sentence
 AROUND = 160  # characters of a long sentence shown on each side of its word
 # percent of the accent behind the word for a distance, over which text is easy to read in both themes
 DEPTHS = dict(zip(Closeness, (62, 52, 42, 30, 16, 5, 5), strict=True))
-Marks = Callable[[str], list[Span]]
-LIKE = "*More* like this"  # a narrow card leaves the first word out
-SIGNS = ((True, "plus", "\\+", "add {} to the query"), (False, "minus", "−", "subtract {} from the query"))
-
-
-@dataclass(frozen=True, slots=True)
-class Actions:
-    """What the buttons of a card do.
-
-    Attributes:
-        like: called with an item's id by "More like this".
-        why: called with a hit by "Why"; None for items that nothing was compared with.
-        add: called with an item's id, and whether it is added or subtracted; None where nothing is asked.
-    """
-
-    like: Callable[[str], None]
-    why: Callable[[Hit], None] | None = None
-    add: Callable[..., None] | None = None
 
 
 def is_image(hit: Hit) -> bool:
     """Whether a hit is shown as an image; a video is, by its frame, and a sound by its spectrogram."""
     return MODALITIES[hit.modality].card in (Card.IMAGE, Card.VIDEO, Card.SOUND)
-
-
-def grid(
-    hits: Sequence[Hit],
-    metric: Metric | None,
-    actions: Actions,
-    card: Card,
-    marks: Marks | None = None,
-) -> None:
-    """Show `hits` as a grid of cards.
-
-    Args:
-        hits: what to show, in order.
-        metric: the distance to show; None for items that nothing was compared with.
-        actions: what their buttons do.
-        card: how they are shown; images, videos and sounds need less width.
-        marks: returns where words of the query stand in a text; None where nothing was asked in words.
-    """
-    span = _span(hits, metric)
-    explained: Hit | None = None
-    width = card if card in (Card.IMAGE, Card.VIDEO, Card.SOUND) else Card.TEXT
-    with st.container(key=f"es-grid-{width}"):
-        for place, hit in enumerate(hits):
-            with st.container(border=True, key=f"es-card-{place}"):
-                if is_image(hit):
-                    image(hit, f"es-image-{place}")
-                head = _distance(hit, metric, span) if metric else ""
-                st.html(f'<div class="es-body">{head}{_content(hit, marks)}{_copies(hit)}{fields(hit)}</div>')
-                with st.container(horizontal=True, key=f"es-actions-{place}"):
-                    if _actions(hit, place, actions):
-                        explained = hit
-    if actions.why and explained is not None:
-        actions.why(explained)
-
-
-def _actions(hit: Hit, place: int, actions: Actions) -> bool:
-    """Show the buttons of a card; return whether it is to be explained."""
-    name = short(title(hit))
-    st.button(
-        f"{LIKE} {unseen(f': {name}')}",
-        key=f"like-{place}-{hit.id}",
-        on_click=actions.like,
-        args=(hit.id,),
-        type="tertiary",
-    )
-    asked = actions.why is not None and st.button(
-        f"Why {unseen(f'was {name} found?')}",
-        key=f"why-{place}-{hit.id}",
-        type="tertiary",
-        help="Which parts of it make the distance",
-    )
-    if actions.add is not None:
-        with st.container(horizontal=True, gap=None, width="content", key=f"es-signs-{place}"):
-            for adds, sign, shown, purpose in SIGNS:
-                st.button(
-                    f"{shown} {unseen(purpose.format(name))}",
-                    key=f"{sign}-{place}-{hit.id}",
-                    on_click=actions.add,
-                    args=(hit.id,),
-                    kwargs={"adds": adds},
-                    type="tertiary",
-                    help="Add this to the query" if adds else "Subtract this from the query",
-                )
-    return asked
-
-
-def unseen(text: str) -> str:
-    """Return the Markdown of a part of a button's label that only screen readers read; see style.css."""
-    return f"**{literal(text)}**"
 
 
 def chip(label: Closeness | None) -> str:
@@ -149,49 +60,34 @@ def _meaning(hit: Hit) -> str:
     return f'<p class="es-said">{" · ".join(said)}</p>' if said else ""
 
 
-def image(hit: Hit, key: str) -> None:
-    """Show the thumbnail of a hit with a button that enlarges or plays it, or a placeholder with its name."""
-    name = title(hit)
-    small = thumbnails.of_hit(hit)
-    with st.container(key=key):
-        if small is None:
-            why = "The file is gone" if hit.is_gone else f"The {hit.modality} can’t be read"
-            st.html(
-                f'<div class="es-missing" role="img" aria-label="{html.escape(name)}: {why}">'
-                f"<span>{html.escape(name)}</span><small>{why}</small></div>"
-            )
-        else:
-            st.image(small, alt=name, width="stretch")
-            if MODALITIES[hit.modality].card is Card.SOUND:
-                player.listen(hit, name)
-                return
-            if MODALITIES[hit.modality].card is Card.VIDEO:
-                label, icon, opened = f"Play {short(name)}", ":material/play_arrow:", _played
-            else:
-                label, icon, opened = f"Enlarge {short(name)}", ":material/zoom_out_map:", _enlarged
-            if st.button(unseen(label), icon=icon, key=f"enlarge-{key}", type="tertiary"):
-                opened(hit)
-
-
-@st.dialog("Image", width="large", on_dismiss="rerun")  # so that the page knows it is closed
-def _enlarged(hit: Hit) -> None:
-    """Show an image as its file has it, at most `thumbnails.LARGE` pixels on its longer side."""
-    auto_reload.hold()
-    name = title(hit)
-    whole = thumbnails.large(hit)
-    if whole is None:
-        st.warning("The image can’t be read any more.", icon=":material/info:")
-        return
-    with st.container(key="es-enlarged"):
-        st.image(whole, alt=name)
-    st.html(f'<p class="es-quiet">{html.escape(name)}</p>')
-
-
-@st.dialog("Video", width="large", on_dismiss="rerun")
-def _played(hit: Hit) -> None:
-    """Show a video in a player that starts at the moment that was found."""
-    auto_reload.hold()
-    player.play(hit, title(hit))
+def image(hit: Hit) -> str:
+    """Return the HTML of a hit's thumbnail, which a click enlarges or plays; a placeholder without a file."""
+    name, card = title(hit), MODALITIES[hit.modality].card
+    named = html.escape(name, quote=True)
+    if hit.image is None and (hit.is_gone or not hit.path):
+        why = "The file is gone"
+        return (
+            f'<div class="es-missing" role="img" aria-label="{named}: {why}">'
+            f"<span>{named}</span><small>{why}</small></div>"
+        )
+    at = media.of_hit(hit)
+    door = f"Play {short(name)}" if card is Card.VIDEO else f"Enlarge {short(name)}"
+    about = {
+        "media": at,
+        "kind": card,
+        "name": name,
+        "path": hit.path or "",
+        "lost": f"The {hit.modality} can’t be read",
+        **({"moment": f"{hit.moment[0]:.3f}", "reason": player.cant_play(hit)} if hit.moment else {}),
+    }
+    data = " ".join(f'data-{key}="{html.escape(value, quote=True)}"' for key, value in about.items())
+    door = html.escape(door, quote=True)
+    listens = player.listen(hit, name) if card is Card.SOUND else ""
+    return (
+        f'<div class="es-image" {data}>'
+        f'<img alt="{named}" loading="lazy" decoding="async" src="{at}{media.SMALL}">'
+        f'<button type="button" class="es-enlarge es-{card}" aria-label="{door}"></button>{listens}</div>'
+    )
 
 
 def title(hit: Hit) -> str:
@@ -242,14 +138,21 @@ def _marked(whole: str, marks: Sequence[Span]) -> str:
     return "".join([*shown, html.escape(whole[at:])])
 
 
-def fields(hit: Hit) -> str:
-    """Return the HTML of a hit's fields, the first few at once."""
+def fields(hit: Hit, only: Collection[str] | None = None, link: Link = lambda *_: "") -> str:
+    """Return the HTML of a hit's fields, the first few at once.
+
+    Args:
+        hit: the hit.
+        only: the fields to show; None for all.
+        link: gives the attributes of a link at the value of a field; empty for no link.
+    """
     named = title(hit)
     shown_above = {"title", PAGE, HEADING_PATH} if _where(hit) else set()
     rows = [
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(_value(value))}</dd>"
+        f"<dt>{html.escape(name)}</dt><dd>{_linked(html.escape(_value(value)), link(name, value))}</dd>"
         for name, value in hit.fields.items()
         if value is not None and str(value).strip() and str(value) != named and name not in shown_above
+        if only is None or name in only
     ]
     first, rest = "".join(rows[:FIELDS]), "".join(rows[FIELDS:])
     shown = f'<dl class="es-fields">{first}</dl>' if first else ""
@@ -257,6 +160,10 @@ def fields(hit: Hit) -> str:
         more = f"<summary>{len(rows) - FIELDS} more fields</summary>"
         shown += f'<details class="es-rest">{more}<dl class="es-fields">{rest}</dl></details>'
     return shown
+
+
+def _linked(value: str, attributes: str) -> str:
+    return f"<a {attributes}>{value}</a>" if attributes else value
 
 
 def number(distance: float) -> str:
@@ -270,7 +177,8 @@ def track(share: float) -> str:
     return f'<span class="es-track" aria-hidden="true"><i style="left:{at}%"></i></span>'
 
 
-def _content(hit: Hit, marks: Marks | None = None) -> str:
+def content(hit: Hit, marks: Marks | None = None) -> str:
+    """Return the HTML of what a hit is; `marks` returns where words of the query stand in a text."""
     if is_image(hit):
         name = html.escape(title(hit)[:VALUE])
         kind = "es-title" if hit.fields.get("caption") else "es-name"
@@ -305,12 +213,12 @@ def _matching(hit: Hit, marks: Marks | None) -> list[Span]:
     return marks((hit.text or "")[:LONGEST])
 
 
-def _copies(hit: Hit) -> str:
+def copies(hit: Hit) -> str:
     """Return the HTML of how many items of the same content a hit stands for; empty for none."""
     return f'<p class="es-said">and {hit.copies:,} more with the same content</p>' if hit.copies else ""
 
 
-def _span(hits: Sequence[Hit], metric: Metric | None) -> tuple[float, float]:
+def ends(hits: Sequence[Hit], metric: Metric | None) -> tuple[float, float]:
     """Return the distances at the two ends of the tracks."""
     if metric is Metric.COSINE or not hits:
         return 0.0, 1.0
@@ -318,7 +226,7 @@ def _span(hits: Sequence[Hit], metric: Metric | None) -> tuple[float, float]:
     return low, max(hit.distance for hit in hits)
 
 
-def _distance(hit: Hit, metric: Metric, span: tuple[float, float]) -> str:
+def head(hit: Hit, metric: Metric, span: tuple[float, float]) -> str:
     """Return the HTML of a hit's rank, word and distance, of a bar that is fullest where it is near."""
     low, high = span
     share = (hit.distance - low) / (high - low) if high > low else 0.0

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import reduce
 from unicodedata import normalize
 
@@ -41,11 +42,20 @@ class Range:
     whole: bool
 
 
-Facet = Choice | Range
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """A field of dates or of times; the first and the last day."""
+
+    field: str
+    low: date
+    high: date
+
+
+Facet = Choice | Range | Dates
 
 
 def find_facets(items: pa.Table, types: Mapping[str, pa.DataType]) -> tuple[Facet, ...]:
-    """Return the fields of `items` that can be offered as a list of values or as a range."""
+    """Return the fields of `items` that can be offered as lists of values, or ranges of numbers or days."""
     found: list[Facet] = []
     for field, kind in types.items():
         column = items[FIELD + field]
@@ -54,9 +64,26 @@ def find_facets(items: pa.Table, types: Mapping[str, pa.DataType]) -> tuple[Face
             facet = _choice(field, column, pa.types.is_boolean(kind))
         elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
             facet = _range(field, column, pa.types.is_integer(kind))
+        elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+            facet = _dates(field, column)
         if facet is not None:
             found.append(facet)
     return tuple(found[:MAX_FACETS])
+
+
+def choices(facets: Iterable[Facet]) -> list[Choice]:
+    """Return those that are lists of values."""
+    return [facet for facet in facets if isinstance(facet, Choice)]
+
+
+def tally(facet: Choice, values: Iterable[tuple[object, int]]) -> dict[str, int]:
+    """Return counts of values of a field, by the options as they stand in the address."""
+    counts = dict.fromkeys(facet.options, 0)
+    for value, count in values:
+        text = str(value).lower() if facet.truth else normalize("NFC", str(value))
+        if value is not None and text in counts:
+            counts[text] += count
+    return counts
 
 
 def _choice(field: str, column: pa.ChunkedArray, truth: bool) -> Choice | None:
@@ -70,6 +97,11 @@ def _choice(field: str, column: pa.ChunkedArray, truth: bool) -> Choice | None:
         return None
     texts = {(str(value).lower() if truth else value): count for value, count in counts.items()}
     return Choice(field, {value: texts[value] for value in sorted(texts, key=str.casefold)}, truth)
+
+
+def _dates(field: str, column: pa.ChunkedArray) -> Dates | None:
+    low, high = (pc.cast(each, pa.date32()).as_py() for each in pc.min_max(column).values())
+    return None if low is None or low == high else Dates(field, low, high)
 
 
 def _range(field: str, column: pa.ChunkedArray, whole: bool) -> Range | None:
@@ -112,6 +144,19 @@ def ends(facet: Range, values: Sequence[str]) -> tuple[float, float]:
     return (int(low), int(high)) if facet.whole else (low, high)
 
 
+def days(facet: Dates, values: Sequence[str]) -> tuple[date, date]:
+    """Return the days that `values`, such as ``["2024-01-01..2024-12-31"]``, ask for; else all of them."""
+    match = _RANGE.fullmatch(values[-1]) if values else None
+    try:
+        low, high = (
+            (date.fromisoformat(part) for part in match.groups()) if match else (facet.low, facet.high)
+        )
+    except ValueError:
+        low, high = facet.low, facet.high
+    low, high = max(low, facet.low), min(high, facet.high)
+    return (low, high) if low <= high else (facet.low, facet.high)
+
+
 def condition(
     facets: Sequence[Facet],
     picked: Mapping[str, Sequence[str]],
@@ -133,6 +178,13 @@ def condition(
             if wanted:
                 kept: list[Literal] = [value == "true" if facet.truth else value for value in wanted]
                 parts.append(In(facet.field, tuple(kept)))
+            continue
+        if isinstance(facet, Dates):
+            first, last = days(facet, values)
+            if first > facet.low:
+                parts.append(Compare(facet.field, ">=", first.isoformat()))
+            if last < facet.high:  # the whole day counts, where there are times
+                parts.append(Compare(facet.field, "<", (last + timedelta(days=1)).isoformat()))
             continue
         low, high = ends(facet, values)
         if low > facet.low:

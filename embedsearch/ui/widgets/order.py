@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +9,13 @@ from pathlib import Path
 import streamlit as st
 
 from embedsearch.query import TOKENS, SearchOptions
-from embedsearch.records import as_text
 from embedsearch.results import DIVERSE, Results
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
 from embedsearch.ui.url_state import FIELD, Asked
-from embedsearch.ui.widgets.filters import Choice
+from embedsearch.ui.widgets.filters import choices as of_values
 
 CLOSE, ORDER, FEEDBACK = "search-close", "search-order", "search-feedback"
-MOST_COUNTED, MOST_VALUES = 4, 8  # fields, and values of each
 NEAREST = "Nearest first"
 
 
@@ -40,7 +37,6 @@ def options(opened: Opened, asked: Asked) -> tuple[SearchOptions, tuple[str, ...
     if order not in choices(opened):
         problems = (f"The address asks for the order {order!r:.80}, which this page does not have.",)
         order = ""
-    counted = [facet.field for facet in opened.facets if isinstance(facet, Choice)]
     made = SearchOptions(
         asked.count,
         fold=asked.fold,
@@ -49,7 +45,7 @@ def options(opened: Opened, asked: Asked) -> tuple[SearchOptions, tuple[str, ...
         rerank=TOKENS if order == TOKENS else "",
         sort=order.removeprefix(FIELD) if order.startswith(FIELD) else "",
         feedback=asked.feedback,
-        facets=counted[:MOST_COUNTED],
+        facets=[facet.field for facet in of_values(opened.facets)],
     )
     return made, problems
 
@@ -100,7 +96,6 @@ def show(opened: Opened, asked: Asked, results: Results, every: Callable[[], Res
             disabled=results.close,
             help="Search again with the mean of the first 3 hits added. Not for only what is close.",
         )
-        _counts(results)
         st.download_button(
             "Save the hits (CSV)",
             data=lambda: _csv(every()),
@@ -109,17 +104,6 @@ def show(opened: Opened, asked: Asked, results: Results, every: Callable[[], Res
             icon=":material/download:",
             on_click="ignore",
         )
-
-
-def _counts(results: Results) -> None:
-    """Show how many of what was found have each value of a field."""
-    for name, counts in results.facets.items():
-        if all(count < 2 or value is None for value, count in counts):
-            continue  # each hit has its own
-        each = [f"{'none' if value is None else as_text(value)} {count:,}" for value, count in counts]
-        more = f" and {len(each) - MOST_VALUES:,} more" if len(each) > MOST_VALUES else ""
-        text = html.escape(", ".join(each[:MOST_VALUES]) + more)
-        st.html(f'<p class="es-quiet"><b>{html.escape(name)}</b> {text}</p>')
 
 
 def _csv(results: Results) -> bytes:

@@ -203,7 +203,8 @@ def show_asked(searcher: Index, asked: Asked, indexes: Path) -> None:
         hit = searcher.item(asked.item)
         with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
             if cards.is_image(hit):
-                cards.image(hit, "es-image-asked")
+                with st.container(key="es-image-asked"):
+                    st.html(cards.image(hit))
                 said = f"<p>{html.escape(cards.title(hit))}</p>"
             else:
                 said = cards.text(hit)

@@ -16,7 +16,7 @@ from embedsearch.ui import url_state
 from embedsearch.ui.cached import Opened
 from embedsearch.ui.url_state import COUNT, FIELD, Asked
 from embedsearch.ui.widgets import cards
-from embedsearch.ui.widgets.filters import Choice, Facet, Range, chosen, ends
+from embedsearch.ui.widgets.filters import Choice, Dates, Facet, Range, days, ends
 from embedsearch.ui.widgets.notes import literal
 
 COUNTED, FOLD, BY, MODE, WHERE = "search-count", "search-fold", "search-by", "search-mode", "search-where"
@@ -36,13 +36,13 @@ def show(opened: Opened, asked: Asked, index: str) -> tuple[str, ...]:
     if (lexical := opened.searcher.manifest.artifacts.lexical) is not None:
         _mode(lexical, asked, index)
     st.subheader("Filter", anchor=False)
+    _where(opened, asked, index)
     for facet in opened.facets:
         key = f"search-{index}-{facet.field}"
-        if isinstance(facet, Choice):
-            _choose(facet, asked.facets.get(facet.field, ()), key, index)
-        else:
+        if isinstance(facet, Range):
             _slide(facet, asked.facets.get(facet.field, ()), key, index)
-    _where(opened, asked, index)
+        elif isinstance(facet, Dates):
+            _between(facet, asked.facets.get(facet.field, ()), key, index)
     return _unknown(opened.facets, asked)
 
 
@@ -140,25 +140,6 @@ def _mode(facts: LexicalFacts, asked: Asked, index: str) -> None:
     )
 
 
-def _choose(facet: Choice, values: Sequence[str], key: str, index: str) -> None:
-    def changed() -> None:
-        url_state.change({"index": index, FIELD + facet.field: st.session_state[key]})
-
-    def label(value: str) -> str:
-        shown = {"true": "yes", "false": "no"}.get(value, value) if facet.truth else value
-        return f"{shown} ({facet.options[value]:,})"
-
-    url_state.follow(key, chosen(facet, values))
-    st.multiselect(
-        literal(facet.field),
-        list(facet.options),
-        format_func=label,
-        key=key,
-        placeholder="Any",
-        on_change=changed,
-    )
-
-
 def _slide(facet: Range, values: Sequence[str], key: str, index: str) -> None:
     def changed() -> None:
         low, high = st.session_state[key]
@@ -174,6 +155,16 @@ def _slide(facet: Range, values: Sequence[str], key: str, index: str) -> None:
         key=key,
         on_change=changed,
     )
+
+
+def _between(facet: Dates, values: Sequence[str], key: str, index: str) -> None:
+    def changed() -> None:
+        low, high = st.session_state[key]
+        whole = (low, high) == (facet.low, facet.high)
+        url_state.change({"index": index, FIELD + facet.field: "" if whole else f"{low}..{high}"})
+
+    url_state.follow(key, days(facet, values))
+    st.slider(literal(facet.field), facet.low, facet.high, format="YYYY-MM-DD", key=key, on_change=changed)
 
 
 def _where(opened: Opened, asked: Asked, index: str) -> None:

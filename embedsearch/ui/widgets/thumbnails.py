@@ -12,21 +12,24 @@ from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import Span
 from embedsearch.results import Hit
 
-SIDE, LARGE = 400, 1460  # pixels of the longer side of a thumbnail, and of what Streamlit shows at most
+SIDE, LARGE = 400, 1460  # pixels of the longer side of a thumbnail, and of an image that is enlarged
 
 
 def of_hit(hit: Hit) -> bytes | None:
     """Return a thumbnail of what stands for a hit as JPEG, or None where it is gone or unreadable."""
-    card, moment = MODALITIES[hit.modality].card, moment_of(hit)
-    if hit.image:
-        return of_bytes(hit.image, card, moment)
-    return of_file(hit.path or "", card, moment)
+    return small(hit.image or Path(hit.path or ""), MODALITIES[hit.modality].card, moment_of(hit))
 
 
-def large(hit: Hit) -> bytes | None:
-    """Return the image of a hit as JPEG, at most `LARGE` pixels wide and high, or None as `of_hit`."""
-    card, moment = MODALITIES[hit.modality].card, moment_of(hit)
-    return _small(hit.image or Path(hit.path or ""), card, moment, LARGE)
+def small(source: Path | bytes, card: Card, moment: Span | None = None) -> bytes | None:
+    """Return a thumbnail of a file or of its bytes; see `of_file`."""
+    if isinstance(source, bytes):
+        return of_bytes(source, card, moment)
+    return of_file(str(source), card, moment)
+
+
+def large(source: Path | bytes, card: Card, moment: Span | None = None) -> bytes | None:
+    """Return an image as JPEG, at most `LARGE` pixels wide and high, or None as `of_file`."""
+    return _small(source, card, moment, LARGE)
 
 
 def of_file(path: str, card: Card = Card.IMAGE, moment: Span | None = None) -> bytes | None:

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 import embedsearch as es
 from embedsearch.ui.launch import PAGE
+from tests.ui.conftest import html_of
 
 ROWS = [
     {
@@ -26,12 +27,6 @@ def page(here):  # noqa: ARG001
     page = AppTest.from_file(str(PAGE), default_timeout=60)
     page.query_params["index"] = "things"
     return page
-
-
-def html_of(page):
-    """All HTML that the page shows."""
-    assert not page.exception
-    return " ".join(each.proto.body for each in page.get("html"))
 
 
 def ids(page):
@@ -99,13 +94,19 @@ def test_rows_like_this_one_and_queries_to_start_from(page):
     assert "r8" not in ids(page)
 
 
-def test_why_shows_a_bar_for_each_column_that_counts(page):
+def _explained():
+    """A page that explains the first hit of a row."""
+    import embedsearch as es
+    from embedsearch.query import Row
+    from embedsearch.ui.widgets import why
+
+    index, query = es.open("things"), Row.of("price=11 colour=")
+    why.show(index, query, index.search(query, k=1)[0])
+
+
+def test_why_shows_a_bar_for_each_column_that_counts(page):  # noqa: ARG001
     """Both values, how far apart they are, and the sum, which is the squared distance."""
-    page.query_params["q"] = "price=11 colour="
-    page.run()
-    first = ids(page)[0]
-    page.button(key=f"why-0-{first}").click().run()
-    shown = html_of(page)
+    shown = html_of(AppTest.from_function(_explained, default_timeout=60).run())
     shown = shown[shown.index("es-columns") :]
     columns = re.findall(r"<dt>([^<]+)</dt><dd>(.*?)<span class=\"es-apart", shown)
     assert dict(columns) == {"price": "11 → 11", "colour": f"<small>missing</small> → {ROWS[11]['colour']}"}

@@ -18,7 +18,7 @@ NEAREST = re.compile(r"^The \d+ nearest of ")
 
 def cards(page):
     """The cards of the grid."""
-    return page.locator("[class*=st-key-es-card-]")
+    return page.locator(".es-card")
 
 
 def texts(page):
@@ -201,16 +201,22 @@ def test_more_like_this_and_back(visit):
 
 
 def test_a_chosen_value_filters_and_stays_in_the_address(visit):
-    """A field's value chosen in the list keeps only its items, quotes and all, also after a reload."""
-    page = visit({"index": "questions", "q": "film"})
+    """A ticked value keeps only its items, quotes and all, after a reload too; a second one adds its own."""
+    page = visit({"index": "questions", "q": "film", "close": "no"})
     answered(page)
-    page.get_by_label("topic", exact=False).locator("visible=true").first.click()
-    page.get_by_role("option", name='it\'s "odd" (2)').click()
+    topic = page.get_by_role("group", name="topic")
+    topic.get_by_role("checkbox", name='it\'s "odd"').check()
     expect(page.get_by_text("The 2 nearest of 2 that pass the filter")).to_be_visible()
     page.reload()
     expect(page.get_by_text("The 2 nearest of 2 that pass the filter")).to_be_visible()
     shown(page)
     assert texts(page)[0] == "The script of the film shows a bold smile."
+    counted = [int(each) for each in topic.locator("b").all_inner_texts()]
+    assert (counted[0], sum(counted)) == (1, 12)  # of the 12 nearest, as if none were ticked
+    topic.get_by_role("checkbox", name="food").check()
+    expect(page.get_by_text("The 6 nearest of 6 that pass the filter")).to_be_visible()
+    cards(page).first.get_by_role("link").first.click()  # a value on a card is picked, too
+    expect(page.get_by_text("The 6 nearest of 6 that pass the filter")).to_be_visible()
 
 
 def test_a_condition_and_a_range_filter_together(visit):

@@ -24,7 +24,7 @@ def sounds(tmp_path_factory, serve):
 
 def card(page, name):
     """The card of a sound."""
-    return page.locator("[class*=st-key-es-card-]").filter(has_text=name)
+    return page.locator(".es-card").filter(has_text=name)
 
 
 def test_an_uploaded_sound_finds_the_second_and_it_plays_from_there(visit, sounds):
@@ -85,4 +85,4 @@ def test_what_the_microphone_hears_finds_its_sound(microphone, sounds):
     page.get_by_role("button", name="Stop recording").click()
     expect(page.get_by_text("Like your sound")).to_be_visible()
     shown(page)
-    expect(page.locator("[class*=st-key-es-card-]").first).to_contain_text("clicks.wav")
+    expect(page.locator(".es-card").first).to_contain_text("clicks.wav")

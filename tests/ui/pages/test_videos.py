@@ -29,7 +29,7 @@ def films(tmp_path_factory, serve):
 
 def card(page, name):
     """The card of a video."""
-    return page.locator("[class*=st-key-es-card-]").filter(has_text=name)
+    return page.locator(".es-card").filter(has_text=name)
 
 
 def played(page, name):

@@ -67,18 +67,18 @@ def test_a_passage_shows_its_document_its_page_and_the_words_of_the_query():
     found = replace(
         hit("A zebra grazes.", fields=fields), passage=Passage("A zebra grazes.", (40, 55), 3, "B")
     )
-    shown = cards._content(found, Analyzer("english").marker(["grazing zebras in a zoo"]))
+    shown = cards.content(found, Analyzer("english").marker(["grazing zebras in a zoo"]))
     assert '<p class="es-title" title="id">On &lt;animals&gt;</p>' in shown
     assert '<p class="es-said" title="Beasts &gt; Zebras">page 3 · Beasts &gt; Zebras</p>' in shown
     assert "A <mark>zebra</mark> <mark>grazes</mark>." in shown
     assert "<dt>file</dt>" in cards.fields(found)
     assert "<dt>page</dt>" not in cards.fields(found)
-    assert "es-title" not in cards._content(hit("A zebra grazes.", fields={"title": "x"}))
+    assert "es-title" not in cards.content(hit("A zebra grazes.", fields={"title": "x"}))
 
 
 def test_a_passage_shows_short_headings_and_whole_sentences():
     """A paragraph that a PDF has as a heading is cut; breaks in sentences and ends of pages are no boxes."""
     fields = {"page": 1, "heading": f"{'long ' * 20}> Below"}
-    shown = cards._content(hit("The herd\ngrazes.\n\fNext page", fields=fields))
+    shown = cards.content(hit("The herd\ngrazes.\n\fNext page", fields=fields))
     assert f'">page 1 · {("long " * 20)[:39].rstrip()}… &gt; Below</p>' in shown
     assert "The herd grazes.\n\nNext page" in shown
