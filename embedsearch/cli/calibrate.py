@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     help="Pairs of texts with human scores: a table of text1, text2, score.",
 )
 @option(
+    "--judged",
+    is_flag=True,
+    help="Take as pairs the hits that were marked as right (1) or wrong (0) on the page.",
+)
+@option(
     "--foreign",
     "--background",
     "background",
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
 def calibrate_command(
     name: str,
     pairs: Path | None,
+    judged: bool,
     background: Path | None,
     own: Path | None,
     lost: float | None,
@@ -70,7 +76,15 @@ def calibrate_command(
     from embedsearch.api import calibrate
     from embedsearch.cli.progress import Bar
     from embedsearch.distances.pairs import shown_percentile
+    from embedsearch.store.folders import index_folder, indexes_folder
+    from embedsearch.store.judged import Judged, unmarked
 
+    if judged:
+        if pairs is not None:
+            raise click.UsageError("--judged takes the pairs of the page: leave out --pairs.")
+        pairs = Judged(index_folder(indexes_folder(indexes), name)).pairs
+        if not pairs.is_file():
+            raise click.UsageError(unmarked(name))
     with Bar(name) as bar:
         index = calibrate(
             name,
@@ -105,9 +119,9 @@ def calibrate_command(
         click.echo(scale.pairs.note)
     for end, word in scale.pairs.labels:
         score = scale.human_score(end)
-        judged = "" if score is None else f", people {score:.1f}"
+        by_hand = "" if score is None else f", people {score:.1f}"
         reached = shown_percentile(scale.pairs.percentile(end))
-        click.echo(f"{word:<16} up to {end:.4f}: closer than {reached} % of random pairs{judged}")
+        click.echo(f"{word:<16} up to {end:.4f}: closer than {reached} % of random pairs{by_hand}")
 
 
 def pairs_of(facts: ScaleFacts) -> str:

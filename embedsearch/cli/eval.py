@@ -66,6 +66,11 @@ LISTED = 5  # rejected queries; --json has all
 @option(
     "--pairs", type=FILE, help="File of pairs of texts with human scores. Measure Spearman's correlation."
 )
+@option(
+    "--judged",
+    is_flag=True,
+    help="Measure with the hits that were marked as right or wrong on the page: nDCG@10, MRR and recall@100.",
+)
 @indexes_option
 @json_option
 def eval_command(
@@ -80,6 +85,7 @@ def eval_command(
     qrels: Path | None,
     tune: bool,
     pairs: Path | None,
+    judged: bool,
     indexes: Path | None,
     json: bool,
 ) -> None:
@@ -91,7 +97,16 @@ def eval_command(
     from embedsearch.analysis.evaluate import evaluate
     from embedsearch.cli.progress import Bar
     from embedsearch.index import open_index
+    from embedsearch.store.folders import index_folder, indexes_folder
+    from embedsearch.store.judged import Judged, unmarked
 
+    if judged:
+        if queries is not None or qrels is not None:
+            raise click.UsageError("--judged takes what was marked on the page: leave out the files.")
+        marked = Judged(index_folder(indexes_folder(indexes), name))
+        if not len(marked):
+            raise click.UsageError(unmarked(name))
+        queries, qrels = marked.queries, marked.qrels
     if tune and (queries is None or qrels is None):
         raise click.UsageError("--tune needs judged queries: --queries FILE and --qrels FILE.")
     with Bar(name) as bar:

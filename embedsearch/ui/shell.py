@@ -21,7 +21,7 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
 from streamlit import App, net_util
 
-from embedsearch.ui import ASSETS, media
+from embedsearch.ui import ASSETS, downloads, media
 from embedsearch.ui.pages import FORMER, PAGES
 
 
@@ -57,6 +57,8 @@ class Shell:
         path = "/" + scope.get("path", "").removeprefix(base).lstrip("/")
         if scope["type"] == "http" and path.startswith(media.PATH):
             answer = await media.answer(path)
+        elif scope["type"] == "http" and path.startswith(downloads.PATH):
+            answer = await downloads.answer(path)
         elif scope["type"] == "http" and _opens(scope):
             if path in PATHS:
                 answer = HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})
@@ -87,7 +89,7 @@ def _opens(scope: Any) -> bool:
 def _page() -> str:
     nav, style, *scripts = (
         (ASSETS / name).read_text(encoding="utf-8")
-        for name in ("nav.css", "style.css", "ready.js", "video.js", "lightbox.js")
+        for name in ("nav.css", "style.css", "ready.js", "video.js", "lightbox.js", "keys.js")
     )
     files = sorted((_STATIC / "static" / "js").glob("*.js"))
     wanted = (file.name for file in files if file.name.partition(".")[0] in _ELEMENTS)

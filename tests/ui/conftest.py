@@ -233,7 +233,9 @@ def html_of(page) -> str:
     """All HTML that the page of an `AppTest` shows, the hits at the end."""
     assert not page.exception
     mounted = [each.proto for each in page.get("bidi_component")]
-    hits = [json.loads(each.json)["html"] for each in mounted if each.component_name.endswith(".hits")]
+    hits = [
+        "".join(json.loads(each.json)["cards"]) for each in mounted if each.component_name.endswith(".hits")
+    ]
     return " ".join([each.proto.body for each in page.get("html")] + hits)
 
 

@@ -14,14 +14,16 @@ from streamlit.delta_generator import DeltaGenerator
 
 from embedsearch.backends import Rows
 from embedsearch.distances.verdict import Verdict
-from embedsearch.errors import FilterError, ItemNotFoundError, QueryError
+from embedsearch.errors import EmbedsearchError, FilterError, ItemNotFoundError, QueryError
 from embedsearch.index import Index
 from embedsearch.lexical.terms import Analyzer
 from embedsearch.modalities import UNITS, Card, QueryForm, modality_of
-from embedsearch.query import AnyQuery, By, SearchOptions, Text, Tree, singles_of
+from embedsearch.query import AnyQuery, By, MoreLike, SearchOptions, Text, Tree, singles_of
+from embedsearch.records import Unit
 from embedsearch.results import DISTANCE, Hit, Results, order_sentences
 from embedsearch.splitters.words import words
 from embedsearch.store.folders import indexes_folder
+from embedsearch.store.judged import Judged
 from embedsearch.ui import auto_reload, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
 from embedsearch.ui.url_state import Asked
@@ -33,13 +35,14 @@ from embedsearch.ui.widgets import (
     order,
     query_input,
     row_form,
+    share,
     sidebar,
     vote,
     weighted_terms,
     why,
 )
-from embedsearch.ui.widgets.filters import choices, condition
-from embedsearch.ui.widgets.notes import calm, gone, literal, show_notices
+from embedsearch.ui.widgets.filters import choices, condition, written
+from embedsearch.ui.widgets.notes import calm, gone, literal, report, show_notices
 from embedsearch.ui.widgets.starters import starters
 from embedsearch.ui.widgets.uploads import SOUND, find
 
@@ -188,7 +191,15 @@ def _answer(
             icon=":material/explore_off:",
         )
     vote.show(searcher, results)
-    _count(opened, asked, results, where, lambda: searcher.search_placed(placed, replace(options, k=None))[0])
+    spelled = written(opened.facets, asked.facets, asked.where)
+
+    def shares() -> None:
+        wider = replace(options, k=None)
+        share.show(
+            searcher, query, options, spelled, results, lambda: searcher.search_placed(placed, wider)[0]
+        )
+
+    _count(opened, asked, results, where, shares)
 
     def without(field: str) -> Results:
         wider = replace(options, where=_filter(opened, asked, field)[0], rerank="", facets=[field])
@@ -219,7 +230,7 @@ def _reranked(searcher: Index, query: AnyQuery, options: SearchOptions) -> Resul
 
 
 def _count(
-    opened: Opened, asked: Asked, results: Results, where: Tree | None, every: Callable[[], Results]
+    opened: Opened, asked: Asked, results: Results, where: Tree | None, shares: Callable[[], None]
 ) -> None:
     searcher, found = opened.searcher, results.hits
     total = len(_answers(searcher, where, asked.by))
@@ -240,8 +251,9 @@ def _count(
     with st.container(key="es-count"):
         st.html(f'<p class="es-quiet es-announced">{line}</p>')
     with st.container(horizontal=True, vertical_alignment="center", key="es-order"):
-        order.show(opened, asked, results, every)
+        order.show(opened, asked, results)
         look.show(opened, asked)
+        shares()
 
 
 def _head(results: Results, of: str) -> str:
@@ -312,14 +324,41 @@ def _list(
     name, unit = searcher.manifest.name, searcher.manifest.unit
     explains = query is not None and query_input.own_form(searcher) is not QueryForm.VECTOR
     adds = query is not None and UNITS[unit].form is not QueryForm.WORD
+    said = "" if results is None else _judged_text(searcher, query)
     actions = hits.Actions(
         partial(query_input.like, name),
         partial(_explain, searcher, query) if explains and query is not None else None,
         partial(weighted_terms.add, name) if adds else None,
         partial(look.pick, name),
+        partial(_mark, searcher, said, unit) if said else None,
     )
     metric = None if results is None else results.metric
-    hits.show(found, look.of(opened, asked, metric, _marks(searcher, query)), actions)
+    shown = look.of(opened, asked, metric, _marks(searcher, query))
+    grades = Judged(_home(searcher)).grades(said) if said else {}
+    hits.show(found, replace(shown, grades=grades), actions)
+
+
+def _home(searcher: Index) -> Path:
+    """Return the folder of an index."""
+    return searcher.build.folder.parents[1]
+
+
+def _judged_text(searcher: Index, query: AnyQuery | None) -> str:
+    """Return the text that hits are judged for; empty for a query that is no text."""
+    if isinstance(query, Text):
+        return query.text
+    if isinstance(query, MoreLike) and UNITS[searcher.manifest.unit].form is QueryForm.TEXT:
+        return searcher.item(query.id).text or ""
+    return ""
+
+
+def _mark(searcher: Index, said: str, unit: Unit, hit: Hit, grade: int | None) -> None:
+    """Keep whether a hit is right for a text."""
+    text = hit.text if UNITS[unit].form is QueryForm.TEXT else None
+    try:
+        Judged(_home(searcher)).mark(said, hit.id, grade, text)
+    except (EmbedsearchError, OSError) as error:
+        report(f"The judgement was not kept: {error}")
 
 
 def _marks(searcher: Index, query: AnyQuery | None) -> cards.Marks | None:

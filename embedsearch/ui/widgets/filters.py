@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import reduce
@@ -170,27 +170,52 @@ def condition(
     Raises:
         FilterError: `where` is no filter.
     """
-    parts: list[Tree] = []
+    parts: list[Tree] = [*_picked(facets, picked)]
+    if where.strip():
+        parts.append(parse(where, fields))
+    return reduce(Both, parts) if parts else None
+
+
+def written(facets: Sequence[Facet], picked: Mapping[str, Sequence[str]], where: str = "") -> str:
+    """Return the filter of `condition` as a person would write it; empty for none."""
+    parts = [_written(part) for part in _picked(facets, picked)]
+    if where.strip():
+        parts.append(f"({where.strip()})" if parts else where.strip())
+    return " and ".join(parts)
+
+
+def _picked(facets: Sequence[Facet], picked: Mapping[str, Sequence[str]]) -> Iterator[In | Compare]:
+    """Yield a condition for each field that something was picked in, two for some ranges."""
     for facet in facets:
         values = picked.get(facet.field, ())
         if isinstance(facet, Choice):
             wanted = chosen(facet, values)
             if wanted:
                 kept: list[Literal] = [value == "true" if facet.truth else value for value in wanted]
-                parts.append(In(facet.field, tuple(kept)))
+                yield In(facet.field, tuple(kept))
             continue
         if isinstance(facet, Dates):
             first, last = days(facet, values)
             if first > facet.low:
-                parts.append(Compare(facet.field, ">=", first.isoformat()))
+                yield Compare(facet.field, ">=", first.isoformat())
             if last < facet.high:  # the whole day counts, where there are times
-                parts.append(Compare(facet.field, "<", (last + timedelta(days=1)).isoformat()))
+                yield Compare(facet.field, "<", (last + timedelta(days=1)).isoformat())
             continue
         low, high = ends(facet, values)
         if low > facet.low:
-            parts.append(Compare(facet.field, ">=", low))
+            yield Compare(facet.field, ">=", low)
         if high < facet.high:
-            parts.append(Compare(facet.field, "<=", high))
-    if where.strip():
-        parts.append(parse(where, fields))
-    return reduce(Both, parts) if parts else None
+            yield Compare(facet.field, "<=", high)
+
+
+def _written(part: In | Compare) -> str:
+    name = '"' + part.field.replace('"', '""') + '"'  # a plain name may be a word of the language, as "when"
+    if isinstance(part, In):
+        return f"{name} in ({', '.join(map(_constant, part.values))})"
+    return f"{name} {part.operator} {_constant(part.value)}"
+
+
+def _constant(value: Literal) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)

@@ -19,6 +19,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.modalities import Card
 from embedsearch.records import Value
 from embedsearch.results import Hit
+from embedsearch.store.judged import RIGHT, WRONG
 from embedsearch.ui import ASSETS
 from embedsearch.ui.url_state import short
 from embedsearch.ui.widgets import cards
@@ -26,6 +27,7 @@ from embedsearch.ui.widgets import cards
 BLOCK = (
     48  # hits of a component; it fills rows of 2, 3, 4 and 6. A block that stays the same is not sent again
 )
+MARKS = {"right": RIGHT, "wrong": WRONG}
 DID = "did"  # what a card reports; see assets/hits.js
 
 
@@ -38,12 +40,15 @@ class Actions:
         why: called with a hit by "Why"; None for items that nothing was compared with.
         add: called with an item's id, and whether it is added or subtracted; None where nothing is asked.
         pick: called with a field and a value by a click on the value.
+        mark: called with a hit and its grade, 1 for right, 0 for wrong, None to take that back; None where
+            hits can't be judged.
     """
 
     like: Callable[[str], None]
     why: Callable[[Hit], None] | None = None
     add: Callable[..., None] | None = None
     pick: Callable[[str, str], None] | None = None
+    mark: Callable[[Hit, int | None], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Look:
         rows: whether each hit is a row of a list, and not a card of a grid.
         dense: whether as many as possible stand on a screen.
         only: the fields to show; None for all.
+        grades: of the hits that were judged, by their ids.
         links: of each field that can be filtered by, the address that filters by a value.
     """
 
@@ -66,6 +72,7 @@ class Look:
     rows: bool = False
     dense: bool = False
     only: Collection[str] | None = None
+    grades: Mapping[str, int] = field(default_factory=dict)
     links: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
 
     @property
@@ -83,9 +90,9 @@ def show(hits: Sequence[Hit], look: Look, actions: Actions) -> None:
     for start in range(0, len(hits), BLOCK):
         block = hits[start : start + BLOCK]
         key = f"hits-{start // BLOCK}"
-        shown = "".join(_card(hit, place, look, actions, ends) for place, hit in enumerate(block))
+        drawn = [_card(hit, place, look, actions, ends) for place, hit in enumerate(block)]
         acted = partial(_act, key, block, actions)
-        result = _mount()(key=key, data={"html": shown, "kind": look.kind}, on_did_change=acted)
+        result = _mount()(key=key, data={"cards": drawn, "kind": look.kind}, on_did_change=acted)
         hit, act = _done(result.get(DID), block)
         if act == "why":
             explained = hit
@@ -111,6 +118,8 @@ def _act(key: str, hits: Sequence[Hit], actions: Actions) -> None:
         actions.like(hit.id)
     elif act in ("plus", "minus") and actions.add is not None:
         actions.add(hit.id, adds=act == "plus")
+    elif act in MARKS and actions.mark is not None:
+        actions.mark(hit, None if did.get("pressed") == "true" else MARKS[act])
     elif act == "pick" and actions.pick is not None:
         actions.pick(str(did.get("field")), str(did.get("value")))
 
@@ -121,19 +130,23 @@ def _card(hit: Hit, place: int, look: Look, actions: Actions, ends: tuple[float,
     head = cards.head(hit, look.metric, ends) if look.metric else ""
     fields = cards.fields(hit, look.only, partial(_link, look.links))
     body = f"{head}{cards.content(hit, look.marks)}{cards.copies(hit)}{fields}"
+    named = f'data-item="{_escaped(hit.item)}" aria-label="{_escaped(short(cards.title(hit)))}"'
     return (
-        f'<article class="es-card" data-place="{place}" aria-label="{_escaped(short(cards.title(hit)))}">'
+        f'<article class="es-card" tabindex="-1" data-place="{place}" {named}>'
         f'{image}<div class="es-body">{body}</div>'
-        f'<div class="es-actions">{_buttons(hit, actions)}</div></article>'
+        f'<div class="es-actions">{_buttons(hit, actions, look.grades.get(hit.id))}</div></article>'
     )
 
 
-def _buttons(hit: Hit, actions: Actions) -> str:
+def _buttons(hit: Hit, actions: Actions, grade: int | None) -> str:
     """Return the HTML of the buttons of a card, each named by its item."""
     name = short(cards.title(hit))
     shown = _button("like", "<em>More </em>like this", f": {name}", "Find what is near this one")
     if actions.why is not None:
         shown += _button("why", "Why", f" was {name} found?", "Which parts of it make the distance")
+    if actions.mark is not None:
+        both = (_mark(act, sign, name, grade) for act, sign in (("right", "✓"), ("wrong", "✗")))
+        shown += f'<span class="es-marks">{"".join(both)}</span>'
     if actions.add is not None:
         plus = _button("plus", "+", f" add {name} to the query", "Add this to the query")
         minus = _button("minus", "−", f" subtract {name} from the query", "Subtract this from the query")
@@ -145,6 +158,15 @@ def _button(act: str, label: str, unseen: str, help_: str) -> str:
     return (
         f'<button type="button" data-act="{act}" title="{help_}"><span>{label}</span>'
         f'<span class="es-unseen">{html.escape(unseen)}</span></button>'
+    )
+
+
+def _mark(act: str, sign: str, name: str, grade: int | None) -> str:
+    pressed = str(grade == MARKS[act]).lower()
+    return (
+        f'<button type="button" data-act="{act}" data-pressed="{pressed}" aria-pressed="{pressed}" '
+        f'title="Mark this hit as {act}"><span>{sign}</span>'
+        f'<span class="es-unseen"> {html.escape(name)} is {act}</span></button>'
     )
 
 

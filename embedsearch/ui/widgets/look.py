@@ -35,7 +35,7 @@ def of(opened: Opened, asked: Asked, metric: Metric | None, marks: cards.Marks |
 
     links: dict[str, Callable[[str], str]] = {field: partial(address, field) for field in fields}
     card = modality_of(opened.searcher.manifest.unit).card
-    return Look(card, metric, marks, asked.rows, asked.dense, asked.show, links)
+    return Look(card, metric, marks, asked.rows, asked.dense, asked.show, links=links)
 
 
 def pick(index: str, field: str, value: str) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-
 import streamlit as st
 
 from embedsearch.query import TOKENS, SearchOptions
@@ -50,14 +46,13 @@ def options(opened: Opened, asked: Asked) -> tuple[SearchOptions, tuple[str, ...
     return made, problems
 
 
-def show(opened: Opened, asked: Asked, results: Results, every: Callable[[], Results]) -> None:
+def show(opened: Opened, asked: Asked, results: Results) -> None:
     """Show the switch and the menu.
 
     Args:
         opened: the index.
         asked: what the address asks for.
         results: what was found.
-        every: finds all that a file of the hits holds.
     """
     index = opened.searcher.manifest.name
 
@@ -96,16 +91,3 @@ def show(opened: Opened, asked: Asked, results: Results, every: Callable[[], Res
             disabled=results.close,
             help="Search again with the mean of the first 3 hits added. Not for only what is close.",
         )
-        st.download_button(
-            "Save the hits (CSV)",
-            data=lambda: _csv(every()),
-            file_name=f"{index}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-
-
-def _csv(results: Results) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        return results.export(Path(folder) / "hits.csv").read_bytes()

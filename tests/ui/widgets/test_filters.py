@@ -1,14 +1,25 @@
 """Filters by field: which fields are offered, and what a choice keeps."""
 
+from datetime import date, datetime
 from unicodedata import normalize
 
 import pyarrow as pa
 import pytest
 
 from embedsearch.errors import FilterError
-from embedsearch.search.filters import MAX_CHARACTERS, as_filter
+from embedsearch.search.filters import MAX_CHARACTERS, as_filter, parse
 from embedsearch.store.items import FIELD
-from embedsearch.ui.widgets.filters import Choice, Range, condition, ends, find_facets
+from embedsearch.ui.widgets.filters import (
+    Choice,
+    Dates,
+    Range,
+    condition,
+    days,
+    ends,
+    find_facets,
+    tally,
+    written,
+)
 
 ODD = """it's "odd" \\ %_ -- ; 日本"""
 
@@ -109,3 +120,44 @@ def test_only_what_a_person_wrote_is_counted():
 def test_a_range_in_an_address_is_held_to_the_field(text, expected):
     """A range that makes no sense asks for all; one that sticks out is cut."""
     assert ends(Range("n", 0, 39, 1, True), [text]) == expected
+
+
+def test_a_range_of_days_keeps_whole_days():
+    """The last day counts to its end where a field has times; days beyond the field are cut."""
+    times = [datetime(2024, 1, day, 23, 30) for day in range(1, 11)]
+    items, types = table(at=times, on=[each.date() for each in times])
+    facets = find_facets(items, types)
+    assert facets == tuple(Dates(name, date(2024, 1, 1), date(2024, 1, 10)) for name in ("at", "on"))
+    for name in ("at", "on"):
+        kept = as_filter(condition(facets, {name: ["2024-01-03..2024-01-05"]}), items, types).mask
+        assert kept.nonzero()[0].tolist() == [2, 3, 4]
+        assert condition(facets, {name: ["2023-01-01..2025-01-01"]}) is None
+        assert condition(facets, {name: ["x..2024-01-03"]}) is None
+    assert days(facets[0], ["2024-01-05..2024-01-02"]) == (date(2024, 1, 1), date(2024, 1, 10))
+
+
+def test_a_filter_is_written_as_a_person_would():
+    """Read back, it is the filter of what was picked, whatever quotes a name or a value has."""
+    facets = (
+        Choice('a "quoted" when', {ODD: 1, "b": 2}, False),
+        Choice("on", {"false": 1, "true": 1}, True),
+        Range("n", 0, 9, 1, True),
+        Dates("at", date(2024, 1, 1), date(2024, 2, 1)),
+    )
+    fields = [facet.field for facet in facets]
+    picked = {
+        'a "quoted" when': [ODD, "b"], "on": ["true"], "n": ["2..5"], "at": ["2024-01-03..2024-01-04"],
+    }  # fmt: skip
+    for where in ("", "n > 1 or n < 0"):
+        text = written(facets, picked, where)
+        assert parse(text, fields) == condition(facets, picked, where, fields)
+    assert written(facets, {}, " n > 1 ") == "n > 1"
+    assert written(facets, {}) == ""
+
+
+def test_counts_are_of_options():
+    """Truth values and letters in two forms count for their option; what is no option does not count."""
+    counted = tally(Choice("on", {"false": 3, "true": 3}, True), [(True, 2), (None, 5)])
+    assert counted == {"false": 0, "true": 2}
+    both = [normalize(form, "Zürich") for form in ("NFC", "NFD")]
+    assert tally(Choice("city", {both[0]: 9}, False), [(both[0], 1), (both[1], 2), ("x", 3)]) == {both[0]: 3}

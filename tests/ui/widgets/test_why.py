@@ -107,7 +107,7 @@ def test_a_cards_doors_stand_in_rows(visit, width):
     page = visit({"index": "images", "q": "a round thing"}, width=width)
     answered(page)
     for card in cards(page).all()[:4]:
-        actions = card.locator(".es-actions button:visible").all()
+        actions = card.locator(".es-actions > button, .es-signs button").all()
         boxes = [each.bounding_box() for each in actions]
         middles = [round(box["y"] + box["height"] / 2) for box in boxes]
         assert len(boxes) == 4

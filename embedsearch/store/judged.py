@@ -1,0 +1,104 @@
+"""Hits that people marked as right or wrong: files in an index's folder, which no build touches.
+
+`queries.tsv` and `qrels.tsv` are what `eval --queries --qrels` reads; `pairs.csv`, of texts alone, is what
+`calibrate --pairs` and `eval --pairs` read.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from embedsearch.disk.lock import write_lock
+from embedsearch.errors import QueryError
+
+FOLDER = "judged"
+QUERIES, QRELS, PAIRS = "queries.tsv", "qrels.tsv", "pairs.csv"
+RIGHT, WRONG = 1, 0  # grades
+_APART = frozenset("\t\r\n")  # what separates columns and lines
+
+
+def unmarked(index: str) -> str:
+    """Return a sentence on an index of which no hit was judged."""
+    return f"No hit of {index} was marked yet: mark some with ✓ and ✗ on the page."
+
+
+class Judged:
+    """The judgements of an index."""
+
+    def __init__(self, index: Path) -> None:
+        """Keep where they are; `index` is the folder of the index."""
+        self._folder = index / FOLDER
+        self.queries, self.qrels, self.pairs = (self._folder / name for name in (QUERIES, QRELS, PAIRS))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in _rows(self.qrels))
+
+    def grades(self, query: str) -> dict[str, int]:
+        """Return the grade of each judged item of a query, by its id."""
+        own = _identity(query)
+        return {item: int(grade) for asked, item, grade in _rows(self.qrels) if asked == own}
+
+    def mark(self, query: str, item: str, grade: int | None, text: str | None = None) -> None:
+        """Judge an item for a query.
+
+        Args:
+            query: its text.
+            item: the item's id.
+            grade: `RIGHT`, `WRONG`, or None to take a judgement back.
+            text: of the item; None where it is not a text.
+
+        Raises:
+            QueryError: the id holds a tab or a line break, which the files can't hold.
+            IndexBusyError: another process writes them at this moment.
+            OSError: they can't be written.
+        """
+        if _APART & set(item):
+            raise QueryError(f"The id {item!r:.80} holds a tab or a line break: it can't be judged.")
+        own = _identity(query)
+        self._folder.mkdir(exist_ok=True)
+        with write_lock(self._folder):
+            graded = {(each[0], each[1]): each for each in _rows(self.qrels)}
+            paired = {(each[0], each[1]): each for each in _rows(self.pairs)}
+            graded.pop((own, item), None)
+            if text is not None:
+                paired.pop((query, text), None)
+            if grade is not None:
+                graded[own, item] = [own, item, str(grade)]
+                if text is not None:
+                    paired[query, text] = [query, text, str(grade)]
+            asked = dict(_rows(self.queries)) | {own: " ".join(query.split())}
+            left = {each[0] for each in graded.values()}
+            _write(self.queries, ("id", "query"), [[key, text] for key, text in asked.items() if key in left])
+            _write(self.pairs, ("text1", "text2", "score"), paired.values())
+            _write(self.qrels, ("query", "item", "grade"), graded.values())
+
+
+def _identity(query: str) -> str:
+    """Return the id of a query, equal for equal texts."""
+    return "q" + hashlib.sha256(" ".join(query.split()).encode()).hexdigest()[:12]
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    """Yield the rows of a file below its names; none where it is not there."""
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        next(file, None)
+        if path.suffix == ".csv":
+            yield from csv.reader(file)
+        else:
+            yield from (line.rstrip("\n").split("\t") for line in file)
+
+
+def _write(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a file aside, and put it in the place of the former one."""
+    aside = path.with_suffix(".new")
+    with aside.open("w", newline="", encoding="utf-8") as file:
+        if path.suffix == ".csv":
+            csv.writer(file, lineterminator="\n").writerows([names, *rows])
+        else:
+            file.writelines("\t".join(row) + "\n" for row in (names, *rows))
+    aside.replace(path)

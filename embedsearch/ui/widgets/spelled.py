@@ -1,0 +1,112 @@
+"""What the page asks, as a command line and as Python."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from embedsearch.index import Index
+from embedsearch.query import (
+    AnyQuery,
+    Image,
+    MoreLike,
+    Query,
+    Row,
+    SearchOptions,
+    Sound,
+    Text,
+    Vector,
+    Word,
+    as_single,
+)
+from embedsearch.store.folders import indexes_folder
+
+# fields of `SearchOptions` that are options of their own name where they are not as in this one
+PLAIN = SearchOptions()
+FLAGS = ("close", "diverse", "feedback")
+VALUES = ("sort", "rerank", "mode", "by")
+
+
+def command(searcher: Index, query: AnyQuery, options: SearchOptions, where: str) -> str:
+    """Return the command line that finds the same.
+
+    Args:
+        searcher: the index.
+        query: what is asked.
+        options: how the hits are chosen; their filter is `where`.
+        where: the filter as text; empty for none.
+    """
+    said = ["embedsearch", "search", searcher.manifest.name, *_arguments(query)]
+    said += ["-k", str(options.most)]
+    said += [f"--{name}" for name in FLAGS if getattr(options, name)]
+    said += [] if options.fold else ["--no-fold"]
+    for name in VALUES:
+        if (value := getattr(options, name)) != getattr(PLAIN, name):
+            said.append(f"--{name}={value}")
+    said += [f"--where={where}"] if where else []
+    return " ".join(map(shlex.quote, [*said, f"--indexes={indexes_folder()}"]))
+
+
+def python(searcher: Index, query: AnyQuery, options: SearchOptions, where: str) -> str:
+    """Return the Python program that finds the same; arguments as `command`."""
+    given = {"k": options.most, **({"where": where} if where else {})}
+    given |= {
+        name: getattr(options, name)
+        for name in (*FLAGS, "fold", *VALUES)
+        if getattr(options, name) != getattr(PLAIN, name)
+    }
+    arguments = ", ".join([_expression(query), *(f"{name}={value!r}" for name, value in given.items())])
+    imports = "import embedsearch as es\n"
+    if "Path(" in arguments:
+        imports = f"from pathlib import Path\n\n{imports}"
+    return (
+        f"{imports}\nix = es.open({searcher.manifest.name!r}, {str(indexes_folder())!r})\n"
+        f"for hit in ix.search({arguments}):\n    print(hit.rank, hit.id, hit.distance)\n"
+    )
+
+
+def _arguments(query: AnyQuery) -> list[str]:
+    """Return a query as arguments of a command line."""
+    if isinstance(query, Query):
+        return [each for part in query.terms for each in _term(as_single(part.query), part.weight)]
+    if isinstance(query, Word):
+        return [query.sentence, f"--word={query.word}"]
+    if isinstance(query, Text):
+        return [query.text]
+    return shlex.split(str(query)) if isinstance(query, Row) else _option(query, "")
+
+
+def _term(query: AnyQuery, weight: float) -> list[str]:
+    if isinstance(query, Text):
+        return [f"{'-' if weight < 0 else '+'}{query.text}:{abs(weight):g}"]
+    return _option(query, f":{weight:g}")
+
+
+def _option(query: AnyQuery, weight: str) -> list[str]:
+    if isinstance(query, MoreLike):
+        return [f"--item={query.id}{weight}"]
+    if isinstance(query, Image | Sound):
+        return [f"--{'image' if isinstance(query, Image) else 'sound'}={query.source!s}{weight}"]
+    if isinstance(query, Vector):
+        return [f"--vector={','.join(map(repr, query.values.ravel().tolist()))}{weight}"]
+    return []
+
+
+def _expression(query: AnyQuery) -> str:
+    """Return a query as Python."""
+    if isinstance(query, Query):
+        parts = (
+            f"es.WeightedTerm({_expression(as_single(part.query))}, {part.weight:g})" for part in query.terms
+        )
+        return f"es.Query(({', '.join(parts)},))"
+    if isinstance(query, Text):
+        return repr(query.text)
+    if isinstance(query, MoreLike):
+        return f"es.MoreLike({query.id!r})"
+    if isinstance(query, Word):
+        return f"es.Word({query.sentence!r}, {query.word!r})"
+    if isinstance(query, Image | Sound) and isinstance(query.source, Path):
+        return f"es.{type(query).__name__}(Path({str(query.source)!r}))"
+    if isinstance(query, Vector):
+        return repr(query.values.ravel().tolist())
+    return f"es.Row({dict(query.values)!r})" if isinstance(query, Row) else repr(str(query))

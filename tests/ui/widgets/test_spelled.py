@@ -1,0 +1,43 @@
+"""What the page asks as a command line and as Python finds the same."""
+
+import json
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+import embedsearch as es
+from embedsearch.cli import cli
+from embedsearch.query import MoreLike, Query, SearchOptions, WeightedTerm, as_query
+from embedsearch.ui.widgets.spelled import command, python
+
+TEXTS = ["a cat's tail", "a dog", "a goldfish", "a parrot", "the moon", "a star", "the sun"]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """An index of texts with a field."""
+    folder = tmp_path_factory.mktemp("spelled") / "in dexes"
+    rows = [{"id": f"-{at}", "text": text, "n": at} for at, text in enumerate(TEXTS)]
+    return es.build(rows, name="things", indexes=folder, id="id")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'it\'s a "pet"',
+        MoreLike("-1"),
+        Query((WeightedTerm("pet"), WeightedTerm("fish: 3", -0.4), WeightedTerm(MoreLike("-5"), 0.5))),
+    ],
+)
+def test_both_find_the_same(index, query, monkeypatch, capsys):
+    """Quotes, signs, weights, the filter and the options are read back as they were meant."""
+    monkeypatch.setenv("EMBEDSEARCH_INDEXES", str(index.build.folder.parents[2]))
+    where = "\"n\" >= 1 and text != 'it''s'"
+    options = SearchOptions(3, where, sort="-n", fold=False)
+    expected = [hit.id for hit in index.search(query, 3, where, sort="-n", fold=False)]
+    asked = as_query(query)
+    exec(python(index, asked, options, where))
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == expected
+    answer = CliRunner().invoke(cli, [*shlex.split(command(index, asked, options, where))[1:], "--json"])
+    assert [hit["id"] for hit in json.loads(answer.stdout)["hits"]] == expected
