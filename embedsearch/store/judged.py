@@ -1,12 +1,11 @@
 """Hits that people marked as right or wrong: files in an index's folder, which no build touches.
 
-`queries.tsv` and `qrels.tsv` are what `eval --queries --qrels` reads; `pairs.csv`, of texts alone, is what
+`queries.tsv` and `qrels.tsv` are what `eval --queries --qrels` reads; `pairs.tsv`, of texts alone, is what
 `calibrate --pairs` and `eval --pairs` read.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from embedsearch.disk.lock import write_lock
 from embedsearch.errors import QueryError
 
 FOLDER = "judged"
-QUERIES, QRELS, PAIRS = "queries.tsv", "qrels.tsv", "pairs.csv"
+QUERIES, QRELS, PAIRS = "queries.tsv", "qrels.tsv", "pairs.tsv"
 RIGHT, WRONG = 1, 0  # grades
 _APART = frozenset("\t\r\n")  # what separates columns and lines
 
@@ -57,7 +56,8 @@ class Judged:
         """
         if _APART & set(item):
             raise QueryError(f"The id {item!r:.80} holds a tab or a line break: it can't be judged.")
-        own = _identity(query)
+        own, query = _identity(query), _line(query)
+        text = None if text is None else _line(text)
         self._folder.mkdir(exist_ok=True)
         with write_lock(self._folder):
             graded = {(each[0], each[1]): each for each in _rows(self.qrels)}
@@ -69,7 +69,7 @@ class Judged:
                 graded[own, item] = [own, item, str(grade)]
                 if text is not None:
                     paired[query, text] = [query, text, str(grade)]
-            asked = dict(_rows(self.queries)) | {own: " ".join(query.split())}
+            asked = dict(_rows(self.queries)) | {own: query}
             left = {each[0] for each in graded.values()}
             _write(self.queries, ("id", "query"), [[key, text] for key, text in asked.items() if key in left])
             _write(self.pairs, ("text1", "text2", "score"), paired.values())
@@ -78,7 +78,12 @@ class Judged:
 
 def _identity(query: str) -> str:
     """Return the id of a query, equal for equal texts."""
-    return "q" + hashlib.sha256(" ".join(query.split()).encode()).hexdigest()[:12]
+    return "q" + hashlib.sha256(_line(query).encode()).hexdigest()[:12]
+
+
+def _line(text: str) -> str:
+    """Return a text on one line, without tabs."""
+    return " ".join(text.split())
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
@@ -87,18 +92,12 @@ def _rows(path: Path) -> Iterator[list[str]]:
         return
     with path.open(newline="", encoding="utf-8") as file:
         next(file, None)
-        if path.suffix == ".csv":
-            yield from csv.reader(file)
-        else:
-            yield from (line.rstrip("\n").split("\t") for line in file)
+        yield from (line.rstrip("\n").split("\t") for line in file)
 
 
 def _write(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a file aside, and put it in the place of the former one."""
     aside = path.with_suffix(".new")
     with aside.open("w", newline="", encoding="utf-8") as file:
-        if path.suffix == ".csv":
-            csv.writer(file, lineterminator="\n").writerows([names, *rows])
-        else:
-            file.writelines("\t".join(row) + "\n" for row in (names, *rows))
+        file.writelines("\t".join(row) + "\n" for row in (names, *rows))
     aside.replace(path)

@@ -23,7 +23,7 @@ def test_marks_are_read_as_judgements(tmp_path):
     named = [(queries[query], item, grade) for query, item, grade in read_qrels(judged.qrels)]
     assert named == [('a "furry" pet', "1", 1), ('a "furry" pet', "2", 0), ("fish", "3", 1)]
     pairs = list(read_pairs(judged.pairs))
-    assert pairs == [('a "furry"\n pet', TEXTS[0], 1.0), ('a "furry"\n pet', TEXTS[1], 0.0)]
+    assert pairs == [('a "furry" pet', TEXTS[0], 1.0), ('a "furry" pet', 'the "big" dog', 0.0)]
 
 
 def test_a_mark_is_changed_and_taken_back(tmp_path):
