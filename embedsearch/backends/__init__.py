@@ -284,6 +284,14 @@ class Elsewhere(Backend, Protocol):
         """
 
     @staticmethod
+    def is_there(path: Path) -> bool:
+        """Whether readers find a build under the name of the index, and the server has its vectors.
+
+        Raises:
+            ServerError: the server does not answer.
+        """
+
+    @staticmethod
     def withdraw(path: Path) -> None:
         """Have readers find no build under the name of the index, as the current one is in files."""
 

@@ -25,7 +25,7 @@ from embedsearch.backends.facts import IndexFacts
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.centring import Centring, fingerprint_of
 from embedsearch.distances.metric import Metric, Vectors
-from embedsearch.errors import RecipeError
+from embedsearch.errors import RecipeError, ServerError
 from embedsearch.progress import Progress
 from embedsearch.recipe import Recipe, parse_memory
 from embedsearch.store.facts import NeighboursKept
@@ -99,8 +99,9 @@ def make_index(
     last = previous.build.manifest.backend if previous else ""
     if kind == AUTO:
         kind = choose(count, dimension, memory)
-        if last != kind and "exact" not in (last, kind) and last and needed(last, count, dimension) <= memory:
-            kind = last  # it serves as well, and need not be made again
+        serves = last and last != kind and "exact" not in (last, kind) and not is_elsewhere(last)
+        if serves and needed(last, count, dimension) <= memory:
+            kind = last  # and need not be made again
     elif recipe.index.memory and needed(kind, count, dimension) > memory:
         takes = needed(kind, count, dimension)
         shown = f"{takes / 1e6:,.1f} MB" if takes >= 1e6 else f"{-(-takes // 1000)} kB"
@@ -130,7 +131,11 @@ def make_index(
         index = backend_class(kind).locate(aside / INDEX, taking(vectors), metric, facts)
     if before is None or kept is None:
         return MadeIndex(vectors, index, facts, None, None)
-    return MadeIndex(vectors, index, facts, kept, neighbours_kept(index, before.backend, vectors, kept))
+    try:
+        moved = neighbours_kept(index, before.backend, vectors, kept)
+    except ServerError:  # the vectors of the build before were on a server that is gone
+        moved = None
+    return MadeIndex(vectors, index, facts, kept, moved)
 
 
 SAMPLE, NEIGHBOURS = 200, 10

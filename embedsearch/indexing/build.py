@@ -72,6 +72,7 @@ from embedsearch.store.items import FIELD, Items, open_table
 from embedsearch.store.manifest import (
     BUILDS,
     COLUMNS,
+    INDEX,
     ITEMS,
     PROBES,
     QUERIES,
@@ -299,6 +300,8 @@ class _Task:
         same = _content(self.recipe) == _content(build.manifest.recipe)
         same = same and _has_queries(self.recipe, plan.previous)
         same = same and is_complete(build)
+        if same and is_elsewhere(build.manifest.backend):
+            same = elsewhere_class(build.manifest.backend).is_there(build.folder / INDEX)
         is_current = current_id(self.folder) == build.folder.name and not build.damaged
         return build if same and is_current else None
 

@@ -415,6 +415,25 @@ def test_a_name_that_another_folder_publishes_is_refused(served, tmp_path):
 
 
 @in_lite
+def test_what_a_server_has_lost_is_sent_again(served):
+    """Searches name the command; it sends the vectors of the folder, or takes the index back to files."""
+    make, address = served
+    index = make(0, FEW)
+    lost = index.build.backend.address
+    server = connect(lost.uri)
+    for collection in (lost.vectors, lost.build):
+        server.unpoint(lost.alias)
+        server.drop(collection)
+    with pytest.raises(es.errors.ServerError, match="Send it again: embedsearch rebuild"):
+        asked(index, 1)
+    again = index.rebuild()
+    assert asked(again, 1) == asked(es.open(address), 1) == "i1"
+    server.unpoint(lost.alias)
+    server.drop(again.build.backend.address.vectors)
+    assert asked(again.rebuild(backend="exact"), 1) == "i1"
+
+
+@in_lite
 def test_items_that_are_not_sent_are_asked_for(served):
     """A reader of an index with local items is told where they are."""
     make, address = served

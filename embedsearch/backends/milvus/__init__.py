@@ -25,7 +25,7 @@ from embedsearch.backends.flat import BLOCK, blocks, findable, nothing, once, re
 from embedsearch.backends.milvus.address import Address, owner_of
 from embedsearch.backends.milvus.columns import changed, columns_of, fits, schema_of, values
 from embedsearch.backends.milvus.expressions import UntranslatableError, expression
-from embedsearch.backends.milvus.published import check_owner, newest, publish, tidy, withdraw
+from embedsearch.backends.milvus.published import check_owner, is_there, newest, publish, tidy, withdraw
 from embedsearch.backends.milvus.server import (
     BORN,
     DRAW,
@@ -59,7 +59,8 @@ JUDGED_BY = 100  # new vectors; with as many, the recall of an extended index is
 class Milvus:
     """A build's vectors on a server, and which row each of the server's rows stands for."""
 
-    publish, withdraw, tidy = staticmethod(publish), staticmethod(withdraw), staticmethod(tidy)
+    publish, is_there = staticmethod(publish), staticmethod(is_there)
+    withdraw, tidy = staticmethod(withdraw), staticmethod(tidy)
 
     @staticmethod
     def check(uri: str) -> None:

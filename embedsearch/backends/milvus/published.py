@@ -87,8 +87,8 @@ def publish(path: Path, files: Sequence[Path]) -> None:
     check_owner(server, address.name, _folder(path))
     if not server.has(address.vectors):
         raise ServerError(
-            f"{address.uri} no longer has the vectors of this build ({address.vectors}). Build it again: "
-            f"embedsearch rebuild {address.name} --full"
+            f"{address.uri} no longer has the vectors of this build ({address.vectors}). Send those of the "
+            f"current one again: embedsearch rebuild {address.name}"
         )
     if not server.has(address.build):
         aside = f"{address.build}_new"
@@ -96,6 +96,13 @@ def publish(path: Path, files: Sequence[Path]) -> None:
         _write(server, aside, files)
         server.rename(aside, address.build)
     server.point(address.alias, address.build)
+
+
+def is_there(path: Path) -> bool:
+    """See `Elsewhere.is_there`."""
+    address = Address.load(path)
+    server = connect(address.uri)
+    return server.has(address.vectors) and server.alias(address.alias) == address.build
 
 
 def withdraw(path: Path) -> None:

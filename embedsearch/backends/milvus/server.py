@@ -341,7 +341,7 @@ class Server:
         if not self.has(collection):
             raise ServerError(
                 f"The Milvus server at {self.uri} no longer has {collection}, which this build needs. "
-                "Build the index again: embedsearch rebuild NAME --full"
+                "Send it again: embedsearch rebuild NAME"
             )
         started = time.monotonic()
         while True:
