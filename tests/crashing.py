@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.search.hybrid import open_words
+from embedsearch.splitters.words import words
 from embedsearch.store.build import Build
 from embedsearch.store.folders import current_build
-from tests.fakes import LetterEncoder, letters
+from tests.fakes import Asked, LetterEncoder, letters
 
 ROOT = Path(__file__).parents[1]
 CHILD = "import sys; from tests import crashing; crashing.child(*sys.argv[1:])"
@@ -69,22 +71,48 @@ class Events:
         self.note(f"stage {text.split(' /')[0]}")
 
 
-def recipe(source):
+class SplittingEncoder(LetterEncoder):
+    """Splits texts of over two words into passages of two, where its recipe has a rule for that."""
+
+    def __init__(self, recipe):
+        super().__init__(recipe)
+        self.spec = replace(self.spec, splitter=recipe.splitter)
+
+    def prepare(self, items, role="passage"):
+        """See `Encoder.prepare`."""
+        if not self.spec.splitter:
+            return super().prepare(items, role)
+        return [self._split(getattr(item, "text", item)) for item in items]
+
+    def _split(self, text):
+        spans = pairs_of_words(text)
+        rows = np.stack([letters(text[start:end]) for start, end in spans])
+        return Asked({"row": rows}, cost=len(rows), units=tuple(spans) if len(spans) > 1 else None, item=text)
+
+
+def pairs_of_words(text):
+    """Return the spans of two words each in a text."""
+    found = words(text)
+    return [(found[at][0], found[min(at + 1, len(found) - 1)][1]) for at in range(0, len(found), 2)]
+
+
+def recipe(source, splitter):
     """Return the recipe of the texts in the file `source`, indexed as a graph."""
     index = IndexOptions(backend="hnsw-sq8", recall=0.95)
-    return Recipe("small", SourceRecipe("lines", str(source)), EncoderRecipe(Unit.TEXT), index)
+    encoder = EncoderRecipe(Unit.TEXT, splitter=splitter)
+    return Recipe("small", SourceRecipe("lines", str(source)), encoder, index)
 
 
-def child(source, folder, log, stop_at):
+def child(source, folder, log, stop_at, splitter):
     """Rebuild; the child's side."""
     events = Events(log, folder, int(stop_at))
     sys.addaudithook(events.audit)
     build_index(
-        recipe(source),
+        recipe(source, splitter),
         Path(folder),
         progress=events,
-        load=LetterEncoder,
-        describe=lambda asked: LetterEncoder(asked).spec,
+        load=SplittingEncoder,
+        describe=lambda asked: SplittingEncoder(asked).spec,
     )
 
 
@@ -96,9 +124,13 @@ def texts_of(version):
 
 
 class Trial:
-    """An index that is rebuilt and killed over and over."""
+    """An index that is rebuilt and killed over and over.
 
-    def __init__(self, folder, seed=0):
+    With a `splitter` texts of several words have several passages.
+    """
+
+    def __init__(self, folder, seed=0, splitter=""):
+        self._splitter = splitter
         self._folder, self._indexes, self._log = folder, folder / "indexes", folder / "log"
         self._draw = random.Random(seed)
         self._version = self._in_force = 0
@@ -109,7 +141,7 @@ class Trial:
 
     def _start(self, stop_at):
         self._log.unlink(missing_ok=True)
-        arguments = [str(each) for each in (self.source, self._indexes, self._log, stop_at)]
+        arguments = [str(each) for each in (self.source, self._indexes, self._log, stop_at, self._splitter)]
         return subprocess.Popen([sys.executable, "-c", CHILD, *arguments], cwd=ROOT)
 
     def _noted(self):
@@ -160,7 +192,7 @@ class Trial:
         self.opened += 1
         found = build.items["text"].to_pylist()
         possible = range(self._version if ended else self._in_force, self._version + 1)
-        matching = [version for version in possible if found == texts_of(version)]
+        matching = [version for version in possible if found == self._held(version)]
         assert matching, f"neither version {possible} is in force"
         self._in_force = matching[0]
         some = self._draw.sample(range(len(found)), ASKED)
@@ -175,6 +207,13 @@ class Trial:
         assert numbered.tolist() == [at for at, text in enumerate(found) if "number" in text], "other words"
         # the index is approximate: it may miss an item here and there
         assert (far <= 1e-6).mean() >= FOUND, "the index does not find its own items"
+
+    def _held(self, version):
+        """Return what the items of a version hold: its texts, or their passages."""
+        texts = texts_of(version)
+        if not self._splitter:
+            return texts
+        return [text[start:end] for text in texts for start, end in pairs_of_words(text)]
 
     def end(self):
         """Let a last run end; nothing of the killed ones is left."""

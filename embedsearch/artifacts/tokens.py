@@ -98,9 +98,11 @@ def packed(rows: Vectors, kind: str) -> Bytes:
 def unpacked(rows: Bytes, facts: TokensFacts) -> Vectors:
     """Return tokens as they were before `packed`, but for rounding: (t, b) -> (t, d) float32."""
     if facts.kind == "1bit":
-        signs = np.unpackbits(rows, axis=1, count=facts.dimension)  # (t, b) -> (t, d)
-        size = 1 / np.sqrt(facts.dimension)
-        return np.array([-size, size], np.float32)[signs]
+        signs = np.unpackbits(rows, axis=1, count=facts.dimension).astype(np.float32)  # (t, b) -> (t, d)
+        size = np.float32(1 / np.sqrt(facts.dimension))
+        signs *= 2 * size  # in place: a table of the two numbers takes five times as long
+        signs -= size
+        return signs
     unit = rows[:, : facts.dimension].view(np.int8).astype(np.float32)
     unit *= np.ascontiguousarray(rows[:, facts.dimension :]).view(np.float16).astype(np.float32)
     return unit

@@ -11,7 +11,10 @@ Words: of sentences of news (wikigold), asked with those of other sentences, and
 of tweets. Images: stamps asked with their captions, by class names and aligned with other captions. Where an
 index gives no verdict, the rates are those that its limit would have.
 
-Arguments: some of texts, words, images; all without one.
+Hybrid: entries of Python's documentation, searched by vectors and by words and vectors; the verdicts that
+each search gives, and how near its first hit lies to the limit.
+
+Arguments: some of texts, words, images, hybrid; all without one.
 """
 
 import csv
@@ -28,13 +31,14 @@ from embedsearch.artifacts.scale import of_unit
 from embedsearch.crossmodal.crossval import folds_of
 from embedsearch.demo.indexes import STAMPS
 from embedsearch.distances.metric import normalized
-from embedsearch.distances.verdict import Strictness, closeness_of
+from embedsearch.distances.verdict import Strictness, Verdict, closeness_of
 from embedsearch.query import Text
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Record, Unit
 from embedsearch.sources import open_source
 from tests.benchmarks.common import need, read_jsonl
 
+HELD, ASKED = 2500, 300  # entries that are searched by words too, and queries of each kind
 SHARES = (1, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
 
 
@@ -225,12 +229,41 @@ def by_text(searcher, name, own, foreign):
     )
 
 
+def of_hybrid(folder):
+    """Print the rates of the verdicts of searches by vectors, and by words and vectors."""
+    source = open_source(SourceRecipe("python-docs", "python"))
+    entries = [str(entry.content) for entry in source if isinstance(entry, Record)]
+    random.Random(1).shuffle(entries)
+    indexed, own = held_out(entries[:HELD], ASKED)[0]
+    searcher = build(folder, "hybrid", indexed)
+    foreign = {"banking77": banking()[:ASKED], "wnut17": tweets()[:ASKED]}
+    found = {
+        mode: {
+            name: [searcher.search(text, 3, mode=mode) for text in texts]
+            for name, texts in {"own": own, **foreign}.items()
+        }
+        for mode in ("vector", "hybrid")
+    }
+    for mode, answers in found.items():
+        told_so = {
+            name: np.mean([results.verdict is Verdict.NOTHING_CLOSE for results in each])
+            for name, each in answers.items()
+        }
+        beyond = np.mean([results[0].distance > results.limit for results in answers["own"]])
+        shown = ", ".join(f"{name} {rate:.3f}" for name, rate in told_so.items() if name != "own")
+        print(
+            f"verdicts_{mode} value={told_so['own']:.3f} (of {len(own)} own queries lost; foreign flagged: "
+            f"{shown}; of own queries {beyond:.3f} have a first hit beyond the limit)",
+            flush=True,
+        )
+
+
 def main():
     """Print the figures."""
-    wanted = sys.argv[1:] or ["texts", "words", "images"]
+    wanted = sys.argv[1:] or ["texts", "words", "images", "hybrid"]
     with tempfile.TemporaryDirectory(prefix="embedsearch-bench-") as folder:
         for name in wanted:
-            {"texts": of_texts, "words": of_words, "images": of_images}[name](folder)
+            {"texts": of_texts, "words": of_words, "images": of_images, "hybrid": of_hybrid}[name](folder)
 
 
 if __name__ == "__main__":
