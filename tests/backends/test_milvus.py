@@ -130,7 +130,7 @@ def test_no_server_and_a_silent_one(silent_port, tmp_path):
     for uri in ("http://127.0.0.1:9", f"http://127.0.0.1:{silent_port}"):
         with pytest.raises(es.errors.ServerError, match=f"No Milvus server answers at {uri}"):
             es.build(VECTORS, name="small", backend="milvus", uri=uri, indexes=tmp_path)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch, tmp_path):

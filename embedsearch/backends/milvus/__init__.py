@@ -50,6 +50,7 @@ EF_SEARCH = (
     10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096,
 )
 # fmt: on
+ASKED = 100  # queries to tune with
 MOST_PARTS = 10  # that a share of the rows is searched in
 LEAST = 1000  # vectors; with fewer, every one is compared
 CHANGED_AT_MOST = 0.2  # share of the rows of a collection that may be gone, or have come later
@@ -98,7 +99,7 @@ class Milvus:
         known = [(BORN, "INT64"), (GONE, "INT64"), (DRAW, "FLOAT")]
         server.create(address.vectors, known + schema_of(columns), dimension)
         is_small = count < LEAST
-        held = hold_out(count) if settings.queries is None and not is_small else np.empty(0, np.int64)
+        held = _held_out(count) if settings.queries is None and not is_small else np.empty(0, np.int64)
         indexed = np.ones(count, np.bool_)
         indexed[held] = False
         settings.stage("sending vectors to the server", count - len(held))
@@ -380,6 +381,12 @@ class Milvus:
 def _place(settings: Settings) -> Place:
     assert settings.place is not None  # which every build has
     return settings.place
+
+
+def _held_out(count: int) -> Rows:
+    """Return rows, ascending, to tune with: fewer than for FAISS, as each question goes to a server."""
+    held = hold_out(count)
+    return held[np.unique(np.linspace(0, len(held) - 1, min(ASKED, len(held))).astype(np.int64))]
 
 
 def _rows_file(path: Path) -> Path:

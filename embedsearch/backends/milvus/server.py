@@ -21,7 +21,7 @@ from embedsearch.errors import IndexBusyError, MissingExtraError, RecipeError, S
 T = TypeVar("T")
 TOKEN = "EMBEDSEARCH_MILVUS_TOKEN"  # "user:password", or a key; never kept in a recipe
 SCHEMES = ("http", "https", "tcp", "unix")
-CONNECTING, ANSWERING, STARTING, LOADING = 5.0, 60.0, 60.0, 600.0  # seconds
+CONNECTING, ANSWERING, STARTING, LOADING = 10.0, 60.0, 60.0, 600.0  # seconds
 MOST_HITS = 16_384  # that a server returns for one query, and rows for one question
 TOGETHER = 200_000  # hits that are asked for at a time, of several queries
 ROWS = 500  # that are written at a time; a message holds at most 64 MB
