@@ -1,4 +1,7 @@
-"""What the GPU benchmarks share: models in their real sizes with random weights, and the timings."""
+"""What the GPU benchmarks share: models in their real sizes with random weights, and the timings.
+
+With --dry-run each script goes its whole way on the CPU with a tiny model; its figures mean nothing.
+"""
 
 import random
 import statistics
@@ -13,9 +16,15 @@ from embedsearch.indexing.plan import Plan
 from embedsearch.indexing.runners.local import LocalRunner
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 
+DRY = "--dry-run" in sys.argv[1:]
+DEVICE, BF16, FP16 = ("cpu", torch.float32, torch.float32) if DRY else ("cuda", torch.bfloat16, torch.float16)
+SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
+
 
 def need_gpu(key):
     """Return the GPU's name, or end with the line that says that the figure was skipped."""
+    if DRY:
+        return "dry run on the CPU, tiny model"
     if not torch.cuda.is_available():
         print(f"{key} skipped: this machine has no CUDA device")
         sys.exit(0)
@@ -28,7 +37,7 @@ def save_bert_base(folder):
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
-    BertModel(BertConfig()).save_pretrained(folder)
+    BertModel(BertConfig(**(SMALL if DRY else {}))).save_pretrained(folder)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = special + [f"{number:x}" for number in range(30522 - len(special))]
     tokenizer = Tokenizer(models.WordPiece({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
@@ -48,7 +57,7 @@ def save_vit_base(folder):
     from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
 
     torch.manual_seed(0)
-    ViTModel(ViTConfig()).save_pretrained(folder)
+    ViTModel(ViTConfig(**(SMALL if DRY else {}))).save_pretrained(folder)
     ViTImageProcessorPil().save_pretrained(folder)
 
 
@@ -60,19 +69,20 @@ def random_texts(count, tokens):
 
 def seconds(work, repeats=3):
     """Return the median of `repeats` runs of `work` after one that is not counted."""
+    wait = torch.cuda.synchronize if DEVICE == "cuda" else (lambda: None)
     times = []
     for _ in range(repeats + 1):
-        torch.cuda.synchronize()
+        wait()
         started = time.perf_counter()
         work()
-        torch.cuda.synchronize()
+        wait()
         times.append(time.perf_counter() - started)
     return statistics.median(times[1:])
 
 
-def ceiling(dtype=torch.bfloat16, side=8192):
+def ceiling(dtype=BF16, side=256 if DRY else 8192):
     """Return the rate of a large matrix product on random data, in operations a second."""
-    a, b = (torch.randn(side, side, device="cuda", dtype=dtype) for _ in range(2))
+    a, b = (torch.randn(side, side, device=DEVICE, dtype=dtype) for _ in range(2))
     return 2 * side**3 / (seconds(lambda: [a @ b for _ in range(20)]) / 20)
 
 
@@ -92,7 +102,7 @@ def rates(encoder, records):
         lambda: [encoder.prepare(contents[start : start + step]) for start in range(0, len(contents), step)]
     )
     model = seconds(lambda: [list(encoder.run(part)) for part in prepared])
-    runner = LocalRunner(lambda _: encoder, lambda _: None)
+    runner = LocalRunner(lambda _: encoder, lambda _: None, lambda _: None)
 
     def run():
         planned = Recipe("rates", SourceRecipe("list", "records"), EncoderRecipe(encoder.spec.unit))
@@ -106,4 +116,5 @@ def rates(encoder, records):
 
 def recipe(unit, folder):
     """Return the recipe of a model in a folder on the GPU in bfloat16."""
-    return EncoderRecipe(unit, model=str(folder), device="cuda", precision="bf16", pooling="mean")
+    precision = "fp32" if DRY else "bf16"
+    return EncoderRecipe(unit, model=str(folder), device=DEVICE, precision=precision, pooling="mean")

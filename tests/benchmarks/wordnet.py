@@ -81,6 +81,19 @@ def token_rows():
     return np.load(rows_file, mmap_mode="r"), queries[np.random.default_rng(0).permutation(len(queries))]
 
 
+def pair_rows(count):
+    """Return rows of neighbouring tokens side by side, (count, 768) float16, and queries (1,999, 768)."""
+    rows, _ = token_rows()
+    step = (len(rows) - 1) // count or 1
+    pairs = np.empty((min(count, len(rows) - 1), 2 * rows.shape[1]), np.float16)
+    for at in range(0, len(pairs), 50_000):
+        some = np.arange(at, min(at + 50_000, len(pairs))) * step
+        pairs[at : at + 50_000] = np.concatenate([rows[some], rows[some + 1]], 1)
+    queries = np.load(cache() / "token-queries.npy")  # in the order of their definitions
+    queries = np.concatenate([queries[:-1], queries[1:]], 1)
+    return pairs, queries[np.random.default_rng(0).permutation(len(queries))]
+
+
 def definition_vectors():
     """Return the vectors of all definitions (116,659 or so, 384) float32, in a seeded random order."""
     file = cache() / "definitions.npy"
