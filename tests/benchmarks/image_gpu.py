@@ -44,8 +44,8 @@ def variants(model):
 
     images = torch.randn(BATCH, 3, 224, 224, device=DEVICE, dtype=BF16)
     yield "plain", model, images
-    yield "compiled", torch.compile(model, backend="eager" if DRY else "inductor"), images
     if not DRY:
+        yield "compiled", torch.compile(model), images
         yield "graphs", torch.compile(model, mode="reduce-overhead"), images
     last = torch.channels_last
     yield "channels_last", model.to(memory_format=last), images.to(memory_format=last)
