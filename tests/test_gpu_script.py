@@ -37,7 +37,6 @@ def test_a_dry_run_goes_through_every_step():
         assert f"{figure}" in rows[1]
     for figure in ("image_gpu ratio", "image_gpu_end_to_end", "image_gpu_forward", "image_gpu_channels_last"):
         assert figure in rows[2]
-    assert ".md" in rows[4]
 
 
 def test_it_says_what_it_needs():
