@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -113,12 +113,21 @@ def lay_down(
     rows["rows"], rows["bad"], rows["truncated"], rows["lost"] = counts, bad, truncated, lost
     items, origins, unknown = zip(*laid, strict=True) if laid else ((), (), ())
     return Laid(
-        by_column(items),
+        by_column(_bytes_once(items, counts)),
         np.array(origins, np.int64),
         np.array(unknown, np.float16),
         _in_order(batch, taken),
         rejected,
     )
+
+
+def _bytes_once(items: Sequence[Item], counts: Sequence[int]) -> list[Item]:
+    """Return items of which the first of each record has its bytes, and no other; `counts` of each record."""
+    firsts = set(accumulate(counts, initial=0))
+    return [
+        item if item.content is None or at in firsts else item._replace(content=None)
+        for at, item in enumerate(items)
+    ]
 
 
 def _is_smooth(batch: Batch, failed: Mapping[int, str]) -> bool:

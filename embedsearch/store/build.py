@@ -184,6 +184,8 @@ class Build:
     def read(self, rows: Sequence[int], columns: Iterable[str]) -> dict[str, list[Any]]:
         """Return the values of items in some columns, read where they lie on disk.
 
+        The bytes of a record of several items are kept with its first one, and returned for each.
+
         Args:
             rows: which items.
             columns: names of columns.
@@ -198,6 +200,12 @@ class Build:
             read[name] = (
                 [chunks[batch][at].as_py() for batch, at in places] if chunks else [None] * len(places)
             )
+            if name == "picture" and chunks and self.records is not None:
+                firsts = self.records.starts[self.records.of(wanted)]  # (k,)
+                later = [at for at in np.flatnonzero(firsts < wanted).tolist() if read[name][at] is None]
+                found = self.read(firsts[later].tolist(), [name])[name] if later else ()
+                for at, held in zip(later, found, strict=True):
+                    read[name][at] = held
         return read
 
     @property

@@ -48,7 +48,7 @@ class Item(NamedTuple):
         span: the word's `[start, end)` in `text`; of a clip `[start, end)` in milliseconds.
         hash: content hash of the record.
         fields: the record's fields.
-        content: the bytes of what has no file of its own.
+        content: the bytes of what has no file of its own; in a record of several items the first has them.
     """
 
     id: str

@@ -192,6 +192,29 @@ def test_sounds_in_a_table(home):
     assert named.answers == 2
 
 
+def test_the_bytes_of_a_sound_are_kept_once(home):
+    """A sound in several windows is kept with the first, and each of them plays it; rebuilt as well."""
+    packs = {"t": packed(tone(2)), "n": packed(noise(2))}
+    rows = [{"id": name, "s": held} for name, held in packs.items()]
+
+    def check(index, wanted):
+        windows = len(index) // len(wanted)
+        assert windows == 2
+        kept = index.build.items["picture"].to_pylist()
+        assert [held for held in kept if held is not None] == [packs[name] for name in wanted]
+        assert kept[1::2] == [None] * len(wanted)
+        columns = index.build.read(range(len(index)), ["id", "picture"])
+        assert columns["picture"] == [packs[name] for name in wanted for _ in range(windows)]
+        hits = index.search(packs["n"], k=2)
+        assert {hit.id: hit.image for hit in hits} == {name: packs[name] for name in (hit.id for hit in hits)}
+
+    check(es.build(rows, name="once", sound="s", id="id", windows="1/1", indexes=home / "ix"), "tn")
+    index = es.open("once", home / "ix")
+    packs["a"] = packed(tone(2, hertz=200))
+    index.add([{"id": "a", "s": packs["a"]}])
+    check(es.open("once", home / "ix"), "tna")
+
+
 def test_a_data_set_with_an_audio_column(home):
     """The only Audio column is what is embedded, as it is stored."""
     datasets = pytest.importorskip("datasets")
