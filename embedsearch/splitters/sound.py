@@ -31,6 +31,9 @@ UNREADABLE = "the file is not a sound that can be read"
 _CUT = re.compile(r"data : (\d+) \(should be (\d+)\)")
 _STREAMED = 2**31 - 2**16
 _PAGE = 2**17  # bytes that hold a page of an Ogg file
+# what most programs write into the first frame of an MP3 file, and its flags; by bit 1 it says how many bytes
+_XING = re.compile(rb"(?:Xing|Info)\0\0\0([\x02\x03\x06\x07\x0a\x0b\x0e\x0f])")
+_FIRST_FRAME = 1500  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,16 +205,36 @@ class _LibsndfileSound(_Sound):
             self._is_damaged = True
 
     def is_cut(self, frames: int) -> bool:  # noqa: ARG002
-        """See `_Sound.is_cut`; an Ogg file ends with a page that is there to its end.
+        """See `_Sound.is_cut`.
 
-        That page should be marked as the last one, which not every program does.
+        An Ogg file ends with a page that is there to its end. That page should be marked as the last one,
+        which not every program does. An MP3 file says in its first frame how long it is, where the program
+        that wrote it is a common one.
         """
-        if self._is_damaged or self._file.format != "OGG":
+        if self._is_damaged or self._file.format not in ("OGG", "MP3"):
             return self._is_damaged
+        if self._file.format == "MP3":
+            return _is_short(self._raw)
         self._raw.seek(-min(_PAGE, self._raw.seek(0, io.SEEK_END)), io.SEEK_END)
         tail = self._raw.read()
         last = tail.rfind(b"OggS")
         return last < 0 or not _is_whole(tail[last:])
+
+
+def _is_short(file: IO[bytes]) -> bool:
+    """Whether an MP3 file holds fewer bytes than its first frame says."""
+    end = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    tag, start = file.read(10), 0
+    if tag.startswith(b"ID3"):  # its size is the last four bytes, of seven bits each
+        start = len(tag) + sum(byte << 7 * place for place, byte in enumerate(reversed(tag[6:])))
+    file.seek(start)
+    first = file.read(_FIRST_FRAME)
+    said = _XING.search(first)
+    if said is None:
+        return False
+    at = said.end() + 4 * (said[1][0] & 1)  # behind the number of frames, if that is there
+    return int.from_bytes(first[at : at + 4], "big") > end - start
 
 
 def _is_whole(page: bytes) -> bool:

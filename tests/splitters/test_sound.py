@@ -61,6 +61,16 @@ def test_what_is_no_sound_is_refused(kind):
     assert str(refused.value).startswith(reason)
 
 
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x01\x02" + bytes(130)], ids=["plain", "ID3"])
+def test_a_cut_mp3_is_reported(tag):
+    """An MP3 file whose first frame says more bytes than are there is cut off; a whole one is not."""
+    data = tag + packed(NOISE, 44_100, "MP3")
+    assert not sound.scan(data).problem
+    found = sound.scan(data[: len(data) // 2])
+    assert found.problem.startswith("the file is cut off or damaged; only its first ")
+    assert 0 < found.milliseconds < sound.scan(data).milliseconds
+
+
 @pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
 def test_what_is_cut_off_is_known_where_the_format_tells(codec):
     """Of a whole file nothing is lost; of one whose end is missing it is said how much is there."""
