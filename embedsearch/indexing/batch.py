@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -68,6 +68,36 @@ class Embedded:
     probes: list[Probe] = field(default_factory=list)
     waited: float = 0.0
     computed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Far(Sequence[Content]):
+    """Contents that lie elsewhere, where a runner read them; asked for one, it fetches all.
+
+    Attributes:
+        reference: of all that was read, for the runner.
+        fetch: returns all that was read.
+        places: (r,) which of it these are.
+        wraps: whether a text stands for its passages.
+    """
+
+    reference: Any
+    fetch: Callable[[], Sequence[Content]]
+    places: Places
+    wraps: bool = False
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, at: int) -> Content: ...
+    @overload
+    def __getitem__(self, at: slice) -> Far: ...
+    def __getitem__(self, at: int | slice) -> Content | Far:
+        if isinstance(at, slice):
+            return replace(self, places=self.places[at])
+        content: Content = self.fetch()[int(self.places[at])]
+        return content
 
 
 class Part(NamedTuple):

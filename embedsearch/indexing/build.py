@@ -283,7 +283,7 @@ class _Task:
         )
         waiting = computing = 0.0
         try:
-            for batch in runner.map(plan.batches(walked), self.encoder.recipe):
+            for batch in runner.map(plan.batches(walked, runner.reading), self.encoder.recipe):
                 staging.add(batch, plan.previous)
                 waiting, computing = waiting + batch.embedded.waited, computing + batch.embedded.computed
                 self.progress.spent(waiting, computing)

@@ -7,8 +7,9 @@ it is embedded.
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,19 @@ import numpy.typing as npt
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import IndexDamagedError, ItemError, MissingExtraError, ModelError
-from embedsearch.indexing.batch import Batch, Part
+from embedsearch.indexing.batch import Batch, Far, Part
 from embedsearch.indexing.changes import Changes, sum_of
 from embedsearch.indexing.dedupe import Originals
-from embedsearch.indexing.read import Reader, Walked, is_broken, may_be_broken, walk, with_facts
+from embedsearch.indexing.read import (
+    HERE,
+    Read,
+    Reading,
+    Walked,
+    is_broken,
+    may_be_broken,
+    walk,
+    with_facts,
+)
 from embedsearch.modalities import PASSAGES, modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Progress
@@ -43,6 +53,31 @@ COMPUTED_BY = ("precision", "engine", "decoding")
 UNSPLIT = ("", PASSAGES)  # rules by which a text that the model reads whole has one vector
 Describe = Callable[[EncoderRecipe], EncoderSpec]
 Contents = Mapping[int, Content] | Sequence[Content]  # by the place of a record
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A stretch of the source whose contents are being read.
+
+    Attributes:
+        walked: the stretch.
+        records: of it.
+        unread: what of it the source could not read.
+        rows: (m,) of the records.
+        found: (m,) which records of the build before these are; -1 for none.
+        kept: (m,) those whose content need not be read; -1 for the others.
+        places: (r,) of the others.
+        read: returns what was read of them; None of a block, which holds its contents.
+    """
+
+    walked: Walked
+    records: Sequence[Record]
+    unread: Sequence[Rejected]
+    rows: Entries
+    found: Places
+    kept: Places
+    places: Places
+    read: Callable[[], Read] | None
 
 
 class Plan:
@@ -75,10 +110,20 @@ class Plan:
         """Go through the source, without reading what lies in files."""
         return walk(self.source, self._unit, is_split=self._has_passages)
 
-    def batches(self, walked: Iterable[Walked]) -> Iterator[Batch]:
-        """Yield what is to be done for each stretch of the source; a file that is as it was is not read."""
+    def batches(self, walked: Iterable[Walked], reading: Reading = HERE) -> Iterator[Batch]:
+        """Yield what is to be done for each stretch of the source; a file that is as it was is not read.
+
+        Args:
+            walked: the stretches.
+            reading: who reads the contents.
+        """
+        begun: deque[_Begun] = deque()
         for each in walked:
-            yield self._batch(each)
+            begun.append(self._begin(each, reading))
+            while len(begun) > reading.ahead:
+                yield self._batch(begun.popleft())
+        while begun:
+            yield self._batch(begun.popleft())
         self._originals = Originals()  # it takes memory that making the index needs
         if self.previous is not None:
             gone = np.flatnonzero(~self._still)
@@ -115,12 +160,23 @@ class Plan:
         self.changes.rejected += len(unread)
         self.changes.count(self._known, rows, found, ids)
 
-    def _batch(self, walked: Walked) -> Batch:
+    def _begin(self, walked: Walked, reading: Reading) -> _Begun:
         records, unread, rows = _parted(walked)
         found = self._known.find(rows["key"])
         kept = self._fitting(np.where(self._known.untouched(rows, found), found, -1))
         rows["modified"] = source_state.trusted(rows["modified"])
-        contents, read, refused = self._read(records, rows, np.flatnonzero(kept < 0))
+        places = np.flatnonzero(kept < 0)
+        read = (
+            None
+            if isinstance(records, Block)
+            else reading.begin({at: records[at] for at in places.tolist()}, self._unit)
+        )
+        return _Begun(walked, records, unread, rows, found, kept, places, read)
+
+    def _batch(self, begun: _Begun) -> Batch:
+        walked, records, unread, rows = begun.walked, begun.records, begun.unread, begun.rows
+        found, kept = begun.found, begun.kept
+        contents, read, refused = self._read(begun)
         self._copy(rows, kept, "high", "low")
         kept[read] = self._fitting(self._with_same_content(rows[read], found[read]))
         others = ~self._known.same(rows, found)
@@ -136,8 +192,10 @@ class Plan:
         parted = self._split is not None
         batch = Batch(len(walked.entries), walked.digest, records, rows, kept, copies, parted)
         if self._split is None:
-            self._take_whole(batch, new, contents)
+            self._take_whole(batch, new, contents, read)
         else:
+            if isinstance(contents, Far):
+                contents = dict(zip(read.tolist(), contents.fetch(), strict=True))
             self._take_parts(batch, new, contents, refused, self._split)
         rows["rows"][batch.copies >= 0] = 1
         batch.rejected = [(Rejected(unbroken(each.id), unbroken(each.reason)), None) for each in unread]
@@ -198,36 +256,29 @@ class Plan:
             return f"the source gives a {record.modality}, the unit {self._unit} needs a {wanted}"
         return ""
 
-    def _read(
-        self, records: Sequence[Record], rows: Entries, places: Places
-    ) -> tuple[Contents, Places, dict[int, str]]:
-        """Read the contents of records, and note their hashes in `rows`.
+    def _read(self, begun: _Begun) -> tuple[Contents, Places, dict[int, str]]:
+        """Take in what was read of records, and note the hashes of the contents.
 
         Returns:
-            The contents by the record's place, the places (r,) of those that were read, ascending, and why
-            there is none, by the record's place.
+            The contents by the record's place, or in the order of the places that were read; the places (r,)
+            of those that were read, ascending, and why there is none, by the record's place.
         """
+        records, rows = begun.records, begun.rows
         if isinstance(records, Block):
             highs, lows = source_state.halves_of_digests(records.digests)  # (m,) each
-            rows["high"][places], rows["low"][places] = highs[places], lows[places]
-            return records.contents, places, {}
-        reader = Reader(self._modality)
-        contents: dict[int, Content] = {}
-        refused: dict[int, str] = {}
-        hashes = []
-        assert isinstance(records, list)
-        for at in places.tolist():
-            try:
-                records[at], contents[at], content_hash = reader.read(records[at])
-                hashes.append(content_hash)
-            except ItemError as error:
-                refused[at] = str(error)
-            except OSError as error:
-                refused[at] = f"it can't be read: {error.strerror or error}"
-                rows["modified"][at] = 0  # it is tried again, though the file's time stays
-        read = np.array(list(contents), np.int64)
-        rows["high"][read], rows["low"][read] = source_state.halves(hashes)
-        return contents, read, refused
+            rows["high"][begun.places], rows["low"][begun.places] = highs[begun.places], lows[begun.places]
+            return records.contents, begun.places, {}
+        assert begun.read is not None and isinstance(records, list)
+        found = begun.read()
+        for at, record in found.records.items():
+            records[at] = record
+        rows["modified"][list(found.lost)] = 0  # it is tried again, though the file's time stays
+        read = np.array(list(found.records), np.int64)
+        rows["high"][read], rows["low"][read] = source_state.halves(found.hashes)
+        refused = {**found.refused, **found.lost}
+        if isinstance(found.contents, Far):
+            return found.contents, read, refused
+        return dict(zip(found.records, found.contents, strict=True)), read, refused
 
     def _with_same_content(self, rows: Entries, found: Places) -> Places:
         """Return known records with the same content, (m,): the one of the same id, else any; -1 for none.
@@ -246,14 +297,17 @@ class Plan:
         """Return known records (m,) without those that are split otherwise now, -1 in their place."""
         return np.where((kept >= 0) & self._stale[kept], -1, kept) if self._stale.any() else kept
 
-    def _take_whole(self, batch: Batch, new: Places, contents: Contents) -> None:
-        """Embed each content at the places `new` (r,) that this build has not met."""
+    def _take_whole(self, batch: Batch, new: Places, contents: Contents, read: Places) -> None:
+        """Embed each content at the places `new` (r,) that this build has not met; see `_read`."""
         first = self._originals.first(batch.rows["high"][new], batch.rows["low"][new], self._records + new)
         is_copy = first != self._records + new
         batch.copies[new[is_copy]] = first[is_copy]
         batch.whole = new[~is_copy]
         if isinstance(contents, Matrix):
             batch.contents = contents.take(batch.whole)
+        elif isinstance(contents, Far):
+            places = np.searchsorted(read, batch.whole)
+            batch.contents = replace(contents, places=places, wraps=self._has_passages)
         else:
             held = [contents[at] for at in batch.whole.tolist()]
             wraps = self._has_passages

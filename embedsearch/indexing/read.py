@@ -6,14 +6,16 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from embedsearch.modalities import MODALITIES, UNITS, ModalityRow
+from embedsearch.errors import ItemError
+from embedsearch.modalities import MODALITIES, UNITS, ModalityRow, modality_of
 from embedsearch.records import (
     Block,
     Content,
@@ -129,6 +131,75 @@ def _size_of_text(entry: Entry) -> float:
     with suppress(OSError):  # it is rejected when it is read
         size = len(held) if isinstance(held, str) else stat_of(held)[0]
     return size / HELD_TEXTS
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read of the records of a batch.
+
+    Attributes:
+        records: by its place, each that could be read, with what was found in it.
+        hashes: of their contents, in this order.
+        contents: in this order.
+        refused: by its place, why a record has no content.
+        lost: by its place, why a record's file could not be read; the next build tries it again.
+    """
+
+    records: dict[int, Record]
+    hashes: list[str]
+    contents: Sequence[Content]
+    refused: dict[int, str]
+    lost: dict[int, str]
+
+
+class Reading(Protocol):
+    """Who reads contents.
+
+    Attributes:
+        ahead: how many batches are begun before the first of them is wanted.
+    """
+
+    @property
+    def ahead(self) -> int:
+        """See above."""
+
+    def begin(self, records: Mapping[int, Record], unit: Unit) -> Callable[[], Read]:
+        """Begin to read records by their places, ascending; the function returned waits for it."""
+
+
+class Here:
+    """Reads contents when they are wanted; see `Reading`."""
+
+    ahead = 0
+
+    def begin(self, records: Mapping[int, Record], unit: Unit) -> Callable[[], Read]:
+        """See `Reading.begin`."""
+        return partial(read_contents, records, unit)
+
+
+HERE = Here()
+
+
+def read_contents(records: Mapping[int, Record], unit: Unit) -> Read:
+    """Read the contents of the records of one batch, by their places, ascending."""
+    reader = Reader(modality_of(unit))
+    read: dict[int, Record] = {}
+    hashes: list[str] = []
+    contents: list[Content] = []
+    refused: dict[int, str] = {}
+    lost: dict[int, str] = {}
+    for at, record in records.items():
+        try:
+            found, content, content_hash = reader.read(record)
+        except ItemError as error:
+            refused[at] = str(error)
+        except OSError as error:
+            lost[at] = f"it can't be read: {error.strerror or error}"
+        else:
+            read[at] = found
+            hashes.append(content_hash)
+            contents.append(content)
+    return Read(read, hashes, contents, refused, lost)
 
 
 class Reader:

@@ -15,13 +15,22 @@ from typing import Protocol
 from embedsearch.encoders import Encoder
 from embedsearch.errors import MissingExtraError, RecipeError, nearest
 from embedsearch.indexing.batch import Batch
+from embedsearch.indexing.read import Reading
 from embedsearch.indexing.runners.local import LocalRunner
 from embedsearch.progress import Computing
 from embedsearch.recipe import EncoderRecipe
 
 
 class Runner(Protocol):
-    """A map from batches to batches with vectors."""
+    """A map from batches to batches with vectors.
+
+    Attributes:
+        reading: who reads what the batches hold.
+    """
+
+    @property
+    def reading(self) -> Reading:
+        """See above."""
 
     def map(self, batches: Iterable[Batch], recipe: EncoderRecipe) -> Iterator[Batch]:
         """Yield each batch with `embedded` filled in, in order.

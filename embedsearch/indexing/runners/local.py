@@ -24,6 +24,7 @@ from embedsearch.encoders import Columnar, Encoder, Prepared, gather
 from embedsearch.encoders.probes import spread
 from embedsearch.errors import ItemError
 from embedsearch.indexing.batch import WHOLE, Batch, Embedded, Outcome
+from embedsearch.indexing.read import HERE, Reading
 from embedsearch.modalities import UNITS, modality_of
 from embedsearch.progress import Computing
 from embedsearch.recipe import EncoderRecipe
@@ -60,6 +61,11 @@ class LocalRunner:
     load: Callable[[EncoderRecipe], Encoder]
     on_progress: Callable[[int], None]
     on_start: Callable[[Computing], None]
+
+    @property
+    def reading(self) -> Reading:
+        """This process, when a batch is wanted."""
+        return HERE
 
     def map(self, batches: Iterable[Batch], recipe: EncoderRecipe) -> Iterator[Batch]:
         """See `Runner.map`."""

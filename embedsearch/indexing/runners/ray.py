@@ -17,9 +17,9 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -30,17 +30,20 @@ import numpy as np
 
 from embedsearch.encoders import Encoder
 from embedsearch.errors import EmbedsearchError, MissingExtraError, ServerError
-from embedsearch.indexing.batch import Batch, Embedded
+from embedsearch.indexing.batch import Batch, Embedded, Far
+from embedsearch.indexing.read import HERE, Read, Reading, read_contents
 from embedsearch.indexing.runners.local import compute, joined, works
 from embedsearch.modalities import modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Computing
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Content, Passages, Record, Unit
 from embedsearch.store.source_state import ENTRY
 
 LOCAL = "local"
 IN_FLIGHT = 2  # batches that a worker has: one is read while the other is computed
 WORKERS_A_NODE = 8  # at most, where they share processors: each holds the model
+MOST_AHEAD = 64  # batches that are read ahead
 MOST_DEATHS = 4  # workers that may die over one batch
 POLLED = 0.1  # seconds
 REPORTED = 0.5  # seconds between two questions to a worker how far it is
@@ -141,14 +144,18 @@ class Worker:
             encoder.decoding,
         )
 
-    def embed(self, number: int, contents: Sequence[Any], entries: int) -> Embedded:
+    def embed(self, number: int, contents: Sequence[Any], entries: int, far: Far | None) -> Embedded:
         """Return what the encoder makes of the contents of a batch.
 
         Args:
             number: of the batch.
             contents: see `Batch`.
             entries: that the progress counts for them.
+            far: which of the contents to take, without its reference; None for all.
         """
+        if far is not None:
+            taken = [contents[at] for at in far.places.tolist()]
+            contents = [Passages(each) if far.wraps and isinstance(each, str) else each for each in taken]
         nothing = np.empty(0, np.int64)
         batch = Batch(entries, "", (), np.empty(0, ENTRY), nothing, nothing, False, contents=contents)
         coming = works(iter([batch]), self._encoder)
@@ -172,6 +179,76 @@ class Worker:
         return dict(self._done)
 
 
+class Cluster:
+    """The connection to a cluster, made when it is needed first."""
+
+    def __init__(self) -> None:
+        self._stack: ExitStack | None = None
+        self._processors = 0
+        self._ray: Any = None
+
+    @property
+    def ahead(self) -> int:
+        """How many batches are read ahead: one a processor, and one as long as the cluster is not known."""
+        return min(max(1, self._processors), MOST_AHEAD)
+
+    def connect(self, address: str) -> Any:
+        """Return the module ray, connected; see `connected`."""
+        if self._stack is None:
+            self._stack = ExitStack()
+            self._stack.enter_context(connected(address))
+            import ray
+
+            self._ray, self._processors = ray, int(ray.cluster_resources().get("CPU", 0))
+        return self._ray
+
+    def close(self) -> None:
+        """Let the connection go; it can be made again."""
+        if self._stack is not None:
+            self._stack.close()
+            self._stack = None
+
+
+def _read(records: Mapping[int, Record], unit: Unit) -> tuple[Read, Sequence[Content]]:
+    """Read contents on a node of the cluster, where they stay."""
+    found = read_contents(records, unit)
+    return replace(found, contents=()), found.contents
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Reads what lies in files on the nodes; see `Reading`."""
+
+    runner: RayRunner
+
+    @property
+    def ahead(self) -> int:
+        return self.runner.cluster.ahead
+
+    def begin(self, records: Mapping[int, Record], unit: Unit) -> Callable[[], Read]:
+        """See `Reading.begin`; what a node can't open, this process tries."""
+        if all(isinstance(each.content, str | bytes) for each in records.values()):
+            return HERE.begin(records, unit)
+        ray = self.runner.cluster.connect(self.runner.address)
+        task = ray.remote(_read).options(num_cpus=0, num_returns=2, scheduling_strategy="SPREAD")
+        read, contents = task.remote(records, unit)
+
+        def wait() -> Read:
+            try:
+                found: Read = ray.get(read)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except ray.exceptions.RayError:  # nodes have died
+                return read_contents(records, unit)
+            if found.lost:
+                return read_contents(records, unit)
+            return replace(
+                found, contents=Far(contents, lambda: ray.get(contents), np.arange(len(found.hashes)))
+            )
+
+        return wait
+
+
 @dataclass(frozen=True, slots=True)
 class RayRunner:
     """See `Runner`.
@@ -188,6 +265,12 @@ class RayRunner:
     on_stage: Callable[[str], None]
     make: Callable[[EncoderRecipe], Encoder]
     address: str = ""
+    cluster: Cluster = field(default_factory=Cluster, compare=False)
+
+    @property
+    def reading(self) -> Reading:
+        """Any process of the cluster, some batches ahead."""
+        return _Reading(self)
 
     def map(self, batches: Iterable[Batch], recipe: EncoderRecipe) -> Iterator[Batch]:
         """See `Runner.map`.
@@ -197,13 +280,16 @@ class RayRunner:
             ServerError: the cluster can't be reached or used, or has no worker left.
         """
         batches = iter(batches)
-        for batch in batches:
-            if batch.contents:
-                with connected(self.address):
+        try:
+            for batch in batches:
+                if batch.contents:
+                    self.cluster.connect(self.address)
                     yield from self._embed(chain([batch], batches), recipe)
-            else:
-                self.on_progress(batch.entries)
-                yield batch
+                else:
+                    self.on_progress(batch.entries)
+                    yield batch
+        finally:
+            self.cluster.close()
 
     def _embed(self, batches: Iterator[Batch], recipe: EncoderRecipe) -> Iterator[Batch]:
         pool = _Pool(self, recipe)
@@ -274,9 +360,9 @@ class _Pool:
             scheduling_strategy="SPREAD",
         )
         self.made: dict[int, Embedded] = {}
-        self.room = 2 * IN_FLIGHT * share.workers
+        self.room = (IN_FLIGHT + 1) * share.workers
         self._is_started = False
-        self._contents: dict[int, Any] = {}  # the arguments of `Worker.embed`, until the batch is done
+        self._contents: dict[int, tuple[Any, Far | None]] = {}  # see `Worker.embed`; until the batch is done
         self._reported: Counter[int] = Counter()
         self._entries: dict[int, int] = {}
         self._deaths: Counter[int] = Counter()
@@ -298,7 +384,11 @@ class _Pool:
     def submit(self, number: int, batch: Batch) -> None:
         """Hand out a batch; its contents leave this process."""
         if batch.contents:
-            self._contents[number] = self._ray.put(batch.contents)
+            if isinstance(batch.contents, Far):
+                far = replace(batch.contents, reference=None, fetch=_nothing)
+                self._contents[number] = batch.contents.reference, far
+            else:
+                self._contents[number] = self._ray.put(batch.contents), None
             batch.contents = []
             self._entries[number] = batch.entries
             self._queue.append(number)
@@ -379,7 +469,8 @@ class _Pool:
             if not held.numbers:
                 held.asked = time.monotonic() + REPORTED
             held.numbers.add(number)
-            result = held.actor.embed.remote(number, self._contents[number], self._entries[number])
+            reference, far = self._contents[number]
+            result = held.actor.embed.remote(number, reference, self._entries[number], far)
             self._asked[result] = held, "embed", number
 
     def _begin(self) -> None:
@@ -524,6 +615,10 @@ def _check_nodes(ray: Any) -> None:
                 f"The Ray node {node['NodeManagerAddress']} has {has}, and this machine has {here}. Install "
                 f"the same there: pip install embedsearch=={here}"
             )
+
+
+def _nothing() -> Sequence[Content]:
+    return ()
 
 
 def _first_line(error: Exception) -> str:

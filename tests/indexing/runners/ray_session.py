@@ -26,6 +26,7 @@ from embedsearch.artifacts import ARTIFACTS
 from embedsearch.errors import EmbedsearchError
 from embedsearch.indexing import shards as staging
 from embedsearch.indexing.build import build_index
+from embedsearch.indexing.read import Reader
 from embedsearch.indexing.runners import ray as ray_runner
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
@@ -197,7 +198,9 @@ class Session:
             Image.new("RGB", (8, 8), (number * 6, 0, 255)).save(source / f"{number:02}.png")
         (source / "07.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
         here = build(source, self.folder / "near", self.folder / "near.log")
-        there = build(source, self.folder / "far", self.folder / "far.log", "ray", self.address)
+        with pytest.MonkeyPatch().context() as patch:
+            patch.setattr(Reader, "read", None)  # the driver reads no file
+            there = build(source, self.folder / "far", self.folder / "far.log", "ray", self.address)
         return {"here": here, "there": there}
 
     def other_version(self):
