@@ -265,8 +265,6 @@ class _Task:
             self.progress.stage(f"reading {self.recipe.source.location}")
         else:
             self.progress.stage(f"comparing {self.recipe.source.location} with the current build", total)
-        walked = staging.resume(plan.walk(), plan)
-        self.progress.advance(staging.entries)
 
         def started(computing: Computing) -> None:
             self.computing = computing
@@ -281,6 +279,8 @@ class _Task:
             started,
             self.progress.stage,
         )
+        walked = staging.resume(plan.walk(runner.reading), plan)
+        self.progress.advance(staging.entries)
         waiting = computing = 0.0
         try:
             for batch in runner.map(plan.batches(walked, runner.reading), self.encoder.recipe):

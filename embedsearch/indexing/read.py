@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +32,7 @@ from embedsearch.records import (
     unbroken,
 )
 from embedsearch.sources import Columnar, Source
+from embedsearch.sources.parts import Part, in_turn
 from embedsearch.store import source_state
 from embedsearch.store.source_state import Entries
 
@@ -166,6 +167,9 @@ class Reading(Protocol):
     def begin(self, records: Mapping[int, Record], unit: Unit) -> Callable[[], Read]:
         """Begin to read records by their places, ascending; the function returned waits for it."""
 
+    def parts(self, parts: Iterable[Part]) -> Iterator[Iterable[Any]]:
+        """Read parts of a source; see `embedsearch.sources.parts`."""
+
 
 class Here:
     """Reads contents when they are wanted; see `Reading`."""
@@ -175,6 +179,10 @@ class Here:
     def begin(self, records: Mapping[int, Record], unit: Unit) -> Callable[[], Read]:
         """See `Reading.begin`."""
         return partial(read_contents, records, unit)
+
+    def parts(self, parts: Iterable[Part]) -> Iterator[Iterable[Any]]:
+        """See `Reading.parts`."""
+        return in_turn(parts)
 
 
 HERE = Here()

@@ -16,6 +16,7 @@ from embedsearch.errors import RecipeError, nearest
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries, Entry, Modality
 from embedsearch.sources.addresses import is_address, local_file
+from embedsearch.sources.parts import ReadParts
 from embedsearch.sources.table import Reading
 
 
@@ -60,6 +61,14 @@ class Columnar(Protocol):
             most: entries of a stretch.
             held: bytes of contents; a stretch ends with the record that reaches them.
         """
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """What a source has beside `Source` that can be read in parts, by others."""
+
+    def divide(self, read: ReadParts) -> None:
+        """Have the parts of the next readings read by `read`."""
 
 
 # kind -> "module:class", imported on first use

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from embedsearch.errors import MissingExtraError, SourceError, SourceNotFoundErr
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Entries
 from embedsearch.sources.labels import Namer, namers
+from embedsearch.sources.parts import Part, ReadParts, in_turn
 from embedsearch.sources.paths import not_found, printable
 from embedsearch.sources.table import Nested, Reading, RowReader, Table, choose_columns
 
 BATCH_ROWS = 256
+PART_ROWS = 4096  # that another process reads at once
 HUB_SECONDS = 5.0
 DEFAULT_SPLIT = "train"
 
@@ -51,10 +54,15 @@ class HubDataset(Table):
         names, images, sounds, objects, self._labels = _features(self._data)
         self._columns = choose_columns(recipe, names, self._name, images, objects, sounds)
         self._reading = Reading()
+        self._read: ReadParts = in_turn
 
     def count(self) -> int | None:
         """The number of rows of a saved data set; None for one that is streamed."""
         return self._data.num_rows if hasattr(self._data, "num_rows") else None
+
+    def divide(self, read: ReadParts) -> None:
+        """See `Divisible`."""
+        self._read = read
 
     def __iter__(self) -> Entries:
         """Yield the rows, in order.
@@ -77,17 +85,37 @@ class HubDataset(Table):
         from embedsearch.sources.arrowrows import rows
 
         number = 0
-        try:
-            # As Arrow, nothing is decoded: an image stays {"bytes": ..., "path": ...}.
-            for table in self._data.with_format("arrow").iter(batch_size=BATCH_ROWS):
-                for row in rows(table, table.column_names, lost, self._columns.vector):
+        for pieces in self._read(self._parts()):
+            for piece in pieces:
+                if isinstance(piece, str):
+                    raise SourceError(
+                        f"The data set {self._name} could not be read beyond row {number}: {piece}. Try "
+                        "again, or save it to a folder with save_to_disk and give that folder."
+                    )
+                for row in rows(piece, piece.column_names, lost, self._columns.vector):
                     number += 1
                     yield row
-        except Exception as error:  # whatever the hub's client raises
-            raise SourceError(
-                f"The data set {self._name} could not be read beyond row {number}: {error}. Try again, "
-                "or save it to a folder with save_to_disk and give that folder."
-            ) from error
+
+    def _parts(self) -> Iterator[Part]:
+        """Yield what reads the data set: all at once here, else some rows, or files of a streamed one."""
+        data = self._data
+        if self._read is in_turn:
+            yield partial(_pieces, data)
+        elif hasattr(data, "num_rows"):
+            for start in range(0, data.num_rows, PART_ROWS):
+                yield partial(_pieces, data.select(range(start, min(start + PART_ROWS, data.num_rows))))
+        else:
+            for index in range(data.num_shards):
+                yield partial(_pieces, data.shard(num_shards=data.num_shards, index=index))
+
+
+def _pieces(data: Any) -> Iterator[Any]:
+    """Yield a data set as Arrow tables, and at an error why there are no more."""
+    try:
+        # As Arrow, nothing is decoded: an image stays {"bytes": ..., "path": ...}.
+        yield from data.with_format("arrow").iter(batch_size=BATCH_ROWS)
+    except Exception as error:  # whatever the hub's client raises
+        yield str(error)
 
 
 def _from_disk(folder: Path, split: str) -> tuple[str, Any]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain, islice
 from pathlib import PurePosixPath
 
 from embedsearch.errors import ItemError, SourceError, SourceNotFoundError
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Deferred, Entries, Entry, Modality, Record, Rejected, Value
-from embedsearch.sources.addresses import MOST_BYTES
+from embedsearch.sources.addresses import MOST_BYTES, is_address
 from embedsearch.sources.documents import FILE_LIMIT, TEXT_SUFFIXES
 from embedsearch.sources.files import leads_out
 from embedsearch.sources.folder import CAPTION_LIMIT, SOUND_SUFFIXES
 from embedsearch.sources.image_files import image_suffixes
 from embedsearch.sources.lines import check_encoding, open_text, problem_of
+from embedsearch.sources.parts import ReadParts, in_turn
 from embedsearch.sources.paths import PassedOver
 from embedsearch.sources.shards import TAR, Shard, Tar, TarMember, shards_at
 from embedsearch.sources.table import Ids, Nested, NothingToReport
@@ -59,6 +61,7 @@ class WebDataset(NothingToReport):
                 "A record is an image, a sound or a text: give one of --image, --sound and --text."
             )
         self._shards = shards_at(recipe.location)
+        self._read: ReadParts = in_turn
         self._passed_over = PassedOver()
         self._modality = next(iter(self._named), None) or self._find_modality()
         if self._modality is Modality.SOUND:
@@ -76,13 +79,20 @@ class WebDataset(NothingToReport):
         """The files of the last reading that are no part of a record, by suffix."""
         return self._passed_over.kinds
 
+    def divide(self, read: ReadParts) -> None:
+        """See `Divisible`; each archive is a part."""
+        self._read = read
+
     def __iter__(self) -> Entries:
         """Yield the samples in their order; a second one of a key, and what is damaged, is rejected."""
         self._passed_over = PassedOver()
         ids, nested = Ids(), Nested()
+        # what another machine has copied from an address does not lie here
+        near = any(is_address(shard.location) for shard in self._shards)
+        read = iter((in_turn if near else self._read)(partial(_samples, shard) for shard in self._shards))
         for shard in self._shards:
             prefix = f"{shard.name.removesuffix(TAR)}/" if len(self._shards) > 1 else ""
-            for each in self._samples(shard):
+            for each in next(read):
                 if isinstance(each, Rejected):
                     yield Rejected(ids.counted(each.id), each.reason)
                     continue
@@ -94,44 +104,13 @@ class WebDataset(NothingToReport):
                 else:
                     yield self._entry(identity, key, files, nested)
 
-    def _samples(self, shard: Shard) -> Iterator[tuple[str, Sample] | Rejected]:
-        """Yield the key and the files of each sample; of an archive that is cut off not the last one."""
-        try:
-            tar = Tar(shard)
-        except (SourceNotFoundError, SourceError) as error:
-            yield Rejected(shard.name, str(error))
-            return
-        key, files = "", Sample()
-        for entry, member in tar:
-            name, suffix = _split(entry.name)
-            if PurePosixPath(name).name.startswith("."):
-                continue
-            if leads_out(entry.name):
-                yield Rejected(entry.name, "its name leads out of the archive")
-            elif not entry.isreg():
-                yield Rejected(entry.name, "it is a link or a device, not a file")
-            else:
-                if name != key and files:
-                    yield key, files
-                    files = Sample()
-                key = name
-                if suffix in files:
-                    yield Rejected(entry.name, "an earlier file of the sample has this name")
-                else:
-                    files[suffix] = member
-        if tar.problem:
-            lost = f"; the sample {key} is not read" if files else ""
-            yield Rejected(shard.name, f"{tar.problem}{lost}")
-        elif files:
-            yield key, files
-
     def _find_modality(self) -> Modality:
         """Return what the first samples hold.
 
         Raises:
             SourceError: they hold none of images, sounds and texts, or none can be read.
         """
-        samples = chain.from_iterable(map(self._samples, self._shards))
+        samples = chain.from_iterable(map(_samples, self._shards))
         held: set[str] = set()
         problem = ""
         for each in islice(samples, LOOKED_AT):
@@ -206,6 +185,38 @@ class WebDataset(NothingToReport):
             raise ItemError(f"it has neither a file {suffix} nor a key {name!r} in its .json")
         value = fields.pop(name)
         return "" if value is None else str(value)
+
+
+def _samples(shard: Shard) -> Iterator[tuple[str, Sample] | Rejected]:
+    """Yield the key and the files of each sample; of an archive that is cut off not the last one."""
+    try:
+        tar = Tar(shard)
+    except (SourceNotFoundError, SourceError) as error:
+        yield Rejected(shard.name, str(error))
+        return
+    key, files = "", Sample()
+    for entry, member in tar:
+        name, suffix = _split(entry.name)
+        if PurePosixPath(name).name.startswith("."):
+            continue
+        if leads_out(entry.name):
+            yield Rejected(entry.name, "its name leads out of the archive")
+        elif not entry.isreg():
+            yield Rejected(entry.name, "it is a link or a device, not a file")
+        else:
+            if name != key and files:
+                yield key, files
+                files = Sample()
+            key = name
+            if suffix in files:
+                yield Rejected(entry.name, "an earlier file of the sample has this name")
+            else:
+                files[suffix] = member
+    if tar.problem:
+        lost = f"; the sample {key} is not read" if files else ""
+        yield Rejected(shard.name, f"{tar.problem}{lost}")
+    elif files:
+        yield key, files
 
 
 def _suffixes() -> dict[Modality, frozenset[str]]:

@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ from embedsearch.modalities import modality_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Computing
 from embedsearch.recipe import EncoderRecipe
-from embedsearch.records import Content, Passages, Record, Unit
+from embedsearch.records import Content, Passages, Record, Rejected, Unit
+from embedsearch.sources.parts import Part
 from embedsearch.store.source_state import ENTRY
 
 LOCAL = "local"
@@ -247,6 +248,30 @@ class _Reading:
             )
 
         return wait
+
+    def parts(self, parts: Iterable[Part]) -> Iterator[Iterable[Any]]:
+        """See `Reading.parts`; what a node can't read, this process tries."""
+        ray = self.runner.cluster.connect(self.runner.address)
+        task = ray.remote(_pieces).options(num_cpus=0, scheduling_strategy="SPREAD")
+        asked: deque[tuple[Part, Any]] = deque()
+        coming = iter(parts)
+        while True:
+            for part in islice(coming, 1 + self.ahead - len(asked)):
+                asked.append((part, task.remote(part)))
+            if not asked:
+                return
+            part, reference = asked.popleft()
+            try:
+                pieces: Sequence[Any] = ray.get(reference)
+            except ray.exceptions.RayError:  # also what can't be unpickled there
+                yield part()
+                continue
+            yield part() if pieces and isinstance(pieces[-1], str | Rejected) else pieces
+
+
+def _pieces(part: Part) -> list[Any]:
+    """Read a part of a source on a node of the cluster."""
+    return list(part())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 Ray listens on every interface, and here there is the loopback alone. What each build made is printed as JSON.
 """
 
+import io
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import random
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import traceback
@@ -19,7 +21,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import ray
 from PIL import Image
 
 from embedsearch.artifacts import ARTIFACTS
@@ -30,11 +35,20 @@ from embedsearch.indexing.read import Reader
 from embedsearch.indexing.runners import ray as ray_runner
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
+from embedsearch.sources import dataset
+from embedsearch.sources.shards import TarMember
 from tests.fakes import UNREADABLE, LetterEncoder, Told, read_ahead
 
 ROOT = Path(__file__).parents[3]
 RECORDS, BATCH, SHARD = 800, 16, 64
 STORE = 120 * 2**20
+KINDS = {
+    "texts.txt": "lines",
+    "images": "images",
+    "texts.parquet": "parquet",
+    "shards": "webdataset",
+    "saved": "dataset",
+}
 
 
 class LoggedEncoder(LetterEncoder):
@@ -85,8 +99,8 @@ def write_texts(path):
 def build(source, folder, log, runner="local", address="", pause=0.0):
     """Build an index, and return what it holds."""
     told = Reported()
-    kind = "lines" if source.is_file() else "images"
-    unit = Unit.TEXT if source.is_file() else Unit.IMAGE
+    kind = KINDS[source.name]
+    unit = Unit.IMAGE if kind in ("images", "webdataset") else Unit.TEXT
     recipe = Recipe("small", SourceRecipe(kind, str(source)), EncoderRecipe(unit))
     made = build_index(
         recipe,
@@ -171,6 +185,11 @@ class Session:
         """Build without Ray."""
         return self.build("local")
 
+    def join(self):
+        """Become part of the cluster."""
+        ray.init(self.address, log_to_driver=False, logging_level="ERROR")
+        return {}
+
     def ray(self):
         """Build on the cluster."""
         made = self.build("ray", runner="ray", address=self.address)
@@ -197,11 +216,50 @@ class Session:
         for number in range(40):
             Image.new("RGB", (8, 8), (number * 6, 0, 255)).save(source / f"{number:02}.png")
         (source / "07.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
-        here = build(source, self.folder / "near", self.folder / "near.log")
+        return self.both(source, Reader, "read")
+
+    def both(self, source, owner, name):
+        """Build here, and on the cluster by a driver that lacks the method which reads."""
+        stem = self.folder / source.stem
+        here = build(source, stem.with_suffix(".near"), stem.with_suffix(".log"))
         with pytest.MonkeyPatch().context() as patch:
-            patch.setattr(Reader, "read", None)  # the driver reads no file
-            there = build(source, self.folder / "far", self.folder / "far.log", "ray", self.address)
+            patch.setattr(owner, name, None)
+            there = build(source, stem.with_suffix(".far"), stem.with_suffix(".log"), "ray", self.address)
         return {"here": here, "there": there}
+
+    def parquet(self):
+        """Build from a file of several row groups, some texts of which are empty."""
+        texts = ["" if number % 17 == 5 else f"row {'word ' * (number % 5)}{number}" for number in range(300)]
+        source = self.folder / "texts.parquet"
+        table = pa.table({"text": texts, "number": range(300)})
+        pq.write_table(table, source, row_group_size=64)
+        return self.both(source, pq.ParquetFile, "iter_batches")
+
+    def webdataset(self):
+        """Build from two archives, in one of which an image is damaged, and one of which is cut off."""
+        source = self.folder / "shards"
+        source.mkdir()
+        for shard in range(2):
+            with tarfile.open(source / f"{shard}.tar", "w") as archive:
+                for number in range(20):
+                    data = io.BytesIO()
+                    Image.new("RGB", (8, 8), (number * 6, shard * 99, 9)).save(data, "png")
+                    held = b"torn" if (shard, number) == (0, 3) else data.getvalue()
+                    entry = tarfile.TarInfo(f"{number:02}.png")
+                    entry.size = len(held)
+                    archive.addfile(entry, io.BytesIO(held))
+        whole = (source / "1.tar").read_bytes()
+        (source / "1.tar").write_bytes(whole[: 20 * 1024 - 100])
+        return self.both(source, TarMember, "read")
+
+    def dataset(self):
+        """Build from a data set saved on disk."""
+        from datasets import Dataset
+
+        source = self.folder / "saved"
+        Dataset.from_dict({"text": [f"text {number}" for number in range(200)]}).save_to_disk(str(source))
+        dataset.PART_ROWS = 64
+        return self.both(source, Dataset, "iter")
 
     def other_version(self):
         """Build where the nodes have another version than the driver."""
@@ -246,7 +304,10 @@ def main():
     settle()
     folder = Path(sys.argv[1])
     os.environ.update(
-        RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=str(ROOT), RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_worker_niceness="0",
+        PYTHONPATH=str(ROOT),
+        RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
     )
     found = {}
     session = Session(folder)
@@ -260,6 +321,7 @@ def main():
             found[name] = {"error": traceback.format_exc()}
         found[name]["seconds"] = time.monotonic() - since
     (folder / "made.json").write_text(json.dumps(found))
+    ray.shutdown()
     session.cluster.shutdown()
 
 

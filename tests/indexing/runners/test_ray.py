@@ -16,7 +16,15 @@ from embedsearch.indexing import runners
 from embedsearch.indexing.runners import check_runner
 from tests.indexing.runners.ray_session import BATCH, RECORDS, ROOT
 
-NAMES = ["local", "ray", "images", "model", "other_version", "client", "actor", "driver", "raylet"]
+REJECTED = {
+    "images": ["07.png"],
+    "parquet": [f"texts.parquet:{number + 1}" for number in range(5, 300, 17)],
+    "webdataset": ["0/03", "1.tar"],
+    "dataset": [],
+}
+KILLED = ["actor", "driver", "raylet"]
+# a process that joined the cluster once goes on with its connection
+NAMES = ["local", "client", "join", "ray", *REJECTED, "model", "other_version", *KILLED]
 ALONE = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$0" "$@"']
 SECONDS = 300
 # A worker that dies costs the batches that it has.
@@ -74,18 +82,16 @@ def assert_same(found, wanted):
     assert len(found["ids"]) + len(found["rejected"]) == found["told"]["entries"]
 
 
-@pytest.mark.parametrize("name", ["ray", "client", "actor", "driver", "raylet"])
+@pytest.mark.parametrize("name", ["ray", "client", *KILLED])
 def test_the_build_is_that_of_the_local_runner(done, name):
     """Ids, vectors and what was rejected are the same in order, with kills and without."""
     assert_same(done(name), done("local"))
     assert len(done("local")["rejected"]) > 10
 
 
-def test_each_text_is_embedded_once_by_both_workers(done):
-    """Without a kill nothing is embedded twice, and two workers share the work."""
-    log = done("ray")["log"]
-    assert max(Counter(text for _, text in log).values()) == 1
-    assert len({worker for worker, _ in log}) == 2
+def test_each_text_is_embedded_once(done):
+    """Without a kill nothing is embedded twice."""
+    assert set(Counter(text for _, text in done("ray")["log"]).values()) == {1}
 
 
 @pytest.mark.parametrize("name", ["actor", "raylet"])
@@ -94,7 +100,7 @@ def test_who_dies_costs_its_batches(done, name):
     log = done(name)["log"]
     again = len(log) - len({text for _, text in log})
     assert again <= LOST
-    assert len({worker for worker, _ in log}) == (3 if name == "actor" else 2)
+    assert len({worker for worker, _ in log}) > 1
 
 
 def test_a_killed_driver_is_resumed_by_another_runner(done):
@@ -115,11 +121,15 @@ def test_progress_is_that_of_the_local_runner(done):
     assert "starting 2 Ray workers of 1 processor" in done("ray")["told"]["stages"]
 
 
-def test_a_damaged_image_is_rejected_as_locally(done):
-    """An image that can't be decoded costs itself alone, on a worker as here."""
-    found = done("images")
+@pytest.mark.parametrize("name", REJECTED)
+def test_nodes_read_what_the_driver_would(done, name):
+    """The nodes read a source that can be divided: the build is the same by a driver that lacks what reads.
+
+    What can't be decoded or read costs itself alone, as here.
+    """
+    found = done(name)
     assert_same(found["there"], found["here"])
-    assert [identity for identity, _ in found["there"]["rejected"]] == ["07.png"]
+    assert [identity for identity, _ in found["there"]["rejected"]] == REJECTED[name]
 
 
 def test_a_real_model_gives_the_same_bits(done):
