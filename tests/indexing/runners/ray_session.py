@@ -124,10 +124,11 @@ def contents(build):
 
 
 def child(*arguments):
-    """Build in a process of its own; see `build`."""
+    """Build in this process, which is one of its own; write what `build` returns."""
     settle()
     source, folder, log, runner, address, pause = arguments
-    build(Path(source), Path(folder), Path(log), runner, address, float(pause))
+    made = build(Path(source), Path(folder), Path(log), runner, address, float(pause))
+    (Path(folder) / "made.json").write_text(json.dumps(made))
 
 
 def settle():
@@ -268,8 +269,19 @@ class Session:
             return self.build("version", runner="ray", address=self.address)
 
     def client(self):
-        """Build on the cluster as one who is not part of it."""
-        return self.build("client", runner="ray", address="ray://127.0.0.1:10001")
+        """Build on the cluster from outside; on a busy machine Ray's proxy may come too late."""
+        for _ in range(3):
+            with self.child("client", "ray://127.0.0.1:10001") as process:
+                pass
+            if process.returncode == 0:
+                break
+        return json.loads((self.folder / "client" / "made.json").read_text())
+
+    def child(self, name, address, pause=0.0):
+        """Start a build on the cluster in a process of its own."""
+        arguments = [self.texts, self.folder / name, self.folder / f"{name}.log", "ray", address, pause]
+        code = f"from {__spec__.name} import child; import sys; child(*sys.argv[1:])"
+        return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT)
 
     def actor(self):
         """Build while a worker is killed."""
@@ -281,9 +293,7 @@ class Session:
     def driver(self):
         """Build, kill that, and build again without Ray."""
         log = self.folder / "driver.log"
-        arguments = [self.texts, self.folder / "driver", log, "ray", self.address, 0.004]
-        code = f"from {__spec__.name} import child; import sys; child(*sys.argv[1:])"
-        with subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT) as process:
+        with self.child("driver", self.address, 0.004) as process:
             when(log, 300, process.kill).join(60)
         time.sleep(1)  # its workers end
         before = lines_of(log)
@@ -320,7 +330,7 @@ def main():
         except Exception:
             found[name] = {"error": traceback.format_exc()}
         found[name]["seconds"] = time.monotonic() - since
-    (folder / "made.json").write_text(json.dumps(found))
+        (folder / "made.json").write_text(json.dumps(found))
     ray.shutdown()
     session.cluster.shutdown()
 

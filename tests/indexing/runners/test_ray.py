@@ -23,10 +23,10 @@ REJECTED = {
     "dataset": [],
 }
 KILLED = ["actor", "driver", "raylet"]
-# a process that joined the cluster once goes on with its connection
-NAMES = ["local", "client", "join", "ray", *REJECTED, "model", "other_version", *KILLED]
+# what has joined the cluster once goes on with its connection
+NAMES = ["local", "join", "ray", "client", *REJECTED, "model", "other_version", *KILLED]
 ALONE = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$0" "$@"']
-SECONDS = 300
+SECONDS = 600
 # A worker that dies costs the batches that it has.
 LOST = 2 * BATCH
 
