@@ -19,19 +19,23 @@ from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.errors import EmbedsearchError, IndexDamagedError
 from embedsearch.index import Index
 from embedsearch.modalities import UNITS, Card, modality_of
+from embedsearch.query import AnyQuery
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.search.searcher import Placed
 from embedsearch.store.build import Build, open_current
 from embedsearch.store.folders import current_build, list_names
 from embedsearch.store.manifest import Manifest
+from embedsearch.ui.together import Together
 from embedsearch.ui.widgets.filters import Facet, find_facets
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open index, and what can be chosen of its fields."""
+    """An open index, what can be chosen of its fields, and what makes vectors of all visitors' queries."""
 
     searcher: Index
     facets: tuple[Facet, ...]
+    placing: Together[AnyQuery, Placed]
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
@@ -80,7 +84,8 @@ def _warm(searcher: Index) -> None:
 def _open(build: Path) -> Opened:
     searcher = Index(Build(build), load_encoder)
     threading.Thread(target=_warm, args=(searcher,), name="warm", daemon=True).start()
-    return Opened(searcher, find_facets(searcher.build.items, searcher.build.field_types))
+    facets = find_facets(searcher.build.items, searcher.build.field_types)
+    return Opened(searcher, facets, Together(searcher.placed))
 
 
 def open_index(indexes: Path, name: str) -> Opened:

@@ -43,6 +43,7 @@ class Visitor:
 
     def __init__(self, connection: ClientConnection, seconds: float) -> None:
         self._connection, self._seconds = connection, seconds
+        self.received = 0  # messages of the last answer
 
     def ask(self, page: str = "", **parameters: str) -> str:
         """Run a page, named as in the address, at these parameters; return its messages as text.
@@ -59,4 +60,5 @@ class Visitor:
             received = ForwardMsg.FromString(self._connection.recv(self._seconds))
             said.append(str(received.delta) if received.HasField("delta") else "")
             if received.HasField("script_finished"):
+                self.received = len(said)
                 return "\n".join(said)

@@ -18,7 +18,7 @@ const help = () => {
     const rows = KEYS.map(([key, text]) => `<dt><kbd>${key}</kbd></dt><dd>${text}</dd>`).join("");
     list.innerHTML = `<h2>Keys</h2><dl>${rows}</dl><form method="dialog"><button>Close</button></form>`;
     list.onclick = (event) => { if (event.target === list) list.close(); };
-    document.body.append(list);
+    document.querySelector(".stApp").append(list); // where the theme is
   }
   list.showModal();
 };

@@ -95,7 +95,7 @@ const made = () => {
     box.replaceChildren();
     at?.querySelector("button")?.focus();
   };
-  document.body.append(box);
+  document.querySelector(".stApp").append(box); // where the theme is
 };
 
 document.addEventListener("click", (event) => {

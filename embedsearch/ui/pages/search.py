@@ -171,7 +171,7 @@ def _answer(
     worded = searcher.words is not None and isinstance(query, Text)  # the address may be of another query
     options = replace(options, where=where, mode=asked.mode if worded else None)
     with st.spinner("Searching …"):
-        placed = searcher.placed([query])
+        placed = [opened.placing.ask(query)]
         (results,) = searcher.search_placed(placed, replace(options, rerank=""))
         clear = results.verdict is Verdict.CLOSE and results.mode != "lexical"
         if asked.close or (asked.close is None and clear):

@@ -1,0 +1,131 @@
+"""The page on 100,000 texts and on images: Enter to painted hits, 200 hits, layout shift, and 20 sessions.
+
+A time runs from the Enter key until the hits are drawn: of images, until the thumbnails on the screen are
+there. Sessions are websockets that ask queries of their own, one after the other; each answer is compared
+with the library's. Their figures are given in processor time of the server, too.
+
+    python -m tests.benchmarks.page [seconds of the sessions]
+"""
+
+import re
+import socket
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import sync_playwright
+
+import embedsearch as es
+from tests.benchmarks.page_first import FIELD
+from tests.benchmarks.page_memory import anonymous, start
+from tests.benchmarks.serve import NAME, index, processor_time
+from tests.ui.conftest import ARGUMENTS, CHROMIUM, shown
+from tests.ui.session import session
+from tests.ui.test_layout_shift import WATCH
+
+QUERIES, K, MANY = 50, 48, 200
+SESSIONS, SECONDS = 20, 120
+PAINTED = """
+() => [...document.querySelectorAll(".es-image > img")].every(
+  (image) => image.naturalWidth > 0 || image.getBoundingClientRect().top > innerHeight)
+"""
+
+
+def images(folder):
+    """Build an index of the Tux Paint stamps; return its captions, or nothing where there are none."""
+    root = Path("/usr/share/tuxpaint/stamps")
+    if not root.is_dir():
+        return []
+    items = es.build(root, name="images", indexes=folder).build.items
+    return [text for text in items["field:caption"].to_pylist() if text]
+
+
+def ask(page, query):
+    """Type a query, and return the seconds until its hits are painted."""
+    page.get_by_label(FIELD).fill(query)
+    started = time.perf_counter()
+    page.get_by_label(FIELD).press("Enter")
+    page.wait_for_url(lambda address: query.split()[-1] in address)
+    shown(page)
+    page.wait_for_function(PAINTED)
+    return time.perf_counter() - started
+
+
+def browse(address, name, queries):
+    """Print how long queries of one index take in a browser."""
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS).new_page()
+        page.set_default_timeout(120_000)
+        page.add_init_script(WATCH)
+        page.goto(f"{address}?index={name}&k={K}&close=no")
+        shown(page)
+        taken = [ask(page, query) for query in queries][2:]  # the first two load what all need
+        shift = page.evaluate("window.shift")
+        page.goto(f"{address}?index={name}&k={MANY}&close=no")
+        shown(page)
+        many = [ask(page, query) for query in queries[:7]][2:]
+        print(
+            f"page_{name} p95={1000 * np.percentile(taken, 95):.0f} ms, median {1000 * np.median(taken):.0f} "
+            f"ms ({len(taken)} queries, {K} hits); {MANY} hits in {np.median(many):.2f} s; shift {shift:.3f}",
+            flush=True,
+        )
+
+
+def crowd(port, server, library, queries, seconds):
+    """Print how long queries of 20 sessions take, and how many answers are not the library's."""
+    ends = time.monotonic() + seconds
+    taken, wrong, messages = [], [], []
+
+    def visit(number):
+        with session(port, seconds=600) as visitor:
+            at = number
+            while time.monotonic() < ends:
+                query = queries[at % len(queries)]
+                at += SESSIONS
+                started = time.perf_counter()
+                said = visitor.ask(index=NAME, q=query, close="no")
+                taken.append(time.perf_counter() - started)
+                messages.append(visitor.received)
+                found = re.findall(r'data-item=\\*"([^"\\]+)', said)
+                wrong.append(found != [hit.item for hit in library.search(query)])
+
+    computed, before = processor_time(server), anonymous(server)
+    with ThreadPoolExecutor(SESSIONS) as threads:
+        list(threads.map(visit, range(SESSIONS)))
+    print(
+        f"page_sessions p95={np.percentile(taken, 95):.2f} s, median {np.median(taken):.2f} s "
+        f"({len(taken) / seconds:.1f} queries/s, {(processor_time(server) - computed) / len(taken):.3f} s of "
+        f"processor time and {np.median(messages):.0f} messages each; {sum(wrong)} of {len(wrong)} wrong; "
+        f"{before / 1e6:.0f} MB before, {anonymous(server) / 1e6:.0f} MB after)"
+    )
+
+
+def main(seconds):
+    """Print all figures."""
+    texts, queries = index()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "indexes").mkdir()
+        (folder / "indexes" / NAME).symlink_to(texts / NAME)
+        captions = images(folder / "indexes")
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        log = stack.enter_context((folder / "log").open("wb"))
+        server = start(folder, port, log)
+        stack.callback(server.wait)
+        stack.callback(server.terminate)
+        address = f"http://localhost:{port}/"
+        plain = [query for query in queries if query.split()[-1].isalpha()]
+        browse(address, NAME, plain[: QUERIES + 2])
+        if captions:
+            browse(address, "images", [f"{text} now" for text in captions[: QUERIES + 2]])
+        crowd(port, server.pid, es.open(NAME, texts), queries, seconds)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else SECONDS)
