@@ -194,7 +194,7 @@ def _answer(
     spelled = written(opened.facets, asked.facets, asked.where)
 
     def shares() -> None:
-        wider = replace(options, k=None)
+        wider = replace(options, k=None) if options.close else options
         share.show(
             searcher, query, options, spelled, results, lambda: searcher.search_placed(placed, wider)[0]
         )

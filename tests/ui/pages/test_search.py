@@ -416,3 +416,25 @@ def test_equal_texts_are_one_card(visit):
     page = visit({"index": "twice", "q": QUESTIONS[0][0], "fold": "no"})
     expect(page.locator(".es-text").get_by_text(QUESTIONS[0][0], exact=True)).to_have_count(2)
     expect(page.get_by_text("more with the same content")).to_have_count(0)
+
+
+def test_keys_lead_through_the_hits_and_an_opened_image(visit):
+    """/ leads to the field, arrows to a card, Enter opens its image, arrows go on there; ? lists the keys."""
+    page = visit({"index": "images", "item": "star/red star.png", "k": 5, "close": "no"})
+    answered(page)
+    page.keyboard.press("/")
+    expect(page.get_by_label("What are you looking for?")).to_be_focused()
+    cards(page).first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(cards(page).nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    box = page.get_by_role("dialog")
+    expect(box.get_by_role("img", name=names(page)[1])).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(box.get_by_role("img", name=names(page)[2])).to_be_visible()
+    expect(box.get_by_role("link", name="Open file")).to_have_attribute("href", re.compile("_es_media/"))
+    page.keyboard.press("Escape")
+    expect(box).to_have_count(0)
+    cards(page).first.focus()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
