@@ -6,6 +6,7 @@ Commands are imported when they are called for, so that `embedsearch --help` is 
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from importlib import import_module
 
@@ -97,6 +98,15 @@ class LazyGroup(click.Group):
         return result
 
 
+def _progress(ctx: click.Context, param: click.Parameter, value: str) -> None:  # noqa: ARG001
+    """Keep how progress is shown; a program that reads it may end the command by SIGTERM as by Ctrl-C."""
+    from embedsearch.cli.options import PROGRESS
+
+    ctx.meta[PROGRESS] = value
+    if value == "json":
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={
@@ -105,6 +115,15 @@ class LazyGroup(click.Group):
         "max_content_width": 100,
     },
     epilog="Example: embedsearch build ~/Pictures --name holidays, then embedsearch ui",
+)
+@click.option(
+    "--progress",
+    type=click.Choice(["bar", "json"]),
+    default="bar",
+    show_default=True,
+    expose_value=False,
+    callback=_progress,
+    help="How progress is shown on stderr: a bar, or a JSON object a line for programs.",
 )
 @click.version_option(__version__, prog_name="embedsearch")
 def cli() -> None:

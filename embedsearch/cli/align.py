@@ -35,9 +35,9 @@ def align_command(
     The command prints how well texts find images, measured by cross-validation.
     """
     from embedsearch.api import align
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
 
-    with Bar(name) as bar:
+    with reporter(name) as bar:
         index = align(name, captions or "", field=field, text_model=text_model, indexes=indexes, progress=bar)
     crossmodal = index.manifest.artifacts.crossmodal
     assert crossmodal is not None

@@ -370,10 +370,10 @@ def build_command(
     already, it is brought up to date.
     """
     from embedsearch.api import build
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
 
     before = current(name, indexes)
-    with Bar(name) as bar:
+    with reporter(name) as bar:
         index = build(
             source,
             name=name,

@@ -74,7 +74,7 @@ def calibrate_command(
     gets the verdict "nothing here is close".
     """
     from embedsearch.api import calibrate
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
     from embedsearch.distances.pairs import shown_percentile
     from embedsearch.store.folders import index_folder, indexes_folder
     from embedsearch.store.judged import Judged, unmarked
@@ -85,7 +85,7 @@ def calibrate_command(
         pairs = Judged(index_folder(indexes_folder(indexes), name)).pairs
         if not pairs.is_file():
             raise click.UsageError(unmarked(name))
-    with Bar(name) as bar:
+    with reporter(name) as bar:
         index = calibrate(
             name,
             pairs=pairs or "",

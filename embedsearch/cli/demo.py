@@ -108,14 +108,14 @@ def _build_apart(images: Path | None, sounds: Path | None, device: str, root: Pa
 
 def _build(images: Path | None, sounds: Path | None, device: str, root: Path, json: bool) -> None:
     """Build the indexes that are not there, and print what came of it."""
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
     from embedsearch.demo.indexes import IMAGES, SOUNDS, demo_recipes, make
 
     built = []
     given = {IMAGES: images, SOUNDS: sounds}
     for recipe in demo_recipes(images, device, sounds):
         before = current(recipe.name, root)
-        with Bar(recipe.name) as bar:
+        with reporter(recipe.name) as bar:
             index = make(recipe, root, again=given.get(recipe.name) is not None, progress=bar)
         built.append(index)
         if not json:

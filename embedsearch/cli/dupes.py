@@ -58,11 +58,11 @@ def dupes_command(
     Items within --threshold that are not copies, such as texts that say the same, are listed separately.
     """
     from embedsearch.analysis.duplicates import find_duplicates
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
     from embedsearch.index import open_index
 
     searcher = open_index(name, indexes)
-    with Bar(name) as bar:
+    with reporter(name) as bar:
         found = find_duplicates(searcher, threshold, keep, bar, check=check)
     if json:
         from embedsearch.serve.schemas import DuplicatesOutput

@@ -95,7 +95,7 @@ def eval_command(
     spans, --test with --labels label does too.
     """
     from embedsearch.analysis.evaluate import evaluate
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
     from embedsearch.index import open_index
     from embedsearch.store.folders import index_folder, indexes_folder
     from embedsearch.store.judged import Judged, unmarked
@@ -109,7 +109,7 @@ def eval_command(
         queries, qrels = marked.queries, marked.qrels
     if tune and (queries is None or qrels is None):
         raise click.UsageError("--tune needs judged queries: --queries FILE and --qrels FILE.")
-    with Bar(name) as bar:
+    with reporter(name) as bar:
         index = open_index(name, indexes)
         if tune and queries is not None and qrels is not None:
             index = index.tune(queries, qrels, progress=bar)

@@ -124,9 +124,9 @@ def _centred(facts: CentringFacts, dimension: int) -> str:
 
 def _diagnose(build: Build) -> dict[str, Any]:
     from embedsearch.analysis.diagnostics import diagnose
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
 
-    with Bar(build.manifest.name) as bar:
+    with reporter(build.manifest.name) as bar:
         return diagnose(build, progress=bar)
 
 

@@ -61,14 +61,14 @@ def map_command(
     among its 10 nearest on the map. After a rebuild, items stay near their old places.
     """
     from embedsearch.artifacts.map import load_map, map_index
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
     from embedsearch.maps.export import save_csv
     from embedsearch.maps.inputs import Method, Settings
     from embedsearch.store.folders import indexes_folder
 
     if save is not None and not save.resolve().parent.is_dir():
         raise click.BadParameter(f"there is no folder {save.resolve().parent}", param_hint="--save")
-    with Bar(name) as bar:
+    with reporter(name) as bar:
         build = map_index(indexes_folder(indexes), name, Settings(Method(method), clusters or 0, names), bar)
     made = load_map(build)
     assert made is not None  # it was just published

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # control characters, and those that change the direction of what follows
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+PROGRESS = "embedsearch.progress"  # key of the click context: what --progress asks for
 F = TypeVar("F", bound=Callable[..., Any])
 
 

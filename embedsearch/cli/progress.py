@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Self
 
 import click
 from tqdm import tqdm
 
+from embedsearch.cli.options import PROGRESS
 from embedsearch.progress import Computing
+
+EVERY = 0.4  # seconds between two lines of one stage
+
+
+def reporter(name: str) -> Bar | Lines:
+    """Return what shows the progress of work on the index `name`, as --progress asks; closed by `with`."""
+    context = click.get_current_context(silent=True)
+    return Lines() if context is not None and context.meta.get(PROGRESS) == "json" else Bar(name)
 
 
 class Bar:
@@ -67,3 +78,53 @@ class Bar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class Lines:
+    """Progress as a JSON object a line; see `embedsearch.progress.Progress`.
+
+    Each has the keys `stage` (a text), `done`, `total` (null where it is not known) and `seconds` since the
+    stage began.
+    """
+
+    def __init__(self) -> None:
+        self._stage, self._done = "", 0
+        self._total: int | None = None
+        self._began = self._printed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, encoder: Computing, total: int | None, done: int) -> None:
+        """Print which model computes, and how much is done."""
+        if encoder.device:
+            resumed = f", resuming after {done:,} records of an interrupted run" if done else ""
+            self.stage(f"embedding with {encoder.spec.model}{resumed}", total)
+            self._done = done
+            self._print()
+
+    def advance(self, entries: int) -> None:
+        """Print how much is done, unless that was just printed."""
+        self._done += entries
+        if time.monotonic() - self._printed >= EVERY or self._done == self._total:
+            self._print()
+
+    def spent(self, waiting: float, computing: float) -> None:
+        """Print nothing: how long it waits for input is for a person at a terminal."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """Print what happens now."""
+        self._stage, self._total, self._done, self._began = text, total, 0, time.monotonic()
+        self._print()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _print(self) -> None:
+        self._printed = time.monotonic()
+        seconds = round(self._printed - self._began, 1)
+        line = {"stage": self._stage, "done": self._done, "total": self._total, "seconds": seconds}
+        click.echo(json.dumps(line, ensure_ascii=False), err=True)

@@ -79,7 +79,7 @@ def rebuild_command(
     If something changed, a new build is published. If not, nothing is written and no model is loaded.
     The file indexes/NAME/recipe.toml says what is read, and how.
     """
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
     from embedsearch.index import rebuild
 
     if dry_run:
@@ -90,7 +90,7 @@ def rebuild_command(
         _dry_run(name, full, indexes, json)
         return
     before = current(name, indexes)
-    with Bar(name) as bar:
+    with reporter(name) as bar:
         index = rebuild(
             name,
             full=full,
@@ -114,11 +114,11 @@ def rebuild_command(
 
 
 def _dry_run(name: str, full: bool, indexes: Path | None, json: bool) -> None:
-    from embedsearch.cli.progress import Bar
+    from embedsearch.cli.progress import reporter
     from embedsearch.index import changes
     from embedsearch.indexing.build import MOST_REMOVED
 
-    with Bar(name) as bar:
+    with reporter(name) as bar:
         found = changes(name, full=full, indexes=indexes, progress=bar)
     if json:
         from embedsearch.serve.schemas import DryRunOutput

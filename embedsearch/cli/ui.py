@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -21,20 +22,37 @@ from embedsearch.cli.options import example, indexes_option, option, port_option
     help="Also accept this host name, besides localhost: the name of a proxy, or of this machine in its "
     "network.",
 )
+@option(
+    "--allow-build",
+    is_flag=True,
+    help="Let visitors build, change and remove indexes, and read folders of this machine, although the page "
+    "is open to other machines.  [default: only where it is for this machine alone]",
+)
 @indexes_option
-def ui_command(port: int | None, browser: bool, allow_host: tuple[str, ...], indexes: Path | None) -> None:
+def ui_command(
+    port: int | None, browser: bool, allow_host: tuple[str, ...], allow_build: bool, indexes: Path | None
+) -> None:
     """Serve the page on this machine until Ctrl-C.
 
     A server that is killed is started again, at most twice within a minute.
     """
     from embedsearch.store.folders import indexes_folder
 
-    serve(indexes_folder(indexes), port, browser, allow_host)
+    serve(indexes_folder(indexes), port, browser, allow_host, allow_build)
 
 
-def serve(indexes: Path, port: int | None, browser: bool, hosts: Sequence[str] = ()) -> NoReturn:
+def serve(
+    indexes: Path,
+    port: int | None,
+    browser: bool,
+    hosts: Sequence[str] = (),
+    allow_build: bool = False,
+) -> NoReturn:
     """Serve the page over a folder of indexes until Ctrl-C; without a port on the first free one."""
-    from embedsearch.ui.launch import address, free_port, launch, warning
+    from embedsearch.ui.launch import ALLOW_BUILD, address, free_port, launch, warning
+
+    if allow_build:
+        os.environ[ALLOW_BUILD] = "1"
 
     port = port or free_port()
     click.echo(f"The page is at {address(port)} until Ctrl-C.")

@@ -157,14 +157,14 @@ def serve(tmp_path_factory):
     """Return a function that serves the page on a folder of indexes and gives its address."""
     servers = []
 
-    def start(indexes: Path) -> str:
+    def start(indexes: Path, hosts: tuple[str, ...] = ()) -> str:
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
         log = (tmp_path_factory.mktemp("server") / "log").open("wb")
         servers.append(
             subprocess.Popen(
-                command(port, open_browser=False),
+                command(port, False, hosts),
                 env={**os.environ, "EMBEDSEARCH_INDEXES": str(indexes)},
                 cwd=tmp_path_factory.getbasetemp(),  # so that no .streamlit of the repository helps
                 stdout=log,

@@ -15,6 +15,7 @@ from types import FrameType
 
 from embedsearch.errors import EmbedsearchError
 from embedsearch.serve.memory import MEMORY
+from embedsearch.ui import jobs
 from embedsearch.ui.theme import HOSTS, OPTIONS, Option
 
 # not beside pages/, which Streamlit would take for its own
@@ -22,6 +23,8 @@ SCRIPT = Path(__file__).with_name("script.py")  # makes the server
 PAGE = Path(__file__).with_name("page.py")  # draws the page
 HOST, FIRST_PORT, PORTS = "localhost", 8501, 100
 ADDRESS = "STREAMLIT_SERVER_ADDRESS"  # the environment variable that names another address to listen on
+ALLOW_BUILD = "EMBEDSEARCH_UI_ALLOW_BUILD"  # the variable of `embedsearch ui --allow-build`
+UPLOAD = 200  # megabytes of a file, where indexes may be built from it
 EVERYWHERE = ("", "0.0.0.0", "::")  # all interfaces
 PATIENCE = 5  # seconds that the server gets to end by itself
 MOST_DEATHS, WITHIN = 3, 60.0  # seconds
@@ -53,6 +56,8 @@ def command(port: int, open_browser: bool, hosts: Sequence[str] = ()) -> list[st
     }
     if bound is None:
         options["server.address"] = HOST  # people's images are not for the whole network
+    if is_allowed() or (bound in (None, *HOSTS) and not hosts):
+        options["server.maxUploadSize"] = UPLOAD
     flags = [f"--{name}={_plain(each)}" for name, value in options.items() for each in _listed(value)]
     return [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *flags]
 
@@ -60,6 +65,11 @@ def command(port: int, open_browser: bool, hosts: Sequence[str] = ()) -> list[st
 def environment(indexes: Path) -> dict[str, str]:
     """Return the environment of a server over a folder of indexes."""
     return {**MEMORY, **os.environ, "EMBEDSEARCH_INDEXES": str(indexes)}
+
+
+def is_allowed() -> bool:
+    """Whether visitors may build indexes even where the page is open to other machines."""
+    return os.environ.get(ALLOW_BUILD, "").lower() in ("1", "true", "yes", "on")
 
 
 def address(port: int) -> str:
@@ -99,6 +109,14 @@ def launch(indexes: Path, port: int, open_browser: bool, hosts: Sequence[str] = 
         The exit status: 0 after Ctrl-C, else the server's; 128 and the signal's number where this process got
         SIGTERM or SIGHUP, or where the server was killed three times within a minute.
     """
+    try:
+        return _launch(indexes, port, open_browser, hosts)
+    finally:
+        if stopped := jobs.cancel_own(indexes):
+            _report(f"“{stopped}” was stopped. The work so far is kept: the page Indexes resumes it.")
+
+
+def _launch(indexes: Path, port: int, open_browser: bool, hosts: Sequence[str]) -> int:
     deaths: list[float] = []
     while True:
         # the open pages connect again by themselves

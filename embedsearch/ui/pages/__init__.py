@@ -40,5 +40,6 @@ MAP = PageRow("map", "Map", ":material/scatter_plot:", f"{_ROOM}.map:map_page")
 DUPLICATES = PageRow(
     "duplicates", "Duplicates", ":material/content_copy:", f"{_ROOM}.duplicates:duplicates_page"
 )
-PAGES = (SEARCH, RELATEDNESS, MAP, DUPLICATES)
+INDEXES = PageRow("indexes", "Indexes", ":material/database:", f"{_ROOM}.indexes:indexes_page")
+PAGES = (SEARCH, RELATEDNESS, MAP, DUPLICATES, INDEXES)
 FORMER = "compare"  # the path of a page of version 0.3

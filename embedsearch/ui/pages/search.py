@@ -30,6 +30,7 @@ from embedsearch.ui.url_state import Asked
 from embedsearch.ui.widgets import (
     cards,
     facets,
+    first_start,
     hits,
     look,
     order,
@@ -59,7 +60,7 @@ def search_page() -> None:
     with calm():
         known = manifests(indexes)
         if not known:
-            _welcome(indexes)
+            first_start.show(indexes)
             return
         name = asked.index or first_index(known)
         row = st.container(horizontal=True, vertical_alignment="bottom", key="es-ask")
@@ -151,16 +152,6 @@ def _filter(opened: Opened, asked: Asked, but: str = "") -> tuple[Tree | None, t
     except FilterError as error:
         return condition(opened.facets, picked), (f"{error} The condition is ignored.",)
     return where, ()
-
-
-def _welcome(indexes: Path) -> None:
-    st.header("Nothing to search yet")
-    st.html(
-        '<p class="es-about">This folder holds no index. Build the demo indexes, or one of your own, then '
-        "reload this page.</p>"
-    )
-    st.code("embedsearch demo\nembedsearch build ~/Pictures --name images", language="bash")
-    st.html(f'<p class="es-quiet">Folder of indexes: {html.escape(str(indexes))}</p>')
 
 
 def _answer(

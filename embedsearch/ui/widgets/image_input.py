@@ -79,7 +79,14 @@ def pick_image(
 
     types = sorted(suffix[1:] for suffix in image_suffixes())
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"es-pick-{key}"):
-        st.file_uploader(label, type=types, key=field, on_change=uploaded, accept_multiple_files=many)
+        st.file_uploader(
+            label,
+            type=types,
+            key=field,
+            on_change=uploaded,
+            accept_multiple_files=many,
+            max_upload_size=uploads.MOST,
+        )
         _mount()(key=paste, data={"limit": LIMIT, "listen": listen}, on_pasted_change=pasted, width="content")
 
 

@@ -18,6 +18,7 @@ FOLDER = ".uploads"
 IMAGE, SOUND = ".png", ".sound"  # how the names of kept files end
 SIDE = 1024
 KEEP = 200
+MOST = 50  # megabytes of a file
 # A large image takes hundreds of megabytes and a second or more while it is decoded: one at a time.
 _TURN = Semaphore(1)
 

@@ -1,0 +1,70 @@
+import csv
+
+import pytest
+
+from embedsearch.errors import SourceError, SourceNotFoundError
+from embedsearch.records import Modality
+from embedsearch.ui.widgets import new_index
+from embedsearch.ui.widgets.new_index import keep, look, offered, safe_names
+from tests.ui.conftest import draw
+
+
+def test_names_of_uploaded_files_stay_in_their_folder():
+    """Whatever a browser sends is a plain name: no folder, no hidden file, and each once."""
+    names = ["../../etc/passwd", "a\\b\\c.csv", ".env", "..", "x/y.png", "y.png", "Y.PNG", "é\n<b>.txt"]
+    assert safe_names(names) == ["passwd", "c.csv", "env", "file", "y.png", "2-y.png", "3-Y.PNG", "é__b_.txt"]
+
+
+def test_uploaded_files_are_kept_as_they_are(tmp_path, monkeypatch):
+    """One table is a file; several files are a folder; a zip is not unpacked; too much is refused."""
+    table = keep([("t.csv", b"text\nhello\n")], tmp_path)
+    assert (table.name, table.read_bytes()) == ("t.csv", b"text\nhello\n")
+    assert keep([("t.csv", b"text\nhello\n")], tmp_path) == table
+    folder = keep([("a.png", b"1"), ("../a.png", b"2")], tmp_path)
+    assert sorted((each.name, each.read_bytes()) for each in folder.iterdir()) == [
+        ("2-a.png", b"2"),
+        ("a.png", b"1"),
+    ]
+    assert keep([("a.zip", b"PK")], tmp_path).name == "a.zip"
+    assert {each.parent for each in (folder, table.parent)} == {tmp_path / new_index.INCOMING}
+    monkeypatch.setattr(new_index, "MOST_BYTES", 3)
+    with pytest.raises(SourceError, match="At most"):
+        keep([("a", b"12"), ("b", b"34")], tmp_path)
+
+
+def test_a_path_is_completed_by_what_is_there(tmp_path):
+    """A folder offers what is in it, folders first; the beginning of a name what is beside; hidden is not."""
+    for name in ("pictures", "papers", ".hidden"):
+        (tmp_path / name).mkdir()
+    for name in ("b.csv", "a.CSV.gz", "program.exe"):
+        (tmp_path / name).touch()
+    inside = [str(tmp_path / name) for name in ("papers", "pictures", "a.CSV.gz", "b.csv")]
+    assert offered(str(tmp_path)) == [str(tmp_path), str(tmp_path.parent), *inside]
+    assert offered(str(tmp_path / "pic"))[0] == str(tmp_path / "pic")
+    assert offered(str(tmp_path / "pic"))[-4:] == inside
+
+
+def test_a_table_is_looked_at_by_its_columns(tmp_path):
+    """The columns, the first rows, and which column would be embedded; none where that can't be told."""
+    path = tmp_path / "t.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "price"), ("a coat", 3), ("a hat " * 30, 4)])
+    looked = look(str(path), 0)
+    assert (looked.kind, looked.modality, looked.columns) == ("csv", Modality.TEXT, ("text", "price"))
+    assert looked.texts == ("text",)
+    assert looked.rows[0] == {"text": "a coat", "price": "3"}
+    assert len(looked.rows[1]["text"]) <= new_index.CELL
+    path.write_text("what,who\na long sentence,b\n")
+    looked = look(str(path), 1)
+    assert (looked.modality, looked.texts) == (None, ("what",))
+
+
+def test_a_folder_of_images_is_shown_by_some(tmp_path):
+    """The count, small copies of the first images, and what is passed over."""
+    draw(tmp_path)
+    looked = look(str(tmp_path), 0)
+    assert (looked.kind, looked.count, looked.columns) == ("images", 21, ())
+    assert len(looked.images) == new_index.SMALL
+    assert looked.passed_over == {".pdf": 1}
+    with pytest.raises(SourceNotFoundError):
+        look(str(tmp_path / "none"), 0)
