@@ -7,7 +7,7 @@ import streamlit as st
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import ASSETS, after_run, auto_reload, navigation, url_state
 from embedsearch.ui.cached import manifests
-from embedsearch.ui.pages import FORMER, PAGES, RELATEDNESS, SEARCH
+from embedsearch.ui.pages import FORMER, MAP, PAGES, RELATEDNESS, SEARCH
 from embedsearch.ui.widgets import compared_items as compared
 
 
@@ -48,4 +48,6 @@ def show() -> None:
     navigation.show_links(known)
     after_run.follow(page.url_path)
     auto_reload.follow(indexes, index)
+    if known and page.title in (SEARCH.title, MAP.title):  # the others show theirs
+        st.html(f'<h1 class="es-unseen">{page.title}</h1>')
     page.run()

@@ -2,6 +2,9 @@
 let asked = null, said = "", focused = null, live = null;
 
 const ended = () => {
+  const nav = document.querySelector(".st-key-es-nav");
+  nav?.setAttribute("role", "navigation");
+  nav?.setAttribute("aria-label", "Pages");
   const found = [...document.querySelectorAll(".es-announced")];
   const text = found.map((each) => each.textContent.trim()).join(" ");
   if (text !== said) live.textContent = said = text;

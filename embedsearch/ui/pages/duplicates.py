@@ -47,7 +47,7 @@ def duplicates_page() -> None:
     indexes = indexes_folder()
     said = {name: values[-1] for name, values in url_state.parameters().items() if values}
     with calm():
-        st.subheader("What appears more than once?", anchor=False)
+        st.html('<h1 class="es-h">What appears more than once?</h1>')
         known = with_copies(manifests(indexes))
         if not known and not said.get("index"):
             st.html(

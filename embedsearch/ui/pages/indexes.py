@@ -53,7 +53,7 @@ def indexes_page() -> None:
         if allowed:
             if not known and not busy:
                 first_start.offer_demo(indexes)
-            new_index.show(indexes)
+            new_index.show(indexes, busy=busy)
 
 
 def unfinished(indexes: Path) -> list[str]:
@@ -167,14 +167,16 @@ def _manage(indexes: Path, name: str, manifest: Manifest, busy: bool) -> None:
     command = verbs[verb]()
     if busy:
         st.html('<p class="es-quiet">Another job is running. Wait for it, or stop it.</p>')
-    st.button(
+    asked = st.button(
         f"{verb} {name}",
         type="primary",
         key=f"manage-go-{name}",
         disabled=busy or command is None,
-        on_click=job_panel.start,
-        args=(indexes, f"{verb} {name}", name, command or []),
     )
+    # not in a callback, which would get what was typed before the click
+    if asked and command is not None:
+        job_panel.begin(indexes, f"{verb} {name}", name, command)
+        st.rerun()
 
 
 def _has_images(manifest: Manifest) -> bool:

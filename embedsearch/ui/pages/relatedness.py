@@ -10,24 +10,34 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from embedsearch.analysis.compare import LEAST, Comparison, compared, index_pairs
+from embedsearch.analysis.compare import LEAST, Comparison, compare, compared, index_pairs
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.distances.pairs import Pairs
 from embedsearch.encoders import Encoder, preparation_of
 from embedsearch.errors import ItemError
-from embedsearch.modalities import UNITS, QueryForm, modality_of
+from embedsearch.modalities import PROJECTION, UNITS, QueryForm, modality_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import MOST_UNKNOWN, Unit
 from embedsearch.store.folders import indexes_folder
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import url_state
 from embedsearch.ui.cached import general_pairs, load_encoder, manifests, open_index
-from embedsearch.ui.widgets import cards, compared_items, matrix
+from embedsearch.ui.widgets import cards, compared_items, layers, matrix, play
 from embedsearch.ui.widgets.compared_items import Compared
 from embedsearch.ui.widgets.histogram import histogram
 from embedsearch.ui.widgets.notes import calm, show_notices
 
-KINDS = {row.unit: row.compared for row in UNITS.values() if row.compared}
+KINDS: dict[str, str] = {row.unit: row.compared for row in UNITS.values() if row.compared}
+BOTH, PLAY = "both", "play"  # kinds beside those of one unit
+ABOUT = {
+    QueryForm.TEXT: "Texts are near where they say nearly the same, whatever their words.",
+    QueryForm.WORD: "A word has a vector for each sentence that it stands in: “bank” beside a loan is not "
+    "“bank” beside a river. Click the word that you mean.",
+    QueryForm.IMAGE: "Images are near where they show the same kind of thing, whatever their size.",
+}
+BOTH_ABOUT = (
+    "An index in which texts find images holds both in one space, so a text has a distance to an image."
+)
 BUNDLED = "-"  # in the address; no index is called that
 KIND, MODEL = "relatedness-kind", "relatedness-model"
 
@@ -57,48 +67,101 @@ def relatedness_page() -> None:
     parameters = url_state.parameters()
     said = {name: values[-1] for name, values in parameters.items() if values}
     with calm():
-        st.subheader("How related are these?", anchor=False)
-        unit = _unit(said.get("kind", ""))
-        choices = _choices(unit, indexes)
+        st.html('<h1 class="es-h">How related are these?</h1>')
+        crossed = _crossed(indexes)
+        kind = _kind(said.get("kind", ""), {**KINDS, **({BOTH: "Texts and images"} if crossed else {})})
+        if kind == PLAY:
+            play.show(indexes, said)
+            return
+        both = kind == BOTH
+        unit = Unit.IMAGE if both else Unit(kind)
+        form = UNITS[unit].form
+        st.html(f'<p class="es-quiet">{BOTH_ABOUT if both else ABOUT[form]}</p>')
+        choices = crossed if both else _choices(unit, indexes)
         index, problems = _chosen(said.get("with"), choices)
         show_notices((*problems, *compared_items.problems(parameters)))
-        entered = compared_items.enter(unit, indexes)
+        entered = compared_items.enter_both(indexes) if both else compared_items.enter(unit, indexes)
         texts = sum(bool(entry.text.strip()) for entry in compared_items.entries(parameters))
         try:
             if len(entered) < LEAST:
-                unpicked = UNITS[unit].form is QueryForm.WORD and texts >= LEAST
+                unpicked = form is QueryForm.WORD and texts >= LEAST
                 missing = "Click a word in two or more of the sentences" if unpicked else "Enter two or more"
                 st.html(f'<p class="es-quiet">{missing} to see how related they are.</p>')
                 return
             with st.spinner("Comparing …"):
-                measure = _measure(index, unit, indexes)
-                entered, measure = _readable(measure, entered)
-                if len(entered) < LEAST:
-                    return
-                made = _compare(measure, entered)
+                if both:
+                    made, measure = _compare_both(index, entered, indexes)
+                else:
+                    measure = _measure(index, unit, indexes)
+                    entered, measure = _readable(measure, entered)
+                    if len(entered) < LEAST:
+                        return
+                    made = _compare(measure, entered)
             _answer(made, entered, measure)
+            if form is QueryForm.TEXT and _has_layers(measure.encoder):
+                layers.show(_plain(measure.encoder), [str(thing.content) for thing in entered])
         finally:  # another can be chosen also where this one can't be opened
             _model(index, choices)
 
 
-def _unit(asked: str) -> Unit:
-    first = next(iter(KINDS))
-    unit = Unit(asked) if asked in KINDS else first
+def _has_layers(encoder: Encoder) -> bool:
+    """Whether the vectors of texts are the hidden states of a model of this machine, pooled."""
+    return encoder.spec.pooling in ("cls", "mean")
+
+
+def _plain(encoder: Encoder) -> EncoderRecipe:
+    """Return the recipe of an encoder's model for texts, as `embedsearch.compare` loads it."""
+    return EncoderRecipe(
+        unit=Unit.TEXT,
+        model=encoder.spec.model,
+        revision=encoder.spec.revision,
+        engine="torch",
+        precision="fp32",
+    )
+
+
+def _crossed(indexes: Path) -> dict[str, str]:
+    """Return the indexes of images that texts find, and their labels."""
+    return {
+        name: f"the index {name}: {manifest.encoder.spec.model}"
+        for name, manifest in manifests(indexes).items()
+        if manifest
+        and UNITS[manifest.unit].form is QueryForm.IMAGE
+        and (manifest.artifacts.crossmodal is not None or manifest.encoder.spec.pooling == PROJECTION)
+    }
+
+
+def _compare_both(index: str, entered: list[Compared], indexes: Path) -> tuple[Comparison, Measure]:
+    """Compare texts and images by an index."""
+    searcher = open_index(indexes, index).searcher
+    things = [thing.content if isinstance(thing.content, str | Path) else "" for thing in entered]
+    made = replace(compare(things, index=searcher), labels=tuple(matrix.full(each) for each in entered))
+    lacking = "A text and an image are never as near as two texts: compare distances of the same kind."
+    return made, Measure(searcher.encoder, made.metric, made.pairs, lacking if made.by else "")
+
+
+def _kind(asked: str, kinds: Mapping[str, str]) -> str:
+    """Let a person choose what is compared; return it."""
+    labels = {**kinds, PLAY: "Play"}
+    first = next(iter(labels))
+    kind = asked if asked in labels else first
 
     def changed() -> None:
-        url_state.change({"kind": st.session_state[KIND] or first, "with": ""})
+        url_state.change(
+            {"kind": st.session_state[KIND] or first, "with": "", play.ROUND: "", play.GUESS: ""}
+        )
 
-    url_state.follow(KIND, unit)
+    url_state.follow(KIND, kind)
     st.segmented_control(
         "What to compare",
-        list(KINDS),
-        format_func=KINDS.__getitem__,
+        list(labels),
+        format_func=labels.__getitem__,
         key=KIND,
         required=True,
         on_change=changed,
         label_visibility="collapsed",
     )
-    return unit
+    return kind
 
 
 def _choices(unit: Unit, indexes: Path) -> dict[str, str]:
@@ -199,12 +262,12 @@ def _answer(made: Comparison, entered: list[Compared], measure: Measure) -> None
     else:
         parts = _nearest(made, entered) + matrix.heat_map(made, entered) + drawn
     st.html(f'<div class="es-relatedness">{parts}</div>')
-    if made.pairs is None:
+    if made.pairs is None and measure.lacking:
         st.html(f'<p class="es-quiet">{html.escape(measure.lacking)}</p>')
-    layers = (
+    taken = (
         "last hidden layer" if made.layers == (-1,) else f"hidden layers {', '.join(map(str, made.layers))}"
     )
-    model = f"Model: {html.escape(made.model)}, {html.escape(made.pooling)} pooling, {layers}."
+    model = f"Model: {html.escape(made.model)}, {html.escape(made.pooling)} pooling, {taken}."
     st.html(
         f'<p class="es-quiet">{model} '
         f"{cards.METRIC_HELP[made.metric]} What counts as near differs from model to model.</p>"

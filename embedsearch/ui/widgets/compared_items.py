@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from embedsearch.ui.widgets.uploads import find, keep
 
 MOST = 10
 TEXT, WORD, IMAGE = "t", "w", "p"  # parameters of the address, one value a thing
+BLANK = "blank"  # the parameter of an address that begins without the example
 NOUNS = {QueryForm.TEXT: "Text", QueryForm.WORD: "Sentence", QueryForm.IMAGE: "Image"}
 ALL = (TEXT, WORD, IMAGE)
 TRY = "Try an example"
@@ -74,6 +76,14 @@ class Compared:
     image: bytes | None = None
 
 
+def starting(form: QueryForm, parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return an address with the example filled in where it asks for nothing and not for a blank page."""
+    said = {name: list(values) for name, values in parameters.items()}
+    if form in EXAMPLES and not any(each for name in (*ALL, BLANK) for each in said.get(name, ())):
+        said |= {name: values for name, values in change(EXAMPLES[form]).items() if values}
+    return said
+
+
 def entries(parameters: Mapping[str, Sequence[str]]) -> list[TextEntry]:
     """Return the texts that an address holds, as many as are shown: two at least, ten at most."""
     texts = list(parameters.get(TEXT, ()))[:MOST]
@@ -113,11 +123,23 @@ def from_compare(parameters: Mapping[str, Sequence[str]]) -> dict[str, list[str]
 
 def enter(unit: Unit, indexes: Path) -> list[Compared]:
     """Show the fields of a kind; return what has been entered."""
-    return _images(unit, indexes) if UNITS[unit].form is QueryForm.IMAGE else _texts(unit, indexes)
+    if UNITS[unit].form is QueryForm.IMAGE:
+        return _images(unit, indexes, names(url_state.parameters()), 0)
+    return _texts(unit, indexes)
+
+
+def enter_both(indexes: Path) -> list[Compared]:
+    """Show the fields of texts and of images; return what has been entered, texts first."""
+    texts = _texts(Unit.TEXT, indexes)
+    return texts + _images(Unit.IMAGE, indexes, names(url_state.parameters()), len(_said(Unit.TEXT)))
+
+
+def _said(unit: Unit) -> list[TextEntry]:
+    return entries(starting(UNITS[unit].form, url_state.parameters()))
 
 
 def _texts(unit: Unit, indexes: Path) -> list[Compared]:
-    said = entries(url_state.parameters())
+    said = _said(unit)
     things: list[Compared] = []
     with st.container(key="es-compared"):
         for at, entry in enumerate(said):
@@ -131,6 +153,7 @@ def _texts(unit: Unit, indexes: Path) -> list[Compared]:
                 f"Add a {NOUNS[UNITS[unit].form].lower()}",
                 icon=":material/add:",
                 on_click=_add,
+                args=(unit,),
                 key="relatedness-add",
             )
         _clear_or_example(unit, any(entry.text for entry in said), indexes)
@@ -144,18 +167,20 @@ def _text(unit: Unit, at: int, entry: TextEntry, *, removable: bool) -> str | Se
     def changed() -> None:
         text = st.session_state[key] or ""
         # A sentence of one word leaves nothing to pick.
-        _replace(at, TextEntry(text, 1 if form is QueryForm.WORD and len(words(text)) == 1 else 0))
+        _replace(unit, at, TextEntry(text, 1 if form is QueryForm.WORD and len(words(text)) == 1 else 0))
 
     url_state.follow(key, entry.text)
     st.text_area(f"{noun} {at + 1}", key=key, height=80, max_chars=MAX_TEXT, on_change=changed)
     if removable:
-        _remove_button(f"Remove {noun.lower()} {at + 1}", f"relatedness-remove-{at}", _remove, at)
+        _remove_button(
+            f"Remove {noun.lower()} {at + 1}", f"relatedness-remove-{at}", partial(_remove, unit), at
+        )
     if not entry.text.strip():
         return None
-    return _word(at, entry) if form is QueryForm.WORD else entry.text
+    return _word(unit, at, entry) if form is QueryForm.WORD else entry.text
 
 
-def _word(at: int, entry: TextEntry) -> Sentence | None:
+def _word(unit: Unit, at: int, entry: TextEntry) -> Sentence | None:
     spans = words(entry.text)
     numbers = range(1, len(spans) + 1)
     key = f"relatedness-word-{at}"
@@ -165,7 +190,7 @@ def _word(at: int, entry: TextEntry) -> Sentence | None:
         return literal(entry.text[start:end])
 
     def changed() -> None:
-        _replace(at, TextEntry(entry.text, st.session_state[key] or 0))
+        _replace(unit, at, TextEntry(entry.text, st.session_state[key] or 0))
 
     url_state.follow(key, entry.word if entry.word in numbers else None)
     st.pills(
@@ -174,8 +199,8 @@ def _word(at: int, entry: TextEntry) -> Sentence | None:
     return Sentence(entry.text, (spans[entry.word - 1],)) if entry.word in numbers else None
 
 
-def _images(unit: Unit, indexes: Path) -> list[Compared]:
-    kept = names(url_state.parameters())
+def _images(unit: Unit, indexes: Path, kept: list[str], before: int) -> list[Compared]:
+    """Show the images of an address, `kept`, behind `before` texts."""
 
     def took(name: str) -> None:
         now = names(url_state.parameters())
@@ -191,9 +216,10 @@ def _images(unit: Unit, indexes: Path) -> list[Compared]:
     things: list[Compared] = []
     with st.container(key="es-compared-images"):
         for at, name in enumerate(kept):
-            with st.container(key=f"es-compared-item-{at}"):
-                thing = _image(at + 1, name, indexes)
-                _remove_button(f"Remove image {at + 1}", f"relatedness-remove-{at}", _remove_image, at)
+            with st.container(key=f"es-compared-item-image-{at}"):
+                number = before + at + 1
+                thing = _image(number, name, indexes)
+                _remove_button(f"Remove image {number}", f"relatedness-remove-image-{at}", _remove_image, at)
             if thing is not None:
                 things.append(thing)
     _clear_or_example(unit, bool(kept), indexes)
@@ -219,9 +245,10 @@ def _image(number: int, name: str, indexes: Path) -> Compared | None:
 
 def _clear_or_example(unit: Unit, entered: bool, indexes: Path) -> None:
     if entered:
-        _button("Start over", ":material/restart_alt:", lambda: url_state.change(dict.fromkeys(ALL, "")))
-    elif examples := EXAMPLES.get(UNITS[unit].form):
-        _button(TRY, ":material/lightbulb:", lambda: url_state.change(change(examples)))
+        blank = {**dict.fromkeys(ALL, ""), BLANK: "yes"}
+        _button("Start over", ":material/restart_alt:", lambda: url_state.change(blank))
+    elif UNITS[unit].form in EXAMPLES:
+        _button(TRY, ":material/lightbulb:", lambda: url_state.change({BLANK: ""}))
     elif index := next((name for name, each in manifests(indexes).items() if each and each.unit is unit), ""):
         _button(TRY, ":material/lightbulb:", lambda: _example_images(index, indexes))
 
@@ -275,12 +302,12 @@ def _remove_button(label: str, key: str, remove: Callable[[int], None], at: int)
     st.button("", key=key, icon=":material/close:", type="tertiary", help=label, on_click=remove, args=(at,))
 
 
-def _add() -> None:
-    url_state.change(change([*entries(url_state.parameters()), TextEntry()]))
+def _add(unit: Unit) -> None:
+    url_state.change(change([*_said(unit), TextEntry()]))
 
 
-def _remove(at: int) -> None:
-    said = entries(url_state.parameters())
+def _remove(unit: Unit, at: int) -> None:
+    said = _said(unit)
     url_state.change(change(said[:at] + said[at + 1 :]))
 
 
@@ -289,10 +316,11 @@ def _remove_image(at: int) -> None:
     url_state.change({IMAGE: kept[:at] + kept[at + 1 :]})
 
 
-def _replace(at: int, entry: TextEntry) -> None:
-    said = entries(url_state.parameters())
+def _replace(unit: Unit, at: int, entry: TextEntry) -> None:
+    said = _said(unit)
     said[at] = entry
-    url_state.change(change(said))
+    emptied = {} if any(each.text for each in said) else {BLANK: "yes"}
+    url_state.change({**change(said), **emptied})
 
 
 def _number(text: str) -> int:

@@ -24,7 +24,7 @@ from embedsearch.sources import WITH_COLUMNS, open_source
 from embedsearch.sources.guess import FILE_KINDS, guess
 from embedsearch.store.folders import is_published
 from embedsearch.ui.widgets import job_panel, thumbnails
-from embedsearch.ui.widgets.notes import literal, report, sentence
+from embedsearch.ui.widgets.notes import literal, sentence, show_notices
 
 INCOMING, KEPT = ".incoming", "uploaded"  # folders: before an index is built, and in the index's own
 OLD = 86_400  # seconds that uploaded files wait to be built
@@ -77,8 +77,8 @@ class Looked:
     passed_over: dict[str, int]
 
 
-def show(indexes: Path) -> None:
-    """Show the form."""
+def show(indexes: Path, *, busy: bool) -> None:
+    """Show the form; while a job runs, nothing can be built."""
     turn = st.session_state.setdefault(TURN, 0)
     with st.container(border=True, key="es-new"):
         st.html('<h2 class="es-h">Add an index</h2>')
@@ -94,7 +94,7 @@ def show(indexes: Path) -> None:
         except (EmbedsearchError, OSError) as error:
             st.warning(literal(sentence(str(error))), icon=":material/info:")
             return
-        _settle(indexes, location, looked, turn)
+        _settle(indexes, location, looked, turn, busy=busy)
 
 
 def _typed(turn: int) -> str:
@@ -316,7 +316,7 @@ def _cell(value: object) -> str:
     return text if len(text) <= CELL else text[: CELL - 1].rstrip() + "…"
 
 
-def _settle(indexes: Path, location: str, looked: Looked, turn: int) -> None:
+def _settle(indexes: Path, location: str, looked: Looked, turn: int, *, busy: bool) -> None:
     """Show what was found, let a person choose what to embed and a name, and offer to build."""
     st.html(f'<p class="es-announced es-found">{_found(looked)}</p>')
     key = f"{content_hash(location)[:8]}-{turn}"
@@ -346,15 +346,19 @@ def _settle(indexes: Path, location: str, looked: Looked, turn: int) -> None:
         )
         arguments += [f"--model={model.strip()}"] if model.strip() else []
         lacks = bool(looked.columns) and not chosen and looked.modality not in ONE
-        st.button(
+        asked = st.button(
             "Build the index",
             icon=":material/construction:",
             type="primary",
             key="new-build",
-            disabled=lacks or not name.strip(),
-            on_click=_build,
-            args=(indexes, location, name.strip(), arguments),
+            disabled=busy or lacks or not name.strip(),
+            help="Another job is running" if busy else None,
         )
+    # not in a callback, which would get the name as it was before the click
+    if asked and _build(indexes, location, name.strip(), arguments):
+        st.session_state[TURN] += 1  # new keys empty the form
+        st.session_state.pop(LOOKED, None)
+        st.rerun()
 
 
 def _usual(looked: Looked) -> str:
@@ -466,18 +470,19 @@ def _slug(location: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_").lower()[:60] or "mine"
 
 
-def _build(indexes: Path, location: str, name: str, arguments: Sequence[str]) -> None:
-    """Start to build; the callback of the button."""
+def _build(indexes: Path, location: str, name: str, arguments: Sequence[str]) -> bool:
+    """Start to build; return whether it was started. What prevents it is shown."""
     try:
         folder = indexes / check_name(name)
+        if is_published(folder) or (folder / RECIPE_FILE).is_file():
+            raise RecipeError(
+                f"There is an index {name} already. Choose another name, or remove that one first."
+            )
     except RecipeError as error:
-        report(str(error))
-        return
-    if is_published(folder) or (folder / RECIPE_FILE).is_file():
-        report(f"There is an index {name} already. Choose another name, or remove that one first.")
-        return
+        st.warning(literal(str(error)), icon=":material/info:")
+        return False
     if not job_panel.may_build():
-        return
+        return False
     source = Path(location)
     if INCOMING in source.parts:
         kept = next(each for each in (source, *source.parents) if each.parent.name == INCOMING)
@@ -487,9 +492,10 @@ def _build(indexes: Path, location: str, name: str, arguments: Sequence[str]) ->
             folder.mkdir(parents=True, exist_ok=True)
             kept.replace(target)
         except OSError as error:
-            report(f"The uploaded files can't be kept: {error.strerror}. Upload them again.")
-            return
+            st.warning(f"The uploaded files can't be kept: {error.strerror}. Upload them again.")
+            return False
         source = target / source.relative_to(kept)
     if job_panel.begin(indexes, f"Build {name}", name, ["build", str(source), f"--name={name}", *arguments]):
-        st.session_state[TURN] += 1  # new keys empty the form
-        st.session_state.pop(LOOKED, None)
+        return True
+    show_notices()
+    return False

@@ -47,7 +47,7 @@ def test_the_first_index_is_made_on_the_page(visit, empty, tmp_path):
     table.write_text("what,about\n" + "".join(f'"{text}","{topic}"\n' for text, topic, *_ in QUESTIONS[:20]))
     page = visit(address=address)
     errors = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: errors.append(message) if message.type == "error" else None)
     expect(page.get_by_role("button", name="Build the demo")).to_be_enabled()
     page.get_by_role("link", name="Choose a folder").click()
     shown(page)
@@ -78,7 +78,8 @@ def test_the_first_index_is_made_on_the_page(visit, empty, tmp_path):
     expect(page.locator(".es-job")).to_have_count(0)
     card(page, "faq").get_by_role("link", name="Search faq").click()
     expect(page).to_have_url(re.compile("index=faq"))
-    assert errors == []
+    # at a page's address Streamlit looks for its server beside that first
+    assert [each.text for each in errors if "/indexes/_stcore/" not in each.location["url"]] == []
 
 
 def test_an_upload_is_built_managed_and_removed(visit, empty):

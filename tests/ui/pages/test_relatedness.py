@@ -222,3 +222,40 @@ def test_images_are_measured_by_a_plain_index_and_the_model_can_be_chosen_back(i
     made = manifest.encoder
     for spec in (replace(made.spec, model="another"), replace(made.spec, layers=(-2,))):
         assert not _is_plain(replace(manifest, encoder=replace(made, spec=spec)))
+
+
+def test_the_page_begins_with_an_example_and_shows_layers(visit):
+    """Without anything asked the example is compared; each layer is a small map; no error is logged."""
+    page = visit({}, "relatedness")
+    assert len(cells(page)) == 5
+    expect(page.get_by_label("Text 1")).to_have_value("A cat is asleep on the sofa.")
+    page.get_by_text("Compare them by each layer").click()
+    expect(page.locator(".es-multiples figure")).to_have_count(14)
+    page.get_by_role("radio", name="Words").click()
+    expect(page.locator(".es-matrix tbody mark")).to_have_text(["bank"] * 4)
+
+
+def test_a_guess_is_followed_by_the_answer(visit):
+    """Distances are hidden until a guess; then one is the nearest, and the next round has other items."""
+    page = visit({"kind": "play", "with": "questions"}, "relatedness")
+    expect(page.get_by_role("heading", name="Which of these three is nearest?")).to_be_visible()
+    expect(page.locator(".es-told")).to_have_count(0)
+    first = page.locator(".st-key-es-play-first").inner_text()
+    page.get_by_role("button", name="Guess 2").click()
+    expect(page.locator(".es-told")).to_have_count(3)
+    expect(page.locator(".es-told.es-right b")).to_have_text("nearest")
+    expect(page.locator(".es-most")).to_contain_text(re.compile("[01] of 1 right"))
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator(".es-told")).to_have_count(0)
+    assert page.locator(".st-key-es-play-first").inner_text() != first
+
+
+def test_texts_and_images_are_compared_by_an_index(visit, images):
+    """Where texts find images, a text has a distance to an image: that of `compare` by the index."""
+    page = visit({"kind": "both", "t": ["a red disc", "bars"]}, "relatedness")
+    page.locator("input[type=file]").set_input_files([images / "disc" / "red disc.png"])
+    expect(page.locator(".es-matrix tbody tr")).to_have_count(3)
+    expect(page.get_by_text("Image 3", exact=True)).to_be_visible()
+    found = cells(page)
+    assert found[0][2] > 0
+    assert found[0][2] == found[2][0]

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from embedsearch.analysis.compare import Pairs, compared
 from embedsearch.distances.metric import Metric, distances
 from embedsearch.distances.pairs import Closeness
+from embedsearch.modalities import QueryForm
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.results import Hit
@@ -37,6 +38,18 @@ def test_an_address_is_read_and_written():
     assert compared_items.change([TextEntry(), TextEntry()]) == {"t": [], "w": []}
     assert compared_items.entries({}) == [TextEntry(), TextEntry()]
     assert compared_items.entries({"t": ["x"], "w": ["²"]}) == [TextEntry("x"), TextEntry()]
+
+
+def test_a_page_begins_with_an_example():
+    """An address that asks for nothing is that of the example; a blank one, and one that asks, stay."""
+    example = compared_items.starting(QueryForm.TEXT, {"kind": ["text"]})
+    assert compared_items.entries(example) == list(compared_items.EXAMPLES[QueryForm.TEXT])
+    assert example["kind"] == ["text"]
+    words = compared_items.starting(QueryForm.WORD, {})
+    assert words["w"] == ["2", "2", "5", "5"]
+    for said in ({"blank": ["yes"]}, {"t": ["a", ""]}, {"p": ["0" * 32]}):
+        assert compared_items.starting(QueryForm.TEXT, said) == said
+    assert compared_items.starting(QueryForm.IMAGE, {}) == {}
 
 
 def test_more_than_ten_are_told():
