@@ -222,7 +222,8 @@ def _images(unit: Unit, indexes: Path, kept: list[str], before: int) -> list[Com
                 _remove_button(f"Remove image {number}", f"relatedness-remove-image-{at}", _remove_image, at)
             if thing is not None:
                 things.append(thing)
-    _clear_or_example(unit, bool(kept), indexes)
+    if not before:  # else the texts have these buttons
+        _clear_or_example(unit, bool(kept), indexes)
     return things
 
 

@@ -26,7 +26,7 @@ def card(page, name):
 def ended(page, title, said="Done"):
     """Wait until a job has ended so."""
     job = page.locator(".es-job.es-announced")
-    expect(job).to_contain_text(title)
+    expect(job).to_contain_text(title, timeout=240_000)  # a model is loaded, perhaps beside other work
     expect(job.locator(".es-badge")).to_have_text(said)
     shown(page)
 
@@ -102,7 +102,9 @@ def test_an_upload_is_built_managed_and_removed(visit, empty):
     card(page, "rows").get_by_role("button", name="Rebuild").click()
     ended(page, "Rebuild rows")
     expect(page.locator(".es-job")).to_contain_text("Nothing has changed")
-    manage(page, "rows", "Map").get_by_role("button", name="Map rows").click()
+    dialog = manage(page, "rows", "Map")
+    dialog.get_by_role("radio", name="PCA").click()
+    dialog.get_by_role("button", name="Map rows").click()
     ended(page, "Map rows")
     dialog = manage(page, "rows", "Roll back")
     expect(dialog.get_by_role("radio", name=re.compile("vectors"))).to_have_count(1)
