@@ -95,11 +95,11 @@ def show(indexes: Path, said: Mapping[str, str]) -> None:
     )
     with st.container(key="es-play"):
         with st.container(key="es-play-first"):
-            _card(first, "play-first")
+            _card(first)
         with st.container(key="es-play-others"):
             for place, hit in enumerate(others):
                 with st.container(border=True, key=f"es-play-{place}"):
-                    _card(hit, f"play-{place}")
+                    _card(hit)
                     if guess is None:
                         st.button(
                             f"Guess {place + 1}",
@@ -124,11 +124,9 @@ def _playable(known: Mapping[str, Manifest | None]) -> list[str]:
     return sorted(fitting, key=lambda name: modality_of(fitting[name].unit).card is not Card.IMAGE)
 
 
-def _card(hit: Hit, key: str) -> None:
-    if cards.is_image(hit):
-        cards.image(hit, f"es-image-{key}")
-    else:
-        st.html(f'<div class="es-body">{cards.text(hit)}</div>')
+def _card(hit: Hit) -> None:
+    shown = cards.image(hit) if cards.is_image(hit) else cards.text(hit)
+    st.html(f'<div class="es-body">{shown}</div>')
 
 
 def _guessed(place: int, answer: int, name: str, number: int) -> None:
