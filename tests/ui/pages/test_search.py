@@ -13,7 +13,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 expect.set_options(timeout=60_000)
 
-NEAREST = re.compile(r"^(The \d+ nearest of |[\d,]+ of [\d,]+ (is|are) close)")
+NEAREST = re.compile(r"^(The \d+ nearest of |[\d,]+ of [\d,]+( that pass the filter)? (is|are) close)")
 
 
 def cards(page):
