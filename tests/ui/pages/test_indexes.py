@@ -55,7 +55,7 @@ def test_the_first_index_is_made_on_the_page(visit, empty, tmp_path):
     path.click()
     path.fill(str(tmp_path))
     path.press("Enter")
-    shown(page)
+    expect(page.get_by_role("button", name="Look inside")).to_be_enabled()  # the page has run with it
     path.click()
     page.get_by_role("option", name=str(table)).click()  # the folder's files complete the path
     shown(page)
