@@ -19,6 +19,7 @@ PAGES = [
     ("duplicates", {"index": "images", "within": "40"}),
     ("map", {"index": "images"}),
     ("relatedness", {"t": ["a cat", "a dog"]}),
+    ("indexes", {}),
 ]
 
 

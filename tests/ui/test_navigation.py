@@ -95,7 +95,7 @@ def test_the_way_round_the_pages_keeps_index_and_query(visit):
         page.wait_for_timeout(500)  # nobody goes on before a page's script has set its own address
         if path == "/relatedness":  # where the text was entered
             page.go_back()
-            expect(page.get_by_label("Text 1")).to_have_value("")
+            expect(page.get_by_label("Text 1")).not_to_have_value("a cat")  # the example
             shown(page)
     answered(page)
     assert said(page)[1]["q"] == ["refund"]
@@ -202,14 +202,14 @@ def test_an_address_of_no_page_is_answered(browser, site, path):
     page.close()
 
 
-@pytest.mark.parametrize("path", ["", "relatedness", "map", "duplicates"])
+@pytest.mark.parametrize("path", ["", "relatedness", "map", "duplicates", "indexes"])
 @pytest.mark.parametrize("width", [390, 1300])
 def test_the_pages_name_is_readable(visit, path, width):
     """The names of all pages stand beside each other, over nothing else, on a phone too."""
     page = visit({}, path, width=width)
     links = page.locator(".st-key-es-nav a")
     boxes = [link.bounding_box() for link in links.all()]
-    assert links.all_inner_texts()[-1].endswith("Duplicates")
+    assert links.all_inner_texts()[-1].endswith("Indexes")
     assert len({round(box["y"]) for box in boxes}) == 1
     ends = [box["x"] + box["width"] for box in boxes]
     assert all(box["x"] >= end - 1 for box, end in zip(boxes[1:], ends, strict=False))
