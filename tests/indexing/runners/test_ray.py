@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from collections import Counter
 from importlib.util import find_spec
 
@@ -47,12 +48,13 @@ def made(tmp_path_factory):
         pytest.skip(f"Ray listens on every interface, and no network namespace can be had: {why}")
     folder = tmp_path_factory.mktemp("ray")
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as short:
-        # the path of a socket has 107 characters at most
+        # The path of a socket has 107 characters at most. Ray writes an address where it keeps its files.
+        (Path(short) / "ray").mkdir()
         command = [sys.executable, "-m", "tests.indexing.runners.ray_session", str(folder), short, *NAMES]
         ran = subprocess.run(
             [*ALONE, *command],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": short},
             capture_output=True,
             text=True,
             timeout=SECONDS,
