@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from collections import Counter
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
