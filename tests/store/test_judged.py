@@ -1,8 +1,10 @@
 """Hits that were marked as right or wrong: kept in the index's folder, and read by eval and calibrate."""
 
 import pytest
+from click.testing import CliRunner
 
 import embedsearch as es
+from embedsearch.cli import cli
 from embedsearch.errors import QueryError
 from embedsearch.sources.judgements import read_pairs, read_qrels, read_queries
 from embedsearch.store.judged import RIGHT, WRONG, Judged
@@ -53,3 +55,24 @@ def test_marks_survive_a_rebuild(tmp_path):
     index = index.add(["a parrot"])
     index.gc(keep=1)
     assert Judged(tmp_path / "pets").grades("cat") == {item: RIGHT}
+
+
+def test_eval_and_calibrate_read_the_marks(tmp_path):
+    """`--judged` takes what was marked: six queries of four items; without marks it says how to make some."""
+    index = es.build(TEXTS, name="pets", indexes=tmp_path)
+
+    def run(*command):
+        return CliRunner().invoke(cli, [*command, "pets", "--judged", "--indexes", str(tmp_path)])
+
+    for command in ("eval", "calibrate"):
+        refused = run(command)
+        assert refused.exit_code == 2
+        assert "No hit of pets was marked yet" in refused.output
+    marks = Judged(tmp_path / "pets")
+    for query in ("cat", "kitten", "dog", "puppy", "fish", "bird"):
+        for at, hit in enumerate(index.search(query, k=4)):
+            marks.mark(query, hit.id, RIGHT if at == 0 else WRONG, hit.text)
+    assert "nDCG@10 1.0, MRR 1.0" in run("eval").stdout
+    made = run("calibrate")
+    assert made.exit_code == 0, made.output
+    assert es.open("pets", indexes=tmp_path).search("cat")[0].human_score is not None

@@ -47,6 +47,7 @@ def photograph(indexes: Path, folder: Path) -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             page = browser.new_page()
+            page.set_default_timeout(300_000)  # copies of a large index are looked for while one waits
             while True:
                 try:
                     socket.create_connection(("localhost", port), 1).close()
