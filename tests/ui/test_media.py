@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
@@ -13,9 +14,15 @@ from embedsearch.ui.media import LARGE, SMALL, Known, Shown
 from tests.ui.widgets.test_thumbnails import png
 
 
+def done(answering):
+    """What is awaited, in a thread of its own: Playwright has a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, answering).result()
+
+
 def fetched(address):
     """The answer to a request for an address of the page."""
-    return asyncio.run(media.answer(address.removeprefix(".")))
+    return done(media.answer(address.removeprefix(".")))
 
 
 def test_an_image_is_sent_small_large_and_as_it_is(tmp_path):
@@ -64,10 +71,10 @@ def test_a_file_is_made_when_it_is_saved():
 
     (at,) = downloads.addresses(key, Offer({"hits.csv": write})).values()
     assert made == []
-    answer = asyncio.run(downloads.answer(at.removeprefix(".")))
+    answer = done(downloads.answer(at.removeprefix(".")))
     assert 'filename="hits.csv"' in answer.headers["content-disposition"]
     assert made[0].read_text() == "a,b\n"
-    asyncio.run(answer.background())
+    done(answer.background())
     assert not made[0].parent.exists()
     for wrong in (f"{downloads.PATH}{key}/other", f"{downloads.PATH}{downloads.visitor()}/hits.csv"):
-        assert asyncio.run(downloads.answer(wrong)).status_code == 404
+        assert done(downloads.answer(wrong)).status_code == 404
