@@ -532,7 +532,7 @@ def open_index(
         'I want a refund'
     """
     making = load if encoder is None else loading(encoder)
-    if is_address(name):
+    if isinstance(name, str) and is_address(name):
         home = cache_folder() / "fetched" / hashlib.sha256(name.encode()).hexdigest()[:16]
         return Index(Build(fetch_into(home, name)), making)
     return open_current(indexes_folder(indexes), name, lambda build: Index(Build(build), making))
