@@ -25,4 +25,6 @@ def test_a_round_has_one_answer_and_no_copies(indexes):
 
 def test_images_and_texts_can_be_played_with(indexes):
     """Indexes of images come first; words, which stand in sentences, are left out."""
-    assert play._playable(manifests(indexes)) == ["images", "questions", "twice"]
+    playable = play._playable(manifests(indexes))
+    of_ours = [name for name in playable if name in ("images", "questions", "senses", "twice")]
+    assert of_ours == ["images", "questions", "twice"]  # other tests make more indexes in this folder
