@@ -46,7 +46,13 @@ class Together(Generic[Asked, Answer]):
     def _next(self) -> None:
         with self._lock:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-        for each, answer in zip(batch, self._answers([each.asked for each in batch]), strict=True):
+        try:
+            answers = self._answers([each.asked for each in batch])
+        except BaseException:  # Streamlit stops the thread of a visitor who left: the others go on
+            with self._lock:
+                self._waiting[:0] = batch
+            raise
+        for each, answer in zip(batch, answers, strict=True):
             each.answers.append(answer)
 
     def _answers(self, batch: Sequence[Asked]) -> Sequence[Answer | Exception]:

@@ -37,3 +37,33 @@ def test_what_waits_is_the_next_batch(monkeypatch):
         with pytest.raises(ValueError, match="three"):
             others[2].result()
     assert sizes == [1, 4, 2]
+
+
+def test_a_thread_that_is_stopped_leaves_the_others_their_turn():
+    """Streamlit ends the run of a visitor who left, also amid a batch: the others are answered."""
+
+    class Stopped(BaseException):
+        pass
+
+    begun, go, stops = Event(), Event(), iter([Stopped()])
+
+    def work(batch):
+        if batch == [0]:
+            begun.set()
+            assert go.wait(10)
+        elif stop := next(stops, None):
+            raise stop
+        return [10 * each for each in batch]
+
+    asking = Together(work)
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(asking.ask, 0)
+        assert begun.wait(10)
+        others = [threads.submit(asking.ask, each) for each in (1, 2)]
+        while len(asking._waiting) < 2:
+            pass
+        go.set()
+        assert first.result(10) == 0
+        answers = [each.exception(10) or each.result() for each in others]
+    assert sum(isinstance(each, Stopped) for each in answers) == 1
+    assert [each for each in answers if each in (10, 20)]
