@@ -1,4 +1,4 @@
-// Hits as cards. What a card's button does is told to the page as { act, place, ... }; see widgets/hits.py.
+// Hits as cards. What a card's button does is told to the page as { act, place, item, ... }; see widgets/hits.py.
 const card = (html) => {
   const holder = document.createElement("template");
   holder.innerHTML = html;
@@ -31,7 +31,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     if (!button || event.ctrlKey || event.metaKey) return; // a link in a new tab
     event.preventDefault();
     const { act, ...more } = button.dataset;
-    const place = Number(button.closest("[data-place]").dataset.place);
-    setTriggerValue("did", { act, place, ...more });
+    const { place, item } = button.closest("[data-place]").dataset;
+    setTriggerValue("did", { act, place: Number(place), item, ...more });
   };
 }

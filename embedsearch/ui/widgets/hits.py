@@ -101,11 +101,15 @@ def show(hits: Sequence[Hit], look: Look, actions: Actions) -> None:
 
 
 def _done(did: Any, hits: Sequence[Hit]) -> tuple[Hit | None, str]:
-    """Return the hit that a card reports on, and what was done; None for a report of no such hit."""
+    """Return the hit that a card reports on, and what was done; None for a report of no such hit.
+
+    A click on a list that the browser has not replaced yet may be of an item that is in that place no more.
+    """
     place = did.get("place") if isinstance(did, dict) else None
     if not isinstance(place, int) or not 0 <= place < len(hits):
         return None, ""
-    return hits[place], str(did.get("act"))
+    hit = hits[place]
+    return (hit, str(did.get("act"))) if did.get("item") == hit.item else (None, "")
 
 
 def _act(key: str, hits: Sequence[Hit], actions: Actions) -> None:

@@ -42,8 +42,9 @@ def test_a_mark_shows_its_state():
 
 
 def test_what_is_reported_is_checked():
-    """A report is of a hit of its block, or of nothing."""
+    """A report is of a hit of its block that is still in its place, or of nothing."""
     two = [hit("a"), replace(hit("b"), id="b")]
-    assert hits._done({"act": "why", "place": 1}, two) == (two[1], "why")
-    for wrong in (None, "x", {}, {"place": 2}, {"place": -1}, {"place": "0"}, {"place": None}):
+    assert hits._done({"act": "why", "place": 1, "item": "b"}, two) == (two[1], "why")
+    assert hits._done({"act": "why", "place": 0, "item": "b"}, two) == (None, "")
+    for wrong in (None, "x", {}, *({"place": place, "item": "id"} for place in (2, -1, "0", None))):
         assert hits._done(wrong, two)[0] is None
