@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from threading import Lock
 
 from starlette.background import BackgroundTask
@@ -59,16 +59,11 @@ async def answer(path: str) -> Response:
     write = offer.files.get(name) if offer else None
     if write is None:
         return Response("This link has expired: reload the page.", status_code=404, media_type="text/plain")
-    folder = Path(mkdtemp())
-    file = folder / name
-
-    def clear() -> None:
-        file.unlink(missing_ok=True)
-        folder.rmdir()
-
+    folder = TemporaryDirectory()
+    file = Path(folder.name) / name
     try:
         await asyncio.to_thread(write, file)
     except (EmbedsearchError, OSError) as error:
-        clear()
+        folder.cleanup()
         return Response(str(error), status_code=500, media_type="text/plain")
-    return FileResponse(file, filename=name, background=BackgroundTask(clear))
+    return FileResponse(file, filename=name, background=BackgroundTask(folder.cleanup))

@@ -95,7 +95,7 @@ def _ids(results: Results, path: Path) -> None:
 
 def _images(results: Results, path: Path) -> None:
     """Write the files of the hits that are shown, named by their ranks; those that are gone are left out."""
-    with zipfile.ZipFile(path, "w") as file:
+    with zipfile.ZipFile(path, "w", strict_timestamps=False) as file:  # also of files from before 1980
         for hit in results:
             source = hit.content
             name = f"{hit.rank:04} {Path(hit.path or hit.id).name}"

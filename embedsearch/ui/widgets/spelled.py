@@ -72,7 +72,7 @@ def _arguments(query: AnyQuery) -> list[str]:
     if isinstance(query, Word):
         return [query.sentence, f"--word={query.word}"]
     if isinstance(query, Text):
-        return [query.text]
+        return _term(query, 1.0) if query.text.startswith(("+", "-")) else [query.text]
     return shlex.split(str(query)) if isinstance(query, Row) else _option(query, "")
 
 

@@ -26,6 +26,8 @@ def index(tmp_path_factory):
     "query",
     [
         'it\'s a "pet"',
+        "-5 degrees",
+        "--help",
         MoreLike("-1"),
         Query((WeightedTerm("pet"), WeightedTerm("fish: 3", -0.4), WeightedTerm(MoreLike("-5"), 0.5))),
     ],
