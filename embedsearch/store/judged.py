@@ -92,7 +92,7 @@ def _rows(path: Path) -> Iterator[list[str]]:
         return
     with path.open(newline="", encoding="utf-8") as file:
         next(file, None)
-        yield from (line.rstrip("\n").split("\t") for line in file)
+        yield from (line.rstrip("\r\n").split("\t") for line in file if line.strip())  # a person may edit it
 
 
 def _write(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -19,6 +19,8 @@ def test_marks_are_read_as_judgements(tmp_path):
     judged.mark('a "furry"\n pet', "1", RIGHT, TEXTS[0])
     judged.mark('a "furry"\n pet', "2", WRONG, TEXTS[1])
     judged.mark("fish", "3", RIGHT)  # not a text, so no pair
+    with judged.qrels.open("a", encoding="utf-8") as file:
+        file.write("\n")  # as an editor may
     assert judged.grades('a "furry" pet') == {"1": RIGHT, "2": WRONG}
     queries = dict(read_queries(judged.queries))
     assert sorted(queries.values()) == ['a "furry" pet', "fish"]

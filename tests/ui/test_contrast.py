@@ -15,6 +15,7 @@ PAGES = {
     "": ({"index": "questions", "q": "the package did not come"}, ".es-chip"),
     "relatedness": ({"t": ["A cat sleeps", "The kitten naps", "The bank raised its rates"]}, ".es-matrix"),
     "map": ({"index": "questions"}, "[role=application]"),
+    "indexes": ({}, ".es-index"),
     "duplicates": ({"index": "twice"}, ".es-keep"),
 }
 
