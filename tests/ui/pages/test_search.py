@@ -1,4 +1,5 @@
 import base64
+import csv
 import io
 import re
 
@@ -7,6 +8,7 @@ from PIL import Image
 
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Unit
+from embedsearch.store.judged import Judged
 from tests.ui.conftest import HOSTILE, QUESTIONS, _table, shown
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -438,3 +440,27 @@ def test_keys_lead_through_the_hits_and_an_opened_image(visit):
     cards(page).first.focus()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+def test_hits_are_marked_saved_and_more_are_shown(visit, indexes):
+    """A mark is kept in the index's folder until it is taken back; a file holds what is shown, then more."""
+    page = visit({"index": "questions", "q": "refund", "close": "no"})
+    answered(page)
+    right = cards(page).nth(1).get_by_role("button", name=re.compile("is right$"))
+    judged = Judged(indexes / "questions")
+    for pressed, grades in (("true", [1]), ("false", [])):
+        right.click()
+        expect(right).to_have_attribute("aria-pressed", pressed)
+        shown(page)
+        assert list(judged.grades("refund").values()) == grades
+    for count in (12, 22):
+        expect(cards(page)).to_have_count(count)
+        shown(page)
+        page.locator("summary").get_by_text("Share", exact=True).click()
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="CSV").click()
+        with saved.value.path().open(newline="", encoding="utf-8") as file:
+            assert [row["text"] for row in csv.DictReader(file)] == texts(page)
+        if count == 12:
+            page.get_by_role("button", name="Show 10 more").click()
+    expect(page.get_by_role("button", name=re.compile(r"Show \d+ more"))).to_have_count(0)
