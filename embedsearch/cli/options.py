@@ -98,7 +98,7 @@ dim_option = option(
     help="Keep so many main directions of the centred vectors (PCA).  [default: all]",
 )
 backend_names = click.Choice(
-    ["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq", "milvus"]
+    ["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq", "sharded", "milvus"]
 )
 uri_option = option(
     "--uri",

@@ -5,7 +5,9 @@ import sys
 import click
 import pytest
 
+from embedsearch.backends import AUTO, BACKENDS
 from embedsearch.cli import COMMANDS, cli
+from embedsearch.cli.options import backend_names
 
 
 def commands():
@@ -33,6 +35,11 @@ def test_every_option_has_an_environment_variable_and_is_kebab_case(built, name)
             assert "_" not in long
             own = parameter.envvar or f"EMBEDSEARCH_{name.upper()}_{parameter.name.upper()}"
             assert own in text.replace(" ", "") or own in text
+
+
+def test_every_backend_can_be_asked_for():
+    """--backend takes `auto` and each backend that there is."""
+    assert list(backend_names.choices) == [AUTO, *BACKENDS]
 
 
 def test_options_are_read_from_the_environment(built):
