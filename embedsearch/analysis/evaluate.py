@@ -395,16 +395,16 @@ def evaluate(
         asked, quality["rejected"] = texts.asked, texts.rejected
     else:
         asked = of_items(searcher, sample)
-    manifest = searcher.manifest
+    manifest, count = searcher.manifest, len(asked.queries)
     result: dict[str, Any] = {
         "index": manifest.name,
         "build": manifest.build,
         "backend": manifest.backend,
         "count": manifest.count,
         "dimension": manifest.dimension,
-        "asked": f"{len(asked.queries)} queries of {queries}"
+        "asked": f"{count} {'query' if count == 1 else 'queries'} of {queries}"
         if queries
-        else f"{len(asked.queries)} items, each without itself",
+        else f"{count} item{'s' * (count != 1)}, each without itself",
         "recall": round(recall(asked, k), 4),
         "recall_when_built": manifest.index.recall,
         "latency": latency(partial(_found, searcher, asked.backend, k), asked.queries[:200]),

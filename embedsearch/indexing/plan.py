@@ -37,7 +37,6 @@ from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Block, Clip, Content, Matrix, Passages, Record, Rejected, Sentence, unbroken
 from embedsearch.sources import Divisible, Source
-from embedsearch.sources.parts import in_turn
 from embedsearch.splitters import Splitter, splitter_of
 from embedsearch.store import source_state
 from embedsearch.store.build import Build
@@ -110,7 +109,7 @@ class Plan:
     def walk(self, reading: Reading = HERE) -> Iterator[Walked]:
         """Go through the source, without reading what lies in files; `reading` reads its parts."""
         if isinstance(self.source, Divisible):
-            self.source.divide(reading.parts if reading is not HERE else in_turn)
+            self.source.divide(reading.parts)
         return walk(self.source, self._unit, is_split=self._has_passages)
 
     def batches(self, walked: Iterable[Walked], reading: Reading = HERE) -> Iterator[Batch]:

@@ -180,9 +180,7 @@ class Here:
         """See `Reading.begin`."""
         return partial(read_contents, records, unit)
 
-    def parts(self, parts: Iterable[Part]) -> Iterator[Iterable[Any]]:
-        """See `Reading.parts`."""
-        return in_turn(parts)
+    parts = staticmethod(in_turn)
 
 
 HERE = Here()

@@ -162,7 +162,7 @@ def test_a_query_that_can_not_be_read_is_listed(many, tmp_path):
     queries.write_text(f"id\ttext\ngood\tabcdefgh\nbad\t{UNREADABLE}\nblank\t \n")
     qrels.write_text(f"good\t{near}\t1\nbad\t{near}\t1\nblank\t{near}\t1\n")
     told = evaluate(many, queries=queries, qrels=qrels)
-    assert told["asked"].startswith("1 queries of ")
+    assert told["asked"].startswith("1 query of ")
     assert told["rejected"] == [
         {"id": "bad", "reason": "the text holds a skull"}, {"id": "blank", "reason": "it is empty"},
     ]  # fmt: skip
