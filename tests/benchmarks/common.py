@@ -2,7 +2,12 @@
 
 import json
 import os
+import socket
+import subprocess
 import sys
+import time
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +81,65 @@ def leave_one_out(searcher, field):
     # an exact copy of an item may come before the item itself
     other = np.where(rows[:, 0] == own, rows[:, 1], rows[:, 0])
     return float(np.mean([labels[row] == label for row, label in zip(other, labels, strict=True)]))
+
+
+def recall_of(found, queries, vectors):
+    """Return the recall of distances found, (q, k), by cosine, against comparing with all stored vectors."""
+    from embedsearch.distances.metric import normalized
+
+    asked, k, together = normalized(queries), found.shape[1], 50_000
+    best = np.full(found.shape, np.inf, np.float32)
+    for start in range(0, len(vectors), together):
+        part = normalized(vectors[start : start + together].astype(np.float32))
+        far = 1 - asked @ part.T  # (q, d) (d, b) -> (q, b)
+        best = np.sort(np.concatenate([best, np.partition(far, k - 1, axis=1)[:, :k]], 1), axis=1)[:, :k]
+    return float((found <= best[:, -1:] + 1e-6).mean())
+
+
+def anonymous(pid):
+    """Return the anonymous memory of a process in bytes; 0 when it has just ended."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0)
+
+
+def measured(module, *arguments):
+    """Run a module in a process of its own; return its JSON and its peak of anonymous memory in bytes."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    highest = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            highest = max(highest, anonymous(process.pid))
+            time.sleep(0.05)
+        printed = process.stdout.read()
+    if process.returncode:
+        sys.exit(process.returncode)
+    return json.loads(printed), highest
+
+
+@contextmanager
+def served(folder):
+    """Serve the page over `folder`/indexes; once it answers, give its port and the id of its process."""
+    from embedsearch.ui.launch import command, environment
+
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            command(port, open_browser=False), env=environment(folder / "indexes"), stdout=log, stderr=log
+        ) as server,
+    ):
+        try:
+            deadline = time.monotonic() + 120
+            while True:
+                try:
+                    urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5).close()
+                    break
+                except OSError:
+                    if server.poll() is not None or time.monotonic() > deadline:
+                        sys.exit("the server does not answer")
+                    time.sleep(0.2)
+            yield port, server.pid
+        finally:
+            server.terminate()

@@ -17,6 +17,7 @@ from embedsearch.indexing.build import build_index
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Unit
+from tests.benchmarks.common import anonymous
 
 FEW, MANY = 100_000, 1_000_000
 SHARE, BYTES_AN_ITEM = 1.1, 64
@@ -54,12 +55,6 @@ def build(folder):
     """Build an index in `folder` of the texts that lie there."""
     source = SourceRecipe("lines", str(folder / "texts.txt"))
     build_index(Recipe("many", source, EncoderRecipe(Unit.TEXT)), folder, load=TinyEncoder)
-
-
-def anonymous(pid):
-    """Return the anonymous memory of a process in bytes; 0 when it has just ended."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0)
 
 
 def peak(count):

@@ -9,7 +9,6 @@ out of the memory.
 import json
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,10 +20,11 @@ from embedsearch.disk.facts import to_json
 from embedsearch.distances.metric import normalized
 from embedsearch.indexing.build import build_index
 from embedsearch.store.build import open_build
-from tests.benchmarks.memory import anonymous
+from tests.benchmarks.common import measured, recall_of
 from tests.benchmarks.numbers import RowEncoder, recipe, write_queries
 from tests.benchmarks.wordnet import token_rows
 
+MODULE = "tests.benchmarks.memory_10m"
 COUNT, MEMORY, GB = 10_000_000, "4GB", 1e9
 NOISE = 0.62  # length of the noise; 1 / sqrt(1 + 0.62^2) = 0.85
 QUERIES, TIMED = 500, 300
@@ -105,45 +105,20 @@ def serve(folder):
     print(json.dumps({"opened": opened, "p50": statistics.median(spent), "p95": np.percentile(spent, 95)}))
 
 
-def measured(*arguments):
-    """Run a part in a process of its own; return what it prints and its peak of anonymous memory in bytes."""
-    command = [sys.executable, "-m", "tests.benchmarks.memory_10m", *map(str, arguments)]
-    highest = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        while process.poll() is None:
-            highest = max(highest, anonymous(process.pid))
-            time.sleep(0.05)
-        printed = process.stdout.read()
-    if process.returncode:
-        sys.exit(process.returncode)
-    return json.loads(printed), highest
-
-
-def recall(folder):
-    """Return recall@10 of what `serve` found, by distance, against comparing with all stored vectors."""
-    _, queries = token_rows()
-    vectors = open_build(folder, "numbers").vectors
-    asked = normalized(queries[:QUERIES])
-    best = np.full((QUERIES, 10), np.inf, np.float32)
-    for start in range(0, len(vectors), 50_000):
-        part = normalized(vectors[start : start + 50_000].astype(np.float32))
-        far = 1 - asked @ part.T  # (q, d) (d, b) -> (q, b)
-        best = np.sort(np.concatenate([best, np.partition(far, 9, axis=1)[:, :10]], 1), axis=1)[:, :10]
-    return float((np.load(folder / "found.npy") <= best[:, 9:] + 1e-6).mean())
-
-
 def main(count):
     """Print the figures."""
     if not Path("/proc/self/status").is_file():
         sys.exit("memory_10m skipped: this system tells no process's memory under /proc")
     if shutil.disk_usage(tempfile.gettempdir()).free < NEEDED * count / COUNT:
         sys.exit(f"memory_10m skipped: {NEEDED * count / COUNT / GB:.0f} GB of disk are needed")
-    token_rows()
+    queries = token_rows()[1]
     allowed = 4 * GB
     with tempfile.TemporaryDirectory(prefix="embedsearch-bench-") as name:
-        facts, building = measured("build", name, count)
-        served, serving = measured("serve", name)
-        found = recall(Path(name))
+        facts, building = measured(MODULE, "build", name, count)
+        served, serving = measured(MODULE, "serve", name)
+        found = recall_of(
+            np.load(Path(name) / "found.npy"), queries[:QUERIES], open_build(Path(name), "numbers").vectors
+        )
     per_million = facts["seconds"] / (count / 1e6)
     print(
         f"memory_10m_build ratio={allowed / building:.2f} (ours {building / GB:.2f} GB at {count:,} vectors, "

@@ -8,7 +8,6 @@ with the library's. Their figures are given in processor time of the server, too
 """
 
 import re
-import socket
 import sys
 import tempfile
 import time
@@ -20,8 +19,8 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 import embedsearch as es
+from tests.benchmarks.common import anonymous, served
 from tests.benchmarks.page_first import FIELD
-from tests.benchmarks.page_memory import anonymous, start
 from tests.benchmarks.serve import NAME, index, processor_time
 from tests.ui.conftest import ARGUMENTS, CHROMIUM, shown
 from tests.ui.session import session
@@ -112,19 +111,13 @@ def main(seconds):
         (folder / "indexes").mkdir()
         (folder / "indexes" / NAME).symlink_to(texts / NAME)
         captions = images(folder / "indexes")
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        log = stack.enter_context((folder / "log").open("wb"))
-        server = start(folder, port, log)
-        stack.callback(server.wait)
-        stack.callback(server.terminate)
+        port, server = stack.enter_context(served(folder))
         address = f"http://localhost:{port}/"
         plain = [query for query in queries if query.split()[-1].isalpha()]
         browse(address, NAME, plain[: QUERIES + 2])
         if captions:
             browse(address, "images", [f"{text} now" for text in captions[: QUERIES + 2]])
-        crowd(port, server.pid, es.open(NAME, texts), queries, seconds)
+        crowd(port, server, es.open(NAME, texts), queries, seconds)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,10 @@ images are stamps of Tux Paint, which texts ask for.
 """
 
 import shutil
-import socket
 import statistics
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from playwright.sync_api import sync_playwright
 import embedsearch as es
 from embedsearch.demo.indexes import STAMPS
 from tests.benchmarks.cold_query import definitions
-from tests.benchmarks.page_memory import start
+from tests.benchmarks.common import served
 from tests.ui.conftest import ARGUMENTS, CHROMIUM, shown
 
 REPETITIONS = 3
@@ -48,20 +46,6 @@ def make(folder):
     es.build(folder / "stamps", name="images", indexes=folder / "indexes")
 
 
-@contextmanager
-def served(folder):
-    """Start a server of the page, and give its address."""
-    with ExitStack() as stack:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        log = stack.enter_context((folder / "log").open("wb"))
-        server = start(folder, port, log)
-        stack.callback(server.wait)
-        stack.callback(server.terminate)
-        yield f"http://localhost:{port}/"
-
-
 def ask(page, query):
     """Type a query, and return the seconds until its hits are drawn."""
     page.get_by_label(FIELD).fill(query)
@@ -81,10 +65,10 @@ def main(repetitions):
         for index, pause in product(("texts", "images"), PAUSES):
             runs = []
             for _ in range(repetitions):
-                with served(folder) as address:
+                with served(folder) as (port, _):
                     page = chromium.new_page()
                     page.set_default_timeout(120_000)
-                    page.goto(f"{address}?index={index}")
+                    page.goto(f"http://localhost:{port}/?index={index}")
                     page.get_by_label(FIELD).wait_for()
                     time.sleep(pause)
                     first, *later = [ask(page, query) for query in QUERIES]

@@ -8,21 +8,16 @@ files, which the system takes back when it needs them, are left out.
 """
 
 import random
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 
 import embedsearch as es
-from embedsearch.ui.launch import command, environment
 from embedsearch.ui.widgets import uploads
-from tests.benchmarks.common import need
+from tests.benchmarks.common import anonymous, need, served
 from tests.ui.session import session
 
 QUERIES, EACH, TOGETHER = 1000, 20, 5
@@ -31,12 +26,6 @@ SETTLED, REPORTED = 200, 50  # queries
 GROWTH = 0.10  # of the level after the first 200 queries, that the rest may add
 TEXTS, IMAGES, UPLOADED = 3000, 400, 60
 MB = 1e6
-
-
-def anonymous(process):
-    """Return the anonymous memory of a process, in bytes."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return 1024 * int(status.split("RssAnon:")[1].split()[0])
 
 
 def make(folder):
@@ -75,35 +64,13 @@ def queries(folder, texts, ids, images):
             yield "duplicates", {"index": draw.choice(["texts", "images"])}
 
 
-def start(folder, port, log):
-    """Start the server, and wait until it answers."""
-    server = subprocess.Popen(
-        command(port, open_browser=False), env=environment(folder / "indexes"), stdout=log, stderr=log
-    )
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5).close()
-            return server
-        except OSError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                sys.exit("the server does not answer")
-            time.sleep(0.2)
-
-
 def main(count):
     """Ask `count` queries, and print the memory of the server after each fifty."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         drawn = queries(folder, *make(folder))
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        log = stack.enter_context((folder / "log").open("wb"))
-        server = start(folder, port, log)
-        stack.callback(server.wait)
-        stack.callback(server.terminate)
-        print(f"{'queries':>8} {'MB':>8}\n{0:>8} {anonymous(server.pid) / MB:>8.0f}", flush=True)
+        port, server = stack.enter_context(served(folder))
+        print(f"{'queries':>8} {'MB':>8}\n{0:>8} {anonymous(server) / MB:>8.0f}", flush=True)
         asked = [[next(drawn) for _ in range(EACH)] for _ in range(count // EACH)]
         levels, lock = {0: 0}, Lock()  # the first is the number of queries that are answered
 
@@ -114,7 +81,7 @@ def main(count):
                     with lock:
                         done = levels[0] = levels[0] + 1
                         if done % REPORTED == 0:
-                            levels[done] = anonymous(server.pid)
+                            levels[done] = anonymous(server)
                             print(f"{done:>8} {levels[done] / MB:>8.0f}", flush=True)
 
         with ThreadPoolExecutor(TOGETHER) as threads:

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 
 import embedsearch as es
-from tests.benchmarks.page_memory import anonymous
+from tests.benchmarks.common import anonymous
 from tests.benchmarks.wordnet import cache, definitions
 from tests.serve.conftest import Process
 

@@ -9,7 +9,6 @@ another size.
 import json
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,11 +20,12 @@ from embedsearch.backends import Settings, taking
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.backends.sharded import Sharded
 from embedsearch.disk.facts import from_json, to_json
-from embedsearch.distances.metric import Metric, normalized
-from tests.benchmarks.memory import anonymous
+from embedsearch.distances.metric import Metric
+from tests.benchmarks.common import measured, recall_of
 from tests.benchmarks.memory_10m import noisy
 from tests.benchmarks.wordnet import token_rows
 
+MODULE = "tests.benchmarks.shards"
 COUNT, SIZE, DIMENSION, MEMORY, GB = 10_000_000, 2_500_000, 96, 2 * 10**9, 1e9
 BLOCK, QUERIES, TIMED, CHANGED = 100_000, 500, 300, 10_000
 
@@ -112,32 +112,6 @@ def rebuild(folder, size):
     print(json.dumps({**spent, "kept": sum(files), "shards": len(files)}))
 
 
-def measured(part, folder, size):
-    """Run a part in a process of its own; return what it prints and its peak of anonymous memory in bytes."""
-    command = [sys.executable, "-m", "tests.benchmarks.shards", part, str(folder), str(size)]
-    highest = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        while process.poll() is None:
-            highest = max(highest, anonymous(process.pid))
-            time.sleep(0.05)
-        printed = process.stdout.read()
-    if process.returncode:
-        sys.exit(process.returncode)
-    return json.loads(printed), highest
-
-
-def recall(folder):
-    """Return recall@10 of what `serve` found, by distance, against comparing with all stored vectors."""
-    vectors, queries, _ = opened(folder)
-    asked = normalized(queries[:QUERIES])
-    best = np.full((QUERIES, 10), np.inf, np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        part = normalized(vectors[start : start + BLOCK].astype(np.float32))
-        far = 1 - asked @ part.T  # (q, d) (d, b) -> (q, b)
-        best = np.sort(np.concatenate([best, np.partition(far, 9, axis=1)[:, :10]], 1), axis=1)[:, :10]
-    return float((np.load(folder / "found.npy") <= best[:, 9:] + 1e-6).mean())
-
-
 def main(count, size):
     """Print the figures."""
     needed = count * DIMENSION * 2.8
@@ -146,10 +120,11 @@ def main(count, size):
     with tempfile.TemporaryDirectory(prefix="embedsearch-bench-") as name:
         folder = Path(name)
         write(folder, count)
-        made, building = measured("build", folder, size)
-        served, serving = measured("serve", folder, size)
-        found = recall(folder)
-        again, rebuilding = measured("rebuild", folder, size)
+        made, building = measured(MODULE, "build", folder, size)
+        served, serving = measured(MODULE, "serve", folder, size)
+        vectors, queries, _ = opened(folder)
+        found = recall_of(np.load(folder / "found.npy"), queries[:QUERIES], vectors)
+        again, rebuilding = measured(MODULE, "rebuild", folder, size)
     millions = count / 1e6
     print(
         f"shards_build value={made['seconds'] / millions:.0f} (seconds a million; {count:,} vectors of "
