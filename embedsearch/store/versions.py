@@ -35,6 +35,8 @@ from embedsearch.store.manifest import (
 
 COMING = f".{CURRENT}.new"
 ASIDE, STAGING = ".new-", ".staging"
+# what to reach a server may raise that stays away; a missing package or a busy file can be put right
+_SERVER_GONE = (IndexDamagedError, RecipeError, ServerError)
 
 
 def publish(folder: Path, aside: Path, build: str, recipe: Recipe) -> Path:
@@ -277,7 +279,7 @@ def _publish_elsewhere(folder: Path) -> None:
         files = [coming / name for name in (*names, MANIFEST)]
         elsewhere_class(manifest.backend).publish(coming / INDEX, files)
     elif server := _server_of(current := folder / BUILDS / (current_id(folder) or ASIDE)):
-        with contextlib.suppress(ServerError):  # a server that is gone finds nothing either
+        with contextlib.suppress(*_SERVER_GONE):  # a server that is gone finds nothing either
             server.withdraw(current / INDEX)
 
 
@@ -300,7 +302,7 @@ def _delete(folder: Path, gone: Sequence[Path]) -> None:
     kept = [build / INDEX for build in builds_of(folder) if build not in gone and _server_of(build)]
     for build in gone:
         if server := _server_of(build):
-            with contextlib.suppress(ServerError):  # what is left there takes place, and nothing else
+            with contextlib.suppress(*_SERVER_GONE):  # what is left there takes place, and nothing else
                 server.tidy([build / INDEX], kept)
         shutil.rmtree(build)
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import embedsearch as es
-from embedsearch.backends.milvus import server
+from embedsearch.backends.milvus import published, server
 from embedsearch.backends.milvus.columns import Column
 from embedsearch.backends.milvus.expressions import UntranslatableError, expression
 from embedsearch.backends.milvus.published import location, parse_location
 from embedsearch.query import Both, Compare, Either, Has, In, IsNull, Like, Not
+from embedsearch.store.versions import remove
 
 VECTORS = (["a", "b"], np.eye(2, dtype=np.float32))
 ROOT = Path(__file__).parents[2]
@@ -164,7 +165,7 @@ if "check" in action:
         print("found", at, flush=True)
 rows = range(version, version + 60)
 if "build" in action:
-    from embedsearch.backends.milvus import server
+    from embedsearch.backends.milvus import published, server
     for name in ("insert", "delete", "create", "rename", "point", "drop"):
         def noted(self, *given, real=getattr(server.Server, name), name=name, **more):
             print(name, flush=True)
@@ -227,3 +228,40 @@ def test_a_file_that_another_process_has_open(tmp_path):
         with pytest.raises(es.errors.IndexBusyError, match="one process at a time"):
             server.connect(str(tmp_path / "vectors.db"))
         held.stdin.close()
+
+
+def test_an_index_is_removed_whose_file_is_gone(tmp_path):
+    """An index whose file of Milvus Lite lay in a folder that was deleted can be removed."""
+    (tmp_path / "db").mkdir()
+    made = (
+        "import numpy as np, embedsearch as es; es.build((['a', 'b'], np.eye(2, dtype=np.float32)), "
+        f"name='m', backend='milvus', uri={str(tmp_path / 'db' / 'v.db')!r}, "
+        f"indexes={str(tmp_path / 'ix')!r})"
+    )
+    subprocess.run([sys.executable, "-c", made], check=True, cwd=ROOT)
+    (tmp_path / "db").rename(tmp_path / "gone")
+    remove(tmp_path / "ix", "m")
+    assert not (tmp_path / "ix" / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("build", "file"), [("es_m_/../../../out", "a"), ("es_m_b1", ".."), ("es_m_b1", "a/b"), ("es_m_b1", "")]
+)
+def test_names_of_a_server_lead_nowhere_else(build, file, monkeypatch, tmp_path):
+    """A server's names of builds and files write nothing outside the folder that is read into."""
+
+    class Hostile:
+        uri = "http://host:1"
+
+        def alias(self, _name):
+            return build
+
+        def rows(self, _collection, condition, _columns):
+            names = [file, "manifest.json"] if ">= 0 " in condition else []
+            return [{"node": at, "name": name, "data": ""} for at, name in enumerate(names)]
+
+    monkeypatch.setattr(published, "connect", lambda _uri: Hostile())
+    with pytest.raises(es.errors.ServerError, match="of the name"):
+        published.fetch("milvus://host/m", tmp_path / "ix" / "m" / "builds")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not (tmp_path / "out").exists()

@@ -25,6 +25,7 @@ AT_ONCE = 100  # parts in a message
 SCHEME = "milvus"  # of an address of an index: milvus://host:port/name
 PORT = 19530
 _GENERATION = re.compile(r"_b(\d+)")
+_NAMED = re.compile(r"\w[\w.-]*", re.ASCII)  # a file or a build on a server: a name in a folder here
 
 
 def check_owner(server: Server, name: str, folder: Path) -> None:
@@ -196,6 +197,8 @@ def _current(server: Server, name: str) -> str:
             f"{server.uri} has no index {name!r}. Build it there: embedsearch build SOURCE --name {name} "
             f"--backend milvus --uri {server.uri} --items remote"
         )
+    if not _NAMED.fullmatch(current):
+        raise ServerError(f"{server.uri} holds a build of the name {current!r:.80}.")
     return current
 
 
@@ -217,7 +220,7 @@ def _read(server: Server, collection: str, folder: Path) -> int:
             for row in rows:
                 if row[NAME] not in names:
                     opened.close()
-                    if Path(row[NAME]).name != row[NAME]:
+                    if not _NAMED.fullmatch(row[NAME]):
                         raise ServerError(f"{server.uri} holds a file of the name {row[NAME]!r:.80}.")
                     file = opened.enter_context((folder / row[NAME]).open("wb"))
                     names.append(row[NAME])
