@@ -120,12 +120,13 @@ class Stored:
 
     def lengths(self, rows: Rows) -> Vectors:
         """Return the lengths of some vectors, (m,) float32; 1 for a zero vector. They are kept."""
-        new = rows[self._lengths[rows] == 0]
+        known = self._lengths  # once: two threads may each make the array, and the later one stays
+        new = rows[known[rows] == 0]
         for start in range(0, len(new), LENGTHS):
             part = self(new[start : start + LENGTHS])
             lengths = np.sqrt(np.einsum("nd,nd->n", part, part))  # (m, d) -> (m,)
-            self._lengths[new[start : start + LENGTHS]] = np.where(lengths > 0, lengths, 1)
-        return self._lengths[rows]
+            known[new[start : start + LENGTHS]] = np.where(lengths > 0, lengths, 1)
+        return known[rows]
 
 
 def taking(vectors: Vectors) -> Take:

@@ -4,7 +4,7 @@ import faiss
 import numpy as np
 import pytest
 
-from embedsearch.backends import Filter, Settings, backend_class, flat, taking
+from embedsearch.backends import Filter, Settings, Stored, backend_class, flat, taking
 from embedsearch.backends.flat import bitmap, blocks, scan
 from embedsearch.distances.metric import Metric, normalized
 from tests.backends.test_exact import brute, random_vectors
@@ -48,6 +48,20 @@ def test_lengths_are_kept():
     )
     vectors[3] = 9
     assert np.array_equal(take.lengths(rows), first)
+
+
+def test_lengths_while_another_thread_makes_their_array():
+    """Lengths are right where another thread puts an array of its own in the place of theirs meanwhile."""
+
+    class Torn(Stored):
+        def __call__(self, rows):
+            self.__dict__.pop("_lengths", None)
+            return super().__call__(rows)
+
+    vectors = random_vectors(600)
+    np.testing.assert_allclose(
+        Torn(vectors).lengths(np.arange(600)), np.linalg.norm(vectors, axis=1), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("metric", Metric)
