@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from embedsearch.backends.facts import IndexFacts, Tuned
 from embedsearch.backends.flat import findable, nothing, once
 from embedsearch.backends.threads import limit_threads
 from embedsearch.disk.facts import from_json, to_json
+from embedsearch.disk.links import link_or_copy
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.errors import IndexDamagedError
 
@@ -153,7 +153,7 @@ class Sharded:
             _clear(settings.path, number)
             for file in _files(path, owner):
                 rest = file.name.removeprefix(_stem(path, owner))
-                _link(file, settings.path.with_name(_stem(settings.path, number) + rest))
+                link_or_copy(file, settings.path.with_name(_stem(settings.path, number) + rest))
             known = taking(vectors), self._metric, old.backend.facts
             return [_opened(number, start, end, settings.path, *known)]
         if end - start <= ROOM * settings.shard_size:
@@ -271,11 +271,3 @@ def _clear(path: Path, number: int) -> None:
     """Delete the files of a shard: they may be other names of files of the build before."""
     for file in _files(path, number):
         file.unlink()
-
-
-def _link(file: Path, other: Path) -> None:
-    """Give a file another name, or copy it where the disk has no such links."""
-    try:
-        os.link(file, other)
-    except OSError:
-        shutil.copyfile(file, other)

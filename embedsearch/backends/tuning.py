@@ -139,14 +139,9 @@ def tune(
         Steps by falling share. The first is for all rows; where no parameters reach the recall, it holds the
         largest. Below the last share, exact search is faster, or it alone reaches the recall.
     """
-    shares = list(masks(len(vectors)))
-    exact = truth(
-        queries, vectors, [indexed if mask is None else indexed & mask for _, mask in shares], metric
-    )
     scanned = _scan_seconds(queries, vectors, metric)
     steps: list[Step] = []
-    for (share, mask), nearest in zip(shares, exact, strict=True):
-        trials = _Trials(trial, queries, nearest, mask, share, wanted)
+    for trials in _by_share(trial, queries, vectors, indexed, metric, wanted):
         if not steps:
             found = _fastest(trials, ef_or_nprobes, rerank_ks)
             steps.append((found or trials.run(ef_or_nprobes[-1], rerank_ks[-1])).step)
@@ -154,7 +149,7 @@ def tune(
         # the smaller the share, the more is visited
         more = [each for each in ef_or_nprobes if each >= steps[-1].ef_or_nprobe]
         found = trials.least(more, steps[0].rerank_k)
-        if found is None or trials.single(found.step) > scanned * share * len(vectors):
+        if found is None or trials.single(found.step) > scanned * trials.share * len(vectors):
             break
         steps.append(found.step)
     return steps
@@ -184,11 +179,8 @@ def tune_each(
         Steps by falling share, without those shares where no value reaches the recall. The first is for all
         rows; where none reaches it, it holds the largest.
     """
-    shares = list(masks(len(vectors)))
-    allowed = [indexed if mask is None else indexed & mask for _, mask in shares]
     steps: list[Step] = []
-    for (share, mask), nearest in zip(shares, truth(queries, vectors, allowed, metric), strict=True):
-        trials = _Trials(trial, queries, nearest, mask, share, wanted)
+    for trials in _by_share(trial, queries, vectors, indexed, metric, wanted):
         found = trials.least(efs, K)
         if found is None and not steps:
             found = trials.run(efs[-1], K)
@@ -265,6 +257,16 @@ class _Trials:
             self.trial(query[None], step.ef_or_nprobe, step.rerank_k, self.mask)
             spent.append(time.perf_counter() - started)
         return float(np.percentile(spent, 25))
+
+
+def _by_share(
+    trial: Trial, queries: Vectors, vectors: Vectors, indexed: Mask, metric: Metric, wanted: float
+) -> Iterator[_Trials]:
+    """Yield what searches among each share of the rows, by falling share; arguments as `tune`."""
+    shares = list(masks(len(vectors)))
+    allowed = [indexed if mask is None else indexed & mask for _, mask in shares]
+    for (share, mask), nearest in zip(shares, truth(queries, vectors, allowed, metric), strict=True):
+        yield _Trials(trial, queries, nearest, mask, share, wanted)
 
 
 def _fastest(trials: _Trials, ef_or_nprobes: Sequence[int], rerank_ks: Sequence[int]) -> _Tried | None:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from embedsearch.disk.checksums import FileFacts, flushed, sha256_of
+from embedsearch.disk.links import link_or_copy
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.centring import Centring
 from embedsearch.distances.metric import Vectors
@@ -31,7 +32,7 @@ from embedsearch.indexing.batch import Batch
 from embedsearch.indexing.origins import COPY, NEW, Spans, lay_down
 from embedsearch.indexing.plan import Plan
 from embedsearch.indexing.read import Walked
-from embedsearch.indexing.staged_vectors import StagedVectors, take_over
+from embedsearch.indexing.staged_vectors import StagedVectors
 from embedsearch.records import MOST_UNKNOWN, Rejected
 from embedsearch.sources.text_cells import CellType
 from embedsearch.store import items as tables
@@ -306,7 +307,7 @@ class Staging:
         staged = self._vectors.finish(self.totals.items, dimension)
         made = None
         if centring is None and storage == "fp32":  # the staged vectors are those of the build
-            take_over(staged, folder / VECTORS)
+            link_or_copy(staged, folder / VECTORS)
             vectors = np.lib.format.open_memmap(folder / VECTORS, "r+")
         else:
             made = load_array(staged, mapped=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,14 +88,6 @@ class StagedVectors:
             file.write(head.getvalue())
             file.truncate(HEAD + 4 * count * dimension)
         return self._path
-
-
-def take_over(path: Path, target: Path) -> None:
-    """Give a file a second name, without a copy where the file system has such links."""
-    try:
-        os.link(path, target)
-    except OSError:
-        shutil.copyfile(path, target)
 
 
 def _runs(origins: Places) -> Iterator[tuple[int, int]]:

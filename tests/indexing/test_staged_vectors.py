@@ -4,8 +4,9 @@ import os
 
 import numpy as np
 
+from embedsearch.disk.links import link_or_copy
 from embedsearch.indexing.origins import COPY, NEW
-from embedsearch.indexing.staged_vectors import StagedVectors, take_over
+from embedsearch.indexing.staged_vectors import StagedVectors
 
 ROWS = np.arange(20, dtype=np.float32).reshape(5, 4)
 
@@ -43,7 +44,7 @@ def test_a_file_that_a_build_took_over_is_not_written_again(tmp_path):
     """A run that finds the file of a published build goes on with a copy: the build stays as it is."""
     staged = StagedVectors(tmp_path / "v.npy")
     staged.write(0, np.full(5, NEW), ROWS, 0)
-    take_over(staged.finish(5, 4), tmp_path / "published.npy")
+    link_or_copy(staged.finish(5, 4), tmp_path / "published.npy")
     again = StagedVectors(tmp_path / "v.npy")
     again.write(3, np.full(5, NEW), -ROWS, 0)
     again.finish(8, 4)
@@ -57,8 +58,8 @@ def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("no links here")
 
-    monkeypatch.setattr("embedsearch.indexing.staged_vectors.os.link", refuse)
+    monkeypatch.setattr("embedsearch.disk.links.os.link", refuse)
     staged = StagedVectors(tmp_path / "v.npy")
     staged.write(0, np.full(5, NEW), ROWS, 0)
-    take_over(staged.finish(5, 4), tmp_path / "published.npy")
+    link_or_copy(staged.finish(5, 4), tmp_path / "published.npy")
     assert np.array_equal(np.load(tmp_path / "published.npy"), ROWS)
