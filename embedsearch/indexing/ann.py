@@ -133,7 +133,7 @@ def make_index(
         return MadeIndex(vectors, index, facts, None, None)
     try:
         moved = neighbours_kept(index, before.backend, vectors, kept)
-    except ServerError:  # the vectors of the build before were on a server that is gone
+    except (RecipeError, ServerError):  # the vectors of the build before were on a server that is gone
         moved = None
     return MadeIndex(vectors, index, facts, kept, moved)
 

@@ -230,8 +230,8 @@ def test_a_file_that_another_process_has_open(tmp_path):
         held.stdin.close()
 
 
-def test_an_index_is_removed_whose_file_is_gone(tmp_path):
-    """An index whose file of Milvus Lite lay in a folder that was deleted can be removed."""
+def test_an_index_is_moved_and_removed_whose_file_is_gone(tmp_path):
+    """An index whose file of Milvus Lite lay in a folder that was deleted can get files, and be removed."""
     (tmp_path / "db").mkdir()
     made = (
         "import numpy as np, embedsearch as es; es.build((['a', 'b'], np.eye(2, dtype=np.float32)), "
@@ -240,6 +240,8 @@ def test_an_index_is_removed_whose_file_is_gone(tmp_path):
     )
     subprocess.run([sys.executable, "-c", made], check=True, cwd=ROOT)
     (tmp_path / "db").rename(tmp_path / "gone")
+    moved = es.build(VECTORS, name="m", backend="exact", indexes=tmp_path / "ix", replace=True)
+    assert moved.manifest.backend == "exact"
     remove(tmp_path / "ix", "m")
     assert not (tmp_path / "ix" / "m").exists()
 
