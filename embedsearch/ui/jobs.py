@@ -112,10 +112,7 @@ def start(indexes: Path, title: str, index: str, command: Sequence[str]) -> Job:
     root = indexes / FOLDER
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"):
-        if busy := running(indexes):
-            raise IndexBusyError(
-                f"“{busy.title}” is running, and jobs run one at a time. Wait for it, or stop it."
-            )
+        check_none_runs(indexes)
         now = time.time()
         folder = root / f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S-%f}"
         folder.mkdir()
@@ -173,6 +170,18 @@ def running(indexes: Path) -> Job | None:
     """Return the job that is running; None where none is."""
     job = latest(indexes)  # an earlier one has ended, for there is one at a time
     return job if job is not None and job.state is State.RUNNING else None
+
+
+def check_none_runs(indexes: Path) -> None:
+    """Check that a job can be started.
+
+    Raises:
+        IndexBusyError: one is running.
+    """
+    if busy := running(indexes):
+        raise IndexBusyError(
+            f"“{busy.title}” is running, and jobs run one at a time. Wait for it, or stop it."
+        )
 
 
 def cancel(indexes: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 import re
 import shutil
 import time
@@ -16,13 +17,14 @@ from pathlib import Path, PurePosixPath
 
 import streamlit as st
 
-from embedsearch.errors import EmbedsearchError, ItemError, RecipeError, SourceError
+from embedsearch.errors import EmbedsearchError, IndexBusyError, ItemError, RecipeError, SourceError
 from embedsearch.modalities import MODALITIES
 from embedsearch.recipe import RECIPE_FILE, SourceRecipe, check_name
 from embedsearch.records import Modality, Record, content_hash
 from embedsearch.sources import WITH_COLUMNS, open_source
 from embedsearch.sources.guess import FILE_KINDS, guess
 from embedsearch.store.folders import is_published
+from embedsearch.ui import jobs
 from embedsearch.ui.widgets import job_panel, thumbnails
 from embedsearch.ui.widgets.notes import literal, sentence, show_notices
 
@@ -116,7 +118,7 @@ def _typed(turn: int) -> str:
     if look:
         st.session_state[LOOKED] = now
     asked = st.session_state.get(LOOKED, "")
-    return str(Path(asked).expanduser().absolute()) if asked and asked == now else ""
+    return str(_expanded(asked).absolute()) if asked and asked == now else ""
 
 
 def offered(path: str) -> list[str]:
@@ -125,8 +127,8 @@ def offered(path: str) -> list[str]:
     Args:
         path: as it was typed, perhaps only the beginning of one; empty for the home folder.
     """
-    typed = Path(path or "~").expanduser()
-    folder = typed if typed.is_dir() else typed.parent
+    typed = _expanded(path or "~")
+    folder = typed if os.path.isdir(typed) else typed.parent  # noqa: PTH112  Path.is_dir raises on some
     found = [str(folder)] if path else []
     if folder.parent != folder and path:
         found.append(str(folder.parent))
@@ -142,6 +144,13 @@ def offered(path: str) -> list[str]:
         if len(found) == LISTED:
             break
     return list(dict.fromkeys([*([path] if path else []), *found]))
+
+
+def _expanded(path: str) -> Path:
+    """Return a path with `~` as the home folder; as it is where nobody has the name behind `~`."""
+    with suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
 
 
 _READ = frozenset((*FILE_KINDS, ".zip", ".tar"))
@@ -203,15 +212,17 @@ def keep(files: Sequence[tuple[str, bytes]], indexes: Path) -> Path:
 
 def safe_names(names: Iterable[str]) -> list[str]:
     """Return names of files that stay in their folder, each once, from names that a browser sent."""
-    taken: Counter[str] = Counter()
-    safe = []
+    safe: dict[str, str] = {}
+    times: Counter[str] = Counter()
     for name in names:
         last = _UNSAFE.sub("_", PurePosixPath(name.replace("\\", "/")).name).strip(" .")[-120:].lstrip(" .")
         last = last or "file"
-        taken[last.casefold()] += 1
-        count = taken[last.casefold()]
-        safe.append(last if count == 1 else f"{count}-{last}")
-    return safe
+        free = last
+        while free.casefold() in safe:  # a file may itself be called "2-" and a name
+            times[last.casefold()] += 1
+            free = f"{times[last.casefold()] + 1}-{last}"
+        safe[free.casefold()] = free
+    return list(safe.values())
 
 
 def _clear(root: Path) -> None:
@@ -478,14 +489,15 @@ def _build(indexes: Path, location: str, name: str, arguments: Sequence[str]) ->
             raise RecipeError(
                 f"There is an index {name} already. Choose another name, or remove that one first."
             )
-    except RecipeError as error:
+        jobs.check_none_runs(indexes)  # before files are moved, where another session has just begun
+    except (RecipeError, IndexBusyError) as error:
         st.warning(literal(str(error)), icon=":material/info:")
         return False
     if not job_panel.may_build():
         return False
     source = Path(location)
-    if INCOMING in source.parts:
-        kept = next(each for each in (source, *source.parents) if each.parent.name == INCOMING)
+    if indexes / INCOMING in source.parents:
+        kept = next(each for each in (source, *source.parents) if each.parent == indexes / INCOMING)
         target = folder / KEPT
         try:
             shutil.rmtree(target, ignore_errors=True)  # of a build that never began

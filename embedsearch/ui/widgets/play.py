@@ -60,7 +60,8 @@ def draw(searcher: Index, number: int) -> Round:
     at = int(chance.integers(len(rows)))
     far = distances(vectors[at : at + 1], vectors, searcher.manifest.metric)[0]  # (1, d) (m, d) -> (m,)
     order = [int(each) for each in np.argsort(far, kind="stable") if each != at]
-    order = [each for each in order if far[each] > COPY * np.median(far)] or order
+    apart = [each for each in order if far[each] > COPY * np.median(far)]
+    order = apart if len(apart) >= 3 else order  # three different ones are shown, copies or not
     places = (0, len(order) // 4, int(chance.integers(len(order) // 2, len(order))))
     chosen = [order[min(max(place, least), len(order) - 1)] for least, place in enumerate(places)]
     mixed = [chosen[int(each)] for each in chance.permutation(3)]

@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from embedsearch.errors import SourceError, SourceNotFoundError
+from embedsearch.errors import IndexBusyError, SourceError, SourceNotFoundError
 from embedsearch.records import Modality
 from embedsearch.ui.widgets import new_index
 from embedsearch.ui.widgets.new_index import keep, look, offered, safe_names
@@ -13,6 +13,7 @@ def test_names_of_uploaded_files_stay_in_their_folder():
     """Whatever a browser sends is a plain name: no folder, no hidden file, and each once."""
     names = ["../../etc/passwd", "a\\b\\c.csv", ".env", "..", "x/y.png", "y.png", "Y.PNG", "é\n<b>.txt"]
     assert safe_names(names) == ["passwd", "c.csv", "env", "file", "y.png", "2-y.png", "3-Y.PNG", "é__b_.txt"]
+    assert safe_names(["2-a.txt", "a.txt", "a.txt"]) == ["2-a.txt", "a.txt", "3-a.txt"]
 
 
 def test_uploaded_files_are_kept_as_they_are(tmp_path, monkeypatch):
@@ -42,6 +43,39 @@ def test_a_path_is_completed_by_what_is_there(tmp_path):
     assert offered(str(tmp_path)) == [str(tmp_path), str(tmp_path.parent), *inside]
     assert offered(str(tmp_path / "pic"))[0] == str(tmp_path / "pic")
     assert offered(str(tmp_path / "pic"))[-4:] == inside
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/pictures", "/tmp/" + "x" * 300])
+def test_a_path_that_no_system_knows_is_offered_as_it_is(path):
+    """An unknown home folder, or a name too long for a file, is no error while a path is typed."""
+    assert offered(path)[0] == path
+
+
+def test_only_uploaded_files_are_moved_into_the_index(tmp_path, monkeypatch):
+    """A folder of a person stays where it is, whatever its name; so do uploads while another job runs."""
+    own = tmp_path / new_index.INCOMING / "pictures"
+    own.mkdir(parents=True)
+    indexes = tmp_path / "indexes"
+    commands = []
+    monkeypatch.setattr(new_index.job_panel, "may_build", lambda: True)
+    monkeypatch.setattr(new_index.job_panel, "begin", lambda *given: commands.append(given[-1]) or True)
+    for source in (own, own.parent):
+        assert new_index._build(indexes, str(source), "mine", [])
+        assert own.is_dir()
+        assert commands.pop() == ["build", str(source), "--name=mine"]
+    uploaded = keep([("t.csv", b"text\nhello\n")], indexes)
+
+    def busy(_indexes):
+        raise IndexBusyError("“Build other” is running.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(new_index.jobs, "check_none_runs", busy)
+        assert not new_index._build(indexes, str(uploaded), "mine", [])
+    assert uploaded.is_file()
+    assert new_index._build(indexes, str(uploaded), "mine", [])
+    kept = indexes / "mine" / new_index.KEPT / "t.csv"
+    assert commands == [["build", str(kept), "--name=mine"]]
+    assert kept.is_file()
 
 
 def test_a_table_is_looked_at_by_its_columns(tmp_path):

@@ -1,5 +1,6 @@
 import numpy as np
 
+from embedsearch.api import build
 from embedsearch.distances.metric import distances
 from embedsearch.index import open_index
 from embedsearch.ui.cached import manifests
@@ -21,6 +22,15 @@ def test_a_round_has_one_answer_and_no_copies(indexes):
         assert game.far[game.answer] == min(game.far) < max(game.far)
         answers.add(game.answer)
     assert answers == {0, 1, 2}
+
+
+def test_a_round_of_copies_has_four_different_items(tmp_path):
+    """Where nearly all items are copies of one another, these are shown."""
+    vectors = np.eye(2, dtype=np.float32)[[0] * 9 + [1]]
+    searcher = build(([str(n) for n in range(10)], vectors), name="copies", indexes=tmp_path)
+    for number in range(1, 10):
+        game = play.draw(searcher, number)
+        assert len({game.first, *game.others}) == 4
 
 
 def test_images_and_texts_can_be_played_with(indexes):
