@@ -18,6 +18,7 @@ from typing import Any
 from embedsearch.analysis import compare as analysis
 from embedsearch.analysis.compare import Comparison
 from embedsearch.artifacts import alignment, calibration
+from embedsearch.disk.paths import expanded
 from embedsearch.distances.metric import Metric
 from embedsearch.encoders import encoder_spec, open_encoder, preparation_of
 from embedsearch.encoders.given import query_recipe
@@ -470,12 +471,12 @@ def _is_like(folder: Path, recipe: Recipe) -> bool:
 
 def _file(path: str | Path) -> str:
     """Return the path of a file as an absolute one; empty for none."""
-    return str(Path(path).expanduser().resolve()) if path else ""
+    return str(expanded(path).resolve()) if path else ""
 
 
 def _absolute(source: str | Path) -> str:
     """Return a file, folder or pattern as an absolute path; what is none (a hub id, an address) as it is."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.exists():
         return str(path.resolve())
     return str(path.absolute()) if is_pattern(str(source)) and not is_address(str(source)) else str(source)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, overload
 from embedsearch.backends import is_address, is_elsewhere
 from embedsearch.disk.cache import cache_folder
 from embedsearch.disk.lock import write_lock
+from embedsearch.disk.paths import expanded
 from embedsearch.encoders import Encoder, open_encoder
 from embedsearch.encoders.own import OwnEncoder, loading
 from embedsearch.errors import EmbedsearchError, RecipeError
@@ -605,7 +606,7 @@ def rebuild(
         items=items or (recipe.index.items if elsewhere else "local"),
         memory=memory or recipe.index.memory,
         recall=recall or recipe.index.recall,
-        queries=str(Path(queries).expanduser().resolve()) if queries else recipe.index.queries,
+        queries=str(expanded(queries).resolve()) if queries else recipe.index.queries,
         keep=keep or recipe.index.keep,
         center=recipe.index.center if center is None and not dim else asked.centred or None,
         dim=0 if center is False else dim or recipe.index.dim,

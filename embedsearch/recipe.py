@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import tomli_w
 
 from embedsearch.disk.facts import from_json, stored, to_json
+from embedsearch.disk.paths import expanded
 from embedsearch.errors import RecipeError, nearest
 from embedsearch.records import Unit
 
@@ -337,7 +338,7 @@ def check_name(name: str) -> str:
 
 def absolute_uri(uri: str) -> str:
     """Return the URI of a server as it is, and the path of a file as an absolute one; empty for none."""
-    return uri if not uri or "://" in uri else str(Path(uri).expanduser().resolve())
+    return uri if not uri or "://" in uri else str(expanded(uri).resolve())
 
 
 def parse_memory(text: str) -> int:

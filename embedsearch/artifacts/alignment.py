@@ -23,6 +23,7 @@ from embedsearch.backends import Rows
 from embedsearch.crossmodal.class_names import project, text_vectors
 from embedsearch.crossmodal.crossval import AT_MOST, Chosen, Pairs, choose, folds_of, groups_of, mix
 from embedsearch.crossmodal.projection import Projection, described, text_recipe
+from embedsearch.disk.paths import expanded
 from embedsearch.distances.metric import Metric, Vectors, distances, normalized
 from embedsearch.distances.pairs import FEW_ITEMS
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder, unreadable
@@ -76,7 +77,7 @@ def align(
     progress = progress or Silent()
     aligner = partial(
         _make,
-        captions=Path(captions).expanduser() if captions else None,
+        captions=expanded(captions) if captions else None,
         field=field,
         recipe=text_recipe(absolute_model(str(text_model))),
         progress=progress,

@@ -24,6 +24,7 @@ from embedsearch.artifacts.scale import (
     write_scale,
 )
 from embedsearch.disk.npy import load_array
+from embedsearch.disk.paths import expanded
 from embedsearch.distances.metric import Vectors, distances
 from embedsearch.distances.pairs import Numbers
 from embedsearch.distances.verdict import LOST, Strictness, check_strictness
@@ -155,7 +156,7 @@ def _queries(path: Path, unit: Unit, encoder: Encoder, progress: Progress) -> tu
     """Return the vectors of the queries that `path` holds, and what is said of them."""
     # vectors made elsewhere are also asked with texts, where their model is known
     also = (Modality.TEXT,) if QUERY_MODEL in encoder.spec.files else ()
-    of = str(path.expanduser().resolve())
+    of = str(expanded(path).resolve())
     vectors = encoded(encoder, read_background(path, unit, progress, also), progress, of)
     return vectors, BackgroundFacts(of, len(vectors))
 
@@ -241,7 +242,7 @@ def _people(
     starts = np.concatenate([[0], ends[:-1] + 1])
     middles = (far[order][starts] + far[order][ends]) / 2
     facts = JudgedFacts(
-        of=str(path.expanduser().resolve()),
+        of=str(expanded(path).resolve()),
         pairs=len(rows),
         spearman=round(float(spearmanr(-far, scores).statistic), 4),
         lowest=float(scores.min()),

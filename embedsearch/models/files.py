@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from embedsearch.disk.checksums import known_sha256
+from embedsearch.disk.paths import expanded
 from embedsearch.errors import ModelChecksumError, ModelError, ModelUnreachableError, nearest
 from embedsearch.modalities import MODALITIES, Reader, modality_of
 from embedsearch.models.catalog import MODELS, KnownModel, known
@@ -76,8 +77,8 @@ def absolute_model(model: str) -> str:
     if not isinstance(model, str | Path):
         raise ModelError(f"A model is named by a str or a Path; got {model!r:.60}.")
     model = str(model)
-    looks_local = model.startswith((".", "/", "~")) or Path(model).expanduser().is_dir()
-    return str(Path(model).expanduser().resolve()) if model and not known(model) and looks_local else model
+    looks_local = model.startswith((".", "/", "~")) or expanded(model).is_dir()
+    return str(expanded(model).resolve()) if model and not known(model) and looks_local else model
 
 
 def default_unit(model: str, revision: str) -> Unit:
@@ -114,7 +115,7 @@ def find_files(recipe: EncoderRecipe) -> ModelFiles:
     row = known(name)
     if row and row.package:
         return _bundled(row)
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_dir():
         return _folder(path, "", row)
     if path.is_absolute() or name.startswith("."):

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from embedsearch.disk.paths import expanded
 from embedsearch.errors import SourceError
 from embedsearch.sources.addresses import Place, is_address
 from embedsearch.sources.dataset import is_saved_dataset
@@ -68,7 +69,7 @@ def guess(location: str) -> tuple[str, str]:
     """
     if is_address(location):
         return _kind_at(location), location
-    path = Path(location).expanduser()
+    path = expanded(location)
     path = path.resolve() if ".." in path.parts else path.absolute()
     if path.is_dir():
         return _kind_of_folder(path), str(path)

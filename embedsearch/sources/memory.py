@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from embedsearch.disk.paths import expanded
 from embedsearch.errors import ItemNotFoundError, SourceError
 from embedsearch.recipe import KEPT, MEMORY, SourceRecipe
 from embedsearch.records import Rejected
@@ -300,7 +301,7 @@ def _image(value: Any) -> Any:
     if _is_missing(value) or isinstance(value, bytes | Mapping):
         return None if _is_missing(value) else value
     if isinstance(value, str | Path):
-        return str(value) if "://" in str(value) else str(Path(value).expanduser().resolve())
+        return str(value) if "://" in str(value) else str(expanded(value).resolve())
     if not hasattr(value, "save"):
         return b""  # which a build rejects
     buffer = io.BytesIO()

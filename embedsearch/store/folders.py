@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from embedsearch.disk.paths import expanded
 from embedsearch.errors import IndexDamagedError, IndexNotFoundError, nearest
 from embedsearch.recipe import RECIPE_FILE, check_name
 from embedsearch.store.manifest import BUILDS, CURRENT, MANIFEST, mend
@@ -15,7 +16,7 @@ BUILD_RULE = re.compile(r"[\w-]{1,99}")
 
 def indexes_folder(folder: str | Path | None = None) -> Path:
     """Return the folder that holds the indexes: `folder`, else $EMBEDSEARCH_INDEXES, else ./indexes."""
-    return Path(folder or os.environ.get("EMBEDSEARCH_INDEXES") or "indexes").expanduser().resolve()
+    return expanded(folder or os.environ.get("EMBEDSEARCH_INDEXES") or "indexes").resolve()
 
 
 def list_names(indexes: Path) -> list[str]:

@@ -105,7 +105,7 @@ def _about(searcher: Index, drawn: Drawn) -> None:
     of = "" if facts.measured == count else f" (measured on {facts.measured:,} of them)"
     shown = "" if len(drawn.rows) == count else f" A sample of {len(drawn.rows):,} of {count:,} is shown."
     if facts.explained:
-        detail = f"Its two axes show {sum(facts.explained):.0%} of the variance."
+        detail = f"Its two axes show {100 * sum(facts.explained):.0f}\u00a0% of the variance."
     else:
         detail = "Distances between far groups mean little."
     kept = facts.preserved

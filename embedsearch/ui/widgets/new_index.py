@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import streamlit as st
 
+from embedsearch.disk.paths import expanded
 from embedsearch.errors import EmbedsearchError, IndexBusyError, ItemError, RecipeError, SourceError
 from embedsearch.modalities import MODALITIES
 from embedsearch.recipe import RECIPE_FILE, SourceRecipe, check_name
@@ -118,7 +119,7 @@ def _typed(turn: int) -> str:
     if look:
         st.session_state[LOOKED] = now
     asked = st.session_state.get(LOOKED, "")
-    return str(_expanded(asked).absolute()) if asked and asked == now else ""
+    return str(expanded(asked).absolute()) if asked and asked == now else ""
 
 
 def offered(path: str) -> list[str]:
@@ -127,7 +128,7 @@ def offered(path: str) -> list[str]:
     Args:
         path: as it was typed, perhaps only the beginning of one; empty for the home folder.
     """
-    typed = _expanded(path or "~")
+    typed = expanded(path or "~")
     folder = typed if os.path.isdir(typed) else typed.parent  # noqa: PTH112  Path.is_dir raises on some
     found = [str(folder)] if path else []
     if folder.parent != folder and path:
@@ -144,13 +145,6 @@ def offered(path: str) -> list[str]:
         if len(found) == LISTED:
             break
     return list(dict.fromkeys([*([path] if path else []), *found]))
-
-
-def _expanded(path: str) -> Path:
-    """Return a path with `~` as the home folder; as it is where nobody has the name behind `~`."""
-    with suppress(RuntimeError):
-        return Path(path).expanduser()
-    return Path(path)
 
 
 _READ = frozenset((*FILE_KINDS, ".zip", ".tar"))
