@@ -60,6 +60,7 @@ MANY_LISTS = 4096
 NODES = 2**18  # nodes that are compared at a time
 CANDIDATES = 2**18  # of the queries that are searched together; they take some megabytes
 LEAST = 1000  # vectors; with fewer, no recall can be measured, and a query is compared with each
+PLANS = 64  # numbers of hits whose parameters are kept
 CHANGED_AT_MOST = 0.2  # share of the vectors that an extended index may mask or add
 JUDGED_BY = 100  # new vectors; with as many, the recall of an extended index is measured again
 
@@ -87,6 +88,7 @@ class FaissANN:
         alive = self._rows >= 0
         self._living = None if alive.all() else bitmap(alive)
         self._row_of_node: Any = None
+        self._usual: dict[tuple[float, int], tuple[Step | None, Any]] = {}  # by share and hits, see `_plan`
 
     @classmethod
     def build(cls, kind: str, vectors: Vectors, metric: Metric, settings: Settings) -> Self:
@@ -191,11 +193,14 @@ class FaissANN:
         def compare_all(asked: Vectors) -> tuple[Vectors, Rows]:
             return scan(asked, blocks(len(self), filter, left_out), self._take, self._metric, k)
 
-        step = self._step(count / len(self._rows), k)
+        step, usual = self._plan(count / len(self._rows), k)
         if step is None or step.ef_or_nprobe > count:
             return compare_all(queries)
         chosen = without(self._chosen(None if filter is None else filter.mask), self._nodes(left_out))
-        far, rows = self._ranked(queries, k, step.ef_or_nprobe, step.rerank_k, chosen)
+        parameters = usual
+        if chosen is not None:
+            parameters = _parameters(self._index, step.ef_or_nprobe, step.rerank_k, chosen)
+        far, rows = self._ranked(queries, k, step.rerank_k, parameters)
         short = rows[:, -1] < 0
         if short.any():  # the graph ended among rows that may not be found
             far[short], rows[short] = compare_all(queries[short])
@@ -209,12 +214,29 @@ class FaissANN:
 
     def _nodes(self, rows: Rows) -> Rows:
         """Return the nodes of a few rows; no array of all nodes is made."""
+        if not len(rows):
+            return rows
         found = [
             start + np.flatnonzero(self._rows[start : start + NODES] == row)
             for row in rows.tolist()
             for start in range(0, len(self._rows), NODES)
         ]
-        return np.concatenate(found) if found else rows
+        return np.concatenate(found)
+
+    def _plan(self, share: float, k: int) -> tuple[Step | None, Any]:
+        """Return the parameters for `k` hits among a share of the nodes, see `_step`, and their form there.
+
+        Those of a search among all are kept, as they are asked for most.
+        """
+        if (share, k) in self._usual:
+            return self._usual[share, k]
+        step = self._step(share, k)
+        planned = step, None
+        if step is not None:
+            planned = step, _parameters(self._index, step.ef_or_nprobe, step.rerank_k, None)
+        if share == len(self) / len(self._rows) and len(self._usual) < PLANS:
+            self._usual[share, k] = planned
+        return planned
 
     def _step(self, share: float, k: int) -> Step | None:
         """Return the parameters for `k` hits among a share of the nodes; None to compare all rows."""
@@ -235,14 +257,11 @@ class FaissANN:
             rerank_k=max(k, math.ceil(step.rerank_k * more)),
         )
 
-    def _ranked(
-        self, queries: Vectors, k: int, ef_or_nprobe: int, rerank_k: int, chosen: Any
-    ) -> tuple[Vectors, Rows]:
+    def _ranked(self, queries: Vectors, k: int, rerank_k: int, parameters: Any) -> tuple[Vectors, Rows]:
         """Search the codes and rank the candidates: distances and rows (q, k), with -1 at the end for no row.
 
-        `chosen` is the FAISS selector of the nodes that may be found; None for all.
+        `parameters` are those of FAISS, see `_parameters`.
         """
-        parameters = _parameters(self._index, ef_or_nprobe, rerank_k, chosen)
         far, found = [], []
         together = max(1, CANDIDATES // rerank_k)
         for start in range(0, max(1, len(queries)), together):
@@ -278,7 +297,8 @@ class FaissANN:
         ef_or_nprobes = [ef_or_nprobe for ef_or_nprobe in ef_or_nprobes if ef_or_nprobe <= indexed.sum()]
 
         def trial(asked: Vectors, ef_or_nprobe: int, rerank_k: int, mask: Mask | None) -> Vectors:
-            return self._ranked(asked, K, ef_or_nprobe, rerank_k, self._chosen(mask))[0]
+            parameters = _parameters(self._index, ef_or_nprobe, rerank_k, self._chosen(mask))
+            return self._ranked(asked, K, rerank_k, parameters)[0]
 
         rerank_ks = GRAPH_RERANK_K if graph else LIST_RERANK_K
         return tune(trial, queries, vectors, indexed, self._metric, wanted, ef_or_nprobes, rerank_ks)

@@ -141,6 +141,8 @@ def rank(queries: Vectors, candidates: Rows, take: Take, metric: Metric) -> tupl
             list(threads.map(measure, range(0, len(queries), together)))
     far[candidates < 0] = np.inf
     order = np.argsort(far, axis=1, kind="stable")
+    if len(queries) == 1:  # a third of the time
+        return far[:, order[0]], candidates[:, order[0]]
     return np.take_along_axis(far, order, 1), np.take_along_axis(candidates, order, 1)
 
 

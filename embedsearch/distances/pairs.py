@@ -66,12 +66,12 @@ class Pairs:
     general: bool = False
     strongest: Closeness = Closeness.SAME
 
-    @property
+    @cached_property
     def enough(self) -> bool:
         """Whether a label can rest on them."""
         return self.compared >= (LEAST_PAIRS if self.general else FEW_ITEMS * (FEW_ITEMS - 1) // 2)
 
-    @property
+    @cached_property
     def note(self) -> str:
         """A sentence that says where they are from if not from the index, or why there are no labels."""
         if not self.enough:

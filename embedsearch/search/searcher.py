@@ -26,7 +26,7 @@ from embedsearch.modalities import UNITS, QueryForm, Reader, modality_of
 from embedsearch.query import AnyQuery, By, Mode, SearchOptions, Text, Tree, as_query, items_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import MOST_UNKNOWN
-from embedsearch.results import DISTANCE, DIVERSE, Hit, Passage, Results
+from embedsearch.results import DISTANCE, DIVERSE, Facets, Hit, Passage, Results
 from embedsearch.search.close import count_by, limits_of, sorted_by
 from embedsearch.search.diverse import diverse, spread_over
 from embedsearch.search.fused import Candidate, Looked, fused, judged
@@ -44,6 +44,7 @@ FOLDED = 4  # neighbours looked through for each hit, where copies are folded; t
 MOST_FOLDED = 10_000  # neighbours that are looked through at most
 CONTENT = ("text", "hash", "start", "end")  # the columns that tell the same content
 FED = 3  # hits whose mean is added to a query by feedback
+UNJUDGED = Judgement(None, None, None, "")
 Search = Callable[[Vectors, int, Filter | None, Sequence[int]], tuple[Vectors, Rows]]
 Within = Callable[[Vectors, float, Filter | None, Sequence[int]], tuple[Vectors, Rows]]
 
@@ -67,6 +68,15 @@ class Found(NamedTuple):
 
     places: list[Looked]
     candidates: list[Candidate]
+
+
+class Counted(NamedTuple):
+    """What is said of all that was found, before some of it become hits; see `Results`."""
+
+    found: int
+    order: str
+    facets: Facets
+    mode: Mode
 
 
 class Searcher:
@@ -205,6 +215,8 @@ class Searcher:
     ) -> list[Found]:
         """Return up to `k` candidates of each query, the best first; those of one mode are found together."""
         modes = [mode_of(self.manifest, options, each.query) for each in placed]
+        if len(set(modes)) == 1:
+            return self._by_mode(placed, k, chosen, options, modes[0])
         done: dict[int, Found] = {}
         for mode in dict.fromkeys(modes):
             alike = [at for at, each in enumerate(modes) if each == mode]
@@ -332,17 +344,12 @@ class Searcher:
         facets = count_by(self.build, candidates, options.facets)
         if options.sort:
             candidates, order = sorted_by(self.build, candidates, options.sort), options.sort
-        results = self._results(space, places, candidates[: options.k])
-        return replace(
-            results,
-            close=options.close,
-            found=len(candidates),
-            order=order,
-            feedback=options.feedback,
-            facets=facets,
-            mode=mode,
-            weight=self.words.facts.weight if mode == "hybrid" and self.words is not None else None,
-            note=" ".join(filter(None, [results.note, self._lost(space) if options.close else ""])),
+        return self._results(
+            space,
+            places,
+            candidates[: options.k],
+            Counted(len(candidates), order, facets, mode),
+            options,
         )
 
     def _lost(self, space: Space) -> str:
@@ -522,80 +529,91 @@ class Searcher:
             ItemNotFoundError: there is no item of that id.
         """
         row = self.row(identity)
-        return self._hits([row], [0.0], self.manifest.metric, self.build.scale, first_rank=0)[0]
+        return self._listed([row], [0.0], first_rank=0)[0]
 
     def items(self, rows: Sequence[int], distances: Sequence[float]) -> list[Hit]:
         """Return the items of some rows, in their order, as hits at known distances."""
-        return self._hits(rows, distances, self.manifest.metric, self.build.scale)
+        return self._listed(rows, distances, first_rank=1)
+
+    def _listed(self, rows: Sequence[int], distances: Sequence[float], first_rank: int) -> list[Hit]:
+        here = Looked("", list(distances), list(rows), self.build.scale, UNJUDGED)
+        ranks = range(first_rank, first_rank + len(here.rows))
+        return self._hits(here, fused([here]), ranks, self.manifest.metric)
 
     def _filter(self, where: str | Tree | None) -> Filter | None:
         return None if where is None or (isinstance(where, str) and not where.strip()) else self.filter(where)
 
-    def _results(self, space: Space, places: Sequence[Looked], found: Sequence[Candidate]) -> Results:
+    def _results(
+        self,
+        space: Space,
+        places: Sequence[Looked],
+        found: Sequence[Candidate],
+        counted: Counted,
+        options: SearchOptions,
+    ) -> Results:
         """Return hits of what was found, with labels that agree with the verdict on all."""
         decisive, judgement = judged(places)
         hits: dict[int, Hit] = {}
         for looked in places:
-            here = [(at, each) for at, each in enumerate(found) if each.looked is looked]
-            made = self._hits(
-                [each.row for _, each in here],
-                [each.distance for _, each in here],
-                space.metric,
-                looked.scale if looked.is_labelled else None,
-            )
-            for (at, each), hit in zip(here, made, strict=True):
-                label = not_close(hit.label) if judgement.verdict is Verdict.NOTHING_CLOSE else hit.label
-                hits[at] = replace(
-                    hit,
-                    rank=at + 1,
-                    label=label,
-                    found_by=each.found_by or looked.place,
-                    copies=each.copies,
-                    rerank_score=each.score,
-                    lit=each.lit,
-                    bm25=each.bm25,
-                )
+            here = [at for at, each in enumerate(found) if each.looked is looked]
+            ranks = [at + 1 for at in here]
+            made = self._hits(looked, [found[at] for at in here], ranks, space.metric, judgement)
+            hits |= zip(here, made, strict=True)
+        notes = [_note(space, decisive.scale if decisive.is_labelled else None)]
+        if options.close:
+            notes.append(self._lost(space))
         return Results(
             [hits[at] for at in range(len(found))],
             space.metric,
             judgement.verdict,
             judgement.foreign_rate,
             judgement.reason,
-            _note(space, decisive.scale if decisive.is_labelled else None),
+            " ".join(filter(None, notes)),
             space.by,
             judgement.limit,
             space.truncated,
             space.unknown,
+            options.close,
+            counted.found,
+            counted.order,
+            options.feedback,
+            counted.facets,
+            counted.mode,
+            self.words.facts.weight if counted.mode == "hybrid" and self.words is not None else None,
         )
 
     def _hits(
         self,
-        rows: Sequence[int],
-        distances: Sequence[float],
+        looked: Looked,
+        found: Sequence[Candidate],
+        ranks: Sequence[int],
         metric: Metric,
-        scale: Scale | None,
-        first_rank: int = 1,
+        judgement: Judgement = UNJUDGED,
     ) -> list[Hit]:
+        """Return hits of what was found in one place, with labels that agree with the judgement on all."""
         row, modality = UNITS[self.manifest.unit], modality_of(self.manifest.unit).modality
+        rows, distances = [each.row for each in found], [each.distance for each in found]
+        scale = looked.scale if looked.is_labelled else None
         columns = self.build.read(rows, self._columns)
         fields = [
             (name.removeprefix(FIELD), columns[name]) for name in self._columns if name.startswith(FIELD)
         ]
-        unknown = self.build.unknown[list(rows)].tolist()
+        unknown = self.build.unknown[rows].tolist()
         percentiles = scale.pairs.percentiles(distances).tolist() if scale else []
+        contents = zip(*(columns[name] for name in ("id", "text", "start", "end")), strict=True)
         hits = []
-        for at, distance in enumerate(distances):
-            identity, text, start, end = (columns[name][at] for name in ("id", "text", "start", "end"))
+        for at, (each, (identity, text, start, end)) in enumerate(zip(found, contents, strict=True)):
             span = None if start is None else (start, end)
             of_hit = {name: column[at] for name, column in fields}
             judge = scale if unknown[at] <= MOST_UNKNOWN else None
+            label = judge.pairs.label(each.distance) if judge else None
             hits.append(
                 Hit(
-                    rank=first_rank + at,
+                    rank=ranks[at],
                     id=record_of(identity, start) if row.grouped else identity,
-                    row=rows[at],
-                    distance=distance,
-                    similarity=similarity(distance, metric),
+                    row=each.row,
+                    distance=each.distance,
+                    similarity=similarity(each.distance, metric),
                     modality=modality,
                     text=text,
                     path=columns["path"][at],
@@ -603,10 +621,15 @@ class Searcher:
                     fields=of_hit,
                     image=columns["picture"][at],
                     percentile=percentiles[at] if judge else None,
-                    label=judge.pairs.label(distance) if judge else None,
-                    human_score=judge.human_score(distance) if judge else None,
+                    label=not_close(label) if judgement.verdict is Verdict.NOTHING_CLOSE else label,
+                    human_score=judge.human_score(each.distance) if judge else None,
                     unknown=unknown[at],
+                    found_by=each.found_by or looked.place,
+                    copies=each.copies,
                     moment=(start / 1000, end / 1000) if row.timed else None,
+                    rerank_score=each.score,
+                    lit=each.lit,
+                    bm25=each.bm25,
                     passage=Passage.of(text, span, of_hit) if row.grouped and not row.timed else None,
                 )
             )

@@ -79,7 +79,7 @@ class RowEncoder:
     def encode(self, items, role="passage"):
         """See `Encoder.encode`; asked for queries only."""
         assert role == "query"
-        return self._queries[[int(item) for item in items]]
+        return self._queries[[int(item) if item.isdigit() else at for at, item in enumerate(items)]]
 
 
 def recipe(count, **index):
