@@ -24,11 +24,11 @@ from embedsearch.cli.options import (
     runner_option,
     uri_option,
 )
-from embedsearch.recipe import KEPT_TOKENS, VIEWS
+from embedsearch.recipe import KEPT_TOKENS, VIEWS, split_names
 
 
 def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
-    return tuple(name.strip() for name in value.split(",") if name.strip())
+    return split_names(value)
 
 
 @click.command(
@@ -81,7 +81,8 @@ def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     metavar="NAMES",
     default="",
     callback=_columns,
-    help="With --rows: the columns to use, as in price,colour.  [default: all]",
+    help="With --rows: the columns to use, as in price,colour; a name with a comma in quotes.  "
+    "[default: all]",
 )
 @option(
     "--weight",

@@ -15,7 +15,13 @@ from embedsearch.errors import QueryError
 
 FOLDER = "judged"
 QUERIES, QRELS, PAIRS = "queries.tsv", "qrels.tsv", "pairs.tsv"
-RIGHT, WRONG = 1, 0  # grades
+NAMES = {  # of the columns
+    QUERIES: ("id", "query"),
+    QRELS: ("query", "item", "grade"),
+    PAIRS: ("text1", "text2", "score"),
+}
+RIGHT, WRONG = 1, 0
+GRADES = ("0", "1")
 _APART = frozenset("\t\r\n")  # what separates columns and lines
 
 
@@ -38,7 +44,11 @@ class Judged:
     def grades(self, query: str) -> dict[str, int]:
         """Return the grade of each judged item of a query, by its id."""
         own = _identity(query)
-        return {item: int(grade) for asked, item, grade in _rows(self.qrels) if asked == own}
+        return {
+            row[1]: int(row[2])
+            for row in _rows(self.qrels)
+            if len(row) == len(NAMES[QRELS]) and row[0] == own and row[2] in GRADES
+        }
 
     def mark(self, query: str, item: str, grade: int | None, text: str | None = None) -> None:
         """Judge an item for a query.
@@ -50,7 +60,8 @@ class Judged:
             text: of the item; None where it is not a text.
 
         Raises:
-            QueryError: the id holds a tab or a line break, which the files can't hold.
+            QueryError: the id holds a tab or a line break, which the files can't hold; or a line of a file,
+                which a person may have edited, can't be read.
             IndexBusyError: another process writes them at this moment.
             OSError: they can't be written.
         """
@@ -60,8 +71,8 @@ class Judged:
         text = None if text is None else _line(text)
         self._folder.mkdir(exist_ok=True)
         with write_lock(self._folder):
-            graded = {(each[0], each[1]): each for each in _rows(self.qrels)}
-            paired = {(each[0], each[1]): each for each in _rows(self.pairs)}
+            graded = {(each[0], each[1]): each for each in _whole(self.qrels)}
+            paired = {(each[0], each[1]): each for each in _whole(self.pairs)}
             graded.pop((own, item), None)
             if text is not None:
                 paired.pop((query, text), None)
@@ -69,11 +80,11 @@ class Judged:
                 graded[own, item] = [own, item, str(grade)]
                 if text is not None:
                     paired[query, text] = [query, text, str(grade)]
-            asked = dict(_rows(self.queries)) | {own: query}
+            asked = {row[0]: row[1] for row in _whole(self.queries)} | {own: query}
             left = {each[0] for each in graded.values()}
-            _write(self.queries, ("id", "query"), [[key, text] for key, text in asked.items() if key in left])
-            _write(self.pairs, ("text1", "text2", "score"), paired.values())
-            _write(self.qrels, ("query", "item", "grade"), graded.values())
+            _write(self.queries, [[key, text] for key, text in asked.items() if key in left])
+            _write(self.pairs, paired.values())
+            _write(self.qrels, graded.values())
 
 
 def _identity(query: str) -> str:
@@ -90,14 +101,30 @@ def _rows(path: Path) -> Iterator[list[str]]:
     """Yield the rows of a file below its names; none where it is not there."""
     if not path.is_file():
         return
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         next(file, None)
         yield from (line.rstrip("\r\n").split("\t") for line in file if line.strip())  # a person may edit it
 
 
-def _write(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _whole(path: Path) -> Iterator[list[str]]:
+    """Yield the rows of a file, as `_rows`.
+
+    Raises:
+        QueryError: one of them has not as many columns as the names above, and would be lost.
+    """
+    names = NAMES[path.name]
+    for row in _rows(path):
+        if len(row) != len(names):
+            raise QueryError(
+                f"{path}: a line with {', '.join(names)}, with tabs between, was expected; got "
+                f"{chr(9).join(row)!r:.80}. Mend or delete that line."
+            )
+        yield row
+
+
+def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
     """Write a file aside, and put it in the place of the former one."""
     aside = path.with_suffix(".new")
-    with aside.open("w", newline="", encoding="utf-8") as file:
-        file.writelines("\t".join(row) + "\n" for row in (names, *rows))
+    with aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        file.writelines("\t".join(row) + "\n" for row in (NAMES[path.name], *rows))
     aside.replace(path)

@@ -30,6 +30,25 @@ def test_marks_are_read_as_judgements(tmp_path):
     assert pairs == [('a "furry" pet', TEXTS[0], 1.0), ('a "furry" pet', 'the "big" dog', 0.0)]
 
 
+@pytest.mark.parametrize("line", ["q1", "q1\t0\tx\t1", "{query}\t9\tgood", "{query}\t9\t1.5", "\udcff"])
+def test_lines_that_a_person_spoilt_end_no_search_and_are_not_lost(tmp_path, line):
+    """They give no grade; a mark that would have to drop such a line names it, and writes nothing."""
+    judged = Judged(tmp_path)
+    judged.mark("pet", "1", RIGHT, TEXTS[0])
+    own = next(read_qrels(judged.qrels))[0]
+    with judged.qrels.open("a", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(line.format(query=own) + "\n")
+    before = judged.qrels.read_bytes()
+    assert judged.grades("pet") == {"1": RIGHT}
+    if line.count("\t") == 2:
+        judged.mark("pet", "2", WRONG)
+        assert judged.qrels.read_bytes().startswith(before)
+    else:
+        with pytest.raises(QueryError, match="query, item, grade, with tabs between, was expected"):
+            judged.mark("pet", "2", WRONG)
+        assert judged.qrels.read_bytes() == before
+
+
 def test_a_mark_is_changed_and_taken_back(tmp_path):
     """An item has one grade for a query; without one nothing of it is left, nor of its query."""
     judged = Judged(tmp_path)

@@ -20,7 +20,7 @@ import streamlit as st
 from embedsearch.disk.paths import expanded
 from embedsearch.errors import EmbedsearchError, IndexBusyError, ItemError, RecipeError, SourceError
 from embedsearch.modalities import MODALITIES
-from embedsearch.recipe import RECIPE_FILE, SourceRecipe, check_name
+from embedsearch.recipe import RECIPE_FILE, SourceRecipe, check_name, join_names
 from embedsearch.records import Modality, Record, content_hash
 from embedsearch.sources import WITH_COLUMNS, open_source
 from embedsearch.sources.guess import FILE_KINDS, guess
@@ -411,7 +411,7 @@ def _columns(looked: Looked, key: str) -> tuple[list[str], tuple[str, ...]]:
             if what == TEXTS:
                 arguments = [f"--text={name}" for name in chosen]
             else:
-                arguments = ["--rows", f"--columns={','.join(chosen)}"]
+                arguments = ["--rows", f"--columns={join_names(chosen)}"]
         elif what != own:
             column = st.selectbox(
                 "Column of paths", looked.columns, index=None, key=f"{COLUMNS}-{what}-{key}"
@@ -430,7 +430,7 @@ def _columns(looked: Looked, key: str) -> tuple[list[str], tuple[str, ...]]:
             arguments.append(f"--id={column}")
         elif column and what == TABLE_ROWS:
             kept = tuple(name for name in chosen if name != column)
-            arguments = ["--rows", f"--columns={','.join(kept)}", f"--id={column}"]
+            arguments = ["--rows", f"--columns={join_names(kept)}", f"--id={column}"]
     return arguments, chosen
 
 

@@ -44,7 +44,10 @@ def command(searcher: Index, query: AnyQuery, options: SearchOptions, where: str
         if (value := getattr(options, name)) != getattr(PLAIN, name):
             said.append(f"--{name}={value}")
     said += [f"--where={where}"] if where else []
-    return " ".join(map(shlex.quote, [*said, f"--indexes={indexes_folder()}"]))
+    said.append(f"--indexes={indexes_folder()}")
+    if isinstance(query, Word):
+        said += ["--", query.sentence] if query.sentence.startswith("-") else [query.sentence]
+    return " ".join(map(shlex.quote, said))
 
 
 def python(searcher: Index, query: AnyQuery, options: SearchOptions, where: str) -> str:
@@ -70,7 +73,7 @@ def _arguments(query: AnyQuery) -> list[str]:
     if isinstance(query, Query):
         return [each for part in query.terms for each in _term(as_single(part.query), part.weight)]
     if isinstance(query, Word):
-        return [query.sentence, f"--word={query.word}"]
+        return [f"--word={query.word}"]  # the sentence stands at the end
     if isinstance(query, Text):
         return _term(query, 1.0) if query.text.startswith(("+", "-")) else [query.text]
     return shlex.split(str(query)) if isinstance(query, Row) else _option(query, "")

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 import embedsearch as es
 from embedsearch.cli import cli
+from embedsearch.cli.search import search_command
 from embedsearch.query import MoreLike, Query, SearchOptions, WeightedTerm, as_query
 from embedsearch.ui.widgets.spelled import command, python
 
@@ -43,3 +44,11 @@ def test_both_find_the_same(index, query, monkeypatch, capsys):
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == expected
     answer = CliRunner().invoke(cli, [*shlex.split(command(index, asked, options, where))[1:], "--json"])
     assert [hit["id"] for hit in json.loads(answer.stdout)["hits"]] == expected
+
+
+@pytest.mark.parametrize("sentence", ["--help me", "-k cats and dogs", "-a cat", "a cat"])
+def test_a_sentence_of_a_word_is_no_option(index, sentence):
+    """A sentence may begin with signs: it stands behind all options."""
+    words = shlex.split(command(index, as_query(es.Word(sentence, 1)), SearchOptions(2), ""))
+    context = search_command.make_context("search", words[2:])
+    assert (context.params["query"], context.params["word"]) == ((sentence,), "1")
