@@ -41,8 +41,10 @@ from embedsearch.backends.flat import (
     rank,
     ready,
     scan,
+    taken,
     without,
 )
+from embedsearch.backends.lists import TOGETHER, filling, train
 from embedsearch.backends.tuning import MAX_QUERIES, K, hold_out, recall, truth, tune
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors
@@ -101,18 +103,21 @@ class FaissANN:
         index = _new(kind, count, dimension, metric)
         held = hold_out(count) if settings.queries is None else np.empty(0, np.int64)
         settings.stage(f"training {kind}", None)
-        _train(index, vectors, metric, settings.memory)
+        finder = None if index.is_trained else train(index, _sample(index, vectors, metric, settings.memory))
         indexed = np.ones(count, np.bool_)
         indexed[held] = False
         settings.stage("adding vectors to the index", count - len(held))
+        take = taking(vectors)
 
         def block(start: int) -> Vectors:
-            end = start + BLOCK
-            return ready(vectors[start:end][indexed[start:end]], metric)
+            return taken(take, start + np.flatnonzero(indexed[start : start + BLOCK]), metric)
 
-        for part in ahead(block, range(0, count, BLOCK)):
-            index.add(part)
-            settings.advance(len(part))
+        together = BLOCK if finder is None else TOGETHER
+        with filling(index, finder):
+            for part in ahead(block, range(0, count, BLOCK)):
+                for start in range(0, len(part), together):
+                    index.add(part[start : start + together])
+                settings.advance(len(part))
         rows = np.flatnonzero(indexed).astype(np.int32)
         settings.stage(f"tuning the search to a recall of {settings.recall:g}", None)
         trial = cls(index, rows, count, taking(vectors), metric, facts)
@@ -322,14 +327,12 @@ def _new(kind: str, count: int, dimension: int, metric: Metric) -> Any:
     return index
 
 
-def _train(index: Any, vectors: Vectors, metric: Metric, memory: int) -> None:
-    """Train centroids and codes with a sample that takes at most a quarter of the memory."""
-    if index.is_trained:
-        return
+def _sample(index: Any, vectors: Vectors, metric: Metric, memory: int) -> Vectors:
+    """Return what trains centroids and codes, (m, d) ready: it takes at most a quarter of the memory."""
     wanted = max(CODE_TRAINING, getattr(index, "nlist", 0) * LIST_TRAINING)
     count = min(len(vectors), wanted, max(1000, memory // (4 * 4 * vectors.shape[1])))
     rows = np.unique(np.linspace(0, len(vectors) - 1, count).astype(np.int64))
-    index.train(ready(vectors[rows], metric))
+    return taken(taking(vectors), rows, metric)
 
 
 def _parameters(index: Any, ef_or_nprobe: int, rerank_k: int, chosen: Any) -> Any:

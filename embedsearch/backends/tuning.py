@@ -24,7 +24,7 @@ SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 MAX_QUERIES, QUERY_SHARE = 1000, 0.02
 MOST_PAIRS, SURE_QUERIES = 250_000_000, 250  # above so many pairs of a query and a row, fewer queries serve
 TOGETHER = 4096  # rows that are compared with all queries together: what comes of it stays in the cache
-TIMED = 100  # single queries
+TIMED = 40  # single queries
 MOST_TIMES = 4  # the efSearch, or nprobe, of a larger rerank_k
 SURE = 1.645  # standard errors by which the measured recall exceeds the wanted one: 95 percent, one-sided
 
@@ -249,6 +249,23 @@ class _Trials:
                 low, width = at + 1, 2 * width
         return best
 
+    def less(self, ef_or_nprobes: Sequence[int], rerank_k: int) -> _Tried | None:
+        """Return what serves with the least efSearch or nprobe below the last value, which is known to serve.
+
+        From the last value on ever longer steps are taken, as long as what they reach serves; then the values
+        before it are halved. None if the value below the last one does not serve.
+        """
+        best: _Tried | None = None
+        low, high, width = 0, len(ef_or_nprobes) - 1, 1
+        while low < high:
+            at = max(low, high - width) if width else (low + high) // 2
+            tried = self.run(ef_or_nprobes[at], rerank_k)
+            if tried.serves:
+                best, high, width = tried, at, 2 * width
+            else:
+                low, width = at + 1, 0
+        return best
+
     def single(self, step: Step) -> float:
         """Return the seconds of one query: the lower quartile, which other work disturbs least."""
         spent = []
@@ -280,28 +297,29 @@ def _fastest(trials: _Trials, ef_or_nprobes: Sequence[int], rerank_ks: Sequence[
     order = sorted(rerank_ks)
     middle = len(order) // 2
 
-    def timed(rerank_k: int, bounded: Sequence[int]) -> _Tried | None:
-        found = trials.least(bounded, rerank_k)
+    def timed(found: _Tried | None) -> _Tried | None:
         if found is None:
             return None
-        again = trials.run(found.step.ef_or_nprobe, rerank_k)
+        again = trials.run(found.step.ef_or_nprobe, found.step.rerank_k)
         return found._replace(seconds=min(found.seconds, again.seconds))
 
     best: _Tried | None = None
-    bounded = list(ef_or_nprobes)
     for rerank_k in order[middle:]:
-        found = timed(rerank_k, bounded)
-        if found is not None and best is not None and found.seconds >= best.seconds:
+        if best is None:
+            best = timed(trials.least(ef_or_nprobes, rerank_k))
+            continue
+        least = best.step.ef_or_nprobe
+        found = timed(trials.less([each for each in ef_or_nprobes if each <= least], rerank_k))
+        if found is None or found.seconds >= best.seconds:
             break
-        if found is not None:
-            best = found
-            bounded = [each for each in ef_or_nprobes if each <= found.step.ef_or_nprobe]
+        best = found
     last = best
     for rerank_k in reversed(order[:middle]):
         if last is None or last.step.rerank_k > order[middle]:
             break  # the middle one does not reach the recall, or is slower than a larger one
         least = last.step.ef_or_nprobe
-        found = timed(rerank_k, [each for each in ef_or_nprobes if least <= each <= MOST_TIMES * least])
+        bounded = [each for each in ef_or_nprobes if least <= each <= MOST_TIMES * least]
+        found = timed(trials.least(bounded, rerank_k))
         if found is None:
             break
         last = found

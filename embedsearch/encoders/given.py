@@ -91,8 +91,12 @@ class GivenEncoder:
 
     def encode_matrix(self, vectors: Matrix) -> Vectors | None:
         """See `embedsearch.encoders.Columnar`."""
-        fits = vectors.rows.shape[1] == self.dimension and np.isfinite(vectors.rows).all()
-        return vectors.rows if fits else None
+        if vectors.rows.shape[1] != self.dimension:
+            return None
+        numbers = vectors.rows.ravel()
+        # their sum of squares is quick to have, and finite where all are, unless some are huge
+        finite = np.isfinite(numbers @ numbers) or np.isfinite(numbers).all()
+        return vectors.rows if finite else None
 
     def _prepare(self, item: Any) -> Prepared | ItemError:
         if isinstance(item, str) and self._recipe.query_model:

@@ -158,7 +158,7 @@ class VectorFile(NothingToReport):
             rejected.setdefault(at, Rejected(f"{self._name}:{start + at + 1}", reason))
         good = [at for at in range(len(part)) if at not in rejected]
         held = Matrix(part).take(np.array(good, np.int64))
-        digests = [hashlib.sha256(row).digest() for row in held.rows]
+        digests = [made.digest() for made in map(hashlib.sha256, held.rows)]
         ids: list[str] = []
         if self._ids is not None:
             ids = [keys[at] for at in good]
@@ -175,6 +175,8 @@ class VectorFile(NothingToReport):
 
     def _fields_of(self, start: int, beside: Sequence[Entry | None]) -> list[Mapping[str, Value]]:
         """Return the fields of vectors from the number `start` on: of the arrays and of rows of the table."""
+        if not self._fields and self._table is None:
+            return [{}] * len(beside)
         end = start + len(beside)
         columns = [map(as_field, array[start:end].tolist()) for array in self._fields.values()]
         own: list[Mapping[str, Value]] = [{}] * len(beside)

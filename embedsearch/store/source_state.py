@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -48,8 +48,9 @@ def describe(entries: Sequence[Entry]) -> Entries:
     """
     described = np.zeros(len(entries), ENTRY)
     if isinstance(entries, Block):
-        modality = repr(entries.modality)
-        columns = zip(entries.ids, entries.digests, entries.fields, strict=True)
+        modality, digits = repr(entries.modality), b"".join(entries.digests).hex()  # (m,) -> 64 m digits
+        hashes = [digits[at : at + 64] for at in range(0, len(digits), 64)]
+        columns = zip(entries.ids, hashes, entries.fields, strict=True)
         written = [_written(identity, modality, digest, fields) for identity, digest, fields in columns]
         described["key"], described["facts"] = _hashes(entries.ids), _hashes(written)
         described["size"] = -1
@@ -66,7 +67,7 @@ def _described(entry: Entry) -> tuple[int, int, int, int]:
     size, modified = -1, 0
     if isinstance(entry, Record) and isinstance(entry.content, bytes):
         # the repr of an image would be four times as long as the image
-        digest = hashlib.sha256(entry.content).digest()
+        digest = hashlib.sha256(entry.content).hexdigest()
         written = _written(entry.id, repr(entry.modality), digest, entry.fields)
     else:
         written = repr(entry)
@@ -78,14 +79,15 @@ def _described(entry: Entry) -> tuple[int, int, int, int]:
     return hash_of(entry.id), hash_of(written), size, modified
 
 
-def _written(identity: str, modality: str, digest: bytes, fields: Mapping[str, Value]) -> str:
+def _written(identity: str, modality: str, digest: str, fields: Mapping[str, Value]) -> str:
     """Return what stands for a record of bytes: as the `repr` of a tuple, with the hash of its content."""
-    return f"({identity!r}, {modality}, {digest.hex()!r}, {fields!r})"
+    return f"({identity!r}, {modality}, '{digest}', {fields!r})"
 
 
-def _hashes(texts: Iterable[str]) -> Halves:
+def _hashes(texts: Sequence[str]) -> Halves:
     """Return `hash_of` of each text, (m,)."""
-    digests = (hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts)
+    sha256 = hashlib.sha256
+    digests = [sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
     return np.frombuffer(b"".join(digests), "<u8")[::4]  # (4 m,) -> (m,)
 
 
