@@ -44,8 +44,8 @@ from embedsearch.backends.flat import (
     taken,
     without,
 )
-from embedsearch.backends.lists import TOGETHER, filling, train
-from embedsearch.backends.tuning import MAX_QUERIES, K, hold_out, recall, truth, tune
+from embedsearch.backends.lists import filling, train
+from embedsearch.backends.tuning import MAX_QUERIES, K, Nearest, hold_out, masks, recall, truth, tune
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric, Vectors
 
@@ -107,22 +107,25 @@ class FaissANN:
         indexed = np.ones(count, np.bool_)
         indexed[held] = False
         settings.stage("adding vectors to the index", count - len(held))
-        take = taking(vectors)
+        queries = ready(vectors[held] if settings.queries is None else settings.queries, metric)
+        take, allowed = taking(vectors), [indexed if mask is None else mask for _, mask in masks(count)]
+        nearest = Nearest(queries, len(allowed), metric)
 
-        def block(start: int) -> Vectors:
-            return taken(take, start + np.flatnonzero(indexed[start : start + BLOCK]), metric)
+        def block(start: int) -> tuple[Rows, Vectors]:
+            rows = start + np.flatnonzero(indexed[start : start + BLOCK])
+            return rows, taken(take, rows, metric)
 
-        together = BLOCK if finder is None else TOGETHER
+        if isinstance(index, faiss.IndexIVFPQFastScan):
+            index.pq.sync_transposed_centroids()  # with these, codes are found faster
         with filling(index, finder):
-            for part in ahead(block, range(0, count, BLOCK)):
-                for start in range(0, len(part), together):
-                    index.add(part[start : start + together])
+            for at, part in ahead(block, range(0, count, BLOCK)):
+                index.add(part)
+                nearest.take(part, [mask[at] for mask in allowed])
                 settings.advance(len(part))
         rows = np.flatnonzero(indexed).astype(np.int32)
         settings.stage(f"tuning the search to a recall of {settings.recall:g}", None)
         trial = cls(index, rows, count, taking(vectors), metric, facts)
-        queries = ready(vectors[held] if settings.queries is None else settings.queries, metric)
-        steps = trial._tuned(queries, vectors, indexed, settings.recall)
+        steps = trial._tuned(queries, vectors, nearest.distances(), settings.recall)
         if len(held):
             index.add(ready(vectors[held], metric))
             rows = np.concatenate([rows, held.astype(np.int32)])
@@ -290,7 +293,9 @@ class FaissANN:
         translated.rows = allowed  # FAISS keeps no reference to it
         return translated
 
-    def _tuned(self, queries: Vectors, vectors: Vectors, indexed: Mask, wanted: float) -> list[Step]:
+    def _tuned(
+        self, queries: Vectors, vectors: Vectors, exact: Sequence[Vectors], wanted: float
+    ) -> list[Step]:
         graph = isinstance(self._index, faiss.IndexHNSW)
         ef_or_nprobes: Sequence[int] = EF_SEARCH
         if not graph:
@@ -299,14 +304,14 @@ class FaissANN:
                 {min(ef_or_nprobe, lists) for ef_or_nprobe in (1, 2, 3, 4, 5, 6, 8, *EF_SEARCH)}
             )
         # where as many nodes would be visited, `search` compares all rows
-        ef_or_nprobes = [ef_or_nprobe for ef_or_nprobe in ef_or_nprobes if ef_or_nprobe <= indexed.sum()]
+        ef_or_nprobes = [ef_or_nprobe for ef_or_nprobe in ef_or_nprobes if ef_or_nprobe <= len(self._rows)]
 
         def trial(asked: Vectors, ef_or_nprobe: int, rerank_k: int, mask: Mask | None) -> Vectors:
             parameters = _parameters(self._index, ef_or_nprobe, rerank_k, self._chosen(mask))
             return self._ranked(asked, K, rerank_k, parameters)[0]
 
         rerank_ks = GRAPH_RERANK_K if graph else LIST_RERANK_K
-        return tune(trial, queries, vectors, indexed, self._metric, wanted, ef_or_nprobes, rerank_ks)
+        return tune(trial, queries, vectors, exact, self._metric, wanted, ef_or_nprobes, rerank_ks)
 
 
 def _new(kind: str, count: int, dimension: int, metric: Metric) -> Any:

@@ -13,12 +13,12 @@ from typing import Any
 import faiss
 import numpy as np
 
+from embedsearch.backends.flat import BLOCK
 from embedsearch.distances.metric import Vectors
 
 FEWEST = 2048  # lists; fewer are compared in full as fast
 COMPONENTS = 8  # that share a code
 CODE_TRAINING = 4096  # vectors
-TOGETHER = 4096  # vectors that are compared at a time: their tables take four kilobytes each
 CHECKED = 2000  # vectors by which it is judged
 TRAINED_AMONG = 8  # centres that are compared in full while the index is trained
 FILLED_AMONG = (8, 16, 32)  # the same when it is filled: the fewest that serve
@@ -44,7 +44,7 @@ def train(index: Any, sample: Vectors) -> Any:
     finder = faiss.IndexRefineFlat(codes)
     finder.k_factor = TRAINED_AMONG
     means = faiss.Clustering(index.d, lists, index.cp)
-    means.decode_block_size = TOGETHER
+    means.decode_block_size = BLOCK  # the tables of so many take memory, too
     as_it_is = faiss.IndexFlat(index.d)  # whose codes are the numbers themselves
     means.train_encoded(sample.view(np.uint8), as_it_is, finder)
     index.quantizer.add(faiss.vector_to_array(means.centroids).reshape(lists, index.d))

@@ -54,11 +54,61 @@ def masks(count: int) -> Iterator[tuple[float, Mask | None]]:
         yield share, None if share == 1 else draw < share
 
 
+class Nearest:
+    """The exact distances of queries to their 10 nearest rows under masks; rows are taken in part by part."""
+
+    def __init__(self, queries: Vectors, masks: int, metric: Metric) -> None:
+        """Begin.
+
+        Args:
+            queries: (q, d) float32, ready.
+            masks: how many there are.
+            metric: which distance.
+        """
+        # negated inner products; for l2 squared distances, less the query's own square: the least are nearest
+        self._nearest = [np.full((len(queries), K), np.inf, np.float32) for _ in range(masks)]
+        self._queries, self._metric = queries, metric
+        self._towards = np.float32(-2 if metric is Metric.L2 else -1) * queries
+        self._held = np.empty((len(queries), TOGETHER), np.float32)
+
+    def take(self, part: Vectors, masks: Sequence[Mask]) -> None:
+        """Compare each query with each row, once, whatever the number of masks.
+
+        Args:
+            part: (b, d) float32, ready.
+            masks: of these rows, (b,) of truth values; each allows some of the rows of the one before it.
+        """
+        for start in range(0, len(part), TOGETHER):
+            self._take(part[start : start + TOGETHER], [mask[start : start + TOGETHER] for mask in masks])
+
+    def _take(self, part: Vectors, masks: Sequence[Mask]) -> None:
+        depth = np.sum(masks, axis=0)  # (m, b) -> (b,)
+        ends = [int(np.count_nonzero(depth > number)) for number in range(len(masks))]
+        part = part[np.argsort(-depth, kind="stable")[: ends[0]]]  # the deepest first
+        far = np.matmul(self._towards, part.T, out=self._held[:, : ends[0]])  # (q, d) (d, b) -> (q, b)
+        if self._metric is Metric.L2:
+            far += np.einsum("bd,bd->b", part, part)
+        here, start = np.full(len(far), np.inf, np.float32), 0  # the nearest under a mask, (q,)
+        for least, end in zip(reversed(self._nearest), reversed(ends), strict=True):  # from the deepest on
+            if end > start:
+                np.minimum(here, far[:, start:end].min(1), out=here)
+                start = end
+            closer = np.flatnonzero(here < least[:, -1])
+            both = np.concatenate([least[closer], far[closer, :end]], 1)
+            least[closer] = np.sort(np.partition(both, K - 1, axis=1)[:, :K], axis=1)
+
+    def distances(self) -> list[Vectors]:
+        """Return the distances under each mask, (q, 10) float32 each; infinite where fewer rows are there."""
+        if self._metric is Metric.L2:
+            squares = np.einsum("qd,qd->q", self._queries, self._queries)[:, None]
+            return [to_distances(least + squares, self._metric) for least in self._nearest]
+        return [
+            np.where(np.isinf(least), least, to_distances(-least, self._metric)) for least in self._nearest
+        ]
+
+
 def truth(queries: Vectors, vectors: Vectors, allowed: Sequence[Mask], metric: Metric) -> list[Vectors]:
     """Return the exact distances of each query's 10 nearest rows under each mask, (q, 10) float32 each.
-
-    Each query is compared with each row once, whatever the number of masks. Distances are infinite where
-    fewer than 10 rows are allowed.
 
     Args:
         queries: (q, d) float32, ready.
@@ -66,35 +116,15 @@ def truth(queries: Vectors, vectors: Vectors, allowed: Sequence[Mask], metric: M
         allowed: masks of rows, (n,) of truth values; each allows some of the rows of the one before it.
         metric: which distance.
     """
-    # negated inner products; for l2 squared distances, less the query's own square: the least are the nearest
-    nearest = [np.full((len(queries), K), np.inf, np.float32) for _ in allowed]
-    towards = np.float32(-2 if metric is Metric.L2 else -1) * queries
+    nearest, vectors_of = Nearest(queries, len(allowed), metric), taking(vectors)
 
-    take = taking(vectors)
-    held = np.empty((len(queries), min(TOGETHER, len(vectors))), np.float32)
+    def read(start: int) -> tuple[Rows, Vectors]:
+        rows = start + np.flatnonzero(allowed[0][start : start + TOGETHER])
+        return rows, taken(vectors_of, rows, metric)
 
-    def read(start: int) -> tuple[list[int], Vectors]:
-        depth = np.sum([mask[start : start + TOGETHER] for mask in allowed], axis=0)  # (m, b) -> (b,)
-        ends = [int(np.count_nonzero(depth > number)) for number in range(len(allowed))]
-        deepest_first = np.argsort(-depth, kind="stable")[: ends[0]]
-        return ends, taken(take, start + deepest_first, metric)
-
-    for ends, part in ahead(read, range(0, len(vectors), TOGETHER)):
-        far = np.matmul(towards, part.T, out=held[:, : ends[0]])  # (q, d) (d, b) -> (q, b)
-        if metric is Metric.L2:
-            far += np.einsum("bd,bd->b", part, part)
-        here, start = np.full(len(queries), np.inf, np.float32), 0  # the nearest under a mask, (q,)
-        for least, end in zip(reversed(nearest), reversed(ends), strict=True):  # from the deepest mask on
-            if end > start:
-                np.minimum(here, far[:, start:end].min(1), out=here)
-                start = end
-            closer = np.flatnonzero(here < least[:, -1])
-            both = np.concatenate([least[closer], far[closer, :end]], 1)
-            least[closer] = np.sort(np.partition(both, K - 1, axis=1)[:, :K], axis=1)
-    if metric is Metric.L2:
-        squares = np.einsum("qd,qd->q", queries, queries)[:, None]
-        return [to_distances(least + squares, metric) for least in nearest]
-    return [np.where(np.isinf(least), least, to_distances(-least, metric)) for least in nearest]
+    for rows, part in ahead(read, range(0, len(vectors), TOGETHER)):
+        nearest.take(part, [mask[rows] for mask in allowed])
+    return nearest.distances()
 
 
 def recall(found: Vectors, exact: Vectors) -> tuple[float, float]:
@@ -117,7 +147,7 @@ def tune(
     trial: Trial,
     queries: Vectors,
     vectors: Vectors,
-    indexed: Mask,
+    exact: Sequence[Vectors],
     metric: Metric,
     wanted: float,
     ef_or_nprobes: Sequence[int],
@@ -129,7 +159,7 @@ def tune(
         trial: searches the index.
         queries: (q, d) float32, ready; none of them is in the index.
         vectors: (n, d) raw.
-        indexed: (n,) which of them the index holds.
+        exact: (q, 10) float32 each, the exact distances among each share (see `masks`) of the indexed rows.
         metric: which distance.
         wanted: recall@10.
         ef_or_nprobes: values of efSearch, or of nprobe, to try, ascending.
@@ -141,7 +171,7 @@ def tune(
     """
     scanned = _scan_seconds(queries, vectors, metric)
     steps: list[Step] = []
-    for trials in _by_share(trial, queries, vectors, indexed, metric, wanted):
+    for trials in _by_share(trial, queries, len(vectors), exact, wanted):
         if not steps:
             found = _fastest(trials, ef_or_nprobes, rerank_ks)
             steps.append((found or trials.run(ef_or_nprobes[-1], rerank_ks[-1])).step)
@@ -179,8 +209,10 @@ def tune_each(
         Steps by falling share, without those shares where no value reaches the recall. The first is for all
         rows; where none reaches it, it holds the largest.
     """
+    allowed = [indexed if mask is None else indexed & mask for _, mask in masks(len(vectors))]
+    exact = truth(queries, vectors, allowed, metric)
     steps: list[Step] = []
-    for trials in _by_share(trial, queries, vectors, indexed, metric, wanted):
+    for trials in _by_share(trial, queries, len(vectors), exact, wanted):
         found = trials.least(efs, K)
         if found is None and not steps:
             found = trials.run(efs[-1], K)
@@ -277,12 +309,10 @@ class _Trials:
 
 
 def _by_share(
-    trial: Trial, queries: Vectors, vectors: Vectors, indexed: Mask, metric: Metric, wanted: float
+    trial: Trial, queries: Vectors, count: int, exact: Sequence[Vectors], wanted: float
 ) -> Iterator[_Trials]:
-    """Yield what searches among each share of the rows, by falling share; arguments as `tune`."""
-    shares = list(masks(len(vectors)))
-    allowed = [indexed if mask is None else indexed & mask for _, mask in shares]
-    for (share, mask), nearest in zip(shares, truth(queries, vectors, allowed, metric), strict=True):
+    """Yield what searches among each share of `count` rows, by falling share; the rest as `tune`."""
+    for (share, mask), nearest in zip(masks(count), exact, strict=True):
         yield _Trials(trial, queries, nearest, mask, share, wanted)
 
 

@@ -58,16 +58,20 @@ class HashIndex:
         is_new[first] = self._insert(unique, None)
         return is_new
 
-    def add(self, keys: Keys, numbers: Numbers | None = None) -> None:
+    def add(self, keys: Keys, numbers: Numbers | None = None) -> bool:
         """Add hashes that are not there yet; of equal ones the first counts.
 
         Args:
             keys: (m,) the hashes.
             numbers: (m,) a number for each, where numbers are kept.
+
+        Returns:
+            Whether all of them are new and different.
         """
-        keys, first = np.unique(np.maximum(keys, 1), return_index=True)
-        self._reserve(len(keys))
-        self._insert(keys, None if numbers is None else numbers[first])
+        unique, first = np.unique(np.maximum(keys, 1), return_index=True)
+        self._reserve(len(unique))
+        is_new = self._insert(unique, None if numbers is None else numbers[first])
+        return len(unique) == len(keys) and bool(is_new.all())
 
     def find(self, keys: Sequence[int] | Keys) -> Numbers:
         """Return the numbers of these hashes, (m,); -1 for those that are not here."""

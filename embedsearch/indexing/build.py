@@ -30,7 +30,7 @@ from embedsearch.artifacts.exports import export_for_queries
 from embedsearch.artifacts.lexical import mode_note
 from embedsearch.backends import AUTO, check_kind, elsewhere_class, is_elsewhere
 from embedsearch.crossmodal.projection import tower_recipe
-from embedsearch.disk.checksums import file_facts, sha256_of
+from embedsearch.disk.checksums import file_facts, note, sha256_of
 from embedsearch.disk.lock import write_lock
 from embedsearch.disk.npy import load_array
 from embedsearch.distances.metric import Metric
@@ -399,6 +399,7 @@ class _Task:
         ).save(aside)
         published = publish(self.folder, aside, build, recipe)
         staging.clear()
+        note(published / VECTORS, files[VECTORS].sha256)  # its times changed as its name there was deleted
         return Build(published)
 
 

@@ -27,6 +27,7 @@ class Originals:
             records: (m,) numbers of the records in this build, ascending.
         """
         checks = (lows & np.uint64(_CHECK)).astype(np.int64)
-        self._index.add(highs, checks << 32 | records)
+        if self._index.add(highs, checks << 32 | records):
+            return records
         found = self._index.find(highs)
         return np.where(found >> 32 == checks, found & _RECORD, records)

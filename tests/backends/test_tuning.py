@@ -68,7 +68,7 @@ def tuned(needed, wanted=0.9):
         best = exact[share][: len(queries)]
         return best if ef_or_nprobe >= needed(share) else best + 1
 
-    steps = tune(trial, QUERIES, VECTORS, allowed, Metric.COSINE, wanted, VALUES, [10])
+    steps = tune(trial, QUERIES, VECTORS, list(exact.values()), Metric.COSINE, wanted, VALUES, [10])
     return steps, tried
 
 

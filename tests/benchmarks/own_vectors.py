@@ -1,10 +1,11 @@
 """Build and search of 1,000,000 ready vectors of 384 components, against FAISS alone.
 
 Both sides read the same .npy of token rows (see `wordnet`), make the same kind of index with the same
-training, write it, open it again and answer the same queries one by one. FAISS alone keeps no ids, no items,
-no state of the source and no scale. `own_vectors` gives it the search parameters that embedsearch finds by
-measuring. In `own_vectors_tuned` it has to find its nprobe itself, by a plain loop with queries held out and
-exact search, and has no parameters for filters. With a number as argument, of so many vectors.
+vectors to train it, write it, open it again and answer the same queries one by one. FAISS alone keeps no
+ids, no items, no state of the source and no scale, and compares each vector with the centre of each list.
+`own_vectors` gives it the search parameters that embedsearch finds by measuring. In `own_vectors_tuned` it
+has to find its nprobe itself, by a plain loop with queries held out and exact search, and has no parameters
+for filters. With a number as argument, of so many vectors.
 """
 
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 
 import embedsearch as es
 from embedsearch.backends import choose, free_memory
-from embedsearch.backends.faiss_ann import _new, _parameters, _train
+from embedsearch.backends.faiss_ann import _new, _parameters, _sample
 from embedsearch.backends.flat import BLOCK, ready
 from embedsearch.backends.tuning import hold_out
 from embedsearch.distances.metric import Metric
@@ -70,7 +71,7 @@ def alone(file, kind, queries, path, step):
     with Timed() as build:
         rows = np.load(file, mmap_mode="r")
         index = _new(kind, *rows.shape, Metric.COSINE)
-        _train(index, rows, Metric.COSINE, free_memory() // 2)
+        index.train(_sample(index, rows, Metric.COSINE, free_memory() // 2))
         for start in range(0, len(rows), BLOCK):
             index.add(ready(rows[start : start + BLOCK], Metric.COSINE))
         faiss.write_index(index, str(path))
