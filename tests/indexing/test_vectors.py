@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import embedsearch as es
+from embedsearch.disk import checksums
 from embedsearch.distances.metric import Metric, distances
 from embedsearch.errors import EncoderMismatchError, RecipeError, SourceError, TooManyRejectedError
 from embedsearch.indexing import shards
@@ -330,3 +331,14 @@ def test_a_query_model_belongs_to_vectors(here):  # noqa: ARG001
     """For texts it is refused in words."""
     with pytest.raises(RecipeError, match="belongs to vectors made elsewhere"):
         es.build(["a"], name="t", query_model="all-MiniLM-L6-v2")
+
+
+def test_a_build_reads_its_vectors_once_for_their_checksum(tmp_path, monkeypatch):
+    """Neither publishing nor the first opening reads the large file again, though its staging is deleted."""
+    np.save(tmp_path / "v.npy", RNG.normal(size=(1500, 256)).astype(np.float32))
+    read = []
+    checksum = checksums.sha256_of
+    monkeypatch.setattr(checksums, "sha256_of", lambda path: read.append(path.name) or checksum(path))
+    es.build(tmp_path / "v.npy", name="own", indexes=tmp_path)
+    assert es.open("own", tmp_path).search(es.MoreLike(es.open("own", tmp_path).ids()[0]))
+    assert read.count("vectors.npy") == 1
