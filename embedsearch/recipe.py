@@ -5,8 +5,6 @@ A recipe is complete: `embedsearch rebuild NAME` needs nothing else. Paths in it
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import tomllib
 from collections.abc import Iterable
@@ -315,19 +313,6 @@ class Recipe:
             raise RecipeError(f"{path} is not valid TOML: {error}. Correct it, or {again}") from None
         except (ValueError, TypeError, RecipeError) as error:
             raise RecipeError(f"{path}: {error}. Correct it, or {again}") from None
-
-
-def split_names(text: str) -> tuple[str, ...]:
-    """Return the names in a list with commas; a name with a comma stands in quotes: `"price, net",colour`."""
-    rows = csv.reader(io.StringIO(text), skipinitialspace=True)
-    return tuple(name.strip() for row in rows for name in row if name.strip())
-
-
-def join_names(names: Iterable[str]) -> str:
-    """Return names as a list that `split_names` reads."""
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerow(names)
-    return file.getvalue().removesuffix("\n")
 
 
 def kept_in(folder: Path, source: SourceRecipe) -> SourceRecipe:

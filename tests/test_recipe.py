@@ -3,15 +3,7 @@ import tomllib
 import pytest
 
 from embedsearch.errors import RecipeError
-from embedsearch.recipe import (
-    EncoderRecipe,
-    IndexOptions,
-    Recipe,
-    SourceRecipe,
-    check_name,
-    join_names,
-    split_names,
-)
+from embedsearch.recipe import EncoderRecipe, IndexOptions, Recipe, SourceRecipe, check_name
 from embedsearch.records import Unit
 
 RECIPE = Recipe(
@@ -50,13 +42,6 @@ def test_what_is_saved_is_loaded(folder):
     assert document["encoder"]["unit"] == "word"
     assert document["source"]["text"] == ["question", "answer"]
     assert [path.name for path in folder.iterdir()] == ["recipe.toml"]
-
-
-@pytest.mark.parametrize("names", [("price", "colour"), ("price, net", 'a "b"', "c"), ("two\nlines", "x")])
-def test_names_with_commas_and_quotes_are_read_back(names):
-    """What stands between commas is a name; one that holds commas or quotes stands in quotes."""
-    assert split_names(join_names(names)) == names
-    assert split_names(' price , "a, b" ,, ') == ("price", "a, b")
 
 
 def test_an_index_is_named_after_its_folder(folder, tmp_path):

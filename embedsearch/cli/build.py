@@ -24,10 +24,12 @@ from embedsearch.cli.options import (
     runner_option,
     uri_option,
 )
-from embedsearch.recipe import KEPT_TOKENS, VIEWS, split_names
+from embedsearch.recipe import KEPT_TOKENS, VIEWS
 
 
 def _columns(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
+    from embedsearch.sources.column_names import split_names
+
     return split_names(value)
 
 

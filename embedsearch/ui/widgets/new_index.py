@@ -20,9 +20,10 @@ import streamlit as st
 from embedsearch.disk.paths import expanded
 from embedsearch.errors import EmbedsearchError, IndexBusyError, ItemError, RecipeError, SourceError
 from embedsearch.modalities import MODALITIES
-from embedsearch.recipe import RECIPE_FILE, SourceRecipe, check_name, join_names
+from embedsearch.recipe import RECIPE_FILE, SourceRecipe, check_name
 from embedsearch.records import Modality, Record, content_hash
 from embedsearch.sources import WITH_COLUMNS, open_source
+from embedsearch.sources.column_names import join_names
 from embedsearch.sources.guess import FILE_KINDS, guess
 from embedsearch.store.folders import is_published
 from embedsearch.ui import jobs
