@@ -183,7 +183,7 @@ def build(
             given texts, PIL images or vectors, as the source holds, and `open` and `rebuild` need it again.
         metric: `cosine`, `l2` or `ip`; empty for `l2` of rows and `cosine` of all else.
         backend: `auto`, `exact`, `hnsw`, `hnsw-fp16`, `hnsw-sq8`, `ivf-rabitq`, `ivf-pq` or `sharded`; or
-            `milvus`, with `uri`.
+            `milvus` or `pgvector`, with `uri`.
         memory: the memory limit for building and searching, such as `4GB`; empty for half of what is free.
         recall: the recall@10 that an approximate index is tuned to reach, (0, 1].
         queries: a file of queries (JSONL with id and text, or a table of both) to tune with.
@@ -200,7 +200,8 @@ def build(
         keep_tokens: for texts, `int8` or `1bit` to keep the hidden states of their tokens, so that re-ranking
             takes milliseconds; building takes about twice as long.
         shard_size: for `sharded`, the most vectors in a shard.
-        uri: the server that keeps the vectors, such as `http://localhost:19530`, or a file for Milvus Lite.
+        uri: the server that keeps the vectors, such as `http://localhost:19530` or
+            `postgresql://user@localhost/database`, or a file for Milvus Lite.
         items: `remote` to put the items on that server too, so that `open("milvus://host/name")` needs no
             folder.
         index: the options from `metric` to `items` together; an option can't be given twice.

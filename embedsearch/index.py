@@ -518,7 +518,8 @@ def open_index(
     """Open an index for searching.
 
     Args:
-        name: the index's name; or `milvus://host/name` for one on a server that holds its items too.
+        name: the index's name; or `milvus://host/name` or `postgresql://host/database/name` for one on a
+            server that holds its items too.
         indexes: the folder of indexes; $EMBEDSEARCH_INDEXES or ./indexes without it.
         encoder: the encoder of your own that the index was built with, see `embedsearch.build`.
         load: what makes the encoder, for callers that share encoders.

@@ -38,6 +38,7 @@ ROOMS = {
     # the items of a build and results are Arrow tables; servers filter by them, the page counts values
     "pyarrow": {"results.py", "backends", "sources", "store", "search", "indexing", "maps", "ui"},
     "pymilvus": {"backends"},
+    "psycopg": {"backends"},
     "pyarrow.csv": {"sources"},
     "pyarrow.json": {"sources"},
 }

@@ -300,6 +300,27 @@ class Elsewhere(Backend, Protocol):
     def tidy(gone: Sequence[Path], kept: Sequence[Path]) -> None:
         """Delete from servers what builds that are gone needed, and no kept one does."""
 
+    @staticmethod
+    def name_at(address: str) -> str:
+        """Return the name of an index from its address on a server.
+
+        Raises:
+            RecipeError: it is no such address.
+        """
+
+    @staticmethod
+    def fetch(address: str, folder: Path) -> Path:
+        """Return the folder of the current build of an index, read into `folder` unless it is there.
+
+        Raises:
+            RecipeError: it is no such address, or its items are not on the server.
+            IndexNotFoundError, ServerError: the server has no such index, or does not answer.
+        """
+
+    @staticmethod
+    def delete(address: str) -> None:
+        """Delete an index on a server, whoever built it; errors as `fetch`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -308,13 +329,14 @@ class Kind:
     Attributes:
         implementation: "module:class", imported on first use.
         bytes: a function of the dimension: the memory that building takes for each vector.
-        elsewhere: whether the class is one of `Elsewhere`: a server keeps the vectors.
+        schemes: how addresses of its indexes begin, where a server keeps the vectors: the class is one of
+            `Elsewhere`.
         together: the most vectors that building holds at a time.
     """
 
     implementation: str
     bytes: Callable[[int], float]
-    elsewhere: bool = False
+    schemes: tuple[str, ...] = ()
     together: float = math.inf
 
 
@@ -328,7 +350,8 @@ BACKENDS: dict[str, Kind] = {
     "ivf-rabitq": Kind(_FAISS_ANN, lambda d: d / 8 + 24),  # lists of RaBitQ codes, 1 bit a component
     "ivf-pq": Kind(_FAISS_ANN, lambda d: d / 4 + 16),  # lists of PQ codes, 2 bits a component
     "sharded": Kind("embedsearch.backends.sharded:Sharded", lambda d: d / 8 + 24, together=SHARD),
-    "milvus": Kind("embedsearch.backends.milvus:Milvus", lambda _: 0, elsewhere=True),  # a Milvus server
+    "milvus": Kind("embedsearch.backends.milvus:Milvus", lambda _: 0, ("milvus", "milvus+https")),
+    "pgvector": Kind("embedsearch.backends.pgvector:PgVector", lambda _: 0, ("postgresql", "postgres")),
 }
 
 
@@ -344,7 +367,7 @@ def backend_class(name: str) -> type[Backend]:
 
 def is_elsewhere(name: str) -> bool:
     """Whether a server keeps the vectors of the backend `name`."""
-    return name in BACKENDS and BACKENDS[name].elsewhere
+    return name in BACKENDS and bool(BACKENDS[name].schemes)
 
 
 def elsewhere_class(name: str) -> type[Elsewhere]:
@@ -357,34 +380,20 @@ def is_address(name: str) -> bool:
     return "://" in name
 
 
-def name_at(address: str) -> str:
-    """Return the name of an index from its address on a server.
+def elsewhere_at(address: str) -> type[Elsewhere]:
+    """Return the class of the backend that an address of an index on a server names.
 
     Raises:
-        RecipeError: it is no such address.
+        RecipeError: it names none.
     """
-    from embedsearch.backends.milvus.published import parse_location
-
-    return parse_location(address)[1]
-
-
-def fetch(address: str, folder: Path) -> Path:
-    """Return the folder of the current build of an index on a server, read into `folder` unless it is there.
-
-    Raises:
-        RecipeError: it is no such address, or its items are not on the server.
-        IndexNotFoundError, ServerError: the server has no such index, or does not answer.
-    """
-    from embedsearch.backends.milvus.published import fetch
-
-    return fetch(address, folder)
-
-
-def delete_at(address: str) -> None:
-    """Delete an index on a server, whoever built it; errors as `fetch`."""
-    from embedsearch.backends.milvus.published import delete
-
-    delete(address)
+    scheme = address.partition("://")[0].lower()
+    for name, kind in BACKENDS.items():
+        if scheme in kind.schemes:
+            return elsewhere_class(name)
+    raise RecipeError(
+        f"{address!r:.100} is no address of an index. Write it like milvus://HOST:PORT/NAME or "
+        "postgresql://USER@HOST:PORT/DATABASE/NAME."
+    )
 
 
 def check_kind(name: str) -> str:

@@ -18,7 +18,9 @@ from embedsearch.cli.options import echo_json, example, indexes_option, json_opt
 @indexes_option
 @json_option
 def fetch_command(address: str, indexes: Path | None, json: bool) -> None:
-    """Read the index at ADDRESS, such as milvus://host:19530/NAME, into the folder of indexes.
+    """Read the index at ADDRESS into the folder of indexes.
+
+    ADDRESS is like milvus://host:19530/NAME or postgresql://user@host/database/NAME.
 
     Its items are read; its vectors stay on the server, which each search asks. Run the command again after a
     rebuild: open pages and servers then take the new build.

@@ -98,14 +98,25 @@ dim_option = option(
     help="Keep so many main directions of the centred vectors (PCA).  [default: all]",
 )
 backend_names = click.Choice(
-    ["auto", "exact", "hnsw", "hnsw-fp16", "hnsw-sq8", "ivf-rabitq", "ivf-pq", "sharded", "milvus"]
+    [
+        "auto",
+        "exact",
+        "hnsw",
+        "hnsw-fp16",
+        "hnsw-sq8",
+        "ivf-rabitq",
+        "ivf-pq",
+        "sharded",
+        "milvus",
+        "pgvector",
+    ]
 )
 uri_option = option(
     "--uri",
     default="",
     metavar="URI",
-    help="With --backend milvus: the server that keeps the vectors, as in http://localhost:19530, or a file "
-    "for Milvus Lite.",
+    help="The server that keeps the vectors. With --backend milvus: as in http://localhost:19530, or a file "
+    "for Milvus Lite. With --backend pgvector: as in postgresql://user@localhost/database.",
 )
 items_option = option(
     "--items",

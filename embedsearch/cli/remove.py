@@ -18,9 +18,10 @@ from embedsearch.cli.options import echo_json, example, indexes_option, json_opt
 def remove_command(name: str, yes: bool, indexes: Path | None, json: bool) -> None:
     """Delete the index NAME with all its builds. Its source is not touched.
 
-    NAME may be milvus://host/name, for an index on a server whose folder is gone.
+    NAME may be milvus://host/name or postgresql://host/database/name, for an index on a server whose folder
+    is gone.
     """
-    from embedsearch.backends import delete_at, is_address
+    from embedsearch.backends import elsewhere_at, is_address
     from embedsearch.serve.schemas import RemoveOutput
     from embedsearch.store.folders import index_folder, indexes_folder
     from embedsearch.store.versions import remove
@@ -28,7 +29,7 @@ def remove_command(name: str, yes: bool, indexes: Path | None, json: bool) -> No
     if is_address(name):
         if not yes:
             raise click.UsageError(f"Others may use it: pass --yes to delete {name}.")
-        delete_at(name)
+        elsewhere_at(name).delete(name)
         if json:
             echo_json(RemoveOutput(removed=name, folder=""))
         else:

@@ -498,7 +498,7 @@ def _check(recipe: Recipe) -> Metric:
     if recipe.index.uri and not is_elsewhere(recipe.index.backend):
         raise RecipeError(
             f"--uri names a server, and the backend {recipe.index.backend} keeps its vectors in files: add "
-            "--backend milvus, or leave --uri out."
+            "--backend milvus or pgvector, or leave --uri out."
         )
     check_language(recipe.index.language)
     if recipe.index.keep_tokens and recipe.encoder.unit is not Unit.TEXT:

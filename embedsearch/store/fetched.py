@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from embedsearch.backends import fetch, name_at
+from embedsearch.backends import elsewhere_at
 from embedsearch.disk.lock import write_lock
 from embedsearch.errors import RecipeError
 from embedsearch.recipe import RECIPE_FILE, check_name
@@ -32,7 +32,8 @@ def fetch_into(indexes: Path, address: str) -> Path:
         IndexNotFoundError, ServerError: the server has no such index, or does not answer.
         IndexBusyError: another process writes it.
     """
-    folder = indexes / check_name(name_at(address))
+    server = elsewhere_at(address)
+    folder = indexes / check_name(server.name_at(address))
     if (folder / RECIPE_FILE).exists():
         raise RecipeError(
             f"{folder} holds an index that was built there. Fetch {address} into another folder, with "
@@ -40,7 +41,7 @@ def fetch_into(indexes: Path, address: str) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     with write_lock(folder):
-        build = fetch(address, folder / BUILDS)
+        build = server.fetch(address, folder / BUILDS)
         aside = folder / f".{CURRENT}.fetched"
         aside.write_text(f"{build.name}\n", encoding="utf-8")
         aside.replace(folder / CURRENT)

@@ -299,11 +299,12 @@ def _server_of(build: Path) -> type[Elsewhere] | None:
 
 def _delete(folder: Path, gone: Sequence[Path]) -> None:
     """Delete builds of the index in `folder`, and what servers keep of them alone."""
-    kept = [build / INDEX for build in builds_of(folder) if build not in gone and _server_of(build)]
+    kept = [build for build in builds_of(folder) if build not in gone]
     for build in gone:
         if server := _server_of(build):
+            alike = [each / INDEX for each in kept if _server_of(each) is server]
             with contextlib.suppress(*_SERVER_GONE):  # what is left there takes place, and nothing else
-                server.tidy([build / INDEX], kept)
+                server.tidy([build / INDEX], alike)
         shutil.rmtree(build)
 
 

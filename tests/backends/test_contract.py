@@ -1,4 +1,4 @@
-"""What every backend does: one suite over exact search, a graph, shards, Milvus Lite and a Milvus server."""
+"""What every backend does: one suite over exact search, a graph, shards, and servers that keep vectors."""
 
 import datetime
 import threading
@@ -8,12 +8,16 @@ import pyarrow as pa
 import pytest
 
 import embedsearch as es
-from embedsearch.backends.milvus import published
-from embedsearch.backends.milvus.server import Server, connect
+from embedsearch.backends.milvus import server as milvus
+from embedsearch.backends.pgvector import server as pgvector
+from embedsearch.backends.remote import address as address_of
+from embedsearch.backends.remote import published
+from embedsearch.backends.remote.server import KNOWN
+from embedsearch.query import Compare
 from embedsearch.store import versions
 from embedsearch.store.build import Build
 from embedsearch.store.folders import current_build
-from tests.backends.milvus_server import running
+from tests.backends import milvus_server, postgres_server
 
 COUNT, DIMENSION, ASKED = 1500, 16, 40
 TEXTS = [
@@ -25,8 +29,8 @@ TEXTS = [
     'x" or node >= 0 or c0 == "',
     None,
 ]
-ENGINES = ["exact", "hnsw", "sharded", "milvus-lite", "milvus-server"]
-SERVED = ["milvus-lite", "milvus-server"]
+ENGINES = ["exact", "hnsw", "sharded", "milvus-lite", "milvus-server", "postgres"]
+SERVED = ["milvus-lite", "milvus-server", "postgres"]
 
 
 def vectors_of(count, seed=0):
@@ -70,10 +74,15 @@ def servers(tmp_path_factory):
 
     def options(engine):
         if engine not in made:
-            if engine == "milvus-server":
-                context = running(tmp_path_factory.mktemp("milvus"))
-                options.server = context.__enter__()
-                made[engine] = {"backend": "milvus", "uri": options.server.uri}
+            if engine in ("milvus-server", "postgres"):
+                is_milvus = engine == "milvus-server"
+                folder = tmp_path_factory.mktemp("milvus")
+                context = milvus_server.running(folder) if is_milvus else postgres_server.running()
+                options.running[engine] = context.__enter__()
+                made[engine] = {
+                    "backend": "milvus" if is_milvus else "pgvector",
+                    "uri": options.running[engine].uri,
+                }
                 started.append(context)
             elif engine == "milvus-lite":
                 file = tmp_path_factory.mktemp("lite") / "vectors.db"
@@ -84,6 +93,7 @@ def servers(tmp_path_factory):
                 made[engine] = {"backend": engine}
         return made[engine]
 
+    options.running = {}
     yield options
     for context in started:
         context.__exit__(None, None, None)
@@ -274,20 +284,30 @@ def served(request, servers, tmp_path, monkeypatch):
         held = tuple(column[first:last] for column in source_of(COUNT))
         return es.build(held, name=name, indexes=tmp_path / "ix", **({"items": "remote"} | options | more))
 
-    return make, f"milvus://{options['uri'].removeprefix('http://')}/{name}"
+    spoken = milvus if options["backend"] == "milvus" else pgvector
+    return make, spoken.location(options["uri"], name)
+
+
+def server_of(index):
+    """Return the connection to the server of an index."""
+    chosen = index.info().recipe.index
+    return (milvus if chosen.backend == "milvus" else pgvector).connect(chosen.uri)
 
 
 @pytest.fixture
 def written(monkeypatch):
     """The rows that were sent to servers, by collection."""
     sent = []
-    insert = Server.insert
 
-    def noted(server, collection, rows):
-        sent.extend((collection, row["node"]) for row in rows)
-        return insert(server, collection, rows)
+    def noting(insert):
+        def noted(server, collection, rows):
+            sent.extend((collection, row["node"]) for row in rows)
+            return insert(server, collection, rows)
 
-    monkeypatch.setattr(Server, "insert", noted)
+        return noted
+
+    for spoken in (milvus, pgvector):
+        monkeypatch.setattr(spoken.Server, "insert", noting(spoken.Server.insert))
     return sent
 
 
@@ -330,7 +350,8 @@ def test_a_rebuild_writes_only_what_changed(served, written):
     assert second.build.backend.address.vectors == vectors
     assert second.info().index.made == "extended"
     sent = [node for collection, node in written if collection == vectors]
-    assert sorted(sent) == [0, 6, FEW, FEW + 1]
+    marked = [] if second.manifest.backend == "pgvector" else [0, 6]  # which Milvus writes anew
+    assert sorted(sent) == [*marked, FEW, FEW + 1]
     assert ids([second.search(QUERIES[0], k=5, where="year = 1900")]) == [["i6"]]
     assert ids([first.search(QUERIES[0], k=5, where="year = 1900")]) == [[]]
 
@@ -338,26 +359,32 @@ def test_a_rebuild_writes_only_what_changed(served, written):
 def options_of(index):
     """Return the options that an index on a server was built with."""
     chosen = index.info().recipe.index
-    return {"backend": "milvus", "uri": chosen.uri, "items": chosen.items}
+    return {"backend": chosen.backend, "uri": chosen.uri, "items": chosen.items}
 
 
-# all steps in Lite; on a server, which takes seconds for each build, the one that counts
+def name_in(address):
+    """Return the name of the index at an address."""
+    return address.partition("?")[0].rpartition("/")[2]
+
+
+# on a Milvus server, which takes seconds for each build, the step that counts
 STEPS = ["sending", "sent", "the build's collection", "renamed", "alias", "pointer", "tidying"]
-KILLS = [*(("milvus-lite", step) for step in STEPS), ("milvus-server", "pointer")]
-in_lite = pytest.mark.parametrize("served", ["milvus-lite"], indirect=True)
+KILLS = [*((engine, step) for engine in ("milvus-lite", "postgres") for step in STEPS)]
+KILLS += [("milvus-server", "pointer")]
+in_lite = pytest.mark.parametrize("served", ["milvus-lite", "postgres"], indirect=True)
 
 
 @pytest.mark.parametrize(("served", "step"), KILLS, indirect=["served"])
 def test_killed_at_any_step_a_whole_build_is_found(served, monkeypatch, step, tmp_path):
     """The alias stands for the old build or for the new one, and the next run publishes the new one."""
     make, address = served
-    make(0, FEW)
+    server = type(server_of(make(0, FEW)))
     kill = {
-        "sending": (Server, "delete"),
+        "sending": (server, "delete"),
         "sent": (versions, "publish"),
         "the build's collection": (published, "_write"),
-        "renamed": (Server, "rename"),
-        "alias": (Server, "point"),
+        "renamed": (server, "rename"),
+        "alias": (server, "point"),
         "pointer": (versions.Path, "replace"),
         "tidying": (versions, "_delete"),
     }[step]
@@ -374,7 +401,7 @@ def test_killed_at_any_step_a_whole_build_is_found(served, monkeypatch, step, tm
             patched.setattr("embedsearch.indexing.build.publish", dies)
         with pytest.raises(KeyboardInterrupt):
             make(2, FEW + 2)
-    local = es.open(address.rpartition("/")[2], tmp_path / "ix")
+    local = es.open(name_in(address), tmp_path / "ix")
     for index in (local, es.open(address)):
         new = asked(index, FEW + 1) == f"i{FEW + 1}"
         assert new == (asked(index, 1) != "i1")
@@ -390,12 +417,13 @@ def test_what_no_build_needs_is_deleted(served):
     """Removing an index leaves nothing of it on the server; going back to files withdraws the alias."""
     make, address = served
     index = make(0, FEW)
-    server = connect(index.info().recipe.index.uri)
-    ours = published.prefix(index.name, index.build.backend.address.owner)
+    server = server_of(index)
+    ours = address_of.prefix(server, index.name, index.build.backend.address.owner)
     for first in (1, 2):
         make(first, FEW + first)
     current = make(3, FEW + 3)
-    assert server.rows(current.build.backend.address.vectors, "gone < 4", ["node"]) == []
+    gone = server.translate(Compare("gone", "<", 4), KNOWN)
+    assert server.rows(current.build.backend.address.vectors, gone, ["node"]) == []
     filed = make(3, FEW + 3, backend="exact", uri="", items="local")
     with pytest.raises(es.errors.IndexNotFoundError, match=r"no index .* Build it there: embedsearch build"):
         es.open(address)
@@ -420,7 +448,7 @@ def test_what_a_server_has_lost_is_sent_again(served):
     make, address = served
     index = make(0, FEW)
     lost = index.build.backend.address
-    server = connect(lost.uri)
+    server = server_of(index)
     for collection in (lost.vectors, lost.build):
         server.unpoint(lost.alias)
         server.drop(collection)
@@ -442,13 +470,15 @@ def test_items_that_are_not_sent_are_asked_for(served):
         es.open(address)
 
 
-def test_a_server_that_restarts_is_asked_again(servers, tmp_path):
+@pytest.mark.parametrize("engine", ["milvus-server", "postgres"])
+def test_a_server_that_restarts_is_asked_again(servers, engine, tmp_path):
     """While it is gone, a search says so in a sentence; once it is back, the same index answers."""
-    options = servers("milvus-server")
+    options = servers(engine)
     held = tuple(column[:FEW] for column in source_of(COUNT))
     index = es.build(held, name="restarted", indexes=tmp_path, **options)
-    servers.server.stop()
-    with pytest.raises(es.errors.ServerError, match="Milvus server at http://127"):
+    assert asked(index, 1) == "i1"
+    servers.running[engine].stop()
+    with pytest.raises(es.errors.ServerError, match=r"(Milvus|PostgreSQL) server"):
         asked(index, 1)
-    servers.server.start()
+    servers.running[engine].start()
     assert asked(index, 1) == "i1"

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import embedsearch as es
-from embedsearch.backends.milvus import published, server
-from embedsearch.backends.milvus.columns import Column
-from embedsearch.backends.milvus.expressions import UntranslatableError, expression
-from embedsearch.backends.milvus.published import location, parse_location
+from embedsearch.backends.milvus import server
+from embedsearch.backends.milvus.expressions import expression
+from embedsearch.backends.milvus.server import location, parse
+from embedsearch.backends.remote.columns import Column
+from embedsearch.backends.remote.server import UntranslatableError
 from embedsearch.query import Both, Compare, Either, Has, In, IsNull, Like, Not
 from embedsearch.store.versions import remove
 
@@ -96,7 +97,7 @@ def test_a_bad_uri_is_refused_before_anything_is_sent(uri, sentence, tmp_path):
 
 def test_a_uri_belongs_to_a_server(tmp_path):
     """A backend in files takes none, and items are remote only where there is a server."""
-    with pytest.raises(es.errors.RecipeError, match="add --backend milvus, or leave --uri out"):
+    with pytest.raises(es.errors.RecipeError, match="add --backend milvus or pgvector, or leave --uri out"):
         es.build(VECTORS, name="small", uri="http://host:19530", indexes=tmp_path)
     with pytest.raises(es.errors.RecipeError, match="name it with --uri"):
         es.build(VECTORS, name="small", items="remote", indexes=tmp_path)
@@ -112,8 +113,8 @@ def test_a_uri_belongs_to_a_server(tmp_path):
 )
 def test_the_address_of_an_index(text, uri, name):
     """It names the server and the index, and is made of both."""
-    assert parse_location(text) == (uri, name)
-    assert parse_location(location(uri, name)) == (uri, name)
+    assert parse(text) == (uri, name)
+    assert parse(location(uri, name)) == (uri, name)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ if "check" in action:
         print("found", at, flush=True)
 rows = range(version, version + 60)
 if "build" in action:
-    from embedsearch.backends.milvus import published, server
+    from embedsearch.backends.milvus import server
     for name in ("insert", "delete", "create", "rename", "point", "drop"):
         def noted(self, *given, real=getattr(server.Server, name), name=name, **more):
             print(name, flush=True)
@@ -244,26 +245,3 @@ def test_an_index_is_moved_and_removed_whose_file_is_gone(tmp_path):
     assert moved.manifest.backend == "exact"
     remove(tmp_path / "ix", "m")
     assert not (tmp_path / "ix" / "m").exists()
-
-
-@pytest.mark.parametrize(
-    ("build", "file"), [("es_m_/../../../out", "a"), ("es_m_b1", ".."), ("es_m_b1", "a/b"), ("es_m_b1", "")]
-)
-def test_names_of_a_server_lead_nowhere_else(build, file, monkeypatch, tmp_path):
-    """A server's names of builds and files write nothing outside the folder that is read into."""
-
-    class Hostile:
-        uri = "http://host:1"
-
-        def alias(self, _name):
-            return build
-
-        def rows(self, _collection, condition, _columns):
-            names = [file, "manifest.json"] if ">= 0 " in condition else []
-            return [{"node": at, "name": name, "data": ""} for at, name in enumerate(names)]
-
-    monkeypatch.setattr(published, "connect", lambda _uri: Hostile())
-    with pytest.raises(es.errors.ServerError, match="of the name"):
-        published.fetch("milvus://host/m", tmp_path / "ix" / "m" / "builds")
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert not (tmp_path / "out").exists()

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from embedsearch.backends.milvus.columns import Column
-from embedsearch.backends.milvus.server import NODE
+from embedsearch.backends.remote.columns import Column
+from embedsearch.backends.remote.server import DEEPEST, NODE, UntranslatableError
 from embedsearch.query import Both, Compare, Either, Has, In, IsNull, Like, Literal, Not, Tree
 
-DEEPEST, LONGEST = 60, 100_000  # conditions within one another, characters
+LONGEST = 100_000  # characters
 ALL, NONE = f"{NODE} >= 0", f"{NODE} < 0"
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"}  # Lite knows no other escapes
-
-
-class UntranslatableError(Exception):
-    """The server can't evaluate a filter, or not as it is meant."""
 
 
 def expression(tree: Tree, columns: Mapping[str, Column]) -> str:

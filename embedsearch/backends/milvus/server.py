@@ -5,18 +5,30 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from embedsearch.backends import Rows
+from embedsearch.backends.milvus.expressions import expression
+from embedsearch.backends.remote.columns import Column
+from embedsearch.backends.remote.server import (
+    CONSTRUCTION,
+    EXACT,
+    GONE,
+    LINKS,
+    NODE,
+    ROWS,
+    VECTOR,
+)
 from embedsearch.distances.metric import Vectors
-from embedsearch.errors import IndexBusyError, MissingExtraError, RecipeError, ServerError
+from embedsearch.errors import IndexBusyError, IndexNotFoundError, MissingExtraError, RecipeError, ServerError
+from embedsearch.query import Tree
 
 T = TypeVar("T")
 TOKEN = "EMBEDSEARCH_MILVUS_TOKEN"  # "user:password", or a key; never kept in a recipe
@@ -24,13 +36,8 @@ SCHEMES = ("http", "https", "tcp", "unix")
 CONNECTING, ANSWERING, STARTING, LOADING = 10.0, 60.0, 60.0, 600.0  # seconds
 MOST_HITS = 16_384  # that a server returns for one query, and rows for one question
 TOGETHER = 200_000  # hits that are asked for at a time, of several queries
-ROWS = 500  # that are written at a time; a message holds at most 64 MB
-NODE, BORN, GONE, DRAW, VECTOR = "node", "born", "gone", "draw", "vector"
-FOREVER = 2**62  # the generation in which a row goes that is still there
-EXACT, GRAPH = (
-    "FLAT",
-    "HNSW",
-)  # every server has these; Lite takes any other name, and fails later
+NOTHING = np.zeros(2, np.float32)  # in place of a vector, where a collection needs none
+SCHEME, PORT = "milvus", 19530  # of an address of an index: milvus://host:port/name
 
 
 def check_uri(uri: str) -> str:
@@ -61,6 +68,39 @@ def check_uri(uri: str) -> str:
     if parts.username or parts.password:
         raise RecipeError(f"Leave the password out of --uri, as the recipe keeps it: set {TOKEN}.")
     return uri
+
+
+def parse(text: str) -> tuple[str, str]:
+    """Return the URI of a server, and the name of an index, from an address such as milvus://host/name.
+
+    Raises:
+        RecipeError: it is no such address.
+        IndexNotFoundError: there is no file of Milvus Lite.
+    """
+    form = f"{SCHEME}://HOST:PORT/NAME, or {SCHEME}:///FOLDER/FILE.db/NAME for Milvus Lite"
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise RecipeError(f"{text!r:.100} is no address of an index. Write it like {form}.") from None
+    folder, _, name = unquote(parts.path).rpartition("/")
+    if not name or parts.username:
+        raise RecipeError(f"{text!r:.100} names no index. Write it like {form}.")
+    if not host:
+        if not Path(folder).exists():
+            raise IndexNotFoundError(f"There is no file {folder} of Milvus Lite. Write it like {form}.")
+        return folder, name
+    secure = "https" if parts.scheme.endswith("https") else "http"
+    return f"{secure}://{host}:{port or PORT}{folder}", name
+
+
+def location(uri: str, name: str) -> str:
+    """Return how readers name an index on a server."""
+    if "://" not in uri:
+        return f"{SCHEME}://{uri}/{name}"
+    parts = urlsplit(uri)
+    secure = "+https" if parts.scheme == "https" else ""
+    return f"{SCHEME}{secure}://{parts.netloc}{parts.path.rstrip('/')}/{name}"
 
 
 @contextmanager
@@ -119,11 +159,22 @@ def connect(uri: str) -> Server:
 
 
 class Server:
-    """A connection. Threads may share it."""
+    """A connection; see `embedsearch.backends.remote.server.Server`. Threads may share it."""
+
+    backend, longest = "milvus", 150
+
+    @staticmethod
+    def translate(tree: Tree, columns: Mapping[str, Column]) -> str:
+        """Return a filter in the language of the server."""
+        return expression(tree, columns)
 
     def __init__(self, uri: str, client: Any) -> None:
         self.uri, self._client = uri, client
         self._loaded: set[str] = set()
+
+    def location(self, name: str) -> str:
+        """Return how readers name an index on the server."""
+        return location(self.uri, name)
 
     @property
     def collections(self) -> list[str]:
@@ -170,18 +221,12 @@ class Server:
         self._loaded.discard(collection)
 
     def create(self, collection: str, columns: Sequence[tuple[str, str]], dimension: int) -> None:
-        """Make a collection of rows with a number (`NODE`), a vector, and columns.
-
-        Args:
-            collection: its name.
-            columns: name and type of each, as `pymilvus.DataType` calls it.
-            dimension: numbers in a vector.
-        """
+        """Make a collection; types are called as `pymilvus.DataType` does."""
         from pymilvus import DataType
 
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field(NODE, DataType.INT64, is_primary=True)
-        schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=dimension)
+        schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=dimension or len(NOTHING))
         for name, kind in columns:
             more = {"max_length": 65_535} if kind == "VARCHAR" else {}
             schema.add_field(name, DataType[kind], **more)
@@ -193,11 +238,21 @@ class Server:
     def insert(self, collection: str, rows: Sequence[dict[str, Any]]) -> None:
         """Add rows; one of the same number is replaced."""
         for start in range(0, len(rows), ROWS):
+            part = [{VECTOR: NOTHING, **row} for row in rows[start : start + ROWS]]
             with speaking(self.uri):
-                self._client.upsert(collection, list(rows[start : start + ROWS]), timeout=ANSWERING)
+                self._client.upsert(collection, part, timeout=ANSWERING)
 
-    def index(self, collection: str, kind: str, parameters: dict[str, Any], measure: str) -> None:
+    def mark(self, collection: str, nodes: Sequence[int], until: int) -> None:
+        """Set the generation in which some rows go."""
+        for start in range(0, len(nodes), ROWS):
+            rows = self.rows(collection, f"{NODE} in {list(nodes[start : start + ROWS])}", ["*"])
+            self.insert(collection, [{**row, GONE: until} for row in rows])
+        self._wait(collection, f"{NODE} == {nodes[-1]} and {GONE} == {until}")
+
+    def index(self, collection: str, kind: str, measure: str) -> None:
         """Have the vectors of a collection indexed, now and as they come."""
+        # Lite takes any other kind, and fails later
+        parameters = {} if kind == EXACT else {"M": LINKS, "efConstruction": CONSTRUCTION}
         with speaking(self.uri):
             chosen = self._client.prepare_index_params()
             chosen.add_index(VECTOR, index_type=kind, metric_type=measure, params=parameters)
@@ -242,7 +297,11 @@ class Server:
             )
         )
 
-    def wait(self, collection: str, condition: str) -> None:
+    def wait(self, collection: str, node: int) -> None:
+        """Wait until readers find a row, and with it all that was written before."""
+        self._wait(collection, f"{NODE} == {node}")
+
+    def _wait(self, collection: str, condition: str) -> None:
         """Wait until readers, who may be some seconds behind, find a row; none of them then finds less.
 
         Raises:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from embedsearch.backends.milvus.columns import Column
+from embedsearch.backends.remote.columns import Column
+from embedsearch.backends.remote.server import Server
 from embedsearch.errors import IndexDamagedError
 
-SUFFIX = ".milvus.json"
+LONGEST = 150  # characters of a name in an alias
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,10 @@ class Address:
     columns: Mapping[str, Column]
 
     @classmethod
-    def new(cls, uri: str, name: str, owner: str, kind: str, columns: Mapping[str, Column]) -> Self:
+    def new(cls, server: Server, name: str, owner: str, kind: str, columns: Mapping[str, Column]) -> Self:
         """Return the address of a first build in a collection of its own."""
-        return cls(uri, name, owner, f"{prefix(name, owner)}{uuid4().hex[:12]}", 1, kind, columns)
+        vectors = f"{prefix(server, name, owner)}{uuid4().hex[:12]}"
+        return cls(server.uri, name, owner, vectors, 1, kind, columns)
 
     @property
     def alias(self) -> str:
@@ -61,19 +63,19 @@ class Address:
         """Return the address of a build that is made from this one."""
         return replace(self, generation=self.generation + 1)
 
-    def save(self, path: Path) -> None:
-        """Write it beside `path`."""
+    def save(self, path: Path, backend: str) -> None:
+        """Write it beside `path`, as one of a backend."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        address_file(path).write_text(text + "\n", encoding="utf-8")
+        address_file(path, backend).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, backend: str) -> Self:
         """Read what `save` wrote beside `path`.
 
         Raises:
             IndexDamagedError: it can't be read.
         """
-        file = address_file(path)
+        file = address_file(path, backend)
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
             columns = {name: Column(**column) for name, column in values.pop("columns").items()}
@@ -82,19 +84,19 @@ class Address:
             raise IndexDamagedError(f"{file} can't be read as the address of an index: {error}") from None
 
 
-def address_file(path: Path) -> Path:
+def address_file(path: Path, backend: str) -> Path:
     """Return the file beside the path of an index that holds its address."""
-    return path.with_name(f"{path.stem}{SUFFIX}")
+    return path.with_name(f"{path.stem}.{backend}.json")
 
 
 def alias_of(name: str) -> str:
     """Return the alias of an index."""
-    return f"embedsearch_{_plain(name)}"
+    return f"embedsearch_{_plain(name, LONGEST)}"
 
 
-def prefix(name: str, owner: str) -> str:
+def prefix(server: Server, name: str, owner: str) -> str:
     """Return how the names of all collections of an index begin."""
-    return f"es_{_plain(name)}_{owner}_"
+    return f"es_{_plain(name, server.longest)}_{owner}_"
 
 
 def owner_of(folder: Path) -> str:
@@ -102,15 +104,15 @@ def owner_of(folder: Path) -> str:
     return hashlib.sha256(f"{platform.node()}:{folder.resolve()}".encode()).hexdigest()[:8]
 
 
-def owner_in(collection: str, name: str) -> str:
+def owner_in(server: Server, collection: str, name: str) -> str:
     """Return the owner of a collection of an index; empty where it is none."""
-    start = f"es_{_plain(name)}_"
+    start = f"es_{_plain(name, server.longest)}_"
     return collection.removeprefix(start)[:8] if collection.startswith(start) else ""
 
 
-def _plain(name: str) -> str:
+def _plain(name: str, longest: int) -> str:
     """Return a name of letters and digits of ASCII alone, another one for each."""
     made = "".join(
         letter if letter.isascii() and letter.isalnum() else f"_{ord(letter):x}_" for letter in name
     )
-    return made if len(made) <= 150 else hashlib.sha256(name.encode()).hexdigest()
+    return made if len(made) <= longest else hashlib.sha256(name.encode()).hexdigest()[:longest]
