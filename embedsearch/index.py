@@ -57,6 +57,7 @@ from embedsearch.store.versions import Freed, builds_of, collect, remove, roll_b
 
 if TYPE_CHECKING:
     from embedsearch.analysis.duplicates import Duplicates
+    from embedsearch.analysis.side_by_side import SideBySide
     from embedsearch.explain.explanation import Explanation
     from embedsearch.indexing.changes import Changes
     from embedsearch.maps import Map
@@ -178,12 +179,7 @@ class Index(Searcher):
             ItemNotFoundError: no item has that id.
             ItemError: the image can't be read.
         """
-        if isinstance(where, Mapping):
-            from embedsearch.search.filters import conditions
-
-            chosen: str | Tree | None = conditions(where)
-        else:
-            chosen = where
+        chosen = _tree(where)
         options = SearchOptions(
             k, chosen, strictness, fold, close, diverse, feedback, rerank, rerank_k, sort, facets, mode, by
         )
@@ -204,6 +200,22 @@ class Index(Searcher):
             ItemNotFoundError: no item has that id.
         """
         return self.search(MoreLike(id), k, where)
+
+    def versus(self, other: Index, query: Any, k: int = DEFAULT_K, where: Where = None) -> SideBySide:
+        """Ask this index and another one the same; see `embedsearch.analysis.side_by_side`.
+
+        Args:
+            other: an index that can be asked with the query too.
+            query: as in `search`.
+            k: how many hits of each.
+            where: as in `search`; left out for the other index where it does not have the fields.
+
+        Raises:
+            QueryError, ItemNotFoundError, ItemError, FilterError: as `search`, of either index.
+        """
+        from embedsearch.analysis.side_by_side import side_by_side
+
+        return side_by_side(self, other, query, SearchOptions(k, _tree(where)))
 
     def get(self, id: str) -> Hit:
         """Return an item by its id: a `Hit` of rank 0 and distance 0.
@@ -491,6 +503,15 @@ class Index(Searcher):
 
     def _open(self, build: Build) -> Index:
         return Index(build, self._load)
+
+
+def _tree(where: Where) -> str | Tree | None:
+    """Return a filter as a search takes it; a dict as a tree."""
+    if not isinstance(where, Mapping):
+        return where
+    from embedsearch.search.filters import conditions
+
+    return conditions(where)
 
 
 def clear_sources(folder: Path) -> None:

@@ -42,13 +42,48 @@ class Text:
             raise QueryError(f"A text is a str; got {self.text!r:.80}.")
 
 
+Crop = tuple[float, float, float, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image: a path, the bytes of an image file, or an open PIL image."""
+    """An image, or a part of one.
+
+    Attributes:
+        source: a path, the bytes of an image file, or an open PIL image.
+        crop: the left, top, right and bottom edge of the part, as shares (0 to 1) of the width and the height
+            of the image as it is seen upright; None for the whole image.
+
+    Raises:
+        QueryError: the crop is no such part.
+    """
 
     form: ClassVar = QueryForm.IMAGE
 
     source: Path | bytes | PilImage
+    crop: Crop | None = None
+
+    def __post_init__(self) -> None:
+        if self.crop is not None:
+            object.__setattr__(self, "crop", checked_crop(self.crop))
+
+
+def checked_crop(edges: Any) -> Crop:
+    """Return the edges of a part of an image as numbers; see `Image`. A text has commas between them.
+
+    Raises:
+        QueryError: they are no four numbers, or there is nothing between them.
+    """
+    try:
+        left, top, right, bottom = map(float, edges.split(",") if isinstance(edges, str) else edges)
+    except (TypeError, ValueError):
+        left = top = right = bottom = math.nan
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise QueryError(
+            "A crop has a left, top, right and bottom edge, each a share (0 to 1) of the image, as in "
+            f"0.5,0,1,0.5 for its upper right quarter; got {edges!r:.80}."
+        )
+    return left, top, right, bottom
 
 
 @dataclass(frozen=True, slots=True)

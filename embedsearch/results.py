@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 DISTANCE, DIVERSE = "distance", "diverse"  # orders of hits
+CAPTION = "caption"  # what found a hit, where a text is compared with captions too
 
 
 def order_sentences(results: Results) -> list[str]:
@@ -45,6 +47,13 @@ def order_sentences(results: Results) -> list[str]:
     elif results.order not in (DISTANCE, results.mode):
         descends = ", descending" if results.order.startswith("-") else ""
         said.append(f"Sorted by {results.order.removeprefix('-')}{descends}.")
+    elif any(hit.found_by == CAPTION for hit in results) and any(
+        before.distance > after.distance for before, after in pairwise(results)
+    ):
+        said.append(
+            "Distances to images and to captions are of two scales: the hits are in the order of their "
+            "percentiles."
+        )
     return said
 
 

@@ -14,6 +14,7 @@ from embedsearch.disk.cache import kept_vectors
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.distances.pairs import Pairs, pairs_of
 from embedsearch.encoders import Encoder, all_ready, gather, load_encoder
+from embedsearch.encoders.vision.crop import asked_image
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, QueryForm, unit_of
 from embedsearch.models.spec import EncoderSpec
@@ -123,7 +124,11 @@ def compare(
         sounds = [query.source for query in asked if isinstance(query, Sound)]
         vectors = np.concatenate([sound_vector(encoder, rule, each, Metric.COSINE) for each in sounds])
         return compared(labels, vectors, encoder.spec, Metric.COSINE, None)
-    things = [query.text if isinstance(query, Text) else query.source for query in asked]
+    things = [
+        asked_image(query) if isinstance(query, Image) else query.text
+        for query in asked
+        if not isinstance(query, Sound)
+    ]
     ready = all_ready(things, encoder.prepare(things, "query"))  # as the sentences of the random pairs
     vectors = gather(ready, encoder.run(ready), encoder.dimension)
     known = all(each.unknown <= MOST_UNKNOWN for each in ready)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "rebuild": "Bring an index up to date with its source.",
     "watch": "Rebuild an index whenever its source changes.",
     "search": "Find the items nearest to a query.",
+    "versus": "Ask two indexes the same, side by side.",
     "explain": "Show which words, patches or columns make a hit similar.",
     "align": "Fit an index of images to captions, so that texts find them.",
     "list": "List the indexes.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from embedsearch.cli.options import (
+    crop_option,
     echo_json,
     echo_table,
     example,
@@ -42,6 +43,7 @@ SHADES = " ·░▒▓█"
 @click.argument("name")
 @click.argument("asked", nargs=-1, required=True, metavar="[QUERY]... HIT_ID")
 @image_option
+@crop_option
 @sound_option
 @item_option
 @word_option
@@ -56,6 +58,7 @@ def explain_command(
     name: str,
     asked: tuple[str, ...],
     image: tuple[Path, ...],
+    crop: str,
     sound: tuple[Path, ...],
     item: tuple[str, ...],
     word: str | None,
@@ -70,7 +73,7 @@ def explain_command(
     from embedsearch.index import open_index
 
     searcher = open_index(name, indexes)
-    query = query_of(searcher, asked[:-1], image, item, word, sounds=sound)
+    query = query_of(searcher, asked[:-1], image, item, word, sounds=sound, crop=crop)
     made = searcher.explain(query, asked[-1].removeprefix(GUARD))
     if save is not None:
         _save(searcher, made, save)

@@ -74,6 +74,13 @@ token_option = option(
 image_option = option(
     "--image", multiple=True, type=click.Path(path_type=Path), help="Search with this image file."
 )
+crop_option = option(
+    "--crop",
+    default="",
+    metavar="L,T,R,B",
+    help="Search with a part of the one --image or --item: its left, top, right and bottom edge as shares (0 "
+    "to 1) of the upright image.",
+)
 sound_option = option(
     "--sound", multiple=True, type=click.Path(path_type=Path), help="Search with this sound file."
 )

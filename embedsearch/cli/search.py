@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from embedsearch.cli.options import (
+    crop_option,
     echo_json,
     example,
     image_option,
@@ -48,6 +49,7 @@ MOST_VALUES = 12  # of a facet
 @click.argument("name")
 @click.argument("query", nargs=-1)
 @image_option
+@crop_option
 @sound_option
 @item_option
 @vector_option
@@ -119,6 +121,7 @@ def search_command(
     name: str,
     query: tuple[str, ...],
     image: tuple[Path, ...],
+    crop: str,
     sound: tuple[Path, ...],
     item: tuple[str, ...],
     vector: tuple[str, ...],
@@ -150,7 +153,7 @@ def search_command(
     woman", with the weights 1 and -1. In an index of rows it gives values of columns: "price=20 colour=red".
     """
     searcher = _opened(name, indexes, server, token)
-    asked = query_of(searcher, query, image, item, word, vector, sound)
+    asked = query_of(searcher, query, image, item, word, vector, sound, crop=crop)
     results = searcher.search(
         asked,
         None if close and export else k,  # the file holds all

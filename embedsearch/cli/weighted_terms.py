@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from embedsearch.errors import QueryError
 
 if TYPE_CHECKING:
     from embedsearch.index import Index
@@ -47,6 +50,8 @@ def query_of(
     word: str | None,
     vectors: tuple[str, ...] = (),
     sounds: tuple[Path, ...] = (),
+    *,
+    crop: str = "",
 ) -> AnyQuery:
     """Return the query of a command line.
 
@@ -58,16 +63,19 @@ def query_of(
         word: the number of a word of the one text, or the word; None for the whole.
         vectors: `.npy` files, or numbers with commas between, which may end with `:WEIGHT`.
         sounds: sound files, which may end with `:WEIGHT`.
+        crop: the edges of a part of the one image, or of the image of the one item; empty for the whole.
 
     An index of rows takes texts as values of columns: `price=20 colour=red`.
 
     Raises:
         click.UsageError: there is no query, or its terms can't be told apart.
-        QueryError: no term has a positive weight.
+        QueryError: no term has a positive weight, or the crop is no part of one image.
     """
     from embedsearch.modalities import UNITS, QueryForm
     from embedsearch.query import Image, Query, Sound, Text, WeightedTerm, Word
 
+    if crop and len(images) + len(items) != 1:
+        raise click.UsageError("--crop names a part of one image: give one --image FILE or one --item ID.")
     texts = tuple(text.removeprefix(GUARD) for text in texts)
     if texts and UNITS[searcher.manifest.unit].form is QueryForm.ROW:
         return _row_of(searcher, texts, items)
@@ -97,6 +105,8 @@ def query_of(
             given, weight = (str(file), 1.0) if file.exists() else _weighed(str(file))
             terms.append(WeightedTerm(form(Path(given)), weight))
     terms += [_item_term(searcher, item) for item in items]
+    if crop:
+        terms = [_cut(searcher, term, crop) for term in terms]
     for vector in vectors:
         given, weight = (vector, 1.0) if _is_file(vector) else _weighed(vector)
         terms.append(WeightedTerm(_vector(given), weight))
@@ -121,6 +131,23 @@ def _item_term(searcher: Index | ServedIndex, item: str) -> WeightedTerm:
 
     given, weight = (item, 1.0) if _has(searcher, item) else _weighed(item)
     return WeightedTerm(MoreLike(given), weight)
+
+
+def _cut(searcher: Index | ServedIndex, term: WeightedTerm, crop: str) -> WeightedTerm:
+    """Return a term with the part of its image; another one as it is."""
+    from embedsearch.explain.shown import image_of
+    from embedsearch.query import Image, MoreLike, checked_crop
+
+    query = term.query
+    if isinstance(query, MoreLike):
+        hit = searcher.get(query.id)
+        if hit.text is not None or not (hit.image or hit.path):
+            raise QueryError(f"The item {query.id!r} has no image: leave out --crop.")
+        source = image_of(hit)
+        query = Image(Path(source) if isinstance(source, str) else source)
+    if not isinstance(query, Image):
+        return term
+    return replace(term, query=replace(query, crop=checked_crop(crop)))
 
 
 def _is_signed(text: str) -> bool:

@@ -18,8 +18,9 @@ from embedsearch.backends import Backend, Take
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder, Prepared
+from embedsearch.encoders.vision.crop import asked_image
 from embedsearch.errors import QueryError
-from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, modality_of
+from embedsearch.modalities import MODALITIES, PROJECTION, UNITS, QueryForm, modality_of
 from embedsearch.query import Image, Single, Sound, Text, Word
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality
@@ -94,6 +95,12 @@ def _way(manifest: Manifest) -> str | None:
     return "embedsearch.crossmodal.class_names:ClassNames"
 
 
+def asked_across(manifest: Manifest) -> QueryForm | None:
+    """Return what another modality asks an index with, such as a text for images; None where none can."""
+    asked = UNITS[manifest.unit].asked_by
+    return None if asked is None or _way(manifest) is None else MODALITIES[asked].units[0].form
+
+
 def asks_towers(manifest: Manifest) -> bool:
     """Whether an index holds one tower's vectors, and the other tower of its model is at hand for queries."""
     spec = manifest.encoder.spec
@@ -125,7 +132,7 @@ def content(query: Single) -> Any:
         QueryError: the text is empty.
     """
     if isinstance(query, Image):
-        return query.source
+        return asked_image(query)
     if not isinstance(query, Text) or not query.text.strip():
         raise QueryError("The query is empty. Type what you are looking for.")
     return query.text

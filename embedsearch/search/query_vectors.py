@@ -17,6 +17,7 @@ from embedsearch.crossmodal import Crossmodal, serves
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.distances.scale import Scale
 from embedsearch.encoders import Encoder, all_ready, gather
+from embedsearch.encoders.vision.crop import asked_image
 from embedsearch.errors import ItemError, ItemNotFoundError, QueryError, nearest
 from embedsearch.modalities import MODALITIES, SPLITTER, UNITS, QueryForm, modality_of
 from embedsearch.query import (
@@ -253,6 +254,8 @@ class QueryVectors:
             elif isinstance(query, MoreLike):
                 made.append(self._item(query.id))
             elif self._unit.form is QueryForm.SOUND and isinstance(query, Sound | Image):
+                if isinstance(query, Image) and query.crop is not None:
+                    raise QueryError(f"A sound has no part that a crop names. {self._misfit()}")
                 made.append(self._clips(query.source))
             else:
                 read.append(self._content(query))
@@ -290,14 +293,14 @@ class QueryVectors:
                 return self._row(values)
             case Text(text):
                 return self._text(text)
-            case Image(source):
+            case Image():
                 if self._unit.form is not QueryForm.IMAGE:
                     of_l2 = self._unit.asked_by is not None and self._manifest.metric is Metric.L2
                     way = (
                         f" Images find {self._unit.plural} where the metric is cosine or ip." if of_l2 else ""
                     )
                     raise QueryError(self._misfit() + way)
-                return source
+                return asked_image(query)
             case Sound():
                 raise QueryError(self._misfit())
             case Word(sentence, word):

@@ -20,6 +20,7 @@ from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.cross_encoder import open_cross_encoder
 from embedsearch.encoders.token_rows import Tokens, spans_of, tokens_of
+from embedsearch.encoders.vision.crop import asked_image
 from embedsearch.errors import ItemError, QueryError
 from embedsearch.query import TOKENS, AnyQuery, Image, MoreLike, Text
 from embedsearch.records import Span, Unit
@@ -147,7 +148,7 @@ def _asked(build: Build, query: AnyQuery, model: str) -> Any:
     if isinstance(query, Text):
         content = query.text
     elif isinstance(query, Image):
-        content = query.source
+        content = asked_image(query)
     elif isinstance(query, MoreLike) and (row := build.row_of(query.id)) is not None:
         (content,) = _contents(build, [row])
     unit = build.manifest.unit

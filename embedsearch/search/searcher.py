@@ -26,7 +26,7 @@ from embedsearch.modalities import UNITS, QueryForm, Reader, modality_of
 from embedsearch.query import AnyQuery, By, Mode, SearchOptions, Text, Tree, as_query, items_of
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import MOST_UNKNOWN
-from embedsearch.results import DISTANCE, DIVERSE, Facets, Hit, Passage, Results
+from embedsearch.results import CAPTION, DISTANCE, DIVERSE, Facets, Hit, Passage, Results
 from embedsearch.search.close import count_by, limits_of, sorted_by
 from embedsearch.search.diverse import diverse, spread_over
 from embedsearch.search.fused import Candidate, Looked, fused, judged
@@ -38,7 +38,6 @@ from embedsearch.store.items import FIELD
 from embedsearch.store.manifest import COLUMNS, PROBES
 
 MOST_PASSED = 20  # hits that are passed over for a verdict
-CAPTION = "caption"  # the place of captions, see `Looked`
 CLIPS = 4  # clips that are looked at for each record that is wanted
 FOLDED = 4  # neighbours looked through for each hit, where copies are folded; then as many times more
 MOST_FOLDED = 10_000  # neighbours that are looked through at most

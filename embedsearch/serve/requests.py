@@ -58,6 +58,11 @@ def _decoded(value: Any) -> bytes:
         raise ValueError("the text is not base64") from None
 
 
+def _split(value: Any) -> Any:
+    """Return numbers with commas between, as a form has them, each by itself."""
+    return value.split(",") if isinstance(value, str) else value
+
+
 def _first(value: Any) -> Any:
     """Return how many hits `true` stands for, which would be 1."""
     return RERANK_K if value is True else value
@@ -105,6 +110,11 @@ class Term(Request):
         None, description="One word of `text`: its number from 1, or the word."
     )
     image: File | None = Field(None, description="An image file as base64.")
+    crop: Annotated[tuple[Number, Number, Number, Number], BeforeValidator(_split)] | None = Field(
+        None,
+        description="The part of `image` to ask with: its left, top, right and bottom edge as shares (0 to "
+        "1) of the upright image.",
+    )
     sound: File | None = Field(None, description="A sound file as base64.")
     item: Identity | None = Field(None, description="The id of an item of the index: more like it.")
     vector: Annotated[list[Number], Field(min_length=1, max_length=MOST_NUMBERS, fail_fast=True)] | None = (
@@ -131,6 +141,8 @@ class Term(Request):
             )
         if self.word is not None and self.text is None:
             raise ValueError("word is a word of a text: give the text too.")
+        if self.crop is not None and self.image is None:
+            raise ValueError("crop is a part of an image: give the image too.")
 
     @property
     def reads_file(self) -> bool:
@@ -146,7 +158,7 @@ class Term(Request):
         if self.text is not None:
             return Text(self.text) if self.word is None else Word(self.text, self.word)
         if self.image is not None:
-            return Image(self.image)
+            return Image(self.image, self.crop)
         if self.sound is not None:
             return Sound(self.sound)
         if self.item is not None:
@@ -173,8 +185,8 @@ class Asking(Term):
     def _check(self, given: list[str]) -> None:
         if self.parts is None:
             super()._check(given)
-        elif given or self.word is not None:
-            raise ValueError(f"Put {' and '.join(given) or 'word'} into parts, or leave out parts.")
+        elif given := [*given, *(key for key in ("word", "crop") if getattr(self, key) is not None)]:
+            raise ValueError(f"Put {' and '.join(given)} into parts, or leave out parts.")
 
     @property
     def reads_file(self) -> bool:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, InstanceOf, PlainSerializer
 
 from embedsearch.analysis.compare import Comparison as Compared
 from embedsearch.analysis.duplicates import Duplicates, Group, Member
+from embedsearch.analysis.side_by_side import SideBySide
 from embedsearch.backends.facts import IndexFacts
 from embedsearch.crossmodal import Crossmodal
 from embedsearch.disk.facts import to_json
@@ -406,6 +407,47 @@ class CompareOutput(Output):
     """`compare`: a comparison for each pooling and each layer."""
 
     comparisons: list[Comparison]
+
+
+class Difference(Model):
+    """What two indexes differ in: what it is called, and how it is in each."""
+
+    name: str
+    index: str
+    versus: str
+
+
+class VersusOutput(Output):
+    """`versus`: the answers of two indexes to one query."""
+
+    index: str
+    build: str
+    versus: str
+    versus_build: str
+    overlap: float
+    rank_biased_overlap: float
+    differs: list[Difference]
+    notes: list[str]
+    pairs: list[tuple[int, int]]
+    hits: list[Hit]
+    versus_hits: list[Hit]
+
+    @classmethod
+    def of(cls, left: Manifest, right: Manifest, found: SideBySide) -> Self:
+        """Describe the answers of two indexes."""
+        return cls(
+            index=left.name,
+            build=left.build,
+            versus=right.name,
+            versus_build=right.build,
+            overlap=found.overlap,
+            rank_biased_overlap=found.rbo,
+            differs=[Difference(name=name, index=here, versus=there) for name, here, there in found.differs],
+            notes=list(found.notes),
+            pairs=[(here + 1, there + 1) for here, there in found.pairs],
+            hits=[Hit.of(hit) for hit in found.left],
+            versus_hits=[Hit.of(hit) for hit in found.right],
+        )
 
 
 class ScaleWord(Model):

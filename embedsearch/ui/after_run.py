@@ -13,7 +13,7 @@ from embedsearch.ui.pages import DUPLICATES, SEARCH
 
 # for each page, the parameters that say what is asked, not how much of it is shown
 ASKED = {
-    SEARCH.path: ("index", "q", "word", "image", "item", *url_state.TERMS),
+    SEARCH.path: ("index", "q", "word", "image", "item", "crop", "versus", *url_state.TERMS),
     DUPLICATES.path: ("index", "kind", "page"),
 }
 

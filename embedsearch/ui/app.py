@@ -7,7 +7,7 @@ import streamlit as st
 from embedsearch.store.folders import indexes_folder
 from embedsearch.ui import ASSETS, after_run, auto_reload, navigation, url_state
 from embedsearch.ui.cached import manifests
-from embedsearch.ui.pages import FORMER, MAP, PAGES, RELATEDNESS, SEARCH
+from embedsearch.ui.pages import FORMER, INDEXES, MAP, PAGES, RELATEDNESS, SEARCH
 from embedsearch.ui.widgets import compared_items as compared
 
 
@@ -47,7 +47,8 @@ def show() -> None:
     index = navigation.arrive(page.url_path, known)
     navigation.show_links(known)
     after_run.follow(page.url_path)
-    auto_reload.follow(indexes, index)
+    has_panel = page.title == INDEXES.title or not known  # which shows the job itself
+    auto_reload.follow(indexes, index, shows_job=not has_panel)
     if known and page.title in (SEARCH.title, MAP.title):  # the others show theirs
         st.html(f'<h1 class="es-unseen">{page.title}</h1>')
     page.run()

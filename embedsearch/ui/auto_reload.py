@@ -1,4 +1,4 @@
-"""An open page reloads when a new build is published, but not while a dialog is open."""
+"""An open page reloads when a new build is published, but not while a dialog is open; it shows a running job."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import streamlit as st
 
 from embedsearch.errors import EmbedsearchError
 from embedsearch.store.folders import current_build, index_folder, list_names
+from embedsearch.ui import jobs, navigation
+from embedsearch.ui.pages import INDEXES
+from embedsearch.ui.widgets.notes import literal
 
 EVERY = 5  # seconds between looks
 _HELD = "auto-reload-held"
@@ -24,10 +27,17 @@ def state(indexes: Path, index: str) -> tuple[tuple[str, ...], str]:
     return (), build
 
 
-def follow(indexes: Path, index: str) -> None:
-    """Reload the page when another build of `index` becomes current, or an index is added or removed."""
+def follow(indexes: Path, index: str, *, shows_job: bool) -> None:
+    """Reload the page when another build of `index` becomes current, or an index is added or removed.
+
+    Args:
+        indexes: the folder of indexes.
+        index: the index that the page shows.
+        shows_job: whether a link to the page Indexes says which job is running, and how far it is.
+    """
     st.session_state[_HELD] = False  # a whole run closes what was open
-    _look(indexes, index, state(indexes, index))
+    with st.container(key="es-busy"):
+        _look(indexes, index, state(indexes, index), shows_job)
 
 
 def hold() -> None:
@@ -36,6 +46,10 @@ def hold() -> None:
 
 
 @st.fragment(run_every=EVERY)
-def _look(indexes: Path, index: str, seen: tuple[tuple[str, ...], str]) -> None:
+def _look(indexes: Path, index: str, seen: tuple[tuple[str, ...], str], shows_job: bool) -> None:
     if not st.session_state.get(_HELD) and state(indexes, index) != seen:
         st.rerun()
+    job = jobs.running(indexes) if shows_job else None
+    if job is not None:
+        share = f" {100 * min(job.done / job.total, 1):.0f} %" if job.total else " …"
+        navigation.link(INDEXES.path, f"{literal(job.title)}**{share}**", None, {})

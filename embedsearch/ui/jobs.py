@@ -184,12 +184,14 @@ def check_none_runs(indexes: Path) -> None:
         )
 
 
-def cancel(indexes: Path) -> None:
-    """Ask the job that is running to end, as Ctrl-C does; kill it where it was asked a while ago."""
+def cancel(job: Job) -> None:
+    """Ask a job to end, as Ctrl-C does; kill it where it was asked a while ago. One that has ended is left.
+
+    Another job that was started meanwhile goes on.
+    """
     import psutil
 
-    job = running(indexes)
-    if job is None:
+    if not _is_alive(job.pid, job.born):
         return
     mark = job.folder / CANCELLED
     with suppress(psutil.Error, OSError):
@@ -210,11 +212,11 @@ def cancel_own(indexes: Path) -> str:
     job = running(indexes)
     if job is None or job.server != os.getpid():
         return ""
-    cancel(indexes)
+    cancel(job)
     deadline = time.monotonic() + PATIENCE
-    while running(indexes) is not None and time.monotonic() < deadline:
+    while _is_alive(job.pid, job.born) and time.monotonic() < deadline:
         time.sleep(0.1)
-    cancel(indexes)
+    cancel(job)
     return job.title
 
 

@@ -89,7 +89,7 @@ def _opens(scope: Any) -> bool:
 def _page() -> str:
     nav, style, *scripts = (
         (ASSETS / name).read_text(encoding="utf-8")
-        for name in ("nav.css", "style.css", "ready.js", "video.js", "lightbox.js", "keys.js")
+        for name in ("nav.css", "style.css", "ready.js", "video.js", "lightbox.js", "crop.js", "keys.js")
     )
     files = sorted((_STATIC / "static" / "js").glob("*.js"))
     wanted = (file.name for file in files if file.name.partition(".")[0] in _ELEMENTS)

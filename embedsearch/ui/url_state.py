@@ -9,17 +9,20 @@ from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
-from embedsearch.query import DEFAULT_K, MINUS, MODES, By, Mode
+from embedsearch.errors import QueryError
+from embedsearch.query import DEFAULT_K, MINUS, MODES, By, Crop, Mode, checked_crop
 from embedsearch.ui.widgets.notes import report
 
 COUNT, MAX_COUNT = DEFAULT_K, 10_000  # results
 FIELD = "f."
-TERMS = ("plus", "plusitem", "minus", "minusitem")
+KINDS = ("", "item", "image")  # a text, an item of the index, a kept image
+TERMS = (*(f"plus{kind}" for kind in KINDS), *(f"minus{kind}" for kind in KINDS))
 MAX_TERMS = 8
+OWN_WEIGHT = "weight"  # of what is asked beside the terms
 WEIGHT = "weight."  # with the name and value of a term behind it: how much the term counts
-MOST_WEIGHT = 2.0
-OPPOSITE = {"plus": "minus", "minus": "plus", "plusitem": "minusitem", "minusitem": "plusitem"}
+LEAST_WEIGHT, MOST_WEIGHT = -1.0, 2.0
 OF_INDEX = (
+    OWN_WEIGHT,
     "item",
     "word",
     "where",
@@ -40,7 +43,7 @@ class Term:
     Attributes:
         name: of its parameter, a row of `TERMS`.
         value: the text, or the item's id.
-        size: how much it counts, over 0 and up to `MOST_WEIGHT`; None for the default.
+        size: how much it counts, 0 to `MOST_WEIGHT`; None for the default.
     """
 
     name: str
@@ -53,15 +56,25 @@ class Term:
         return self.name.startswith("plus")
 
     @property
+    def kind(self) -> str:
+        """What it is, a row of `KINDS`."""
+        return self.name.removeprefix("plus").removeprefix("minus")
+
+    @property
+    def opposite(self) -> str:
+        """The name of the same with the other sign."""
+        return f"{'minus' if self.adds else 'plus'}{self.kind}"
+
+    @property
     def is_item(self) -> bool:
-        """Whether it is an item of the index, and not a text."""
-        return self.name.endswith("item")
+        """Whether it is an item of the index."""
+        return self.kind == "item"
 
     @property
     def weight(self) -> float:
         """Its weight in the query; negative where it is subtracted."""
         default = 1.0 if self.adds else MINUS
-        return default if self.size is None else math.copysign(self.size, default)
+        return default if self.size is None else self.size and math.copysign(self.size, default)
 
     @property
     def parameter(self) -> str:
@@ -80,7 +93,10 @@ class Asked:
         image: the name of a kept image, see `embedsearch.ui.widgets.uploads`.
         sound: the name of a kept sound.
         item: the item to find more like; it takes precedence over text and image.
-        terms: texts and items that are added or subtracted.
+        crop: the part of the image, or of the item's image, that is asked with; None for all of it.
+        weight: how much all that counts beside the terms.
+        terms: texts, items and images that are added or subtracted.
+        versus: the index whose answer stands beside; empty for none.
         count: how many results.
         fold: whether items of the same content are one result.
         close: whether only what is close is shown; None for where the verdict is clear.
@@ -103,7 +119,10 @@ class Asked:
     image: str = ""
     sound: str = ""
     item: str = ""
+    crop: Crop | None = None
+    weight: float = 1.0
     terms: tuple[Term, ...] = ()
+    versus: str = ""
     count: int = COUNT
     fold: bool = True
     close: bool | None = None
@@ -135,6 +154,12 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
     if sound and not is_kept_name(sound):
         problems.append("The sound in the address was never uploaded here. Upload it again.")
         sound = ""
+    crop = None
+    if last.get("crop"):
+        try:
+            crop = checked_crop(last["crop"])
+        except QueryError as error:
+            problems.append(f"{error} The whole image is asked.")
     terms = _terms(parameters, problems)
     mode = next((mode for mode in MODES if mode == last.get("mode")), None)
     if last.get("mode") and mode is None:
@@ -149,7 +174,10 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> Asked:
         image=image,
         sound=sound,
         item=last.get("item", ""),
+        crop=crop,
+        weight=_own_weight(last, problems),
         terms=terms,
+        versus=last.get("versus", ""),
         count=count,
         fold=last.get("fold", "") != "no",
         close={"yes": True, "no": False}.get(last.get("close", "")),
@@ -175,7 +203,7 @@ def _terms(parameters: Mapping[str, Sequence[str]], problems: list[str]) -> tupl
     said = dict.fromkeys(
         replace(term, size=_size(parameters, term, problems))
         for term in (Term(name, value) for name in TERMS for value in parameters.get(name, ()))
-        if term.value.strip()
+        if term.value.strip() and (term.kind != "image" or is_kept_name(term.value))
     )
     terms = tuple(said)
     if len(terms) > MAX_TERMS:
@@ -192,15 +220,32 @@ def short(text: str) -> str:
 def _size(parameters: Mapping[str, Sequence[str]], term: Term, problems: list[str]) -> float | None:
     """Return how much the address lets a term count; None for the default."""
     text = next(iter(parameters.get(term.parameter, ())), "")
-    if re.fullmatch(r"[0-9](\.[0-9]{1,4})?", text) and 0 < float(text) <= MOST_WEIGHT:
-        return float(text)
+    size = _weight(text)
+    if size is not None and 0 <= size <= MOST_WEIGHT:
+        return size
     if text:
         problems.append(
-            f"The address gives “{short(term.value)}” the weight {text[:SHORT]}, which is not a number "
-            "over 0 "
-            f"and up to {MOST_WEIGHT:g}; it is ignored."
+            f"The address gives “{short(term.value)}” the weight {text[:SHORT]}, which is not a number from "
+            f"0 to {MOST_WEIGHT:g}; it is ignored."
         )
     return None
+
+
+def _own_weight(last: Mapping[str, str], problems: list[str]) -> float:
+    text = last.get(OWN_WEIGHT, "")
+    weight = _weight(text)
+    if weight is not None and LEAST_WEIGHT <= weight <= MOST_WEIGHT:
+        return weight
+    if text:
+        problems.append(
+            f"The address gives the query the weight {text[:SHORT]}, which is not a number from "
+            f"{LEAST_WEIGHT:g} to {MOST_WEIGHT:g}; it is ignored."
+        )
+    return 1.0
+
+
+def _weight(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"-?[0-9](\.[0-9]{1,4})?", text) else None
 
 
 def _number(last: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
@@ -225,7 +270,8 @@ def parameters() -> dict[str, list[str]]:
 
 def of_index(parameters: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return the change of an address that takes out what means nothing in another index."""
-    return {name: "" for name in parameters if name in OF_INDEX or name.startswith((FIELD, WEIGHT))}
+    own = (*OF_INDEX, "crop") if any(parameters.get("item", ())) else OF_INDEX  # of an item's image
+    return {name: "" for name in parameters if name in own or name.startswith((FIELD, WEIGHT))}
 
 
 def change(changes: Mapping[str, str | Sequence[str]]) -> None:
@@ -258,13 +304,11 @@ def without_term(term: Term) -> dict[str, list[str]]:
 def with_weight(term: Term, weight: float) -> dict[str, Sequence[str]]:
     """Return the change of the address that gives a term a weight.
 
-    One of the other sign is a term of the other kind; 0 removes the term.
+    One of the other sign is a term of the other kind; 0 keeps the sign.
     """
-    if not weight:
-        return {**without_term(term)}
     size = abs(weight)
-    other = replace(term, name=OPPOSITE[term.name], size=None)
-    kept = term if term.adds == (weight > 0) else other
+    other = replace(term, name=term.opposite, size=None)
+    kept = term if not weight or term.adds == (weight > 0) else other
     said = "" if size == abs(replace(kept, size=None).weight) else f"{size:g}"
     if kept is term:
         return {term.parameter: said}

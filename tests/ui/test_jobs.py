@@ -56,7 +56,7 @@ def test_jobs_run_one_at_a_time_and_lose_nothing(tmp_path, table):
     assert HALF < job.done < TEXTS <= job.total < 1.1 * TEXTS  # counted by the size of the file
     with pytest.raises(IndexBusyError, match="“Build numbers” is running"):
         jobs.start(tmp_path, "Remove numbers", "numbers", ["remove", "numbers", "--yes"])
-    jobs.cancel(tmp_path)
+    jobs.cancel(job)
     job = ended(tmp_path)
     assert (job.state, job.reason) == (State.CANCELLED, jobs.STOPPED)
     assert list_names(tmp_path) == []

@@ -54,8 +54,8 @@ def term_of(query: Single) -> dict[str, Any]:
                 raise QueryError(f"A vector is an array of numbers; got {values!r:.80}.") from None
         case Row(values):
             return {"row": {name: _value(value) for name, value in values.items()}}
-        case Image(source):
-            return {"image": _file(source)}
+        case Image(source, crop):
+            return {"image": _file(source), **({"crop": list(crop)} if crop else {})}
         case Sound(source):
             return {"sound": _file(source)}
 

@@ -59,6 +59,12 @@ const facts = (of) => {
     };
     row.append(copy);
   }
+  const { item, kept, box: part } = of.dataset;
+  if (of.dataset.kind === "image" && (item || kept) && document.querySelector(".es-crops")) {
+    const about = { "data-item": item, "data-kept": kept, "data-box": part };
+    const said = Object.entries(about).filter(([, value]) => value);
+    row.append(element("button", { type: "button", class: "es-crop-start", ...Object.fromEntries(said) }, "Search with a part"));
+  }
   side.append(row);
   return side;
 };

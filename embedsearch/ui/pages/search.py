@@ -26,7 +26,7 @@ from embedsearch.store.folders import indexes_folder
 from embedsearch.store.judged import Judged
 from embedsearch.ui import auto_reload, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
-from embedsearch.ui.url_state import Asked
+from embedsearch.ui.url_state import Asked, Term
 from embedsearch.ui.widgets import (
     cards,
     facets,
@@ -38,6 +38,7 @@ from embedsearch.ui.widgets import (
     row_form,
     share,
     sidebar,
+    versus,
     vote,
     weighted_terms,
     why,
@@ -45,7 +46,7 @@ from embedsearch.ui.widgets import (
 from embedsearch.ui.widgets.filters import choices, condition, written
 from embedsearch.ui.widgets.notes import calm, gone, literal, report, show_notices
 from embedsearch.ui.widgets.starters import starters
-from embedsearch.ui.widgets.uploads import SOUND, find
+from embedsearch.ui.widgets.uploads import IMAGE, SOUND, find
 
 EXAMPLES = 12
 RERANKED = "search-reranked"  # what was asked, and the results, kept while the page is open
@@ -80,11 +81,17 @@ def search_page() -> None:
             row_form.show(searcher, asked)
         where, wrong = _filter(opened, asked)
         show_notices((*filters, *lost, *wrong))
-        query_input.show_asked(searcher, asked, indexes)
-        weighted_terms.show(searcher, asked)
-        query = weighted_terms.whole(query_input.query(searcher, asked, indexes), asked)
+        own = query_input.query(searcher, asked, indexes)
+        query_input.show_asked(searcher, asked, own, indexes)
+        query = weighted_terms.whole(own, asked, indexes)
+        with st.container(horizontal=True, vertical_alignment="center", key="es-terms"):
+            weighted_terms.show(searcher, asked, own, indexes)
+            other = "" if query is None else versus.choose(known, searcher, query, asked)
         if query is not None:
-            _answer(opened, query, asked, where, values)
+            if other:
+                versus.show(opened, open_index(indexes, other), query, asked, where)
+            else:
+                _answer(opened, query, asked, where, values)
             return
         if asked.terms:
             show_notices((weighted_terms.LACKING,))
@@ -114,21 +121,27 @@ def _there(searcher: Index, asked: Asked, indexes: Path) -> tuple[Asked, tuple[s
 
     if asked.item and is_gone(asked.item):
         asked = replace(asked, item="")
-    asked = replace(
-        asked, terms=tuple(term for term in asked.terms if not (term.is_item and is_gone(term.value)))
-    )
-    if asked.image and QueryForm.IMAGE in query_input.forms(searcher):
+
+    def is_kept(name: str, suffix: str) -> bool:
         try:
-            find(asked.image, indexes)
+            find(name, indexes, suffix)
         except ItemNotFoundError as error:
             lost.append(str(error))
-            asked = replace(asked, image="")
-    if asked.sound and QueryForm.SOUND in query_input.forms(searcher):
-        try:
-            find(asked.sound, indexes, SOUND)
-        except ItemNotFoundError as error:
-            lost.append(str(error))
-            asked = replace(asked, sound="")
+            return False
+        return True
+
+    possible = query_input.forms(searcher)
+
+    def is_there(term: Term) -> bool:
+        if term.kind == "image":
+            return is_kept(term.value, IMAGE)
+        return not (term.is_item and is_gone(term.value))
+
+    asked = replace(asked, terms=tuple(term for term in asked.terms if is_there(term)))
+    if asked.image and QueryForm.IMAGE in possible and not is_kept(asked.image, IMAGE):
+        asked = replace(asked, image="")
+    if asked.sound and QueryForm.SOUND in possible and not is_kept(asked.sound, SOUND):
+        asked = replace(asked, sound="")
     if asked.word and UNITS[searcher.manifest.unit].form is QueryForm.WORD:
         count = len(words(asked.text))
         if not 1 <= asked.word <= count and asked.text.strip():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Closeness, percentile_phrase
 from embedsearch.modalities import MODALITIES, Card
+from embedsearch.query import Crop
 from embedsearch.records import HEADING_PATH, MOST_UNKNOWN, PAGE, Span, Value, as_text, clock, described
 from embedsearch.results import Hit, found_by_phrase
 from embedsearch.ui import media
@@ -76,6 +78,7 @@ def image(hit: Hit) -> str:
         "media": at,
         "kind": card,
         "name": name,
+        "item": hit.id,
         "path": hit.path or "",
         "lost": f"The {hit.modality} can’t be read",
         **({"moment": f"{hit.moment[0]:.3f}", "reason": player.cant_play(hit)} if hit.moment else {}),
@@ -87,6 +90,32 @@ def image(hit: Hit) -> str:
         f'<div class="es-image" {data}>'
         f'<img alt="{named}" loading="lazy" decoding="async" src="{at}{media.SMALL}">'
         f'<button type="button" class="es-enlarge es-{card}" aria-label="{door}"></button>{listens}</div>'
+    )
+
+
+def whole_image(
+    source: Path | bytes, name: str, about: Mapping[str, str], part: tuple[Crop, bytes] | None
+) -> str:
+    """Return the HTML of an image that a click enlarges; it shows a part of it where one is given.
+
+    Args:
+        source: the image.
+        name: what it is called.
+        about: more of what assets/lightbox.js reads of it.
+        part: its edges, and the part itself as JPEG.
+    """
+    at = media.address(media.Shown(source, Card.IMAGE))
+    shown = f"{at}{media.SMALL}"
+    box = {}
+    if part is not None:
+        box = {"box": ",".join(f"{edge:g}" for edge in part[0])}
+        shown = f"data:image/jpeg;base64,{base64.b64encode(part[1]).decode()}"
+    said = {"media": at, "kind": Card.IMAGE, "name": name, "lost": "The image can’t be read", **about, **box}
+    data = " ".join(f'data-{key}="{html.escape(value, quote=True)}"' for key, value in said.items())
+    named = html.escape(name, quote=True)
+    return (
+        f'<div class="es-image" {data}><img alt="{named}" decoding="async" src="{shown}">'
+        f'<button type="button" class="es-enlarge" aria-label="Enlarge {named}"></button></div>'
     )
 
 

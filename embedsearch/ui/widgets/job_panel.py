@@ -89,7 +89,7 @@ def _follow(indexes: Path, known: tuple[str, State] | None) -> None:
                 icon=":material/stop_circle:",
                 key="job-stop",
                 on_click=jobs.cancel,
-                args=(indexes,),
+                args=(job,),
                 help="Stop the job. Its work so far is kept.",
             )
             return

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import html
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
 
-from embedsearch.errors import QueryError
+from embedsearch.encoders.vision.crop import asked_image
+from embedsearch.encoders.vision.decode import open_rgb
+from embedsearch.errors import ItemError, QueryError
 from embedsearch.index import Index
-from embedsearch.modalities import MODALITIES, UNITS, QueryForm
-from embedsearch.query import AnyQuery, Image, MoreLike, Row, Sound, Text, Word
+from embedsearch.modalities import MODALITIES, UNITS, Card, QueryForm
+from embedsearch.query import AnyQuery, Crop, Image, MoreLike, Row, Sound, Text, Word
 from embedsearch.store.manifest import Manifest
 from embedsearch.ui import navigation, url_state
 from embedsearch.ui.pages import MAP
@@ -22,11 +25,18 @@ from embedsearch.ui.widgets.uploads import SOUND, find
 
 INDEX, TEXT, WORD = "search-index", "search-text", "search-word"
 MAX_TEXT, MAX_NUMBERS = 4000, 40_000  # characters
+SIDE = 224  # pixels of the longer side of a part of an image
 
 
 def like(index: str, item: str) -> None:
     """Ask for more like an item."""
-    url_state.change({"index": index, "item": item})
+    url_state.change({"index": index, "item": item, "crop": ""})
+
+
+def nothing(asked: Asked) -> dict[str, str]:
+    """Return the change of the address that leaves out what is asked beside the terms, and its weight."""
+    without = {"item": ""} if asked.item else {"q": "", "word": "", "image": "", "sound": ""}
+    return {**without, "crop": "", url_state.OWN_WEIGHT: ""}
 
 
 def index_label(name: str, holds: str) -> str:
@@ -94,22 +104,42 @@ def query(searcher: Index, asked: Asked, indexes: Path) -> AnyQuery | None:
         ItemNotFoundError: the image is no longer kept.
     """
     if asked.item:
-        return MoreLike(asked.item)
-    own, possible = own_form(searcher), forms(searcher)
+        source = _image_of_item(searcher, asked)
+        return MoreLike(asked.item) if source is None else Image(source, asked.crop)
+    match asked_form(searcher, asked):
+        case QueryForm.VECTOR | QueryForm.ROW:
+            return None if misread(searcher, asked) else _read(searcher, asked.text)
+        case QueryForm.SOUND:
+            return Sound(find(asked.sound, indexes, SOUND))
+        case QueryForm.IMAGE:
+            return Image(find(asked.image, indexes), asked.crop)
+        case QueryForm.TEXT:
+            return Text(asked.text)
+        case QueryForm.WORD:
+            return Word(asked.text, asked.word) if asked.word else None
+    return None
+
+
+def asked_form(searcher: Index, asked: Asked) -> QueryForm | None:
+    """Return what of the address is asked of this index where no item is; None for nothing."""
+    own, possible, has_text = own_form(searcher), forms(searcher), bool(asked.text.strip())
     if own in (QueryForm.VECTOR, QueryForm.ROW):
-        nothing = not asked.text.strip() or misread(searcher, asked)
-        return None if nothing else _read(searcher, asked.text)
-    text = asked.text if possible & {QueryForm.TEXT, QueryForm.WORD} else ""
-    image = asked.image if QueryForm.IMAGE in possible else ""
+        return own if has_text else None
     if asked.sound and QueryForm.SOUND in possible:
-        return Sound(find(asked.sound, indexes, SOUND))
-    if image and (own is QueryForm.IMAGE or not text.strip()):
-        return Image(find(image, indexes))
-    if not text.strip():
+        return QueryForm.SOUND
+    typed = next((form for form in (QueryForm.TEXT, QueryForm.WORD) if form in possible), None)
+    if asked.image and QueryForm.IMAGE in possible and (own is QueryForm.IMAGE or not (typed and has_text)):
+        return QueryForm.IMAGE
+    return typed if has_text else None
+
+
+def _image_of_item(searcher: Index, asked: Asked) -> Path | bytes | None:
+    """Return the image of the item that is asked with, where a part of it is; None to ask with the item."""
+    if asked.crop is None or QueryForm.IMAGE not in forms(searcher):
         return None
-    if QueryForm.TEXT in possible:
-        return Text(text)
-    return Word(text, asked.word) if asked.word else None
+    hit = searcher.item(asked.item)
+    content = hit.image or (Path(hit.path) if hit.path else None)
+    return content if MODALITIES[hit.modality].card is Card.IMAGE else None
 
 
 def ask(searcher: Index, asked: Asked, indexes: Path) -> None:
@@ -120,7 +150,7 @@ def ask(searcher: Index, asked: Asked, indexes: Path) -> None:
     if QueryForm.SOUND in possible:
 
         def kept_sound(sound: str) -> None:
-            url_state.change({"index": name, "sound": sound, "item": "", "q": ""})
+            url_state.change({"index": name, "sound": sound, "item": "", "q": "", "crop": ""})
 
         sound_input.pick_sound("A sound to search with", "search-sound", indexes, kept_sound)
     if QueryForm.IMAGE not in possible:
@@ -128,7 +158,7 @@ def ask(searcher: Index, asked: Asked, indexes: Path) -> None:
 
     def kept(image: str) -> None:
         cleared = {"q": ""} if QueryForm.TEXT in possible else {}
-        url_state.change({"index": name, "image": image, "item": "", **cleared})
+        url_state.change({"index": name, "image": image, "item": "", "crop": "", **cleared})
 
     label = "Or an image" if QueryForm.TEXT in possible else "An image to search with"
     image_input.pick_image(label, "search-image", indexes, kept, listen=True)
@@ -162,7 +192,7 @@ def _ask_text(searcher: Index, asked: Asked, form: QueryForm) -> None:
         word = "1" if not whole and len(searcher.queries.words(text)) == 1 else ""
         cleared = {"image": "", "sound": ""} if whole and text.strip() else {}
         name = searcher.manifest.name
-        url_state.change({"index": name, "q": text, "word": word, "item": "", **cleared})
+        url_state.change({"index": name, "q": text, "word": word, "item": "", "crop": "", **cleared})
 
     # what an item takes the place of would look as if it were asked too
     url_state.follow(TEXT, "" if asked.item and whole else asked.text)
@@ -196,36 +226,79 @@ def pick_word(searcher: Index, asked: Asked) -> None:
     )
 
 
-def show_asked(searcher: Index, asked: Asked, indexes: Path) -> None:
-    """Show the item or the image that is asked with, and the way back; texts stand in their field."""
+def show_asked(searcher: Index, asked: Asked, query: AnyQuery | None, indexes: Path) -> None:
+    """Show the item, the image or the sound that is asked with, and the way back; texts stand in their field.
+
+    Args:
+        searcher: the index.
+        asked: what the address asks for.
+        query: the same as a query, without its terms.
+        indexes: the folder of indexes.
+    """
     name = searcher.manifest.name
-    if asked.item:
-        hit = searcher.item(asked.item)
-        with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
-            if cards.is_image(hit):
-                with st.container(key="es-image-asked"):
-                    st.html(cards.image(hit))
-                said = f"<p>{html.escape(cards.title(hit))}</p>"
-            else:
-                said = cards.text(hit)
-            st.html(f'<div class="es-asked"><span class="es-label">More like</span>{said}</div>')
-            here = {"index": [name], "item": [hit.id]}
-            navigation.link(MAP.path, "On the map", MAP.icon, here)
-            back = f"Back to “{url_state.short(asked.text)}”" if asked.text.strip() else "Back"
-            _leave(literal(back), ":material/arrow_back:", {"index": name, "item": ""})
-    elif isinstance(query(searcher, asked, indexes), Sound):
-        with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
+    form = None if asked.item else asked_form(searcher, asked)
+    if not asked.item and form not in (QueryForm.IMAGE, QueryForm.SOUND):
+        return
+    with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
+        if asked.item:
+            _show_item(searcher, asked, query)
+        elif form is QueryForm.SOUND:
             st.audio(find(asked.sound, indexes, SOUND).read_bytes())
             st.html('<div class="es-asked"><p>Like your sound</p></div>')
             _leave("Remove", ":material/close:", {"index": name, "sound": ""})
-    elif isinstance(query(searcher, asked, indexes), Image):
-        image = find(asked.image, indexes).read_bytes()
-        with st.container(border=True, key="es-asked", horizontal=True, vertical_alignment="center"):
+        else:
             with st.container(key="es-image-asked"):
-                st.image(image, alt="Your image", width="stretch")
+                kept = find(asked.image, indexes)
+                st.html(cards.whole_image(kept, "Your image", {"kept": asked.image}, _part(kept, asked.crop)))
             like = "Like" if UNITS[searcher.manifest.unit].form is QueryForm.IMAGE else "What fits"
-            st.html(f'<div class="es-asked"><p>{like} your image</p></div>')
-            _leave("Remove", ":material/close:", {"index": name, "image": ""})
+            what = "this part of your image" if asked.crop else "your image"
+            st.html(f'<div class="es-asked"><p>{like} {what}</p></div>')
+            if asked.crop:
+                _leave("Whole image", ":material/crop_free:", {"index": name, "crop": ""})
+            _leave("Remove", ":material/close:", {"index": name, "image": "", "crop": ""})
+
+
+def _show_item(searcher: Index, asked: Asked, query: AnyQuery | None) -> None:
+    """Show the item that is asked with, or the part of its image."""
+    name, hit = searcher.manifest.name, searcher.item(asked.item)
+    is_part = isinstance(query, Image)
+    if cards.is_image(hit):
+        with st.container(key="es-image-asked"):
+            if isinstance(query, Image):
+                source = hit.image or Path(hit.path or "")
+                said = {"item": hit.id, "path": hit.path or ""}
+                st.html(cards.whole_image(source, cards.title(hit), said, _part(source, asked.crop)))
+            else:
+                st.html(cards.image(hit))
+        shown = f"<p>{html.escape(cards.title(hit))}</p>"
+    else:
+        shown = cards.text(hit)
+    label = "Like this part of" if is_part else "More like"
+    st.html(f'<div class="es-asked"><span class="es-label">{label}</span>{shown}</div>')
+    navigation.link(MAP.path, "On the map", MAP.icon, {"index": [name], "item": [hit.id]})
+    if is_part:
+        _leave("Whole image", ":material/crop_free:", {"index": name, "crop": ""})
+    back = f"Back to “{url_state.short(asked.text)}”" if asked.text.strip() else "Back"
+    _leave(literal(back), ":material/arrow_back:", {"index": name, "item": "", "crop": ""})
+
+
+def _part(source: Path | bytes, crop: Crop | None) -> tuple[Crop, bytes] | None:
+    """Return a part of an image and its thumbnail as JPEG; None for the whole, and what can't be read."""
+    if crop is None:
+        return None
+    try:
+        changed = source.stat().st_mtime_ns if isinstance(source, Path) else 0
+        return crop, _thumbnail(source, changed, crop)
+    except (ItemError, OSError):
+        return None  # the search says what is wrong
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _thumbnail(source: Path | bytes, changed: int, crop: Crop) -> bytes:  # noqa: ARG001  it makes the cache's key
+    part, file = open_rgb(asked_image(Image(source, crop))), io.BytesIO()
+    part.thumbnail((SIDE, SIDE))
+    part.save(file, "JPEG", quality=85)
+    return file.getvalue()
 
 
 def _leave(label: str, icon: str, changes: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ from embedsearch.query import (
     Vector,
     Word,
     as_single,
+    singles_of,
 )
 from embedsearch.store.folders import indexes_folder
 
@@ -36,7 +37,12 @@ def command(searcher: Index, query: AnyQuery, options: SearchOptions, where: str
         options: how the hits are chosen; their filter is `where`.
         where: the filter as text; empty for none.
     """
+    others = [each for each in singles_of(query) if not isinstance(each, Text)]
+    cut = [each.crop for each in others if isinstance(each, Image) and each.crop]
+    if cut and len(others) > 1:
+        return "# A command can cut one image alone. Copy the search as Python."
     said = ["embedsearch", "search", searcher.manifest.name, *_arguments(query)]
+    said += [f"--crop={','.join(f'{edge:g}' for edge in each)}" for each in cut]
     said += ["-k", str(options.most)]
     said += [f"--{name}" for name in FLAGS if getattr(options, name)]
     said += [] if options.fold else ["--no-fold"]
@@ -109,7 +115,8 @@ def _expression(query: AnyQuery) -> str:
     if isinstance(query, Word):
         return f"es.Word({query.sentence!r}, {query.word!r})"
     if isinstance(query, Image | Sound) and isinstance(query.source, Path):
-        return f"es.{type(query).__name__}(Path({str(query.source)!r}))"
+        crop = f", crop={query.crop}" if isinstance(query, Image) and query.crop else ""
+        return f"es.{type(query).__name__}(Path({str(query.source)!r}){crop})"
     if isinstance(query, Vector):
         return repr(query.values.ravel().tolist())
     return f"es.Row({dict(query.values)!r})" if isinstance(query, Row) else repr(str(query))
