@@ -78,6 +78,11 @@ def test_similarity_falls_with_distance():
     assert [similarity(d, Metric.L2) for d in (0, 1, 3)] == [1, 0.5, 0.25]
 
 
+TWO_SCALES = (
+    "Distances to images and to captions are of two scales: the hits are in the order of their percentiles."
+)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -92,6 +97,11 @@ def test_similarity_falls_with_distance():
             ],
         ),
         ({"order": "tokens"}, ["Searched by vectors.", "The first hits are re-ranked by their tokens."]),
+        (
+            {"hits": [replace(HITS[0], distance=0.45, found_by="caption"), replace(HITS[1], distance=0.44)]},
+            ["Searched by vectors.", TWO_SCALES],
+        ),
+        ({"hits": [replace(HITS[0], distance=0.43, found_by="caption")]}, ["Searched by vectors."]),
     ],
 )
 def test_the_order_of_hits_is_said(changed, said):

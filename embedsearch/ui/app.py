@@ -47,7 +47,8 @@ def show() -> None:
     index = navigation.arrive(page.url_path, known)
     navigation.show_links(known)
     after_run.follow(page.url_path)
-    has_panel = page.title == INDEXES.title or not known  # which shows the job itself
+    # these show the job themselves
+    has_panel = page.title == INDEXES.title or (page.title == SEARCH.title and not known)
     auto_reload.follow(indexes, index, shows_job=not has_panel)
     if known and page.title in (SEARCH.title, MAP.title):  # the others show theirs
         st.html(f'<h1 class="es-unseen">{page.title}</h1>')

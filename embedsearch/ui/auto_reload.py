@@ -1,4 +1,4 @@
-"""An open page reloads when a new build is published, but not while a dialog is open; it shows a running job."""
+"""An open page reloads when a new build is published, not under an open dialog; it shows a running job."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ def _look(indexes: Path, index: str, seen: tuple[tuple[str, ...], str], shows_jo
         st.rerun()
     job = jobs.running(indexes) if shows_job else None
     if job is not None:
-        share = f" {100 * min(job.done / job.total, 1):.0f} %" if job.total else " …"
-        navigation.link(INDEXES.path, f"{literal(job.title)}**{share}**", None, {})
+        share = f"{100 * min(job.done / job.total, 1):.0f} %" if job.total else "…"
+        navigation.link(INDEXES.path, f"**{share}** {literal(job.title)}", None, {})

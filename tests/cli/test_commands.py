@@ -1,9 +1,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 from embedsearch.backends import AUTO, BACKENDS
 from embedsearch.cli import COMMANDS, cli
@@ -109,6 +111,58 @@ def test_search_for_a_word_finds_its_sense_and_prints_its_span(built):
     assert hit["text"] in {"The key opens the door.", "He lost the key to his flat."}
     named = built.json("search", "terms", "She turned the key in the lock", "--word", "key", "-k", "1")
     assert named["hits"][0] == hit
+
+
+def test_a_part_of_an_image_is_searched_with(built, tmp_path):
+    """--crop cuts the one --image, or the image of the one --item; several have no part."""
+    both = Image.new("RGB", (200, 100), "red")
+    both.paste("blue", (100, 0, 200, 100))
+    both.save(tmp_path / "both.png")
+    for crop, colour in (("0,0,0.5,1", "red"), ("0.5,0,1,1", "blue")):
+        found = built.json("search", "pictures", "--image", tmp_path / "both.png", "--crop", crop, "-k", "2")
+        assert {Path(hit["path"]).parent.name for hit in found["hits"]} == {colour}
+    hits = built.json("search", "pictures", "--item", "blue/blue 0.png", "--crop", "0,0,0.5,0.5")["hits"]
+    assert {hit["id"] for hit in hits[:2]} == {"blue/blue 0.png", "blue/blue 1.png"}
+    for wrong, said in (
+        (("--image", "a.png", "--image", "b.png"), "one --image FILE or one --item ID"),
+        (("red",), "one --image FILE or one --item ID"),
+        (("--image", tmp_path / "both.png", "--crop", "1,0,0,1"), "left, top, right and bottom edge"),
+    ):
+        refused = built("search", "pictures", "--crop", "0,0,1,1", *wrong)
+        assert refused.exit_code
+        assert said in refused.stderr
+    refused = built(
+        "search", "faq", "--item", built.json("search", "faq", "x")["hits"][0]["id"], "--crop", "0,0,1,1"
+    )
+    assert "has no image: leave out --crop" in refused.stderr
+
+
+def test_two_indexes_are_asked_the_same(sources, run):
+    """`versus` prints the rank of each hit in both; --json holds the pairs of ranks and both lists."""
+    for name, pooling in (("faq", "mean"), ("cls", "cls")):
+        made = run(
+            "build", sources / "questions.csv", "--text", "question", "--name", name, "--pooling", pooling
+        )
+        assert made.exit_code == 0, made.stderr
+    found = run.json("versus", "faq", "cls", "money back", "-k", "4", "--where", "weight < 9")
+    assert (found["index"], found["versus"]) == ("faq", "cls")
+    assert found["differs"] == [{"name": "pooling", "index": "mean", "versus": "cls"}]
+    assert (
+        found["hits"] == run.json("search", "faq", "money back", "-k", "4", "--where", "weight < 9")["hits"]
+    )
+    ids = [[hit["id"] for hit in found[each]] for each in ("hits", "versus_hits")]
+    assert found["pairs"] == [
+        [a + 1, ids[1].index(each) + 1] for a, each in enumerate(ids[0]) if each in ids[1]
+    ]
+    assert found["overlap"] == len(found["pairs"]) / 4
+    lines = run("versus", "faq", "cls", "money back", "-k", "4").stdout.splitlines()
+    assert lines[0] == "pooling: mean | cls"
+    assert lines[1].startswith("Both find ")
+    assert lines[2] == " faq   cls"
+    assert lines[3].split()[0] == "1"
+    there = [line.split()[1] for line in lines[3:]]
+    assert sorted(filter("-".__ne__, there)) == ["1", "2", "3", "4"]
+    assert all(line.split()[0] == "-" for line in lines[7:])
 
 
 def test_search_by_image_and_by_item(built, sources):

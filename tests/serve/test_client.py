@@ -123,6 +123,9 @@ def test_images_are_sent_and_fetched(served, colours, tmp_path):
     path = tmp_path / "red.png"
     for query in (path, path.read_bytes(), Image.open(path)):
         assert index.search(query, 1)[0].id == "red"
+    both = Image.new("RGB", (8, 4), "red")
+    both.paste("navy", (4, 0, 8, 4))
+    assert index.search(es.Image(both, (0.5, 0, 1, 1)), 1)[0].id == "navy"
     hit = index.search(path, 1)[0]
     assert hit.content == path.read_bytes()
     assert not hit.is_gone

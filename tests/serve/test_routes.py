@@ -97,6 +97,28 @@ def test_an_image_can_be_uploaded(client, indexes):
     assert answered.json()["hits"][0]["id"] == "red"
 
 
+def test_a_part_of_an_image_is_asked_with(client):
+    """`crop` cuts the image, in JSON and in a form; without an image, and as no part, it is refused."""
+    both = Image.new("RGB", (8, 4), COLOURS["red"])
+    both.paste(COLOURS["navy"], (4, 0, 8, 4))
+    drawn = io.BytesIO()
+    both.save(drawn, "PNG")
+    where, text = "/v1/indexes/colours/search", base64.b64encode(drawn.getvalue()).decode()
+    right = client.post(where, json={"image": text, "crop": [0.5, 0, 1, 1], "k": 1})
+    left = client.post(
+        where, files={"image": ("a.png", drawn.getvalue())}, data={"crop": "0,0,0.5,1", "k": 1}
+    )
+    assert [each.json()["hits"][0]["id"] for each in (left, right)] == ["red", "navy"]
+    for body, status, said in (
+        ({"text": "a", "crop": [0, 0, 1, 1]}, 422, "crop is a part of an image"),
+        ({"image": text, "crop": [1, 0, 0, 1]}, 400, "left, top, right and bottom edge"),
+        ({"parts": [{"text": "a"}], "crop": [0, 0, 1, 1]}, 422, "Put crop into parts"),
+    ):
+        answered = client.post(where, json=body)
+        assert answered.status_code == status
+        assert said in answered.json()["detail"]
+
+
 def test_images_of_a_request_are_bounded_together(client):
     """Images that are small enough one by one may together be too large for one request."""
     large = {"image": base64.b64encode(png("red", (6000, 5000))).decode()}

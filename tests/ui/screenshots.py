@@ -22,6 +22,8 @@ TEXTS = ["A cat sleeps on the sofa", "The kitten naps on the couch", "The bank r
 VIEWS: dict[str, tuple[str, dict[str, str | list[str]]]] = {
     "search": ("", {"index": "questions", "q": "the package did not come"}),
     "search-images": ("", {"index": "images"}),
+    "search-terms": ("", {"index": "questions", "q": "the package did not come", "minus": "refund"}),
+    "search-versus": ("", {"index": "questions", "q": "the package did not come", "versus": "twice"}),
     "relatedness": ("relatedness", {"t": TEXTS}),
     "play": ("relatedness", {"kind": "play"}),
     "map": ("map", {"index": "questions"}),

@@ -13,6 +13,7 @@ LEAST = 4.5  # WCAG 2.2, success criterion 1.4.3
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 PAGES = {
     "": ({"index": "questions", "q": "the package did not come"}, ".es-chip"),
+    "?": ({"index": "questions", "q": "my parcel", "minus": "refund", "versus": "twice"}, ".es-only"),
     "relatedness": ({"t": ["A cat sleeps", "The kitten naps", "The bank raised its rates"]}, ".es-matrix"),
     "map": ({"index": "questions"}, "[role=application]"),
     "indexes": ({}, ".es-index"),
@@ -25,7 +26,7 @@ PAGES = {
 def test_every_text_stands_out_from_its_ground(visit, path, scheme):
     """Each text, Streamlit's own too, has the contrast that WCAG asks for, or more."""
     parameters, last = PAGES[path]
-    page = visit(parameters, path)
+    page = visit(parameters, path.strip("?"))
     page.emulate_media(color_scheme=scheme)
     page.reload()
     shown(page)

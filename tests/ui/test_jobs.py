@@ -47,9 +47,12 @@ def test_a_job_that_fails_says_so_in_a_sentence(tmp_path):
 
 
 def test_jobs_run_one_at_a_time_and_lose_nothing(tmp_path, table):
-    """A second job is refused; a stopped build is resumed after what it did; a killed one is reported."""
+    """A second job is refused, Stop ends its own; a stopped build is resumed; a killed one is reported."""
     build = ["build", str(table), "--name=numbers", "--text=text"]
+    before = jobs.start(tmp_path, "Remove it", "it", ["remove", "it", "--yes"])
+    ended(tmp_path)
     jobs.start(tmp_path, "Build numbers", "numbers", build)
+    jobs.cancel(before)  # a button that was drawn for a job which has ended meanwhile
     job = until(tmp_path, lambda job: job.done > HALF or job.state is not State.RUNNING)
     assert job.state is State.RUNNING, job.reason
     assert job.stage.startswith("embedding with")

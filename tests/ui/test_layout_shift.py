@@ -15,6 +15,7 @@ PAGES = [
     ("", {"index": "images"}),
     ("", {"index": "images", "item": "star/red star.png"}),
     ("", {"index": "questions", "q": "the package did not come"}),
+    ("", {"index": "questions", "q": "my parcel", "minus": "refund", "versus": "twice"}),
     ("duplicates", {"index": "twice"}),
     ("duplicates", {"index": "images", "within": "40"}),
     ("map", {"index": "images"}),

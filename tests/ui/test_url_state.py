@@ -140,43 +140,40 @@ def test_a_term_has_its_weight():
     asked = parse({"plus": ["a"], "minus": ["b", "c"], "weight.minus.c": ["0.6"], "weight.plus.a": ["9"]})
     assert [term.weight for term in asked.terms] == [1.0, -0.25, -0.6]
     assert len(asked.problems) == 1
-    assert "over 0 and up to 2" in asked.problems[0]
+    assert "from 0 to 2" in asked.problems[0]
     assert with_weight(asked.terms[2], -0.25) == {"weight.minus.c": ""}
     assert with_weight(asked.terms[1], -0.5) == {"weight.minus.b": "0.5"}
+    assert with_weight(asked.terms[1], 0) == {"weight.minus.b": "0"}
+    still = parse({"q": ["x"], "minus": ["b"], "weight.minus.b": ["0"], "weight": ["-0.5"]})
+    assert (still.terms[0].weight, still.weight, still.problems) == (0, -0.5, ())
+    assert parse({"weight": ["7"]}).problems[0].startswith("The address gives the query the weight 7,")
+
+
+def test_a_crop_and_an_image_as_a_term_stand_in_the_address():
+    """A box is four shares; what is none is reported, and the whole image is asked."""
+    kept = "0" * 32
+    asked = parse({"image": [kept], "crop": ["0.25,0,1,0.5"], "plusimage": [kept, "../x"], "versus": ["b"]})
+    assert (asked.crop, asked.versus, asked.problems) == ((0.25, 0, 1, 0.5), "b", ())
+    assert [(term.kind, term.value, term.opposite) for term in asked.terms] == [("image", kept, "minusimage")]
+    wrong = parse({"image": [kept], "crop": ["1,0,0,1"]})
+    assert wrong.crop is None
+    assert "The whole image is asked." in wrong.problems[0]
 
 
 def test_another_index_keeps_the_text_and_drops_the_items():
     """What is asked in words goes along to another index; its items, filters and pages do not."""
     said = {
         name: ["x"]
-        for name in ("q", "image", "k", "item", "word", "where", "plus", "minusitem", "f.a", "weight.plus.x")
-    }
-    assert set(of_index(said)) == {"item", "word", "where", "plus", "minusitem", "f.a", "weight.plus.x"}
+        for name in (
+            "q", "image", "crop", "k", "item", "word", "where", "plus", "minusitem", "f.a", "weight.plus.x",
+            "weight", "versus",
+        )
+    }  # fmt: skip
+    left = {"item", "crop", "word", "where", "plus", "minusitem", "f.a", "weight.plus.x", "weight"}
+    assert set(of_index(said)) == left
     assert set(of_index(said).values()) == {""}
-
-
-def test_a_slider_sets_the_weight_of_a_term(indexes, monkeypatch):
-    """Each term has a slider with its weight; moving it changes the address."""
-    page = _run(indexes, monkeypatch, {"index": "questions", "q": "my card", "minus": "refund"})
-    slider = page.slider(key="weight-minus-refund")
-    assert (slider.min, slider.value, slider.max) == (-1, -0.25, 1)
-    slider.set_value(-0.5).run()
-    assert not page.exception
-    assert "0.5" in page.query_params["weight.minus.refund"]
-    assert page.slider(key="weight-minus-refund").value == -0.5
-
-
-def test_a_slider_across_zero_turns_the_sign_of_a_term(indexes, monkeypatch):
-    """Above 0 what was subtracted is added, in the address too; at 0 the term is gone."""
-    page = _run(indexes, monkeypatch, {"index": "questions", "q": "my card", "minus": "refund"})
-    page.slider(key="weight-minus-refund").set_value(0.4).run()
-    assert not page.exception
-    assert "minus" not in page.query_params
-    assert "refund" in page.query_params["plus"]
-    assert "0.4" in page.query_params["weight.plus.refund"]
-    page.slider(key="weight-plus-refund").set_value(0.0).run()
-    assert not page.exception
-    assert not {"plus", "minus", "weight.plus.refund"} & set(page.query_params)
+    del said["item"]  # then the crop is of the image
+    assert set(of_index(said)) == left - {"item", "crop"}
 
 
 def _run(indexes, monkeypatch, parameters):

@@ -44,7 +44,7 @@ TOGETHER = 16  # queries that are asked at a time
 ELSEWHERE = frozenset(
     {
         "add", "align", "answer", "calibrate", "changes", "delete", "diagnostics", "duplicates", "evaluate",
-        "gc", "layout", "map", "rebuild", "rejected", "remove", "rollback", "tune", "verify",
+        "gc", "layout", "map", "rebuild", "rejected", "remove", "rollback", "tune", "verify", "versus",
     }
 )  # fmt: skip
 

@@ -2,8 +2,12 @@ import re
 
 import pytest
 
+from embedsearch.recipe import SourceRecipe
+from embedsearch.records import Unit
+from embedsearch.store.folders import current_build
+from embedsearch.store.manifest import Manifest
 from embedsearch.ui import jobs
-from tests.ui.conftest import QUESTIONS, shown
+from tests.ui.conftest import QUESTIONS, _table, draw, shown
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -123,6 +127,51 @@ def test_an_upload_is_built_managed_and_removed(visit, empty):
     ended(page, "Remove rows")
     expect(card(page, "rows")).to_have_count(0)
     assert not (root / "rows").exists()
+
+
+def test_a_job_is_seen_and_stopped_from_another_page(visit, empty):
+    """The demo is built as a job; every page shows it and leads to it, without running again itself."""
+    root, address = empty
+    page = visit(address=address)
+    page.get_by_role("button", name="Build the demo").click()
+    expect(page.locator(".es-running")).to_contain_text("Build the demo")
+    page.goto(f"{address}duplicates")
+    shown(page)
+    badge = page.locator(".st-key-es-busy").get_by_role("link", name="Build the demo")
+    expect(badge).to_be_visible()
+    box = badge.bounding_box()
+    assert box["x"] + box["width"] <= 1300
+    badge.click()
+    expect(page).to_have_url(re.compile("/indexes"))
+    expect(page.locator(".es-running")).to_contain_text("Build the demo")
+    expect(page.locator(".st-key-es-busy a")).to_have_count(0)
+    page.get_by_role("button", name="Stop").click()
+    ended(page, "Build the demo", "Stopped")
+    assert jobs.latest(root).command == ("demo", "--no-page")
+
+
+def test_an_index_is_calibrated_and_aligned(visit, serve, build, tmp_path):
+    """Both are jobs with what was typed or given, and the index's card shows what came of them."""
+    root, images = tmp_path / "indexes", tmp_path / "images"
+    images.mkdir()
+    draw(images)
+    for image in images.rglob("* *.png"):
+        image.with_suffix(".txt").write_text(f"a {image.stem}", encoding="utf-8")
+    questions = _table(tmp_path / "questions.csv", ("text", "topic"), [row[:2] for row in QUESTIONS])
+    build(root, "questions", questions, Unit.TEXT)
+    build(root, "images", SourceRecipe("images", str(images)), Unit.IMAGE)
+    page = visit(path="indexes", address=serve(root))
+    dialog = manage(page, "questions", "Calibrate")
+    dialog.get_by_label("Unrelated queries").fill("\n".join(f"the colour of planet {n}" for n in range(30)))
+    dialog.get_by_label("Unrelated queries").press("Control+Enter")
+    dialog.get_by_role("button", name="Calibrate questions").click()
+    ended(page, "Calibrate questions")
+    dialog = manage(page, "images", "Align")
+    dialog.get_by_role("button", name="Align images").click()
+    ended(page, "Align images")
+    facts = Manifest.load(current_build(root / "images")).artifacts.crossmodal
+    assert facts is not None
+    assert facts.align is not None
 
 
 def test_a_page_that_is_open_to_others_shows_indexes_alone(visit, serve, indexes):

@@ -284,6 +284,7 @@ def test_a_missing_image_is_a_placeholder(visit):
     [
         ("", {"index": "images", "item": "star/red star.png"}),
         ("", {"index": "questions", "q": "refund"}),
+        ("", {"index": "questions", "q": "refund", "plus": "a parcel", "minus": "login", "versus": "twice"}),
         ("", {"index": "senses", "q": "a bank with a vault and a door and a long corridor", "word": 2}),
         ("relatedness", {"t": ["a cat", "a dog"]}),
         ("relatedness", {"t": [text for text, *_ in QUESTIONS[12:22]]}),
