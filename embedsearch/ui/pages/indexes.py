@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from embedsearch.artifacts.scale import LEAST_BACKGROUND
 from embedsearch.errors import EmbedsearchError
 from embedsearch.maps.inputs import Method
 from embedsearch.maps.layouts.umap import is_installed
@@ -201,7 +202,7 @@ def _calibrate(indexes: Path, name: str) -> list[str]:
         "and unrelated queries, so that an answer can say that nothing here is close.</p>"
     )
     foreign = st.text_area(
-        "Unrelated queries, one a line (optional)",
+        f"Unrelated queries, one a line, at least {LEAST_BACKGROUND} (optional)",
         key=f"manage-foreign-{name}",
         placeholder="What nobody would look for in this index",
         max_chars=200_000,

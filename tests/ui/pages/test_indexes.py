@@ -162,7 +162,7 @@ def test_an_index_is_calibrated_and_aligned(visit, serve, build, tmp_path):
     build(root, "images", SourceRecipe("images", str(images)), Unit.IMAGE)
     page = visit(path="indexes", address=serve(root))
     dialog = manage(page, "questions", "Calibrate")
-    dialog.get_by_label("Unrelated queries").fill("\n".join(f"the colour of planet {n}" for n in range(30)))
+    dialog.get_by_label("Unrelated queries").fill("\n".join(f"the colour of planet {n}" for n in range(100)))
     dialog.get_by_label("Unrelated queries").press("Control+Enter")
     dialog.get_by_role("button", name="Calibrate questions").click()
     ended(page, "Calibrate questions")
