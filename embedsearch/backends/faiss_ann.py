@@ -51,6 +51,7 @@ from embedsearch.distances.metric import Metric, Vectors
 
 LINKS, CONSTRUCTION = 16, 100
 LIST_TRAINING, CODE_TRAINING = 50, 65_536  # vectors that train each list, and the codes
+CODE_ROUNDS = 10  # of k-means; 25, FAISS's own number, make the error 0.110 where it is 0.112
 # fmt: off
 EF_SEARCH = (
     10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256, 384, 512, 768, 1024, 1536,
@@ -102,6 +103,8 @@ class FaissANN:
             return cls(faiss.IndexFlat(dimension), rows, count, taking(vectors), metric, facts)
         index = _new(kind, count, dimension, metric)
         held = hold_out(count) if settings.queries is None else np.empty(0, np.int64)
+        if isinstance(index, faiss.IndexIVFPQFastScan):
+            index.pq.cp.niter = CODE_ROUNDS
         settings.stage(f"training {kind}", None)
         finder = None if index.is_trained else train(index, _sample(index, vectors, metric, settings.memory))
         indexed = np.ones(count, np.bool_)

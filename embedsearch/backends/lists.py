@@ -17,8 +17,8 @@ from embedsearch.backends.flat import BLOCK
 from embedsearch.distances.metric import Vectors
 
 FEWEST = 2048  # lists; fewer are compared in full as fast
-COMPONENTS = 8  # that share a code
-CODE_TRAINING = 4096  # vectors
+COMPONENTS, LEAST = 8, 64  # that share a code, and that a vector has; fewer are compared as fast, too
+CODE_TRAINING, CODE_ROUNDS = 4096, 10  # vectors, and rounds of k-means
 CHECKED = 2000  # vectors by which it is judged
 TRAINED_AMONG = 8  # centres that are compared in full while the index is trained
 FILLED_AMONG = (8, 16, 32)  # the same when it is filled: the fewest that serve
@@ -36,10 +36,11 @@ def train(index: Any, sample: Vectors) -> Any:
         What `filling` finds the lists by; None where each vector is compared with all centres.
     """
     lists = getattr(index, "nlist", 0)
-    if lists < FEWEST or index.d % COMPONENTS:
+    if lists < FEWEST or index.d < LEAST or index.d % COMPONENTS:
         index.train(sample)
         return None
     codes = faiss.IndexPQFastScan(index.d, index.d // COMPONENTS, 4, index.metric_type)
+    codes.pq.cp.niter = CODE_ROUNDS
     codes.train(_some(sample, CODE_TRAINING))
     finder = faiss.IndexRefineFlat(codes)
     finder.k_factor = TRAINED_AMONG

@@ -7,7 +7,7 @@ import pytest
 from embedsearch.backends import lists
 from embedsearch.distances.metric import normalized
 
-LISTS, DIMENSION = 64, 32
+LISTS, DIMENSION = 64, 64
 
 
 @pytest.fixture(autouse=True)
@@ -71,10 +71,11 @@ def test_codes_that_do_not_find_the_nearest_are_not_used(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "dimension"), [("IVF64,RaBitQ", 30), ("IVF16,RaBitQ", DIMENSION), ("HNSW16,SQ8", DIMENSION)]
+    ("name", "dimension"),
+    [("IVF64,RaBitQ", 70), ("IVF64,RaBitQ", 32), ("IVF16,RaBitQ", DIMENSION), ("HNSW16,SQ8", DIMENSION)],
 )
 def test_what_codes_do_not_fit_is_trained_as_usual(name, dimension):
-    """Few lists, no lists, and dimensions that are no multiple of the codes'."""
+    """Few lists, no lists, few components, and a number of them that codes can't share."""
     vectors = np.random.default_rng(0).normal(size=(1000, dimension)).astype(np.float32)
     index = made(name, dimension)
     assert lists.train(index, vectors) is None
