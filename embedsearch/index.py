@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from embedsearch.backends import is_address, is_elsewhere
+from embedsearch.backends import AUTO, is_address, is_elsewhere
 from embedsearch.disk.cache import cache_folder
 from embedsearch.disk.lock import write_lock
 from embedsearch.disk.paths import expanded
@@ -404,6 +404,7 @@ class Index(Searcher):
         recall: float = 0,
         queries: str | Path = "",
         keep: int = 0,
+        shard_size: int = 0,
         center: bool | None = None,
         dim: int = 0,
         runner: str = "local",
@@ -423,6 +424,7 @@ class Index(Searcher):
             recall=recall,
             queries=queries,
             keep=keep,
+            shard_size=shard_size,
             center=center,
             dim=dim,
             runner=runner,
@@ -574,6 +576,7 @@ def rebuild(
     recall: float = 0,
     queries: str | Path = "",
     keep: int = 0,
+    shard_size: int = 0,
     center: bool | None = None,
     dim: int = 0,
     runner: str = "local",
@@ -592,7 +595,7 @@ def rebuild(
         full: embed everything again.
         strict: fail where the recall asked for is not reached.
         allow_removal: whether more than 20 percent of the records may be gone from the source.
-        backend: change the index type, see `embedsearch.build`; this and the next eight are saved in the
+        backend: change the index type, see `embedsearch.build`; this and the next nine are saved in the
             recipe. Empty, 0 or None for what the recipe says.
         uri: see `embedsearch.build`.
         items: see `embedsearch.build`.
@@ -600,6 +603,7 @@ def rebuild(
         recall: see `embedsearch.build`.
         queries: see `embedsearch.build`.
         keep: see `embedsearch.build`.
+        shard_size: see `embedsearch.build`; the shards are built anew.
         center: see `embedsearch.build`; False also takes `dim` back.
         dim: see `embedsearch.build`.
         runner: who embeds, see `embedsearch.build`; it is not saved.
@@ -620,6 +624,8 @@ def rebuild(
     recipe = _stored(root, name)
     asked = IndexOptions(center=center, dim=dim)
     kind = backend or recipe.index.backend
+    if shard_size and kind not in (AUTO, "sharded"):
+        raise RecipeError(f"The index is {kind} and has no shards: add --backend sharded to --shard-size.")
     elsewhere = bool(uri) or is_elsewhere(kind)
     options = replace(
         recipe.index,
@@ -630,6 +636,7 @@ def rebuild(
         recall=recall or recipe.index.recall,
         queries=str(expanded(queries).resolve()) if queries else recipe.index.queries,
         keep=keep or recipe.index.keep,
+        shard_size=shard_size or recipe.index.shard_size,
         center=recipe.index.center if center is None and not dim else asked.centred or None,
         dim=0 if center is False else dim or recipe.index.dim,
     )

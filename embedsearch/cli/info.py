@@ -22,6 +22,7 @@ SHOWN = 12  # columns of a table
 DOMINATES = 0.5  # share of the squared distance that one of several columns makes
 
 if TYPE_CHECKING:
+    from embedsearch.backends.facts import IndexFacts
     from embedsearch.crossmodal import Crossmodal
     from embedsearch.store.build import Build
     from embedsearch.store.facts import CentringFacts
@@ -185,9 +186,15 @@ def _search(manifest: Manifest) -> str:
     short = "" if facts.recall >= tuned.wanted else f" (asked for: {tuned.wanted:g})"
     made = "extended" if facts.made == "extended" else "rebuilt"
     return (
-        f"{manifest.backend}, recall@10 {facts.recall:.3f}{short} on {facts.queries:,} {facts.asked}"
+        f"{manifest.backend}, recall@10 {facts.recall:.3f}{short} on {facts.queries:,} {_asked(facts)}"
         f"; {made}, with {tuned.added:,} added and {tuned.masked:,} removed since it was made"
     )
+
+
+def _asked(facts: IndexFacts) -> str:
+    """Return which queries the recall was measured with, for one or several."""
+    one = facts.asked.replace("queries", "query", 1).replace("items", "item", 1)
+    return one if facts.queries == 1 else facts.asked
 
 
 def _words(manifest: Manifest) -> str:

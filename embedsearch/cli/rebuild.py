@@ -47,6 +47,12 @@ from embedsearch.cli.options import (
     "--queries", default="", metavar="FILE", help="Change the queries to tune with (saved in the recipe)."
 )
 @option("--keep", type=click.IntRange(min=1), help="Change how many builds are kept (saved in the recipe).")
+@option(
+    "--shard-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Change the most vectors in a shard (saved in the recipe).",
+)
 @center_option
 @dim_option
 @allow_removal_option
@@ -66,6 +72,7 @@ def rebuild_command(
     recall: float | None,
     queries: str,
     keep: int | None,
+    shard_size: int | None,
     center: bool | None,
     dim: int,
     allow_removal: bool,
@@ -83,7 +90,8 @@ def rebuild_command(
     from embedsearch.index import rebuild
 
     if dry_run:
-        if any((strict, backend, uri, items, memory, recall, queries, keep, center is not None, dim)):
+        tuned = (backend, uri, items, memory, recall, queries, keep, shard_size, dim)
+        if strict or any(tuned) or center is not None:
             raise click.UsageError(
                 "--dry-run only shows what changed in the source. Of the options, only --full fits."
             )
@@ -105,6 +113,7 @@ def rebuild_command(
             recall=recall or 0,
             queries=queries,
             keep=keep or 0,
+            shard_size=shard_size or 0,
             center=center,
             dim=dim,
             indexes=indexes,

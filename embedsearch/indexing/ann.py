@@ -119,7 +119,12 @@ def make_index(
     if before is not None and before.vectors.dtype != vectors.dtype:
         kept = np.full(count, -1, np.int64)
     index: Backend | None = None
-    if before is not None and kept is not None and last == kind:
+    is_alike = last == kind and not (
+        kind == "sharded"
+        and before is not None
+        and before.manifest.recipe.index.shard_size != recipe.index.shard_size
+    )
+    if before is not None and kept is not None and is_alike:
         index = before.backend.extend(before.folder / INDEX, vectors, kept, settings)
     made = "extended" if index is not None else "anew"
     if index is None:

@@ -190,15 +190,13 @@ def collect(indexes: Path, name: str, keep: int | None = None, *, unfinished: bo
         IndexNotFoundError, IndexBusyError, RecipeError: as `index_folder`, `write_lock`, `Recipe.load`.
     """
     folder = index_folder(indexes, name)
-    freed = Freed()
     with write_lock(folder):
         recover(folder)
         gone = _surplus(folder, Recipe.load(folder).index.keep if keep is None else keep, None)
         if unfinished and (folder / BUILDS / STAGING).is_dir():
             gone.append(folder / BUILDS / STAGING)
-        for each in gone:
-            freed.bytes += sum(path.stat().st_size for path in each.rglob("*") if path.is_file())
-            freed.folders.append(each)
+        _reach(gone)
+        freed = Freed(gone, _held_alone(gone))
         _delete(folder, gone)
     return freed
 
@@ -214,6 +212,7 @@ def remove(indexes: Path, name: str) -> Path:
     if not (folder / RECIPE_FILE).is_file():
         folder = index_folder(indexes, name)
     with write_lock(folder):
+        _reach(builds_of(folder))
         if not (folder / CURRENT).is_dir():
             (folder / CURRENT).unlink(missing_ok=True)  # first, so that no reader finds half of it
         _delete(folder, builds_of(folder))
@@ -295,6 +294,30 @@ def _server_of(build: Path) -> type[Elsewhere] | None:
     except IndexDamagedError:
         return None
     return elsewhere_class(kind) if is_elsewhere(kind) else None
+
+
+def _held_alone(folders: Sequence[Path]) -> int:
+    """Return the bytes of files that have no name outside of some folders; builds may share shards."""
+    names: dict[tuple[int, int], list[os.stat_result]] = {}
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                facts = path.stat()
+                names.setdefault((facts.st_dev, facts.st_ino), []).append(facts)
+    return sum(found[0].st_size for found in names.values() if found[0].st_nlink <= len(found))
+
+
+def _reach(gone: Sequence[Path]) -> None:
+    """Check that the servers of builds that are to be deleted can be asked, before anything is changed.
+
+    Raises:
+        MissingExtraError: what speaks to a server is not installed.
+        IndexBusyError: another process has the file of an embedded server open.
+    """
+    for build in gone:
+        if server := _server_of(build):
+            with contextlib.suppress(*_SERVER_GONE):
+                server.is_there(build / INDEX)
 
 
 def _delete(folder: Path, gone: Sequence[Path]) -> None:

@@ -243,9 +243,21 @@ class _Reading:
                 return read_contents(records, unit)
             if found.lost:
                 return read_contents(records, unit)
-            return replace(
-                found, contents=Far(contents, lambda: ray.get(contents), np.arange(len(found.hashes)))
-            )
+
+            def fetch() -> Sequence[Content]:
+                try:
+                    fetched: Sequence[Content] = ray.get(contents)
+                except ray.exceptions.RayError:  # the node that held them has died
+                    again = read_contents(records, unit)
+                    if again.hashes != found.hashes:
+                        raise ServerError(
+                            "A node of the Ray cluster died with what it had read, and the source has "
+                            "changed since. Run the command again: it resumes."
+                        ) from None
+                    return again.contents
+                return fetched
+
+            return replace(found, contents=Far(contents, fetch, np.arange(len(found.hashes))))
 
         return wait
 
