@@ -17,6 +17,7 @@ from embedsearch.maps.layouts.umap import is_installed
 from embedsearch.progress import Progress
 from embedsearch.store.build import Build
 from embedsearch.store.facts import MapFacts
+from embedsearch.store.fetched import is_fetched
 from embedsearch.store.items import open_table
 from embedsearch.store.manifest import ITEMS, SOURCE_STATE
 from embedsearch.store.source_state import SourceState
@@ -35,7 +36,7 @@ def load_map(build: Build) -> Map | None:
 def inputs_of(build: Build) -> MapInputs:
     """Return what a map of a build is made of."""
     manifest = build.manifest
-    keys = keys_of(build.source_state, manifest.count)
+    keys = keys_of(None if is_fetched(build.folder) else build.source_state, manifest.count)
     return MapInputs(build.vectors, build.backend, manifest.metric, build.items, keys)
 
 

@@ -16,8 +16,8 @@ class Hostile:
     uri, backend, longest = "http://host:1", "milvus", 150
 
     def __init__(self, build, files, sizes):
-        self._build = build
-        manifest = json.dumps({"files": {name: {"size": size} for name, size in sizes.items()}}).encode()
+        facts = {name: {"size": size} for name, size in sizes.items()}
+        manifest = json.dumps({"build": build, "files": facts}).encode()
         self._files = [*files.items(), ("manifest.json", zlib.compress(manifest))]
 
     @staticmethod
@@ -26,8 +26,8 @@ class Hostile:
         return tree
 
     def alias(self, _name):
-        """Return the current build."""
-        return self._build
+        """Return the collection of the current build."""
+        return "es_m_b1"
 
     def rows(self, _collection, condition, _columns):
         """Return all files of the first rows, or the manifest."""
@@ -46,13 +46,16 @@ def read(server, folder):
 
 
 def test_a_build_is_read(tmp_path):
-    """Its files come out as they were packed."""
-    whole = Hostile("es_m_b1", {"ids.npy": zlib.compress(b"ids")}, {"ids.npy": 3, "vectors.npy": 99})
-    assert (read(whole, tmp_path) / "ids.npy").read_bytes() == b"ids"
+    """Its files come out as they were packed, in a folder that is called as the build is."""
+    whole = Hostile("20261128", {"ids.npy": zlib.compress(b"ids")}, {"ids.npy": 3, "vectors.npy": 99})
+    folder = read(whole, tmp_path)
+    assert folder.name == "20261128"
+    assert (folder / "ids.npy").read_bytes() == b"ids"
 
 
 @pytest.mark.parametrize(
-    ("build", "file"), [("es_m_/../../../out", "a"), ("es_m_b1", ".."), ("es_m_b1", "a/b"), ("es_m_b1", "")]
+    ("build", "file"),
+    [("../../../out", "a"), ("", "a"), ("20261128", ".."), ("20261128", "a/b"), ("20261128", "")],
 )
 def test_names_of_a_server_lead_nowhere_else(build, file, tmp_path):
     """A server's names of builds and files write nothing outside the folder that is read into."""
@@ -74,5 +77,5 @@ def test_names_of_a_server_lead_nowhere_else(build, file, tmp_path):
 def test_what_a_server_sends_is_bounded(data, size, sentence, tmp_path):
     """What unpacks to more than the manifest says, or is more than the disk holds, is refused and deleted."""
     with pytest.raises(es.errors.ServerError, match=sentence):
-        read(Hostile("es_m_b1", {"a": data}, {"a": size}), tmp_path)
+        read(Hostile("20261128", {"a": data}, {"a": size}), tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

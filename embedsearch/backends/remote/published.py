@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -119,12 +119,13 @@ def fetch(server: Server, name: str, folder: Path) -> Path:
         ServerError: the server does not answer, or holds no such files.
     """
     current = _current(server, name)
-    target = folder / current.removeprefix("es_")[-99:]
+    build, sizes = _manifest(server, current)
+    target = folder / build
     if not target.is_dir():
         aside = folder / f".new-{uuid4().hex}"
         aside.mkdir(parents=True)
         try:
-            if _read(server, current, aside) < 2:
+            if _read(server, current, aside, sizes) < 2:
                 raise RecipeError(
                     f"{server.uri} holds the vectors of {name!r}, and its items lie where it was built. "
                     f"Open it there, or send them: embedsearch rebuild {name} --items remote"
@@ -144,17 +145,14 @@ def _current(server: Server, name: str) -> str:
             f"{server.uri} has no index {name!r}. Build it there: embedsearch build SOURCE --name {name} "
             f"--backend {server.backend} --uri {server.uri} --items remote"
         )
-    if not _NAMED.fullmatch(current):
-        raise ServerError(f"{server.uri} holds a build of the name {current!r:.80}.")
     return current
 
 
-def _read(server: Server, collection: str, folder: Path) -> int:
+def _read(server: Server, collection: str, folder: Path, sizes: Mapping[str, int]) -> int:
     """Write the files that a collection holds into a folder, and return their number.
 
-    What a server sends is bounded by the sizes in the manifest, and these by what is free on the disk.
+    What a server sends is bounded by the sizes of the files, and these by what is free on the disk.
     """
-    sizes = _sizes(server, collection)
     wanted, free = sum(sizes.values()), shutil.disk_usage(folder).free
     if wanted > free:
         raise ServerError(
@@ -184,18 +182,22 @@ def _read(server: Server, collection: str, folder: Path) -> int:
             first += AT_ONCE
 
 
-def _sizes(server: Server, collection: str) -> dict[str, int]:
-    """Return the bytes of each file of a build, as its manifest says."""
+def _manifest(server: Server, collection: str) -> tuple[str, dict[str, int]]:
+    """Return the id of a build, and the bytes of each of its files, as its manifest says."""
     condition = server.translate(Compare(NAME, "=", MANIFEST), {NAME: Column(NAME, "VARCHAR", "", "string")})
     rows = sorted(server.rows(collection, condition, [NODE, DATA]), key=lambda row: row[NODE])
     packing, text = zlib.decompressobj(), b""
     for row in rows:
         text += _unpacked(server, packing, row[DATA], MOST_BYTES - len(text))
     try:
-        sizes = {str(name): int(facts["size"]) for name, facts in json.loads(text)["files"].items()}
+        manifest = json.loads(text)
+        build = str(manifest["build"])
+        sizes = {str(name): int(facts["size"]) for name, facts in manifest["files"].items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ServerError(f"The manifest of {collection} on {server.uri} can't be read.") from None
-    return sizes | {MANIFEST: len(text)}
+    if not _NAMED.fullmatch(build):
+        raise ServerError(f"{server.uri} holds a build of the name {build!r:.80}.")
+    return build, sizes | {MANIFEST: len(text)}
 
 
 def _unpacked(server: Server, packing: Any, data: str, most: int) -> bytes:

@@ -132,7 +132,8 @@ def date(created: str) -> str:
 
 def _search(manifest: Manifest) -> str:
     if not manifest.index.queries:
-        return "exact: recall 100 %"
+        kept = "" if manifest.backend == "exact" else f"{manifest.backend}, "
+        return f"{kept}exact: recall 100 %"
     return f"{manifest.backend}, recall {manifest.index.recall:.1%} of the 10 nearest".replace("%", " %")
 
 

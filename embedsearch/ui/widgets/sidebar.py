@@ -80,7 +80,7 @@ def _unbroken(value: str) -> str:
 def _search(manifest: Manifest) -> str:
     """Return how the index is searched, and which share of what is nearest it was measured to find."""
     if not manifest.index.queries:
-        return "exact"
+        return "exact" if manifest.backend == "exact" else f"{manifest.backend}, exact"
     return f"{manifest.backend}, finds {manifest.index.recall:.1%} of the 10 nearest"
 
 
