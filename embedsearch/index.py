@@ -314,7 +314,7 @@ class Index(Searcher):
 
     def map(
         self,
-        method: str = "pca",
+        method: str | None = None,
         *,
         clusters: int = 0,
         names: str = "",
@@ -323,7 +323,7 @@ class Index(Searcher):
         """Make a map of the items in two dimensions; the new index has it as `layout`.
 
         Args:
-            method: `pca` or `umap`.
+            method: `pca` or `umap`; None for UMAP where the extra `umap` is installed, else PCA.
             clusters: how many groups; 0 for the square root of half the number of items, at most 8.
             names: the field that names the groups; empty for texts and captions.
             progress: gets the progress reports.
@@ -334,8 +334,9 @@ class Index(Searcher):
         """
         from embedsearch.artifacts.map import map_index
         from embedsearch.maps.inputs import Method, Settings
+        from embedsearch.maps.layouts import default_method
 
-        settings = Settings(Method(method), clusters, names)
+        settings = Settings(Method(method) if method else default_method(), clusters, names)
         return self._open(map_index(self._home.parent, self.name, settings, progress or Silent()))
 
     def add(self, items: Any, *, progress: Progress | None = None) -> Index:

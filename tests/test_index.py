@@ -178,7 +178,7 @@ def test_verbs_that_make_a_build_return_a_new_index():
     """The index that they were called on goes on with its own build."""
     index = es.build((IDS, VECTORS), name="w2v")
     assert index.layout is None
-    mapped = index.map(clusters=2)
+    mapped = index.map("pca", clusters=2)
     assert mapped.layout.points.shape == (40,)
     assert index.layout is None
     assert mapped.build.folder != index.build.folder

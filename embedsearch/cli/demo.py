@@ -109,7 +109,7 @@ def _build_apart(images: Path | None, sounds: Path | None, device: str, root: Pa
 def _build(images: Path | None, sounds: Path | None, device: str, root: Path, json: bool) -> None:
     """Build the indexes that are not there, and print what came of it."""
     from embedsearch.cli.progress import reporter
-    from embedsearch.demo.indexes import IMAGES, SOUNDS, demo_recipes, make
+    from embedsearch.demo.indexes import IMAGES, SOUNDS, add_map, demo_recipes, make
 
     built = []
     given = {IMAGES: images, SOUNDS: sounds}
@@ -120,6 +120,9 @@ def _build(images: Path | None, sounds: Path | None, device: str, root: Path, js
         built.append(index)
         if not json:
             echo_built(index, False, before)
+    for at, index in enumerate(built):  # when all can be searched: a map takes a while
+        with reporter(index.name) as bar:
+            built[at] = add_map(index, bar)
     if json:
         from embedsearch.serve.schemas import DemoOutput
 

@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 @click.command(
     "map",
     short_help="Make a map of an index in two dimensions.",
-    **example("embedsearch map faq --method umap --save faq.csv"),
+    **example("embedsearch map faq --save faq.csv"),
 )
 @click.argument("name")
 @option(
     "--method",
     type=click.Choice(["pca", "umap"]),
-    default="pca",
-    show_default=True,
-    help="pca is quick; umap keeps far more neighbours together (needs the extra umap).",
+    help="umap keeps far more neighbours together; pca is quick.  [default: umap where the extra umap is "
+    "installed, else pca]",
 )
 @option(
     "--clusters",
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 @json_option
 def map_command(
     name: str,
-    method: str,
+    method: str | None,
     clusters: int | None,
     names: str,
     save: Path | None,
@@ -64,12 +63,14 @@ def map_command(
     from embedsearch.cli.progress import reporter
     from embedsearch.maps.export import save_csv
     from embedsearch.maps.inputs import Method, Settings
+    from embedsearch.maps.layouts import default_method
     from embedsearch.store.folders import indexes_folder
 
     if save is not None and not save.resolve().parent.is_dir():
         raise click.BadParameter(f"there is no folder {save.resolve().parent}", param_hint="--save")
+    settings = Settings(Method(method) if method else default_method(), clusters or 0, names)
     with reporter(name) as bar:
-        build = map_index(indexes_folder(indexes), name, Settings(Method(method), clusters or 0, names), bar)
+        build = map_index(indexes_folder(indexes), name, settings, bar)
     made = load_map(build)
     assert made is not None  # it was just published
     if save is not None:

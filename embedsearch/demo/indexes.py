@@ -10,6 +10,8 @@ from embedsearch.demo.emoji import has_emoji
 from embedsearch.errors import IndexNotFoundError, MissingExtraError, RecipeError, SourceError
 from embedsearch.index import Index
 from embedsearch.indexing.build import build_index
+from embedsearch.maps.inputs import Method
+from embedsearch.maps.layouts import default_method
 from embedsearch.modalities import SPLITTER, WINDOWS
 from embedsearch.progress import Progress
 from embedsearch.recipe import PREPARATION, EncoderRecipe, IndexOptions, Recipe, SourceRecipe
@@ -81,6 +83,18 @@ def _sounds(asked: Path | None) -> Path | None:
         check_installed()
         return next((path for path in SAMPLES if path.is_dir()), None)
     return None
+
+
+def add_map(index: Index, progress: Progress) -> Index:
+    """Return an index with a map by UMAP; as it is where it has a map, or the extra `umap` is not installed.
+
+    Args:
+        index: a demo index.
+        progress: receives the progress of the map.
+    """
+    if index.layout is not None or default_method() is not Method.UMAP:
+        return index
+    return index.map(progress=progress)
 
 
 def make(recipe: Recipe, indexes: Path, *, again: bool, progress: Progress) -> Index:

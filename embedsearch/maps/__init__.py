@@ -1,8 +1,9 @@
 """Maps: an index in two dimensions, with an honest figure of what that costs.
 
-layout          PCA in closed form, or UMAP (extra `umap`)
+layout          UMAP (extra `umap`), or PCA in closed form
 alignment       with the previous map, so that old points stay near where they were
 groups          k-means over the vectors, not over the map; named by distinctive words
+regions         finer groups by where items lie, named for closer looks
 preservation    which share of each item's 10 nearest neighbours are among its 10 nearest on the map
 """
 
@@ -69,7 +70,7 @@ def make_map(inputs: MapInputs, settings: Settings, earlier: PreviousMap | None,
     if settings.names:
         check_field(inputs.items, settings.names)
     progress.stage(f"laying out {len(inputs.vectors):,} items")
-    layout = layout_by(settings.method)(inputs, earlier)
+    layout = layout_by(settings.method)(inputs, earlier, progress)
     xy = layout.xy
     since = None
     if earlier is not None:

@@ -13,20 +13,27 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from embedsearch.analysis.compare import general_pairs as measured_pairs
 from embedsearch.analysis.duplicates import DuplicateFinder, Duplicates
+from embedsearch.artifacts.map import inputs_of, load_map
 from embedsearch.distances.metric import Metric
 from embedsearch.distances.pairs import Pairs
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder
 from embedsearch.errors import EmbedsearchError, IndexDamagedError
 from embedsearch.index import Index
+from embedsearch.maps import make_map
+from embedsearch.maps.inputs import Method, Settings, sample
 from embedsearch.modalities import UNITS, Card, modality_of
+from embedsearch.progress import Silent
 from embedsearch.query import AnyQuery
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.search.searcher import Placed
 from embedsearch.store.build import Build, open_current
 from embedsearch.store.folders import current_build, list_names
 from embedsearch.store.manifest import Manifest
+from embedsearch.ui.map_files import DrawnMap
 from embedsearch.ui.together import Together
 from embedsearch.ui.widgets.filters import Facet, find_facets
+
+DRAWN = 100_000  # items of a map that are drawn; of more, a sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,20 @@ def open_index(indexes: Path, name: str) -> Opened:
         RecipeError, IndexNotFoundError, IndexDamagedError: as `embedsearch.store.build.open_current`.
     """
     return open_current(indexes, name, _open)
+
+
+@st.cache_resource(max_entries=12, show_spinner="Computing the map …")
+def _drawn_map(build: Path, _opened: Opened) -> DrawnMap:  # noqa: ARG001  the build's folder is the cache's key
+    searcher = _opened.searcher
+    inputs, stored = inputs_of(searcher.build), load_map(searcher.build)
+    made = stored or make_map(inputs, Settings(Method.PCA), None, Silent())
+    rows, facets = sample(inputs.keys, DRAWN), {facet.field: facet for facet in _opened.facets}
+    return DrawnMap(searcher, made, rows, stored is not None, facets)
+
+
+def drawn_map(opened: Opened) -> DrawnMap:
+    """Return the map of an index: that of its build, else one by PCA, which takes seconds and is not kept."""
+    return _drawn_map(opened.searcher.build.folder, opened)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False, validate=_is_intact)

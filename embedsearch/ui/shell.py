@@ -21,7 +21,7 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
 from streamlit import App, net_util
 
-from embedsearch.ui import ASSETS, downloads, media
+from embedsearch.ui import ASSETS, downloads, map_files, media
 from embedsearch.ui.pages import FORMER, PAGES
 
 
@@ -59,6 +59,8 @@ class Shell:
             answer = await media.answer(path)
         elif scope["type"] == "http" and path.startswith(downloads.PATH):
             answer = await downloads.answer(path)
+        elif scope["type"] == "http" and path.startswith(map_files.PATH):
+            answer = await map_files.answer(path)
         elif scope["type"] == "http" and _opens(scope):
             if path in PATHS:
                 answer = HTMLResponse(_page(), headers={"Cache-Control": "no-cache"})

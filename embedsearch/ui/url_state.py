@@ -30,6 +30,11 @@ OF_INDEX = (
     "page",
     "order",
     "show",
+    "colour",
+    "only",
+    "over",
+    "between",
+    "area",
     *TERMS,
 )  # parameters that mean one index's items
 SHORT = 40  # characters of a value in a sentence

@@ -41,7 +41,7 @@ def commands(sources, root):
             "--queries", root / "queries.tsv", "--qrels", root / "qrels.tsv",
         ),
         "dupes": ("dupes", "faq", "--threshold", "1.2", "--no-check"),
-        "map": ("map", "own", "--clusters", "2"),
+        "map": ("map", "own", "--method", "pca", "--clusters", "2"),
         "info of a map": ("info", "own"),
         "verify": ("verify", "own"),
         "rollback": ("rollback", "own"),

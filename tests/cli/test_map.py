@@ -15,7 +15,7 @@ def drawn(run, sources):
 
 def test_a_map_is_told_and_saved(drawn, tmp_path):
     """Method, variance, the share of neighbours kept, groups with sizes, and where the coordinates are."""
-    done = drawn("map", "faq", "--clusters", "3", "--save", tmp_path / "faq.csv")
+    done = drawn("map", "faq", "--method", "pca", "--clusters", "3", "--save", tmp_path / "faq.csv")
     assert done.exit_code == 0, done.stderr
     told = done.stdout.splitlines()
     assert told[0] == "map          faq: 6 texts by PCA"
@@ -35,7 +35,7 @@ def test_a_map_is_told_and_saved(drawn, tmp_path):
 
 def test_the_object_of_a_map(drawn):
     """--json prints the documented keys; a rebuild carries the map on, and info names its build."""
-    told = drawn.json("map", "faq", "--names", "topic")
+    told = drawn.json("map", "faq", "--method", "pca", "--names", "topic")
     assert list(told) == [
         "schema", "index", "build", "coordinates", "method", "explained", "laid_out", "preserved",
         "neighbours", "measured", "moved", "clusters",

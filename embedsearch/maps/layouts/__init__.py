@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.maps.inputs import MapInputs, Method, PreviousMap
+from embedsearch.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class LayOut(Protocol):
         MissingExtraError: a library that it needs is not installed.
     """
 
-    def __call__(self, inputs: MapInputs, previous: PreviousMap | None) -> Layout:
-        """Return where each item lies."""
+    def __call__(self, inputs: MapInputs, previous: PreviousMap | None, progress: Progress) -> Layout:
+        """Return where each item lies, and report what takes long."""
 
 
 # method -> "module:function", imported on first use
@@ -47,3 +48,10 @@ def layout_by(method: Method) -> LayOut:
     """Return the function that lays items out by `method`."""
     module, name = LAYOUTS[method].split(":")
     return cast(LayOut, getattr(import_module(module), name))
+
+
+def default_method() -> Method:
+    """Return UMAP where the extra `umap` is installed, which keeps far more neighbours together; else PCA."""
+    from embedsearch.maps.layouts.umap import is_installed
+
+    return Method.UMAP if is_installed() else Method.PCA

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from embedsearch.distances.metric import Metric, Vectors, normalized
 from embedsearch.maps.inputs import MapInputs, PreviousMap
 from embedsearch.maps.layouts import Layout
+from embedsearch.progress import Progress
 
 BLOCK = 2**22  # components at a time: 32 MB in float64
 WIDE = 4096  # components; the covariance of longer vectors does not fit into memory
@@ -18,7 +19,7 @@ SAMPLE = 2**26  # components of the sample that stands for vectors so long: 256 
 Floats = npt.NDArray[np.float64]
 
 
-def pca_layout(inputs: MapInputs, previous: PreviousMap | None) -> Layout:  # noqa: ARG001
+def pca_layout(inputs: MapInputs, previous: PreviousMap | None, progress: Progress) -> Layout:  # noqa: ARG001
     """See `embedsearch.maps.layouts.LayOut`; the plane depends on the vectors alone."""
     plane = principal_plane(inputs.vectors, inputs.metric)
     explained = tuple(round(float(share), 4) for share in plane.explained)

@@ -17,6 +17,7 @@ from embedsearch.errors import MissingExtraError
 from embedsearch.maps.inputs import SEED, MapInputs, PreviousMap, sample, xy_of
 from embedsearch.maps.layouts import Layout
 from embedsearch.maps.layouts.pca import principal_plane, project
+from embedsearch.progress import Progress, Silent
 
 NEIGHBOURS, MIN_DISTANCE = 15, 0.1  # as umap-learn has them
 LAID_OUT = 20_000  # items laid out by UMAP itself; of more, a sample, and the rest is put between them
@@ -36,7 +37,7 @@ def is_installed() -> bool:
     return find_spec("umap") is not None
 
 
-def umap_layout(inputs: MapInputs, previous: PreviousMap | None) -> Layout:
+def umap_layout(inputs: MapInputs, previous: PreviousMap | None, progress: Progress) -> Layout:
     """See `embedsearch.maps.layouts.LayOut`: a sample is laid out, all others between its items."""
     rows = sample(inputs.keys, LAID_OUT)
     vectors, metric = inputs.vectors, inputs.metric
@@ -50,11 +51,13 @@ def umap_layout(inputs: MapInputs, previous: PreviousMap | None) -> Layout:
         xy = start
         # a rebuild on a machine without umap-learn still has its map: new items lie between their neighbours
         if is_installed():
-            xy[rows] = lay_out(vectors, rows, metric, start[rows], again=True, seed=SEED)
+            xy[rows] = lay_out(vectors, rows, metric, start[rows], again=True, seed=SEED, progress=progress)
     else:
         xy = project(vectors, metric, principal_plane(vectors, metric))
-        xy[rows] = lay_out(vectors, rows, metric, xy[rows], again=False, seed=SEED)
+        xy[rows] = lay_out(vectors, rows, metric, xy[rows], again=False, seed=SEED, progress=progress)
     rest = np.setdiff1d(np.arange(len(vectors)), rows, assume_unique=True)
+    if len(rest):
+        progress.stage(f"placing {len(rest):,} items between their neighbours")
     xy[rest] = interpolated(vectors, rest, rows, xy[rows], metric)
     return Layout(xy, len(rows))
 
@@ -64,8 +67,31 @@ def flat(vectors: Vectors, rows: Rows, metric: Metric) -> Backend:
     return backend_class("exact").build("exact", np.take(vectors, rows, axis=0), metric, Settings(memory=0))
 
 
+class _Epochs:
+    """Takes the bar that UMAP writes for a terminal, and reports its steps."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._done = progress, 0
+
+    def write(self, text: str) -> None:
+        """Read how many epochs are done."""
+        if text.strip().isdigit():
+            self._progress.advance(int(text) - self._done)
+            self._done = int(text)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
 def lay_out(
-    vectors: Vectors, rows: Rows, metric: Metric, start: Vectors, *, again: bool, seed: int
+    vectors: Vectors,
+    rows: Rows,
+    metric: Metric,
+    start: Vectors,
+    *,
+    again: bool,
+    seed: int,
+    progress: Progress | None = None,
 ) -> Vectors:
     """Lay out some items by UMAP.
 
@@ -76,6 +102,7 @@ def lay_out(
         start: (m, 2) coordinates to begin from.
         again: whether they are an earlier layout, which is only smoothed, or any coordinates.
         seed: of the random choices.
+        progress: gets the epochs that are done; None for nobody.
 
     Returns:
         (m, 2) float32.
@@ -93,7 +120,8 @@ def lay_out(
     count = len(rows)
     if count < 4:
         return start
-    k = min(NEIGHBOURS, count - 1)
+    k, epochs, progress = min(NEIGHBOURS, count - 1), AGAIN_EPOCHS if again else EPOCHS, progress or Silent()
+    progress.stage(f"finding the neighbours of {count:,} items")
     near, far = _neighbours(vectors, rows, metric, k)
     # identical points would stay on each other
     noise = np.random.default_rng(seed).normal(scale=1e-3 * (np.ptp(start) or 1.0), size=start.shape)
@@ -102,13 +130,15 @@ def lay_out(
         n_neighbors=k,
         min_dist=MIN_DISTANCE,
         init=start,
-        n_epochs=AGAIN_EPOCHS if again else EPOCHS,
+        n_epochs=epochs,
         learning_rate=AGAIN_STEP if again else STEP,
         precomputed_knn=(near, far),
         force_approximation_algorithm=True,  # else it finds the neighbours of few items itself
         random_state=seed,
         n_jobs=1,
+        tqdm_kwds={"disable": False, "file": _Epochs(progress), "bar_format": "{n}"},
     )
+    progress.stage(f"laying out {count:,} items", epochs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that such a model can't transform other items
         laid = reducer.fit_transform(np.take(vectors, rows, axis=0).astype(np.float32))

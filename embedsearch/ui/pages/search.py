@@ -28,6 +28,7 @@ from embedsearch.ui import auto_reload, url_state
 from embedsearch.ui.cached import Opened, first_index, manifests, open_index
 from embedsearch.ui.url_state import Asked, Term
 from embedsearch.ui.widgets import (
+    area,
     cards,
     facets,
     first_start,
@@ -81,6 +82,7 @@ def search_page() -> None:
             row_form.show(searcher, asked)
         where, wrong = _filter(opened, asked)
         show_notices((*filters, *lost, *wrong))
+        area.show_chosen()
         own = query_input.query(searcher, asked, indexes)
         query_input.show_asked(searcher, asked, own, indexes)
         query = weighted_terms.whole(own, asked, indexes)
@@ -163,8 +165,8 @@ def _filter(opened: Opened, asked: Asked, but: str = "") -> tuple[Tree | None, t
         if where is not None:
             opened.searcher.filter(where)
     except FilterError as error:
-        return condition(opened.facets, picked), (f"{error} The condition is ignored.",)
-    return where, ()
+        return area.within(opened, condition(opened.facets, picked)), (f"{error} The condition is ignored.",)
+    return area.within(opened, where), ()
 
 
 def _answer(

@@ -10,6 +10,7 @@ from embedsearch.errors import MissingExtraError
 from embedsearch.maps import make_map, xy_of
 from embedsearch.maps.alignment import rows_of_same_ids
 from embedsearch.maps.inputs import Method, PreviousMap, Settings
+from embedsearch.maps.layouts import default_method
 from embedsearch.maps.layouts import umap as umap_layout
 from embedsearch.maps.layouts.umap import interpolated, lay_out
 from embedsearch.progress import Silent
@@ -97,6 +98,33 @@ def test_a_copy_is_placed_on_its_original(metric):
         np.testing.assert_allclose(found[0], points[3], atol=1e-2)
     assert (found <= points.max(0)).all()
     assert (found >= points.min(0)).all()
+
+
+@pytest.mark.usefixtures("umap")
+def test_the_epochs_are_reported():
+    """UMAP's rounds arrive one by one, as many as were said."""
+    said = []
+
+    class Heard(Silent):
+        def stage(self, text, total=None):
+            said.append([text, total, 0])
+
+        def advance(self, entries):
+            said[-1][2] += entries
+
+    vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    lay_out(vectors, np.arange(60), Metric.L2, vectors[:, :2], again=False, seed=0, progress=Heard())
+    assert said == [
+        ["finding the neighbours of 60 items", None, 0],
+        ["laying out 60 items", umap_layout.EPOCHS, umap_layout.EPOCHS],
+    ]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_default_is_umap_where_it_is_installed(monkeypatch, installed):
+    """A map that nobody chose a method for is by UMAP, or by PCA without the extra."""
+    monkeypatch.setattr(umap_layout, "is_installed", lambda: installed)
+    assert default_method() is (Method.UMAP if installed else Method.PCA)
 
 
 def test_without_umap_it_is_named_and_a_rebuild_goes_on(make_build, map_of, monkeypatch):
