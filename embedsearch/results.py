@@ -44,7 +44,11 @@ def order_sentences(results: Results) -> list[str]:
         said.append("Each hit is near the query and unlike the hits before it.")
     elif any(hit.rerank_score is not None for hit in results):
         said.append(f"The first hits are re-ranked by {results.order}.")
-    elif results.order not in (DISTANCE, results.mode):
+    elif results.order == results.mode == "hybrid":
+        said.append("The order is by both, not by distance alone.")
+    elif results.order == results.mode == "lexical":
+        said.append("The order is by BM25, not by distance.")
+    elif results.order != DISTANCE:
         descends = ", descending" if results.order.startswith("-") else ""
         said.append(f"Sorted by {results.order.removeprefix('-')}{descends}.")
     elif any(hit.found_by == CAPTION for hit in results) and any(

@@ -87,7 +87,18 @@ TWO_SCALES = (
     ("changed", "said"),
     [
         ({}, ["Searched by vectors."]),
-        ({"mode": "lexical", "order": "lexical"}, ["Searched by words (BM25)."]),
+        (
+            {"mode": "lexical", "order": "lexical"},
+            ["Searched by words (BM25).", "The order is by BM25, not by distance."],
+        ),
+        (
+            {"mode": "hybrid", "order": "hybrid", "weight": 0.5, "hits": HITS[::-1]},
+            [
+                "Searched by vectors (50 %) and words (50 %).",
+                "The order is by both, not by distance alone.",
+            ],
+        ),
+        ({"hits": HITS[::-1]}, ["Searched by vectors."]),
         (
             {"mode": "hybrid", "weight": 0.6, "order": "-price", "feedback": True},
             [
