@@ -14,12 +14,14 @@ from embedsearch.disk.cache import kept_vectors
 from embedsearch.distances.metric import Metric, Vectors, distances
 from embedsearch.distances.pairs import Pairs, pairs_of
 from embedsearch.encoders import Encoder, all_ready, gather, load_encoder
+from embedsearch.encoders.engines import QUERY
 from embedsearch.encoders.vision.crop import asked_image
 from embedsearch.errors import QueryError
 from embedsearch.modalities import UNITS, QueryForm, unit_of
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.progress import Silent
 from embedsearch.query import Image, Single, Sound, Text, as_single
+from embedsearch.recipe import layers_of
 from embedsearch.records import MOST_UNKNOWN, Unit
 from embedsearch.search.query_vectors import sound_vector
 from embedsearch.search.searcher import Searcher
@@ -188,9 +190,11 @@ def general_pairs(encoder: Encoder) -> Pairs | None:
 
 
 def _open(model: str, unit: Unit, pooling: str, layers: int | Sequence[int]) -> Encoder:
-    # a few things are compared before another engine has compiled its model
+    """Load a model in float32: as queries do it, or by torch where an unusual vector is asked for once."""
+    usual = not pooling and layers_of(layers) == (-1,)
+    engine = QUERY if usual else "torch"
     return load_encoder(
-        model, unit=unit, pooling=pooling, layers=layers, engine="torch", precision="fp32", decoding="full"
+        model, unit=unit, pooling=pooling, layers=layers, engine=engine, precision="fp32", decoding="full"
     )
 
 

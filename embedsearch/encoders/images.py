@@ -27,6 +27,7 @@ from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.encoders.vision.decode import check_shape, decode, keep_memory
 from embedsearch.encoders.vision.field_of_view import grid_of, seen_box
 from embedsearch.encoders.vision.lite import LITE2
+from embedsearch.encoders.vision.naflex import MORE_INPUTS, NaFlexResizing, padded_patches
 from embedsearch.encoders.vision.preprocess import Preprocessing, preprocessing
 from embedsearch.encoders.vision.resize import PillowResizing, ScaledResizing
 from embedsearch.encoders.vision.views import Pixels, is_wide, second_view
@@ -58,26 +59,36 @@ class ImageEncoder(ModelEncoder):
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         keep_memory(threads)
         self._patch = 0
+        self._patch_size: int | None
         self._whole: Callable[[Image.Image], Pixels] | None = None
         if exported is not None:
             self._preprocessing = _kept_preprocessing(exported.facts["resizing"])
+            self._patch = exported.facts["naflex"]
             self._look(spec, is_transformer=exported.is_transformer)
-            super().__init__(recipe, spec, exported, _probes())
+            self._patch_size = exported.facts["patch_size"]
+            self._least_patches = self._preprocessing.patches
+            super().__init__(recipe, spec, exported, ())
         else:
-            super().__init__(recipe, spec, self._head(spec, files), _probes())
+            head = self._head(spec, files)
+            self._least_patches = self._preprocessing.patches  # OpenVINO reads as many of each image
+            super().__init__(recipe, spec, head, _probes(several_shapes=bool(self._patch)))
+        if self.engine == "torch":
+            self._least_patches = 0
         self.batch_budget = self._engine.batch_images
         self.decoding = self._settle_decoding(recipe.decoding)
 
     def _head(self, spec: EncoderSpec, files: ModelFiles) -> PoolingHead:
         """Load the model and its preprocessing, and return the pooling head on it."""
         from embedsearch.encoders.pooling_heads import ImagePoolingHead
-        from embedsearch.encoders.vision.naflex import NaFlexPoolingHead
+        from embedsearch.encoders.vision.naflex_head import NaFlexPoolingHead
 
         model, self._preprocessing = _load(spec, files)
         self._patch = _naflex_patch(model)
         kind = NaFlexPoolingHead if self._patch else ImagePoolingHead
         head = kind(model, spec, self._preprocessing.scale, self._preprocessing.shift)
         head.any_shape = self._look(spec, is_transformer=head.is_transformer)
+        config = getattr(model, "config", None)
+        self._patch_size = getattr(getattr(config, "vision_config", config), "patch_size", None)
         return head
 
     def _look(self, spec: EncoderSpec, *, is_transformer: bool) -> bool:
@@ -89,11 +100,14 @@ class ImageEncoder(ModelEncoder):
 
     def kept(self, head: PoolingHead) -> Kept | None:
         """Return how images are resized, where Pillow can do it; see `ModelEncoder.kept`."""
-        if self._preprocessing is LITE2:
-            return Kept(head.is_transformer, {"resizing": None}, {})
-        pixels = self._preprocessing.pixels
-        found = pixels if isinstance(pixels, PillowResizing) else self._preprocessing.alone()
-        return None if found is None else Kept(head.is_transformer, {"resizing": asdict(found)}, {})
+        facts: dict[str, Any] = {"resizing": None, "patch_size": self._patch_size, "naflex": self._patch}
+        if self._preprocessing is not LITE2:
+            pixels = self._preprocessing.pixels
+            found = pixels if isinstance(pixels, PillowResizing) else self._preprocessing.alone()
+            if found is None:
+                return None
+            facts["resizing"] = asdict(found)
+        return Kept(head.is_transformer, facts, {})
 
     def _settle_decoding(self, wanted: str) -> str:
         """Return `full`, or `draft` where it is asked for or keeps the vectors."""
@@ -150,7 +164,7 @@ class ImageEncoder(ModelEncoder):
         inputs = self._ready(image).inputs
         for name, pixels in inputs.items():
             unpooled = self.unpooled_states(Prepared({name: pixels}, cost=1), head)
-            grid = unpooled.map or self._grid(len(unpooled.rows), head, pixels)
+            grid = unpooled.map or self._grid(len(unpooled.rows), pixels)
             shown = self._whole if name == "whole" and self._whole else self._preprocessing.pixels
             views.append(View(grid, seen_box(shown, image.size)))
             prefix = len(unpooled.rows) - views[-1].count
@@ -172,12 +186,29 @@ class ImageEncoder(ModelEncoder):
             note=f"How the image was read: {', '.join(notes)}." if notes else "",
         )
 
-    def _grid(self, count: int, head: PoolingHead, pixels: Pixels) -> tuple[int, int]:
+    def patch_rows(self, item: Any) -> Vectors | None:
+        """Return the hidden states of the patches of an image, (T, d) float32; None where torch is needed.
+
+        Raises:
+            ItemError: the image can't be read.
+            ModelError: see `Encoder.hidden_states`.
+        """
+        if self.exported_rows is None:
+            return None
+        rows = []
+        for pixels in self._ready(self._open(item)[0]).inputs.values():
+            (states,) = self.exported_rows.start({"pixel_values": pixels[None]})()
+            if states.ndim == 3:  # (D, H, W) -> (H * W, D)
+                rows.append(states.reshape(len(states), -1).T)
+            else:  # (T, D), those of no patch first
+                across, down = self._grid(len(states), pixels)
+                rows.append(states[len(states) - across * down :])
+        return np.concatenate(rows)
+
+    def _grid(self, count: int, pixels: Pixels) -> tuple[int, int]:
         """Return rows and columns of the patches among a transformer's tokens."""
-        config = getattr(head.model, "config", None)
-        patch = getattr(getattr(config, "vision_config", config), "patch_size", None)
         height, width = pixels.shape[1:]
-        grid = grid_of(count, patch, height, width)
+        grid = grid_of(count, self._patch_size, height, width)
         if grid is None:
             raise ModelError(
                 f"{self.spec.model} gives {count} tokens for an image of {width} x {height} pixels. "
@@ -218,9 +249,7 @@ class ImageEncoder(ModelEncoder):
         pixels = [_pixels_of(item) for item in batch]
         if not self._patch:
             return {"pixel_values": np.stack(pixels)}
-        from embedsearch.encoders.vision.naflex import padded_patches
-
-        return padded_patches(pixels, self._patch)
+        return padded_patches(pixels, self._patch, self._least_patches)
 
 
 def _pixels_of(view: Prepared) -> Pixels:
@@ -234,7 +263,7 @@ def _patches_last(arrays: Sequence[Pixels], prefixes: Sequence[int]) -> Pixels:
     return np.concatenate([*first, *last])
 
 
-def _probes() -> list[Image.Image]:
+def _probes(*, several_shapes: bool) -> list[Image.Image]:
     """Return three images with edges, slopes and colours, which an engine is tried on."""
     y, x, channel = np.mgrid[:300, :400, :3]
     waves = [
@@ -242,6 +271,8 @@ def _probes() -> list[Image.Image]:
         (x + 2 * y + 80 * channel) % 256,
         200.0 * ((x - 200) ** 2 + (y - 150) ** 2 < 9000) + 20 * channel,
     ]
+    if several_shapes:
+        waves[1] = waves[1][:90]
     return [Image.fromarray(wave.clip(0, 255).astype(np.uint8)) for wave in waves]
 
 
@@ -265,9 +296,14 @@ def _kept_preprocessing(resizing: dict[str, Any] | None) -> Preprocessing:
     """
     if resizing is None:
         return replace(LITE2, shrunk=None)
+    if "max_num_patches" in resizing:
+        resample = Image.Resampling(resizing["resample"])
+        shaped = NaFlexResizing(resizing["patch_size"], resizing["max_num_patches"], resample)
+        return Preprocessing(shaped, 0, (), (), patches=shaped.max_num_patches)
     scaled, resizing = resizing, resizing.get("resizing", resizing)
     size, crop = (tuple(each) if each else None for each in (resizing["size"], resizing["crop"]))
-    pixels = PillowResizing(size, resizing["edge"], crop, Image.Resampling(resizing["resample"]))
+    resample = Image.Resampling(resizing["resample"])
+    pixels = PillowResizing(size, resizing["edge"], crop, resample, resizing["swapped"])
     if "scale" in scaled:
         return Preprocessing(ScaledResizing(pixels, scaled["scale"], scaled["shift"]), 0, (), ())
     return Preprocessing(pixels, pixels.side, (), ())
@@ -279,7 +315,6 @@ def _load(spec: EncoderSpec, files: ModelFiles) -> tuple[nn.Module, Preprocessin
 
     from embedsearch.encoders.efficientnet_lite import EfficientNetLite
     from embedsearch.encoders.engines.devices import load_transformer
-    from embedsearch.encoders.vision.naflex import MORE_INPUTS
 
     if files.row and files.row.package:
         return EfficientNetLite(files.weights[0]), LITE2
@@ -313,7 +348,5 @@ def _more_inputs(tower: nn.Module) -> list[str]:
 
 def _naflex_patch(model: Any) -> int:
     """Return the side in pixels of the patches that a model takes instead of an image; 0 for an image."""
-    from embedsearch.encoders.vision.naflex import MORE_INPUTS
-
     tower = getattr(model, "vision_model", model)
     return int(tower.config.patch_size) if set(_more_inputs(tower)) == MORE_INPUTS else 0

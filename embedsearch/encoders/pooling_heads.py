@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -44,12 +44,19 @@ class PoolingHead(nn.Module):
     """A model, and how its hidden states become one vector.
 
     Attributes:
-        traceable: whether what it computes is the same for inputs of every shape, so that it can be traced.
-        any_shape: whether images of several heights and widths come.
+        any_shape: whether images of several heights and widths come, or sounds of several lengths.
     """
 
-    traceable = True
     any_shape = False
+
+    @property
+    def tells_rows(self) -> bool:
+        """Whether the vector is computed from the rows that `with_rows` gives."""
+        return False
+
+    def with_rows(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, (B, d), and the hidden states before they are pooled."""
+        raise NotImplementedError
 
     def __init__(self, model: nn.Module, spec: EncoderSpec) -> None:
         super().__init__()
@@ -106,11 +113,18 @@ class TextPoolingHead(PoolingHead):
         """
         return self._pooled(self.hidden(**_given(input_ids, attention_mask, token_type_ids)), attention_mask)
 
-    def rows(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Run the model on texts; do not pool: (B, T, d) float32. The inputs are those of `forward`."""
-        device = next(self.model.parameters()).device
-        hidden = self.hidden(**{name: array.to(device) for name, array in inputs.items()}).float()
-        return self.dense(hidden) if self.spec.dense else hidden  # (B, T, D) -> (B, T, d)
+    @property
+    def tells_rows(self) -> bool:
+        """See `PoolingHead.tells_rows`: not where rows are mapped apart from the vector, by Dense layers."""
+        return not self.spec.dense
+
+    def with_rows(  # type: ignore[override]
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """See `PoolingHead.with_rows`; behind the Dense layers, if any: (B, T, d) float32."""
+        hidden = self.hidden(**_given(input_ids, attention_mask, token_type_ids))
+        # (B, T, D) -> (B, T, d)
+        return self._pooled(hidden, attention_mask), self.dense(hidden.float()) if self.spec.dense else hidden
 
     def _pooled(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         # (B, T, D) -> (B, D)
@@ -128,6 +142,23 @@ class TextPoolingHead(PoolingHead):
             vector=self._pooled(hidden, None)[0],
             exact=self.spec.pooling == "mean" and straight,
         )
+
+
+class PairHead(PoolingHead):
+    """How well a text answers a query, by a model for sequence classification."""
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Tensor:
+        """Return one score a pair, (B, 1) float32: its logit, or that of yes less that of no.
+
+        Args:
+            input_ids: (B, T) int64, of the query and the text.
+            attention_mask: (B, T) int64, 0 for padding.
+            token_type_ids: (B, T) int64, 1 for the text, for models that take them.
+        """
+        logits: Tensor = self.model(**_given(input_ids, attention_mask, token_type_ids)).logits.float()
+        return logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits
 
 
 class TowerPoolingHead(PoolingHead):
@@ -213,6 +244,16 @@ class ImagePoolingHead(PoolingHead):
         if self.spec.pooling == PROJECTION:
             return self.projected("image", pixel_values=self._scaled(pixel_values))
         return self._pooled(self._hidden_of(pixel_values), pixel_values)
+
+    @property
+    def tells_rows(self) -> bool:
+        """See `PoolingHead.tells_rows`: not where the rows of a tower are projected apart from the vector."""
+        return self.spec.pooling != PROJECTION
+
+    def with_rows(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """See `PoolingHead.with_rows`: (B, T, D), or (B, D, H, W) of a CNN."""
+        hidden = self._hidden_of(pixel_values)
+        return self._pooled(hidden, pixel_values), hidden
 
     def _scaled(self, pixel_values: Tensor) -> Tensor:
         scaled = pixel_values.float() * self.scale + self.shift

@@ -152,7 +152,11 @@ class Padding:
         if self.has_mask:
             padded["attention_mask"] = mask
         if self.has_types:
-            padded["token_type_ids"] = np.zeros_like(ids)  # one text is one segment
+            types = padded["token_type_ids"] = np.zeros_like(ids)  # one text is one segment, two are two
+            for row, item, length in zip(range(len(batch)), batch, lengths, strict=True):
+                if "token_type_ids" in item.inputs:
+                    start = width - length if self.left else 0
+                    types[row, start : start + length] = item.inputs["token_type_ids"]
         return padded
 
 
@@ -197,6 +201,12 @@ class Tokenizer:
         """What `kept` reads beside the file of `as_json`."""
         return {"unknown_id": self.unknown_id, "padding": asdict(self.padding)}
 
+    @property
+    def limit(self) -> int | None:
+        """Tokens at which a text is cut; None for no limit."""
+        truncation = self._backend.truncation
+        return None if truncation is None else int(truncation["max_length"])
+
     def as_json(self) -> str:
         """Return the tokenizer as the text of its file."""
         return str(self._backend.to_str())
@@ -215,6 +225,12 @@ class Tokenizer:
             return list(
                 self._backend.encode_batch(texts) if offsets else self._backend.encode_batch_fast(texts)
             )
+
+    def pairs(self, query: str, texts: Sequence[str]) -> list[Any]:
+        """Return one `tokenizers.Encoding` of a query and each text together; what is too long is cut."""
+        query, *texts = (each.encode("utf-8", "replace").decode("utf-8") for each in (query, *texts))
+        with self._lock:
+            return list(self._backend.encode_batch_fast([(query, text) for text in texts]))
 
     def offsets(self, text: str) -> npt.NDArray[np.int64]:
         """Return `[start, end)` of each token of a text of any length, in characters, (t, 2)."""
@@ -475,21 +491,28 @@ class TextEncoder(TextModel):
         Raises:
             ItemError: the model can read nothing of a text.
         """
-        import torch
-
         prepared = all_ready(items, self.prepare(items, role))
-        reference, hidden = self.reference(), dict[int, Vectors]()
-        head = cast("TextPoolingHead", reference.head)
-        for group in reference.batches(prepared):
-            inputs = self.collate([prepared[at] for at in group])
-            with torch.inference_mode():
-                rows = head.rows({name: torch.from_numpy(array) for name, array in inputs.items()})
-            hidden |= zip(group, rows.cpu().numpy(), strict=True)  # (B, T, d) -> B x (T, d)
+        hidden = dict[int, Vectors]()
+        for group in self.batches(prepared):
+            rows = self._unpooled_rows(self.collate([prepared[at] for at in group]))  # (B, T, d)
+            hidden |= zip(group, rows, strict=True)  # (B, T, d) -> B x (T, d)
         spans = self.token_spans(items, role)
         return [
             (np.stack([hidden[at][position] for position, _ in each]), [span for _, span in each])
             for at, each in enumerate(spans)
         ]
+
+    def _unpooled_rows(self, inputs: Inputs) -> npt.NDArray[np.float32]:
+        """Return the hidden states of a batch, (B, T, d) float32, by an exported model or by torch."""
+        if self.exported_rows is not None:
+            return self.exported_rows.start(inputs)()
+        import torch
+
+        head = cast("TextPoolingHead", self.reference().head)
+        device = next(head.parameters()).device
+        with torch.inference_mode():
+            tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
+            return head.with_rows(**tensors)[1].cpu().numpy()
 
     def token_spans(self, items: Sequence[str], role: Role) -> list[list[tuple[int, Span]]]:
         """Return the position of each token of texts that `token_rows` gives, and its span in the text."""

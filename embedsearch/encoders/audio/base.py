@@ -46,7 +46,7 @@ class SoundEncoder(ModelEncoder):
         check_installed()
         self.rate = rate
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
-        super().__init__(recipe, spec, head, _probes(rate))
+        super().__init__(recipe, spec, head, probes(rate))
         self.batch_budget = self._engine.batch_images
 
     def ready(self, samples: Samples) -> Prepared:
@@ -126,7 +126,7 @@ def apart(unpooled: Unpooled, view: View, names: Sequence[str] = ()) -> HiddenSt
     )
 
 
-def _probes(rate: int) -> list[Samples]:
+def probes(rate: int) -> list[Samples]:
     """Return three sounds, two as long as each other, which an engine is tried on."""
     draw = np.random.default_rng(0)
     time = np.arange(2 * rate, dtype=np.float32) / rate

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from embedsearch.encoders.audio.mel import Scale, mel_filters
 from embedsearch.splitters.sound import Samples
 
 RATE = 32_000  # samples a second
@@ -26,18 +27,9 @@ Levels = npt.NDArray[np.float32]
 
 @lru_cache(maxsize=1)
 def _bank() -> Levels:
-    """Return the mel filters, (SIZE / 2 + 1, BANDS): triangles, each of the area of the others.
-
-    The scale is that of Slaney (1998, "Auditory Toolbox"): linear up to 1,000 Hz, logarithmic above.
-    """
-    step = np.log(6.4) / 27  # of a mel, above
-    lowest, highest = 3 * LOWEST / 200, 15 + np.log(RATE / 2 / 1000) / step
-    mels = np.linspace(lowest, highest, BANDS + 2)
-    corners = np.where(mels < 15, 200 * mels / 3, 1000 * np.exp(step * (mels - 15)))  # Hz, (BANDS + 2,)
-    away = corners - np.linspace(0, RATE // 2, SIZE // 2 + 1)[:, None]  # (SIZE / 2 + 1, BANDS + 2)
-    widths = np.diff(corners)
-    bank = np.maximum(0, np.minimum(-away[:, :-2] / widths[:-1], away[:, 2:] / widths[1:]))
-    return np.asarray(bank * (2 / (corners[2:] - corners[:-2])), np.float32)
+    """Return the mel filters, (SIZE / 2 + 1, BANDS): triangles, each of the area of the others."""
+    filters = mel_filters(SIZE, BANDS, (LOWEST, RATE / 2), RATE, Scale.SLANEY, equal_areas=True)
+    return filters.astype(np.float32)
 
 
 def log_mel(samples: Samples) -> Levels:

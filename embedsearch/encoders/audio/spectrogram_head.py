@@ -43,6 +43,11 @@ class SpectrogramPoolingHead(ImagePoolingHead):
         parts = (pooled - self.centre, standard[:, : 2 * BANDS], standard[:, 2 * BANDS :])
         return torch.cat([nn.functional.normalize(part) for part in parts], 1)
 
+    @property
+    def tells_rows(self) -> bool:
+        """See `PoolingHead.tells_rows`: the vector also holds the statistics."""
+        return False
+
     def unpooled(self, pixel_values: Tensor, statistics: Tensor) -> Unpooled:  # type: ignore[override]
         """See `PoolingHead.unpooled`: first the average sound and the statistics, then the positions."""
         image = super().unpooled(pixel_values)

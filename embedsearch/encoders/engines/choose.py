@@ -42,10 +42,6 @@ def settle(head: PoolingHead, recipe: EncoderRecipe, probes: Sequence[Inputs]) -
         ModelError: OpenVINO can't run this model.
     """
     device = _device(recipe)
-    if recipe.engine == "openvino" and not head.traceable:
-        raise ModelError(
-            f"OpenVINO can't run {head.spec.model}, which takes images of any shape. Use --engine torch."
-        )
     tries = list(_tries(recipe, device, head))
     name, precision = tries[0]
     if name == "torch" and (precision == "fp32" or recipe.precision != "auto"):
@@ -119,8 +115,6 @@ def _tries(recipe: EncoderRecipe, device: torch.device, head: PoolingHead) -> It
     fits = [
         (each.engine, each.precision)
         for each in rates.rates(Kind.ATTENTION if head.is_transformer else Kind.CONVOLUTIONS)
-        if recipe.engine in ("auto", each.engine)
-        and named in ("", each.precision)
-        and (each.engine == "torch" or head.traceable)
+        if recipe.engine in ("auto", each.engine) and named in ("", each.precision)
     ]
     yield from fits or [(engine, named or "fp32")]  # one that nobody would choose is not measured

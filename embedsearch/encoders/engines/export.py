@@ -24,13 +24,16 @@ from embedsearch.encoders.engines.exported import (
     open_exported,
     refuse,
 )
-from embedsearch.encoders.engines.openvino import first_line
+from embedsearch.encoders.engines.openvino import ROWS, first_line
 from embedsearch.encoders.engines.torch import TorchEngine
 from embedsearch.encoders.pooling_heads import PoolingHead
 from embedsearch.encoders.probes import CLOSE, least_cosine
 from embedsearch.errors import ModelError
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe
+
+# Inputs whose size a model fixes, or all but the height and width of images, and the length of sounds.
+ONE_SIZE = {"pixel_values", "input_values", "input_features"}
 
 log = logging.getLogger("embedsearch")
 
@@ -39,7 +42,7 @@ def traced(head: PoolingHead, example: Inputs) -> Any:
     """Return a pooling head as an `openvino.Model`.
 
     Args:
-        head: in float32 on the CPU.
+        head: in float32 on the CPU; it is of no use afterwards.
         example: a batch of its inputs, with padding where there is any.
 
     Raises:
@@ -52,6 +55,8 @@ def traced(head: PoolingHead, example: Inputs) -> Any:
         # that holds nothing but padding
         head.model.set_attn_implementation("eager")  # type: ignore[operator]
     tensors = {name: torch.from_numpy(array) for name, array in example.items()}
+    if head.tells_rows:
+        head.forward = head.with_rows
     try:
         with warnings.catch_warnings(), quiet_transformers(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the tracer, about branches on shapes; vectors are compared
@@ -60,13 +65,21 @@ def traced(head: PoolingHead, example: Inputs) -> Any:
                 head, example_kwarg_inputs=tensors, check_trace=False, strict=False
             )
             model = openvino.convert_model(trace)
+        if head.tells_rows:  # the vector is computed from them; they keep their name for `rows_of`
+            result = model.get_results()[1]
+            result.input_value(0).get_tensor().add_names({ROWS})
+            model.remove_result(result)
         for port in model.inputs:  # the tracer numbers names: attention_mask.1
             names = {name.split(".")[0] for name in port.get_names()}
             port.get_tensor().set_names(names & set(tensors))
-        if "pixel_values" in tensors:
-            # any number of images, of one size or of any
-            size = [-1, -1] if head.any_shape else tensors["pixel_values"].shape[2:]
-            model.reshape({"pixel_values": [-1, 3, *size]})
+        for port in model.inputs if ONE_SIZE & set(tensors) else ():
+            # any number of items, of one size or of any
+            name = port.any_name
+            size = tensors[name].shape[1:]
+            if not head.any_shape:
+                model.reshape({name: [-1, *size]})
+            elif name == "pixel_values":
+                model.reshape({name: [-1, size[0], -1, -1]})
     except Exception as error:  # the tracer raises whatever the model's code does
         raise ModelError(first_line(error)) from error
     return model
@@ -108,8 +121,8 @@ def _exported(
     Raises:
         OSError: what was exported can't be written, or can't be opened; that may pass.
     """
-    if kept is None or not head.traceable:
-        why = "torch prepares its inputs, or runs it by their shape"
+    if kept is None:
+        why = "transformers prepares its inputs"
         refuse(spec, why)
         log.warning("Queries are embedded by torch: OpenVINO can't run %s: %s.", spec.model, why)
         return None
@@ -117,10 +130,14 @@ def _exported(
         # of a copy: the engine shares its model with other encoders, and `head` may get another precision
         wanted = _vectors(TorchEngine(copy.deepcopy(head), torch.device("cpu"), "fp32"), probes)
         keep(spec, traced(copy.deepcopy(head), probes[0]), wanted.shape[1], kept)
-        exported = open_exported(recipe, spec)
+        for _ in range(2):  # compiled, and read from what was compiled, as later processes do
+            exported = open_exported(recipe, spec)
         if exported is None:
             raise OSError("what was exported can't be opened")
-        if (cosine := least_cosine(_vectors(exported.engine, probes), wanted)) < CLOSE:
+        got = _vectors(exported.engine, probes)
+        if wanted.shape[1] == 1:  # scores, whose cosines tell nothing
+            got, wanted = got.T, wanted.T
+        if (cosine := least_cosine(got, wanted)) < CLOSE:
             raise ModelError(f"the least cosine to torch is {cosine:.4f}, and {CLOSE} is needed")
     except ModelError as error:
         refuse(spec, str(error))

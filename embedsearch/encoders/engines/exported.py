@@ -27,13 +27,13 @@ from embedsearch.disk.cache import cache_folder
 from embedsearch.disk.checksums import known_sha256
 from embedsearch.encoders.engines import QUERY
 from embedsearch.encoders.engines.machine import cpu_has_bf16, may_have_gpu
-from embedsearch.encoders.engines.openvino import OpenVinoEngine
+from embedsearch.encoders.engines.openvino import OpenVinoEngine, rows_of
 from embedsearch.encoders.engines.rates import Kind, known_rates
 from embedsearch.errors import ModelError
 from embedsearch.models.spec import EncoderSpec
 from embedsearch.recipe import EncoderRecipe
 
-FORMAT = 2
+FORMAT = 3
 MODEL, WEIGHTS, FACTS, COMPILED = "model.xml", "model.bin", "facts.json", "compiled"
 
 log = logging.getLogger("embedsearch")
@@ -119,6 +119,22 @@ def open_exported(recipe: EncoderRecipe, spec: EncoderSpec) -> Exported | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ModelError) as error:
         log.info("what was exported of %s can't be used: %s", spec.model, error)
+        return None
+
+
+def open_rows(recipe: EncoderRecipe, spec: EncoderSpec) -> OpenVinoEngine | None:
+    """Return what gives the hidden states of an exported model, (B, T, D) float32; None without them."""
+    if not asked(recipe):
+        return None
+    try:
+        folder, facts = _folder(spec), _facts(spec)
+        if facts.failed:
+            return None
+        return OpenVinoEngine(
+            rows_of(folder / MODEL), "fp32", is_transformer=facts.is_transformer, compiled=folder / COMPILED
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ModelError) as error:
+        log.info("the tokens of %s can't be had without torch: %s", spec.model, error)
         return None
 
 

@@ -20,6 +20,8 @@ PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 # Tokens. The first query of each length takes twice as long, as OpenVINO makes code for its shape and keeps
 # it; so lengths are few. AMX multiplies 16 rows at a time.
 QUERY_STEP = 16
+# What an exported model calls the hidden states of tokens, (B, T, D), which it does not give unless asked.
+ROWS = "token_rows"
 
 
 class OpenVinoEngine:
@@ -79,12 +81,33 @@ class OpenVinoEngine:
         request.start_async({name: array for name, array in inputs.items() if name in self._names})
 
         def wait() -> Vectors:
-            request.wait()
+            try:
+                request.wait()
+            except RuntimeError as error:
+                raise ModelError(first_line(error)) from error
             vectors: Vectors = request.get_output_tensor(0).data.copy()
             self._idle.put(request)
             return vectors
 
         return wait
+
+
+def rows_of(path: Path) -> Any:
+    """Return an exported model as an `openvino.Model` that gives the hidden states of tokens alone.
+
+    Raises:
+        ModelError: it can't be read, or does not tell them.
+    """
+    import openvino
+
+    try:
+        model = openvino.Core().read_model(path)
+        (pooled,) = model.get_results()
+        model.add_outputs(ROWS)
+        model.remove_result(pooled)
+    except RuntimeError as error:
+        raise ModelError(first_line(error)) from error
+    return model
 
 
 def first_line(error: Exception) -> str:

@@ -1,25 +1,69 @@
 """Models that read an image of any shape as a sequence of patches (NaFlex; SigLIP 2, Tschannen et al. 2025).
 
 An image is resized, near its own shape, to as many patches as the model takes. The patches of a batch are
-padded; a mask and the shapes go to the model with them.
+padded; a mask and the shapes go to the model with them. Loads no torch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from embedsearch.encoders.engines import Inputs
-from embedsearch.encoders.pooling import masked_mean
-from embedsearch.encoders.pooling_heads import ImagePoolingHead, Unpooled, evenly
-from embedsearch.modalities import PROJECTION
+from embedsearch.encoders.vision.resize import same_pixels
 
+NARROW = 1e-5  # between two scales that are held for one
 MORE_INPUTS = {"pixel_attention_mask", "spatial_shapes"}
 Pixels = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class NaFlexResizing:
+    """Resizes an image near its own shape, as the processor of SigLIP 2 does.
+
+    Attributes:
+        patch_size: the side of a patch in pixels; both sides are multiples of it.
+        max_num_patches: patches of an image, at most.
+        resample: the filter.
+    """
+
+    patch_size: int
+    max_num_patches: int
+    resample: Image.Resampling
+
+    def __call__(self, image: Image.Image) -> Pixels:
+        """Take an RGB image to (3, H, W) uint8."""
+        low, high = NARROW / 10, 100.0
+        while high - low >= NARROW:
+            middle = (low + high) / 2
+            columns, rows = self._patches(image, middle)
+            low, high = (middle, high) if columns * rows <= self.max_num_patches else (low, middle)
+        columns, rows = self._patches(image, low)
+        size = columns * self.patch_size, rows * self.patch_size
+        resized = np.asarray(image.resize(size, self.resample))
+        return np.ascontiguousarray(resized.transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
+
+    def _patches(self, image: Image.Image, scale: float) -> tuple[int, int]:
+        """Return how many patches lie across and down an image that is scaled."""
+        across, down = (max(1, math.ceil(side * scale / self.patch_size)) for side in image.size)
+        return across, down
+
+
+def alone(processor: Any, theirs: Callable[[Image.Image], Pixels]) -> NaFlexResizing | None:
+    """Return what resizes as a processor does, without it; None where nothing does.
+
+    Args:
+        processor: of transformers.
+        theirs: what it makes of an RGB image, (3, H, W).
+    """
+    resample = Image.Resampling(int(processor.resample))
+    ours = NaFlexResizing(int(processor.patch_size), int(processor.max_num_patches), resample)
+    return ours if same_pixels(ours, theirs) else None
 
 
 def resizing(processor: Any) -> Callable[[Image.Image], Pixels]:
@@ -44,10 +88,13 @@ def resizing(processor: Any) -> Callable[[Image.Image], Pixels]:
     return pixels
 
 
-def padded_patches(images: Sequence[Pixels], side: int) -> Inputs:
-    """Cut images into patches of P = `side` pixels: n x (3, H, W) -> (B, N, P * P * 3), mask and shapes."""
+def padded_patches(images: Sequence[Pixels], side: int, least: int) -> Inputs:
+    """Cut images into patches of P = `side` pixels: n x (3, H, W) -> (B, N, P * P * 3), mask and shapes.
+
+    N is as many patches as the longest image has, and `least` at least.
+    """
     shapes = [(image.shape[1] // side, image.shape[2] // side) for image in images]
-    longest = max(rows * columns for rows, columns in shapes)
+    longest = max(least, *(rows * columns for rows, columns in shapes))
     values = np.zeros((len(images), longest, side * side * 3), images[0].dtype)
     mask = np.zeros((len(images), longest), np.int64)
     for at, (image, (rows, columns)) in enumerate(zip(images, shapes, strict=True)):
@@ -60,45 +107,3 @@ def padded_patches(images: Sequence[Pixels], side: int) -> Inputs:
         "pixel_attention_mask": mask,
         "spatial_shapes": np.array(shapes, np.int64),
     }
-
-
-class NaFlexPoolingHead(ImagePoolingHead):
-    """One vector per image of any shape."""
-
-    traceable = False  # it resizes its positions to each image's shape, in Python
-
-    def forward(  # type: ignore[override]
-        self, pixel_values: Tensor, pixel_attention_mask: Tensor, spatial_shapes: Tensor
-    ) -> Tensor:
-        """Scale patches here, and pool the hidden states.
-
-        Args:
-            pixel_values: (B, N, P * P * 3) uint8 or float32.
-            pixel_attention_mask: (B, N) int64, 0 for padding.
-            spatial_shapes: (B, 2) int64, rows and columns of patches.
-        """
-        inputs = self._inputs(pixel_values, pixel_attention_mask, spatial_shapes)
-        if self.spec.pooling == PROJECTION:
-            return self.projected("image", **inputs)
-        return masked_mean(self.hidden(**inputs), pixel_attention_mask)
-
-    def unpooled(  # type: ignore[override]
-        self, pixel_values: Tensor, pixel_attention_mask: Tensor, spatial_shapes: Tensor
-    ) -> Unpooled:
-        """See `PoolingHead.unpooled`. Of one image there is no padding."""
-        inputs = self._inputs(pixel_values, pixel_attention_mask, spatial_shapes)
-        if self.spec.pooling != PROJECTION:
-            rows = self.hidden(**inputs)[0].float()  # (1, N, D) -> (N, D)
-            return Unpooled(rows=rows, weights=evenly(len(rows)), vector=rows.mean(0), exact=True)
-        tower: Any = self.model.vision_model
-        hidden = tower(**inputs).last_hidden_state[0]  # (1, N, D) -> (N, D)
-        rows = tower.head(hidden[:, None]).float()  # of one token attention gathers that: (N, 1, D) -> (N, d)
-        vector = self.projected("image", **inputs)[0]
-        return Unpooled(rows=rows, weights=evenly(len(rows)), vector=vector, exact=False)
-
-    def _inputs(self, pixel_values: Tensor, mask: Tensor, shapes: Tensor) -> dict[str, Tensor]:
-        # a patch's numbers are its pixels', the channel last: (B, N, P * P * 3) -> (B, N, P * P, 3) and back
-        channels = pixel_values.float().reshape(*pixel_values.shape[:2], -1, 3)
-        pixels = channels * self.scale.flatten() + self.shift.flatten()
-        values = pixels.flatten(2).to(next(self.model.parameters()).dtype)
-        return {"pixel_values": values, "pixel_attention_mask": mask, "spatial_shapes": shapes}

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from embedsearch.encoders.vision import naflex
+from embedsearch.encoders.vision.naflex import NaFlexResizing
 from embedsearch.encoders.vision.resize import (
     PillowResizing,
     Pixels,
@@ -35,6 +37,7 @@ class Preprocessing:
         shift: by channel.
         shrunk: a faster `pixels` for images of at least three times the side; it differs by at most one grey
             level of 255. None where the side is unknown.
+        patches: most patches of an image, of a model that reads any shape; 0 of others.
         alone: returns what gives the pixels without transformers; None where nothing does.
     """
 
@@ -43,7 +46,8 @@ class Preprocessing:
     scale: Sequence[float]
     shift: Sequence[float]
     shrunk: Callable[[Image.Image], Pixels] | None = None
-    alone: Callable[[], PillowResizing | ScaledResizing | None] = lambda: None
+    alone: Callable[[], PillowResizing | ScaledResizing | NaFlexResizing | None] = lambda: None
+    patches: int = 0
 
 
 def preprocessing(files: ModelFiles) -> Preprocessing:
@@ -65,9 +69,9 @@ def preprocessing(files: ModelFiles) -> Preprocessing:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"{files.folder} has no image preprocessing that can be loaded: {first}") from error
     if hasattr(processor, "max_num_patches"):
-        from embedsearch.encoders.vision import naflex
-
-        return Preprocessing(naflex.resizing(processor), 0, *_affine(processor))
+        theirs = naflex.resizing(processor)
+        shaped, patches = partial(naflex.alone, processor, theirs), int(processor.max_num_patches)
+        return Preprocessing(theirs, 0, *_affine(processor), alone=shaped, patches=patches)
     # EfficientNet's processor may also shift the range, which the formula does not cover
     plain = not getattr(processor, "rescale_offset", False) and not getattr(processor, "include_top", False)
     steps = {"do_rescale": False, "do_normalize": False} if plain else {}

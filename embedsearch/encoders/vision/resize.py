@@ -142,12 +142,14 @@ class PillowResizing:
         edge: length of the shorter side.
         crop: height and width of the centre, or None.
         resample: the filter.
+        swapped: whether blue comes first, and red last.
     """
 
     size: tuple[int, int] | None
     edge: int
     crop: tuple[int, int] | None
     resample: Image.Resampling
+    swapped: bool = False
 
     @property
     def side(self) -> int:
@@ -166,7 +168,8 @@ class PillowResizing:
         if self.crop:
             left, top = (width - self.crop[1]) // 2, (height - self.crop[0]) // 2
             image = image.crop((left, top, left + self.crop[1], top + self.crop[0]))
-        return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))  # (H, W, 3) -> (3, H, W)
+        pixels = np.asarray(image).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+        return np.ascontiguousarray(pixels[::-1] if self.swapped else pixels)
 
 
 def pillow_resizing(processor: Any) -> PillowResizing | None:
@@ -180,6 +183,7 @@ def pillow_resizing(processor: Any) -> PillowResizing | None:
         edge=size.get("shortest_edge", 0),
         crop=(crop["height"], crop["width"]) if crop else None,
         resample=Image.Resampling(int(processor.resample)),
+        swapped=bool(getattr(processor, "do_flip_channel_order", False)),
     )
 
 

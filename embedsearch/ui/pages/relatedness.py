@@ -14,6 +14,7 @@ from embedsearch.analysis.compare import LEAST, Comparison, compare, compared, i
 from embedsearch.distances.metric import Metric, Vectors
 from embedsearch.distances.pairs import Pairs
 from embedsearch.encoders import Encoder, preparation_of
+from embedsearch.encoders.engines import QUERY
 from embedsearch.errors import ItemError
 from embedsearch.modalities import PROJECTION, UNITS, QueryForm, modality_of
 from embedsearch.recipe import EncoderRecipe
@@ -222,7 +223,7 @@ def _measure(index: str, unit: Unit, indexes: Path) -> Measure:
         return Measure(searcher.encoder, metric, index_pairs(searcher), lacking, placed)
     # as `embedsearch.compare` loads it, so that both give the same numbers
     recipe = EncoderRecipe(
-        unit=unit, engine="torch", precision="fp32", decoding="full", preparation=preparation_of(unit)
+        unit=unit, engine=QUERY, precision="fp32", decoding="full", preparation=preparation_of(unit)
     )
     lacking = (
         f"There are no random pairs of {UNITS[unit].plural} to compare with, so only distances are shown. "

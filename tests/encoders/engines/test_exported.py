@@ -16,6 +16,7 @@ from PIL import Image
 
 import embedsearch as es
 from embedsearch import encoders
+from embedsearch.artifacts import exports as exports_of_builds
 from embedsearch.disk.cache import cache_folder, clear_cache
 from embedsearch.disk.lock import write_lock
 from embedsearch.encoders import open_encoder, query_encoder
@@ -121,8 +122,9 @@ print(hits[0].id, f"{hits[0].distance:.6f}", [name for name in sys.argv[2:] if n
 
 
 @pytest.fixture
-def faq(small_model, tmp_path):
-    """Return an index of sentences by a small model."""
+def faq(small_model, tmp_path, monkeypatch):
+    """Return an index of sentences by a small model, for which that of images is not exported."""
+    monkeypatch.setattr(exports_of_builds, "asks_class_names", lambda _: False)
     return es.build(
         list(SENTENCES), name="faq", indexes=tmp_path, model=small_model("bert"), pooling="mean", device="cpu"
     )
