@@ -130,8 +130,7 @@ def _exported(
         # of a copy: the engine shares its model with other encoders, and `head` may get another precision
         wanted = _vectors(TorchEngine(copy.deepcopy(head), torch.device("cpu"), "fp32"), probes)
         keep(spec, traced(copy.deepcopy(head), probes[0]), wanted.shape[1], kept)
-        for _ in range(2):  # compiled, and read from what was compiled, as later processes do
-            exported = open_exported(recipe, spec)
+        exported = open_exported(recipe, spec)
         if exported is None:
             raise OSError("what was exported can't be opened")
         got = _vectors(exported.engine, probes)
