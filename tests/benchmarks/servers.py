@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.servers [COUNT]
 
-Real definition vectors, 4,000 or COUNT; 200 others are the queries, one after another. Every engine is tuned to
-a recall@10 of 0.95. The ratio is a server's speed by that of the graph for the same query, the median of pairs.
+Real definition vectors, 4,000 or COUNT; 200 others are the queries, one after another. Every engine is tuned
+to a recall@10 of 0.95. The ratio is a server's speed by that of the graph for the same query, the median of
+pairs.
 """
 
 import statistics
