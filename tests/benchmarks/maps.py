@@ -1,11 +1,16 @@
 """Maps of 10,003 customer questions: neighbours kept by PCA and by UMAP, and moves after a rebuild.
 
 The rebuild drops a tenth of the questions and adds as many. Peer: a layout from nothing, laid over the old
-map as well as it can be.
+map as well as it can be. `page` opens the page on a map of 100,000 points, warm: from the address to drawn
+points, the layout shift, and a frame while it is zoomed.
+
+    python -m tests.benchmarks.maps [page]
 """
 
 import csv
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +21,26 @@ from embedsearch.maps import make_map
 from embedsearch.maps.alignment import rows_of_same_ids
 from embedsearch.maps.inputs import Method, PreviousMap, Settings
 from embedsearch.progress import Silent
-from tests.benchmarks.common import need
+from tests.benchmarks.common import need, served
+from tests.ui.conftest import ARGUMENTS, CHROMIUM
+from tests.ui.test_layout_shift import WATCH
+
+POINTS, OPENED = 100_000, 7
+DRAWN = '.map[data-lit="100000"]'
+# milliseconds of each of 40 frames, zooming in and out
+FRAMES = """() => new Promise((done) => {
+  const root = [...document.querySelectorAll("*")].map((each) => each.shadowRoot)
+    .find((each) => each?.querySelector(".map"));
+  const [near, far] = ["in", "out"].map((way) => root.querySelector(`[data-zoom=${way}]`));
+  const times = [];
+  const step = () => {
+    times.push(performance.now());
+    if (times.length > 40) return done(times.slice(1).map((each, at) => each - times[at]));
+    (times.length % 8 < 4 ? near : far).click();
+    requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+})"""
 
 
 def write(path, rows):
@@ -25,8 +49,40 @@ def write(path, rows):
         csv.writer(file).writerows([("key", "text"), *rows])
 
 
-def main():
-    """Print the figures."""
+def page():
+    """Print how the page opens and moves a map of 100,000 points; the first opening warms the server."""
+    from playwright.sync_api import sync_playwright
+
+    draw, kinds = np.random.default_rng(0), np.arange(POINTS) % 40
+    vectors = draw.normal(size=(40, 8))[kinds] + draw.normal(scale=0.2, size=(POINTS, 8))
+    fields = [{"kind": f"kind{kind}"} for kind in kinds.tolist()]
+    with tempfile.TemporaryDirectory(prefix="embedsearch-bench-") as name, sync_playwright() as playwright:
+        folder = Path(name)
+        source = ([str(at) for at in range(POINTS)], vectors.astype(np.float32), fields)
+        es.build(source, name="many", indexes=folder / "indexes", backend="exact")
+        map_index(folder / "indexes", "many", Settings(Method.PCA, names="kind"), Silent())
+        with served(folder) as (port, _):
+            opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS).new_page()
+            opened.add_init_script(WATCH)
+            seconds, shifts = [], []
+            for _ in range(OPENED + 1):
+                started = time.perf_counter()
+                opened.goto(f"http://localhost:{port}/map?index=many")
+                opened.wait_for_selector(DRAWN, state="attached")
+                seconds.append(time.perf_counter() - started)
+                opened.wait_for_timeout(500)
+                shifts.append(opened.evaluate("window.shift"))
+            frames = opened.evaluate(FRAMES)
+    print(
+        f"map_page value={np.median(seconds[1:]):.2f} (seconds from the address to {POINTS:,} drawn points, "
+        f"warm, median of {OPENED}; slowest {max(seconds[1:]):.2f}, first {seconds[0]:.2f}; bar 2)"
+    )
+    print(f"map_shift value={max(shifts):.4f} (the largest layout shift of these; bar 0.1)")
+    print(f"map_frame value={np.median(frames):.0f} (milliseconds of a frame while it is zoomed, no GPU)")
+
+
+def layouts():
+    """Print what maps keep, and how far they move."""
     with need("text", "banking77_train.tsv").open(encoding="utf-8", newline="") as file:
         rows = [(f"q{at}", row["text"]) for at, row in enumerate(csv.DictReader(file, delimiter="\t"))]
     order = np.random.default_rng(0).permutation(len(rows))
@@ -64,4 +120,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    page() if sys.argv[1:] == ["page"] else layouts()
