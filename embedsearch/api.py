@@ -471,8 +471,8 @@ def _is_like(folder: Path, recipe: Recipe) -> bool:
 
 
 def _file(path: str | Path) -> str:
-    """Return the path of a file as an absolute one; empty for none."""
-    return str(expanded(path).resolve()) if path else ""
+    """Return the path of a file as an absolute one, an address as it is; empty for none."""
+    return str(path) if not path or is_address(str(path)) else str(expanded(path).resolve())
 
 
 def _absolute(source: str | Path) -> str:

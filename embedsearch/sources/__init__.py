@@ -135,5 +135,20 @@ def open_source(recipe: SourceRecipe) -> Source:
         )
     if recipe.kind in TABLES and is_address(recipe.location):
         recipe = replace(recipe, location=str(local_file(recipe.location, "a table")))
+    if recipe.kind == "vectors":
+        recipe = _copied(recipe)
     module, name = SOURCES[recipe.kind].split(":")
     return cast(type[Source], getattr(import_module(module), name))(recipe)
+
+
+def _copied(recipe: SourceRecipe) -> SourceRecipe:
+    """Return the recipe of vectors with a copy in place of each of its files that lies at an address."""
+    files = {
+        "location": (recipe.location, "a .npy or .npz file"),
+        "ids": (recipe.ids, "a file with one id a line, or a .npy of ids"),
+        "fields": (recipe.fields, "a table"),
+    }
+    return replace(
+        recipe,
+        **{name: str(local_file(place, what)) for name, (place, what) in files.items() if is_address(place)},
+    )

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from embedsearch.disk.paths import expanded
 from embedsearch.errors import SourceError
-from embedsearch.sources.addresses import Place, is_address
+from embedsearch.sources.addresses import Place, is_address, local_file
 from embedsearch.sources.dataset import is_saved_dataset
 from embedsearch.sources.documents import DOCUMENT_SUFFIXES, MARKDOWN, TEXT_SUFFIXES
 from embedsearch.sources.files import ZIP
@@ -120,6 +120,8 @@ def _kind_at(location: str) -> str:
     suffix = _suffix(urlsplit(location).path)
     if is_tar(urlsplit(location).path) or is_pattern(location):
         return WEBDATASET
+    if suffix == ".txt" and is_word_vectors(local_file(location, "a text file")):
+        return "word-vectors"
     if suffix in FILE_KINDS:
         return FILE_KINDS[suffix]
     return _kind_of_names(location, zip_names(location) if suffix == ZIP else Place.at(location).listing())

@@ -1,7 +1,9 @@
 """Vectors made elsewhere through a build and its rebuilds, and all that works on an index of them."""
 
+import io
 import json
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +12,13 @@ import pytest
 import embedsearch as es
 from embedsearch.disk import checksums
 from embedsearch.distances.metric import Metric, distances
-from embedsearch.errors import EncoderMismatchError, RecipeError, SourceError, TooManyRejectedError
+from embedsearch.errors import (
+    EncoderMismatchError,
+    RecipeError,
+    SourceError,
+    SourceNotFoundError,
+    TooManyRejectedError,
+)
 from embedsearch.indexing import shards
 
 RNG = np.random.default_rng(3)
@@ -342,3 +350,34 @@ def test_a_build_reads_its_vectors_once_for_their_checksum(tmp_path, monkeypatch
     es.build(tmp_path / "v.npy", name="own", indexes=tmp_path)
     assert es.open("own", tmp_path).search(es.Vector(RNG.normal(size=256)), 3)
     assert read.count("vectors.npy") == 1
+
+
+def test_vectors_at_addresses_are_read_through_rebuilds(tmp_path):
+    """A .npy with its ids and fields, and a text file of words, are read at addresses as in a folder."""
+    place = fsspec.filesystem("memory")
+
+    def put(name, content):
+        place.pipe_file(f"/vectors/{name}", content)
+
+    def as_npy(rows):
+        file = io.BytesIO()
+        np.save(file, rows)
+        return file.getvalue()
+
+    put("v.npy", as_npy(ROWS))
+    put("ids.txt", "\n".join(IDS).encode())
+    put("f.csv", "\n".join(["first", *(each[1] for each in IDS)]).encode())
+    at = "memory://vectors/"
+    index = es.build(at + "v.npy", name="far", indexes=tmp_path, ids=at + "ids.txt", fields=at + "f.csv")
+    assert index.get("v12").fields == {"first": 1}
+    assert index.search(es.MoreLike("v03"), 2)[0].id in IDS
+    put("v.npy", as_npy(np.concatenate([ROWS[1:], RNG.normal(size=(1, 6)).astype(np.float32)])))
+    put("ids.txt", "\n".join([*IDS[1:], "v90"]).encode())
+    put("f.csv", "\n".join(["first", *(each[1] for each in IDS[1:]), "9"]).encode())
+    changes = index.rebuild().manifest.changes
+    assert (changes.added, changes.changed, changes.removed, changes.unchanged) == (1, 0, 1, 29)
+    lines = (f"{each} {' '.join(map(str, row))}" for each, row in zip(IDS, ROWS.tolist(), strict=True))
+    put("glove.txt", "\n".join(lines).encode())
+    assert es.build(at + "glove.txt", name="words", indexes=tmp_path).get("v12").id == "v12"
+    with pytest.raises(SourceNotFoundError, match=r"nothing at memory://vectors/none\.npy"):
+        es.build(at + "none.npy", name="none", indexes=tmp_path)
