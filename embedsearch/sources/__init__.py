@@ -143,12 +143,13 @@ def open_source(recipe: SourceRecipe) -> Source:
 
 def _copied(recipe: SourceRecipe) -> SourceRecipe:
     """Return the recipe of vectors with a copy in place of each of its files that lies at an address."""
-    files = {
-        "location": (recipe.location, "a .npy or .npz file"),
-        "ids": (recipe.ids, "a file with one id a line, or a .npy of ids"),
-        "fields": (recipe.fields, "a table"),
-    }
+
+    def held(place: str, what: str) -> str:
+        return str(local_file(place, what)) if is_address(place) else place
+
     return replace(
         recipe,
-        **{name: str(local_file(place, what)) for name, (place, what) in files.items() if is_address(place)},
+        location=held(recipe.location, "a .npy or .npz file"),
+        ids=held(recipe.ids, "a file with one id a line, or a .npy of ids"),
+        fields=held(recipe.fields, "a table"),
     )
