@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
+from embedsearch.artifacts.thumbnails import SIDE, kept_copy, small_copy
 from embedsearch.encoders.audio.spectrogram import RATE, coloured, log_mel
-from embedsearch.encoders.vision.decode import ImageSource, open_rgb
+from embedsearch.encoders.vision.decode import ImageSource
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import Span
 from embedsearch.results import Hit
@@ -56,11 +56,9 @@ def thumbnail(content: Path | bytes, card: Card, moment: Span | None, side: int)
     Raises:
         ItemError, OSError: its file can't be read.
     """
-    image = open_rgb(image_at(content, card, moment), 2 * side)
-    image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
+    if card is Card.IMAGE and side == SIDE and isinstance(content, Path) and (made := kept_copy(content)):
+        return made
+    return small_copy(image_at(content, card, moment), side)
 
 
 def moment_of(hit: Hit) -> Span | None:

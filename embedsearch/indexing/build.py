@@ -28,6 +28,7 @@ import numpy as np
 from embedsearch.artifacts import ArtifactContext, is_complete, refresh
 from embedsearch.artifacts.exports import export_for_queries
 from embedsearch.artifacts.lexical import mode_note
+from embedsearch.artifacts.thumbnails import make_thumbnails
 from embedsearch.backends import AUTO, check_kind, elsewhere_class, is_elsewhere
 from embedsearch.crossmodal.projection import tower_recipe
 from embedsearch.disk.checksums import file_facts, note, sha256_of
@@ -180,6 +181,7 @@ def build_index(
     del ready, loaded, encoder  # the model of the build leaves the memory
     if embedded:  # what embeds nothing loads no torch
         export_for_queries(current, load, progress)
+    make_thumbnails(current, progress)
     return current
 
 

@@ -17,6 +17,7 @@ from fastapi import FastAPI, Response
 from starlette.responses import FileResponse, PlainTextResponse
 
 from embedsearch.analysis.compare import compare
+from embedsearch.artifacts.thumbnails import SIDE
 from embedsearch.encoders import Encoder
 from embedsearch.encoders.vision.decode import DAMAGED, UPLOADED_PIXELS, check_upload, opened
 from embedsearch.errors import IndexDamagedError, IndexNotFoundError, ItemError, ItemNotFoundError, UsageError
@@ -56,7 +57,6 @@ BATCH, QUEUE, SECONDS, MEBIBYTES = 32, 256, 30.0, 32  # the defaults of `Setting
 HEAVY = 2  # threads that decode and explain: a large image takes hundreds of megabytes
 LIGHT = 4  # threads that read items
 UPLOADED_MINUTES = 10  # of the sounds of one request
-SIDE = 400  # pixels of the longer side of a thumbnail
 # a file of the source is shown by the browser, and never run
 HARMLESS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 

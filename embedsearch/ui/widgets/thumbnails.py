@@ -6,13 +6,14 @@ from pathlib import Path
 
 import streamlit as st
 
+from embedsearch.artifacts.thumbnails import SIDE
 from embedsearch.errors import ItemError
 from embedsearch.explain.shown import moment_of, thumbnail
 from embedsearch.modalities import MODALITIES, Card
 from embedsearch.records import Span
 from embedsearch.results import Hit
 
-SIDE, LARGE = 400, 1460  # pixels of the longer side of a thumbnail, and of an image that is enlarged
+LARGE = 1460  # pixels of the longer side of an image that is enlarged
 
 
 def of_hit(hit: Hit) -> bytes | None:

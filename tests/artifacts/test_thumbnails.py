@@ -1,0 +1,70 @@
+"""Small copies of images that a build makes."""
+
+import io
+
+import pytest
+from PIL import Image
+
+import embedsearch as es
+from embedsearch.artifacts import thumbnails
+from embedsearch.explain.shown import thumbnail
+from embedsearch.modalities import Card
+from embedsearch.progress import Silent
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """An index of three large images, with a cache of its own: their folder, and the index."""
+    root = tmp_path_factory.mktemp("thumbnails")
+    (root / "images").mkdir()
+    for colour in ("red", "green", "blue"):
+        Image.new("RGB", (900, 600), colour).save(root / "images" / f"{colour}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        yield root, es.build(root / "images", name="images", indexes=root / "indexes")
+
+
+def copies(root):
+    """The files of small copies, sorted."""
+    return sorted((root / "cache" / "embedsearch" / thumbnails.FOLDER).rglob("*"))
+
+
+def test_a_build_makes_small_copies_and_a_rebuild_only_the_new_ones(built, monkeypatch):
+    """The page gets the copy of the build, and decodes no original; what has changed gets a new one."""
+    root, index = built
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+    red = root / "images" / "red.png"
+    kept = thumbnails.kept_copy(red)
+    with Image.open(io.BytesIO(kept)) as image:
+        assert image.size == (400, 267)
+    assert thumbnail(red, Card.IMAGE, None, thumbnails.SIDE) == kept
+    assert thumbnails.make_thumbnails(index.build, Silent()) == 0
+    files = [path for path in copies(root) if path.is_file()]
+    assert len(files) == 3
+    times = {path: path.stat().st_mtime_ns for path in files}
+    Image.new("RGB", (600, 900), "yellow").save(red)
+    assert thumbnails.kept_copy(red) is None
+    index.rebuild()
+    with Image.open(io.BytesIO(thumbnails.kept_copy(red))) as image:
+        assert image.size == (267, 400)
+    assert {path: path.stat().st_mtime_ns for path in files} == times
+
+
+def test_what_has_no_small_copy_is_still_shown(built, tmp_path, monkeypatch):
+    """A lost cache, a file that is gone and one that is no image end no build and no page."""
+    root, index = built
+    green, blue = root / "images" / "green.png", root / "images" / "blue.png"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert thumbnails.kept_copy(green) is None
+    assert thumbnail(green, Card.IMAGE, None, thumbnails.SIDE)
+    whole = blue.read_bytes()
+    try:
+        blue.write_bytes(whole[:50])
+        assert thumbnails.make_thumbnails(index.build, Silent()) == 2
+        blue.unlink()
+        assert thumbnails.make_thumbnails(index.build, Silent()) == 0
+    finally:
+        blue.write_bytes(whole)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nothing")
+    assert thumbnails.make_thumbnails(index.build, Silent()) == 0
+    assert thumbnails.kept_copy(tmp_path / "none.png") is None
