@@ -34,7 +34,8 @@ def show(indexes: Path) -> None:
                 navigation.link(INDEXES.path, "Choose a folder or a file", ":material/folder_open:", {})
     st.html('<p class="es-quiet">Or in a terminal:</p>')
     st.code("embedsearch demo\nembedsearch build ~/Pictures --name images", language="bash")
-    st.html(f'<p class="es-quiet">Folder of indexes: {html.escape(str(indexes))}</p>')
+    if job_panel.may_build():  # paths of this machine are not for visitors from elsewhere
+        st.html(f'<p class="es-quiet">Folder of indexes: {html.escape(str(indexes))}</p>')
 
 
 def offer_demo(indexes: Path) -> None:

@@ -25,6 +25,7 @@ HEADS = {
     State.CANCELLED: "Stopped",
     State.DIED: "Interrupted",
 }
+FAILED = "The page on the machine itself says why."
 COUNTED = ("added", "changed", "removed", "rejected")
 
 
@@ -80,7 +81,7 @@ def _follow(indexes: Path, known: tuple[str, State] | None) -> None:
         return
     allowed = may_build()
     with st.container(horizontal=True, vertical_alignment="center", key=f"es-job-{job.state}"):
-        st.html(_panel(job))
+        st.html(_panel(job, allowed=allowed))
         if not allowed:
             return
         if job.state is State.RUNNING:
@@ -112,16 +113,18 @@ def _follow(indexes: Path, known: tuple[str, State] | None) -> None:
         )
 
 
-def _panel(job: Job) -> str:
+def _panel(job: Job, *, allowed: bool) -> str:
+    """Return the HTML of a job; visitors from elsewhere see no stage or reason, which name paths."""
     title = html.escape(job.title)
     if job.state is not State.RUNNING:
-        text = outcome(job)
+        text = outcome(job) if allowed or job.state is not State.FAILED else FAILED
         return (
             f'<div class="es-job es-{job.state} es-announced"><p><b>{title}</b> '
             f'<span class="es-badge">{HEADS[job.state]}</span></p>'
             f'<p class="es-job-said">{html.escape(text)}</p></div>'
         )
-    line = "stopping" if job.stopping else job.stage or "starting"
+    stage = job.stage if allowed or not job.stage else "working"
+    line = "stopping" if job.stopping else stage or "starting"
     share = min(job.done / job.total, 1) if job.total else 0
     width = f"{100 * share:.1f}%"
     bar = (
