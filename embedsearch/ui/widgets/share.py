@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from streamlit.components.v2 import component
 
 from embedsearch.index import Index
 from embedsearch.query import AnyQuery, SearchOptions
-from embedsearch.results import Results
+from embedsearch.results import Hit, Results
 from embedsearch.serve.schemas import SearchOutput
 from embedsearch.ui import ASSETS, downloads, url_state
 from embedsearch.ui.widgets import cards, spelled
@@ -48,7 +48,8 @@ def show(
         f"{name}-ids.txt": lambda path: _ids(every(), path),
     }
     if any(map(cards.is_image, results)):
-        files[f"{name}-images.zip"] = lambda path: _images(results, path)
+        rows = [hit.row for hit in results]  # an offer outlives the run, and hits may hold images
+        files[f"{name}-images.zip"] = lambda path: _images(searcher.items(rows, [0.0] * len(rows)), path)
     key = st.session_state.setdefault(VISITOR, downloads.visitor())
     now = url_state.parameters()
     data = {
@@ -93,10 +94,10 @@ def _ids(results: Results, path: Path) -> None:
     path.write_text("".join(f"{hit.id}\n" for hit in results), encoding="utf-8")
 
 
-def _images(results: Results, path: Path) -> None:
+def _images(hits: Sequence[Hit], path: Path) -> None:
     """Write the files of the hits that are shown, named by their ranks; those that are gone are left out."""
     with zipfile.ZipFile(path, "w", strict_timestamps=False) as file:  # also of files from before 1980
-        for hit in results:
+        for hit in hits:
             source = hit.content
             name = f"{hit.rank:04} {Path(hit.path or hit.id).name}"
             if isinstance(source, bytes):
