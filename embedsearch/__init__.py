@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from embedsearch.results import Hit, Results
     from embedsearch.serve.client import connect
 
-__version__ = "0.11.0"
+__version__ = "0.12.0"
 
 # public name -> where it is defined
 _HOMES = {
