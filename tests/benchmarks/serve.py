@@ -31,10 +31,10 @@ NAME = "definitions"
 def index():
     """Return the folder with the index of 100,000 definitions, made once, and other definitions.
 
-    It is in fp32, which every processor computes alike.
+    It is in fp32, which every processor computes alike; how queries are embedded depends on the version.
     """
     texts = list(dict.fromkeys(definitions()))
-    folder = cache() / "serve-fp32"
+    folder = cache() / f"serve-fp32-{es.__version__}"
     if NAME not in es.list_indexes(folder):
         es.build(texts[:COUNT], name=NAME, precision="fp32", indexes=folder)
     return folder, texts[COUNT : COUNT + QUERIES]
