@@ -39,7 +39,9 @@ def train(index: Any, sample: Vectors) -> Any:
     if lists < FEWEST or index.d < LEAST or index.d % COMPONENTS:
         index.train(sample)
         return None
-    codes = faiss.IndexPQFastScan(index.d, index.d // COMPONENTS, 4, index.metric_type)
+    # By l2 whatever the metric: centres of ip have unit length, so the same one is nearest. By ip none is
+    # found for a vector of zeros, and FAISS ends the process.
+    codes = faiss.IndexPQFastScan(index.d, index.d // COMPONENTS, 4)
     codes.pq.cp.niter = CODE_ROUNDS
     codes.train(_some(sample, CODE_TRAINING))
     finder = faiss.IndexRefineFlat(codes)

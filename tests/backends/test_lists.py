@@ -60,6 +60,17 @@ def test_vectors_come_into_the_nearest_list(metric):
     assert ours >= 0.98 * theirs
 
 
+def test_vectors_of_zeros_come_into_lists_too():
+    """They are as far from all centres by ip; none ends the training, and none is lost."""
+    index, vectors = made(), near_centres(4000, 1)
+    vectors[5::200] = 0
+    finder = lists.train(index, vectors)
+    assert finder is not None
+    with lists.filling(index, finder):
+        index.add(vectors)
+    assert sum(index.invlists.list_size(number) for number in range(index.nlist)) == len(vectors)
+
+
 def test_codes_that_do_not_find_the_nearest_are_not_used(monkeypatch):
     """Where too few vectors get the nearest list by codes, each is compared with all centres."""
     monkeypatch.setattr(lists, "FILLED_AMONG", (1,))
