@@ -8,6 +8,7 @@ import pytest
 
 import embedsearch as es
 from embedsearch.backends.remote import published
+from embedsearch.backends.remote.address import Address
 
 
 class Hostile:
@@ -51,6 +52,17 @@ def test_a_build_is_read(tmp_path):
     folder = read(whole, tmp_path)
     assert folder.name == "20261128"
     assert (folder / "ids.npy").read_bytes() == b"ids"
+
+
+def test_a_reader_asks_the_server_at_its_own_uri(tmp_path):
+    """Whoever built the index may have reached it under another name, or as another user."""
+    theirs = Address("http://localhost:1", "m", "0" * 8, "es_m", 1, "FLAT", {})
+    theirs.save(tmp_path / "index", "milvus")
+    sent = (tmp_path / "index.milvus.json").read_bytes()
+    files = {"index.milvus.json": zlib.compress(sent)}
+    folder = read(Hostile("20261128", files, {"index.milvus.json": len(sent)}), tmp_path)
+    assert Address.load(folder / "index", "milvus").uri == Hostile.uri
+    assert (folder / "index.milvus.json").read_bytes() == sent
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from embedsearch.backends.remote.server import Server
 from embedsearch.errors import IndexDamagedError
 
 LONGEST = 150  # characters of a name in an alias
+REACHED = "server.txt"  # in a build that was fetched: the URI by which its reader reaches the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Address:
 
     @classmethod
     def load(cls, path: Path, backend: str) -> Self:
-        """Read what `save` wrote beside `path`.
+        """Read what `save` wrote beside `path`; of a build that was fetched, with the URI of its reader.
 
         Raises:
             IndexDamagedError: it can't be read.
@@ -78,6 +79,8 @@ class Address:
         file = address_file(path, backend)
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
+            if (reached := file.with_name(REACHED)).is_file():
+                values["uri"] = reached.read_text(encoding="utf-8")
             columns = {name: Column(**column) for name, column in values.pop("columns").items()}
             return cls(**values, columns=columns)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -87,6 +90,13 @@ class Address:
 def address_file(path: Path, backend: str) -> Path:
     """Return the file beside the path of an index that holds its address."""
     return path.with_name(f"{path.stem}.{backend}.json")
+
+
+def note_reached(folder: Path, uri: str) -> None:
+    """Note in the folder of a fetched build by which URI its reader reaches the server."""
+    aside = folder.with_name(f".{REACHED}-{uuid4().hex}")
+    aside.write_text(uri, encoding="utf-8")
+    aside.replace(folder / REACHED)
 
 
 def alias_of(name: str) -> str:

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from embedsearch.backends.remote.address import Address, alias_of, owner_in, owner_of, prefix
+from embedsearch.backends.remote.address import (
+    Address,
+    alias_of,
+    note_reached,
+    owner_in,
+    owner_of,
+    prefix,
+)
 from embedsearch.backends.remote.columns import Column
 from embedsearch.backends.remote.server import EXACT, GONE, KNOWN, NODE, Server, between
 from embedsearch.errors import IndexNotFoundError, RecipeError, ServerError
@@ -134,6 +141,7 @@ def fetch(server: Server, name: str, folder: Path) -> Path:
                 aside.rename(target)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+    note_reached(target, server.uri)
     return target
 
 
