@@ -95,7 +95,8 @@ class GivenEncoder:
             return None
         numbers = vectors.rows.ravel()
         # their sum of squares is quick to have, and finite where all are, unless some are huge
-        finite = np.isfinite(numbers @ numbers) or np.isfinite(numbers).all()
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(numbers @ numbers) or np.isfinite(numbers).all()
         return vectors.rows if finite else None
 
     def _prepare(self, item: Any) -> Prepared | ItemError:
