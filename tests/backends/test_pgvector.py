@@ -85,6 +85,7 @@ def test_what_sql_cannot_evaluate_is_not_sent(tree):
         ("postgresql://host:port/db", "names no database"),
         ("postgresql://user:secret@host/db", "Leave the password out of --uri"),
         ("postgresql://host/db?password=secret", "Leave the password out of --uri"),
+        ("postgresql://host/db?sslpassword=secret", "Leave the password out of --uri"),
     ],
 )
 def test_a_bad_uri_is_refused_before_anything_is_sent(uri, sentence, tmp_path):
@@ -261,4 +262,16 @@ def test_a_database_without_pgvector(uri):
         connection.execute("create role guest login")
     other = uri.replace("tester@/postgres", "guest@/plain")
     with pytest.raises(es.errors.ServerError, match="administrator run there: create extension vector"):
+        server.connect(other)
+
+
+def test_pgvector_in_a_schema_that_is_not_searched(uri):
+    """The sentence says what makes it found."""
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute("create database apart")
+    other = uri.replace("@/postgres", "@/apart")
+    with psycopg.connect(other, autocommit=True) as connection:
+        connection.execute("create schema extensions")
+        connection.execute("create extension vector schema extensions")
+    with pytest.raises(es.errors.ServerError, match="alter extension vector set schema public"):
         server.connect(other)

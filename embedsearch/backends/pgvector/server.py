@@ -55,7 +55,7 @@ def check_uri(uri: str) -> str:
         _ = parts.port
     except ValueError:
         raise RecipeError(f"{uri!r:.80} names no database. Write it like {_FORM}.") from None
-    if parts.password or "password" in dict(parse_qsl(parts.query)):
+    if parts.password or {"password", "sslpassword"} & dict(parse_qsl(parts.query)).keys():
         raise RecipeError(
             "Leave the password out of --uri, as the recipe keeps it: set PGPASSWORD, or use ~/.pgpass."
         )
@@ -245,11 +245,20 @@ class Server:
                 application_name="embedsearch",
             )
         except psycopg.OperationalError as error:
-            why = str(error).strip().splitlines()[-1]
+            why = (str(error).strip() or type(error).__name__).splitlines()[-1]
             raise ServerError(
                 f"No PostgreSQL server lets embedsearch in at {self.uri}: {why:.200}. Start it, name another "
                 "with --uri, or set PGPASSWORD."
             ) from None
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: psycopg.Connection[Any]) -> None:
+        """Let a new connection send vectors; errors as `_new`."""
         connection.execute(f"set client_min_messages to error; set lock_timeout to '{ANSWERING}s'")
         has = "select extversion from pg_extension where extname = 'vector'"
         found = connection.execute(has).fetchone()
@@ -257,7 +266,6 @@ class Server:
             try:
                 connection.execute("create extension vector")
             except psycopg.Error:
-                connection.close()
                 raise ServerError(
                     f"The database at {self.uri} has no pgvector. Install it on the server, and have an "
                     "administrator run there: create extension vector"
@@ -265,14 +273,16 @@ class Server:
             found = connection.execute(has).fetchone()
         assert found is not None
         if tuple(int(part) for part in found[0].split(".")[:2]) < OLDEST:
-            connection.close()
             raise ServerError(f"pgvector at {self.uri} is {found[0]}; 0.8 or newer is needed.")
         info = TypeInfo.fetch(connection, "vector")
-        assert info is not None
+        if info is None:
+            raise ServerError(
+                f"pgvector at {self.uri} is in a schema that is not searched. Add that to the user's "
+                "search_path, or have an administrator run there: alter extension vector set schema public"
+            )
         info.register(connection)
         dumper = type("VectorDumper", (_VectorDumper,), {"oid": info.oid})
         connection.adapters.register_dumper(np.ndarray, dumper)
-        return connection
 
     def _do(self, text: sql.Composed, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run a statement, and return the rows that it answers with."""
