@@ -81,6 +81,7 @@ def test_what_sql_cannot_evaluate_is_not_sent(tree):
         ("", "needs --uri"),
         ("vectors.db", "names no database"),
         ("http://host/db", "names no database"),
+        ("POSTGRESQL://host/db", "names no database"),
         ("postgresql://host", "names no database"),
         ("postgresql://host:port/db", "names no database"),
         ("postgresql://user:secret@host/db", "Leave the password out of --uri"),
@@ -118,8 +119,9 @@ def test_what_is_no_address(text):
 
 
 def test_no_server_answers(tmp_path):
-    """A port where nobody listens ends in one sentence, with nothing built."""
-    with pytest.raises(es.errors.ServerError, match="No PostgreSQL server lets embedsearch in at postgresql"):
+    """A port where nobody listens ends in one sentence that says why, with nothing built."""
+    sentence = "No PostgreSQL server lets embedsearch in at postgresql.* Connection refused. Start it"
+    with pytest.raises(es.errors.ServerError, match=sentence):
         es.build(
             VECTORS, name="small", backend="pgvector", uri="postgresql://127.0.0.1:9/db", indexes=tmp_path
         )

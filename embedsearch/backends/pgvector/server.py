@@ -59,7 +59,7 @@ def check_uri(uri: str) -> str:
         raise RecipeError(
             "Leave the password out of --uri, as the recipe keeps it: set PGPASSWORD, or use ~/.pgpass."
         )
-    if parts.scheme not in SCHEMES or not parts.path.strip("/") or parts.fragment:
+    if uri.partition("://")[0] not in SCHEMES or not parts.path.strip("/") or parts.fragment:
         raise RecipeError(f"{uri!r:.80} names no database. Write it like {_FORM}.")
     return uri
 
@@ -245,7 +245,7 @@ class Server:
                 application_name="embedsearch",
             )
         except psycopg.OperationalError as error:
-            why = (str(error).strip() or type(error).__name__).splitlines()[-1]
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ServerError(
                 f"No PostgreSQL server lets embedsearch in at {self.uri}: {why:.200}. Start it, name another "
                 "with --uri, or set PGPASSWORD."
