@@ -33,6 +33,7 @@ COUNTERPARTS = {
     "list": "embedsearch:list_indexes",
     "info": "embedsearch:Index.info",
     "compare": "embedsearch:compare",
+    "versus": "embedsearch:Index.versus",
     "calibrate": "embedsearch:Index.calibrate",
     "eval": "embedsearch:Index.evaluate",
     "dupes": "embedsearch:Index.duplicates",
