@@ -40,7 +40,7 @@ VIEWS: dict[str, tuple[str, dict[str, str | list[str]]]] = {
 }
 
 
-QUERY = "a bird that can swim"
+QUERY = "a fruit that is yellow"
 WIDE, TALL, FILMED = 1280, 800, (960, 600)  # pixels of the README's images, and of the film
 SHORT, LONG = 350, 2500  # milliseconds that an image of the film stands
 STILLS: dict[str, tuple[str, dict[str, str | list[str]]]] = {
@@ -137,7 +137,7 @@ def film(page: Any, address: str, path: Path) -> None:
         take(SHORT)
     field.fill(QUERY)
     field.press("Enter")
-    page.wait_for_url(lambda at: "swim" in at)
+    page.wait_for_url(lambda at: QUERY.rsplit(maxsplit=1)[-1] in at)
     settled(page)
     take(LONG)
     page.get_by_role("button", name=re.compile("^Why was")).first.click()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 
 import numpy as np
@@ -39,9 +40,15 @@ def drawn(tmp_path_factory):
     return DrawnMap(index, made, np.arange(0, COUNT, 2), False, facets)
 
 
+def answered(path):
+    """Return the answer to a path, from a thread: a browser of other tests keeps this one's event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, map_files.answer(path)).result()
+
+
 def fetch(drawn, file):
     """Return the status and the content of a file of the map."""
-    response = asyncio.run(map_files.answer(map_files.address(drawn).removeprefix(".") + f"/{file}"))
+    response = answered(map_files.address(drawn).removeprefix(".") + f"/{file}")
     return response.status_code, response.body
 
 
@@ -93,5 +100,5 @@ def test_what_is_not_there(drawn):
     """Another name, file or field is not found; few items have no finer names."""
     assert fetch(drawn, "values/none")[0] == 404
     assert fetch(drawn, "vectors")[0] == 404
-    assert asyncio.run(map_files.answer(f"{map_files.PATH}abc/points")).status_code == 404
+    assert answered(f"{map_files.PATH}abc/points").status_code == 404
     assert fetch(drawn, "regions") == (200, b"[]")

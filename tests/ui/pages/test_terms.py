@@ -146,7 +146,9 @@ def test_two_indexes_stand_side_by_side(visit):
     page = visit({"index": "questions", "q": "refund", "close": "no"})
     answered(page)
     page.get_by_role("button", name="Side by side").click()
-    expect(page.get_by_role("radio")).to_have_count(2)  # no images and no words
+    expect(page.get_by_role("radio", name="twice")).to_have_count(1)
+    for other in ("images", "senses"):
+        expect(page.get_by_role("radio", name=other, exact=True)).to_have_count(0)
     page.get_by_text("twice", exact=True).click()
     expect(page).to_have_url(re.compile("versus=twice"))
     expect(page.locator(".es-beside")).to_have_count(24)
