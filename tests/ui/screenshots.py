@@ -2,8 +2,8 @@
 
 INDEXES is a folder with indexes of the names that the tests use, or any: a view of an index that is not
 there shows the first one. Each view is taken at three widths, light and dark. With `readme`, the images of
-the README (tests/ui/readme) are made instead, of the demo's indexes: three stills, and a film of a search, why,
-and the map.
+the README (tests/ui/readme) are made instead, of the demo's indexes: three stills, and a film of a search,
+why, and the map.
 """
 
 from __future__ import annotations
