@@ -25,7 +25,9 @@ const watch = () => {
   document.addEventListener("focusin", (event) => { focused = event.target; });
   const app = document.querySelector(".stApp");
   const look = () => {
-    if (app.dataset.testScriptState === "notRunning") setTimeout(ended, 100); // what is stale goes first
+    const still = () => app.dataset.testScriptState === "notRunning";
+    // what is stale goes first, and what is new may come late
+    for (const later of still() ? [100, 500, 1500] : []) setTimeout(() => still() && ended(), later);
   };
   look();
   new MutationObserver(look).observe(app, { attributes: true, attributeFilter: ["data-test-script-state"] });

@@ -334,7 +334,7 @@ def test_the_focus_stays_with_the_results_and_they_are_announced(visit, door):
     """After a card's button the focus is on what was found, not on nothing, and a live region says it."""
     page = visit({"index": "questions", "q": "refund", "close": "no"})
     answered(page)
-    page.wait_for_timeout(1000)  # it is announced after the hits are drawn
+    page.wait_for_timeout(2000)  # it is announced after the hits are drawn
     button = cards(page).nth(3).get_by_role("button", name=door)
     button.focus()
     before = announced(page)
