@@ -27,7 +27,7 @@ const watch = () => {
   const look = () => {
     const still = () => app.dataset.testScriptState === "notRunning";
     // what is stale goes first, and what is new may come late
-    for (const later of still() ? [100, 500, 1500] : []) setTimeout(() => still() && ended(), later);
+    for (const later of still() ? [100, 300, 500, 700, 900, 1500] : []) setTimeout(() => still() && ended(), later);
   };
   look();
   new MutationObserver(look).observe(app, { attributes: true, attributeFilter: ["data-test-script-state"] });
