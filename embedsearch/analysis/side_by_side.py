@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -181,7 +182,7 @@ def rank_biased_overlap(pairs: Sequence[tuple[int, int]], left: int, right: int)
     if not short:
         return 0.0 if long else 1.0
     ends = sorted(max(pair) + 1 for pair in pairs)
-    shared = [sum(end <= depth for end in ends) for depth in range(long + 1)]  # among the first `depth`
+    shared = [bisect_right(ends, depth) for depth in range(long + 1)]  # among the first `depth`
     total = sum(shared[d] / d * p**d for d in range(1, long + 1))
     total += sum(shared[short] * (d - short) / (short * d) * p**d for d in range(short + 1, long + 1))
     beyond = (shared[long] - shared[short]) / long + shared[short] / short

@@ -28,6 +28,8 @@ from embedsearch.query import DEFAULT_K
 if TYPE_CHECKING:
     from embedsearch.results import Hit
 
+LEAST = 20  # characters of a hit, however long the names of the indexes are
+
 
 @click.command(
     "versus",
@@ -86,7 +88,7 @@ def versus_command(
         (hit.rank, there[at] + 1 if at in there else "-", hit) for at, hit in enumerate(found.left)
     ]
     rows += [("-", hit.rank, hit) for at, hit in enumerate(found.right) if at not in both]
-    wide = max(40, shutil.get_terminal_size().columns) - sum(widths) - 4
+    wide = max(LEAST, shutil.get_terminal_size().columns - sum(widths) - 4)
     for first, second, hit in rows:
         shown = plain(textwrap.shorten(hit.text or hit.path or hit.id, wide, placeholder=" ..."))
         click.echo(f"{first:>{widths[0]}}  {second:>{widths[1]}}  {shown}")

@@ -165,6 +165,17 @@ def test_two_indexes_are_asked_the_same(sources, run):
     assert all(line.split()[0] == "-" for line in lines[7:])
 
 
+def test_two_indexes_of_long_names_are_printed(sources, run):
+    """The hits have room beside names that are wider than the terminal."""
+    names = ["a" * 45, "b" * 45]
+    for name in names:
+        made = run("build", sources / "questions.csv", "--text", "question", "--name", name)
+        assert made.exit_code == 0, made.stderr
+    found = run("versus", *names, "money back", "-k", "2")
+    assert found.exit_code == 0, found.stderr
+    assert len(found.stdout.splitlines()) == 4
+
+
 def test_search_by_image_and_by_item(built, sources):
     """--image finds the image itself at distance 0; --item leaves the item out."""
     picture = sources / "pictures" / "blue" / "blue 0.png"
