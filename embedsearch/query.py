@@ -76,7 +76,7 @@ def checked_crop(edges: Any) -> Crop:
     """
     try:
         left, top, right, bottom = map(float, edges.split(",") if isinstance(edges, str) else edges)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         left = top = right = bottom = math.nan
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise QueryError(

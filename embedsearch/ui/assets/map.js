@@ -219,7 +219,7 @@ class Plot {
     if (!over) return;
     const [from, to] = this.slider.querySelectorAll("input");
     const output = this.slider.querySelector("output");
-    const said = (value) => (over.kind === "date" ? day(value) : String(Number(Number(value).toPrecision(8))));
+    const said = (value) => (over.kind === "date" ? day(value) : String(Number(Number(value).toPrecision(15))));
     this.from = over.from ?? over.low;
     this.to = over.to ?? over.high;
     const told = () => { output.textContent = `${said(this.from)} to ${said(this.to)}`; };

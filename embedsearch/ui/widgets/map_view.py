@@ -105,7 +105,8 @@ def inside(points: Vectors, corners: Floats) -> Mask:
     for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         if y1 != y2:
             crosses = (y1 > y) != (y2 > y)
-            odd ^= crosses & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+            with np.errstate(over="ignore", invalid="ignore"):  # corners may be huge
+                odd ^= crosses & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
     return odd
 
 

@@ -42,7 +42,17 @@ def test_a_whole_image_is_left_as_it_is(tmp_path):
 
 @pytest.mark.parametrize(
     "crop",
-    ["", "0,0,1", "a,b,c,d", (1, 0, 0, 1), (0, 0.5, 1, 0.5), (-0.1, 0, 1, 1), (0, 0, float("nan"), 1), 3],
+    [
+        "",
+        "0,0,1",
+        "a,b,c,d",
+        (1, 0, 0, 1),
+        (0, 0.5, 1, 0.5),
+        (-0.1, 0, 1, 1),
+        (0, 0, float("nan"), 1),
+        3,
+        (0, 0, 10**400, 1),
+    ],
 )
 def test_what_is_no_part_is_refused(crop):
     """A crop has four edges in the image, and something between them."""

@@ -26,6 +26,13 @@ def test_a_point_lies_in_a_polygon(corners, point, lies):
     assert inside(np.array([point]), corners[::-1]).tolist() == [lies]
 
 
+@pytest.mark.filterwarnings("error")
+def test_huge_corners_print_no_warning():
+    """An area of the address may have any finite corners."""
+    corners = np.array([[-1e308, -1e308], [1e308, -1e308], [1e308, 1e308], [-1e308, 1e308]])
+    assert inside(np.array([[0.5, 0.5]]), corners).shape == (1,)
+
+
 def test_nonsense_in_the_address_is_ignored(drawn):
     """Fields that are not there, a slider over words, and areas that are none leave the plain map."""
     said = {"colour": ["none"], "only": ["-1x"], "over": ["kind"], "between": ["1..2"]}
