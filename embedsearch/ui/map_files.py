@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from threading import Lock
-from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from starlette.responses import Response
 from embedsearch.artifacts.map import inputs_of
 from embedsearch.backends import Rows
 from embedsearch.distances.metric import Vectors
+from embedsearch.errors import EmbedsearchError
 from embedsearch.index import Index
 from embedsearch.maps import Map
 from embedsearch.maps.inputs import xy_of
@@ -171,10 +171,13 @@ async def answer(path: str) -> Response:
     kind, _, what = file.partition("/")
     with _lock:
         drawn = _known.get(name)
-    make = None if drawn is None else _maker(drawn, kind, unquote(what))
+    make = None if drawn is None else _maker(drawn, kind, what)
     if make is None:
         return Response(status_code=404)
-    content = await asyncio.to_thread(make)
+    try:
+        content = await asyncio.to_thread(make)
+    except (EmbedsearchError, OSError):  # the build was deleted or damaged; the page itself says so
+        return Response(status_code=404)
     is_json = kind in ("regions", "items")
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=86400"}
     return Response(content, 200, headers, "application/json" if is_json else "application/octet-stream")
@@ -187,7 +190,7 @@ def _maker(drawn: DrawnMap, kind: str, what: str) -> Callable[[], bytes] | None:
     if kind == "regions":
         return lambda: drawn.regions
     if kind == "values" and what in drawn.facets:
-        return drawn.values(what)[drawn.rows].tobytes
+        return lambda: np.take(drawn.values(what), drawn.rows).tobytes()
     if kind == "items":
         rows = [int(row) for row in what.split(",")[:AT_ONCE] if row.isdecimal() and len(row) < 12]
         return lambda: drawn.items([row for row in rows if row < len(drawn.searcher)])

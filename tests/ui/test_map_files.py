@@ -10,6 +10,7 @@ import pytest
 
 import embedsearch as es
 from embedsearch.artifacts.map import inputs_of
+from embedsearch.errors import IndexDamagedError
 from embedsearch.maps import make_map
 from embedsearch.maps.inputs import Method, Settings
 from embedsearch.progress import Silent
@@ -102,3 +103,13 @@ def test_what_is_not_there(drawn):
     assert fetch(drawn, "vectors")[0] == 404
     assert answered(f"{map_files.PATH}abc/points").status_code == 404
     assert fetch(drawn, "regions") == (200, b"[]")
+
+
+def test_what_can_not_be_read_any_more_is_not_found(drawn, monkeypatch):
+    """The items of a build that was damaged meanwhile have status 404, and no traceback in the terminal."""
+
+    def damaged(*_):
+        raise IndexDamagedError("a file was truncated")
+
+    monkeypatch.setattr(type(drawn.searcher), "items", damaged)
+    assert fetch(drawn, "items/3")[0] == 404
