@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,10 +41,10 @@ def save_csv(made: Map, ids: pa.ChunkedArray, path: Path) -> None:
             start += len(chunk)
 
 
-def save_items(made: Map, hits: Sequence[Hit], path: Path) -> None:
+def save_items(made: Map, hits: Iterable[Hit], path: Path) -> None:
     """Write some items of a map (UTF-8): id, place, name of the group, text, path and fields.
 
-    A field of such a name is called `fields.NAME`.
+    A field of such a name is called `fields.NAME`; a number that is not finite is left empty.
 
     Args:
         made: the map.
@@ -60,7 +60,10 @@ def save_items(made: Map, hits: Sequence[Hit], path: Path) -> None:
             "group": groups[points["cluster"][hit.row]].name,
             "text": hit.text,
             "path": hit.path,
-            **{f"fields.{name}" if name in OF_ITEM else name: value for name, value in hit.fields.items()},
+            **{
+                f"fields.{name}" if name in OF_ITEM else name: _finite(value)
+                for name, value in hit.fields.items()
+            },
         }
         for hit in hits
     ]
@@ -77,3 +80,10 @@ def save_items(made: Map, hits: Sequence[Hit], path: Path) -> None:
             for item in items:
                 values = [item.get(name) for name in names]
                 writer.writerow("" if value is None else as_text(value) for value in values)
+
+
+def _finite(value: object) -> object:
+    """Return a field's value; None for NaN and infinity, which JSON does not have."""
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

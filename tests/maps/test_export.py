@@ -34,3 +34,16 @@ def test_items_are_saved_with_their_places(tmp_path):
         rows = list(csv.DictReader(file))
     assert [(row["id"], row["fields.x"], row["topic"]) for row in rows] == [("p", "7", "a, b"), ("q", "", "")]
     assert (tmp_path / "area.txt").read_text(encoding="utf-8") == "p\nq\n"
+
+
+@pytest.mark.usefixtures("here")
+def test_numbers_that_are_not_finite_are_left_empty(tmp_path):
+    """The JSON has null in their place: NaN and Infinity are no JSON."""
+    fields = [{"price": float("nan")}, {"price": float("inf")}, {"price": 2.5}]
+    index = es.build((["p", "q", "r"], np.eye(3), fields), name="prices")
+    made = make_map(inputs_of(index.build), Settings(), None, Silent())
+    save_items(made, iter(index.items([0, 1, 2], [0.0] * 3)), tmp_path / "area.json")
+    said = (tmp_path / "area.json").read_text(encoding="utf-8")
+    assert "NaN" not in said
+    assert "Infinity" not in said
+    assert [item["price"] for item in json.loads(said)] == [None, None, 2.5]

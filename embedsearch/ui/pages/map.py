@@ -102,7 +102,7 @@ def map_page() -> None:
             if _builds(drawn):
                 _offer_umap(name, indexes)
         if view.area is not None:
-            area.show(drawn, map_view.selected(drawn, view))
+            area.show(drawn, view)
 
 
 def _about(drawn: DrawnMap) -> None:

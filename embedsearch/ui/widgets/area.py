@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,25 +14,28 @@ from embedsearch.backends import Rows
 from embedsearch.maps.export import save_items
 from embedsearch.modalities import UNITS, modality_of
 from embedsearch.query import Both, In, Tree
+from embedsearch.results import Hit
 from embedsearch.ui import downloads, navigation, url_state
 from embedsearch.ui.cached import Opened, drawn_map
 from embedsearch.ui.map_files import DrawnMap
 from embedsearch.ui.pages import MAP, SEARCH
 from embedsearch.ui.widgets import hits, map_view, query_input
+from embedsearch.ui.widgets.map_view import View
 
 LISTED = hits.BLOCK  # items that are shown
+TOGETHER = 500  # items that are read at once for a file: they may hold images
 VISITOR = "map-visitor"
 CLEARED = {map_view.AREA: ""}
 
 
-def show(drawn: DrawnMap, rows: Rows) -> None:
+def show(drawn: DrawnMap, view: View) -> None:
     """Show the items of the area.
 
     Args:
         drawn: the map.
-        rows: (n,) the items.
+        view: how it is looked at.
     """
-    searcher = drawn.searcher
+    searcher, rows = drawn.searcher, map_view.selected(drawn, view)
     name, unit = searcher.manifest.name, searcher.manifest.unit
     with st.container(horizontal=True, vertical_alignment="center", key="es-area"):
         counted = f"{len(rows):,} of {len(searcher):,} {UNITS[unit].plural} in the area"
@@ -41,7 +45,7 @@ def show(drawn: DrawnMap, rows: Rows) -> None:
                 now = url_state.parameters()
                 kept = {each: now[each] for each in map_view.PARAMETERS if each in now}
                 navigation.link(SEARCH.path, "Search these", SEARCH.icon, {"index": [name], **kept})
-            st.html(_files(drawn, rows), width="content")
+            st.html(_files(drawn, view), width="content")
         st.button(
             "Clear the area", icon=":material/close:", on_click=url_state.change, args=(CLEARED,),
             key="map-clear-area",
@@ -56,11 +60,12 @@ def show(drawn: DrawnMap, rows: Rows) -> None:
     hits.show(found, look, hits.Actions(partial(query_input.like, name)))
 
 
-def _files(drawn: DrawnMap, rows: Rows) -> str:
+def _files(drawn: DrawnMap, view: View) -> str:
     """Return the HTML of links to files of the items."""
 
     def write(path: Path) -> None:
-        save_items(drawn.map, drawn.searcher.items(rows.tolist(), [0.0] * len(rows)), path)
+        rows = map_view.selected(drawn, view)  # an offer outlives the run, and an area may hold millions
+        save_items(drawn.map, _read(drawn, rows), path)
 
     name = f"{drawn.searcher.manifest.name}-area"
     offer = downloads.Offer({f"{name}.csv": write, f"{name}.json": write, f"{name}.txt": write})
@@ -72,6 +77,12 @@ def _files(drawn: DrawnMap, rows: Rows) -> str:
         for label, (file, at) in zip(labels, addresses, strict=True)
     )
     return f'<p class="es-quiet">Save as {links}</p>'
+
+
+def _read(drawn: DrawnMap, rows: Rows) -> Iterator[Hit]:
+    for start in range(0, len(rows), TOGETHER):
+        some = rows[start : start + TOGETHER].tolist()
+        yield from drawn.searcher.items(some, [0.0] * len(some))
 
 
 def within(opened: Opened, where: Tree | None) -> Tree | None:
