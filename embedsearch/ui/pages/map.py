@@ -92,7 +92,10 @@ def map_page() -> None:
         drawn = drawn_map(opened)
         with st.container(key="es-map-about"):
             _about(drawn)
-        chosen, results = _found(opened, asked, indexes)
+        found: tuple[Hit | None, Results | None] = None, None
+        with calm():  # what can't be asked, such as an item that is gone, leaves the map
+            found = _found(opened, asked, indexes)
+        chosen, results = found
         view = map_view.view_of(url_state.parameters(), drawn.facets)
         plot, side = st.columns([3, 1], gap="medium")
         with plot, st.container(key="es-map-plot"):

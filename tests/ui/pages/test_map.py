@@ -238,6 +238,13 @@ def test_a_wrong_item_is_told(visit):
     lit(page, len(QUESTIONS))
 
 
+def test_a_term_that_is_gone_is_told(visit):
+    """A term whose item is not there gives a sentence, and the map all the same."""
+    page = visit({"index": "questions", "q": "money", "plusitem": "nobody"}, "map")
+    expect(page.get_by_role("alert").filter(has_text="nobody")).to_be_visible()
+    drawn(page)
+
+
 def test_the_keyboard_stays_in_the_group_that_is_singled_out(visit, indexes):
     """With a group singled out, the arrow keys reach its items alone, also from a chosen one of another."""
     item = open_index("questions", indexes).build.items["id"][0].as_py()
