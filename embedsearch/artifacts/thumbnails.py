@@ -1,8 +1,9 @@
 """Small copies of the images of an index, made at its build, so that a page of hits decodes no originals.
 
-They lie in the cache of the machine, named by the path, the time and the size of the original. So a rebuild
-makes only the new ones, a stopped build is resumed, and an index without them shows its images later.
-Images at addresses, and those that the index itself keeps, have none.
+They are made from the bytes that the build has read, so that each file is opened once. They lie in the cache
+of the machine, named by the path, the time and the size of the original: a rebuild makes only those of new
+images, and an index without them shows its images later. Images at addresses, those that the index itself
+keeps, and those that another machine reads have none.
 """
 
 from __future__ import annotations
@@ -11,22 +12,20 @@ import hashlib
 import io
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from embedsearch.disk.cache import cache_folder
 from embedsearch.encoders.vision.decode import ImageSource, open_rgb
 from embedsearch.errors import ItemError
-from embedsearch.modalities import Card, modality_of
-from embedsearch.progress import Progress
-from embedsearch.store.build import Build
 
 SIDE = 400  # pixels of the longer side
 MOST = 20_000  # of a build: about 300 MB
-MOST_ROWS = 10 * MOST  # that are looked at
-FOLDER, QUALITY, TOGETHER = "thumbnails", 85, 200
+FOLDER, QUALITY = "thumbnails", 85
 
 
 def small_copy(image: ImageSource, side: int = SIDE) -> bytes:
@@ -49,44 +48,37 @@ def kept_copy(path: Path) -> bytes | None:
     return None
 
 
-def make_thumbnails(build: Build, progress: Progress) -> int:
-    """Make the small copies that are missing; return how many were made.
+class Copies:
+    """Makes small copies of images from the bytes that a build reads, in threads beside it.
 
-    This writes nothing of the index: call it without the index's lock. An image that can't be read, or a copy
-    that can't be written, is skipped.
-
-    Args:
-        build: a published one.
-        progress: is told how it goes on.
+    An image that can't be read, or a copy that can't be written, is skipped.
     """
-    if modality_of(build.manifest.unit).card is not Card.IMAGE:
-        return 0
-    column = build.items["path"].slice(0, MOST_ROWS)
-    paths = [Path(path) for path in dict.fromkeys(column.to_pylist()) if path]
-    missing = list(islice(filter(_lacks, paths), MOST))
-    if not missing:
-        return 0
-    progress.stage("making thumbnails", len(missing))
-    made = 0
-    with ThreadPoolExecutor(os.cpu_count(), "thumbnails") as threads:
-        for start in range(0, len(missing), TOGETHER):
-            batch = missing[start : start + TOGETHER]
-            made += sum(threads.map(_make, batch))
-            progress.advance(len(batch))
-    return made
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(os.cpu_count(), "thumbnails")
+        self._coming: list[Future[None]] = []
+        self._left = MOST
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._threads.shutdown(cancel_futures=raised[0] is not None)
+
+    def begin(self, images: Iterable[tuple[Path, bytes]]) -> None:
+        """Begin the copies of files whose bytes are held, when those begun before are made and let go."""
+        wait(self._coming)
+        some = list(islice(images, self._left))
+        self._left -= len(some)
+        self._coming = [self._threads.submit(_make, path, content) for path, content in some]
 
 
-def _lacks(path: Path) -> bool:
-    try:
-        return path.is_file() and not _file(path).is_file()
-    except (OSError, ValueError, RuntimeError):
-        return False
-
-
-def _make(path: Path) -> bool:
+def _make(path: Path, content: bytes) -> None:
     with suppress(ItemError, OSError, ValueError, RuntimeError):
         file = _file(path)
-        copy = small_copy(path)
+        if file.is_file():
+            return
+        copy = small_copy(content)
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as aside:
             try:
@@ -96,8 +88,6 @@ def _make(path: Path) -> bool:
             except OSError:
                 Path(aside.name).unlink(missing_ok=True)
                 raise
-        return True
-    return False
 
 
 def _file(path: Path) -> Path:

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replaced
@@ -28,7 +28,7 @@ import numpy as np
 from embedsearch.artifacts import ArtifactContext, is_complete, refresh
 from embedsearch.artifacts.exports import export_for_queries
 from embedsearch.artifacts.lexical import mode_note
-from embedsearch.artifacts.thumbnails import make_thumbnails
+from embedsearch.artifacts.thumbnails import Copies
 from embedsearch.backends import AUTO, check_kind, elsewhere_class, is_elsewhere
 from embedsearch.crossmodal.projection import tower_recipe
 from embedsearch.disk.checksums import file_facts, note, sha256_of
@@ -45,6 +45,7 @@ from embedsearch.errors import (
     TooManyRemovedError,
 )
 from embedsearch.indexing.ann import make_index
+from embedsearch.indexing.batch import Batch
 from embedsearch.indexing.centring import carried, check_centring, described, fit_to, outgrown, too_few
 from embedsearch.indexing.changes import Changes, final
 from embedsearch.indexing.learn import known_table, learning
@@ -63,7 +64,7 @@ from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.models.facts import EncoderFacts
 from embedsearch.progress import Computing, Progress, Silent
 from embedsearch.recipe import Recipe
-from embedsearch.records import Rejected, Unit
+from embedsearch.records import Modality, Rejected, Unit
 from embedsearch.sources import Source, is_labelled, open_source
 from embedsearch.sources.judgements import read_queries
 from embedsearch.store.build import Build
@@ -181,8 +182,22 @@ def build_index(
     del ready, loaded, encoder  # the model of the build leaves the memory
     if embedded:  # what embeds nothing loads no torch
         export_for_queries(current, load, progress)
-    make_thumbnails(current, progress)
     return current
+
+
+def _copied(batches: Iterable[Batch], copies: Copies) -> Iterator[Batch]:
+    """Yield batches; small copies of the image files whose bytes they hold are made beside."""
+    for batch in batches:
+        if isinstance(batch.records, list) and isinstance(batch.contents, list) and not batch.parted:
+            records = [batch.records[at] for at in batch.whole.tolist()]
+            copies.begin(
+                (record.content, content)
+                for record, content in zip(records, batch.contents, strict=True)
+                if record.modality is Modality.IMAGE
+                and isinstance(record.content, Path)
+                and isinstance(content, bytes)
+            )
+        yield batch
 
 
 @dataclass(slots=True)
@@ -285,10 +300,13 @@ class _Task:
         self.progress.advance(staging.entries)
         waiting = computing = 0.0
         try:
-            for batch in runner.map(plan.batches(walked, runner.reading), self.encoder.recipe):
-                staging.add(batch, plan.previous)
-                waiting, computing = waiting + batch.embedded.waited, computing + batch.embedded.computed
-                self.progress.spent(waiting, computing)
+            with Copies() as copies:
+                batches = _copied(plan.batches(walked, runner.reading), copies)
+                for batch in runner.map(batches, self.encoder.recipe):
+                    staging.add(batch, plan.previous)
+                    waiting += batch.embedded.waited
+                    computing += batch.embedded.computed
+                    self.progress.spent(waiting, computing)
         except BaseException:
             staging.close_shard()  # Ctrl-C keeps the batches that are whole
             raise

@@ -9,7 +9,6 @@ import embedsearch as es
 from embedsearch.artifacts import thumbnails
 from embedsearch.explain.shown import thumbnail
 from embedsearch.modalities import Card
-from embedsearch.progress import Silent
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,6 @@ def test_a_build_makes_small_copies_and_a_rebuild_only_the_new_ones(built, monke
     with Image.open(io.BytesIO(kept)) as image:
         assert image.size == (400, 267)
     assert thumbnail(red, Card.IMAGE, None, thumbnails.SIDE) == kept
-    assert thumbnails.make_thumbnails(index.build, Silent()) == 0
     files = [path for path in copies(root) if path.is_file()]
     assert len(files) == 3
     times = {path: path.stat().st_mtime_ns for path in files}
@@ -51,20 +49,31 @@ def test_a_build_makes_small_copies_and_a_rebuild_only_the_new_ones(built, monke
 
 
 def test_what_has_no_small_copy_is_still_shown(built, tmp_path, monkeypatch):
-    """A lost cache, a file that is gone and one that is no image end no build and no page."""
-    root, index = built
+    """A lost cache, one that can't be written, a file that is gone and one that is no image end nothing."""
+    root, _ = built
     green, blue = root / "images" / "green.png", root / "images" / "blue.png"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert thumbnails.kept_copy(green) is None
     assert thumbnail(green, Card.IMAGE, None, thumbnails.SIDE)
-    whole = blue.read_bytes()
-    try:
-        blue.write_bytes(whole[:50])
-        assert thumbnails.make_thumbnails(index.build, Silent()) == 2
-        blue.unlink()
-        assert thumbnails.make_thumbnails(index.build, Silent()) == 0
-    finally:
-        blue.write_bytes(whole)
+    whole = green.read_bytes()
+    with thumbnails.Copies() as copies:
+        copies.begin([(tmp_path / "gone.png", whole), (blue, whole[:50]), (green, whole)])
+    assert thumbnails.kept_copy(tmp_path / "gone.png") is None
+    assert thumbnails.kept_copy(blue) is None
+    assert thumbnails.kept_copy(green)
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nothing")
-    assert thumbnails.make_thumbnails(index.build, Silent()) == 0
-    assert thumbnails.kept_copy(tmp_path / "none.png") is None
+    with thumbnails.Copies() as copies:
+        copies.begin([(green, whole)])
+    assert thumbnails.kept_copy(green) is None
+
+
+def test_no_more_copies_are_made_than_allowed(built, tmp_path, monkeypatch):
+    """A build makes `MOST` small copies, over all of its batches."""
+    root, _ = built
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(thumbnails, "MOST", 2)
+    paths = sorted((root / "images").iterdir())
+    with thumbnails.Copies() as copies:
+        for path in paths:
+            copies.begin([(path, path.read_bytes())])
+    assert [thumbnails.kept_copy(path) is not None for path in paths] == [True, True, False]
