@@ -38,7 +38,7 @@ from embedsearch.ui.widgets import cards
 from embedsearch.ui.widgets.filters import Choice, Dates, Facet
 
 PATH = "/_es_map/"
-KNOWN = 24  # maps whose files can be fetched: the newest
+KNOWN = 12  # maps whose files can be fetched: the newest, as many as `cached` keeps
 NAMED = 7  # values of a field that have a colour of their own; the others share one
 AT_ONCE = 100  # items of a request
 TITLE, NOTES, NOTE = 160, 3, 60  # characters of a title, fields, and characters of each

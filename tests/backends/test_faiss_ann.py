@@ -75,7 +75,7 @@ def test_the_recall_is_what_the_manifest_says(built, vectors, queries, kind, met
     """recall@10 on queries that the index never saw is the wanted one, and what was measured holds."""
     _, backend = built(kind, metric)
     facts = backend.facts
-    assert (facts.kind, facts.tuned.wanted, facts.queries) == (kind, 0.95, 80)
+    assert (facts.kind, facts.tuned.wanted, facts.queries) == (kind, 0.95, 400)
     assert facts.recall >= 0.95
     assert share_found(backend, vectors, queries, metric) >= facts.recall - 0.03
 

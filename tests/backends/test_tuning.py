@@ -18,12 +18,13 @@ VALUES = [1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24]
 
 
 def test_held_out_rows_are_seeded_and_few():
-    """1,000 rows at most, 250 of a million and 2 percent of few are held out, always the same, ascending."""
+    """1,000 rows at most, 250 of a million, 400 or a tenth of few are held out, always the same ones."""
     rows = hold_out(10_000)
-    assert len(rows) == 200
+    assert len(rows) == 400
     assert np.array_equal(rows, hold_out(10_000))
     assert (np.diff(rows) > 0).all()
-    assert [len(hold_out(count)) for count in (10**5, 400_000, 10**6, 10**7)] == [1000, 625, 250, 250]
+    counts = 1000, 30_000, 10**5, 400_000, 10**6, 10**7
+    assert [len(hold_out(count)) for count in counts] == [100, 600, 1000, 625, 250, 250]
 
 
 @pytest.mark.parametrize("metric", Metric)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from embedsearch.backends.milvus.expressions import expression
-from embedsearch.backends.milvus.server import MOST_HITS, Server, connect, parse
+from embedsearch.backends.milvus.server import MOST_HITS, connect, parse
 from embedsearch.backends.remote import Remote
 from embedsearch.backends.remote.columns import Limits
 from embedsearch.backends.remote.server import EXACT
@@ -28,16 +28,7 @@ class Milvus(Remote):
     # fmt: on
     widest, most_hits, compares = math.inf, MOST_HITS, False
     translate = staticmethod(expression)
-
-    @staticmethod
-    def connect(uri: str) -> Server:
-        """See `Remote.connect`."""
-        return connect(uri)
-
-    @staticmethod
-    def parse(address: str) -> tuple[str, str]:
-        """See `Remote.parse`."""
-        return parse(address)
+    connect, parse = staticmethod(connect), staticmethod(parse)
 
     def _plan(self, share: float, k: int = K) -> tuple[int, int]:
         """Return how to search among a share of the rows: in how many parts, and with which efSearch.

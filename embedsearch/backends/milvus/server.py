@@ -70,7 +70,7 @@ def check_uri(uri: str) -> str:
     return uri
 
 
-def parse(text: str) -> tuple[str, str]:
+def parse(address: str) -> tuple[str, str]:
     """Return the URI of a server, and the name of an index, from an address such as milvus://host/name.
 
     Raises:
@@ -79,13 +79,13 @@ def parse(text: str) -> tuple[str, str]:
     """
     form = f"{SCHEME}://HOST:PORT/NAME, or {SCHEME}:///FOLDER/FILE.db/NAME for Milvus Lite"
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(address)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise RecipeError(f"{text!r:.100} is no address of an index. Write it like {form}.") from None
+        raise RecipeError(f"{address!r:.100} is no address of an index. Write it like {form}.") from None
     folder, _, name = unquote(parts.path).rpartition("/")
     if not name or parts.username:
-        raise RecipeError(f"{text!r:.100} names no index. Write it like {form}.")
+        raise RecipeError(f"{address!r:.100} names no index. Write it like {form}.")
     if not host:
         if not Path(folder).exists():
             raise IndexNotFoundError(f"There is no file {folder} of Milvus Lite. Write it like {form}.")

@@ -13,7 +13,7 @@ if find_spec("psycopg") is None:
     )
 
 from embedsearch.backends.pgvector.conditions import condition
-from embedsearch.backends.pgvector.server import MOST_EF, Server, connect, parse
+from embedsearch.backends.pgvector.server import MOST_EF, connect, parse
 from embedsearch.backends.remote import Remote
 from embedsearch.backends.remote.columns import Limits
 from embedsearch.backends.remote.server import EXACT
@@ -30,16 +30,7 @@ class PgVector(Remote):
     efs = (10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512, 768, MOST_EF)
     widest, most_hits, compares = 2000, math.inf, True
     translate = staticmethod(condition)
-
-    @staticmethod
-    def connect(uri: str) -> Server:
-        """See `Remote.connect`."""
-        return connect(uri)
-
-    @staticmethod
-    def parse(address: str) -> tuple[str, str]:
-        """See `Remote.parse`."""
-        return parse(address)
+    connect, parse = staticmethod(connect), staticmethod(parse)
 
     def _plan(self, share: float, k: int = K) -> tuple[int, int]:
         """Return how to search among a share of the rows: in one part, and with which efSearch.

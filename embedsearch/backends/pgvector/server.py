@@ -64,7 +64,7 @@ def check_uri(uri: str) -> str:
     return uri
 
 
-def parse(text: str) -> tuple[str, str]:
+def parse(address: str) -> tuple[str, str]:
     """Return the URI of a database, and the name of an index, from an address of an index.
 
     An example is postgresql://user@host/database/name; what follows a question mark belongs to the database.
@@ -72,10 +72,10 @@ def parse(text: str) -> tuple[str, str]:
     Raises:
         RecipeError: it is no such address.
     """
-    before, sign, options = text.partition("?")
+    before, sign, options = address.partition("?")
     uri, _, name = before.rpartition("/")
     if not name or uri.count("/") < 3:
-        raise RecipeError(f"{text!r:.100} names no index. Write it like {_FORM}/NAME.")
+        raise RecipeError(f"{address!r:.100} names no index. Write it like {_FORM}/NAME.")
     return check_uri(f"{uri}{sign}{options}"), unquote(name)
 
 

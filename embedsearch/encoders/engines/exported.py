@@ -102,7 +102,7 @@ def open_exported(recipe: EncoderRecipe, spec: EncoderSpec) -> Exported | None:
     """Return the exported model that answers queries; None where there is none."""
     if not asked(recipe):
         return None
-    try:
+    with _told(spec):
         folder, facts = _folder(spec), _facts(spec)
         if facts.failed:
             return None
@@ -115,27 +115,32 @@ def open_exported(recipe: EncoderRecipe, spec: EncoderSpec) -> Exported | None:
             folder / MODEL, precision, is_transformer=facts.is_transformer, compiled=folder / COMPILED
         )
         return Exported(engine, facts.dimension, facts.is_transformer, facts.facts, files)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ModelError) as error:
-        log.info("what was exported of %s can't be used: %s", spec.model, error)
-        return None
+    return None
 
 
 def open_rows(recipe: EncoderRecipe, spec: EncoderSpec) -> OpenVinoEngine | None:
     """Return what gives the hidden states of an exported model, (B, T, D) float32; None without them."""
     if not asked(recipe):
         return None
-    try:
+    with _told(spec):
         folder, facts = _folder(spec), _facts(spec)
         if facts.failed:
             return None
         return OpenVinoEngine(
             rows_of(folder / MODEL), "fp32", is_transformer=facts.is_transformer, compiled=folder / COMPILED
         )
+    return None
+
+
+@contextlib.contextmanager
+def _told(spec: EncoderSpec) -> Iterator[None]:
+    """Log what keeps an export from being used; one that is not there is no news."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ModelError) as error:
-        log.info("the tokens of %s can't be had without torch: %s", spec.model, error)
-        return None
+        log.info("what was exported of %s can't be used: %s", spec.model, error)
 
 
 def is_wanted(recipe: EncoderRecipe, spec: EncoderSpec) -> bool:

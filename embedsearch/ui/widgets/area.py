@@ -94,9 +94,16 @@ def within(opened: Opened, where: Tree | None) -> Tree | None:
     chosen = map_view.view_of(parameters, drawn.facets)
     if chosen.area is None:
         return where
-    ids = drawn.searcher.build.read(map_view.selected(drawn, chosen).tolist(), ["id"])["id"]
-    of_area = In("id", tuple(ids))
+    asked = {each: parameters[each] for each in map_view.PARAMETERS if each in parameters}
+    of_area = _of_area(drawn.searcher.build.folder, asked, drawn)
     return of_area if where is None else Both(where, of_area)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _of_area(build: Path, asked: dict[str, list[str]], _drawn: DrawnMap) -> In:  # noqa: ARG001  the cache's key
+    """Return the filter of an area; it is asked for by each field whose values are counted."""
+    view = map_view.view_of(asked, _drawn.facets)
+    return In("id", tuple(_drawn.searcher.build.read(map_view.selected(_drawn, view).tolist(), ["id"])["id"]))
 
 
 def show_chosen() -> None:
@@ -105,7 +112,7 @@ def show_chosen() -> None:
     if map_view.AREA not in now:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="es-area"):
-        said = "Only the items of the area chosen on the map are searched."
+        said = "Only the items of the area chosen on the map are searched. A copied command searches all."
         st.html(f'<p class="es-quiet">{said}</p>', width="content")
         there = {each: now[each] for each in ("index", *map_view.PARAMETERS) if each in now}
         navigation.link(MAP.path, "On the map", MAP.icon, there)
