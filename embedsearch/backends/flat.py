@@ -21,6 +21,7 @@ BLOCK = 16_384  # rows at a time
 CACHED = 2**19  # numbers: candidates ranked together stay in the processor's cache
 TOGETHER = 4  # blocks whose rows are listed ahead for the threads that compare them
 PIECE = 2**16  # numbers: rows that are copied to be compared with one query stay near the processor
+ROUNDING = 1e-6  # cosines of raw vectors, divided by their lengths, differ by less from those of unit vectors
 
 
 def faiss_metric(metric: Metric) -> int:
@@ -191,13 +192,17 @@ def scan(
 def _scan_one(
     query: Vectors, blocks: Iterable[Rows], take: Take, metric: Metric, k: int
 ) -> tuple[Vectors, Rows]:
-    """Compare one query (d,) with every row of some blocks; see `scan`. Blocks are shared among threads."""
+    """Compare one query (d,) with every row of some blocks; see `scan`. Blocks are shared among threads.
+
+    The nearest by cosine are compared again as unit vectors, so that they have the digits of other searches.
+    """
+    margin = ROUNDING if metric is Metric.COSINE else 0
 
     def nearest(rows: Rows) -> tuple[Vectors, Rows]:
         far = _far(query, rows, take, metric)
         if k >= len(rows):
             return far, rows
-        near = np.flatnonzero(far <= np.partition(far, k - 1)[k - 1])
+        near = np.flatnonzero(far <= np.partition(far, k - 1)[k - 1] + margin)
         return far[near], rows[near]
 
     coming = iter(blocks)
@@ -208,6 +213,10 @@ def _scan_one(
                 found.extend(threads.map(nearest, some))
                 some = list(islice(coming, TOGETHER))
     far, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if metric is Metric.COSINE:
+        rows = rows[far <= np.partition(far, k - 1)[k - 1] + margin]
+        values, at = faiss.knn(query[None], taken(take, rows, metric), len(rows), faiss_metric(metric))
+        far, rows = to_distances(values[0], metric), rows[at[0]]
     order = np.lexsort((rows, far))[:k]
     return far[None, order], rows[None, order]
 
@@ -217,21 +226,21 @@ def _far(query: Vectors, rows: Rows, take: Take, metric: Metric) -> Vectors:
 
     FAISS reads float32 where it is; other vectors are copied in pieces that stay in the cache.
     """
-    values = np.empty(len(rows), np.float32)
     if isinstance(take, Stored) and take.vectors.dtype == np.float32 and take.vectors.flags.c_contiguous:
-        _compare(query, np.asarray(take.vectors), rows, metric, values)
+        values = _compared(query, np.asarray(take.vectors), rows, metric)
         if metric is Metric.COSINE:
             values /= take.lengths(rows)
         return to_distances(values, metric)
     step = max(1, PIECE // len(query))
-    for start in range(0, len(rows), step):
-        part = taken(take, rows[start : start + step], metric)
-        _compare(query, part, np.arange(len(part)), metric, values[start : start + step])
-    return to_distances(values, metric)
+    parts = (taken(take, rows[start : start + step], metric) for start in range(0, len(rows), step))
+    compared = [_compared(query, part, np.arange(len(part)), metric) for part in parts]
+    return to_distances(np.concatenate([np.empty(0, np.float32), *compared]), metric)
 
 
-def _compare(query: Vectors, vectors: Vectors, rows: Rows, metric: Metric, to: Vectors) -> None:
-    """Write what FAISS compares (d,) and the rows (m,) of (n, d) by to `to` (m,), in the calling thread."""
+def _compared(query: Vectors, vectors: Vectors, rows: Rows, metric: Metric) -> Vectors:
+    """Return what FAISS compares (d,) and the rows (m,) of (n, d) by, (m,) float32, in the calling thread."""
+    values = np.empty(len(rows), np.float32)
     compare = faiss.fvec_L2sqr_by_idx if metric is Metric.L2 else faiss.fvec_inner_products_by_idx
     with one_thread():
-        compare(*map(faiss.swig_ptr, (to, query, vectors, rows)), len(query), 1, len(rows))
+        compare(*map(faiss.swig_ptr, (values, query, vectors, rows)), len(query), 1, len(rows))
+    return values

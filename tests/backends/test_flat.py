@@ -36,6 +36,18 @@ def test_of_equal_distances_the_lower_rows_come():
     assert far[0].tolist() == [0.0] * 30 + [1.0] * 2
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_one_query_has_the_digits_of_versions_before(dtype, monkeypatch):
+    """Cosine distances of one query are FAISS's of vectors of unit length, to the last bit, as in 0.6.0."""
+    monkeypatch.setattr(flat, "BLOCK", 400)
+    vectors, query = 3 * random_vectors(3000, 384).astype(dtype), normalized(random_vectors(1, 384, seed=1))
+    far, rows = scan(query, blocks(3000, None, NONE), taking(vectors), Metric.COSINE, 37)
+    unit = flat.taken(taking(vectors), np.arange(3000), Metric.COSINE)
+    values, plain = faiss.knn(query, unit, 37, faiss.METRIC_INNER_PRODUCT)
+    assert np.array_equal(rows, plain)
+    assert np.array_equal(far, flat.to_distances(values, Metric.COSINE))
+
+
 def test_lengths_are_kept():
     """The length of a vector is computed once, that of a zero vector is 1, and others stay unknown."""
     vectors = random_vectors(600)
