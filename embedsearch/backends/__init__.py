@@ -301,6 +301,10 @@ class Elsewhere(Backend, Protocol):
         """Delete from servers what builds that are gone needed, and no kept one does."""
 
     @staticmethod
+    def sweep(uri: str, folder: Path) -> None:
+        """Delete from a server what killed runs left of an index without a build, which lies in `folder`."""
+
+    @staticmethod
     def name_at(address: str) -> str:
         """Return the name of an index from its address on a server.
 

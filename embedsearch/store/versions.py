@@ -216,6 +216,7 @@ def remove(indexes: Path, name: str) -> Path:
         if not (folder / CURRENT).is_dir():
             (folder / CURRENT).unlink(missing_ok=True)  # first, so that no reader finds half of it
         _delete(folder, builds_of(folder))
+        _sweep(folder)
         shutil.rmtree(folder)
     return folder
 
@@ -329,6 +330,14 @@ def _delete(folder: Path, gone: Sequence[Path]) -> None:
             with contextlib.suppress(*_SERVER_GONE):  # what is left there takes place, and nothing else
                 server.tidy([build / INDEX], alike)
         shutil.rmtree(build)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what killed runs left on the server that the recipe names, where it can be asked."""
+    with contextlib.suppress(*_SERVER_GONE):
+        chosen = Recipe.load(folder).index
+        if is_elsewhere(chosen.backend):
+            elsewhere_class(chosen.backend).sweep(chosen.uri, folder)
 
 
 def _named_build(folder: Path, pointer: Path) -> Manifest | None:

@@ -432,6 +432,27 @@ def test_what_no_build_needs_is_deleted(served):
 
 
 @in_lite
+def test_what_a_killed_first_build_sent_is_deleted(served, monkeypatch, tmp_path):
+    """An index that has no build leaves nothing of it on the server when it is removed."""
+    make, address = served
+    index = make(0, FEW)
+    server, owner = server_of(index), index.build.backend.address.owner
+    index.remove()
+
+    def dies(*_arguments, **_more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("embedsearch.indexing.build.publish", dies)
+        with pytest.raises(KeyboardInterrupt):
+            make(0, FEW)
+    ours = address_of.prefix(server, index.name, owner)
+    assert any(each.startswith(ours) for each in server.collections)
+    es.remove(name_in(address), indexes=tmp_path / "ix")
+    assert not any(each.startswith(ours) for each in server.collections)
+
+
+@in_lite
 def test_a_name_that_another_folder_publishes_is_refused(served, tmp_path):
     """The build fails with a sentence that says what to do; after that, the name is free."""
     make, address = served

@@ -140,6 +140,11 @@ class Remote(ABC):
                 published.tidy(cls.connect(address.uri), address, alike)
 
     @classmethod
+    def sweep(cls, uri: str, folder: Path) -> None:
+        """See `Elsewhere.sweep`."""
+        published.sweep(cls.connect(uri), folder.name, owner_of(folder))
+
+    @classmethod
     def name_at(cls, address: str) -> str:
         """See `Elsewhere.name_at`."""
         return cls.parse(address)[1]

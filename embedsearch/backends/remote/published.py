@@ -95,6 +95,13 @@ def tidy(server: Server, address: Address, kept: Sequence[Address]) -> None:
         server.delete(vectors, server.translate(Compare(GONE, "<=", first), KNOWN))
 
 
+def sweep(server: Server, name: str, owner: str) -> None:
+    """Delete all that a folder sent of an index."""
+    for collection in server.collections:
+        if collection.startswith(prefix(server, name, owner)):
+            server.drop(collection)
+
+
 def newest(server: Server, address: Address) -> int:
     """Return the last generation of a collection of vectors that was published."""
     start = address.vectors
@@ -112,9 +119,7 @@ def delete(server: Server, name: str) -> None:
     """
     current = _current(server, name)
     server.unpoint(alias_of(name))
-    for collection in server.collections:
-        if collection.startswith(prefix(server, name, owner_in(server, current, name))):
-            server.drop(collection)
+    sweep(server, name, owner_in(server, current, name))
 
 
 def fetch(server: Server, name: str, folder: Path) -> Path:
