@@ -2,9 +2,9 @@
 
 A time runs from the Enter key until the hits are drawn: of images, until the thumbnails on the screen are
 there. Sessions are websockets that ask queries of their own, one after the other; each answer is compared
-with the library's. Their figures are given in processor time of the server, too.
+with the library's. Their figures are given in processor time of the server, too. `images` measures these only.
 
-    python -m tests.benchmarks.page [seconds of the sessions]
+    python -m tests.benchmarks.page [seconds of the sessions | images]
 """
 
 import re
@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from playwright.sync_api import sync_playwright
@@ -36,13 +37,13 @@ PAINTED = """
 
 
 def images():
-    """Return the folder with the index of the Tux Paint stamps, made once, and their captions, if any."""
+    """Return the folder with the index of the Tux Paint stamps, made once, and their captions, each once."""
     root, folder = Path("/usr/share/tuxpaint/stamps"), cache() / "page"
     if not root.is_dir():
         return folder, []
     es.build(root, name=IMAGES, indexes=folder)  # what has not changed is not embedded again
     items = es.open(IMAGES, folder).build.items
-    return folder, [text for text in items["field:caption"].to_pylist() if text]
+    return folder, list(dict.fromkeys(filter(None, items["field:caption"].to_pylist())))
 
 
 def ask(page, query):
@@ -50,7 +51,7 @@ def ask(page, query):
     page.get_by_label(FIELD).fill(query)
     started = time.perf_counter()
     page.get_by_label(FIELD).press("Enter")
-    page.wait_for_url(lambda address: query.split()[-1] in address)
+    page.wait_for_url(lambda address: parse_qs(urlsplit(address).query).get("q") == [query])
     shown(page)
     page.wait_for_function(PAINTED)
     return time.perf_counter() - started
@@ -106,23 +107,25 @@ def crowd(port, server, library, queries, seconds):
 
 
 def main(seconds):
-    """Print all figures."""
-    texts, queries = index()
+    """Print all figures; without `seconds` those of images."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "indexes").mkdir()
-        (folder / "indexes" / NAME).symlink_to(texts / NAME)
         made, captions = images()
         if captions:
             (folder / "indexes" / IMAGES).symlink_to(made / IMAGES)
+        if seconds:
+            texts, queries = index()
+            (folder / "indexes" / NAME).symlink_to(texts / NAME)
         port, server = stack.enter_context(served(folder))
         address = f"http://localhost:{port}/"
-        plain = [query for query in queries if query.split()[-1].isalpha()]
-        browse(address, NAME, plain[: QUERIES + 2])
         if captions:
-            browse(address, IMAGES, [f"{text} now" for text in captions[: QUERIES + 2]])
-        crowd(port, server, es.open(NAME, texts), queries, seconds)
+            browse(address, IMAGES, captions[: QUERIES + 2])
+        if seconds:
+            browse(address, NAME, [query for query in queries if query.split()[-1].isalpha()][: QUERIES + 2])
+            crowd(port, server, es.open(NAME, texts), queries, seconds)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else SECONDS)
+    said = sys.argv[1:] or [str(SECONDS)]
+    main(None if said == ["images"] else int(said[0]))

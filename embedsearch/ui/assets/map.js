@@ -11,6 +11,7 @@ const COLOURS = {
 const RAMPS = { light: ["#9ECAE1", "#4292C6", "#08519C", "#08214A"], dark: ["#2B5C96", "#4292C6", "#9ECAE1", "#F0F7FF"] };
 const NOTHING = "#8A8F98"; // the colour of items without a value, or with a rare one
 const MOST = 1000, NEAR = 60, ROOM = 40, CORNERS = 100; // zoom; items shown as themselves; names; corners of an area
+const FEW = 10000, QUICK = 20; // dots that are always drawn while the map moves; milliseconds of a frame
 const STRONG = 217, FAINT = 22; // opacity of 255
 
 const make = (name, attributes = {}, parent = null) => {
@@ -31,6 +32,7 @@ class Plot {
     }
     this.selects = [...root.querySelectorAll(".controls select")];
     this.painter = new Painter(this.canvas, () => this.arrange());
+    this.most = 1.5 * FEW; // dots in view that are drawn while the map moves: as many as this machine draws in time
     root.dataset.painter = this.painter.gl ? "webgl" : "canvas";
     this.marks = make("g", { class: "marks" }, this.svg);
     this.labels = make("g", { class: "labels" }, this.svg);
@@ -280,15 +282,38 @@ class Plot {
 
   // ---- what is drawn again whenever the map moves
 
-  arrange() {
-    this.frame ??= requestAnimationFrame(() => {
+  arrange(moves = false) {
+    this.moves = moves;
+    this.frame ??= requestAnimationFrame((now) => {
       this.frame = null;
       if (!this.count || !this.width) return;
-      this.painter.draw(this.width, this.height, window.devicePixelRatio || 1, this.transform, this.dot);
+      const share = this.moves ? this.share(now) : 1;
+      this.paint(share);
       this.mark();
       this.name();
       this.settle();
     });
+  }
+
+  paint(share) {
+    this.painter.draw(this.width, this.height, window.devicePixelRatio || 1, this.transform, this.dot, share);
+    this.painted = share;
+    this.root.dataset.painted = Math.ceil(share * this.count);
+  }
+
+  // how many of the dots are drawn while the map moves, to 1: fewer where the last frame was late
+  share(now) {
+    const [ax, ay, bx, by] = this.transform, { places, count, width, height } = this;
+    const took = now - this.before;
+    this.before = now;
+    if (this.painted < 1 && took < 200) this.most *= took > QUICK ? 0.8 : 1.02;
+    this.most = Math.min(Math.max(this.most, FEW), count);
+    let seen = 0;
+    for (let i = 0; i < count; i++) {
+      const x = ax * places[2 * i] + bx, y = ay * places[2 * i + 1] + by;
+      if (x > 0 && y > 0 && x < width && y < height) seen++;
+    }
+    return Math.min(1, this.most / seen);
   }
 
   mark() {
@@ -340,11 +365,14 @@ class Plot {
     }
   }
 
-  // A moment after the map has come to rest, few items in view are shown as themselves.
+  // A moment after the map has come to rest all dots are drawn, and few items in view are shown as themselves.
   settle() {
     this.closeup.hidden = true;
     clearTimeout(this.rest);
-    this.rest = setTimeout(() => this.approach().catch(() => {}), 150);
+    this.rest = setTimeout(() => {
+      if (this.painted < 1) this.paint(1);
+      this.approach().catch(() => {});
+    }, 150);
   }
 
   async approach() {
@@ -462,7 +490,7 @@ class Plot {
     this.root.dataset.scale = scale.toFixed(2);
     this.touch();
     this.point(-1);
-    this.arrange();
+    this.arrange(true);
   }
 
   touch() { this.svg.style.touchAction = this.scale > 1 || this.mode ? "none" : "pan-y"; }
@@ -520,7 +548,7 @@ class Plot {
         this.outline(this.corners());
       } else if (this.scale > 1) {
         [this.tx, this.ty] = [drag.from[0] + x - drag.x, drag.from[1] + y - drag.y];
-        this.arrange();
+        this.arrange(true);
       }
     };
     svg.onpointerdown = (event) => {

@@ -21,10 +21,20 @@ void main() {
   gl_FragColor = vec4(colour.rgb, 1.0) * (colour.a * inside);
 }`;
 
+// the dots in an order whose beginnings are spread over all of them: by steps of the golden section
+const spread = (count) => {
+  const common = (a, b) => (b ? common(b, a % b) : a);
+  let step = Math.max(1, Math.round(count * 0.618034));
+  while (common(count, step) > 1) step++;
+  const order = new Uint32Array(count);
+  for (let i = 1; i < count; i++) order[i] = (order[i - 1] + step) % count;
+  return order;
+};
+
 class Painter {
   constructor(canvas, redraw) {
     this.canvas = canvas;
-    this.places = this.shades = null;
+    this.places = this.shades = null; // in the order of drawing
     this.flat = canvas.getContext("2d");
     this.source = document.createElement("canvas");
     this.gl = this.source.getContext("webgl", { antialias: false });
@@ -32,8 +42,8 @@ class Painter {
     this.source.addEventListener("webglcontextlost", (event) => event.preventDefault());
     this.source.addEventListener("webglcontextrestored", () => {
       this.prepare();
-      if (this.places) this.place(this.places);
-      if (this.shades) this.shade(this.shades);
+      if (this.places) this.fill("place", this.places);
+      if (this.shades) this.fill("shade", this.shades);
       redraw();
     });
     this.prepare();
@@ -65,15 +75,21 @@ class Painter {
 
   // x and y of each dot: Float32Array (2 n)
   place(places) {
-    this.places = places;
-    this.fill("place", places);
+    this.order = spread(places.length / 2);
+    this.places = new Float32Array(places.length);
+    this.order.forEach((i, at) => {
+      this.places[2 * at] = places[2 * i];
+      this.places[2 * at + 1] = places[2 * i + 1];
+    });
+    this.fill("place", this.places);
   }
 
   // red, green, blue and opacity of each dot: Uint8Array (4 n); faint dots lie below the others
   shade(shades) {
-    this.shades = shades;
+    const whole = new Uint32Array(shades.buffer);
+    this.shades = new Uint8Array(Uint32Array.from(this.order, (i) => whole[i]).buffer);
     this.faint = shades.some((each, at) => at % 4 === 3 && each > 0 && each < 128);
-    this.fill("shade", shades);
+    this.fill("shade", this.shades);
   }
 
   fill(name, values) {
@@ -82,14 +98,14 @@ class Painter {
     this.gl.bufferData(this.gl.ARRAY_BUFFER, values, this.gl.DYNAMIC_DRAW);
   }
 
-  // a place p lies at pixel (ax p.x + bx, ay p.y + by); sizes are in pixels of the page
-  draw(width, height, ratio, [ax, ay, bx, by], size) {
+  // a place p lies at pixel (ax p.x + bx, ay p.y + by); sizes are in pixels of the page; `share` of the dots, to 1
+  draw(width, height, ratio, [ax, ay, bx, by], size, share) {
     const { canvas, flat, gl, source } = this;
     const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
     if (canvas.width !== wide || canvas.height !== high) [canvas.width, canvas.height] = [wide, high];
-    const count = this.places ? this.places.length / 2 : 0;
+    const count = this.places ? Math.ceil(share * this.places.length / 2) : 0;
     flat.clearRect(0, 0, wide, high);
-    if (!gl) return this.drawFlat(wide, high, [ax, ay, bx, by].map((each) => each * ratio), size * ratio);
+    if (!gl) return this.drawFlat(wide, high, [ax, ay, bx, by].map((each) => each * ratio), size * ratio, count);
     if (source.width !== wide || source.height !== high) [source.width, source.height] = [wide, high];
     gl.viewport(0, 0, wide, high);
     gl.clear(gl.COLOR_BUFFER_BIT);
@@ -103,11 +119,11 @@ class Painter {
     flat.drawImage(source, 0, 0);
   }
 
-  drawFlat(wide, high, [ax, ay, bx, by], size) {
+  drawFlat(wide, high, [ax, ay, bx, by], size, count) {
     const { flat, places, shades } = this;
     for (const strong of [false, true]) {
       let last = -1;
-      for (let i = 0; i < (places?.length ?? 0) / 2; i++) {
+      for (let i = 0; i < count; i++) {
         const [r, g, b, a] = shades.subarray(4 * i, 4 * i + 4);
         const [x, y] = [ax * places[2 * i] + bx, ay * places[2 * i + 1] + by];
         if (!a || (a > 127) !== strong || x < 0 || y < 0 || x > wide || y > high) continue;

@@ -17,7 +17,7 @@ from embedsearch.maps.inputs import Settings
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
 from embedsearch.store.build import open_build
-from embedsearch.ui import cached, jobs
+from embedsearch.ui import ASSETS, cached, jobs
 from embedsearch.ui.widgets import job_panel
 from tests.ui.conftest import HOSTILE, QUESTIONS, _table, html_of, shown
 
@@ -391,14 +391,36 @@ def many(tmp_path_factory):
     return folder
 
 
+# how many dots are painted in the frame after a click on "Nearer"
+MOVED = """() => new Promise((done) => {
+    const root = [...document.querySelectorAll("*")].map((each) => each.shadowRoot)
+        .find((each) => each?.querySelector(".map")).querySelector(".map");
+    new MutationObserver(() => done(Number(root.dataset.painted)))
+        .observe(root, { attributeFilter: ["data-painted"] });
+    root.querySelector("[data-zoom=in]").click();
+})"""
+
+
+def test_a_beginning_of_the_dots_is_spread_over_all(visit):
+    """The dots are drawn each once; of 40 kinds that take turns, each has its share of the first thousand."""
+    source = (ASSETS / "map_painter.js").read_text(encoding="utf-8")
+    order = np.array(visit({}, "relatedness").evaluate(f"() => {{ {source}\nreturn [...spread(100000)]; }}"))
+    assert np.array_equal(np.sort(order), np.arange(100_000))
+    assert set(np.bincount(order[:1000] % 40)) == {25}
+    assert np.abs(np.histogram(order[:1000], 10)[0] - 100).max() <= 1
+
+
 def test_a_hundred_thousand_points(visit, serve, many):
-    """All are drawn, named more finely the nearer one is, described, slid over and selected."""
+    """All are drawn, a sample while they move; named by nearness, described, slid over and selected."""
     page = visit({"index": "many"}, "map", address=serve(many))
     plot, errors = drawn(page), errors_of(page)
     lit(page, 100_000)
     root = page.locator(".map")
     expect(root).to_have_attribute("data-level", "0")
-    for _ in range(3):
+    expect(root).to_have_attribute("data-painted", "100000")
+    assert 15_000 <= page.evaluate(MOVED) < 20_000
+    expect(root).to_have_attribute("data-painted", "100000")
+    for _ in range(2):
         page.get_by_label("Nearer").click()
     expect(root).to_have_attribute("data-level", "1")
     expect(page.locator(".map .labels text").first).to_have_text(re.compile("kind"))
