@@ -2,7 +2,7 @@
 
 A time runs from the Enter key until the hits are drawn: of images, until the thumbnails on the screen are
 there. Sessions are websockets that ask queries of their own, one after the other; each answer is compared
-with the library's. Their figures are given in processor time of the server, too. `images` measures these only.
+with the library's. Their figures are given in processor time of the server, too. `images` measures images.
 
     python -m tests.benchmarks.page [seconds of the sessions | images]
 """
