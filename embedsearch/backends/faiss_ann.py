@@ -60,6 +60,7 @@ EF_SEARCH = (
 # fmt: on
 GRAPH_RERANK_K, LIST_RERANK_K = (10, 15, 20, 30), (15, 20, 30, 40, 60, 100, 200, 400, 800, 1600)
 MANY_LISTS = 4096
+SURE_LISTS = 64  # that a graph always finds; where it misses some of more, the codes of a query are spoilt
 NODES = 2**18  # nodes that are compared at a time
 CANDIDATES = 2**18  # of the queries that are searched together; they take some megabytes
 LEAST = 1000  # vectors; with fewer, no recall can be measured, and a query is compared with each
@@ -352,7 +353,10 @@ def _parameters(index: Any, ef_or_nprobe: int, rerank_k: int, chosen: Any) -> An
         if isinstance(index, faiss.IndexIVFRaBitQ)
         else faiss.SearchParametersIVF
     )
-    return kind(nprobe=min(ef_or_nprobe, index.nlist), sel=chosen)
+    nprobe, of_graph = min(ef_or_nprobe, index.nlist), None
+    if nprobe > SURE_LISTS and isinstance(faiss.downcast_index(index.quantizer), faiss.IndexHNSW):
+        of_graph = faiss.SearchParametersHNSW(efSearch=nprobe)
+    return kind(nprobe=nprobe, sel=chosen, quantizer_params=of_graph)
 
 
 def _rows_file(path: Path) -> Path:

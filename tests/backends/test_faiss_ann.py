@@ -108,6 +108,18 @@ def test_a_filter_costs_no_recall_and_no_hits(built, vectors, queries, kind, kep
     assert share_found(backend, vectors, queries, Metric.COSINE, allow, k) >= 0.93
 
 
+@pytest.mark.parametrize("kind", ["ivf-pq", "ivf-rabitq"])
+def test_a_graph_finds_as_many_lists_as_are_asked_for(kind, monkeypatch):
+    """Where a graph finds the lists, a search in nearly all of them finds nearly all neighbours."""
+    monkeypatch.setattr(module, "MANY_LISTS", 64)
+    vectors, queries = clustered(20_000, 0), clustered(300, 1)
+    backend = backend_class(kind).build(kind, vectors, Metric.COSINE, SETTINGS)
+    lists = backend._index.nlist
+    backend._known = Tuned(0.95, (Step(1.0, lists - 1, 800, 1.0),))
+    assert lists == 256
+    assert share_found(backend, vectors, queries, Metric.COSINE) > 0.99
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_filter_far_from_the_query_is_full(built, vectors, queries, kind):
     """Where the allowed rows are the farthest ones, k of them are found all the same, and the right ones."""
