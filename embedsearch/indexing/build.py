@@ -38,6 +38,7 @@ from embedsearch.distances.metric import Metric
 from embedsearch.encoders import Encoder, encoder_spec, open_encoder, unreadable
 from embedsearch.encoders.unloaded import UnloadedEncoder
 from embedsearch.errors import (
+    EmbedsearchError,
     RecallNotReachedError,
     RecipeError,
     SourceError,
@@ -69,7 +70,7 @@ from embedsearch.sources import Source, is_labelled, open_source
 from embedsearch.sources.judgements import read_queries
 from embedsearch.store.build import Build
 from embedsearch.store.facts import BuildReport, NeighboursKept, SourceChanges
-from embedsearch.store.folders import current_build, current_id, is_published
+from embedsearch.store.folders import STOPPED, current_build, current_id, is_published
 from embedsearch.store.items import FIELD, Items, open_table
 from embedsearch.store.manifest import (
     BUILDS,
@@ -153,14 +154,15 @@ def build_index(
         folder.mkdir(parents=True, exist_ok=True)
         with write_lock(folder):
             recover(folder)
-            if not is_published(folder):
+            if first := not is_published(folder):
                 recipe.save(folder)  # so that `rebuild` resumes a first build that was stopped
+                (folder / STOPPED).unlink(missing_ok=True)
             describe = cache(describe)
             asked = replaced(recipe, encoder=ready.recipe)
             previous = None if first else find_previous(asked, folder, describe, progress, full=full)
             encoder = PlannedEncoder(ready.recipe, previous, describe, load, loaded)
             may_remove = allow_removal or (replace and not _same_source(recipe, previous))
-            current = _Task(
+            task = _Task(
                 recipe,
                 metric,
                 source,
@@ -177,9 +179,15 @@ def build_index(
                 started,
                 runner,
                 address,
-            ).made()
+            )
+            try:
+                current = task.made()
+            except EmbedsearchError as error:
+                if first:
+                    (folder / STOPPED).write_text(str(error), encoding="utf-8", errors="replace")
+                raise
     embedded = encoder.is_loaded
-    del ready, loaded, encoder  # the model of the build leaves the memory
+    del ready, loaded, encoder, task  # the model of the build leaves the memory
     if embedded:  # what embeds nothing loads no torch
         export_for_queries(current, load, progress)
     return current

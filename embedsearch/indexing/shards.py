@@ -342,7 +342,6 @@ class Staging:
         self.totals.unknown = int((unknown > MOST_UNKNOWN).sum())
         if unknown.any():
             np.save(folder / UNKNOWN, unknown)
-        save_ids(folder)
         if (self._folder / PROBES).is_file():
             shutil.copyfile(self._folder / PROBES, folder / PROBES)
         with (folder / REJECTED).open("w", encoding="utf-8") as file:
@@ -353,9 +352,9 @@ class Staging:
     def join_items(
         self, folder: Path, cells: Mapping[str, CellType]
     ) -> tuple[pa.Schema, dict[str, FileFacts]]:
-        """Join the shards into the items of a build, and flush these and the vectors that are joined already.
+        """Join the shards into the items of a build; flush these and the vectors; sort the ids.
 
-        It runs beside the making of the index, as neither needs the other.
+        What `join` writes is there already. It runs beside the making of the index: neither needs the other.
 
         Args:
             folder: where they go.
@@ -366,6 +365,7 @@ class Staging:
         """
         shards = [self._folder / f"{shard}.arrow" for shard in range(self._shards)]
         schema = tables.merge(shards, folder / ITEMS, cells)
+        save_ids(folder)
         return schema, {name: flushed(folder / name) for name in (ITEMS, VECTORS)}
 
     def clear(self) -> None:

@@ -30,6 +30,8 @@ Cells: TypeAlias = npt.NDArray[np.int16]
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg,flv,asf"
 SIDE = 480  # pixels of the shorter side of a frame's image at most: the usual models see 224 to 384
 _QUALITY = 92  # of the JPEG that a frame becomes
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # that an MP4 or MOV begins with
+_CUT = "the file is cut off: the list of its frames, which stands at its end, is missing"
 _ATTACHED = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC, such as the cover of an album
 _LONGEST = 200  # characters of a title
 _EPOCHS = (1904, 1970)  # years of a camera whose clock was not set
@@ -194,15 +196,42 @@ def _opened(source: Source) -> Iterator[tuple[Any, Any]]:
     except FileNotFoundError:
         raise ItemError("the file does not exist") from None
     except (av.FFmpegError, OSError, ValueError):
+        if _is_cut_before_index(source):
+            raise ItemError(_CUT) from None
         raise ItemError("the file is no video that can be read, or its beginning is damaged") from None
     with container:
         moving = [each for each in container.streams.video if not each.disposition & _ATTACHED]
         if not moving:
+            if not container.streams and _is_cut_before_index(source):
+                raise ItemError(_CUT)
             holds = "sound alone" if container.streams.audio else "none"
             raise ItemError(f"the file holds no video stream: {holds}")
         stream = moving[0]
         stream.thread_type = "AUTO"
         yield container, stream
+
+
+def _is_cut_before_index(source: Source) -> bool:
+    """Whether an MP4 or MOV ends before the end of its box `moov`, without which no frame is found.
+
+    A file is a row of boxes: 4 bytes of size, 4 of type; a size of 1 stands for 8 bytes behind the type.
+    """
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        end, at = file.seek(0, io.SEEK_END), 0
+        while at < end:
+            file.seek(at)
+            head = file.read(16)
+            kind, size = head[4:8], int.from_bytes(head[:4], "big")
+            if at == 0 and kind not in _BOXES:
+                return False
+            if size == 1:
+                size = int.from_bytes(head[8:], "big")
+            if kind == b"moov" and 8 <= size <= end - at:
+                return False
+            if size < 8:  # 0 stands for all that is left
+                return size == 0 and kind != b"moov"
+            at += size
+    return True
 
 
 def _start(container: Any) -> float:

@@ -11,6 +11,7 @@ from embedsearch.errors import IndexDamagedError, IndexNotFoundError, nearest
 from embedsearch.recipe import RECIPE_FILE, check_name
 from embedsearch.store.manifest import BUILDS, CURRENT, MANIFEST, mend
 
+STOPPED = "stopped.txt"  # why a first build came to nothing, until the next one begins
 BUILD_RULE = re.compile(r"[\w-]{1,99}")
 
 
@@ -50,15 +51,21 @@ def index_folder(indexes: Path, name: str) -> Path:
     if not is_published(folder):
         names = list_names(indexes)
         has = f"it holds {', '.join(names)}" if names else "it holds none"
-        unfinished = (
-            " Its first build was never finished: embedsearch rebuild " + name + "."
-            if (folder / RECIPE_FILE).is_file()
-            else ""
-        )
+        unfinished = ""
+        if (folder / RECIPE_FILE).is_file():
+            why = why_stopped(folder)
+            ended = f"stopped: {why} When that is mended" if why else "was never finished"
+            unfinished = f" Its first build {ended}: embedsearch rebuild {name}."
         raise IndexNotFoundError(
             f"There is no index {name!r} in {indexes} ({has}).{nearest(name, names)}{unfinished}"
         )
     return folder
+
+
+def why_stopped(folder: Path) -> str:
+    """Return why the first build of the index in `folder` stopped, sentences; empty where it was killed."""
+    file = folder / STOPPED
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def current_build(folder: Path) -> Path:

@@ -21,6 +21,7 @@ from embedsearch.indexing.build import build_index
 from embedsearch.recipe import EncoderRecipe, Recipe
 from embedsearch.records import Modality, Record, Rejected, Unit, content_hash
 from embedsearch.store.build import open_build
+from embedsearch.store.folders import STOPPED
 from tests.fakes import UNREADABLE, WORD_LIMIT, LetterEncoder, letters, picture, read_ahead, text, version
 from tests.fakes import colour as colour_of
 
@@ -202,13 +203,15 @@ def test_the_share_of_rejected_items_is_kept(make_build, tmp_path, share, passes
 
 
 def test_nothing_to_index_is_an_error(make_build, tmp_path):
-    """An empty source, and one where nothing can be used, fail; nothing is published."""
+    """An empty source, and one where nothing can be used, fail; nothing is published, and the reason kept."""
     with pytest.raises(TooManyRejectedError, match="a list holds nothing to index"):
         make_build([])
     with pytest.raises(TooManyRejectedError, match="1 of 1 entries"):
         make_build([Rejected("a", "torn")], max_rejected=1.0)
-    with pytest.raises(IndexNotFoundError):
+    with pytest.raises(IndexNotFoundError, match=r"first build stopped: 1 of 1 entries .* 1 x torn"):
         open_build(tmp_path, "small")
+    make_build(ENTRIES)
+    assert not (tmp_path / "small" / STOPPED).exists()
 
 
 def test_a_mended_source_is_read_anew(make_build):

@@ -122,13 +122,20 @@ def test_a_file_without_a_video_stream_is_refused(tmp_path):
 
 
 def test_a_broken_index_is_told_or_passed_over(tmp_path):
-    """Without its index an MP4 can't be opened; with places in it that are wrong, no frame can be decoded."""
+    """An MP4 or MOV that ends before its index is called cut off; with wrong places in it none is decoded."""
     path = film(tmp_path / "a.mp4", [(RED, 1), (BLUE, 1)])
     data = path.read_bytes()
     cut = tmp_path / "cut.mp4"
-    cut.write_bytes(data[: data.index(b"moov") - 4])
-    with pytest.raises(ItemError, match="is no video that can be read, or its beginning is damaged"):
-        next(frames(cut))
+    index = data.index(b"moov") - 4
+    for end in (30, index // 2, index, index + 100):
+        cut.write_bytes(data[:end])
+        for source in (cut, data[:end]):
+            with pytest.raises(ItemError, match="cut off: the list of its frames, which stands at its end"):
+                next(frames(source))
+    damaged = data[:index] + b"\0\0\0\x10moov" + bytes(8)
+    for bad in (b"\0" * 64, b"RIFF" + data, damaged, b""):
+        with pytest.raises(ItemError, match="is no video that can be read, or its beginning is damaged"):
+            next(frames(bad))
     at = data.index(b"stco") + 12  # version, flags and count, then the place of the first chunk
     wrong = tmp_path / "wrong.mp4"
     wrong.write_bytes(data[:at] + b"\0\0\0\x04" + data[at + 4 :])

@@ -15,7 +15,13 @@ from embedsearch.maps.inputs import Method
 from embedsearch.maps.layouts.umap import is_installed
 from embedsearch.modalities import Card, modality_of
 from embedsearch.recipe import RECIPE_FILE
-from embedsearch.store.folders import current_id, index_folder, indexes_folder, is_published
+from embedsearch.store.folders import (
+    current_id,
+    index_folder,
+    indexes_folder,
+    is_published,
+    why_stopped,
+)
 from embedsearch.store.manifest import BUILDS, Manifest
 from embedsearch.ui import auto_reload, navigation
 from embedsearch.ui.cached import manifests
@@ -66,11 +72,11 @@ def unfinished(indexes: Path) -> list[str]:
 
 
 def _unfinished(indexes: Path, name: str, *, allowed: bool, busy: bool) -> None:
+    why = why_stopped(indexes / name) if allowed else ""
+    told = why or "Its first build is under way, or was interrupted. The work so far is kept."
     st.html(
         f'<div class="es-index"><div class="es-index-head"><h2>{html.escape(name)}</h2>'
-        '<span class="es-badge">not finished</span></div>'
-        '<p class="es-quiet">Its first build is under way, or was interrupted. The work so far is kept.</p>'
-        "</div>"
+        f'<span class="es-badge">not finished</span></div><p class="es-quiet">{html.escape(told)}</p></div>'
     )
     if not allowed or busy:
         return
