@@ -231,7 +231,7 @@ def _is_cut_before_index(source: Source) -> bool:
             if size < 8:  # 0 stands for all that is left
                 return size == 0 and kind != b"moov"
             at += size
-    return True
+    return end > 0
 
 
 def _start(container: Any) -> float:
