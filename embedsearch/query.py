@@ -368,6 +368,7 @@ MODES: tuple[Mode, ...] = typing.get_args(Mode)
 
 
 By = typing.Literal["record", "passage"]
+BYS: tuple[By, ...] = typing.get_args(By)
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,8 +423,8 @@ class SearchOptions:
             value = getattr(self, name)
             if not (name == "k" and value is None) and (not hasattr(value, "__index__") or value < 1):
                 raise QueryError(f"{name} must be a whole number, at least 1; got {value!r:.80}.")
-        if self.by not in typing.get_args(By):
-            raise QueryError(f"Hits are by {' or by '.join(typing.get_args(By))}; got {self.by!r:.40}.")
+        if self.by not in BYS:
+            raise QueryError(f"Hits are by {' or by '.join(BYS)}; got {self.by!r:.40}.")
         if self.close and self.feedback:
             raise QueryError("What is close depends on the query alone: leave out close or feedback.")
         ways = [name for name in ("sort", "diverse", "rerank") if getattr(self, name)]

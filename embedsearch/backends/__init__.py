@@ -108,7 +108,7 @@ class Stored:
     """
 
     def __init__(self, vectors: Vectors) -> None:
-        self.vectors = vectors
+        self.vectors = np.asarray(vectors)  # no longer a `numpy.memmap`, whose rows take longer to take
 
     def __call__(self, rows: Rows) -> Vectors:
         """See `Take`."""

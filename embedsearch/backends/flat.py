@@ -227,7 +227,7 @@ def _far(query: Vectors, rows: Rows, take: Take, metric: Metric) -> Vectors:
     FAISS reads float32 where it is; other vectors are copied in pieces that stay in the cache.
     """
     if isinstance(take, Stored) and take.vectors.dtype == np.float32 and take.vectors.flags.c_contiguous:
-        values = _compared(query, np.asarray(take.vectors), rows, metric)
+        values = _compared(query, take.vectors, rows, metric)
         if metric is Metric.COSINE:
             values /= take.lengths(rows)
         return to_distances(values, metric)

@@ -42,6 +42,7 @@ CLIPS = 4  # clips that are looked at for each record that is wanted
 FOLDED = 4  # neighbours looked through for each hit, where copies are folded; then as many times more
 MOST_FOLDED = 10_000  # neighbours that are looked through at most
 CONTENT = ("text", "hash", "start", "end")  # the columns that tell the same content
+OF_HIT = ("id", "text", "path", "start", "end", "picture")  # the columns that a hit has, beside its fields
 FED = 3  # hits whose mean is added to a query by feedback
 UNJUDGED = Judgement(None, None, None, "")
 Search = Callable[[Vectors, int, Filter | None, Sequence[int]], tuple[Vectors, Rows]]
@@ -467,8 +468,13 @@ class Searcher:
         return "" if self.crossmodal is None else self.crossmodal.about
 
     @cached_property
+    def _fields(self) -> list[str]:
+        return list(self.build.field_types)
+
+    @cached_property
     def _columns(self) -> list[str]:
-        return list(self.build.items.column_names)
+        """The columns that hits are made of."""
+        return [*OF_HIT, *(FIELD + name for name in self._fields)]
 
     @cached_property
     def _has_copies(self) -> bool:
@@ -593,43 +599,44 @@ class Searcher:
         row, modality = UNITS[self.manifest.unit], modality_of(self.manifest.unit).modality
         rows, distances = [each.row for each in found], [each.distance for each in found]
         scale = looked.scale if looked.is_labelled else None
+        nothing_close = judgement.verdict is Verdict.NOTHING_CLOSE
         columns = self.build.read(rows, self._columns)
-        fields = [
-            (name.removeprefix(FIELD), columns[name]) for name in self._columns if name.startswith(FIELD)
-        ]
+        fields = [(name, columns[FIELD + name]) for name in self._fields]
         unknown = self.build.unknown[rows].tolist()
         percentiles = scale.pairs.percentiles(distances).tolist() if scale else []
-        contents = zip(*(columns[name] for name in ("id", "text", "start", "end")), strict=True)
+        contents = zip(*(columns[name] for name in OF_HIT), strict=True)
         hits = []
-        for at, (each, (identity, text, start, end)) in enumerate(zip(found, contents, strict=True)):
+        for at, (each, (identity, text, path, start, end, image)) in enumerate(
+            zip(found, contents, strict=True)
+        ):
             span = None if start is None else (start, end)
             of_hit = {name: column[at] for name, column in fields}
             judge = scale if unknown[at] <= MOST_UNKNOWN else None
             label = judge.pairs.label(each.distance) if judge else None
             hits.append(
-                Hit(
-                    rank=ranks[at],
-                    id=record_of(identity, start) if row.grouped else identity,
-                    row=each.row,
-                    distance=each.distance,
-                    similarity=similarity(each.distance, metric),
-                    modality=modality,
-                    text=text,
-                    path=columns["path"][at],
-                    span=None if row.grouped else span,
-                    fields=of_hit,
-                    image=columns["picture"][at],
-                    percentile=percentiles[at] if judge else None,
-                    label=not_close(label) if judgement.verdict is Verdict.NOTHING_CLOSE else label,
-                    human_score=judge.human_score(each.distance) if judge else None,
-                    unknown=unknown[at],
-                    found_by=each.found_by or looked.place,
-                    copies=each.copies,
-                    moment=(start / 1000, end / 1000) if row.timed else None,
-                    rerank_score=each.score,
-                    lit=each.lit,
-                    bm25=each.bm25,
-                    passage=Passage.of(text, span, of_hit) if row.grouped and not row.timed else None,
+                Hit(  # by position, as names take twice the time
+                    ranks[at],
+                    record_of(identity, start) if row.grouped else identity,
+                    each.row,
+                    each.distance,
+                    similarity(each.distance, metric),
+                    modality,
+                    text,
+                    path,
+                    None if row.grouped else span,
+                    of_hit,
+                    image,
+                    percentiles[at] if judge else None,
+                    not_close(label) if nothing_close else label,
+                    judge.human_score(each.distance) if judge else None,
+                    unknown[at],
+                    each.found_by or looked.place,
+                    each.copies,
+                    (start / 1000, end / 1000) if row.timed else None,
+                    each.score,
+                    each.lit,
+                    each.bm25,
+                    Passage.of(text, span, of_hit) if row.grouped and not row.timed else None,
                 )
             )
         return hits

@@ -290,7 +290,7 @@ class Build:
         """Return vectors of the model as they are compared with those of the items: (n, D) -> (n, d)."""
         return vectors if self.centring is None else self.centring.apply(vectors)
 
-    @property
+    @cached_property
     def take(self) -> Take:
         """Gives these vectors of rows: (m,) -> (m, d) float32."""
         if self._is_fetched:

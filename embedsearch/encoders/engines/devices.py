@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import pickle
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,9 @@ def fastest_on_gpu(device: torch.device) -> str:
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Keep what transformers reports while it loads and traces off the terminal."""
+    if "transformers" not in sys.modules:  # to load it takes seconds
+        yield
+        return
     from transformers.utils import logging as hub_logging
 
     level, bar = hub_logging.get_verbosity(), hub_logging.is_progress_bar_enabled()

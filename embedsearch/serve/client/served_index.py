@@ -49,7 +49,7 @@ ELSEWHERE = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServedHit(Hit):
     """A hit of a server. Its `path` is one of the server's machine, and its `row` is -1.
 

@@ -1,6 +1,7 @@
 """`auto` takes what was measured to be fastest on this machine, and measures once."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,19 @@ def test_another_processor_is_measured_again(monkeypatch):
     assert rates.known_rates(Kind.ATTENTION)
     monkeypatch.setattr(rates, "processor", lambda: "another")
     assert not rates.known_rates(Kind.ATTENTION)
+
+
+@pytest.mark.rates
+@pytest.mark.openvino
+@needs_openvino
+@pytest.mark.parametrize("kind", Kind)
+def test_measuring_loads_no_transformers(kind, monkeypatch):
+    """`embedsearch models --here` measures within seconds: transformers alone takes as long to load."""
+    monkeypatch.setattr(measure, "_rate", lambda *_: 1.0)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "transformers"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert len(list(measure.measured(kind))) >= 2
+    assert "transformers" not in sys.modules
 
 
 @pytest.mark.rates
