@@ -208,7 +208,7 @@ class Index(Searcher):
             other: an index that can be asked with the query too.
             query: as in `search`.
             k: how many hits of each.
-            where: as in `search`; left out for the other index where it does not have the fields.
+            where: as in `search`; what names fields or items that the other index lacks is left out there.
 
         Raises:
             QueryError, ItemNotFoundError, ItemError, FilterError: as `search`, of either index.

@@ -12,13 +12,16 @@ from embedsearch.errors import FilterError, QueryError
 from embedsearch.modalities import UNITS, QueryForm, modality_of
 from embedsearch.query import (
     AnyQuery,
+    Both,
     Image,
+    In,
     MoreLike,
     Query,
     SearchOptions,
     Single,
     Sound,
     Text,
+    Tree,
     Vector,
     as_query,
     as_single,
@@ -84,7 +87,7 @@ def side_by_side(left: Searcher, right: Searcher, query: Any, options: SearchOpt
     Args:
         left: an index.
         right: another one that can be asked so, see `fits`. It is asked with the text or the image of an item
-            that it does not have, and without a filter by fields that it does not have.
+            that it does not have, and without a filter by fields or by items that it does not have.
         query: as in `Index.search`.
         options: how the hits are chosen.
 
@@ -97,12 +100,9 @@ def side_by_side(left: Searcher, right: Searcher, query: Any, options: SearchOpt
     there = _carried(left, right, asked)
     if there is not asked:
         notes.append(f"{name} does not have the item of the query: it is asked with what the item holds.")
-    if options.where is not None:
-        try:
-            right.filter(options.where)
-        except FilterError:
-            options = replace(options, where=None)
-            notes.append(f"{name} does not have the fields of the filter: all of it is searched.")
+    where, lacks = _fitting(right, options.where)
+    notes += [f"{name} does not have the {each} of the filter, which is left out there." for each in lacks]
+    options = replace(options, where=where)
     (second,) = right.search_all([there], options)
     differs = differences(left.manifest, right.manifest)
     return SideBySide(first, second, matched(first, second), differs, tuple(notes))
@@ -142,6 +142,27 @@ def _carried(left: Searcher, right: Searcher, query: AnyQuery) -> AnyQuery:
     if content is None or form not in makes:
         raise QueryError(f"{right.manifest.name} has no item {query.id!r:.80} to look for more like it.")
     return makes[form](content)
+
+
+def _fitting(right: Searcher, where: str | Tree | None) -> tuple[str | Tree | None, list[str]]:
+    """Return the parts of a filter that mean something in another index, and what it lacks of the others."""
+    kept: list[str | Tree] = []
+    lacks: list[str] = []
+    for part in (where.left, where.right) if isinstance(where, Both) else (where,):
+        if part is None:
+            continue
+        try:
+            passing = right.filter(part).mask
+        except FilterError:
+            lacks.append("fields")
+            continue
+        if isinstance(part, In) and part.field == "id" and not passing.any():
+            lacks.append("items")
+        else:
+            kept.append(part)
+    if isinstance(where, Both) and len(kept) == 2:
+        return where, lacks
+    return (kept[0] if kept else None), lacks
 
 
 def matched(left: Sequence[Hit], right: Sequence[Hit]) -> tuple[tuple[int, int], ...]:

@@ -7,3 +7,8 @@ changes back to it, so a reload or a link shows the same result.
 from pathlib import Path
 
 ASSETS = Path(__file__).with_name("assets")
+
+
+def asset(*names: str) -> str:
+    """Return files of the folder `ASSETS`, joined in this order."""
+    return "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)

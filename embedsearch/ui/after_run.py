@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 from streamlit.components.v2 import component
 
-from embedsearch.ui import ASSETS, url_state
+from embedsearch.ui import asset, url_state
 from embedsearch.ui.pages import DUPLICATES, SEARCH
 
 # for each page, the parameters that say what is asked, not how much of it is shown
@@ -35,5 +35,5 @@ def follow(at: str) -> None:
 
 @partial(st.cache_resource, show_spinner=False)
 def _mount() -> Callable[..., object]:
-    script = (ASSETS / "after_run.js").read_text(encoding="utf-8")
+    script = asset("after_run.js")
     return component("embedsearch.after-run", html="<i></i>", js=script)

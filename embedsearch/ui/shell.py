@@ -21,7 +21,7 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
 from streamlit import App, net_util
 
-from embedsearch.ui import ASSETS, downloads, map_files, media
+from embedsearch.ui import asset, downloads, map_files, media
 from embedsearch.ui.pages import FORMER, PAGES
 
 
@@ -33,6 +33,10 @@ net_util.get_external_ip = net_util.get_internal_ip = _unknown_address
 
 SOON = 0.5  # seconds until the server listens
 PATHS = {f"/{row.path}" for row in PAGES} | {f"/{FORMER}"}
+# scripts of every page, each of these files
+SCRIPTS = (
+    ("ready.js",), ("video.js",), ("element.js", "lightbox.js"), ("element.js", "crop.js"), ("keys.js",),
+)  # fmt: skip
 _STATIC = Path(st.__file__).with_name("static")
 # Streamlit loads the code of each kind of element when the first one is drawn, which then changes its height.
 _ELEMENTS = (
@@ -89,17 +93,14 @@ def _opens(scope: Any) -> bool:
 
 @cache
 def _page() -> str:
-    nav, style, *scripts = (
-        (ASSETS / name).read_text(encoding="utf-8")
-        for name in ("nav.css", "style.css", "ready.js", "video.js", "lightbox.js", "crop.js", "keys.js")
-    )
+    scripts = [asset(*names) for names in SCRIPTS]
     files = sorted((_STATIC / "static" / "js").glob("*.js"))
     wanted = (file.name for file in files if file.name.partition(".")[0] in _ELEMENTS)
     links = "".join(f'<link rel="modulepreload" crossorigin href="./static/js/{name}">' for name in wanted)
     page = (_STATIC / "index.html").read_text(encoding="utf-8")
     page = page.replace("<title>Streamlit</title>", "<title>embedsearch</title>")
     # behind the sheets that Streamlit puts into the head, so that of two equal rules this one holds
-    ours = f"<style>{nav}{style}</style>"
+    ours = f"<style>{asset('nav.css', 'style.css')}</style>"
     ours += "".join(f'<script type="module">{script}</script>' for script in scripts)
     return page.replace("</head>", f"{links}</head>").replace("</body>", f"{ours}</body>")
 
@@ -108,5 +109,5 @@ def _missing(path: str, base: str) -> str:
     links = "".join(
         f'<li><a href="{html.escape(base.rstrip("/"))}/{row.path}">{row.title}</a></li>' for row in PAGES
     )
-    text = (ASSETS / "missing.html").read_text(encoding="utf-8")
+    text = asset("missing.html")
     return text.replace("{path}", html.escape(path)).replace("{links}", links)

@@ -328,3 +328,16 @@ def follow(key: str, value: object) -> None:
     """
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
+
+
+def in_menu(key: str, value: object) -> str:
+    """Let a widget of a menu show `value`, which the address says, and return the widget's key.
+
+    A menu mounts its widgets when it is opened. A closed one goes on telling what it showed last, so that
+    a value which the address got elsewhere needs a new widget.
+    """
+    turn = st.session_state.setdefault(f"{key}-turn", 0)
+    if st.session_state.get(f"{key}-{turn}", value) != value:
+        turn = st.session_state[f"{key}-turn"] = turn + 1
+    st.session_state[f"{key}-{turn}"] = value
+    return f"{key}-{turn}"

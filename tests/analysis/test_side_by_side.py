@@ -13,7 +13,18 @@ from embedsearch.analysis.side_by_side import (
 )
 from embedsearch.distances.metric import Metric
 from embedsearch.errors import QueryError
-from embedsearch.query import Image, MoreLike, Query, SearchOptions, Text, Vector, WeightedTerm
+from embedsearch.query import (
+    Both,
+    Compare,
+    Image,
+    In,
+    MoreLike,
+    Query,
+    SearchOptions,
+    Text,
+    Vector,
+    WeightedTerm,
+)
 from embedsearch.records import Modality, Unit
 from embedsearch.results import Hit, Results
 from tests import fakes
@@ -117,6 +128,20 @@ def test_what_the_other_lacks_is_said(two):
     assert all(note.startswith("right does not have the") for note in found.notes)
     both = Query((WeightedTerm(MoreLike("date")), WeightedTerm("plum", 0.5)))
     assert side_by_side(left, right, both, SearchOptions(3)).right[0].text in ("date", "plum")
+
+
+def test_items_of_a_filter_that_the_other_lacks_are_left_out_there(two):
+    """A filter by ids holds in an index that has some of them; else only the rest of the filter does."""
+    left, right = two
+    ours, shared = In("id", ("apple", "fig")), In("id", ("fig", "new fig"))
+    found = side_by_side(left, right, "apple", SearchOptions(9, Both(Compare("id", "!=", "new fig"), ours)))
+    assert {hit.id for hit in found.left} == {"apple", "fig"}
+    assert len(found.right) == 8
+    assert "new fig" not in {hit.id for hit in found.right}
+    assert found.notes == ("right does not have the items of the filter, which is left out there.",)
+    found = side_by_side(left, right, "apple", SearchOptions(9, shared))
+    assert ([hit.id for hit in found.left], [hit.id for hit in found.right]) == (["fig"], ["new fig"])
+    assert not found.notes
 
 
 def test_a_query_that_does_not_fit_is_refused(two, colours, make_searcher):

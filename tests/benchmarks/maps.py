@@ -2,9 +2,9 @@
 
 The rebuild drops a tenth of the questions and adds as many. Peer: a layout from nothing, laid over the old
 map as well as it can be. `page` opens the page on a map of 100,000 points, warm: from the address to drawn
-points, the layout shift, and a frame while it is zoomed.
+points, the layout shift, and a frame while it is zoomed. `many` makes the map of 100,000 vectors of tokens.
 
-    python -m tests.benchmarks.maps [page]
+    python -m tests.benchmarks.maps [page | many]
 """
 
 import csv
@@ -22,6 +22,7 @@ from embedsearch.maps.alignment import rows_of_same_ids
 from embedsearch.maps.inputs import Method, PreviousMap, Settings
 from embedsearch.progress import Silent
 from tests.benchmarks.common import need, served
+from tests.benchmarks.wordnet import token_rows
 from tests.ui.conftest import ARGUMENTS, CHROMIUM
 from tests.ui.test_layout_shift import WATCH
 
@@ -81,6 +82,25 @@ def page():
     print(f"map_frame value={np.median(frames):.0f} (milliseconds of a frame while it is zoomed, no GPU)")
 
 
+def many():
+    """Print how long the map of 100,000 vectors takes by each method, and what it keeps."""
+    rows = token_rows()[0]
+    vectors = rows[np.linspace(0, len(rows) - 1, POINTS).astype(int)].astype(np.float32)
+    with tempfile.TemporaryDirectory(prefix="embedsearch-bench-") as name:
+        es.build(
+            ([str(at) for at in range(POINTS)], vectors), name="many", indexes=Path(name), backend="exact"
+        )
+        for method in Method:
+            started, before = time.perf_counter(), time.process_time()
+            facts = load_map(map_index(Path(name), "many", Settings(method), Silent())).facts
+            print(
+                f"map_{method}_{POINTS} value={time.perf_counter() - started:.0f} (seconds; "
+                f"{time.process_time() - before:.0f} of processor time; {facts.preserved:.3f} of 10 "
+                f"neighbours kept; vectors of {vectors.shape[1]} components)",
+                flush=True,
+            )
+
+
 def layouts():
     """Print what maps keep, and how far they move."""
     with need("text", "banking77_train.tsv").open(encoding="utf-8", newline="") as file:
@@ -120,4 +140,4 @@ def layouts():
 
 
 if __name__ == "__main__":
-    page() if sys.argv[1:] == ["page"] else layouts()
+    {"page": page, "many": many}.get("".join(sys.argv[1:]), layouts)()

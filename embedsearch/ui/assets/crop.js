@@ -4,13 +4,6 @@ const LEAST = 0.02, STEP = 0.02; // shares of the image: the smallest side, and 
 const HINT = "Draw a frame, or move it by the arrow keys; with Shift they change its size";
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 
-const element = (name, attributes = {}, ...children) => {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-};
-
 const button = (label, className, act) => {
   const made = element("button", { type: "button", class: className }, label);
   made.onclick = act;
@@ -29,12 +22,14 @@ const begin = (stage, image, about) => {
     stage.classList.remove("es-cropping");
     stage.closest("dialog")?.querySelector(".es-crop-start")?.focus();
   };
-  const search = () => {
-    document.dispatchEvent(new CustomEvent("es-crop", { detail: { item: about.item, kept: about.kept, box } }));
+  const search = (adds = false) => {
+    document.dispatchEvent(new CustomEvent("es-crop", { detail: { item: about.item, kept: about.kept, box, adds } }));
     stage.closest("dialog").close();
   };
+  const asks = document.querySelector(".es-crops.es-asks"); // what the part can be added to
   const bar = element("div", { class: "es-crop-bar" }, element("span", {}, HINT),
-    button("Search with this part", "es-crop-go", search), button("Cancel", "", end));
+    button("Search with this part", "es-crop-go", () => search()),
+    ...(asks ? [button("Add this part to the query", "", () => search(true))] : []), button("Cancel", "", end));
   const whole = element("div", { class: "es-crop" }, over, bar);
 
   const draw = () => {
@@ -115,4 +110,5 @@ document.addEventListener("click", (event) => {
   if (!start) return;
   const stage = start.closest("dialog").querySelector(".es-box-stage"), image = stage.querySelector("img");
   if (image?.naturalWidth) begin(stage, image, start.dataset);
+  else image?.addEventListener("load", () => image.isConnected && begin(stage, image, start.dataset), { once: true });
 });

@@ -4,13 +4,6 @@ const OPEN = ".es-image[data-media]";
 const MOST_GROWN = 2; // times that a small image is enlarged
 let box = null, at = null;
 
-const element = (name, attributes = {}, ...children) => {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-};
-
 const button = (label, className, act) => {
   const made = element("button", { type: "button", class: className, "aria-label": label, title: label });
   made.onclick = act;

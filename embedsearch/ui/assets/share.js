@@ -16,16 +16,6 @@ const write = (name, list) => {
   } catch { /* a browser may keep nothing */ }
 };
 
-const element = (name, attributes = {}, ...children) => {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made[key] = value;
-    else made.setAttribute(key, value);
-  }
-  made.append(...children);
-  return made;
-};
-
 const menu = (label, className, ...children) =>
   element("details", { class: `es-menu ${className}` }, element("summary", {}, label), element("div", {}, ...children));
 
@@ -81,8 +71,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const wasOpen = [...host.querySelectorAll("details[open]")].map((each) => each.className);
   host.replaceChildren(
     menu("Share", "es-menu-share", heading("Save what was found"), ...files, heading("Copy"),
-      copier("Link", () => location.href), copier("Command line", () => data.command),
-      copier("Python", () => data.python)),
+      copier("Link", () => location.href), ...data.commands.map(([label, text]) => copier(label, () => text))),
     menu("Searches", "es-menu-searches", searches),
   );
   for (const each of host.children) {

@@ -2,13 +2,6 @@
 const AHEAD = 1500; // milliseconds that a slider which was moved stays where it is
 const signed = (weight) => `${weight < 0 ? "−" : "+"}${Math.abs(weight).toFixed(2)}`;
 
-const element = (name, attributes = {}, ...children) => {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-};
-
 const chip = (each, data, tell) => {
   const range = element("input", {
     type: "range", step: data.step, "aria-label": `Weight of ${each.name}`,
@@ -42,6 +35,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const list = parentElement.querySelector(".es-terms");
   const tell = (did) => setTriggerValue("did", did);
   list.classList.toggle("es-crops", data.crops);
+  list.classList.toggle("es-asks", data.asks);
   const drawn = JSON.stringify(data);
   if (list.dataset.drawn !== drawn) {
     const focused = list.contains(document.activeElement) ? document.activeElement : null;

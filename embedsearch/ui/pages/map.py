@@ -32,7 +32,7 @@ from embedsearch.modalities import Card, modality_of
 from embedsearch.query import SearchOptions
 from embedsearch.results import Hit, Results
 from embedsearch.store.folders import indexes_folder
-from embedsearch.ui import ASSETS, jobs, map_files, media, navigation, url_state
+from embedsearch.ui import asset, jobs, map_files, media, navigation, url_state
 from embedsearch.ui.cached import Opened, drawn_map, first_index, manifests, open_index
 from embedsearch.ui.map_files import DrawnMap
 from embedsearch.ui.pages import MAP, SEARCH
@@ -296,7 +296,5 @@ def _named(hit: Hit) -> str:
 
 @partial(st.cache_resource, show_spinner=False)
 def _mount() -> Callable[..., object]:
-    css, painter, plot = (
-        (ASSETS / name).read_text(encoding="utf-8") for name in ("map.css", "map_painter.js", "map.js")
-    )
-    return component("embedsearch.map", html=HTML.format(**ICONS), css=css, js=f"{painter}\n{plot}")
+    plot = asset("map_painter.js", "map.js")
+    return component("embedsearch.map", html=HTML.format(**ICONS), css=asset("map.css"), js=plot)

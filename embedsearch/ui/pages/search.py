@@ -91,7 +91,8 @@ def search_page() -> None:
             other = "" if query is None else versus.choose(known, searcher, query, asked)
         if query is not None:
             if other:
-                versus.show(opened, open_index(indexes, other), query, asked, where)
+                spelled = written(opened.facets, asked.facets, asked.where)
+                versus.show(opened, open_index(indexes, other), query, asked, where, spelled)
             else:
                 _answer(opened, query, asked, where, values)
             return
@@ -201,9 +202,10 @@ def _answer(
 
     def shares() -> None:
         wider = replace(options, k=None) if options.close else options
-        share.show(
+        shared = share.of_search(
             searcher, query, options, spelled, results, lambda: searcher.search_placed(placed, wider)[0]
         )
+        share.show(searcher, shared)
 
     _count(opened, asked, results, where, shares)
 

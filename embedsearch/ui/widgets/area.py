@@ -14,12 +14,12 @@ from embedsearch.backends import Rows
 from embedsearch.maps.export import save_items
 from embedsearch.modalities import UNITS, modality_of
 from embedsearch.query import Both, In, Tree
-from embedsearch.results import Hit
+from embedsearch.results import Hit, Results
 from embedsearch.ui import downloads, navigation, url_state
 from embedsearch.ui.cached import Opened, drawn_map
 from embedsearch.ui.map_files import DrawnMap
 from embedsearch.ui.pages import MAP, SEARCH
-from embedsearch.ui.widgets import hits, map_view, query_input
+from embedsearch.ui.widgets import hits, map_view, query_input, share
 from embedsearch.ui.widgets.map_view import View
 
 LISTED = hits.BLOCK  # items that are shown
@@ -82,7 +82,8 @@ def _files(drawn: DrawnMap, view: View) -> str:
 def _read(drawn: DrawnMap, rows: Rows) -> Iterator[Hit]:
     for start in range(0, len(rows), TOGETHER):
         some = rows[start : start + TOGETHER].tolist()
-        yield from drawn.searcher.items(some, [0.0] * len(some))
+        hits = Results(drawn.searcher.items(some, [0.0] * len(some)), drawn.searcher.manifest.metric)
+        yield from share.told(hits)
 
 
 def within(opened: Opened, where: Tree | None) -> Tree | None:

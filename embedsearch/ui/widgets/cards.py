@@ -17,6 +17,7 @@ from embedsearch.results import Hit, found_by_phrase
 from embedsearch.ui import media
 from embedsearch.ui.url_state import short
 from embedsearch.ui.widgets import player
+from embedsearch.ui.widgets.job_panel import may_build
 
 METRIC_HELP = {
     Metric.COSINE: "Cosine distance, 0 to 2: smaller is more related.",
@@ -79,7 +80,7 @@ def image(hit: Hit) -> str:
         "kind": card,
         "name": name,
         "item": hit.id,
-        "path": hit.path or "",
+        "path": path(hit),
         "lost": f"The {hit.modality} can’t be read",
         **({"moment": f"{hit.moment[0]:.3f}", "reason": player.cant_play(hit)} if hit.moment else {}),
     }
@@ -91,6 +92,11 @@ def image(hit: Hit) -> str:
         f'<img alt="{named}" loading="lazy" decoding="async" src="{at}{media.SMALL}">'
         f'<button type="button" class="es-enlarge es-{card}" aria-label="{door}"></button>{listens}</div>'
     )
+
+
+def path(hit: Hit) -> str:
+    """Return where the file of a hit lies; empty without one, and for visitors from elsewhere."""
+    return hit.path or "" if may_build() else ""
 
 
 def whole_image(

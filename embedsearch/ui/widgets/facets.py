@@ -16,7 +16,7 @@ from embedsearch.index import Index
 from embedsearch.query import Tree
 from embedsearch.results import Results
 from embedsearch.store.items import FIELD as COLUMN
-from embedsearch.ui import ASSETS, url_state
+from embedsearch.ui import asset, url_state
 from embedsearch.ui.url_state import FIELD
 from embedsearch.ui.widgets.filters import Choice, chosen, tally
 
@@ -127,7 +127,7 @@ def _box(facet: Choice, value: str, count: int, *, is_picked: bool) -> str:
 
 @partial(st.cache_resource, show_spinner=False)
 def _mount() -> Callable[..., Any]:
-    script = (ASSETS / "facets.js").read_text(encoding="utf-8")
+    script = asset("facets.js")
     return component(
         "embedsearch.facets", html='<div class="es-facets"></div>', js=script, isolate_styles=False
     )

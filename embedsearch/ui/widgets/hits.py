@@ -20,7 +20,7 @@ from embedsearch.modalities import Card
 from embedsearch.records import Value
 from embedsearch.results import Hit
 from embedsearch.store.judged import RIGHT, WRONG
-from embedsearch.ui import ASSETS
+from embedsearch.ui import asset
 from embedsearch.ui.url_state import short
 from embedsearch.ui.widgets import cards
 
@@ -191,5 +191,5 @@ def _escaped(text: str) -> str:
 
 @partial(st.cache_resource, show_spinner=False)
 def _mount() -> Callable[..., Any]:
-    script = (ASSETS / "hits.js").read_text(encoding="utf-8")
+    script = asset("hits.js")
     return component("embedsearch.hits", html='<div class="es-hits"></div>', js=script, isolate_styles=False)

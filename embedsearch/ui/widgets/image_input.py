@@ -13,7 +13,7 @@ from streamlit.components.v2 import component
 
 from embedsearch.errors import ItemError
 from embedsearch.sources.image_files import image_suffixes
-from embedsearch.ui import ASSETS
+from embedsearch.ui import asset
 from embedsearch.ui.widgets import uploads
 from embedsearch.ui.widgets.notes import report
 
@@ -96,7 +96,7 @@ def _mount() -> Callable[..., object]:
         "embedsearch.paste",
         html='<button type="button" title="Ctrl+V">Paste</button><div role="status"></div>',
         css=_STYLE,
-        js=(ASSETS / "paste.js").read_text(encoding="utf-8"),
+        js=asset("paste.js"),
     )
 
 

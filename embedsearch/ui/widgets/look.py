@@ -51,28 +51,26 @@ def _with(values: list[str], value: str) -> list[str]:
 def show(opened: Opened, asked: Asked) -> None:
     """Show the menu that says how the hits are shown."""
     fields = list(opened.searcher.build.field_types)
+    kept = [each for each in fields if asked.show is None or each in asked.show]
+    view = url_state.in_menu(VIEW, LIST if asked.rows else GRID)
+    dense, shown = url_state.in_menu(DENSE, asked.dense), url_state.in_menu(FIELDS, kept)
 
     def viewed() -> None:
-        url_state.change({"view": "list" if st.session_state[VIEW] == LIST else ""})
+        url_state.change({"view": "list" if st.session_state[view] == LIST else ""})
 
     def packed() -> None:
-        url_state.change({"dense": "yes" if st.session_state[DENSE] else ""})
+        url_state.change({"dense": "yes" if st.session_state[dense] else ""})
 
     def chosen() -> None:
-        kept = st.session_state[FIELDS]
+        kept = st.session_state[shown]
         url_state.change({"show": [] if len(kept) == len(fields) else kept or [" "]})
 
     with st.popover("View", icon=":material/view_module:"):
-        # written on each run: a popover mounts its widgets when it is opened
-        st.session_state[VIEW] = LIST if asked.rows else GRID
-        st.segmented_control("Hits as", (GRID, LIST), key=VIEW, required=True, on_change=viewed)
-        st.session_state[DENSE] = asked.dense
-        st.toggle("Dense", key=DENSE, on_change=packed, help="Smaller cards, more of them on a screen.")
+        st.segmented_control("Hits as", (GRID, LIST), key=view, required=True, on_change=viewed)
+        st.toggle("Dense", key=dense, on_change=packed, help="Smaller cards, more of them on a screen.")
         if fields:
-            kept = [each for each in fields if asked.show is None or each in asked.show]
-            st.session_state[FIELDS] = kept
             st.multiselect(
-                "Fields", fields, key=FIELDS, format_func=literal, on_change=chosen, placeholder="None"
+                "Fields", fields, key=shown, format_func=literal, on_change=chosen, placeholder="None"
             )
 
 

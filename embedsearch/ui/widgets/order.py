@@ -54,19 +54,20 @@ def show(opened: Opened, asked: Asked, results: Results) -> None:
         asked: what the address asks for.
         results: what was found.
     """
-    index = opened.searcher.manifest.name
+    index, known = opened.searcher.manifest.name, choices(opened)
+    order = url_state.in_menu(ORDER, asked.order if asked.order in known else "")
+    feedback = url_state.in_menu(FEEDBACK, results.feedback)
 
     def switched() -> None:
         url_state.change({"index": index, "close": "yes" if st.session_state[CLOSE] else "no"})
 
     def ordered() -> None:
-        url_state.change({"index": index, "order": st.session_state[ORDER]})
+        url_state.change({"index": index, "order": st.session_state[order]})
 
     def fed() -> None:
-        url_state.change({"index": index, "feedback": "yes" if st.session_state[FEEDBACK] else ""})
+        url_state.change({"index": index, "feedback": "yes" if st.session_state[feedback] else ""})
 
-    # Written on each run: the popover mounts its widgets when it is opened, with what the last run wrote.
-    st.session_state[CLOSE] = results.close
+    url_state.follow(CLOSE, results.close)
     st.toggle(
         "Only what is close",
         key=CLOSE,
@@ -74,19 +75,16 @@ def show(opened: Opened, asked: Asked, results: Results) -> None:
         help="Show all that is within the limit of the verdict, and nothing else.",
     )
     with st.popover("Order", icon=":material/sort:"):
-        known = choices(opened)
-        st.session_state[ORDER] = asked.order if asked.order in known else ""
         st.selectbox(
             "Order",
             list(known),
-            key=ORDER,
+            key=order,
             format_func=known.__getitem__,
             on_change=ordered,
         )
-        st.session_state[FEEDBACK] = results.feedback
         st.toggle(
             "Add the first 3 hits to the query",
-            key=FEEDBACK,
+            key=feedback,
             on_change=fed,
             disabled=results.close,
             help="Search again with the mean of the first 3 hits added. Not for only what is close.",

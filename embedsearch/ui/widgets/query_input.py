@@ -52,8 +52,9 @@ def choose_index(known: Mapping[str, Manifest | None], name: str) -> None:
         return index_label(each, UNITS[manifest.unit].plural if manifest else "damaged")
 
     def changed() -> None:
-        left = url_state.of_index(url_state.parameters())
-        url_state.change({**left, "index": st.session_state[INDEX] or ""})
+        now, chosen = url_state.parameters(), st.session_state[INDEX] or ""
+        sides = {"versus": name} if chosen and chosen in now.get("versus", ()) else {}  # they change places
+        url_state.change({**url_state.of_index(now), **sides, "index": chosen})
 
     url_state.follow(INDEX, name if name in known else None)
     st.selectbox("Index", list(known), format_func=label, key=INDEX, on_change=changed)
@@ -266,7 +267,7 @@ def _show_item(searcher: Index, asked: Asked, query: AnyQuery | None) -> None:
         with st.container(key="es-image-asked"):
             if isinstance(query, Image):
                 source = hit.image or Path(hit.path or "")
-                said = {"item": hit.id, "path": hit.path or ""}
+                said = {"item": hit.id, "path": cards.path(hit)}
                 st.html(cards.whole_image(source, cards.title(hit), said, _part(source, asked.crop)))
             else:
                 st.html(cards.image(hit))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,42 @@ from urllib.parse import parse_qs, urlencode
 import streamlit as st
 from streamlit.components.v2 import component
 
+from embedsearch.analysis.side_by_side import SideBySide
 from embedsearch.index import Index
 from embedsearch.query import AnyQuery, SearchOptions
 from embedsearch.results import Hit, Results
-from embedsearch.serve.schemas import SearchOutput
-from embedsearch.ui import ASSETS, downloads, url_state
+from embedsearch.serve.schemas import Output, SearchOutput, VersusOutput
+from embedsearch.ui import asset, downloads, url_state
 from embedsearch.ui.widgets import cards, spelled
+from embedsearch.ui.widgets.job_panel import may_build
 
 KEY, GO, VISITOR = "search-share", "go", "search-visitor"
 
 
-def show(
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a visitor can take along.
+
+    Attributes:
+        files: of each file its name, its label, and what writes it to a path.
+        command: the command line that finds the same.
+        python: the Python program that finds the same.
+    """
+
+    files: Sequence[tuple[str, str, Callable[[Path], object]]]
+    command: str
+    python: str
+
+
+def of_search(
     searcher: Index,
     query: AnyQuery,
     options: SearchOptions,
     where: str,
     results: Results,
     every: Callable[[], Results],
-) -> None:
-    """Show the menus.
+) -> Shared:
+    """Return what can be taken along of an answer.
 
     Args:
         searcher: the index.
@@ -41,28 +59,72 @@ def show(
         results: what was found.
         every: finds all that the files hold.
     """
-    name = searcher.manifest.name
-    files: dict[str, Callable[[Path], object]] = {
-        f"{name}.csv": lambda path: every().export(path),
-        f"{name}.json": lambda path: _json(searcher, every(), path),
-        f"{name}-ids.txt": lambda path: _ids(every(), path),
-    }
+    name, manifest = searcher.manifest.name, searcher.manifest
+    files: list[tuple[str, str, Callable[[Path], object]]] = [
+        (f"{name}.csv", "CSV", lambda path: told(every()).export(path)),
+        (f"{name}.json", "JSON", lambda path: _json(SearchOutput.of(manifest, told(every())), path)),
+        (f"{name}-ids.txt", "Ids", lambda path: _ids(every(), path)),
+    ]
     if any(map(cards.is_image, results)):
         rows = [hit.row for hit in results]  # an offer outlives the run, and hits may hold images
-        files[f"{name}-images.zip"] = lambda path: _images(searcher.items(rows, [0.0] * len(rows)), path)
-    key = st.session_state.setdefault(VISITOR, downloads.visitor())
-    now = url_state.parameters()
-    data = {
-        "files": [
-            [_label(each), at] for each, at in downloads.addresses(key, downloads.Offer(files)).items()
+        write = partial(_images_of, searcher, rows)
+        files.append((f"{name}-images.zip", "Images (zip)", write))
+    return Shared(
+        files,
+        spelled.command(searcher, query, options, where),
+        spelled.python(searcher, query, options, where),
+    )
+
+
+def of_both(
+    left: Index, right: Index, query: AnyQuery, options: SearchOptions, where: str, found: SideBySide
+) -> Shared:
+    """Return what can be taken along of the answers of two indexes; arguments as `of_search`."""
+    one, other = left.manifest, right.manifest
+    shown = replace(found, left=told(found.left), right=told(found.right))
+    files: list[tuple[str, str, Callable[[Path], object]]] = [
+        (f"{each.name}.csv", f"CSV of {url_state.short(each.name)}", hits.export)
+        for each, hits in ((one, shown.left), (other, shown.right))
+    ]
+    return Shared(
+        [
+            *files,
+            (
+                f"{one.name}-{other.name}.json",
+                "JSON of both",
+                lambda path: _json(VersusOutput.of(one, other, shown), path),
+            ),
         ],
-        "command": spelled.command(searcher, query, options, where),
-        "python": spelled.python(searcher, query, options, where),
+        spelled.command(left, query, options, where, other.name),
+        spelled.python(left, query, options, where, other.name),
+    )
+
+
+def show(searcher: Index, shared: Shared) -> None:
+    """Show the menus; visitors from elsewhere get no commands, which name folders of this machine."""
+    key = st.session_state.setdefault(VISITOR, downloads.visitor())
+    now, name = url_state.parameters(), searcher.manifest.name
+    offer = downloads.Offer({file: write for file, _, write in shared.files})
+    at = downloads.addresses(key, offer)
+    data = {
+        "files": [[label, at[file]] for file, label, _ in shared.files],
+        "commands": [["Command line", shared.command], ["Python", shared.python]] if may_build() else [],
         "search": urlencode({**now, "index": [name]}, doseq=True),
         "label": url_state.short(_said(searcher, now)),
-        "index": name,
+        "index": " and ".join([name, *now.get("versus", ())[-1:]]),
     }
     _mount()(key=KEY, data=data, on_go_change=_go, width="content")
+
+
+def told(results: Results) -> Results:
+    """Return an answer as a visitor may save it: for one from elsewhere without paths of this machine.
+
+    It has no bytes of images, as an offer of files outlives the run.
+    """
+    here = may_build()
+    return replace(
+        results, hits=[replace(hit, image=None, path=hit.path if here else None) for hit in results]
+    )
 
 
 def _go() -> None:
@@ -81,17 +143,16 @@ def _said(searcher: Index, now: dict[str, list[str]]) -> str:
     return text or ("an image" if now.get("image") else "a sound" if now.get("sound") else "terms")
 
 
-def _label(file: str) -> str:
-    return {"csv": "CSV", "json": "JSON", "txt": "Ids", "zip": "Images (zip)"}[file.rpartition(".")[2]]
-
-
-def _json(searcher: Index, results: Results, path: Path) -> None:
-    said = SearchOutput.of(searcher.manifest, results).printed()
-    path.write_text(json.dumps(said, ensure_ascii=False, indent=1), encoding="utf-8")
+def _json(output: Output, path: Path) -> None:
+    path.write_text(json.dumps(output.printed(), ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def _ids(results: Results, path: Path) -> None:
     path.write_text("".join(f"{hit.id}\n" for hit in results), encoding="utf-8")
+
+
+def _images_of(searcher: Index, rows: Sequence[int], path: Path) -> None:
+    _images(searcher.items(list(rows), [0.0] * len(rows)), path)
 
 
 def _images(hits: Sequence[Hit], path: Path) -> None:
@@ -108,7 +169,7 @@ def _images(hits: Sequence[Hit], path: Path) -> None:
 
 @partial(st.cache_resource, show_spinner=False)
 def _mount() -> Callable[..., Any]:
-    script = (ASSETS / "share.js").read_text(encoding="utf-8")
+    script = asset("element.js", "share.js")
     return component(
         "embedsearch.share", html='<div class="es-share"></div>', js=script, isolate_styles=False
     )

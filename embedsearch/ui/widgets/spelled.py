@@ -25,10 +25,11 @@ from embedsearch.store.folders import indexes_folder
 # fields of `SearchOptions` that are options of their own name where they are not as in this one
 PLAIN = SearchOptions()
 FLAGS = ("close", "diverse", "feedback")
+RECORDS = "# Two indexes are compared by whole items, those of the same content as one, outside of the page."
 VALUES = ("sort", "rerank", "mode", "by")
 
 
-def command(searcher: Index, query: AnyQuery, options: SearchOptions, where: str) -> str:
+def command(searcher: Index, query: AnyQuery, options: SearchOptions, where: str, other: str = "") -> str:
     """Return the command line that finds the same.
 
     Args:
@@ -36,19 +37,24 @@ def command(searcher: Index, query: AnyQuery, options: SearchOptions, where: str
         query: what is asked.
         options: how the hits are chosen; their filter is `where`.
         where: the filter as text; empty for none.
+        other: the index that is asked the same, side by side; empty for none.
     """
     others = [each for each in singles_of(query) if not isinstance(each, Text)]
     cut = [each.crop for each in others if isinstance(each, Image) and each.crop]
     if cut and len(others) > 1:
         return "# A command can cut one image alone. Copy the search as Python."
-    said = ["embedsearch", "search", searcher.manifest.name, *_arguments(query)]
+    if other and (options.by, options.fold) != (PLAIN.by, PLAIN.fold):
+        return RECORDS
+    name = searcher.manifest.name
+    said = ["embedsearch", *(["versus", name, other] if other else ["search", name]), *_arguments(query)]
     said += [f"--crop={','.join(f'{edge:g}' for edge in each)}" for each in cut]
     said += ["-k", str(options.most)]
-    said += [f"--{name}" for name in FLAGS if getattr(options, name)]
-    said += [] if options.fold else ["--no-fold"]
-    for name in VALUES:
-        if (value := getattr(options, name)) != getattr(PLAIN, name):
-            said.append(f"--{name}={value}")
+    if not other:
+        said += [f"--{name}" for name in FLAGS if getattr(options, name)]
+        said += [] if options.fold else ["--no-fold"]
+        for option in VALUES:
+            if (value := getattr(options, option)) != getattr(PLAIN, option):
+                said.append(f"--{option}={value}")
     said += [f"--where={where}"] if where else []
     said.append(f"--indexes={indexes_folder()}")
     if isinstance(query, Word):
@@ -56,22 +62,29 @@ def command(searcher: Index, query: AnyQuery, options: SearchOptions, where: str
     return " ".join(map(shlex.quote, said))
 
 
-def python(searcher: Index, query: AnyQuery, options: SearchOptions, where: str) -> str:
+def python(searcher: Index, query: AnyQuery, options: SearchOptions, where: str, other: str = "") -> str:
     """Return the Python program that finds the same; arguments as `command`."""
+    if other and (options.by, options.fold) != (PLAIN.by, PLAIN.fold):
+        return RECORDS
     given = {"k": options.most, **({"where": where} if where else {})}
     given |= {
         name: getattr(options, name)
         for name in (*FLAGS, "fold", *VALUES)
-        if getattr(options, name) != getattr(PLAIN, name)
+        if not other and getattr(options, name) != getattr(PLAIN, name)
     }
     arguments = ", ".join([_expression(query), *(f"{name}={value!r}" for name, value in given.items())])
     imports = "import embedsearch as es\n"
     if "Path(" in arguments:
         imports = f"from pathlib import Path\n\n{imports}"
-    return (
-        f"{imports}\nix = es.open({searcher.manifest.name!r}, {str(indexes_folder())!r})\n"
-        f"for hit in ix.search({arguments}):\n    print(hit.rank, hit.id, hit.distance)\n"
-    )
+    folder = str(indexes_folder())
+    opened = f"{imports}\nix = es.open({searcher.manifest.name!r}, {folder!r})\n"
+    if other:
+        return (
+            f"{opened}found = ix.versus(es.open({other!r}, {folder!r}), {arguments})\nprint(found.sentence)\n"
+            "for hits in (found.left, found.right):\n"
+            "    for hit in hits:\n        print(hit.rank, hit.id, hit.distance)\n"
+        )
+    return f"{opened}for hit in ix.search({arguments}):\n    print(hit.rank, hit.id, hit.distance)\n"
 
 
 def _arguments(query: AnyQuery) -> list[str]:

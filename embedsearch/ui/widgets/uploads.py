@@ -7,12 +7,18 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from threading import Semaphore
+from typing import TYPE_CHECKING
 
+from embedsearch.encoders.vision.crop import asked_image
 from embedsearch.encoders.vision.decode import UPLOADED_PIXELS, check_shape, open_rgb
 from embedsearch.errors import ItemNotFoundError
+from embedsearch.query import Crop, Image
 from embedsearch.records import content_hash
 from embedsearch.splitters.sound import scan
 from embedsearch.ui.url_state import is_kept_name
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PilImage
 
 FOLDER = ".uploads"
 IMAGE, SOUND = ".png", ".sound"  # how the names of kept files end
@@ -39,9 +45,28 @@ def keep(content: bytes, indexes: Path) -> str:
         image = open_rgb(content, SIDE, most=UPLOADED_PIXELS)
         check_shape(image)
         image.thumbnail((SIDE, SIDE))
+    return _kept(_png(image), indexes, IMAGE)
+
+
+def keep_part(source: Path | bytes, part: Crop, indexes: Path) -> str:
+    """Keep a part of an image as `keep` does.
+
+    Returns:
+        The copy's name: the hash of its content.
+
+    Raises:
+        ItemError, OSError: as `keep`.
+    """
+    with _TURN:
+        image = open_rgb(asked_image(Image(source, part)))
+        image.thumbnail((SIDE, SIDE))
+    return _kept(_png(image), indexes, IMAGE)
+
+
+def _png(image: PilImage) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return _kept(buffer.getvalue(), indexes, IMAGE)
+    return buffer.getvalue()
 
 
 def keep_sound(content: bytes, indexes: Path) -> str:

@@ -15,10 +15,10 @@ from embedsearch.index import Index
 from embedsearch.query import AnyQuery, SearchOptions, Tree
 from embedsearch.results import Hit, Results
 from embedsearch.store.manifest import Manifest
-from embedsearch.ui import ASSETS, url_state
+from embedsearch.ui import asset, url_state
 from embedsearch.ui.cached import Opened
 from embedsearch.ui.url_state import Asked, short
-from embedsearch.ui.widgets import cards, query_input
+from embedsearch.ui.widgets import cards, query_input, share
 from embedsearch.ui.widgets.notes import literal, show_notices
 
 OTHER, KEY, DID = "search-versus", "search-versus-hits", "did"
@@ -36,26 +36,29 @@ def choose(known: Mapping[str, Manifest | None], searcher: Index, query: AnyQuer
     if not others:
         return ""
 
+    chosen = asked.versus if asked.versus in others else ""
+    key = url_state.in_menu(OTHER, chosen or ALONE)
+
     def changed() -> None:
-        other = st.session_state[OTHER]
+        other = st.session_state[key]
         url_state.change({"index": left.name, "versus": "" if other == ALONE else other})
 
-    chosen = asked.versus if asked.versus in others else ""
     label = f"Side by side with {literal(short(chosen))}" if chosen else "Side by side"
     with st.popover(label, icon=":material/compare_arrows:"):
-        st.session_state[OTHER] = chosen or ALONE  # a popover mounts its widgets when it is opened
         st.radio(
             "Ask another index the same, to see what its model, pooling or layers change",
             [ALONE, *others],
-            key=OTHER,
+            key=key,
             format_func=literal,
             on_change=changed,
         )
     return chosen
 
 
-def show(opened: Opened, other: Opened, query: AnyQuery, asked: Asked, where: Tree | None) -> None:
-    """Ask both indexes, and show how far they agree, and their hits."""
+def show(
+    opened: Opened, other: Opened, query: AnyQuery, asked: Asked, where: Tree | None, spelled: str
+) -> None:
+    """Ask both indexes, and show how far they agree, and their hits; `spelled` is the filter as text."""
     left, right = opened.searcher, other.searcher
     options = SearchOptions(min(asked.count, MOST), where, fold=asked.fold, by=asked.by)
     with st.spinner("Searching in both …"):
@@ -63,6 +66,8 @@ def show(opened: Opened, other: Opened, query: AnyQuery, asked: Asked, where: Tr
     show_notices(found.notes)
     with st.container(key="es-count"):
         st.html(f'<p class="es-quiet es-announced">{html.escape(found.sentence)}</p>')
+    with st.container(horizontal=True, vertical_alignment="center", key="es-order"):
+        share.show(left, share.of_both(left, right, query, options, spelled, found))
     st.html(_differs(left.manifest, right.manifest, found))
     if not found.depth:
         return
@@ -151,16 +156,17 @@ def _act(left: Index, right: Index, found: SideBySide) -> None:
     if not isinstance(at, int) or not 0 <= at < len(results):
         return
     hit = results[at]
-    first, second = left, right
-    if first.build.row_of(hit.id) is None:
-        first, second = right, left
-    query_input.like(first.manifest.name, hit.id)
-    url_state.change({"versus": second.manifest.name})
+    if left.build.row_of(hit.id) is not None:
+        query_input.like(left.manifest.name, hit.id)
+        return
+    query_input.like(right.manifest.name, hit.id)
+    lost = url_state.of_index(url_state.parameters())  # they mean items and fields of the left index
+    url_state.change({**lost, "item": hit.id, "versus": left.manifest.name})
 
 
 @partial(st.cache_resource, show_spinner=False)
 def _mount() -> Callable[..., Any]:
-    script = (ASSETS / "versus.js").read_text(encoding="utf-8")
+    script = asset("versus.js")
     return component(
         "embedsearch.versus", html='<div class="es-besides"></div>', js=script, isolate_styles=False
     )

@@ -5,7 +5,7 @@ The same component hears which part of an enlarged image is to be searched with;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ from typing import Any
 import streamlit as st
 from streamlit.components.v2 import component
 
-from embedsearch.errors import QueryError
+from embedsearch.errors import EmbedsearchError, QueryError
 from embedsearch.index import Index
 from embedsearch.modalities import Card, QueryForm
-from embedsearch.query import AnyQuery, Image, MoreLike, Query, WeightedTerm, checked_crop
-from embedsearch.ui import ASSETS, media, url_state
+from embedsearch.query import AnyQuery, Crop, Image, MoreLike, Query, WeightedTerm, checked_crop
+from embedsearch.ui import asset, media, url_state
 from embedsearch.ui.url_state import LEAST_WEIGHT, MOST_WEIGHT, OWN_WEIGHT, Asked, Term
 from embedsearch.ui.widgets import cards, image_input, query_input
-from embedsearch.ui.widgets.uploads import find
+from embedsearch.ui.widgets.notes import report
+from embedsearch.ui.widgets.uploads import find, keep_part
 
 PLUS, LESS, IMAGE, CHIPS = "search-plus", "search-minus", "search-plus-image", "search-terms"
 DID = "did"  # what a chip reports; see assets/terms.js
@@ -60,8 +61,12 @@ def show(searcher: Index, asked: Asked, query: AnyQuery | None, indexes: Path) -
         chips = [_own_chip(searcher, asked, indexes), *chips]
     texts, images = QueryForm.TEXT in possible, QueryForm.IMAGE in possible
     if chips or images:
-        data = {"chips": chips, "least": LEAST_WEIGHT, "most": MOST_WEIGHT, "step": STEP, "crops": images}
-        acted = partial(_act, searcher, asked)
+        asks = query is not None or bool(asked.terms)
+        data = {
+            "chips": chips, "least": LEAST_WEIGHT, "most": MOST_WEIGHT, "step": STEP, "crops": images,
+            "asks": asks,
+        }  # fmt: skip
+        acted = partial(_act, searcher, asked, indexes)
         _mount()(key=CHIPS, data=data, on_did_change=acted, width="content" if chips else 1)
     if (texts or images) and (query is not None or asked.terms):
         with st.popover("Refine", icon=":material/tune:"):
@@ -103,7 +108,7 @@ def _small(image: Path) -> str:
     return media.address(media.Shown(image, Card.IMAGE)) + media.SMALL
 
 
-def _act(searcher: Index, asked: Asked) -> None:
+def _act(searcher: Index, asked: Asked, indexes: Path) -> None:
     """Do what a chip, or the frame on an enlarged image, reports."""
     did = st.session_state[CHIPS].get(DID)
     if not isinstance(did, dict):
@@ -112,7 +117,7 @@ def _act(searcher: Index, asked: Asked) -> None:
     term = next((each for each in asked.terms if f"{each.name}:{each.value}" == key), None)
     change: Any = {}
     if did.get("act") == "crop":
-        change = _cut(did)
+        change = _cut(searcher, did, indexes)
     elif did.get("act") == "remove":
         change = query_input.nothing(asked) if key == OWN else url_state.without_term(term) if term else {}
     elif isinstance(weight := did.get("weight"), int | float):
@@ -125,17 +130,32 @@ def _act(searcher: Index, asked: Asked) -> None:
         url_state.change({"index": name, **change})
 
 
-def _cut(did: dict[str, Any]) -> dict[str, str]:
-    """Return the change of the address that asks with a part of an image."""
+def _cut(searcher: Index, did: dict[str, Any], indexes: Path) -> Mapping[str, str | list[str]]:
+    """Return the change of the address that asks with a part of an image, or adds it to what is asked."""
     try:
         box = checked_crop([round(float(edge), 4) for edge in did.get("box") or ()])
     except (QueryError, TypeError, ValueError):
         return {}
     crop = "" if box == (0, 0, 1, 1) else ",".join(f"{edge:g}" for edge in box)
     item, kept = str(did.get("item") or ""), str(did.get("kept") or "")
+    if did.get("adds") and crop:
+        return _with_part(searcher, item, kept, box, indexes)
     if url_state.is_kept_name(kept):
         return {"image": kept, "item": "", "crop": crop}
     return {"item": item, "crop": crop} if item else {}
+
+
+def _with_part(
+    searcher: Index, item: str, kept: str, part: Crop, indexes: Path
+) -> Mapping[str, str | list[str]]:
+    """Return the change of the address that adds a part of an image, which is kept as an upload is."""
+    try:
+        hit = None if kept else searcher.item(item)
+        source = find(kept, indexes) if hit is None else hit.image or Path(hit.path or "")
+        return url_state.with_term(Term("plusimage", keep_part(source, part, indexes)))
+    except (EmbedsearchError, OSError) as error:
+        report(f"The part was not added: {error}")
+        return {}
 
 
 def _add(name: str, indexes: Path, *, texts: bool, images: bool) -> None:
@@ -163,5 +183,5 @@ def _add(name: str, indexes: Path, *, texts: bool, images: bool) -> None:
 
 @partial(st.cache_resource, show_spinner=False)
 def _mount() -> Callable[..., Any]:
-    script = (ASSETS / "terms.js").read_text(encoding="utf-8")
+    script = asset("element.js", "terms.js")
     return component("embedsearch.terms", html='<ul class="es-terms"></ul>', js=script, isolate_styles=False)

@@ -17,7 +17,7 @@ from embedsearch.maps.inputs import Settings
 from embedsearch.progress import Silent
 from embedsearch.records import Unit
 from embedsearch.store.build import open_build
-from embedsearch.ui import ASSETS, cached, jobs
+from embedsearch.ui import asset, cached, jobs
 from embedsearch.ui.widgets import job_panel
 from tests.ui.conftest import HOSTILE, QUESTIONS, _table, html_of, shown
 
@@ -403,7 +403,7 @@ MOVED = """() => new Promise((done) => {
 
 def test_a_beginning_of_the_dots_is_spread_over_all(visit):
     """The dots are drawn each once; of 40 kinds that take turns, each has its share of the first thousand."""
-    source = (ASSETS / "map_painter.js").read_text(encoding="utf-8")
+    source = asset("map_painter.js")
     order = np.array(visit({}, "relatedness").evaluate(f"() => {{ {source}\nreturn [...spread(100000)]; }}"))
     assert np.array_equal(np.sort(order), np.arange(100_000))
     assert set(np.bincount(order[:1000] % 40)) == {25}

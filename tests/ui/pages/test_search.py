@@ -1,7 +1,10 @@
 import base64
 import csv
 import io
+import json
 import re
+import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -42,6 +45,27 @@ def answered(page):
     """Wait for the hits of a query."""
     expect(page.get_by_text(NEAREST)).to_be_visible()
     shown(page)
+
+
+def copied(page, label):
+    """What a button of the menu Share leaves in the clipboard."""
+    button = page.get_by_role("button", name=label, exact=True)
+    button.click()
+    expect(button).to_have_count(0)  # it says that it has
+    expect(button).to_be_visible()
+    return page.evaluate("navigator.clipboard.readText()")
+
+
+def saved(page, label):
+    """The bytes of a file of the menu Share."""
+    with page.expect_download() as made:
+        page.get_by_role("link", name=label, exact=True).click()
+    return made.value.path().read_bytes()
+
+
+def share(page, menu="Share"):
+    """Open the menu Share, or another one beside it."""
+    page.locator("summary").get_by_text(menu, exact=True).click()
 
 
 def announced(page):
@@ -423,7 +447,7 @@ def test_equal_texts_are_one_card(visit):
 
 
 def test_keys_lead_through_the_hits_and_an_opened_image(visit):
-    """/ leads to the field, arrows to a card, Enter opens its image, arrows go on there; ? lists the keys."""
+    """/ leads to the field, arrows to a card, Enter opens its image, arrows go on; ? lists keys, w is why."""
     page = visit({"index": "images", "item": "star/red star.png", "k": 5, "close": "no"})
     answered(page)
     page.keyboard.press("/")
@@ -437,11 +461,22 @@ def test_keys_lead_through_the_hits_and_an_opened_image(visit):
     page.keyboard.press("ArrowRight")
     expect(box.get_by_role("img", name=names(page)[2])).to_be_visible()
     expect(box.get_by_role("link", name="Open file")).to_have_attribute("href", re.compile("_es_media/"))
+    box.get_by_role("button", name="Copy path").click()
+    expect(box.get_by_role("button", name="Copied")).to_be_visible()
+    assert Path(page.evaluate("navigator.clipboard.readText()")).name == names(page)[2]
     page.keyboard.press("Escape")
     expect(box).to_have_count(0)
     cards(page).first.focus()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    share(page)
+    with zipfile.ZipFile(io.BytesIO(saved(page, "Images (zip)"))) as file:
+        assert [name.split(" ", 1)[1] for name in file.namelist()] == names(page)
+    page.keyboard.press("Escape")
+    cards(page).first.focus()
+    page.keyboard.press("w")
+    expect(page.get_by_role("dialog").get_by_text("How the numbers add up")).to_be_visible()
 
 
 def test_hits_are_marked_saved_and_more_are_shown(visit, indexes):
@@ -458,11 +493,80 @@ def test_hits_are_marked_saved_and_more_are_shown(visit, indexes):
     for count in (12, 22):
         expect(cards(page)).to_have_count(count)
         shown(page)
-        page.locator("summary").get_by_text("Share", exact=True).click()
-        with page.expect_download() as saved:
-            page.get_by_role("link", name="CSV").click()
-        with saved.value.path().open(newline="", encoding="utf-8") as file:
-            assert [row["text"] for row in csv.DictReader(file)] == texts(page)
+        share(page)
+        rows = csv.DictReader(io.StringIO(saved(page, "CSV").decode(), newline=""))
+        assert [row["text"] for row in rows] == texts(page)
         if count == 12:
             page.get_by_role("button", name="Show 10 more").click()
     expect(page.get_by_role("button", name=re.compile(r"Show \d+ more"))).to_have_count(0)
+
+
+def test_hits_are_looked_at_in_other_ways(visit, build, indexes, tmp_path):
+    """As a list, dense, with chosen fields, in the order of a field, within dates and numbers, by hand."""
+    rows = [(text, f"2024-01-{at + 1:02}", 10 * at) for at, (text, *_) in enumerate(QUESTIONS[:20])]
+    build(indexes, "dated", _table(tmp_path / "dated.csv", ("text", "day", "price"), rows), Unit.TEXT)
+    page = visit({"index": "dated", "q": "refund", "close": "no"})
+    answered(page)
+    page.get_by_role("button", name="View").click()
+    page.get_by_role("radio", name="List").click()
+    expect(page.locator(".es-hits.es-rows")).to_be_visible()
+    page.get_by_text("Dense", exact=True).click()
+    expect(page.locator(".es-hits.es-dense")).to_be_visible()
+    shown(page)
+    page.go_back()  # what a menu showed before does not come back with the next change
+    expect(page.locator(".es-hits.es-dense")).to_have_count(0)
+    shown(page)
+    expect(cards(page).first.locator("dt")).to_have_text(["day", "price"])
+    page.get_by_role("button", name="day").locator("[role=presentation], svg").last.click()
+    expect(cards(page).first.locator("dt")).to_have_text(["price"])
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Order").click()
+    page.get_by_role("combobox", name="Order").click()
+    page.get_by_role("option", name="By price, descending").click()
+    expect(cards(page).first.locator("dd")).to_have_text(["190"])
+    page.keyboard.press("Escape")
+    page.get_by_role("slider", name="price").last.press("ArrowLeft")
+    expect(cards(page).first.locator("dd")).not_to_have_text(["190"])
+    expect(page).to_have_url(re.compile(r"f\.price=0\.\.1"))
+    shown(page)
+    page.get_by_role("slider", name="day").first.press("ArrowRight")
+    expect(page).to_have_url(re.compile(r"f\.day=2024-01-02\.\.2024-01-20"))
+    expect(page.get_by_text("The first 12 of 18 that pass the filter")).to_be_visible()
+    expect(page.locator(".es-hits.es-rows:not(.es-dense)")).to_be_visible()
+
+
+def test_a_search_is_taken_along_and_found_again(visit):
+    """Link, command, Python and files hold it; a saved search stays, a recent one leads back, both can go."""
+    page = visit({"index": "questions", "q": "refund", "close": "no"})
+    page.evaluate("localStorage.clear()")  # of other tests
+    page.reload()
+    answered(page)
+    found = texts(page)
+    share(page)
+    assert copied(page, "Link") == page.url
+    assert copied(page, "Command line").startswith("embedsearch search questions refund -k 12 ")
+    assert "ix.search('refund', k=12)" in copied(page, "Python")
+    assert [hit["text"] for hit in json.loads(saved(page, "JSON"))["hits"]] == found
+    assert len(saved(page, "Ids").split()) == 12
+    share(page, "Searches")
+    page.get_by_role("button", name="Save this search").click()
+    expect(page.get_by_role("button", name="★ Saved")).to_be_visible()
+    page.get_by_label("What are you looking for?").fill("soup")
+    page.get_by_label("What are you looking for?").press("Enter")
+    expect(page).to_have_url(re.compile("q=soup"))
+    answered(page)
+    page.reload()
+    answered(page)
+    searches = page.locator(".es-menu-searches .es-search")
+    share(page, "Searches")
+    expect(searches.filter(has_text="refund")).to_have_count(2)  # it is saved, and recent
+    searches.filter(has_text="refund").first.get_by_role("button").first.click()
+    expect(page).to_have_url(re.compile("q=refund"))
+    answered(page)
+    assert texts(page) == found
+    share(page, "Searches")
+    expect(searches.filter(has_text="soup")).to_have_count(1)
+    for text in ("refund", "soup"):
+        searches.filter(has_text=text).get_by_role("button", name="Forget").click()
+    expect(searches.filter(has_text=re.compile("refund|soup"))).to_have_count(0)
+    expect(page.get_by_role("button", name="Save this search")).to_be_visible()

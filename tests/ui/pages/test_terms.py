@@ -1,13 +1,15 @@
 """The terms of a query as chips, a part of an image as a query, and two indexes side by side."""
 
 import io
+import json
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from PIL import Image
 
 from tests.ui.conftest import shown
-from tests.ui.pages.test_search import answered, cards, measured, names
+from tests.ui.pages.test_search import answered, cards, copied, measured, names, saved
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -92,7 +94,7 @@ def drag(page, start, end):
 
 
 def test_a_part_of_an_image_finds_what_is_in_it(visit, images):
-    """Of an upload that holds two things, each half finds its own; the address holds the frame."""
+    """Of an upload that holds two things, each half finds its own, as the query and as a term of it."""
     two = Image.new("RGB", (480, 200), "white")
     two.paste(Image.open(images / "disc" / "red disc.png"), (0, 0))
     two.paste(Image.open(images / "bars" / "blue bars.png"), (240, 0))
@@ -118,6 +120,16 @@ def test_a_part_of_an_image_finds_what_is_in_it(visit, images):
     assert names(page)[0] == "blue bars.png"
     page.get_by_role("button", name="Whole image").click()
     expect(page).not_to_have_url(re.compile("crop="))
+    answered(page)
+    page.get_by_role("button", name="Enlarge Your image").click()
+    page.get_by_role("button", name="Search with a part").click()
+    drag(page, (0.02, 0.02), (0.48, 0.98))
+    page.get_by_role("button", name="Add this part to the query").click()
+    expect(page.locator(".es-term-name")).to_have_text(["your image", "an image"])
+    slide(page, "your image", 0.1)
+    expect(page).to_have_url(re.compile(r"[?&]weight=0\.1"))
+    answered(page)
+    assert names(page)[0] == "red disc.png"
 
 
 def test_a_frame_is_moved_by_keys(visit):
@@ -142,8 +154,8 @@ def test_a_frame_is_moved_by_keys(visit):
 
 
 def test_two_indexes_stand_side_by_side(visit):
-    """The menu holds the indexes that the query fits; lines join what both find, the rest is marked."""
-    page = visit({"index": "questions", "q": "refund", "close": "no"})
+    """Lines join what both find, the rest is marked; it is shared, and each index can be the first."""
+    page = visit({"index": "questions", "q": "refund", "close": "no", "where": "price > 0"})
     answered(page)
     page.get_by_role("button", name="Side by side").click()
     expect(page.get_by_role("radio", name="twice")).to_have_count(1)
@@ -170,9 +182,24 @@ def test_two_indexes_stand_side_by_side(visit):
     )
     assert ends["y"] == pytest.approx(middles[0], abs=3)
     assert ends["y"] + ends["height"] == pytest.approx(middles[1], abs=3)
+    page.get_by_text("Share", exact=True).click()
+    assert "embedsearch versus questions twice refund -k 12" in copied(page, "Command line")
+    assert "ix.versus(" in copied(page, "Python")
+    assert len(json.loads(saved(page, "JSON of both"))["pairs"]) == both
+    page.keyboard.press("Escape")
     left.nth(a).get_by_role("button", name="More like").click()
     expect(page).to_have_url(re.compile("item="))
     expect(page.locator(".es-beside")).to_have_count(24)
+    shown(page)
+    shouted = right.and_(page.locator(".es-alone")).filter(has_text=re.compile("!")).first
+    shouted.get_by_role("button", name="More like").click()
+    expect(page).to_have_url(re.compile("index=twice"))
+    assert "where" not in parse_qs(urlsplit(page.url).query)  # of a field that only the other index has
+    expect(page.locator(".es-side h2")).to_have_text(["twice", "questions"])
+    shown(page)
+    page.get_by_role("combobox", name="Index", exact=True).click()
+    page.get_by_role("option", name="questions · texts").click()
+    expect(page.locator(".es-side h2")).to_have_text(["questions", "twice"])  # they change places
     shown(page)
     page.get_by_role("button", name="Side by side with twice").click()
     page.get_by_text("No other index").click()

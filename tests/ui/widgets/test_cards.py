@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+from embedsearch.distances.metric import Metric
 from embedsearch.lexical.terms import Analyzer
 from embedsearch.records import Modality
-from embedsearch.results import Hit, Passage
-from embedsearch.ui.widgets import cards
+from embedsearch.results import Hit, Passage, Results
+from embedsearch.ui.widgets import cards, share
 
 
 def hit(text, span=None, fields=None, path=None):
@@ -44,6 +45,18 @@ def test_a_card_shows_what_folds():
     assert "<dt>f8</dt><dd>8</dd>" in shown
     assert "<dt>on</dt><dd>yes</dd>" in shown
     assert "none" not in shown
+
+
+def test_visitors_from_elsewhere_get_no_paths(monkeypatch, tmp_path):
+    """On the page for this machine alone a card and a saved file name the file; on any other they do not."""
+    shown = hit(None, path=str(tmp_path / "a.png"))
+    (tmp_path / "a.png").touch()
+    for here in (True, False):
+        for room in (cards, share):
+            monkeypatch.setattr(room, "may_build", lambda here=here: here)
+        (saved,) = share.told(Results([shown], Metric.COSINE))
+        assert (str(tmp_path) in cards.image(shown)) is here
+        assert saved.path == (shown.path if here else None)
 
 
 def test_a_huge_text_is_cut():

@@ -46,6 +46,24 @@ def test_both_find_the_same(index, query, monkeypatch, capsys):
     assert [hit["id"] for hit in json.loads(answer.stdout)["hits"]] == expected
 
 
+def test_two_indexes_are_asked_the_same(index, monkeypatch, capsys):
+    """The command and the program of a comparison find what both indexes find."""
+    folder = index.build.folder.parents[2]
+    monkeypatch.setenv("EMBEDSEARCH_INDEXES", str(folder))
+    rows = [{"id": f"-{at}", "text": f"{text}!", "n": at} for at, text in enumerate(TEXTS)]
+    other = es.build(rows, name="others", indexes=folder, id="id")
+    query, options, where = as_query('a "pet"'), SearchOptions(3), "n >= 1"
+    found = index.versus(other, query, 3, where)
+    expected = [hit.id for hits in (found.left, found.right) for hit in hits]
+    exec(python(index, query, options, where, "others"))
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]] == expected
+    line = shlex.split(command(index, query, options, where, "others"))[1:]
+    answer = json.loads(CliRunner().invoke(cli, [*line, "--json"]).stdout)
+    assert [hit["id"] for hit in answer["hits"] + answer["versus_hits"]] == expected
+    for spelled in (command, python):  # neither takes passages
+        assert spelled(index, query, SearchOptions(3, by="passage"), "", "others").startswith("# ")
+
+
 @pytest.mark.parametrize("sentence", ["--help me", "-k cats and dogs", "-a cat", "a cat"])
 def test_a_sentence_of_a_word_is_no_option(index, sentence):
     """A sentence may begin with signs: it stands behind all options."""
