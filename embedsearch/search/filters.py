@@ -62,23 +62,20 @@ def parse(text: str, fields: Iterable[str] = ()) -> Tree:
         # As a SELECT's condition, so that a second statement or a clause behind it is no expression.
         return _tree(sqlglot.parse_one(text, into=sql.Condition))
     except FilterError as error:
-        raise FilterError(f"{error}{_quotes_needed(text, fields)}") from None
+        raise _hinted(str(error), text, fields) from None
     except (SqlglotError, RecursionError, ValueError):
-        hint = _quotes_needed(text, fields)
-        raise FilterError(
-            f"The filter {text!r} can't be understood. Write it like: label = 'dress' and price < 40"
-            + (f".{hint}" if hint else "")
-        ) from None
+        said = f"The filter {text!r} can't be understood. Write it like: label = 'dress' and price < 40"
+        raise _hinted(said, text, fields) from None
 
 
-def _quotes_needed(text: str, fields: Iterable[str]) -> str:
-    """Return a sentence on a field that stands in a filter without the double quotes that it needs."""
+def _hinted(said: str, text: str, fields: Iterable[str]) -> FilterError:
+    """Return an error that also names a field that stands in a filter without the double quotes it needs."""
     bare = _QUOTED.sub(" ", text)
     for field in fields:
         if re.search(rf"(?<!\w){re.escape(field)}(?!\w)", bare) and not _is_plain(field):
             quoted = field.replace('"', '""')
-            return f' The field {field!r} needs double quotes: "{quoted}".'
-    return ""
+            return FilterError(f'{said.rstrip(".")}. The field {field!r} needs double quotes: "{quoted}".')
+    return FilterError(said)
 
 
 def _is_plain(field: str) -> bool:
@@ -231,8 +228,7 @@ def as_filter(where: str | Tree, items: pa.Table, types: Mapping[str, pa.DataTyp
         _compile(tree, types, program)
         settled = _settled(tree, types)
     except FilterError as error:
-        hint = _quotes_needed(where, types) if isinstance(where, str) else ""
-        raise FilterError(f"{error}{hint}") from None
+        raise _hinted(str(error), where if isinstance(where, str) else "", types) from None
     except RecursionError:
         raise FilterError("The filter is nested too deeply. Write it with fewer brackets.") from None
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from os.path import relpath
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
+from embedsearch.disk.file_urls import is_file_url, path_in
 from embedsearch.disk.hash_index import HashIndex
 from embedsearch.errors import MissingExtraError, SourceError, nearest
 from embedsearch.recipe import SourceRecipe
@@ -39,7 +40,7 @@ SHOWN_COLUMNS = 30
 MOST_COLUMNS = 20_000
 MOST_KEYS = 100  # of a nested object, which become fields of their own
 DEEPEST = 8
-_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_WINDOWS_DRIVE = re.compile(r"/?[A-Za-z]:[\\/]")  # with a slash before it in a `file:` address
 
 
 class Ids:
@@ -571,11 +572,11 @@ class RowReader:
 
     def _file(self, name: str) -> Path | NamedFile | _Problem:
         name = clean(name)
-        if name.casefold().startswith("file:"):
-            address = urlsplit(name)
-            if address.netloc not in ("", "localhost"):
+        if is_file_url(name):
+            local = path_in(name)
+            if local is None:
                 return _Problem(f"{name} is a file on another machine; copy it and give its path")
-            name = unquote(address.path)
+            name = local
         elif is_address(name):
             try:
                 return self._named.at(name)
@@ -586,8 +587,11 @@ class RowReader:
             if "\\" in name and not path.is_file():  # a path as Windows writes it
                 path = self._folder / name.replace("\\", "/")
             size = path.stat().st_size if path.is_file() else -1
+            is_folder = size < 0 and path.is_dir()
         except (OSError, ValueError) as error:  # a name too long, or with a NUL byte
             return _Problem(f"{name[:200]!r} can't be the path of a file: {error}")
+        if is_folder:
+            return _Problem(f"{path} is a folder; a file was expected")
         if size < 0:
             return _Problem(f"there is no file {path}{self._why_missing(name, path)}")
         return path if size else _Problem(f"the file {path} is empty")

@@ -134,10 +134,10 @@ class Build:
             if not self._is_fetched or name not in NOT_READ
         }
         spared = self.manifest.artifacts.files if spare else frozenset()
-        damaged = set()
+        damaged, advice = set(), mend(folder.parent.parent, folder.name)
         for name, facts in files.items():
             try:
-                verify(folder / name, facts, mend(folder.parent.parent.name), whole=whole)
+                verify(folder / name, facts, advice, whole=whole)
             except IndexDamagedError:
                 if name not in spared:
                     raise
@@ -145,7 +145,7 @@ class Build:
         self.damaged = frozenset(damaged)
         self.bytes_on_disk = sum(path.stat().st_size for path in folder.iterdir())
         sizes = {name: facts.size for name, facts in files.items() if name not in damaged}
-        self._files = MappedFiles(folder, sizes, mend(folder.parent.parent.name))
+        self._files = MappedFiles(folder, sizes, advice)
 
     def check(self) -> None:
         """Check that no file was truncated since the build was opened: to read it would kill the process.

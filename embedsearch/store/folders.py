@@ -82,7 +82,7 @@ def current_build(folder: Path) -> Path:
     build = folder / BUILDS / text
     if not BUILD_RULE.fullmatch(text) or not build.is_dir():
         raise IndexDamagedError(
-            f"{folder / CURRENT} names the build {text[:60]!r}, which does not exist. {mend(folder.name)}"
+            f"{folder / CURRENT} names the build {text[:60]!r}, which does not exist. {mend(folder)}"
         )
     return build
 

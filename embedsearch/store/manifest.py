@@ -127,16 +127,23 @@ class Manifest:
             if missing := {ITEMS, SOURCE_STATE, VECTORS, REJECTED} - set(manifest.files):
                 raise ValueError(f"it does not list {', '.join(sorted(missing))}")
         except (*_UNREADABLE, RecipeError) as error:
-            raise IndexDamagedError(f"{path} can't be read: {_reason(error)}. {mend(index.name)}") from None
+            advice = mend(index, folder.name)
+            raise IndexDamagedError(f"{path} can't be read: {_reason(error)}. {advice}") from None
         return manifest
 
 
-def mend(name: str) -> str:
-    """Return the sentence that says how the index `name` becomes whole again."""
-    return (
-        f"Go back to the previous build: embedsearch rollback {name}, or build it again: "
-        f"embedsearch rebuild {name}"
-    )
+def mend(index: Path, damaged: str = "") -> str:
+    """Return the sentence that says how an index becomes whole again.
+
+    Args:
+        index: its folder.
+        damaged: its current build; empty where there is none.
+    """
+    again = f"embedsearch rebuild {index.name}"
+    builds = [each.name for each in (index / BUILDS).glob("[!.]*")]
+    if any(not damaged or each < damaged for each in builds):
+        return f"Go back to the previous build: embedsearch rollback {index.name}, or build it again: {again}"
+    return f"Build it again: {again}"
 
 
 def _of_another_format(schema: Any, values: Mapping[str, Any], index: Path) -> str:

@@ -253,7 +253,7 @@ def test_a_literal_of_a_wider_type_is_compared_exactly(where, rows):
 )
 def test_a_name_that_needs_quotes_is_told(where, quoted):
     """A field whose name SQL takes for something else is named, with its double quotes."""
-    with pytest.raises(FilterError, match=f"needs double quotes: {quoted}"):
+    with pytest.raises(FilterError, match=f"[^.]\\. The field .* needs double quotes: {quoted}"):
         kept(where)
 
 

@@ -198,7 +198,7 @@ def test_an_image_by_bytes_is_known_by_its_hash(tmp_path):
         (float("nan"), "the image column 'a' is empty"),
         ({"bytes": None, "path": None}, "the image column 'a' is empty"),
         ("no such.png", "there is no file {folder}/no such.png"),
-        (".", "there is no file {folder}"),
+        (".", "{folder} is a folder; a file was expected"),
         ("empty.png", "the file {folder}/empty.png is empty"),
         (
             "nowhere://a.png",
@@ -249,6 +249,8 @@ def test_paths_of_windows_and_file_addresses_are_read(tmp_path, name, found):
         ("file://server/a.png", "file://server/a.png is a file on another machine; copy it and give "
          "its path"),
         ("file:///no/such.png", "there is no file /no/such.png"),
+        ("file:///C:/photos/a.png", "there is no file /C:/photos/a.png, which is a path of a Windows "
+         "machine: give paths relative to the table"),
     ],
 )  # fmt: skip
 def test_why_an_image_is_not_there_is_told(tmp_path, name, reason):

@@ -77,7 +77,7 @@ def test_a_damaged_file_is_found_when_the_index_is_opened(build, tmp_path, name,
     damage(build.folder / name)
     with pytest.raises(IndexDamagedError, match=rf"{name} {said}|{name} has .*{said}") as caught:
         open_build(tmp_path, "small")
-    assert str(caught.value).endswith("or build it again: embedsearch rebuild small")
+    assert str(caught.value).endswith("Build it again: embedsearch rebuild small")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_damaged_manifest_is_told_without_the_words_of_a_parser(make_build, tm
         open_build(tmp_path, "small")
     said = str(error.value)
     assert "it was truncated or altered" in said or "it was altered" in said
-    assert "embedsearch rollback small" in said
+    assert "embedsearch rebuild small" in said
     assert not [
         word for word in ("Expecting", "char", "codec", "'", "recursion") if word in said.split("read")[1]
     ]

@@ -196,6 +196,16 @@ def test_a_pointer_that_leads_nowhere_is_mended_by_rollback(two, tmp_path):
     assert open_build(tmp_path, "small").manifest.count == 4
 
 
+def test_only_where_a_build_is_older_is_going_back_advised(two, tmp_path):
+    """Of two builds the newer one's damage can be undone by `rollback`, the older one's cannot."""
+    for build in two:
+        (build.folder / "vectors.npy").unlink()
+    with pytest.raises(IndexDamagedError, match="Go back to the previous build: embedsearch rollback small"):
+        open_build(tmp_path, "small")
+    with pytest.raises(IndexDamagedError, match=r"missing[^.]*\. Build it again: embedsearch rebuild small$"):
+        Build(two[0].folder)
+
+
 def test_after_a_rollback_the_build_gone_back_to_is_kept(make_build, tmp_path):
     """The next rebuild keeps the build that was in force, not the newer one that was left."""
     first, second = make_build(ENTRIES), make_build([*ENTRIES, text("e", "elder")])
@@ -317,7 +327,7 @@ def test_a_flipped_bit_in_a_large_file_is_found(build, monkeypatch):
     monkeypatch.setattr(checksums, "ALWAYS", -1)
     Build(build.folder)
     flip(build.folder / "vectors.npy")
-    with pytest.raises(IndexDamagedError, match=r"vectors\.npy was altered.*embedsearch rollback small"):
+    with pytest.raises(IndexDamagedError, match=r"vectors\.npy was altered.*embedsearch rebuild small"):
         Build(build.folder)
 
 

@@ -122,7 +122,7 @@ def test_a_truncated_file_costs_a_sentence_and_not_the_server(large, start, name
             os.truncate(path, 4096)
             said = visitor.ask(index="large", item=item)
             assert "4,096 bytes" in said.replace("\\", "")
-            assert "rollback large" in said.replace("\\", "")
+            assert "rebuild large" in said.replace("\\", "")
             assert "The 12 nearest of 4,000" in visitor.ask(index="other", item=item)
             path.write_bytes(whole)
             assert "The 12 nearest of 4,000" in visitor.ask(index="large", item=item)
@@ -162,9 +162,10 @@ def test_a_killed_server_is_started_again_at_most_twice_within_a_minute(large, s
 
 
 def test_a_server_that_is_asked_to_end_is_not_started_again(tmp_path, start):
-    """SIGTERM to the server ends the launcher."""
+    """SIGTERM to the server ends the launcher; until then neither has a warning for the terminal."""
     port = free_port()
     process, log = start(launcher(tmp_path / "indexes", port), port)
+    assert log.read_text() == ""
     os.kill(children(process)[0], signal.SIGTERM)
     process.wait(SERVED)
     assert "started again" not in log.read_text()

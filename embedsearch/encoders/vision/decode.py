@@ -14,6 +14,7 @@ import numpy as np
 import PIL
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from embedsearch.disk.file_urls import is_file_url, path_in
 from embedsearch.encoders.vision.to_rgb import (
     SCALED,
     UPPER_BYTE,
@@ -36,7 +37,7 @@ BLOCKS = 6
 DAMAGED = (
     OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, AttributeError,
 )  # fmt: skip
-_WEB = re.compile(r"https?:/", re.IGNORECASE)  # a Path has one slash of the two
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a Path has one slash of the two
 UPLOADED_PIXELS = 50_000_000  # of an image that somebody sends to the page or the server
 ORIENTATION = ExifTags.Base.Orientation
 # Sides of an image, long to short: one scaled by its short side to 256 pixels still fits into memory.
@@ -110,7 +111,7 @@ def decode(
         The image; and notes, see `to_rgb`.
 
     Raises:
-        ItemError: it is no image, is empty, truncated, missing, a web address, or too large.
+        ItemError: it is no image, is empty, truncated, missing, an address, or too large.
     """
     try:
         with warnings.catch_warnings():
@@ -207,7 +208,7 @@ def opened(source: Path | str | bytes) -> Image.Image:
     """Open an image file, of which only the header is read.
 
     Raises:
-        ItemError: there is no file, it is empty, or it is a web address.
+        ItemError: there is no file, it is empty, or it is an address, other than of a file.
         Image.DecompressionBombError, OSError and the others of `DAMAGED`: it is no image that can be read.
     """
     return Image.open(_file(source))
@@ -218,9 +219,14 @@ def _file(source: Path | str | bytes) -> io.BytesIO | Path:
         if not source:
             raise ItemError("the file is empty")
         return io.BytesIO(source)
-    path = Path(source)
-    if _WEB.match(str(source)):
-        raise ItemError("it is a web address, which is not fetched: download the image and give its file")
+    name, path = str(source), Path(source)
+    if _ADDRESS.match(name) and not path.exists():
+        if not is_file_url(name):
+            raise ItemError("it is an address, which is not fetched: download the image and give its file")
+        local = path_in(name)
+        if local is None:
+            raise ItemError("it is a file on another machine: copy it and give its path")
+        path = Path(local)
     if path.is_dir():
         raise ItemError("it is a folder; an image was expected")
     if path.is_file() and path.stat().st_size == 0:

@@ -166,7 +166,8 @@ def _filter(opened: Opened, asked: Asked, but: str = "") -> tuple[Tree | None, t
         if where is not None:
             opened.searcher.filter(where)
     except FilterError as error:
-        return area.within(opened, condition(opened.facets, picked)), (f"{error} The condition is ignored.",)
+        why = str(error).rstrip(".")
+        return area.within(opened, condition(opened.facets, picked)), (f"{why}. The condition is ignored.",)
     return area.within(opened, where), ()
 
 

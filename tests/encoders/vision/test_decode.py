@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,6 +158,19 @@ def test_missing_files_and_folders_have_a_reason(tmp_path):
         open_rgb(tmp_path / "nothing.png")
     with pytest.raises(ItemError, match="it is a folder"):
         open_rgb(tmp_path)
+
+
+def test_an_address_of_a_file_is_read_and_no_other(tmp_path):
+    """`file:` names a file on this machine, with one slash too; what would have to be fetched says so."""
+    path = tmp_path / "my picture.png"
+    path.write_bytes(saved(quarters(), "PNG"))
+    for name in (path.as_uri(), Path(path.as_uri()), f"FILE://localhost{path}"):
+        assert open_rgb(name).size == quarters().size
+    with pytest.raises(ItemError, match="a file on another machine"):
+        open_rgb("file://server/a.png")
+    for name in ("https://example.org/a.png", Path("https://example.org/a.png"), "s3://bucket/a.png"):
+        with pytest.raises(ItemError, match="an address, which is not fetched"):
+            open_rgb(name)
 
 
 def test_a_decompression_bomb_is_refused(monkeypatch):
