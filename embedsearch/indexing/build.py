@@ -350,7 +350,10 @@ class _Task:
         centring = carried(options, plan.previous, totals.items, totals.reused)
         fits = options.centred and centring is None
         storage = "fp32" if fits else options.storage
-        kept = staging.join(aside, plan.previous, encoder.dimension, storage, centring)
+        dimension = encoder.dimension
+        if not dimension and plan.previous is not None:  # an encoder of one's own was given no item
+            dimension = plan.previous.build.manifest.model_dimension
+        kept = staging.join(aside, plan.previous, dimension, storage, centring)
         if fits:
             self.progress.stage("centring the vectors")
             centring = fit_to(aside, options, STORAGE[options.storage])

@@ -55,6 +55,19 @@ def test_texts_are_built_and_searched_by_it(built):
     assert more.search("parrot", k=1)[0].text == "a parrot"
 
 
+def test_queries_to_tune_with_that_changed_are_embedded_again_and_no_item_is(tmp_path, here):  # noqa: ARG001
+    """Nothing tells the length of its vectors then but the build before, whose vectors are kept."""
+    table, queries = tmp_path / "texts.csv", tmp_path / "queries.csv"
+    table.write_text("text\n" + "\n".join(TEXTS) + "\n")
+    queries.write_text("id,text\n1,cats\n")
+    built = es.build(table, name="tuned", text="text", queries=queries, encoder=Letters())
+    queries.write_text("id,text\n1,dogs\n")
+    again = es.rebuild("tuned", encoder=(encoder := Letters()))
+    assert again.build.folder != built.build.folder
+    assert np.array_equal(again.build.vectors, built.build.vectors)
+    assert not [text for items in encoder.given for text in items if text in TEXTS]
+
+
 def test_the_command_line_refuses_texts_without_it(built, here):
     """A text is refused in a sentence, exit code 1; an item serves; so does the same in Python."""
     ran = CliRunner().invoke(cli, ["search", "own", "banana", "--indexes", str(here)])
