@@ -89,6 +89,38 @@ def test_a_small_build_says_that_one_thread_compares(monkeypatch):
     assert [each.facts.threads for each in built] == [1, 0]
 
 
+def test_halves_change_no_digit(monkeypatch):
+    """From the second query on float16 chooses what is compared: rows and distances stay FAISS's own."""
+    monkeypatch.setattr(exact, "HALVED", 0)
+    vectors, random = random_vectors(3000, 64), np.random.default_rng(2)
+    vectors[1000:1500] = vectors[:500]
+    vectors[1500:1540] = 2 * vectors[0]  # more of equal distance than are looked at beyond those wanted
+    vectors[2000:2040] = vectors[1] * random.uniform(0.9999, 1.0001, (40, 64))  # float16 tells few apart
+    vectors[2100:2110] = vectors[2] * random.uniform(0.9999, 1.0001, (10, 64))
+    halved, plain = build(vectors, Metric.COSINE), build(vectors, Metric.COSINE)
+    monkeypatch.setattr(plain, "_is_halved", lambda _: False)
+    nearest, chosen = halved._nearest, []
+    monkeypatch.setattr(halved, "_nearest", lambda *asked: chosen.append(nearest(*asked)) or chosen[-1])
+    for at, query in enumerate(np.concatenate([vectors[:60], random_vectors(60, 64, seed=1)])):
+        for k in (1, 10):
+            (far, rows), (want, known) = (each.search(query[None], k) for each in (halved, plain))
+            assert np.array_equal(rows, known), (at, k)
+            assert np.array_equal(far, want), (at, k)
+    assert sum(each is not None for each in chosen) > 100
+    assert any(each is None for each in chosen)
+
+
+def test_a_process_that_asks_once_makes_no_halves(monkeypatch):
+    """Halves take memory and time that one query, or queries in one call, do not give back."""
+    monkeypatch.setattr(exact, "HALVED", 0)
+    backend = build(random_vectors(500), Metric.COSINE)
+    backend.search(random_vectors(40), 10)
+    backend.search(random_vectors(1), 10)
+    assert "_halves" not in vars(backend)
+    backend.search(random_vectors(1), 10)
+    assert "_halves" in vars(backend)
+
+
 def test_a_build_of_0_9_answers_as_before(tmp_path):
     """Of 12,000 vectors, which FAISS compares otherwise in one thread, an older build has the same digits."""
     vectors, query = random_vectors(12_000, 384), random_vectors(1, 384)
