@@ -141,8 +141,9 @@ class Hit:
             where copies are not folded.
         moment: for a sound or a video, the nearest stretch of time, start and end in seconds; None for
             anything else.
-        rerank_score: by which it was re-ranked, larger is better: of tokens the mean of their largest
-            cosines, of a cross-encoder its own score; None where it was not.
+        rerank_score: by which it was re-ranked, larger is better: of tokens the weighted mean of their
+            largest cosines, which orders it together with its distance or its score by words; of a
+            cross-encoder its own score; None where it was not.
         lit: `[start, end)` in `text` of the tokens that answer the query best, where it was re-ranked by
             tokens.
         bm25: how well its words answer the query, 0 or more, larger is better; None where words were not

@@ -39,6 +39,9 @@ class LexicalIndex(Protocol):
     def scores(self, terms: Sequence[str]) -> Scores:
         """Return the score of each document for a query of some terms, (n,): 0 where they share none."""
 
+    def rarity(self, terms: Sequence[str]) -> Scores:
+        """Return the inverse document frequency of each of some terms, (t,): over 0, of unknown ones too."""
+
 
 # name -> "module:class", imported on first use
 LEXICAL: dict[str, str] = {

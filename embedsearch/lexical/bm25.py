@@ -65,13 +65,30 @@ class BM25Index:
     def scores(self, terms: Sequence[str]) -> Scores:
         """Return the score of each document, (n,); see `LexicalIndex`."""
         total = np.zeros(self._count, np.float32)
+        for start, end in self._columns(terms).tolist():
+            total[self._rows[start:end]] += self._scores[start:end]  # a document is in a column once
+        return total
+
+    def rarity(self, terms: Sequence[str]) -> Scores:
+        """Return the inverse document frequency of each of some terms, (t,); see `LexicalIndex`."""
+        columns = self._columns(terms)
+        return _rarity(self._count, columns[:, 1] - columns[:, 0]).astype(np.float32)
+
+    def _columns(self, terms: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return where the column of each term starts and ends, (t, 2); 0 and 0 of an unknown one."""
         hashes = np.fromiter((_hash(term) for term in terms), np.uint64, len(terms))
         at = np.searchsorted(self._hashes, hashes)
         found: npt.NDArray[np.bool_] = at < self.terms
         found[found] = self._hashes[at[found]] == hashes[found]
-        for start, end in self._spans[at[found]].tolist():
-            total[self._rows[start:end]] += self._scores[start:end]  # a document is in a column once
-        return total
+        columns = np.zeros((len(terms), 2), np.int64)
+        columns[found] = self._spans[at[found]]
+        return columns
+
+
+def _rarity(count: int, frequency: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the inverse document frequency of terms that stand in so many of `count` documents, (t,)."""
+    inverse: npt.NDArray[np.float64] = np.log1p((count - frequency + 0.5) / (frequency + 0.5))
+    return inverse
 
 
 def _stage(files: Sequence[BinaryIO], documents: Iterable[Sequence[str]]) -> npt.NDArray[np.int32]:
@@ -116,7 +133,7 @@ def _join(folder: Path, files: Sequence[Path], lengths: npt.NDArray[np.int32]) -
             postings = np.fromfile(part, POSTING)
             postings = postings[np.argsort(postings["term"], kind="stable")]  # rows ascend within a term
             found, frequency = np.unique(postings["term"], return_counts=True)
-            rare = np.log1p((len(lengths) - frequency + 0.5) / (frequency + 0.5))  # (t,)
+            rare = _rarity(len(lengths), frequency)
             saturation = (K1 * (1 - B + B * lengths[postings["row"]] / mean)).astype(np.float32)  # (p,)
             counts = postings["count"].astype(np.float32)
             share = counts / (counts + saturation)  # (p,)

@@ -48,6 +48,11 @@ class Analyzer:
         terms = self._stems()(list(_terms(text)))
         return list(dict.fromkeys([key(text), *terms]))
 
+    def of_spans(self, text: str, spans: Iterable[Span]) -> list[list[str]]:
+        """Return the terms of each of some spans of a text, `[start, end)`."""
+        stem = self._stems()
+        return [stem(list(_terms(text[start:end]))) for start, end in spans]
+
     def marker(self, texts: Iterable[str]) -> Callable[[str], list[Span]]:
         """Return a function that returns where words of some texts stand in another, by their stems.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,10 @@ from embedsearch.lexical import LexicalIndex, Scores, lexical_class
 from embedsearch.lexical.terms import Analyzer, key
 from embedsearch.modalities import UNITS
 from embedsearch.query import MODES, AnyQuery, Mode, SearchOptions, Text
+from embedsearch.records import Span
 from embedsearch.search.fused import Candidate, Looked
 from embedsearch.search.query_vectors import Space
+from embedsearch.splitters.words import words
 from embedsearch.store.build import Build, Records
 from embedsearch.store.facts import LexicalFacts
 from embedsearch.store.manifest import Manifest
@@ -147,6 +150,21 @@ class Words:
     def named(self, text: str) -> Rows:
         """Return the rows of what has a text as its whole id, (m,); upper and lower case are the same."""
         return np.flatnonzero(self.index.scores([key(text)]))
+
+    def weights(self, text: str, spans: Sequence[Span]) -> Scores:
+        """Return what each of some spans of a text counts, (s,): 0 outside of words, or a square.
+
+        It is the square of the inverse document frequency of the word that the span is in, as in the product
+        of two tf-idf vectors, to which query and item give one factor each. A word of several terms, such as
+        an identifier, has that of the most frequent one.
+        """
+        counted = np.zeros(len(spans), np.float32)
+        found = words(text)
+        for (start, end), terms in zip(found, self.analyzer.of_spans(text, found), strict=True):
+            if terms:
+                inside = [at for at, (first, last) in enumerate(spans) if first < end and start < last]
+                counted[inside] = self.index.rarity(terms).min() ** 2
+        return counted
 
 
 def open_words(build: Build) -> Words | None:

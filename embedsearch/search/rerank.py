@@ -1,9 +1,10 @@
 """The first hits in another order: by their tokens, or by a model that reads query and text together.
 
 By tokens: each token of the query is compared with all tokens of an item, and the mean of the largest cosines
-is the item's score (MaxSim, Khattab & Zaharia 2020, "ColBERT"). The tokens are those of the index's own
-encoder, before it takes their mean. Hits that were found by vectors and words together are ordered by that
-score plus `SHARE` of the new one, each less its mean and divided by its deviation.
+is the item's score (MaxSim, Khattab & Zaharia 2020, "ColBERT"). In that mean a token of a text counts by how
+rare its word is (Zhang et al. 2020, "BERTScore"; `Words.weights`), so that the meanings of "the" add nothing.
+The tokens are those of the index's own encoder, before it takes their mean. The order is that of the score
+that a hit had plus a share of the new one, each less its mean and divided by its deviation.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ from embedsearch.encoders.cross_encoder import open_cross_encoder
 from embedsearch.encoders.token_rows import Tokens, spans_of, tokens_of
 from embedsearch.encoders.vision.crop import asked_image
 from embedsearch.errors import ItemError, QueryError
+from embedsearch.lexical import Scores
 from embedsearch.query import TOKENS, AnyQuery, Image, MoreLike, Text
 from embedsearch.records import Span, Unit
 from embedsearch.search.fused import Candidate
-from embedsearch.search.hybrid import standard
+from embedsearch.search.hybrid import Words, standard
 from embedsearch.splitters.words import words
 from embedsearch.store.build import Build
 
-SHARE = 0.3  # what MaxSim counts beside the score by vectors and words
+SHARE, OF_BOTH = 1.0, 0.2  # what MaxSim counts beside a score by vectors or by words, and by both together
 LIT = 8  # spans of a text that are lit at most
 
 
 def rerank(
     build: Build,
+    terms: Words | None,
     kept: KeptTokens | None,
     encoder: Callable[[], Encoder],
     query: AnyQuery,
@@ -46,6 +49,7 @@ def rerank(
 
     Args:
         build: of the index.
+        terms: its lexical index; None where it has none, and all tokens count the same.
         kept: the tokens that it keeps; None to compute them now.
         encoder: loads its encoder.
         query: what was asked.
@@ -68,11 +72,12 @@ def rerank(
         return _best_first(scored, scores)
     loaded = encoder()
     (wanted,) = tokens_of(loaded, [asked], "query")
+    weights = _weights(terms, asked, wanted)
     build.check()  # that may have taken seconds
     items = _readable(loaded, held) if kept is None else [Tokens(kept.of(each.row)) for each in found]
     scored, places = [], {}
     for candidate, text, tokens in zip(found, held, items, strict=True):
-        score, best = (None, []) if tokens is None else max_sim(wanted.rows, tokens.rows)
+        score, best = (None, []) if tokens is None else max_sim(wanted.rows, tokens.rows, weights)
         scored.append(replace(candidate, score=score))
         places[candidate.row] = text, tokens, best
     ordered = _ordered(scored)
@@ -82,19 +87,30 @@ def rerank(
     ]
 
 
-def max_sim(asked: Vectors, held: Vectors) -> tuple[float, list[int]]:
+def max_sim(asked: Vectors, held: Vectors, weights: Scores) -> tuple[float, list[int]]:
     """Return the score of an item for a query, and which of its tokens made most of it.
 
     Args:
         asked: (Q, d) float32, the query's tokens, of unit length.
         held: (T, d) float32, the item's.
+        weights: (Q,) float32, what each token of the query counts; their sum is 1.
     """
     if not len(asked) or not len(held):
         return 0.0, []
     cosines = asked @ held.T  # (Q, d) (d, T) -> (Q, T)
     best, at = cosines.max(1), cosines.argmax(1)
-    strongest = dict.fromkeys(at[np.argsort(-best, kind="stable")].tolist())
-    return float(best.mean()), list(strongest)[:LIT]
+    strongest = dict.fromkeys(at[np.argsort(-weights * best, kind="stable")].tolist())
+    return float(weights @ best), list(strongest)[:LIT]
+
+
+def _weights(terms: Words | None, asked: Any, tokens: Tokens) -> Scores:
+    """Return what each token of a query counts, (Q,); their sum is 1."""
+    count = len(tokens.rows)
+    weights = np.ones(count, np.float32)
+    if terms is not None and isinstance(asked, str) and len(tokens.spans) == count:
+        by_word = terms.weights(asked, tokens.spans)
+        weights = by_word if by_word.any() else weights
+    return weights / weights.sum() if count else weights
 
 
 def _best_first(scored: Sequence[Candidate], scores: Sequence[float]) -> list[Candidate]:
@@ -104,12 +120,19 @@ def _best_first(scored: Sequence[Candidate], scores: Sequence[float]) -> list[Ca
 
 def _ordered(scored: Sequence[Candidate]) -> list[Candidate]:
     """Return candidates that have scores by their tokens, the best first, those without one last."""
-    new = np.array([-np.inf if each.score is None else each.score for each in scored])
-    first = [each.fused for each in scored if each.fused is not None]
-    if len(first) < len(scored) or np.isinf(new).any():
-        return _best_first(scored, new.tolist())
-    both = standard(np.array(first)) + SHARE * standard(new)
-    return _best_first(scored, both.tolist())
+    new = np.array([each.score for each in scored if each.score is not None])
+    known = [each for each in scored if each.score is not None]
+    if not known:
+        return list(scored)
+    share = SHARE if known[0].fused is None else OF_BOTH
+    both = standard(np.array([_first_score(each) for each in known])) + share * standard(new)
+    return _best_first(known, both.tolist()) + [each for each in scored if each.score is None]
+
+
+def _first_score(candidate: Candidate) -> float:
+    """Return the score by which a candidate was found, larger is better."""
+    by_words = candidate.bm25 if candidate.fused is None else candidate.fused
+    return -candidate.distance if by_words is None else by_words
 
 
 def _lit(encoder: Encoder, text: Any, tokens: Tokens | None, best: Sequence[int]) -> tuple[Span, ...]:

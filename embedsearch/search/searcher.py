@@ -337,7 +337,7 @@ class Searcher:
             first, rest = candidates[: options.rerank_k], candidates[options.rerank_k :]
             by = str(options.rerank)
             shown = len(first) if options.close and options.k is None else options.most
-            again = rerank(self.build, self.tokens, lambda: self.encoder, query, first, by, shown)
+            again = rerank(self.build, self.words, self.tokens, lambda: self.encoder, query, first, by, shown)
             candidates, order = [*again, *rest], by
         if not options.close:
             candidates = candidates[: options.most]

@@ -32,6 +32,7 @@ def main() -> None:
     draw = np.random.default_rng(0)
     rows = normalized(draw.normal(size=(CANDIDATES * TOKENS, DIMENSION)).astype(np.float32))
     asked = normalized(draw.normal(size=(ASKED, DIMENSION)).astype(np.float32))
+    weights = np.full(ASKED, 1 / ASKED, np.float32)
     for kind in KEPT_TOKENS:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / FILE).write_bytes(packed(rows, kind).tobytes())
@@ -42,7 +43,7 @@ def main() -> None:
             for _ in range(ROUNDS):
                 wall, cpu = time.perf_counter(), time.process_time()
                 for row in range(CANDIDATES):
-                    max_sim(asked, kept.of(row))
+                    max_sim(asked, kept.of(row), weights)
                 walls.append(1000 * (time.perf_counter() - wall))
                 cpus.append(1000 * (time.process_time() - cpu))
         print(

@@ -36,3 +36,10 @@ def test_each_row_of_the_table_is_a_lexical_index(name):
     """Each name in the table stands for a class that builds and opens."""
     assert callable(lexical_class(name).build)
     assert callable(lexical_class(name).open)
+
+
+def test_rarity_is_the_idf_of_lucene(tmp_path):
+    """A term in f of n documents has log(1 + (n - f + 0.5) / (f + 0.5)); so has one that none holds."""
+    index = BM25Index.build(tmp_path, iter(DOCUMENTS))
+    want = [np.log(1 + (4 - held + 0.5) / (held + 0.5)) for held in (2, 1, 0)]
+    np.testing.assert_allclose(index.rarity(["cat", "bird", "whale"]), want, rtol=1e-6)

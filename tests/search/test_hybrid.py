@@ -56,6 +56,14 @@ def test_hybrid_is_the_weighted_sum_of_standardised_scores(index):
     assert [hit.id for hit in index.search("listen owl", 10, mode="hybrid")] == expected
 
 
+def test_a_span_counts_by_the_square_of_its_word_s_rarity(index):
+    """A part of a word counts as its word, what is outside nothing, an identifier as its commonest part."""
+    counted = index.words.weights("w, owl", [(0, 1), (1, 2), (3, 4), (4, 6)])
+    common, unknown = index.words.index.rarity(["w", "owl"])
+    assert counted == pytest.approx([common**2, 0, unknown**2, unknown**2])
+    assert index.words.weights("w_owl", [(0, 5)]) == pytest.approx([common**2])
+
+
 def test_a_hit_that_words_alone_found_has_its_true_distance(make_searcher):
     """A text that has the word, and lies behind the nearest 100, is found, at the distance of its vector."""
     crowd = [text(f"c{at}", "enohpolyx" + "y" * at, kind=at) for at in range(150)]

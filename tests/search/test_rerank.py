@@ -8,6 +8,7 @@ from embedsearch.encoders.cross_encoder import open_cross_encoder
 from embedsearch.encoders.token_rows import tokens_of
 from embedsearch.errors import ModelError, QueryError
 from embedsearch.query import MoreLike, Query, SearchOptions, WeightedTerm, Word
+from embedsearch.search.rerank import max_sim as max_sim_of
 from tests.fakes import letters, text
 from tests.small_models import SENTENCES
 
@@ -15,9 +16,19 @@ TEXTS = ["ab cd", "abc d", "d c b a", "aaab d", "ef gh"]
 
 
 def max_sim(query, item):
-    """Return the score of a text for another, letters of words for tokens, by the definition."""
+    """Return the score of a text for another, letters of words for tokens, by the definition.
+
+    A word that stands in `f` of the n `TEXTS` counts by the square of log(1 + (n - f + 0.5) / (f + 0.5)).
+    """
     rows = [normalized(np.stack([letters(word) for word in each.split()])) for each in (query, item)]
-    return float((rows[0] @ rows[1].T).max(1).mean())
+    held = np.array([sum(word in text.split() for text in TEXTS) for word in query.split()])
+    weights = np.log(1 + (len(TEXTS) - held + 0.5) / (held + 0.5)) ** 2
+    return float((rows[0] @ rows[1].T).max(1) @ weights / weights.sum())
+
+
+def standard(values):
+    """Return values less their mean, divided by their deviation."""
+    return (np.array(values) - np.mean(values)) / np.std(values)
 
 
 def looked(index):
@@ -33,15 +44,18 @@ def texts(make_searcher):
     return make_searcher([text(each, each) for each in TEXTS])
 
 
-def test_the_first_hits_are_ordered_by_max_sim(texts):
-    """The first N are in the order of their MaxSim and keep their distances; the others stay behind them."""
-    plain = texts.search("ab d", 5)
-    results = texts.search("ab d", 5, rerank=3)
+def test_the_first_hits_are_ordered_by_distance_and_max_sim(texts):
+    """The first N are ordered by -distance plus MaxSim, both standardised; the others stay behind them."""
+    plain = texts.search("gh d", 5)
+    results = texts.search("gh d", 5, rerank=3)
     first = [hit.id for hit in plain][:3]
-    assert [hit.id for hit in results][:3] == sorted(first, key=lambda each: -max_sim("ab d", each))
+    both = standard([-hit.distance for hit in plain[:3]]) + standard(
+        [max_sim("gh d", each) for each in first]
+    )
+    assert [hit.id for hit in results][:3] == [first[at] for at in np.argsort(-both)]
     assert [hit.id for hit in results][3:] == [hit.id for hit in plain][3:]
     for hit in results[:3]:
-        assert hit.rerank_score == pytest.approx(max_sim("ab d", hit.id), abs=1e-6)
+        assert hit.rerank_score == pytest.approx(max_sim("gh d", hit.id), abs=1e-6)
     assert [hit.rerank_score for hit in results[3:]] == [None, None]
     assert {hit.id: hit.distance for hit in results} == {hit.id: hit.distance for hit in plain}
     assert (results.order, [hit.rank for hit in results]) == ("tokens", [1, 2, 3, 4, 5])
@@ -59,6 +73,13 @@ def test_the_tokens_that_answer_are_lit(texts):
     hits = {hit.id: hit.lit for hit in texts.search("ab d", 5, rerank=True)}
     assert hits["aaab d"] == ((0, 4), (5, 6))
     assert hits["ef gh"] == ((0, 2),)
+
+
+def test_a_token_counts_by_its_weight():
+    """A score is the weighted mean of the largest cosines; what makes most of it comes first."""
+    item = np.array([[1, 0, 0], [0, 0.6, 0.8]], np.float32)
+    score, best = max_sim_of(np.eye(3, dtype=np.float32), item, np.array([0.25, 0.75, 0], np.float32))
+    assert (score, best) == (pytest.approx(0.25 + 0.75 * 0.6), [1, 0])
 
 
 def test_only_a_text_or_an_image_is_re_ranked(texts):
@@ -151,19 +172,15 @@ def test_what_is_no_cross_encoder_is_refused(tmp_path, small_model):
 
 
 def test_hits_by_vectors_and_words_keep_the_order_of_both(texts):
-    """In the mode hybrid the order is that of the first score plus 0.3 of MaxSim, both standardised."""
+    """In the mode hybrid the order is that of the first score plus 0.2 of MaxSim, both standardised."""
     first = texts.search("ab d", 5, mode="hybrid")
     results = texts.search("ab d", 5, mode="hybrid", rerank=5)
     assert {hit.id for hit in results} == {hit.id for hit in first}
     assert all(hit.rerank_score == pytest.approx(max_sim("ab d", hit.id), abs=1e-6) for hit in results)
-
-    def standard(values):
-        return (np.array(values) - np.mean(values)) / np.std(values)
-
     ids = [hit.id for hit in first]
     found = texts.words.mixed("ab d", *looked(texts), 100, None, "hybrid", None)
     fused = {texts.build.items["id"][each.row].as_py(): each.fused for each in found}
-    both = standard([fused[each] for each in ids]) + 0.3 * standard([max_sim("ab d", each) for each in ids])
+    both = standard([fused[each] for each in ids]) + 0.2 * standard([max_sim("ab d", each) for each in ids])
     assert [hit.id for hit in results] == [ids[at] for at in np.argsort(-both, kind="stable")]
 
 
