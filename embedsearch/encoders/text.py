@@ -46,8 +46,8 @@ PROBES = (
 def unknown_text(model: str) -> ItemError:
     """Return why a text can't be embedded that holds nothing that a model's tokenizer knows."""
     return ItemError(
-        f"the model {model} can read none of it: its tokenizer does not know these characters. Build the "
-        "index with a multilingual model: --model with a hub id or a folder"
+        f"the model {model} can read none of it: its tokenizer knows none of these words or characters. For "
+        "another script, build the index with a multilingual model: --model with a hub id or a folder"
     )
 
 
