@@ -535,6 +535,29 @@ def test_hits_are_looked_at_in_other_ways(visit, build, indexes, tmp_path):
     expect(page.locator(".es-hits.es-rows:not(.es-dense)")).to_be_visible()
 
 
+def test_what_is_set_at_the_left_and_in_the_order_is_asked(visit):
+    """The number of hits, copies, what is searched by, and the first hits as part of the query, by hand."""
+    page = visit({"index": "twice", "q": QUESTIONS[0][0], "close": "no"})
+    answered(page)
+    page.get_by_role("slider", name="Number of results").press("ArrowLeft")
+    expect(cards(page)).to_have_count(6)
+    shown(page)
+    folded = page.get_by_text("more with the same content")
+    expect(folded).to_have_count(1)
+    page.get_by_text("Fold copies", exact=True).click()
+    expect(folded).to_have_count(0)
+    shown(page)
+    page.get_by_role("button", name="Order").click()
+    page.get_by_text("Add the first 3 hits to the query").click()
+    expect(page).to_have_url(re.compile("feedback=yes"))
+    shown(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("combobox", name="Search by").click()
+    page.get_by_role("option", name="Words", exact=True).click()
+    expect(page).to_have_url(re.compile("mode=lexical"))
+    expect(cards(page).first).to_contain_text("BM25")
+
+
 def test_a_search_is_taken_along_and_found_again(visit):
     """Link, command, Python and files hold it; a saved search stays, a recent one leads back, both can go."""
     page = visit({"index": "questions", "q": "refund", "close": "no"})
