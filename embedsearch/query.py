@@ -88,11 +88,19 @@ def checked_crop(edges: Any) -> Crop:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A sound: a path, or the bytes of a sound file."""
+    """A sound: a path, or the bytes of a sound file.
+
+    Raises:
+        QueryError: it is neither.
+    """
 
     form: ClassVar = QueryForm.SOUND
 
     source: Path | bytes
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, Path | bytes):
+            raise QueryError(f"A sound is a Path or the bytes of a file; got {self.source!r:.80}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,12 @@ def test_by_cosine_a_vectors_length_says_nothing(fruits, size):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: es.MoreLike(42), lambda: es.Text(3), lambda: es.MoreLike(Path("x"))]
+    "make",
+    [lambda: es.MoreLike(42), lambda: es.Text(3), lambda: es.Sound("a.wav"), lambda: es.MoreLike(Path("x"))],
 )
 def test_what_is_asked_with_has_its_type(make):
-    """An id or a text that is no str is refused at once, in words."""
-    with pytest.raises(QueryError, match="is a str; got"):
+    """An id or a text that is no str, and a sound that is no file, are refused at once, in words."""
+    with pytest.raises(QueryError, match=r"is a (str|Path or the bytes of a file); got"):
         make()
 
 

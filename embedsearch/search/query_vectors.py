@@ -375,8 +375,6 @@ class QueryVectors:
 
     def _clips(self, source: Any) -> _Embedded:
         """Return the vector of a sound: the mean over its clips, split as those of the index are."""
-        if not isinstance(source, Path | bytes):
-            raise QueryError(self._misfit())
         rule, metric = self._manifest.recipe.encoder.splitter, self._manifest.metric
         return _Embedded(sound_vector(self._encoder(), rule, source, metric, self._build.placed))
 
