@@ -8,6 +8,7 @@ with the library's. Their figures are given in processor time of the server, too
 """
 
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -41,7 +42,15 @@ def images():
     root, folder = Path("/usr/share/tuxpaint/stamps"), cache() / "page"
     if not root.is_dir():
         return folder, []
-    es.build(root, name=IMAGES, indexes=folder)  # what has not changed is not embedded again
+    source = cache() / "page-stamps"  # without the sounds, which are more than the images
+    for image in (
+        each for each in root.rglob("*.png") if not source.joinpath(each.relative_to(root)).exists()
+    ):
+        for file in filter(Path.is_file, (image.with_suffix(".txt"), image)):
+            target = source / file.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+    es.build(source, name=IMAGES, indexes=folder)  # what has not changed is not embedded again
     items = es.open(IMAGES, folder).build.items
     return folder, list(dict.fromkeys(filter(None, items["field:caption"].to_pylist())))
 
