@@ -71,6 +71,9 @@ def demo_command(
     from embedsearch.store.folders import indexes_folder
 
     root = indexes_folder(indexes)
+    if not json:  # to load the model takes a while
+        opens = " The page opens as soon as one of them can be searched." if page else ""
+        click.echo(f"Building the demo indexes.{opens}")
     if not page:
         _build(images, sounds, device, root, json)
         if not json:

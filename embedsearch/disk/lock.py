@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -44,3 +45,13 @@ def write_lock(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process writes the index `folder`, as far as its note tells; the lock is not touched."""
+    import psutil
+
+    with contextlib.suppress(OSError):
+        noted = re.match(r"pid (\d+)", (folder / HOLDER_FILE).read_text(encoding="utf-8"))
+        return noted is not None and psutil.pid_exists(int(noted[1]))
+    return False

@@ -62,6 +62,14 @@ def index_folder(indexes: Path, name: str) -> Path:
     return folder
 
 
+def unfinished_names(indexes: Path) -> list[str]:
+    """Return the names of indexes whose first build was never finished, sorted."""
+    if not indexes.is_dir():
+        return []
+    folders = (each for each in indexes.iterdir() if not each.name.startswith("."))
+    return sorted(each.name for each in folders if (each / RECIPE_FILE).is_file() and not is_published(each))
+
+
 def why_stopped(folder: Path) -> str:
     """Return why the first build of the index in `folder` stopped, sentences; empty where it was killed."""
     file = folder / STOPPED

@@ -1,4 +1,4 @@
-"""An open page reloads when a new build is published, not under an open dialog; it shows a running job."""
+"""An open page reloads when a new build is published, not under a dialog; it shows what is being built."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from embedsearch.disk.lock import is_locked
 from embedsearch.errors import EmbedsearchError
-from embedsearch.store.folders import current_build, index_folder, list_names
+from embedsearch.store.folders import current_build, index_folder, list_names, unfinished_names
 from embedsearch.ui import jobs, navigation
 from embedsearch.ui.pages import INDEXES
 from embedsearch.ui.widgets.notes import literal
@@ -33,7 +34,8 @@ def follow(indexes: Path, index: str, *, shows_job: bool) -> None:
     Args:
         indexes: the folder of indexes.
         index: the index that the page shows.
-        shows_job: whether a link to the page Indexes says which job is running, and how far it is.
+        shows_job: whether a link to the page Indexes says which job is running, and how far it is, or else
+            which index another command builds for the first time.
     """
     st.session_state[_HELD] = False  # a whole run closes what was open
     with st.container(key="es-busy"):
@@ -53,3 +55,12 @@ def _look(indexes: Path, index: str, seen: tuple[tuple[str, ...], str], shows_jo
     if job is not None:
         share = f"{100 * min(job.done / job.total, 1):.0f} %" if job.total else "…"
         navigation.link(INDEXES.path, f"**{share}** {literal(job.title)}", None, {})
+    elif shows_job and (name := _coming(indexes)):
+        navigation.link(INDEXES.path, f"{literal(name)} is being built", None, {})
+
+
+def _coming(indexes: Path) -> str:
+    """Return the name of an index that another command builds for the first time; empty for none."""
+    with suppress(OSError):
+        return next((name for name in unfinished_names(indexes) if is_locked(indexes / name)), "")
+    return ""

@@ -14,12 +14,11 @@ from embedsearch.errors import EmbedsearchError
 from embedsearch.maps.inputs import Method
 from embedsearch.maps.layouts.umap import is_installed
 from embedsearch.modalities import Card, modality_of
-from embedsearch.recipe import RECIPE_FILE
 from embedsearch.store.folders import (
     current_id,
     index_folder,
     indexes_folder,
-    is_published,
+    unfinished_names,
     why_stopped,
 )
 from embedsearch.store.manifest import BUILDS, Manifest
@@ -54,21 +53,13 @@ def indexes_page() -> None:
             for name, manifest in known.items():
                 with st.container(border=True, key=f"es-of-{name}"):
                     _index(indexes, name, manifest, allowed=allowed, busy=busy)
-            for name in unfinished(indexes):
+            for name in unfinished_names(indexes):
                 with st.container(border=True, key=f"es-of-{name}"):
                     _unfinished(indexes, name, allowed=allowed, busy=busy)
         if allowed:
             if not known and not busy:
                 first_start.offer_demo(indexes)
             new_index.show(indexes, busy=busy)
-
-
-def unfinished(indexes: Path) -> list[str]:
-    """Return the names of indexes whose first build was never finished, sorted."""
-    if not indexes.is_dir():
-        return []
-    folders = (each for each in indexes.iterdir() if not each.name.startswith("."))
-    return sorted(each.name for each in folders if (each / RECIPE_FILE).is_file() and not is_published(each))
 
 
 def _unfinished(indexes: Path, name: str, *, allowed: bool, busy: bool) -> None:

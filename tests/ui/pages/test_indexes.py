@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from embedsearch.disk.lock import write_lock
 from embedsearch.recipe import SourceRecipe
 from embedsearch.records import Unit
 from embedsearch.store.folders import current_build
@@ -130,7 +131,7 @@ def test_an_upload_is_built_managed_and_removed(visit, empty):
 
 
 def test_a_job_is_seen_and_stopped_from_another_page(visit, empty):
-    """The demo is built as a job; every page shows it and leads to it, without running again itself."""
+    """Every page shows a running job and leads to it, and says what another command builds."""
     root, address = empty
     page = visit(address=address)
     page.get_by_role("button", name="Build the demo").click()
@@ -148,6 +149,13 @@ def test_a_job_is_seen_and_stopped_from_another_page(visit, empty):
     page.get_by_role("button", name="Stop").click()
     ended(page, "Build the demo", "Stopped")
     assert jobs.latest(root).command == ("demo", "--no-page")
+    (root / "films").mkdir()
+    (root / "films" / "recipe.toml").touch()
+    with write_lock(root / "films"):
+        page.goto(f"{address}duplicates")
+        told = page.locator(".st-key-es-busy").get_by_role("link", name="films is being built")
+        expect(told).to_be_visible()
+    expect(told).to_have_count(0)
 
 
 def test_an_index_is_calibrated_and_aligned(visit, serve, build, tmp_path):
