@@ -290,12 +290,17 @@ class Build:
         """Return vectors of the model as they are compared with those of the items: (n, D) -> (n, d)."""
         return vectors if self.centring is None else self.centring.apply(vectors)
 
-    @cached_property
+    @property
     def take(self) -> Take:
         """Gives these vectors of rows: (m,) -> (m, d) float32."""
+        self.check()
+        return self._take
+
+    @cached_property
+    def _take(self) -> Take:
         if self._is_fetched:
             return lambda rows: cast(Elsewhere, self.backend).take(rows)
-        return taking(self.vectors)
+        return taking(self._vectors)
 
     @cached_property
     def unknown(self) -> npt.NDArray[np.float16]:
