@@ -72,6 +72,8 @@ class SideBySide:
         """How far the two agree, for people."""
         if not self.depth:
             return "Neither index finds anything."
+        if not self.pairs:
+            return f"No item is among the first {self.depth} of both: indexes of different items can't agree."
         return (
             f"Both find {len(self.pairs)} of {self.depth}: overlap@{self.depth} is {self.overlap:.2f}, "
             f"rank-biased overlap {self.rbo:.2f} (p = {PERSISTENCE:g}; 1 is the same order, 0 nothing in "

@@ -67,7 +67,7 @@ def _echo_published(index: Index) -> None:
     if tokens := manifest.artifacts.tokens:
         click.echo(f"{tokens.count:,} tokens are kept as {tokens.kind}: {tokens.size / 1e6:,.2f} MB")
     if report.passed_over:
-        click.echo(plain(f"passed over, as files of these kinds are not read: {report.passed}"))
+        click.echo(plain(f"passed over, as files of other kinds: {report.passed}"))
     for note in report.notes:
         click.echo(plain(note))
     if report.truncated:

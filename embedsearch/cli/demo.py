@@ -131,7 +131,8 @@ def _build(images: Path | None, sounds: Path | None, device: str, root: Path, js
 
         echo_json(DemoOutput(indexes=[described(index, published=True) for index in built]))
         return
-    names = {index.manifest.name for index in built}
+    names = [index.manifest.name for index in built]
+    click.echo(f"The demo is ready: {', '.join(names)}.")
     if SOUNDS not in names:
         click.echo("No sounds were found. Add yours: embedsearch demo --sounds ~/Music")
     if IMAGES not in names:

@@ -37,7 +37,7 @@ SAMPLES = (Path("/usr/share/sonic-pi/samples"), Path("/usr/share/sounds/freedesk
 
 
 def demo_recipes(images: Path | None, device: str, sounds: Path | None = None) -> list[Recipe]:
-    """Return the recipes of the demo indexes that this machine can build, first the one that is ready first.
+    """Return the recipes of the demo indexes that this machine can build, first the images.
 
     Args:
         images: a folder of images; None for the Tux Paint stamps where they are installed, else emoji.
@@ -49,15 +49,11 @@ def demo_recipes(images: Path | None, device: str, sounds: Path | None = None) -
         MissingExtraError: the folder of sounds is asked for, and the extra `sounds` is not installed.
     """
     recipes = []
-    # Debian's sounds take a third of the processor time of the stamps
-    if (folder := _sounds(sounds)) is not None:
-        encoder = EncoderRecipe(Unit.SOUND, device=device, splitter=WINDOWS)
-        recipes.append(Recipe(SOUNDS, SourceRecipe("sounds", guess(str(folder))[1]), encoder))
+    folder = _sounds(sounds)  # that it can't be read is said before anything is built
     if (source := _image_source(images)) is not None:
         encoder = EncoderRecipe(Unit.IMAGE, device=device, preparation=PREPARATION)
         recipes.append(Recipe(IMAGES, source, encoder, IndexOptions(center=True)))
-    return [
-        *recipes,
+    recipes += [
         Recipe(TEXTS, SourceRecipe("python-docs", INSTALLED), EncoderRecipe(Unit.TEXT, device=device)),
         Recipe(
             WORDS,
@@ -65,6 +61,10 @@ def demo_recipes(images: Path | None, device: str, sounds: Path | None = None) -
             EncoderRecipe(Unit.WORD, device=device, splitter=SPLITTER),
         ),
     ]
+    if folder is not None:
+        encoder = EncoderRecipe(Unit.SOUND, device=device, splitter=WINDOWS)
+        recipes.append(Recipe(SOUNDS, SourceRecipe("sounds", guess(str(folder))[1]), encoder))
+    return recipes
 
 
 def _image_source(images: Path | None) -> SourceRecipe | None:

@@ -158,10 +158,10 @@ class Answers:
         # two standard errors above what is allowed is no accident
         if self.lost(limit) <= LOST + 2 * (LOST * (1 - LOST) / len(self.items)) ** 0.5:
             return ""
-        flagged, lost, most = (shown_rate(each) for each in (1 - self.rate(limit), self.lost(limit), LOST))
+        flagged, lost = shown_rate(1 - self.rate(limit)), shown_rate(self.lost(limit))
         return (
-            f"There is no verdict: flagging {flagged} of unrelated queries would also flag {lost} of those "
-            f"that belong here ({most} at most)."
+            f"There is no verdict: a limit that catches {flagged} of unrelated queries would also catch "
+            f"{lost} of those that belong here."
         )
 
 

@@ -143,6 +143,8 @@ def build_index(
     if is_elsewhere(recipe.index.backend):
         elsewhere_class(recipe.index.backend).check(recipe.index.uri)
     source = _source(recipe)
+    for known in source.reading().notes:  # before it is read, such as other media of a folder
+        progress.stage(known)
     folder = indexes / recipe.name
     settle(folder)
     if is_published(folder) and not replace:

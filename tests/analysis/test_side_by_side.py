@@ -1,5 +1,7 @@
 """Two indexes that are asked the same."""
 
+from dataclasses import replace
+
 import pytest
 
 from embedsearch.analysis.side_by_side import (
@@ -94,6 +96,7 @@ def test_the_same_order_is_one_and_nothing_in_common_is_zero():
     found = SideBySide(Results(hits, Metric.COSINE), Results(hits[:3], Metric.COSINE), ((0, 0), (1, 2)), ())
     assert (found.depth, found.overlap) == (4, 0.5)
     assert found.sentence.startswith("Both find 2 of 4: overlap@4 is 0.50, rank-biased overlap 0.")
+    assert replace(found, pairs=()).sentence.startswith("No item is among the first 4 of both: ")
 
 
 @pytest.fixture

@@ -288,7 +288,7 @@ def test_what_is_passed_over_is_reported(run, tmp_path):
     for name in ("a.txt", "b.txt", "draft.txt", "x.blend", "y.blend", "z.exe"):
         (folder / name).write_text(f"a note of {name}", encoding="utf-8")
     built = run("build", folder, "--name", "notes", "--exclude", "draft*")
-    line = "passed over, as files of these kinds are not read: 2 .blend, 1 --exclude draft*, 1 .exe"
+    line = "passed over, as files of other kinds: 2 .blend, 1 --exclude draft*, 1 .exe"
     assert line in built.stdout
     assert "passed over  2 .blend, 1 --exclude draft*, 1 .exe" in run("info", "notes").stdout
     kinds = {".blend": 2, ".exe": 1, "--exclude draft*": 1}

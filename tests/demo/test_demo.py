@@ -120,6 +120,7 @@ def test_sounds_are_those_that_are_given_or_installed(tmp_path, monkeypatch):
         (recipe,) = [each for each in demo_recipes(None, "cpu", given) if each.name == "sounds"]
         assert recipe.source.location == str(tmp_path / folder)
         assert make(recipe, tmp_path / f"ix-{folder}", again=False, progress=Silent()).answers == 1
+        assert demo_recipes(None, "cpu", given)[0].name == "images"  # the page opens on the first
 
 
 def test_a_folder_of_images_takes_the_place_of_the_stamps(tmp_path, monkeypatch):

@@ -116,8 +116,8 @@ def test_no_verdict_where_what_belongs_would_be_lost():
     told = judge([0.1] * 3, lonely, APART)
     assert (told.verdict, told.foreign_rate, told.limit) == (None, None, None)
     assert told.reason == (
-        "There is no verdict: flagging 90 % of unrelated queries would also flag 78 % of those that belong "
-        "here (5.0 % at most)."
+        "There is no verdict: a limit that catches 90 % of unrelated queries would also catch 78 % of those "
+        "that belong here."
     )
     assert judge([0.1] * 3, lonely, APART, Strictness(0.9)).verdict is Verdict.CLOSE  # the rate was chosen
     few = answers(items=np.linspace(0.0, 0.5, 199))  # each may be the only one of its kind

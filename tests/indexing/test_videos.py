@@ -19,11 +19,12 @@ from embedsearch.errors import MissingExtraError, SourceError, TooManyRejectedEr
 from embedsearch.explain.shown import image_of
 from embedsearch.index import open_index
 from embedsearch.indexing.build import build_index
+from embedsearch.progress import Silent
 from embedsearch.recipe import EncoderRecipe, Recipe, SourceRecipe
 from embedsearch.records import Clip, Unit
 from embedsearch.sources import open_source
 from embedsearch.sources.guess import guess
-from tests.fakes import Asked, LetterEncoder, colour
+from tests.fakes import Asked, LetterEncoder, Told, colour
 from tests.films import BLUE, GREEN, RED, SIZE, film, scene, sound, written
 from tests.sounds import tone, write
 
@@ -60,11 +61,14 @@ class Colours(LetterEncoder):
         return Asked({"row": colour(image_file(item) if isinstance(item, Clip) else item)}, cost=1)
 
 
-def built(folder, tmp_path):
+def built(folder, tmp_path, progress=None):
     """Build an index of a folder's videos by their colours, or bring it up to date, and open it."""
     recipe = Recipe("films", SourceRecipe("videos", str(folder)), EncoderRecipe(Unit.FRAME))
     describe = lambda recipe: Colours(recipe).spec  # noqa: E731
-    build_index(recipe, tmp_path / "indexes", allow_removal=True, load=Colours, describe=describe)
+    shown = progress or Silent()
+    build_index(
+        recipe, tmp_path / "indexes", allow_removal=True, load=Colours, describe=describe, progress=shown
+    )
     return open_index("films", tmp_path / "indexes", load=Colours)
 
 
@@ -246,7 +250,7 @@ def test_of_a_video_that_is_cut_off_the_rest_is_listed(tmp_path):
 
 
 def test_a_folder_of_several_media_says_which_are_taken(tmp_path):
-    """The build, and its failure, name the other kind, how many there are, and the option that takes them."""
+    """The build, before it and after it, and its failure name the other kind, its number and its option."""
     folder = tmp_path / "films"
     film(folder / "a.mp4", [(RED, 2)])
     write(folder, hum=tone(1))
@@ -255,7 +259,9 @@ def test_a_folder_of_several_media_says_which_are_taken(tmp_path):
         "The videos are taken (1), the sounds are passed over (1): for these, build another index with "
         "--kind sounds."
     )
-    assert built(folder, tmp_path).info().report.notes == (note,)
+    told = Told()
+    assert built(folder, tmp_path, told).info().report.notes == (note,)
+    assert told.stages[0] == note  # before anything is embedded
     (folder / "a.mp4").write_bytes(b"no video")
     with pytest.raises(TooManyRejectedError, match=re.escape(note)):
         built(folder, tmp_path)

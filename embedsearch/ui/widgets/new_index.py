@@ -249,7 +249,7 @@ def look(location: str, changed: int) -> Looked:  # noqa: ARG001  it makes the c
     first = [each for each in islice(source, SMALL) if isinstance(each, Record)]
     modality = source.modality()
     images = [_small(each) for each in first] if modality in _HEAVY else []
-    rows = [{"text": _cell(each.content)} for each in first[:ROWS] if modality is Modality.TEXT]
+    rows = [{"text": _cell(_text(each))} for each in first[:ROWS] if modality is Modality.TEXT]
     return Looked(
         kind,
         source.count(),
@@ -313,6 +313,17 @@ def _small(record: Record) -> bytes:
         if isinstance(raw, bytes):
             return thumbnails.of_bytes(raw) or b""
     return b""
+
+
+def _text(record: Record) -> object:
+    """Return the text of a record, read where it lies in a file; None where it can't be."""
+    content = record.content
+    if not hasattr(content, "read"):
+        return content
+    with suppress(ItemError, OSError, ValueError):
+        read = content.read()
+        return getattr(read, "text", read)
+    return None
 
 
 def _cell(value: object) -> str:

@@ -51,7 +51,7 @@ def test_each_kind_of_file_is_decoded(kind):
 def test_a_web_address_is_not_fetched(address):
     """An image given by its web address is refused in words, as a text and as a path."""
     for given in (address, Path(address)):
-        with pytest.raises(ItemError, match="a web address, which is not fetched: download"):
+        with pytest.raises(ItemError, match="an address, which is not fetched: download"):
             open_rgb(given)
 
 

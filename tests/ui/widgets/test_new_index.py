@@ -45,6 +45,13 @@ def test_a_path_is_completed_by_what_is_there(tmp_path):
     assert offered(str(tmp_path / "pic"))[-4:] == inside
 
 
+def test_texts_in_files_are_shown_by_what_they_hold(tmp_path):
+    """A preview of a folder of texts has the beginning of each, Markdown too, and leaves out an empty one."""
+    for name, text in (("a.txt", "hello, a note"), ("b.md", "# Head\n\nand text"), ("c.txt", "")):
+        (tmp_path / name).write_text(text)
+    assert [row["text"] for row in look(str(tmp_path), 0).rows] == ["hello, a note", "# Head and text"]
+
+
 @pytest.mark.parametrize("path", ["~nobody-of-this-name/pictures", "/tmp/" + "x" * 300])
 def test_a_path_that_no_system_knows_is_offered_as_it_is(path):
     """An unknown home folder, or a name too long for a file, is no error while a path is typed."""
