@@ -145,7 +145,7 @@ def test_an_index_is_tuned_with_queries_where_there_are_some(build, asked, make_
     own = build(many(), backend="ivf-rabitq").manifest.index
     first = build(many(), backend="ivf-rabitq", queries=str(asked))
     facts = first.manifest.index
-    assert (facts.queries, own.queries) == (168, 30)
+    assert (facts.queries, own.queries) == (168, 150)
     assert facts.asked == f"queries of {asked}"
     assert facts.recall >= 0.95
     pairs = np.stack([letters(line.split("\t")[1]) for line in asked.read_text().splitlines()])
