@@ -4,7 +4,13 @@ The address of the page is its state (`address`): widgets show what it says and 
 changes back to it, so a reload or a link shows the same result.
 """
 
+import logging
 from pathlib import Path
+
+# Streamlit warns in the terminal of each cache that is made before its server, as those of `shell` are.
+logging.getLogger("streamlit.runtime.caching.cache_data_api").addFilter(
+    lambda record: "No runtime found" not in record.getMessage()
+)
 
 ASSETS = Path(__file__).with_name("assets")
 
