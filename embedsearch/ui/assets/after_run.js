@@ -26,8 +26,8 @@ const watch = () => {
   const app = document.querySelector(".stApp");
   const look = () => {
     const still = () => app.dataset.testScriptState === "notRunning";
-    // what is stale goes first, and what is new may come late
-    for (const later of still() ? [100, 300, 500, 700, 900, 1500] : []) setTimeout(() => still() && ended(), later);
+    // what is stale goes first, and what is new may come late, on a busy machine seconds later
+    for (let later = 100; still() && later <= 4000; later += 200) setTimeout(() => still() && ended(), later);
   };
   look();
   new MutationObserver(look).observe(app, { attributes: true, attributeFilter: ["data-test-script-state"] });

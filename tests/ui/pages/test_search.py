@@ -368,7 +368,7 @@ def test_the_focus_stays_with_the_results_and_they_are_announced(visit, door):
     page.wait_for_timeout(1000)
     assert "The 12 nearest of 22." in before
     assert re.match(r"The 1[12] nearest of 22\.", announced(page))
-    assert page.evaluate("document.activeElement !== document.body && document.activeElement.isConnected")
+    page.wait_for_function("document.activeElement !== document.body && document.activeElement.isConnected")
 
 
 def test_only_what_is_close_is_shown_until_it_is_switched_off(visit):
