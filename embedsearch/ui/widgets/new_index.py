@@ -21,7 +21,7 @@ from embedsearch.disk.paths import expanded
 from embedsearch.errors import EmbedsearchError, IndexBusyError, ItemError, RecipeError, SourceError
 from embedsearch.modalities import MODALITIES
 from embedsearch.recipe import RECIPE_FILE, SourceRecipe, check_name
-from embedsearch.records import Modality, Record, content_hash
+from embedsearch.records import Modality, Record, content_hash, content_of
 from embedsearch.sources import WITH_COLUMNS, open_source
 from embedsearch.sources.column_names import join_names
 from embedsearch.sources.guess import FILE_KINDS, guess
@@ -249,7 +249,7 @@ def look(location: str, changed: int) -> Looked:  # noqa: ARG001  it makes the c
     first = [each for each in islice(source, SMALL) if isinstance(each, Record)]
     modality = source.modality()
     images = [_small(each) for each in first] if modality in _HEAVY else []
-    rows = [{"text": _cell(_text(each))} for each in first[:ROWS] if modality is Modality.TEXT]
+    rows = [{"text": _text(each)} for each in first[:ROWS] if modality is Modality.TEXT]
     return Looked(
         kind,
         source.count(),
@@ -305,9 +305,8 @@ def _longest(first: Sequence[Record], columns: Sequence[str]) -> tuple[str, ...]
 
 
 def _small(record: Record) -> bytes:
-    content = record.content
     with suppress(ItemError, OSError, ValueError):
-        raw = content if isinstance(content, Path | bytes) else content.read()  # type: ignore[union-attr]
+        raw = content_of(record)
         if isinstance(raw, Path):
             return thumbnails.of_file(str(raw)) or b""
         if isinstance(raw, bytes):
@@ -315,15 +314,11 @@ def _small(record: Record) -> bytes:
     return b""
 
 
-def _text(record: Record) -> object:
-    """Return the text of a record, read where it lies in a file; None where it can't be."""
-    content = record.content
-    if not hasattr(content, "read"):
-        return content
-    with suppress(ItemError, OSError, ValueError):
-        read = content.read()
-        return getattr(read, "text", read)
-    return None
+def _text(record: Record) -> str:
+    """Return the beginning of the text of a record; empty where it can't be read."""
+    with suppress(ItemError, OSError):
+        return _cell(content_of(record))
+    return ""
 
 
 def _cell(value: object) -> str:
