@@ -56,7 +56,7 @@ def _look(indexes: Path, index: str, seen: tuple[tuple[str, ...], str], shows_jo
         share = f"{100 * min(job.done / job.total, 1):.0f} %" if job.total else "…"
         navigation.link(INDEXES.path, f"**{share}** {literal(job.title)}", None, {})
     elif shows_job and (name := _coming(indexes)):
-        navigation.link(INDEXES.path, f"{literal(name)} is being built", None, {})
+        navigation.link(INDEXES.path, f"Building {literal(name)}", None, {})
 
 
 def _coming(indexes: Path) -> str:

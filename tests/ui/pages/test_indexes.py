@@ -153,7 +153,7 @@ def test_a_job_is_seen_and_stopped_from_another_page(visit, empty):
     (root / "films" / "recipe.toml").touch()
     with write_lock(root / "films"):
         page.goto(f"{address}duplicates")
-        told = page.locator(".st-key-es-busy").get_by_role("link", name="films is being built")
+        told = page.locator(".st-key-es-busy").get_by_role("link", name="Building films")
         expect(told).to_be_visible()
     expect(told).to_have_count(0)
 
